@@ -1,0 +1,13 @@
+"""The flow: one module a step, in the order a job travels.
+
+| step       | takes                          | leaves behind                                    |
+|------------|--------------------------------|--------------------------------------------------|
+| `schedule` | a caller's request             | a checked `Job` with its settings resolved       |
+| `buffer`   | jobs of all concurrent callers | durable rows, in a bucket or held on the master  |
+| `assign`   | held jobs that come due        | jobs in buckets of live workers                  |
+| `claim`    | due jobs of an owned bucket    | claims in the owner's memory                     |
+| `execute`  | claims                         | a `Report` for each                              |
+| `report`   | reports                        | attempt records and states on the master         |
+
+Steps do not import one another: they meet in the contracts and in `jobmaster.ownership`.
+"""

@@ -1,0 +1,123 @@
+"""Step 2: jobs become durable. Concurrent callers share a flush; a lone caller waits for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+from attrs import define, field
+
+from jobmaster.errors import StoreUnavailableError
+from jobmaster.models import JobReceipt, NewJob
+
+Flush = Callable[[Sequence[NewJob]], Awaitable[Sequence[JobReceipt]]]
+"""Stores jobs durably, all or none, and returns their receipts in order."""
+
+MAX_FLUSH = 1000
+"""Jobs in one flush at most (a single bulk call may exceed it)."""
+
+
+@define(eq=False)
+class _Entry:
+    """What one caller wants stored, and what became of it."""
+
+    jobs: Sequence[NewJob]
+    woken: anyio.Event = field(factory=anyio.Event)
+    receipts: Sequence[JobReceipt] | None = None
+    error: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.receipts is not None or self.error is not None
+
+
+class Buffer:
+    """Group commit for scheduling calls.
+
+    The first caller flushes at once, on its own. Those who come meanwhile gather; when the flush is
+    through, one of them is woken to flush for all that gathered. A caller that is cancelled while its
+    flush is under way lets it finish, for the others' sake.
+    """
+
+    def __init__(self, flush: Flush) -> None:
+        self._flush = flush
+        self._gathered: list[_Entry] = []
+        self._flushing = False
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        """Return the receipts of `jobs`, in order, once all are durable; raises what the store raised."""
+        entry = _Entry(jobs)
+        self._gathered.append(entry)
+        try:
+            await self._wait_or_lead(entry)
+        except BaseException:
+            self._leave(entry)
+            raise
+        if entry.error is not None:
+            raise entry.error
+        return entry.receipts or ()
+
+    async def _wait_or_lead(self, entry: _Entry) -> None:
+        while not entry.done:
+            if self._flushing:
+                await entry.woken.wait()
+                entry.woken = anyio.Event()
+            else:
+                await self._lead()
+
+    def _leave(self, entry: _Entry) -> None:
+        """A caller was cancelled while it waited: take its jobs back, and pass on the lead it may have had."""
+        if entry in self._gathered:
+            self._gathered.remove(entry)
+        if not self._flushing:
+            self._wake_next()
+
+    async def _lead(self) -> None:
+        batch = self._take_batch()
+        self._flushing = True
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._flush_batch(batch)
+        finally:
+            self._flushing = False
+            self._wake_next()
+
+    def _take_batch(self) -> list[_Entry]:
+        size, count = 0, 0
+        for entry in self._gathered:
+            if count and size + len(entry.jobs) > MAX_FLUSH:
+                break
+            size, count = size + len(entry.jobs), count + 1
+        batch, self._gathered = self._gathered[:count], self._gathered[count:]
+        return batch
+
+    async def _flush_batch(self, batch: Sequence[_Entry]) -> None:
+        jobs = [job for entry in batch for job in entry.jobs]
+        try:
+            receipts = await self._flush(jobs)
+        except Exception as error:  # noqa: BLE001 - handed to the callers
+            await self._part(batch, error)
+        else:
+            _deal(batch, receipts)
+        for entry in batch:
+            entry.woken.set()
+
+    async def _part(self, batch: Sequence[_Entry], error: Exception) -> None:
+        """Let nobody fail for another's jobs: unless the store is down, each entry gets a flush of its own."""
+        if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
+            for entry in batch:
+                await self._flush_batch([entry])
+        else:
+            for entry in batch:
+                entry.error = error
+
+    def _wake_next(self) -> None:
+        if self._gathered:
+            self._gathered[0].woken.set()
+
+
+def _deal(batch: Sequence[_Entry], receipts: Sequence[JobReceipt]) -> None:
+    start = 0
+    for entry in batch:
+        entry.receipts = receipts[start : start + len(entry.jobs)]
+        start += len(entry.jobs)

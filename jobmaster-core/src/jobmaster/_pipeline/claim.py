@@ -1,0 +1,79 @@
+"""Step 4: due jobs of an owned bucket come into its owner's memory. No locks, nothing is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+
+from attrs import define, field, frozen
+
+from jobmaster._policy.outcome import cancelled_unstarted, parked
+from jobmaster.contracts import AgentRepository
+from jobmaster.models import Claim, Cursor, Report
+from jobmaster.ownership import NEVER, OnReport, OwnedBucket
+
+RESCAN = 30.0
+"""Seconds after which a bucket is read from its start again, whatever the cursor says: the safety net for
+rows that became visible later than any transaction should take."""
+
+
+@frozen
+class ClaimResult:
+    """Jobs taken in, and in how many seconds to pull again (None: on news or when there is room)."""
+
+    taken: int
+    wait: float | None
+
+
+@define
+class ClaimJobs:
+    """Pulls one bucket. Jobs that cannot run here are reported instead of lined up."""
+
+    agent: AgentRepository
+    owned: OwnedBucket
+    known: Container[str]
+    on_report: OnReport
+    monotonic: Callable[[], float]
+    _cursor: Cursor = field(factory=Cursor, init=False)
+    _scanned_at: float = field(default=-NEVER, init=False)
+
+    async def run_once(self) -> ClaimResult:
+        """Read what is due and new, as far as there is room in memory."""
+        now = self.owned.last_progress = self.monotonic()
+        room = self.owned.room
+        if room == 0 or not self.owned.lease.is_safe(now):
+            return ClaimResult(0, None)
+        starved = not self.owned.waiting
+        with self.owned.reading():
+            limit = room + len(self.owned.held)
+            page = await self.agent.pull(self.owned.bucket, self._next_cursor(now), limit)
+            self._cursor = page.cursor
+            fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
+        if not self.owned.closed:
+            self._line_up(fresh)
+        self.owned.adapt(starved=starved and page.more, now=now)
+        return ClaimResult(len(fresh), 0.0 if page.more else page.next_due_in)
+
+    def _next_cursor(self, now: float) -> Cursor:
+        if now - self._scanned_at < RESCAN:
+            return self._cursor
+        self._scanned_at = now
+        return Cursor(bounded=self._cursor.bounded)
+
+    def _line_up(self, fresh: Sequence[Claim]) -> None:
+        now = self.monotonic()
+        runnable = []
+        for claim in fresh:
+            refusal = self._refusal(claim)
+            if refusal is None:
+                runnable.append(claim)
+            else:
+                self.owned.take_aside(claim, now)
+                self.on_report(self.owned, refusal)
+        self.owned.take_in(runnable, now)
+
+    def _refusal(self, claim: Claim) -> Report | None:
+        if claim.cancel_requested:
+            return cancelled_unstarted(claim)
+        if claim.job.definition_id not in self.known:
+            return parked(claim)
+        return None

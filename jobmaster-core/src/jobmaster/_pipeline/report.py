@@ -1,0 +1,116 @@
+"""Step 6: outcomes go to the master in batches that grow under load, then the agent is told."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import StoreError, StoreUnavailableError
+from jobmaster.hookspecs import JobObserver
+from jobmaster.models import Report, evolve
+from jobmaster.ownership import OwnedBucket
+from jobmaster.signals import Signal
+
+log = logging.getLogger("jobmaster.report")
+
+Entry = tuple[OwnedBucket, Report]
+
+
+@define(eq=False)
+class Reporter:
+    """Collects reports while the last flush is under way: at once when quiet, in hundreds when busy."""
+
+    master: MasterRepository
+    agent: AgentRepository
+    observers: Sequence[JobObserver] = ()
+    on_written: Callable[[Sequence[Report]], None] = lambda _: None
+    batch_size: int = 1000
+    counts: Counter[str] = field(factory=Counter, init=False)
+    _waiting: list[Entry] = field(factory=list, init=False)
+    _news: Signal = field(factory=Signal, init=False)
+
+    def submit(self, owned: OwnedBucket, report: Report) -> None:
+        """Take a report; it stays in memory until it is written."""
+        self._waiting.append((owned, report))
+        self._news.set()
+
+    @property
+    def pending(self) -> int:
+        """Reports not yet written."""
+        return len(self._waiting)
+
+    async def run_once(self) -> bool:
+        """Write one batch; return whether there was any. Raises `StoreUnavailableError`, losing nothing."""
+        batch = self._waiting[: self.batch_size]
+        if not batch:
+            return False
+        await self._write(batch)
+        del self._waiting[: len(batch)]
+        return True
+
+    async def wait(self) -> None:
+        """Wait for a report."""
+        if not self._waiting:
+            await self._news.wait()
+
+    async def _write(self, batch: Sequence[Entry]) -> None:
+        try:
+            stale = await self.master.report([report for _, report in batch])
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            await self._write_parts(batch)
+            return
+        await self._acknowledge(batch)
+        self._settle(batch, stale)
+
+    async def _write_parts(self, batch: Sequence[Entry]) -> None:
+        """Halve a batch that the store refused, until the one report it cannot hold is left alone."""
+        if len(batch) == 1:
+            await self._write_bare(*batch[0])
+            return
+        middle = len(batch) // 2
+        await self._write(batch[:middle])
+        await self._write(batch[middle:])
+
+    async def _write_bare(self, owned: OwnedBucket, report: Report) -> None:
+        """Write a report the store refused without its texts, so that the job still ends."""
+        log.error("the store refused the error text or logs of job %s; writing its outcome alone", report.job_id)
+        bare = evolve(report, error=None, logs=())
+        stale = await self.master.report([bare])
+        await self._acknowledge([(owned, bare)])
+        self._settle([(owned, bare)], stale)
+
+    async def _acknowledge(self, batch: Sequence[Entry]) -> None:
+        by_bucket: dict[OwnedBucket, list[Report]] = {}
+        for owned, report in batch:
+            by_bucket.setdefault(owned, []).append(report)
+        for owned, reports in by_bucket.items():
+            await self.agent.acknowledge(owned.bucket, [(r.job_id, r.attempt) for r in reports])
+
+    def _settle(self, batch: Sequence[Entry], stale: frozenset[object]) -> None:
+        for owned, report in batch:
+            refused = report.job_id in stale
+            owned.settled(report)
+            self._count(report, refused=refused)
+            for observer in self.observers:
+                observer.on_reported(report, refused)
+        self.on_written([report for _, report in batch])
+
+    def _count(self, report: Report, *, refused: bool) -> None:
+        if refused:
+            self.counts["stale"] += 1
+            log.warning(
+                "job %s: attempt %d was reported too late (%s); its bucket belongs to somebody else now",
+                report.job_id,
+                report.attempt,
+                report.status,
+            )
+        elif report.outcome is not None:
+            self.counts[report.outcome.value] += 1
+
+

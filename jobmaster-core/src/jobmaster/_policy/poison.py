@@ -1,0 +1,33 @@
+"""Who is to blame when a worker dies: only a job whose start was on record."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+CRASHES_UNTIL_POISON = 3
+
+
+@frozen
+class Blame:
+    """What a job carries after a crash: how many it is held to account for, and whether it is a suspect."""
+
+    crashes: int
+    suspect: bool
+
+    @property
+    def poisoned(self) -> bool:
+        """Whether the job has brought down as many workers as it may."""
+        return self.crashes >= CRASHES_UNTIL_POISON
+
+
+def after_crash(crashes: int, *, suspect: bool, start_recorded: bool) -> Blame:
+    """Return the blame of a job that its worker may have been running when it died.
+
+    The first time nobody knows which job it was: all become suspects. A suspect's start is written before
+    it runs again; if it was on record at the next crash, it is counted, and so is the crash that made it a
+    suspect (unless that one is already counted).
+    """
+    if not start_recorded:
+        return Blame(crashes, suspect=True)
+    unaccounted = suspect and crashes == 0
+    return Blame(crashes + 1 + unaccounted, suspect=True)

@@ -1,0 +1,1 @@
+"""Running the steps: loops, news, start and stop."""

@@ -1,0 +1,64 @@
+"""What every part of a running cluster shares."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from attrs import define, field
+
+from jobmaster._runtime.notify import Notify
+from jobmaster.clock import Clock
+from jobmaster.config import Settings
+from jobmaster.contracts import AgentRepository, MasterRepository, Topics
+from jobmaster.handlers import Registry
+from jobmaster.hookspecs import JobObserver
+from jobmaster.ids import new_id
+from jobmaster.models import Report
+from jobmaster.plugins import Plugins
+from jobmaster.states import ClusterMode, JobStatus
+
+LISTENING_POLLS_LESS = 5
+"""How much longer the safety net may wait while news arrive by themselves."""
+
+
+@define(eq=False)
+class Environment:
+    """One cluster in one process."""
+
+    cluster_id: str
+    settings: Settings
+    plugins: Plugins
+    master: MasterRepository
+    agent: AgentRepository
+    notify: Notify
+    registry: Registry
+    clock: Clock
+    mode: ClusterMode = ClusterMode.ACTIVE
+    observers: Sequence[JobObserver] = ()
+    host: str = field(factory=socket.gethostname)
+    pid: int = field(factory=os.getpid)
+    process_id: UUID = field(factory=new_id)
+    waiters: dict[UUID, list[Callable[[], None]]] = field(factory=dict)
+
+    def monotonic(self) -> float:
+        """Return monotonic seconds."""
+        return self.clock.monotonic()
+
+    def poll_interval(self) -> float:
+        """Return the longest time between two looks for work."""
+        factor = LISTENING_POLLS_LESS if self.notify.listening else 1
+        return self.settings.poll_interval * factor
+
+    def reports_written(self, reports: Sequence[Report]) -> None:
+        """Spread the news of what a batch of reports left to do, and wake who waits for a job's end."""
+        if any(report.parked for report in reports):
+            self.notify.tell(Topics.parked(self.cluster_id))
+        if any(report.status is JobStatus.HELD_ON_MASTER and not report.parked for report in reports):
+            self.notify.tell(Topics.held(self.cluster_id))
+        if self.waiters:
+            for report in reports:
+                for wake in self.waiters.get(report.job_id, ()):
+                    wake()

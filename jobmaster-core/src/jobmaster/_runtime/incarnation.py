@@ -1,0 +1,288 @@
+"""A worker under one registration: its buckets, its loops, and the ways it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Sequence
+from contextlib import ExitStack
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobmaster._pipeline.claim import ClaimJobs
+from jobmaster._pipeline.execute import DeadlineWatch, Execute
+from jobmaster._pipeline.report import Reporter
+from jobmaster._policy import outcome
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.service import Service
+from jobmaster._upkeep.beat import Beat
+from jobmaster.config import WorkerSettings
+from jobmaster.contracts import Topics
+from jobmaster.errors import JobMasterError
+from jobmaster.ids import new_id
+from jobmaster.models import Bucket, WorkerRecord
+from jobmaster.ownership import OwnedBucket, StopReason, WorkerLease
+from jobmaster.states import BucketStatus, Priority
+from jobmaster.version import __version__
+
+log = logging.getLogger("jobmaster.worker")
+
+BUSY_POLL = 0.1
+"""Longest wait in seconds of a busy claim loop that nobody brings news."""
+BUSY_FOR = 5.0
+"""Seconds for which a bucket counts as busy after it had jobs."""
+LAST_FLUSH = 5.0
+"""Seconds the reporter gets to write the last outcomes."""
+
+
+class Incarnation:
+    """One life of a worker, from its registration until it stops or its lease runs out."""
+
+    def __init__(self, env: Environment, name: str, settings: WorkerSettings) -> None:
+        self.env = env
+        self.settings = settings
+        self.record = _record(env, name, settings)
+        self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
+        self.owned = [
+            OwnedBucket(bucket, self.lease, settings.slots(bucket.priority), settings.batch_size)
+            for bucket in _buckets(env, self.record, settings)
+        ]
+        self.reporter = Reporter(
+            env.master, env.agent, env.observers, env.reports_written, settings.batch_size
+        )
+        self.watch = DeadlineWatch(lambda: self.owned, env.monotonic)
+        self.execute = self._make_execute(name)
+        self.over = anyio.Event()
+        self._stopping = False
+        self._claims: list[Service] = []
+        self._subscriptions = ExitStack()
+
+    def _make_execute(self, name: str) -> Execute:
+        env = self.env
+        slots = sum(len(owned.slots) for owned in self.owned)
+        return Execute(
+            master=env.master,
+            handlers=env.registry,
+            retry=env.settings.retry,
+            threshold=env.settings.transient_threshold,
+            worker=name,
+            host=env.host,
+            on_report=self.reporter.submit,
+            watch=self.watch,
+            monotonic=env.monotonic,
+            threads=anyio.CapacityLimiter(max(1, slots)),
+            build=env.plugins.build_handler,
+            middleware=env.plugins.middleware(),
+            observers=env.observers,
+        )
+
+    # Life
+
+    async def register(self) -> None:
+        """Make the worker and its buckets known. Its lease counts from before the call."""
+        env, buckets = self.env, [owned.bucket for owned in self.owned]
+        sent_at = env.monotonic()
+        await env.agent.create_buckets(buckets)
+        await env.master.register_worker(self.record, buckets, env.settings.lease)
+        self.lease.renew(sent_at)
+        env.notify.tell(Topics.buckets(env.cluster_id))
+
+    async def run(self) -> None:
+        """Run all loops until the worker is over. Needs to be registered."""
+        with self._subscriptions:
+            async with anyio.create_task_group() as group:
+                self._start(group)
+                await self.over.wait()
+                await self._settle_down()
+                group.cancel_scope.cancel()
+
+    def _start(self, group: TaskGroup) -> None:
+        group.start_soon(self._guard)
+        if not self.owned:
+            return
+        group.start_soon(self.watch.run)
+        group.start_soon(self._reporting().run)
+        group.start_soon(self._beating().run)
+        for owned in self.owned:
+            self._claims.append(self._claiming(owned))
+            group.start_soon(self._claims[-1].run)
+            for slot in owned.slots:
+                group.start_soon(self.execute.runner, owned, slot)
+
+    async def _guard(self) -> None:
+        """Fence ourselves before the lease can run out elsewhere."""
+        while (left := self.lease.safe_until - self.env.monotonic()) > 0:
+            await self.lease.renewals.wait(left)
+        self.fence("its lease could not be renewed in time")
+
+    def fence(self, why: str) -> None:
+        """Stop at once: the buckets may belong to somebody else."""
+        if self.lease.fenced:
+            return
+        log.warning("worker %s stops what it runs: %s", self.record.name, why)
+        self.lease.fenced = True
+        for owned in self.owned:
+            owned.close()
+            owned.stop_running(StopReason.FENCED)
+        self.over.set()
+
+    async def _settle_down(self) -> None:
+        """Give cancelled handlers and the last reports a moment."""
+        with anyio.move_on_after(min(LAST_FLUSH, self.env.settings.lease)):
+            while self.reporter.pending or any(any(owned.running()) for owned in self.owned):
+                await anyio.sleep(0.01)
+
+    # Loops
+
+    def _claiming(self, owned: OwnedBucket) -> Service:
+        step = ClaimJobs(
+            self.env.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic
+        )
+        topic = Topics.bucket(owned.id)
+        self._subscriptions.enter_context(
+            self.env.notify.subscribed(topic, lambda _: owned.pull_again.set(), own=True)
+        )
+        busy_until = 0.0
+
+        async def tick() -> float | None:
+            nonlocal busy_until
+            result = await step.run_once()
+            now = self.env.monotonic()
+            busy_until = now + BUSY_FOR if result.taken else busy_until
+            wait = self._bounded(result.wait, busy=now < busy_until)
+            owned.last_progress = now + wait
+            return wait
+
+        return Service(f"claim {owned.bucket.priority.name}", tick, wake=owned.pull_again)
+
+    def _bounded(self, wait: float | None, *, busy: bool) -> float:
+        longest = self.env.poll_interval()
+        if busy and not self.env.notify.listening:
+            longest = min(longest, BUSY_POLL)
+        return longest if wait is None else min(wait, longest)
+
+    def _reporting(self) -> Service:
+        async def tick() -> float | None:
+            await self.reporter.wait()
+            await self.reporter.run_once()
+            return 0.0
+
+        return Service("report", tick)
+
+    def _beating(self) -> Service:
+        beat = Beat(self.env.master, lambda: self.owned, self.env.settings.beat, self.env.monotonic)
+
+        async def tick() -> float | None:
+            await beat.run_once()
+            return self.env.settings.beat
+
+        return Service("beat", tick)
+
+    async def handle_cancel_requests(self) -> None:
+        """Look for cancel requests, and stop or withdraw what they name."""
+        by_id = {owned.id: owned for owned in self.owned}
+        if not by_id:
+            return
+        for bucket_id, job_id, attempt in await self.env.master.cancel_requests(list(by_id)):
+            owned = by_id[bucket_id]
+            claim = owned.cancel(job_id, attempt)
+            if claim is not None:
+                self.reporter.submit(owned, outcome.cancelled_unstarted(claim))
+            elif job_id not in owned.held:
+                owned.pull_again.set()
+
+    async def adopt_parked(self) -> int:
+        """Take parked jobs whose handlers are known here; return how many."""
+        buckets = [owned.bucket for owned in self.owned if not owned.closed]
+        if not buckets or not self.env.registry:
+            return 0
+        adopted = await self.env.master.adopt_parked(buckets, list(self.env.registry), 1000)
+        if adopted:
+            for owned in self.owned:
+                owned.pull_again.set()
+        return adopted
+
+    # Stopping
+
+    async def stop(self, grace: float) -> None:
+        """Stop gracefully: take nothing new, let running jobs end, hand back the rest; costs no retry."""
+        if self._stopping or self.lease.fenced:
+            return
+        self._stopping = True
+        await self._quietly(self.env.master.set_worker_stopping(self.record.id))
+        self.env.notify.tell(Topics.buckets(self.env.cluster_id))
+        self._hand_back_waiting()
+        await self._let_running_end(grace)
+        await self._leave()
+        self.over.set()
+
+    def _hand_back_waiting(self) -> None:
+        for service in self._claims:
+            service.stop()
+        for owned in self.owned:
+            for claim in owned.close():
+                self.reporter.submit(owned, outcome.released(claim))
+
+    async def _let_running_end(self, grace: float) -> None:
+        with anyio.move_on_after(grace):
+            await self._wait_empty()
+        for owned in self.owned:
+            owned.stop_running(StopReason.SHUTDOWN)
+        with anyio.move_on_after(LAST_FLUSH):
+            await self._wait_empty()
+
+    async def _wait_empty(self) -> None:
+        for owned in self.owned:
+            await owned.wait_empty()
+
+    async def _leave(self) -> None:
+        """Give up what is empty-handed. A bucket with unwritten outcomes stays ours until it is rescued."""
+        clean = [owned for owned in self.owned if not owned.held]
+        for owned in clean:
+            await self._quietly(self._give_up(owned.bucket))
+        if len(clean) == len(self.owned):
+            await self._quietly(self.env.master.retire_worker(self.record.id))
+        self.env.notify.tell(Topics.held(self.env.cluster_id))
+
+    async def _give_up(self, bucket: Bucket) -> None:
+        await self.env.master.release_bucket(bucket)
+        await self.env.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+
+    async def _quietly(self, unit: Awaitable[object]) -> None:
+        """Do what can be done while stopping; what fails is left to the rescue."""
+        try:
+            await unit
+        except JobMasterError as error:
+            log.warning("worker %s: while stopping: %s", self.record.name, error)
+
+
+def _record(env: Environment, name: str, settings: WorkerSettings) -> WorkerRecord:
+    return WorkerRecord(
+        id=new_id(),
+        cluster_id=env.cluster_id,
+        name=name,
+        agent=env.agent.name,
+        lane=settings.lane,
+        mode=settings.mode,
+        host=env.host,
+        process_id=env.process_id,
+        pid=env.pid,
+        version=__version__,
+    )
+
+
+def _buckets(env: Environment, worker: WorkerRecord, settings: WorkerSettings) -> Sequence[Bucket]:
+    if not settings.mode.executes:
+        return ()
+    return [
+        Bucket(
+            id=new_id(),
+            cluster_id=env.cluster_id,
+            agent=env.agent.name,
+            worker_id=worker.id,
+            lane=settings.lane,
+            priority=priority,
+        )
+        for priority in sorted(Priority, reverse=True)
+        for _ in range(settings.bucket_count(priority))
+    ]

@@ -1,0 +1,118 @@
+"""News: within the process at once, to other processes through the store, soon and in few messages."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from jobmaster.contracts import MasterRepository, Topics
+from jobmaster.errors import StoreError
+from jobmaster.signals import Signal
+
+log = logging.getLogger("jobmaster.notify")
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+
+OnTopic = Callable[[str], None]
+
+
+class Notify:
+    """Routes topics of one cluster.
+
+    Subscribers of this process hear at once. What others should hear gathers while the last announcement
+    is under way, so that a burst becomes a few messages. Lost news only costs time: everybody also polls.
+    """
+
+    def __init__(self, master: MasterRepository) -> None:
+        self._master = master
+        self._subscribers: dict[str, list[OnTopic]] = {}
+        self._exact: set[OnTopic] = set()
+        self._own: set[str] = set()
+        self._to_announce: dict[str, None] = {}
+        self._pending = Signal()
+        self.listening = False
+        self._pause = FIRST_PAUSE
+
+    @contextmanager
+    def subscribed(
+        self, topic: str, on_topic: OnTopic, *, own: bool = False, exact: bool = False
+    ) -> Iterator[None]:
+        """Within the block, call `on_topic(topic)` for news.
+
+        An `own` topic concerns only this process. An `exact` subscriber does not hear news that may be
+        about anything.
+        """
+        if exact:
+            self._exact.add(on_topic)
+        self._subscribers.setdefault(topic, []).append(on_topic)
+        if own:
+            self._own.add(topic)
+        try:
+            yield
+        finally:
+            self._subscribers[topic].remove(on_topic)
+            if not self._subscribers[topic]:
+                del self._subscribers[topic]
+                self._own.discard(topic)
+
+    def tell(self, *topics: str) -> None:
+        """Spread news, here at once and elsewhere soon."""
+        for topic in topics:
+            self.hear(topic)
+            if topic not in self._own:
+                self._to_announce[topic] = None
+                self._pending.set()
+
+    def hear(self, topic: str) -> None:
+        """Call the subscribers of a topic; of all topics for `Topics.ANY`."""
+        if topic == Topics.ANY:
+            self.hear_all()
+            return
+        for on_topic in tuple(self._subscribers.get(topic, ())):
+            on_topic(topic)
+
+    def hear_all(self) -> None:
+        """Let every subscriber have a look: something happened that we may have missed."""
+        for topic, subscribers in list(self._subscribers.items()):
+            for on_topic in tuple(subscribers):
+                if on_topic not in self._exact:
+                    on_topic(topic)
+
+    async def run(self) -> None:
+        """Announce and listen until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._announce_forever)
+            if self._master.capabilities.notifications:
+                group.start_soon(self._listen_forever)
+
+    async def _announce_forever(self) -> None:
+        while True:
+            await self._pending.wait()
+            topics, self._to_announce = list(self._to_announce), {}
+            await self._announce(topics)
+
+    async def _announce(self, topics: Iterable[str]) -> None:
+        try:
+            await self._master.announce(list(topics))
+        except StoreError as error:
+            log.debug("news could not be announced, others will poll: %s", error)
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._master.listen([Topics.ANY], self.hear, self._on_ready)
+            except StoreError as error:
+                if self.listening:
+                    log.warning("listening for news was interrupted, polling meanwhile: %s", error)
+            self.listening = False
+            await anyio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+
+    def _on_ready(self) -> None:
+        self.listening, self._pause = True, FIRST_PAUSE
+        self.hear_all()

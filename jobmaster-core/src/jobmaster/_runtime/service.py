@@ -1,0 +1,78 @@
+"""A loop around a tick: waits as the tick says, wakes on news, backs off and survives outages."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from attrs import define, field
+
+from jobmaster.errors import LeaseLostError, StoreError
+from jobmaster.signals import Signal
+
+log = logging.getLogger("jobmaster.service")
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 10.0
+
+Tick = Callable[[], Awaitable[float | None]]
+"""Does one round of work; returns the seconds to wait before the next (None: until woken)."""
+
+
+@define(eq=False)
+class Service:
+    """Runs `tick` again and again until it is stopped or cancelled.
+
+    `longest` bounds the wait, as a safety net for news that got lost. Waits of a second and more are
+    spread a little, so that processes started together do not stay in step.
+    """
+
+    name: str
+    tick: Tick
+    longest: Callable[[], float | None] = lambda: None
+    wake: Signal = field(factory=Signal)
+    longest_pause: float = LONGEST_PAUSE
+    stopping: bool = field(default=False, init=False)
+    failures: int = field(default=0, init=False)
+
+    async def run(self) -> None:
+        """Loop until `stop`; a tick's failure is logged once per outage and followed by a pause."""
+        while not self.stopping:
+            wait = await self._safe_tick()
+            if not self.stopping:
+                await self.wake.wait(wait)
+
+    def stop(self) -> None:
+        """End the loop after the present tick."""
+        self.stopping = True
+        self.wake.set()
+
+    async def _safe_tick(self) -> float | None:
+        try:
+            wait = await self.tick()
+        except LeaseLostError as error:
+            log.warning("%s: %s", self.name, error)
+            return self._pause()
+        except StoreError as error:
+            if self.failures == 0:
+                log.warning("%s: the store failed, trying again: %s", self.name, error)
+            return self._pause()
+        except Exception:
+            log.exception("%s: unexpected failure, trying again", self.name)
+            return self._pause()
+        if self.failures:
+            log.info("%s: works again after %d failures", self.name, self.failures)
+            self.failures = 0
+        return self._bounded(wait)
+
+    def _pause(self) -> float:
+        self.failures += 1
+        pause = min(self.longest_pause, FIRST_PAUSE * 2 ** min(self.failures, 10))
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
+
+    def _bounded(self, wait: float | None) -> float | None:
+        longest = self.longest()
+        if longest is None or (wait is not None and wait <= longest):
+            return wait
+        return longest * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, no secret

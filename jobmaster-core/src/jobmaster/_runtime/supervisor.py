@@ -1,0 +1,160 @@
+"""Starting everything in order, and stopping it again: one cluster in one process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from uuid import UUID
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobmaster._pipeline.assign import Assign
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.service import Service
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster._upkeep.heartbeat import Heartbeat
+from jobmaster._upkeep.prune import Prune
+from jobmaster._upkeep.rescue import Rescue
+from jobmaster.contracts import Topics
+from jobmaster.ownership import OwnedBucket, WorkerLease
+from jobmaster.states import WorkerMode
+
+log = logging.getLogger("jobmaster.cluster")
+
+PRUNE_EVERY = 300.0
+"""Seconds between two looks for what is past its retention."""
+
+
+class Supervisor:
+    """Runs the workers and the upkeep of one cluster."""
+
+    def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
+        self.env = env
+        self.workers = workers
+        self._services: list[Service] = []
+        self._subscriptions = ExitStack()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[TaskGroup]:
+        """Run within the block; at its end stop gracefully, even when the block was cancelled."""
+        with self._subscriptions:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.env.notify.run)
+                for worker in self.workers:
+                    group.start_soon(worker.run)
+                for service in self._upkeep():
+                    group.start_soon(service.run)
+                try:
+                    yield group
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self.stop()
+                    group.cancel_scope.cancel()
+
+    async def stop(self) -> None:
+        """Stop all workers at once, each within its grace period."""
+        grace = self.env.settings.stop_grace
+        async with anyio.create_task_group() as group:
+            for worker in self.workers:
+                group.start_soon(worker.stop, grace)
+
+    def _upkeep(self) -> Sequence[Service]:
+        modes = {worker.settings.mode for worker in self.workers}
+        services = [self._heartbeat(), self._prune()] if modes else []
+        if any(mode.rescues for mode in modes):
+            services.append(self._rescue())
+        if any(mode.coordinates for mode in modes):
+            services.append(self._assign())
+        self._services = services
+        return services
+
+    def _subscribe(self, topic: str, service: Service) -> Service:
+        self._subscriptions.enter_context(
+            self.env.notify.subscribed(topic, lambda _: service.wake.set())
+        )
+        return service
+
+    # Heartbeat
+
+    def _heartbeat(self) -> Service:
+        env = self.env
+        beat = Heartbeat(
+            env.master, self._leases, self._owned, env.settings.lease, env.monotonic, self._fence
+        )
+
+        async def tick() -> float | None:
+            await beat.run_once()
+            return env.settings.heartbeat
+
+        return Service("heartbeat", tick, longest_pause=env.settings.heartbeat)
+
+    def _leases(self) -> list[WorkerLease]:
+        return [lease for worker in self.workers if (lease := worker.lease) is not None]
+
+    def _owned(self, worker_id: UUID) -> Sequence[OwnedBucket]:
+        lives = [worker.current for worker in self.workers]
+        return next((life.owned for life in lives if life and life.record.id == worker_id), ())
+
+    def _fence(self, lease: WorkerLease) -> None:
+        for worker in self.workers:
+            if worker.current is not None and worker.current.lease is lease:
+                worker.current.fence("the master declared it lost")
+
+    # Rescue
+
+    def _rescue(self) -> Service:
+        env = self.env
+        rescue = Rescue(env.cluster_id, env.master, env.agent, self._rescuer, env.clock.now)
+
+        async def tick() -> float | None:
+            result = await rescue.run_once()
+            if not result.found:
+                return env.settings.heartbeat
+            log.warning(
+                "rescued %d buckets: %d jobs may have been running, %d waited, %d were stray",
+                result.buckets,
+                result.lost,
+                result.released,
+                result.orphans,
+            )
+            env.notify.tell(Topics.held(env.cluster_id), Topics.buckets(env.cluster_id))
+            return 0.0
+
+        return Service("rescue", tick, longest_pause=env.settings.heartbeat)
+
+    def _rescuer(self) -> UUID | None:
+        now = self.env.monotonic()
+        for worker in self.workers:
+            lease = worker.lease
+            if lease and worker.settings.mode.rescues and lease.is_safe(now):
+                return lease.worker_id
+        return None
+
+    # Assigning and pruning
+
+    def _assign(self) -> Service:
+        env = self.env
+        lanes = [w.settings.batch_size for w in self.workers if w.settings.mode is not WorkerMode.DRAIN]
+        step = Assign(
+            env.cluster_id, env.master, env.agent, env.settings.transient_threshold, 2 * max(lanes, default=1000)
+        )
+
+        async def tick() -> float | None:
+            result = await step.run_once()
+            env.notify.tell(*(Topics.bucket(bucket_id) for bucket_id in result.assigned))
+            return result.wait
+
+        service = Service("assign", tick, env.poll_interval)
+        self._subscribe(Topics.buckets(env.cluster_id), service)
+        return self._subscribe(Topics.held(env.cluster_id), service)
+
+    def _prune(self) -> Service:
+        prune = Prune(self.env.cluster_id, self.env.master, self.env.settings.retention)
+
+        async def tick() -> float | None:
+            deleted = await prune.run_once()
+            return 0.0 if prune.is_full(deleted) else PRUNE_EVERY
+
+        return Service("prune", tick, lambda: PRUNE_EVERY)

@@ -1,0 +1,58 @@
+"""Showing on the master what lasts: jobs that are queued in memory or processing for over a beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define
+
+from jobmaster.contracts import Mark, MasterRepository
+from jobmaster.errors import LeaseLostError
+from jobmaster.ownership import Held, OwnedBucket
+from jobmaster.states import JobStatus
+
+
+@define(eq=False)
+class Beat:
+    """Writes `queued` and `processing`, once each, for jobs that stay so for `after` seconds."""
+
+    master: MasterRepository
+    buckets: Callable[[], Sequence[OwnedBucket]]
+    after: float
+    monotonic: Callable[[], float]
+
+    async def run_once(self) -> int:
+        """Mark what has lasted; return how many jobs."""
+        return sum([await self._mark(owned) for owned in self.buckets()])
+
+    async def _mark(self, owned: OwnedBucket) -> int:
+        before = self.monotonic() - self.after
+        due = [(held, status) for held in owned.held.values() if (status := _lasting(held, before))]
+        if not due:
+            return 0
+        try:
+            await self.master.mark(owned.bucket, [_mark(held, status) for held, status in due])
+        except LeaseLostError:
+            return 0
+        for held, status in due:
+            held.marked = status
+        return len(due)
+
+
+def _lasting(held: Held, before: float) -> JobStatus | None:
+    """Return the state of a job in hand that has lasted since `before` and is not yet on record."""
+    status, since = JobStatus.QUEUED, held.since
+    if held.slot is not None:
+        status, since = JobStatus.PROCESSING, held.slot.started
+    fresh = held.ended or since > before or held.marked in (status, JobStatus.PROCESSING)
+    return None if fresh else status
+
+
+def _mark(held: Held, status: JobStatus) -> Mark:
+    job = held.slot.job if held.slot else None
+    return Mark(
+        job_id=held.claim.job.id,
+        attempt=held.claim.attempt,
+        status=status,
+        started_at=job.started_at if job else None,
+    )

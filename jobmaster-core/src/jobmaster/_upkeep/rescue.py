@@ -1,0 +1,102 @@
+"""Bringing back what dead workers held: by lease, within seconds, whoever of the cluster is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from attrs import define, frozen
+
+from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.models import AttemptError, Bucket, Claim, Report, WorkerRecord
+from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
+
+BUCKETS_AT_ONCE = 10
+JOBS_AT_ONCE = 500
+
+
+@frozen
+class RescueResult:
+    """Buckets taken over, jobs that may have been running, jobs that only waited, strays swept up."""
+
+    buckets: int = 0
+    lost: int = 0
+    released: int = 0
+    orphans: int = 0
+
+    @property
+    def found(self) -> bool:
+        """Whether there was anything to do."""
+        return any((self.buckets, self.lost, self.released, self.orphans))
+
+
+@define(eq=False)
+class Rescue:
+    """Takes over lost buckets and drains them to the master.
+
+    A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and what
+    was moved is no longer in the bucket.
+    """
+
+    cluster_id: str
+    master: MasterRepository
+    agent: AgentRepository
+    rescuer: Callable[[], UUID | None]
+    now: Callable[[], datetime]
+
+    async def run_once(self) -> RescueResult:
+        """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
+        rescuer = self.rescuer()
+        if rescuer is None:
+            return RescueResult()
+        taken = await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE)
+        workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)} if taken else {}
+        lost = released = 0
+        for bucket in taken:
+            owner = workers.get(bucket.former_owner) if bucket.former_owner else None
+            lost += await self._report_lost(bucket, owner)
+            released += await self.master.release_bucket(bucket)
+            await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+        orphans = await self.master.sweep_orphans(self.cluster_id)
+        return RescueResult(len(taken), lost, released, orphans)
+
+    async def _report_lost(self, bucket: Bucket, owner: WorkerRecord | None) -> int:
+        """Record a lost attempt for each job that the dead owner may have been running."""
+        count = 0
+        while claims := (await self.agent.exposed(bucket, JOBS_AT_ONCE)).claims:
+            reports = [self._lost(claim, owner) for claim in claims]
+            stale = await self.master.report(reports)
+            await self.agent.acknowledge(bucket, [(c.job.id, c.attempt) for c in claims])
+            count += len(claims) - len(stale)
+            if len(stale) == len(claims):
+                break
+        return count
+
+    def _lost(self, claim: Claim, owner: WorkerRecord | None) -> Report:
+        blame = after_crash(claim.crashes, suspect=claim.suspect, start_recorded=claim.started_at is not None)
+        poisoned = blame.poisoned
+        return Report(
+            job_id=claim.job.id,
+            bucket_id=claim.bucket_id,
+            epoch=claim.epoch,
+            attempt=claim.attempt,
+            status=JobStatus.FAILED if poisoned else JobStatus.HELD_ON_MASTER,
+            outcome=AttemptOutcome.POISONED if poisoned else AttemptOutcome.LOST,
+            started_at=claim.started_at,
+            finished_at=self.now(),
+            worker=owner.name if owner else "",
+            host=owner.host if owner else "",
+            error=_poison_error() if poisoned else None,
+            retries=claim.retries,
+            crashes=blame.crashes,
+            suspect=blame.suspect,
+        )
+
+
+def _poison_error() -> AttemptError:
+    return AttemptError(
+        type="jobmaster.Poison",
+        message=f"the job brought down its worker {CRASHES_UNTIL_POISON} times; mend its handler, then retry it",
+    )

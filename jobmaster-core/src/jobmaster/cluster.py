@@ -1,0 +1,323 @@
+"""`Cluster`: what applications configure and run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.supervisor import Supervisor
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster.clock import Clock, SystemClock
+from jobmaster.config import Settings, WorkerSettings, check_name, make
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
+from jobmaster.handlers import Registry, registered_handlers
+from jobmaster.inline import InlineAgent
+from jobmaster.jobs import Jobs
+from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
+from jobmaster.plugins import Plugins
+from jobmaster.scheduler import Scheduler
+from jobmaster.states import ClusterMode
+
+if TYPE_CHECKING:
+    from jobmaster.sync import SyncScheduler
+
+log = logging.getLogger("jobmaster.cluster")
+
+_running: dict[str, list[Runtime]] = {}
+"""The runtimes of this process by cluster id, the newest last."""
+
+
+class Cluster:
+    """A cluster as this process takes part in it: settings, workers, handlers. Nothing runs yet.
+
+    Every configuring method returns the cluster, so that calls can be chained.
+    """
+
+    def __init__(
+        self, id: str, master: str, *, mode: ClusterMode | str = ClusterMode.ACTIVE, clock: Clock | None = None
+    ) -> None:
+        """Describe a cluster.
+
+        Args:
+            id: the cluster's name; several clusters may share one database.
+            master: URL of the cluster database, for example `sqlite:///jobs.db`.
+            mode: what a cluster that is new to its master starts as.
+            clock: the process's clocks; only tests hand in their own.
+
+        Raises:
+            ConfigurationError: the name or mode is invalid.
+
+        """
+        self.id = check_name("cluster id", id)
+        self.master_url = master
+        self.mode = _cluster_mode(mode)
+        self.settings = Settings()
+        self.workers: list[WorkerSettings] = []
+        self._clock = clock or SystemClock()
+        self._handlers: list[Any] = []
+        self._plugins: list[Any] = []
+
+    @classmethod
+    def standalone(cls, id: str, url: str, **options: Any) -> Cluster:
+        """Describe a cluster that needs one database and nothing else."""
+        return cls(id, url, **options)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | str | Path) -> Cluster:
+        """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`."""
+        from jobmaster.fileconfig import build_cluster  # noqa: PLC0415 - it imports us
+
+        return build_cluster(cls, config)
+
+    # Configuring
+
+    def configure(self, **settings: Any) -> Cluster:
+        """Change settings, as listed in `jobmaster.config.Settings`; raises `ConfigurationError`."""
+        present = {name: getattr(self.settings, name) for name in _setting_names()}
+        self.settings = make(Settings, f"cluster {self.id!r}", present | settings)
+        return self
+
+    def add_worker(self, **settings: Any) -> Cluster:
+        """Add a worker that runs in this process, as listed in `jobmaster.config.WorkerSettings`."""
+        worker = make(WorkerSettings, f"worker {settings.get('name') or len(self.workers) + 1}", settings)
+        if worker.name is not None and worker.name in {other.name for other in self.workers}:
+            msg = f"worker {worker.name!r} is added twice; names are unique in a cluster"
+            raise ConfigurationError(msg)
+        self.workers.append(worker)
+        return self
+
+    def add_handlers(self, *handlers: Any) -> Cluster:
+        """Serve these handlers only, instead of every module-level one this process has imported."""
+        self._handlers += handlers
+        return self
+
+    def use(self, *plugins: Any) -> Cluster:
+        """Add plug-ins (modules or objects with `@hookimpl` methods) besides the installed ones."""
+        self._plugins += plugins
+        return self
+
+    def build_handlers_with(self, build: Callable[[type[Any]], Any]) -> Cluster:
+        """Have class-form handlers built by `build(handler_class)`; it may return None to pass."""
+        return self.use(_Builder(build))
+
+    # Running
+
+    @asynccontextmanager
+    async def running(self, *, workers: bool = True) -> AsyncIterator[Runtime]:
+        """Run the cluster within the block: `async with cluster.running() as runtime`.
+
+        At the end running jobs get `stop_grace` seconds; what is left goes back without using a retry.
+
+        Args:
+            workers: False to schedule and look only.
+
+        Raises:
+            ConfigurationError: something in the configuration is wrong; nothing was started.
+            StoreUnavailableError: the master cannot be reached.
+
+        """
+        env = self._environment()
+        try:
+            await self._prepare(env)
+            chosen = self._running_workers(env) if workers else []
+            supervisor = Supervisor(env, chosen)
+            async with supervisor.running() as group:
+                runtime = Runtime(self, env, supervisor, group)
+                with _registered(runtime):
+                    yield runtime
+        finally:
+            with anyio.CancelScope(shield=True):
+                await env.master.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
+        """Run the cluster for as long as an ASGI application runs: `FastAPI(lifespan=cluster.lifespan)`.
+
+        The runtime is `app.state.jobmaster`, and `request.state.jobmaster` where the framework passes
+        lifespan state on.
+        """
+        async with self.running() as runtime:
+            if hasattr(app, "state"):
+                app.state.jobmaster = runtime
+            yield {"jobmaster": runtime}
+
+    def sync_scheduler(self) -> SyncScheduler:
+        """Return the scheduling verbs for code without an event loop; use it as a context manager."""
+        from jobmaster.sync import SyncScheduler  # noqa: PLC0415 - it imports us
+
+        return SyncScheduler(self)
+
+    def open_master(self) -> MasterRepository:
+        """Return the master's repository, not yet opened; raises `ConfigurationError` for a bad URL."""
+        return Plugins(self._plugins).master(self.master_url, self.settings)
+
+    def _environment(self) -> Environment:
+        plugins = Plugins(self._plugins)
+        master = plugins.master(self.master_url, self.settings)
+        return Environment(
+            cluster_id=self.id,
+            settings=self.settings,
+            plugins=plugins,
+            master=master,
+            agent=InlineAgent(master, self.id),
+            notify=Notify(master),
+            registry=Registry(self._handlers or registered_handlers()),
+            clock=self._clock,
+            observers=plugins.observers(),
+        )
+
+    async def _prepare(self, env: Environment) -> None:
+        """Open the store, see to its schema, register the cluster."""
+        await env.master.open()
+        if self.settings.auto_migrate:
+            await env.master.migrate()
+        elif pending := await env.master.pending_migrations():
+            msg = (
+                f"the schema of {_masked(self.master_url)} lacks {len(pending)} migrations "
+                f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
+            )
+            raise SchemaError(msg)
+        record = ClusterRecord(id=self.id, mode=self.mode, settings=self.settings.shared())
+        env.mode = (await env.master.register_cluster(record)).mode
+
+    def _running_workers(self, env: Environment) -> list[RunningWorker]:
+        if env.mode is ClusterMode.ARCHIVED and self.workers:
+            msg = f"cluster {self.id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
+            raise ConfigurationError(msg)
+        if env.mode is not ClusterMode.ACTIVE:
+            return []
+        default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
+        names = [w.name or _numbered(default, number) for number, w in enumerate(self.workers, 1)]
+        return [RunningWorker(env, name, w) for name, w in zip(names, self.workers, strict=True)]
+
+
+class Runtime:
+    """A running cluster. `scheduler` schedules and changes jobs, `jobs` looks at them."""
+
+    def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
+        self.cluster = cluster
+        self.id = cluster.id
+        self._env = env
+        self._supervisor = supervisor
+        self._group = group
+        self.scheduler = Scheduler(env, self._in_background, find_scheduler)
+        self.jobs = Jobs(env)
+
+    def _in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._group.start_soon(work)
+
+    @property
+    def mode(self) -> ClusterMode:
+        """The cluster's mode when this process joined."""
+        return self._env.mode
+
+    @property
+    def master(self) -> MasterRepository:
+        """The master's repository, for tools and tests."""
+        return self._env.master
+
+    async def workers_ready(self) -> None:
+        """Wait until every worker of this process is registered and takes jobs."""
+        for worker in self._supervisor.workers:
+            await worker.ready.wait()
+
+    async def list_workers(self) -> list[WorkerRecord]:
+        """Return the cluster's workers, the newest first."""
+        return list(await self._env.master.list_workers(self.id))
+
+    async def list_buckets(self) -> list[Bucket]:
+        """Return the cluster's buckets."""
+        return list(await self._env.master.list_buckets(self.id))
+
+    async def set_mode(self, mode: ClusterMode | str) -> None:
+        """Store the cluster's mode on the master; processes that start later follow it."""
+        chosen = _cluster_mode(mode)
+        record = ClusterRecord(id=self.id, mode=chosen, settings=self._env.settings.shared())
+        await self._env.master.set_cluster_mode(record)
+        self._env.mode = chosen
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        directory = self.scheduler.directory
+        topic = f"l:{self.id}"
+        with self._env.notify.subscribed(topic, directory.invalidate, exact=True):
+            try:
+                yield
+            finally:
+                self.scheduler.closed = True
+
+
+@contextmanager
+def _registered(runtime: Runtime) -> Iterator[None]:
+    """Let scheduling calls of this process find a runtime by its cluster's id, while it is open."""
+    runtimes = _running.setdefault(runtime.id, [])
+    runtimes.append(runtime)
+    try:
+        with runtime._open():  # noqa: SLF001 - same module
+            yield
+    finally:
+        runtimes.remove(runtime)
+
+
+def find_runtime(cluster_id: str) -> Runtime:
+    """Return the runtime of a cluster that runs in this process; raises `NotRunningError`."""
+    runtimes = _running.get(cluster_id)
+    if not runtimes:
+        known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
+        msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
+        raise NotRunningError(msg)
+    return runtimes[-1]
+
+
+def find_scheduler(cluster_id: str) -> Scheduler:
+    """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
+    return find_runtime(cluster_id).scheduler
+
+
+class _Builder:
+    """A plug-in made of one function that builds handlers."""
+
+    def __init__(self, build: Callable[[type[Any]], Any]) -> None:
+        from jobmaster.hookspecs import hookimpl  # noqa: PLC0415
+
+        self._build = build
+        self.jobmaster_build_handler = hookimpl(self._build_handler)
+
+    def _build_handler(self, handler_class: type[Any]) -> Any:
+        return self._build(handler_class)
+
+
+def _cluster_mode(mode: ClusterMode | str) -> ClusterMode:
+    try:
+        return ClusterMode(mode)
+    except ValueError:
+        names = ", ".join(ClusterMode)
+        msg = f"mode: {mode!r} is no cluster mode; use one of {names}"
+        raise ConfigurationError(msg) from None
+
+
+def _setting_names() -> list[str]:
+    return [attribute.name for attribute in Settings.__attrs_attrs__]  # type: ignore[attr-defined]
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _masked(url: str) -> str:
+    """Return a URL without its password, for messages."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{user}{at}{host}"

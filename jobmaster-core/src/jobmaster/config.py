@@ -1,0 +1,245 @@
+"""Settings of a cluster and of its workers, checked when they are made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from attrs import Attribute, field, fields_dict, frozen
+
+from jobmaster._policy.retry import RetryPolicy
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import ClusterMode, Priority, WorkerMode
+
+T = TypeVar("T")
+
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
+_PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
+DEFAULT_LANE = "default"
+
+
+def check_name(setting: str, value: str, longest: int = 50) -> str:
+    """Return `value` if it can name a cluster, worker, lane or definition; raises `ConfigurationError`."""
+    if not isinstance(value, str) or len(value) > longest or not _CLUSTER_ID.fullmatch(value):
+        msg = (
+            f"{setting}: {value!r} is no valid name; use letters, digits and single - _ . : between them, "
+            f"at most {longest} characters"
+        )
+        raise ConfigurationError(msg)
+    return value
+
+
+def seconds(setting: str, value: timedelta | float) -> float:
+    """Return a duration in seconds; raises `ConfigurationError` unless it is a number or `timedelta`."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{setting}: {value!r} is no duration; give seconds as a number, or a timedelta"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
+def _between(low: float, high: float, *, optional: bool = False) -> Callable[[Any, Attribute[Any], Any], None]:
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if optional and value is None:
+            return
+        number = seconds(attribute.name, value)
+        if not low <= number <= high:
+            msg = f"{attribute.name}: {value} is out of range; it must be from {low:g} to {high:g}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+
+def _to_seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _check_zone(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError, TypeError) as error:
+        msg = f"{attribute.name}: {value!r} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'"
+        raise ConfigurationError(msg) from error
+
+
+def _check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        msg = f"{attribute.name}: {value!r} cannot start table names; use lower-case letters, digits and _ (21 at most)"
+        raise ConfigurationError(msg)
+
+
+def _check_whole(low: int, high: int) -> Callable[[Any, Attribute[Any], Any], None]:
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            msg = f"{attribute.name}: {value!r} is out of range; it must be a whole number from {low} to {high}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+_YEARS_100 = 100 * 365.25 * 86400
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What `Cluster.configure` can set. Durations are seconds; a `timedelta` is converted.
+
+    Attributes:
+        default_job_timeout: how long an attempt may take; None for no limit.
+        default_max_retries: how often a failed job is tried again.
+        retry: the backoff policy.
+        transient_threshold: jobs due within it go to buckets, later ones are held on the master.
+        time_zone: IANA name of the zone schedules are read in; None for UTC.
+        max_message_bytes: the most bytes of encoded message data.
+        retention: how long finished jobs, attempts and logs are kept; None for ever.
+        heartbeat: how often leases are renewed.
+        lease: how long a worker that says nothing keeps its buckets.
+        stop_grace: how long running jobs may go on after a stop is asked for.
+        beat: jobs that are queued or running for longer than this are shown so on the master.
+        poll_interval: the longest time between two looks for work when no news arrives.
+        store_timeout: the deadline of one unit of work on a store.
+        table_prefix: what table names start with.
+        auto_migrate: bring the schema up to date at start.
+        store_options: the provider's own settings.
+
+    """
+
+    default_job_timeout: float | None = field(
+        default=60.0, converter=_to_seconds, validator=_between(0.001, _YEARS_100, optional=True)
+    )
+    default_max_retries: int = field(default=3, validator=_check_whole(0, 1000))
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    transient_threshold: float = field(default=120.0, converter=_to_seconds, validator=_between(10, 86400))
+    time_zone: str | None = field(default=None, validator=_check_zone)
+    max_message_bytes: int = field(default=128 * 1024, validator=_check_whole(256, 64 * 1024 * 1024))
+    retention: float | None = field(
+        default=30 * 86400.0, converter=_to_seconds, validator=_between(0, _YEARS_100, optional=True)
+    )
+    heartbeat: float = field(default=5.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    lease: float = field(default=15.0, converter=_to_seconds, validator=_between(0.05, 86400))
+    stop_grace: float = field(default=30.0, converter=_to_seconds, validator=_between(0, 86400))
+    beat: float = field(default=1.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    poll_interval: float = field(default=2.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    store_timeout: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 600))
+    table_prefix: str = field(default="jm_", validator=_check_prefix)
+    auto_migrate: bool = True
+    store_options: Mapping[str, Any] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what concerns two settings at once."""
+        if self.lease < 2 * self.heartbeat:
+            msg = (
+                f"lease: {self.lease:g} s leaves no room for a late heartbeat; "
+                f"make it at least twice heartbeat ({self.heartbeat:g} s)"
+            )
+            raise ConfigurationError(msg)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The provider's own settings, under the name that providers know."""
+        return self.store_options
+
+    def shared(self) -> dict[str, Any]:
+        """Return the cluster-wide settings as JSON values, the form that is stored on the master."""
+        return {name: getattr(self, name) for name in _SHARED}
+
+
+_SHARED = (
+    "default_job_timeout",
+    "default_max_retries",
+    "transient_threshold",
+    "time_zone",
+    "max_message_bytes",
+    "retention",
+)
+
+
+def default_parallelism() -> float:
+    """Return the default of a worker's `parallelism`: the number of CPUs, at most 10."""
+    return float(min(os.cpu_count() or 1, 10))
+
+
+def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
+    for priority, count in value.items():
+        if not isinstance(priority, Priority):
+            msg = f"{attribute.name}: {priority!r} is no Priority"
+            raise ConfigurationError(msg)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 100:
+            msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to 100"
+            raise ConfigurationError(msg)
+
+
+@frozen(kw_only=True)
+class WorkerSettings:
+    """What `Cluster.add_worker` can set.
+
+    Attributes:
+        name: unique among the running workers of a process; generated from host and process if not given.
+        lane: the lane it serves.
+        mode: which duties it takes.
+        batch_size: the most jobs one bucket holds in memory, and that one write carries.
+        parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
+        buckets: number of buckets by priority, 1 where not given; 0 leaves a priority out.
+
+    """
+
+    name: str | None = None
+    lane: str = DEFAULT_LANE
+    mode: WorkerMode = field(default=WorkerMode.FULL, converter=WorkerMode)
+    batch_size: int = field(default=1000, validator=_check_whole(1, 100_000))
+    parallelism: float = field(factory=default_parallelism, validator=_between(0.01, 1000))
+    buckets: Mapping[Priority, int] = field(factory=dict, validator=_check_buckets)
+
+    def __attrs_post_init__(self) -> None:
+        """Check names, and that there is something to do."""
+        check_name("lane", self.lane)
+        if self.name is not None:
+            check_name("worker name", self.name)
+        if self.mode.executes and not any(self.bucket_count(priority) for priority in Priority):
+            msg = "buckets: every priority is set to 0, so this worker could run nothing; leave one in"
+            raise ConfigurationError(msg)
+
+    def bucket_count(self, priority: Priority) -> int:
+        """Return how many buckets of a priority the worker owns."""
+        return self.buckets.get(priority, 1)
+
+    def slots(self, priority: Priority) -> int:
+        """Return how many jobs run at once in one bucket of a priority."""
+        return max(1, round(priority.slots * self.parallelism))
+
+
+def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
+    """Build settings from keyword arguments; an unknown name raises `ConfigurationError` with a guess."""
+    known = fields_dict(kind)  # type: ignore[arg-type]  # always an attrs class
+    for name in given:
+        if name not in known:
+            guess = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(sorted(known))})"
+            msg = f"{where}: there is no setting {name!r}{hint}"
+            raise ConfigurationError(msg)
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        msg = f"{where}: {error}"
+        raise ConfigurationError(msg) from error
+
+
+__all__ = [
+    "DEFAULT_LANE",
+    "ClusterMode",
+    "Settings",
+    "WorkerSettings",
+    "check_name",
+    "default_parallelism",
+    "make",
+    "seconds",
+]

@@ -1,0 +1,28 @@
+"""What a provider can do beyond the minimum. Declared, never guessed."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Capabilities:
+    """The optional abilities of a repository. The contract suite skips only what is declared absent.
+
+    Args:
+        notifications: `listen` reports what other processes announce, quickly (milliseconds). Without it
+            only announcements of the same process arrive, and the runtime polls for the rest.
+        durable: what was accepted survives the end of the process (the memory provider's does not).
+        shared: other processes that open the same URL see the same data.
+        migrations: the store has a schema with numbered migrations.
+        transactional_enqueue: jobs can be inserted in a transaction of the user's own.
+        ordered: a bucket hands out its jobs by due time, then by id.
+
+    """
+
+    notifications: bool = False
+    durable: bool = True
+    shared: bool = True
+    migrations: bool = False
+    transactional_enqueue: bool = False
+    ordered: bool = True

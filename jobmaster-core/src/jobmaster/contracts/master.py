@@ -1,0 +1,325 @@
+"""The contract of the master: the source of truth and the audit trail.
+
+Every hot method takes and returns sequences. Every call is one short unit of work: it commits before it
+returns, carries a deadline of its own, and leaves nothing behind when it raises. `StoreUnavailableError`
+means "not known to have happened": every method may be called again with the same arguments.
+
+A job is in exactly one of two places: it has a *live row* (it waits or runs) or its last attempt record is
+*final* (succeeded, failed, cancelled). Attempt records are only ever appended.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from attrs import field, frozen
+
+from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.models import (
+    Bucket,
+    BucketPage,
+    CancelResult,
+    ClusterRecord,
+    Cursor,
+    JobQuery,
+    JobReceipt,
+    JobRecord,
+    LogLine,
+    NewJob,
+    Report,
+    WorkerRecord,
+)
+from jobmaster.states import BucketStatus, JobStatus, Priority
+
+
+@frozen(kw_only=True)
+class Room:
+    """A bucket that can take `free` more jobs of its lane and priority."""
+
+    bucket_id: UUID
+    lane: str
+    priority: Priority
+    free: int
+
+
+@frozen(kw_only=True)
+class Assignment:
+    """What an `assign_due` call did: jobs by bucket, and when the next held job comes into reach.
+
+    `next_in` is the time in seconds until another held job is due within the look-ahead (0 if some already
+    are, but found no room; None if nothing is held).
+    """
+
+    assigned: Mapping[UUID, int] = field(factory=dict)
+    next_in: float | None = None
+
+
+@frozen(kw_only=True)
+class Mark:
+    """A job in hand whose state lasts: `queued` in memory, or `processing` since `started_at`."""
+
+    job_id: UUID
+    attempt: int
+    status: JobStatus
+    started_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class CancelAnswer:
+    """What became of one cancel request; `bucket_id` is where to send the news of a `requested` one."""
+
+    job_id: UUID
+    result: CancelResult
+    bucket_id: UUID | None = None
+
+
+class SchemaStore(ABC):
+    """Opening, closing and provisioning a store."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this store can do beyond the minimum."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection and thread. Idempotent; never raises for a store that is down."""
+
+    @abstractmethod
+    async def migrate(self) -> Sequence[str]:
+        """Bring the schema up to date under a lock; return the names of the migrations applied."""
+
+    @abstractmethod
+    async def pending_migrations(self) -> Sequence[str]:
+        """Return the names of the migrations that `migrate` would apply.
+
+        Raises `SchemaError` if the schema is newer than this code.
+        """
+
+    @abstractmethod
+    def migration_script(self) -> str:
+        """Return the statements of all migrations, for a DBA to run; needs no connection."""
+
+    @abstractmethod
+    async def now(self) -> datetime:
+        """Return the store's clock, which decides what is due and who owns what."""
+
+
+class ClusterStore(ABC):
+    """Clusters and workers."""
+
+    @abstractmethod
+    async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
+        """Store a cluster or update its settings (its mode only when it is new); return what is stored."""
+
+    @abstractmethod
+    async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
+        """Return a cluster, or None if this master has no such cluster."""
+
+    @abstractmethod
+    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
+        """Store the cluster's mode."""
+
+    @abstractmethod
+    async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
+        """Store a worker with a lease of `lease` seconds from the store's now, and its buckets as active.
+
+        One unit: nobody ever sees a bucket whose worker has no lease. Idempotent.
+        """
+
+    @abstractmethod
+    async def heartbeat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float) -> frozenset[UUID]:
+        """Renew the leases of workers and note the load of their buckets; return the ids still alive.
+
+        A worker that somebody declared lost is not renewed and not in the answer: it must fence itself.
+        """
+
+    @abstractmethod
+    async def set_worker_stopping(self, worker_id: UUID) -> None:
+        """Note that a worker stops: it is `stopping`, its active buckets are `completing`."""
+
+    @abstractmethod
+    async def retire_worker(self, worker_id: UUID) -> None:
+        """Note that a worker has stopped by itself."""
+
+    @abstractmethod
+    async def list_workers(self, cluster_id: str) -> Sequence[WorkerRecord]:
+        """Return the cluster's workers, the newest first."""
+
+    @abstractmethod
+    async def prune_workers(self, cluster_id: str, age: float) -> int:
+        """Delete stopped and lost workers, and buckets that are ready to delete, older than `age` seconds."""
+
+
+class BucketStore(ABC):
+    """Buckets and who owns them."""
+
+    @abstractmethod
+    async def list_buckets(self, cluster_id: str) -> Sequence[Bucket]:
+        """Return all buckets of the cluster."""
+
+    @abstractmethod
+    async def active_buckets(self, cluster_id: str) -> Sequence[Bucket]:
+        """Return the buckets that take new jobs: active, and their worker's lease has not run out."""
+
+    @abstractmethod
+    async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
+        """Change the status of a bucket the caller owns (same epoch); return whether it was still its own."""
+
+    @abstractmethod
+    async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
+        """Take over buckets that were left behind: their owner's lease ran out, or it stopped without them.
+
+        * Atomic: of several rescuers one gets a bucket. Its epoch grows by one, its owner is `rescuer`, its
+          status `draining`, its `former_owner` who had it; a worker whose lease ran out becomes `lost`.
+        * The moment a bucket is first found lost is kept: `exposed` looks at jobs due before it.
+        """
+
+    @abstractmethod
+    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+        """Serve `AgentRepository.pull` for jobs whose rows are the bucket (a standalone cluster)."""
+
+    @abstractmethod
+    async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
+        """Serve `AgentRepository.exposed` for jobs whose rows are the bucket."""
+
+    @abstractmethod
+    async def bucket_holdings(self, cluster_id: str) -> Mapping[UUID, int]:
+        """Return the number of live jobs by bucket id, for every bucket that has any."""
+
+    @abstractmethod
+    async def release_bucket(self, bucket: Bucket) -> int:
+        """Hold all jobs of an owned bucket on the master again, as they are; return their number.
+
+        Raises `LeaseLostError` if the epoch is no longer the caller's.
+        """
+
+    @abstractmethod
+    async def sweep_orphans(self, cluster_id: str) -> int:
+        """Hold jobs on the master again that lie in buckets nobody will ever read; return their number.
+
+        Those are buckets that are ready to delete, or not registered (late pushes end up there).
+        """
+
+
+class JobStore(ABC):
+    """Jobs, from the first insert to the last query."""
+
+    @abstractmethod
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        """Store jobs, each in its bucket or held; return their receipts in order.
+
+        * Idempotent by job id. A job whose idempotency key the cluster already has (or an earlier job of the
+          same call) is not stored; its receipt names that job and says `created=False`.
+        * `accepted_by` is `master`.
+        """
+
+    @abstractmethod
+    async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
+        """Put held jobs due within `ahead` seconds into buckets of their lane and priority, earliest first.
+
+        * Parked jobs stay where they are. A bucket gets at most `free` jobs.
+        * Several callers at once never assign one job twice, and none waits for another.
+        """
+
+    @abstractmethod
+    async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
+        """Write down states that last. Jobs that are no longer in the bucket at this attempt are left alone.
+
+        Raises `LeaseLostError` if the epoch is no longer the caller's.
+        """
+
+    @abstractmethod
+    async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
+        """Write the outcomes of claimed jobs, all in one unit; return the ids of the stale ones.
+
+        * A report holds only if the job is still in that bucket, at that attempt, and the bucket at that
+          epoch. Otherwise it changes nothing.
+        * A report with an outcome appends an attempt record. A terminal one removes the live row in the same
+          unit; another one moves it (`delay` counts from the store's now).
+        * A job whose cancellation was requested does not go back to waiting: a non-terminal report ends it
+          as cancelled.
+        """
+
+    @abstractmethod
+    async def cancel(self, cluster_id: str, job_ids: Sequence[UUID], worker: str = "") -> Sequence[CancelAnswer]:
+        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
+
+        A job that no owner can have in hand (held, or in a bucket but not yet due) is cancelled at once.
+        Another one is marked, for its owner to see in `cancel_requests`.
+        """
+
+    @abstractmethod
+    async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
+        """Return (bucket id, job id, attempt) of the cancel requests in some buckets."""
+
+    @abstractmethod
+    async def reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> None:
+        """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
+
+        Raises `InvalidTransitionError` if it may be in hand or is finished, `JobNotFoundError` if unknown.
+        """
+
+    @abstractmethod
+    async def retry(self, cluster_id: str, job_id: UUID) -> None:
+        """Hold a finished job on the master, due now, with all its retries again. Its attempts are kept.
+
+        Raises `InvalidTransitionError` if it is not finished, `JobNotFoundError` if unknown.
+        """
+
+    @abstractmethod
+    async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
+        """Put parked jobs of these definitions into the bucket of their lane and priority; return how many."""
+
+    @abstractmethod
+    async def get_job(self, cluster_id: str, job_id: UUID) -> JobRecord | None:
+        """Return a job with its attempts and logs, or None."""
+
+    @abstractmethod
+    async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
+        """Return a page of jobs (without attempts), the newest first."""
+
+    @abstractmethod
+    async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
+        """Return how many jobs match (whatever `after` and `limit`), by status; statuses without any are left out."""
+
+    @abstractmethod
+    async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
+        """Append log lines about workers, buckets or the cluster."""
+
+    @abstractmethod
+    async def list_logs(self, cluster_id: str, subject: str, subject_id: str, limit: int) -> Sequence[LogLine]:
+        """Return the newest log lines of a subject, oldest first."""
+
+    @abstractmethod
+    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
+        """Delete up to `limit` jobs that finished over `age` seconds ago, with attempts and logs."""
+
+
+class NewsListener(ABC):
+    """Telling other processes that there is something to see. News may be lost: nothing depends on it."""
+
+    @abstractmethod
+    async def announce(self, topics: Sequence[str]) -> None:
+        """Send topics to all listeners of this store, this process included. Best effort, in one message."""
+
+    @abstractmethod
+    async def listen(self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+        """Call `on_news(topic)` for every announcement of these topics, until cancelled.
+
+        `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
+        in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
+        connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;
+        `Topics.ANY` may arrive whatever was asked for.
+        """
+
+
+class MasterRepository(SchemaStore, ClusterStore, BucketStore, JobStore, NewsListener):
+    """All that a master does. One instance serves one URL and any number of clusters."""

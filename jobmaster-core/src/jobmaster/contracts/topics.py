@@ -1,0 +1,37 @@
+"""What news is about. A topic is a short string that every provider can carry in one message."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+class Topics:
+    """Names of the topics of one cluster, and how to read them."""
+
+    ANY = "*"
+    """Something changed, and the provider cannot say what: everybody has a look."""
+
+    @staticmethod
+    def bucket(bucket_id: UUID) -> str:
+        """New jobs in a bucket: its owner pulls."""
+        return f"b:{bucket_id.hex}"
+
+    @staticmethod
+    def control(bucket_id: UUID) -> str:
+        """A request (cancel) about a job in a bucket: its owner looks at its requests."""
+        return f"r:{bucket_id.hex}"
+
+    @staticmethod
+    def held(cluster_id: str) -> str:
+        """Jobs were held on the master: coordinators look at what is due next."""
+        return f"h:{cluster_id}"
+
+    @staticmethod
+    def parked(cluster_id: str) -> str:
+        """Jobs were parked: workers that know their handlers adopt them."""
+        return f"p:{cluster_id}"
+
+    @staticmethod
+    def buckets(cluster_id: str) -> str:
+        """Buckets came or went: producers and coordinators refresh their list."""
+        return f"l:{cluster_id}"

@@ -1,0 +1,355 @@
+"""Message data and metadata: typed values that come back exactly as they went in.
+
+The encoded form is JSON text. Strings, booleans, null, floats and integers of 64 bits are plain JSON;
+everything else is an object whose key `$` names the type:
+
+=================  =============================================================================
+`Decimal`          `{"$": "dec", "v": "1.10"}`
+`datetime`         `{"$": "dt", "v": ISO 8601, "us": microseconds since 1970 UTC, "tz": zone key}`
+`date`             `{"$": "date", "v": "2026-01-31"}`
+`timedelta`        `{"$": "td", "us": microseconds}`
+`UUID`             `{"$": "uuid", "v": "…"}`
+`bytes`            `{"$": "bytes", "v": base64}`
+enum member        `{"$": "enum", "c": "module:QualifiedName", "v": member name}`
+`tuple`            `{"$": "tuple", "v": [...]}`
+big `int`          `{"$": "int", "v": decimal digits}` (beyond 64 bits)
+nan, ±inf          `{"$": "float", "v": "nan"}`
+`dict` with `$`    `{"$": "map", "v": {...}}`
+=================  =============================================================================
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, TypeVar, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from jobmaster.errors import InvalidDataError
+
+E = TypeVar("E", bound=Enum)
+T = TypeVar("T")
+
+_PLAIN: Final = frozenset({str, bool, type(None)})
+_INT64: Final = range(-(2**63), 2**63)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MISSING: Final[Any] = object()
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class _Values(Mapping[str, Any]):
+    """A read-only mapping over encoded values, decoded when first looked at."""
+
+    __slots__ = ("_decoded", "_encoded")
+
+    def __init__(self, encoded: bytes | str = b"{}") -> None:
+        self._encoded = encoded
+        self._decoded: dict[str, Any] | None = None
+
+    @property
+    def encoded(self) -> bytes:
+        """The stored form: JSON in UTF-8."""
+        return self._encoded.encode() if isinstance(self._encoded, str) else self._encoded
+
+    def _values(self) -> dict[str, Any]:
+        if self._decoded is None:
+            raw = orjson.loads(self._encoded)
+            self._decoded = {name: _decode(value) for name, value in raw.items()}
+        return self._decoded
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._values()[name]
+        return value.resolve(name) if isinstance(value, _UnresolvedEnum) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a mapping compared by value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._values()!r})"
+
+    def _typed(self, name: str, wanted: type[T] | tuple[type[T], ...], default: Any) -> T:
+        if name not in self._values():
+            if default is _MISSING:
+                known = ", ".join(self._values()) or "nothing"
+                msg = f"no value named {name!r} (there are: {known})"
+                raise KeyError(msg)
+            return cast("T", default)
+        value = self[name]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            names = wanted.__name__ if isinstance(wanted, type) else " or ".join(w.__name__ for w in wanted)
+            msg = f"value {name!r} is {type(value).__name__}, not {names}"
+            raise TypeError(msg)
+        return value
+
+    def get_str(self, name: str, default: str = _MISSING) -> str:
+        """Return a string; raises `KeyError` if absent without default, `TypeError` for another type."""
+        return self._typed(name, str, default)
+
+    def get_int(self, name: str, default: int = _MISSING) -> int:
+        """Return an integer (a bool is none); raises as `get_str`."""
+        return self._typed(name, int, default)
+
+    def get_float(self, name: str, default: float = _MISSING) -> float:
+        """Return a float; an integer is converted. Raises as `get_str`."""
+        return float(self._typed(name, (float, int), default))
+
+    def get_bool(self, name: str, default: bool = _MISSING) -> bool:
+        """Return a boolean; raises as `get_str`."""
+        return self._typed(name, bool, default)
+
+    def get_decimal(self, name: str, default: Decimal = _MISSING) -> Decimal:
+        """Return a `Decimal`; raises as `get_str`."""
+        return self._typed(name, Decimal, default)
+
+    def get_datetime(self, name: str, default: datetime = _MISSING) -> datetime:
+        """Return a `datetime`, aware if it was; raises as `get_str`."""
+        return self._typed(name, datetime, default)
+
+    def get_date(self, name: str, default: date = _MISSING) -> date:
+        """Return a `date`; raises as `get_str`."""
+        return self._typed(name, date, default)
+
+    def get_uuid(self, name: str, default: UUID = _MISSING) -> UUID:
+        """Return a `UUID`; raises as `get_str`."""
+        return self._typed(name, UUID, default)
+
+    def get_bytes(self, name: str, default: bytes = _MISSING) -> bytes:
+        """Return `bytes`; raises as `get_str`."""
+        return self._typed(name, bytes, default)
+
+    def get_enum(self, name: str, enum: type[E], default: E = _MISSING) -> E:
+        """Return a member of `enum`, found by its name; raises as `get_str`."""
+        value = self._values().get(name)
+        if isinstance(value, _UnresolvedEnum):
+            return value.member_of(name, enum)
+        return self._typed(name, enum, default)
+
+
+class MessageData(_Values):
+    """What a job carries to its handler: a read-only mapping with typed getters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> MessageData:
+        """Encode values; raises `InvalidDataError` naming the first one that cannot be carried."""
+        return cls(encode({**(values or {}), **more}))
+
+    def get_json(self, name: str, default: Any = _MISSING) -> Any:
+        """Return a value of any type; raises `KeyError` if absent without default."""
+        return self._typed(name, object, default)
+
+
+class Metadata(_Values):
+    """Small facts about a job that queries can filter by. The same types as message data, not nested."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Metadata:
+        """Encode values; raises `InvalidDataError` for one that is nested or cannot be carried."""
+        merged = {**(values or {}), **more}
+        for name, value in merged.items():
+            _check_flat(name, value)
+        return cls(encode(merged))
+
+
+def encode(values: Mapping[str, Any]) -> bytes:
+    """Encode named values to JSON; raises `InvalidDataError` naming the value that does not fit."""
+    if not values:
+        return b"{}"
+    body = {_name(name): _encode(value, name) for name, value in values.items()}
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:  # a string with lone surrogates, or nesting beyond all reason
+        msg = f"message data cannot be encoded: {error}"
+        raise InvalidDataError(msg) from error
+
+
+def encode_value(value: Any) -> Any:
+    """Return the JSON form of one value, as `encode` would write it (queries compare with it)."""
+    return _encode(value, "value")
+
+
+def _name(name: object) -> str:
+    if type(name) is not str:
+        msg = f"names of values must be strings, not {name!r}"
+        raise InvalidDataError(msg)
+    return name
+
+
+def _check_flat(name: str, value: Any) -> None:
+    if isinstance(value, (list, tuple, Mapping)):
+        msg = f"metadata {name!r} is {type(value).__name__}: metadata cannot nest; put it in the message data"
+        raise InvalidDataError(msg)
+    if isinstance(value, str) and "\0" in value:
+        msg = f"metadata {name!r} contains a NUL character, which databases cannot search"
+        raise InvalidDataError(msg)
+
+
+def _encode(value: Any, path: str) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        return encoder(value, path)
+    if isinstance(value, Enum):
+        return _encode_enum(value, path)
+    if isinstance(value, Mapping):
+        return _encode_map(value, path)
+    msg = (
+        f"value {path!r} is of type {kind.__module__}.{kind.__qualname__}, which a job cannot carry; "
+        "use str, int, float, bool, None, Decimal, datetime, date, timedelta, UUID, bytes, an enum, "
+        "or lists and dictionaries of them"
+    )
+    raise InvalidDataError(msg)
+
+
+def _encode_int(value: int, _path: str) -> Any:
+    return value if value in _INT64 else {"$": "int", "v": str(value)}
+
+
+def _encode_float(value: float, _path: str) -> Any:
+    return value if isfinite(value) else {"$": "float", "v": repr(value)}
+
+
+def _encode_datetime(value: datetime, path: str) -> Any:
+    body: dict[str, Any] = {"$": "dt", "v": value.isoformat()}
+    zone = value.tzinfo
+    if zone is None:
+        body["us"] = (value.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+        body |= {"fold": 1} if value.fold else {}
+        return body
+    body["us"] = (value - _EPOCH) // _MICROSECOND
+    if isinstance(zone, ZoneInfo):
+        if zone.key is None:
+            msg = f"value {path!r} has a time zone without a name; use ZoneInfo('Area/City') or UTC"
+            raise InvalidDataError(msg)
+        body |= {"tz": zone.key} | ({"fold": 1} if value.fold else {})
+    elif not isinstance(zone, timezone):
+        msg = f"value {path!r} has a time zone of type {type(zone).__name__}; use ZoneInfo or a fixed offset"
+        raise InvalidDataError(msg)
+    return body
+
+
+def _encode_enum(value: Enum, path: str) -> Any:
+    cls = type(value)
+    if "<locals>" in cls.__qualname__:
+        msg = f"value {path!r} is of the local enum {cls.__qualname__}, which cannot be found again by name"
+        raise InvalidDataError(msg)
+    if value.name is None:
+        msg = f"value {path!r} is an unnamed combination of {cls.__qualname__}; pass its integer instead"
+        raise InvalidDataError(msg)
+    return {"$": "enum", "c": f"{cls.__module__}:{cls.__qualname__}", "v": value.name}
+
+
+def _encode_map(value: Mapping[Any, Any], path: str) -> Any:
+    body = {_name(key): _encode(item, f"{path}.{key}") for key, item in value.items()}
+    return {"$": "map", "v": body} if "$" in body else body
+
+
+def _encode_list(value: list[Any], path: str) -> Any:
+    return [_encode(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+_ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
+    int: _encode_int,
+    float: _encode_float,
+    datetime: _encode_datetime,
+    dict: _encode_map,
+    list: _encode_list,
+    tuple: lambda value, path: {"$": "tuple", "v": _encode_list(list(value), path)},
+    Decimal: lambda value, _: {"$": "dec", "v": str(value)},
+    date: lambda value, _: {"$": "date", "v": value.isoformat()},
+    timedelta: lambda value, _: {"$": "td", "us": value // _MICROSECOND},
+    UUID: lambda value, _: {"$": "uuid", "v": str(value)},
+    bytes: lambda value, _: {"$": "bytes", "v": base64.b64encode(value).decode()},
+}
+
+
+def _decode(value: Any) -> Any:
+    if type(value) is list:
+        return [_decode(item) for item in value]
+    if type(value) is not dict:
+        return value
+    tag = value.get("$")
+    if tag is None:
+        return {name: _decode(item) for name, item in value.items()}
+    return _DECODERS[tag](value)
+
+
+def _decode_datetime(body: dict[str, Any]) -> datetime:
+    value = datetime.fromisoformat(body["v"])
+    fold = body.get("fold", 0)
+    if "tz" in body:
+        return value.replace(tzinfo=ZoneInfo(body["tz"]), fold=fold)
+    return value.replace(fold=fold)
+
+
+def _decode_enum(body: dict[str, Any]) -> Any:
+    unresolved = _UnresolvedEnum(body["c"], body["v"])
+    return unresolved.loaded_member() or unresolved
+
+
+_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "int": lambda body: int(body["v"]),
+    "float": lambda body: float(body["v"]),
+    "dt": _decode_datetime,
+    "map": lambda body: {name: _decode(item) for name, item in body["v"].items()},
+    "tuple": lambda body: tuple(_decode(item) for item in body["v"]),
+    "dec": lambda body: Decimal(body["v"]),
+    "date": lambda body: date.fromisoformat(body["v"]),
+    "td": lambda body: timedelta(microseconds=body["us"]),
+    "uuid": lambda body: UUID(body["v"]),
+    "bytes": lambda body: base64.b64decode(body["v"]),
+    "enum": _decode_enum,
+}
+
+
+class _UnresolvedEnum:
+    """An enum member whose class this process has not imported. Data never makes us import a module."""
+
+    def __init__(self, path: str, member: str) -> None:
+        self.path, self.member = path, member
+
+    def loaded_member(self) -> Enum | None:
+        module, _, qualified = self.path.partition(":")
+        found: Any = sys.modules.get(module)
+        for part in qualified.split("."):
+            found = getattr(found, part, None)
+        is_enum = isinstance(found, type) and issubclass(found, Enum)
+        return found.__members__.get(self.member) if is_enum else None
+
+    def resolve(self, name: str) -> Enum:
+        member = self.loaded_member()
+        if member is None:
+            msg = f"value {name!r} is {self.path}.{self.member}; import its module or use get_enum({name!r}, …)"
+            raise LookupError(msg)
+        return member
+
+    def member_of(self, name: str, enum: type[E]) -> E:
+        try:
+            return enum[self.member]
+        except KeyError:
+            msg = f"value {name!r} is {self.member!r}, which {enum.__qualname__} does not have"
+            raise TypeError(msg) from None
+
+    def __repr__(self) -> str:
+        return f"<{self.path}.{self.member}>"

@@ -1,0 +1,158 @@
+"""Job definitions: what a kind of job is called and which settings it has; and requests to run one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from jobmaster._policy.retry import Backoff, ExponentialBackoff, FixedBackoff, RetryPolicy
+from jobmaster.config import check_name, seconds
+from jobmaster.data import MessageData, Metadata
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import Priority
+
+UNSET: Any = object()
+"""A setting that was not given, so that the next level decides (None means "no limit" for some)."""
+
+
+@frozen
+class JobDefinition:
+    """A kind of job, known by its id. Producers that have no handler code schedule by it.
+
+    Settings that are left out are resolved later: call argument, then definition, then cluster default.
+
+    Args:
+        id: the definition id that producers and workers agree on.
+        timeout: seconds or `timedelta` an attempt may take; None for no limit.
+        max_retries: how often a failed job is tried again.
+        priority: how urgent these jobs are.
+        lane: the lane they go to.
+        metadata: facts that each job carries; a call's own metadata is merged over it.
+        retry: when it is tried again: a `RetryPolicy`, a backoff, or a fixed delay.
+
+    Raises:
+        ConfigurationError: a setting is out of range; the message names it.
+
+    """
+
+    id: str
+    timeout: Any = field(default=UNSET, kw_only=True)
+    max_retries: Any = field(default=UNSET, kw_only=True)
+    priority: Any = field(default=UNSET, kw_only=True)
+    lane: Any = field(default=UNSET, kw_only=True)
+    metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
+    retry: RetryPolicy | None = field(
+        default=None, kw_only=True, converter=lambda value: _retry_policy(value)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Check every setting that was given."""
+        check_name("definition id", self.id, longest=200)
+        check_settings(f"definition {self.id!r}", self.settings())
+        Metadata.of(self.metadata)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that were given."""
+        names = ("timeout", "max_retries", "priority", "lane")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not UNSET}
+
+    def request(
+        self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any
+    ) -> JobRequest:
+        """Return a request for `once_many`; options as for the scheduling calls."""
+        return JobRequest(self, *split_options(self.id, data, options))
+
+
+@frozen
+class JobRequest:
+    """A job to be scheduled: definition, values for its handler, and options of the call."""
+
+    definition: JobDefinition
+    values: Mapping[str, Any] | MessageData
+    options: CallOptions
+    target: Any = None
+    """The handler that checks the values, if the caller has its code."""
+
+
+@frozen(kw_only=True)
+class CallOptions:
+    """Options of one scheduling call; `UNSET` leaves a setting to the definition or the cluster."""
+
+    timeout: Any = UNSET
+    max_retries: Any = UNSET
+    priority: Any = UNSET
+    lane: Any = UNSET
+    metadata: Mapping[str, Any] = field(factory=dict)
+    key: str | None = None
+    at: datetime | None = None
+    after: timedelta | float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that were given."""
+        names = ("timeout", "max_retries", "priority", "lane")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not UNSET}
+
+    def due(self, *, at: datetime | None = None, after: timedelta | float | None = None) -> CallOptions:
+        """Return these options with a due time."""
+        return evolve(self, at=at, after=after)
+
+
+OPTION_NAMES = frozenset({"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after"})
+"""Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
+
+
+def split_options(
+    definition_id: str, data: Mapping[str, Any] | MessageData | None, keywords: Mapping[str, Any]
+) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
+    """Part the keywords of a scheduling call into the handler's values and the call's options."""
+    options = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
+    arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
+    chosen = CallOptions(**{name: value for name, value in options.items() if value is not None or name == "timeout"})
+    check_settings(f"scheduling {definition_id!r}", chosen.given())
+    if isinstance(data, MessageData) and not arguments:
+        return data, chosen
+    return {**(data or {}), **arguments}, chosen
+
+
+def check_settings(where: str, settings: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` naming the first setting of a job that is out of range."""
+    for name, value in settings.items():
+        _CHECKS[name](f"{where}: {name}", value)
+
+
+def _check_timeout(setting: str, value: Any) -> None:
+    if value is not None and seconds(setting, value) <= 0:
+        msg = f"{setting}: {value} is not positive; give seconds, a timedelta, or None for no limit"
+        raise ConfigurationError(msg)
+
+
+def _check_retries(setting: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+        msg = f"{setting}: {value!r} is out of range; it must be a whole number from 0 to 1000"
+        raise ConfigurationError(msg)
+
+
+def _check_priority(setting: str, value: Any) -> None:
+    if not isinstance(value, Priority):
+        msg = f"{setting}: {value!r} is no Priority; use Priority.MEDIUM, for one"
+        raise ConfigurationError(msg)
+
+
+_CHECKS = {
+    "timeout": _check_timeout,
+    "max_retries": _check_retries,
+    "priority": _check_priority,
+    "lane": check_name,
+}
+
+
+def _retry_policy(value: Any) -> RetryPolicy | None:
+    if value is None or isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, ExponentialBackoff | FixedBackoff) or hasattr(value, "delay"):
+        backoff: Backoff = value
+        return RetryPolicy(default=backoff)
+    return RetryPolicy(default=FixedBackoff(seconds("retry", value)))

@@ -1,0 +1,187 @@
+"""Every error JobMaster raises, in one tree.
+
+JobMasterError
+├── ConfigurationError            a setting, name or plug-in is wrong: start-up is refused
+│   ├── UnknownSchemeError        no installed provider serves this URL
+│   ├── DuplicateDefinitionError  two handlers with one definition id
+│   └── SchemaError               the database's schema is missing or from another version
+├── SchedulingError               a scheduling call was refused; nothing was stored
+│   ├── UnknownHandlerError       what is to be scheduled is no handler or definition
+│   ├── InvalidArgumentsError     arguments do not fit the handler's signature
+│   ├── InvalidDataError          a value that message data or metadata cannot hold
+│   ├── MessageTooLargeError      message data over `max_message_bytes`
+│   ├── ClusterArchivedError      the cluster is read only
+│   └── NotRunningError           the cluster's runtime has not started or has stopped
+├── JobNotFoundError              no job with this id in the cluster
+├── InvalidTransitionError        the job's status does not allow what was asked
+├── StoreError                    a database or broker could not do what was asked
+│   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
+│   └── StoreConflictError        a constraint of the store refused the write
+└── LeaseLostError                this worker's lease ran out; its jobs belong to somebody else now
+
+Control flow for handlers (they are not failures): `Retry`, `Snooze`, `Discard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+
+class JobMasterError(Exception):
+    """Root of all errors JobMaster raises."""
+
+
+class ConfigurationError(JobMasterError):
+    """A setting, a name or a plug-in is wrong; the message names it and the remedy."""
+
+
+class UnknownSchemeError(ConfigurationError):
+    """No installed provider serves the scheme of a database or broker URL."""
+
+    def __init__(self, setting: str, scheme: str, known: Iterable[str]) -> None:
+        self.setting, self.scheme, self.known = setting, scheme, sorted(known)
+        package = _PACKAGES.get(scheme)
+        remedy = f"install its provider: pip install {package}" if package else "check the URL's spelling"
+        served = ", ".join(f"{name}://" for name in self.known) or "none"
+        super().__init__(
+            f"{setting}: no installed provider serves {scheme}:// URLs; {remedy} (served now: {served})"
+        )
+
+
+_PACKAGES = {
+    "sqlite": "jobmaster-sqlite",
+    "postgresql": "jobmaster-postgres",
+    "postgres": "jobmaster-postgres",
+    "mysql": "jobmaster-mysql",
+    "mariadb": "jobmaster-mysql",
+    "mssql": "jobmaster-sqlserver",
+    "sqlserver": "jobmaster-sqlserver",
+    "nats": "jobmaster-nats",
+}
+
+
+class DuplicateDefinitionError(ConfigurationError):
+    """Two handlers claim the same definition id."""
+
+    def __init__(self, definition_id: str, first: str, second: str) -> None:
+        self.definition_id = definition_id
+        super().__init__(
+            f"definition id {definition_id!r} is used by both {first} and {second}; "
+            "give one of them another id in @handler(...)"
+        )
+
+
+class SchemaError(ConfigurationError):
+    """The database's schema is missing, older or newer than this version needs."""
+
+
+class SchedulingError(JobMasterError):
+    """A scheduling call was refused. Nothing was stored."""
+
+
+class UnknownHandlerError(SchedulingError):
+    """What was to be scheduled is neither a handler nor a job definition."""
+
+
+class InvalidArgumentsError(SchedulingError):
+    """The arguments of a scheduling call do not fit the handler's signature."""
+
+
+class InvalidDataError(SchedulingError):
+    """A value that message data or metadata cannot carry."""
+
+
+class MessageTooLargeError(SchedulingError):
+    """The encoded message data exceeds the cluster's `max_message_bytes`."""
+
+    def __init__(self, definition_id: str, size: int, limit: int) -> None:
+        self.definition_id, self.size, self.limit = definition_id, size, limit
+        super().__init__(
+            f"message data of {definition_id!r} is {size} bytes, over max_message_bytes={limit}; "
+            "store the payload elsewhere and pass a reference, or raise max_message_bytes"
+        )
+
+
+class ClusterArchivedError(SchedulingError):
+    """The cluster is archived: its history can be read, nothing can be scheduled."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        super().__init__(
+            f"cluster {cluster_id!r} is archived and read only; schedule on an active cluster, "
+            "or set its mode back to active"
+        )
+
+
+class NotRunningError(SchedulingError):
+    """The runtime is not running, so it can accept nothing."""
+
+
+class JobNotFoundError(JobMasterError):
+    """No job with this id exists in the cluster (any more)."""
+
+    def __init__(self, job_id: object, cluster_id: str) -> None:
+        self.job_id, self.cluster_id = job_id, cluster_id
+        super().__init__(
+            f"cluster {cluster_id!r} has no job {job_id}; it may be past the retention, or of another cluster"
+        )
+
+
+class InvalidTransitionError(JobMasterError):
+    """The job's present status does not allow what was asked; nothing was changed."""
+
+    def __init__(self, job: object, before: str, allowed: Iterable[str], after: str) -> None:
+        self.job, self.before, self.after = job, before, after
+        names = ", ".join(allowed) or "nothing"
+        super().__init__(f"job {job} is {before} and cannot become {after} (possible: {names})")
+
+
+class StoreError(JobMasterError):
+    """A database or broker could not do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached, or did not answer in time."""
+
+
+class StoreConflictError(StoreError):
+    """A constraint of the store refused the write."""
+
+
+class LeaseLostError(JobMasterError):
+    """This worker's lease has run out, so its buckets may belong to somebody else."""
+
+
+class Retry(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a handler: this attempt failed, try again after `after` (uses up one retry)."""
+
+    def __init__(self, after: timedelta | float | None = None, reason: str = "") -> None:
+        """`after` is a delay (seconds or `timedelta`); without it the backoff policy decides."""
+        self.after = _seconds(after)
+        super().__init__(reason or "the handler asked for a retry")
+
+
+class Snooze(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a handler: run me again after `after`; uses up no retry."""
+
+    def __init__(self, after: timedelta | float, reason: str = "") -> None:
+        """`after` is a delay in seconds or a `timedelta`."""
+        self.after = _seconds(after) or 0.0
+        super().__init__(reason or "the handler asked to be run later")
+
+
+class Discard(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a handler: fail this job now, whatever retries are left."""
+
+    def __init__(self, reason: str = "") -> None:
+        """`reason` is kept with the attempt."""
+        super().__init__(reason or "the handler gave the job up")
+
+
+def _seconds(delay: timedelta | float | None) -> float | None:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if seconds is not None and seconds < 0:
+        msg = f"a delay cannot be negative: {delay!r}"
+        raise ValueError(msg)
+    return seconds

@@ -1,0 +1,139 @@
+"""Looking at jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from jobmaster._runtime.environment import Environment
+from jobmaster.definitions import JobDefinition
+from jobmaster.errors import JobNotFoundError
+from jobmaster.handlers import handler_of
+from jobmaster.models import JobQuery, JobRecord, LogLine, MetadataFilter, Operator, evolve
+from jobmaster.scheduler import as_id
+from jobmaster.signals import Signal
+from jobmaster.states import JobStatus, Priority
+
+WAIT_POLL = 0.25
+"""Seconds between two looks at a job that another process may finish."""
+
+
+class Jobs:
+    """The audit trail of a running cluster: `runtime.jobs`."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    async def get(self, job_id: UUID | str) -> JobRecord:
+        """Return a job with its attempts and logs; raises `JobNotFoundError`."""
+        found = await self.find(job_id)
+        if found is None:
+            raise JobNotFoundError(job_id, self._env.cluster_id)
+        return found
+
+    async def find(self, job_id: UUID | str) -> JobRecord | None:
+        """Return a job with its attempts and logs, or None."""
+        env = self._env
+        try:
+            return await env.master.get_job(env.cluster_id, as_id(job_id, env.cluster_id))
+        except JobNotFoundError:
+            return None
+
+    async def query(self, *, limit: int = 100, after: UUID | None = None, **conditions: Any) -> Sequence[JobRecord]:
+        """Return a page of jobs without attempts, the newest first.
+
+        Args:
+            limit: jobs on the page, at most 1,000.
+            after: the id of the last job of the page before.
+            conditions: `status` (one or several), `handler` (or definition, or its id), `lane`,
+                `priority`, `scheduled_from`, `scheduled_to` (aware datetimes), `parked`, and `metadata`: a
+                mapping of names to wanted values, or a sequence of `MetadataFilter`.
+
+        """
+        query = evolve(build_query(**conditions), limit=limit, after=after)
+        return await self._env.master.query_jobs(self._env.cluster_id, query)
+
+    async def all(self, **conditions: Any) -> AsyncIterator[JobRecord]:
+        """Iterate over all matching jobs, page by page; conditions as for `query`."""
+        after: UUID | None = None
+        while page := await self.query(limit=1000, after=after, **conditions):
+            for job in page:
+                yield job
+            after = page[-1].id
+
+    async def count(self, **conditions: Any) -> int:
+        """Return how many jobs match; conditions as for `query`."""
+        return sum((await self.count_by_status(**conditions)).values())
+
+    async def count_by_status(self, **conditions: Any) -> Mapping[JobStatus, int]:
+        """Return how many jobs match, by status; conditions as for `query`."""
+        return await self._env.master.count_jobs(self._env.cluster_id, build_query(**conditions))
+
+    async def logs(self, subject: str, subject_id: str, limit: int = 1000) -> Sequence[LogLine]:
+        """Return the newest log lines about a subject (`job`, `worker`, …), oldest first."""
+        return await self._env.master.list_logs(self._env.cluster_id, subject, subject_id, limit)
+
+    async def wait(self, job_id: UUID | str, timeout: float | None = None) -> JobRecord:
+        """Wait until a job has finished and return it.
+
+        Raises `TimeoutError` after `timeout` seconds, `JobNotFoundError` for an unknown id.
+        """
+        wanted = as_id(job_id, self._env.cluster_id)
+        with anyio.fail_after(timeout), self._woken(wanted) as signal:
+            while not (job := await self.get(wanted)).status.is_terminal:
+                await signal.wait(WAIT_POLL)
+            return job
+
+    @contextmanager
+    def _woken(self, job_id: UUID) -> Any:
+        signal = Signal()
+        waiting = self._env.waiters.setdefault(job_id, [])
+        waiting.append(signal.set)
+        try:
+            yield signal
+        finally:
+            waiting.remove(signal.set)
+            if not waiting:
+                self._env.waiters.pop(job_id, None)
+
+
+def build_query(
+    *,
+    status: JobStatus | str | Iterable[JobStatus | str] = (),
+    handler: Any = None,
+    lane: str | None = None,
+    priority: Priority | None = None,
+    scheduled_from: datetime | None = None,
+    scheduled_to: datetime | None = None,
+    parked: bool | None = None,
+    metadata: Mapping[str, Any] | Sequence[MetadataFilter] = (),
+) -> JobQuery:
+    """Return the query of these conditions; raises `ValueError` for an unknown status."""
+    statuses = [status] if isinstance(status, str) else status
+    return JobQuery(
+        statuses=frozenset(JobStatus(one) for one in statuses),
+        definition_id=_definition_id(handler),
+        lane=lane,
+        priority=priority,
+        scheduled_from=scheduled_from,
+        scheduled_to=scheduled_to,
+        parked=parked,
+        metadata=_filters(metadata),
+    )
+
+
+def _definition_id(handler: Any) -> str | None:
+    if handler is None or isinstance(handler, str):
+        return handler
+    return handler.id if isinstance(handler, JobDefinition) else handler_of(handler).definition.id
+
+
+def _filters(metadata: Mapping[str, Any] | Sequence[MetadataFilter]) -> Sequence[MetadataFilter]:
+    if isinstance(metadata, Mapping):
+        return [MetadataFilter(name, Operator.EQ, value) for name, value in metadata.items()]
+    return list(metadata)

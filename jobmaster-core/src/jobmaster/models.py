@@ -1,0 +1,399 @@
+"""What JobMaster talks about: jobs, attempts, buckets, workers, clusters. All immutable.
+
+Moments are aware UTC datetimes; durations are seconds as floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+
+from jobmaster.data import MessageData, Metadata
+from jobmaster.states import (
+    AttemptOutcome,
+    BucketStatus,
+    ClusterMode,
+    JobStatus,
+    Priority,
+    WorkerMode,
+    WorkerStatus,
+)
+
+__all__ = [
+    "Attempt",
+    "AttemptError",
+    "Bucket",
+    "BucketPage",
+    "CancelResult",
+    "Claim",
+    "ClusterRecord",
+    "Cursor",
+    "Job",
+    "JobQuery",
+    "JobReceipt",
+    "JobRecord",
+    "LogLine",
+    "MetadataFilter",
+    "NewJob",
+    "Operator",
+    "Position",
+    "Report",
+    "WorkerRecord",
+    "evolve",
+]
+
+
+@frozen(kw_only=True)
+class Job:
+    """What was asked for: written once when it is accepted, and never changed (but for `reschedule`)."""
+
+    id: UUID
+    cluster_id: str
+    definition_id: str
+    lane: str
+    priority: Priority
+    scheduled_at: datetime
+    created_at: datetime
+    timeout: float | None
+    max_retries: int
+    data: MessageData
+    metadata: Metadata
+    key: str | None = None
+
+
+@frozen(kw_only=True)
+class NewJob:
+    """A job to be stored, and where: in a bucket, or (without one) held on the master.
+
+    `delay` is the time from now until the job is due, in seconds and not negative: the store adds it to its
+    own clock, so that skew between hosts does not decide when a job runs.
+    """
+
+    job: Job
+    delay: float = 0.0
+    bucket_id: UUID | None = None
+
+
+@frozen(kw_only=True)
+class JobReceipt:
+    """The answer to a scheduling call: the job is durable.
+
+    `accepted_by` names what took it: an agent, or `master`. `created` is False when the call's
+    idempotency key belongs to an earlier job, whose id is then given.
+    """
+
+    job_id: UUID
+    accepted_by: str
+    created: bool = True
+
+
+class CancelResult(StrEnum):
+    """What a cancel call achieved."""
+
+    CANCELLED = "cancelled"
+    """The job will not run: it is cancelled now."""
+    REQUESTED = "requested"
+    """A worker has the job in hand; it was told, and ends it as cancelled unless it just finished."""
+    TOO_LATE = "too_late"
+    """The job had already reached a terminal state."""
+
+
+@frozen
+class Position:
+    """A place in a bucket's order: due time first, then id."""
+
+    ready_at: datetime
+    job_id: UUID
+
+
+@frozen
+class Cursor:
+    """How far an owner has read its bucket. Hand back what the last pull returned; start with `Cursor()`.
+
+    `bounded` says that the store recorded a limit behind which nothing was handed out yet.
+    """
+
+    after: Position | None = None
+    bounded: bool = False
+
+
+@frozen(kw_only=True)
+class Claim:
+    """A job that its bucket's owner took into memory, to run as attempt number `attempt` (from 1).
+
+    `retries` counts the retries used so far; `crashes` the worker deaths it is held to account for; a
+    `suspect` may have brought its last worker down, so its start is written before it runs.
+    """
+
+    job: Job
+    bucket_id: UUID
+    epoch: int
+    attempt: int
+    ready_at: datetime
+    retries: int = 0
+    crashes: int = 0
+    suspect: bool = False
+    cancel_requested: bool = False
+    started_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class BucketPage:
+    """What a pull found: claims in order, the cursor for the next pull, and when to come back.
+
+    `next_due_in` is the time in seconds until the bucket's next job is due (None if it holds none);
+    `more` says that due jobs were left behind because of the limit.
+    """
+
+    claims: Sequence[Claim]
+    cursor: Cursor
+    more: bool = False
+    next_due_in: float | None = None
+
+
+@frozen(kw_only=True)
+class AttemptError:
+    """Why an attempt failed: the exception's qualified name, its message, and the traceback's text."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@frozen(kw_only=True)
+class LogLine:
+    """One structured log line about a subject (`job`, `worker`, `bucket`, `cluster`)."""
+
+    at: datetime
+    level: str
+    message: str
+    fields: Mapping[str, Any] = field(factory=dict)
+    subject: str = "job"
+    subject_id: str = ""
+    attempt: int | None = None
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """One run of a job. `started_at` is None when the worker died before it could say whether it started."""
+
+    number: int
+    outcome: AttemptOutcome
+    started_at: datetime | None
+    finished_at: datetime
+    worker: str
+    host: str
+    bucket_id: UUID | None
+    error: AttemptError | None = None
+    logs: Sequence[LogLine] = ()
+
+
+@frozen(kw_only=True)
+class Report:
+    """What an owner says about a job it claimed. A stale one (wrong bucket, epoch or attempt) changes nothing.
+
+    With an `outcome` it appends an attempt record; without one nothing ran (the job is released or parked).
+    `status` is where the job stands now: terminal; `held_on_master`, due in `delay` seconds; or
+    `assigned_to_bucket`, due in `delay` seconds in the same bucket.
+    """
+
+    job_id: UUID
+    bucket_id: UUID
+    epoch: int
+    attempt: int
+    status: JobStatus
+    outcome: AttemptOutcome | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: str = ""
+    host: str = ""
+    error: AttemptError | None = None
+    delay: float = 0.0
+    retries: int = 0
+    crashes: int = 0
+    suspect: bool = False
+    parked: str | None = None
+    logs: Sequence[LogLine] = ()
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the job's next attempt, if it has one."""
+        return self.attempt + (self.outcome is not None)
+
+
+@frozen(kw_only=True)
+class JobRecord:
+    """A job with all that the master knows of it.
+
+    `ready_at` is when it is due next (None when finished); `reason` says why a job waits that could
+    otherwise run (an unknown handler, for one); `attempts` are complete only when one job is asked for.
+    """
+
+    job: Job
+    status: JobStatus
+    ready_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    retries: int
+    bucket_id: UUID | None = None
+    reason: str | None = None
+    cancel_requested: bool = False
+    attempts: Sequence[Attempt] = ()
+    logs: Sequence[LogLine] = ()
+
+    @property
+    def id(self) -> UUID:
+        """The job's id."""
+        return self.job.id
+
+    @property
+    def definition_id(self) -> str:
+        """The id of the definition that says which handler runs the job."""
+        return self.job.definition_id
+
+    @property
+    def lane(self) -> str:
+        """The job's lane."""
+        return self.job.lane
+
+    @property
+    def priority(self) -> Priority:
+        """The job's priority."""
+        return self.job.priority
+
+    @property
+    def scheduled_at(self) -> datetime:
+        """When the job was asked to run."""
+        return self.job.scheduled_at
+
+    @property
+    def created_at(self) -> datetime:
+        """When the job was accepted."""
+        return self.job.created_at
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds an attempt may take; None for no limit."""
+        return self.job.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """How often the job may be tried again after a failure."""
+        return self.job.max_retries
+
+    @property
+    def data(self) -> MessageData:
+        """The job's message data."""
+        return self.job.data
+
+    @property
+    def metadata(self) -> Metadata:
+        """The job's metadata."""
+        return self.job.metadata
+
+    @property
+    def key(self) -> str | None:
+        """The job's idempotency key."""
+        return self.job.key
+
+
+@frozen(kw_only=True)
+class Bucket:
+    """A partition of work for one (agent, worker, lane, priority). `load` is what its owner last said it holds.
+
+    `claimed_to`, when set, bounds what the owner can have in hand; otherwise every due job may be.
+    `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns.
+    """
+
+    id: UUID
+    cluster_id: str
+    agent: str
+    worker_id: UUID
+    former_owner: UUID | None = None
+    lane: str
+    priority: Priority
+    epoch: int = 1
+    status: BucketStatus = BucketStatus.ACTIVE
+    load: int = 0
+    claimed_to: Position | None = None
+    created_at: datetime | None = None
+    status_changed_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class WorkerRecord:
+    """A worker as the master knows it. `lease_until` is by the master's clock."""
+
+    id: UUID
+    cluster_id: str
+    name: str
+    agent: str
+    lane: str
+    mode: WorkerMode
+    host: str
+    process_id: UUID
+    pid: int
+    status: WorkerStatus = WorkerStatus.ACTIVE
+    version: str = ""
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    lease_until: datetime | None = None
+
+
+@frozen(kw_only=True)
+class ClusterRecord:
+    """A cluster as registered on its master, with its cluster-wide settings as plain JSON values."""
+
+    id: str
+    mode: ClusterMode = ClusterMode.ACTIVE
+    settings: Mapping[str, Any] = field(factory=dict)
+    created_at: datetime | None = None
+
+
+class Operator(StrEnum):
+    """How a metadata filter compares."""
+
+    EQ = "eq"
+    NE = "ne"
+    IN = "in"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+
+
+@frozen
+class MetadataFilter:
+    """`metadata[name] <operator> value`. Values of another type than `value` never match (`ne` included:
+    it finds jobs that have the name with an equal type and another value)."""
+
+    name: str
+    operator: Operator
+    value: Any
+
+
+@frozen(kw_only=True)
+class JobQuery:
+    """Which jobs to find. Every given condition must hold; the newest come first.
+
+    `after` continues below the last job of the page before (its id); `limit` is at most 1,000.
+    """
+
+    statuses: frozenset[JobStatus] = frozenset()
+    definition_id: str | None = None
+    lane: str | None = None
+    priority: Priority | None = None
+    scheduled_from: datetime | None = None
+    scheduled_to: datetime | None = None
+    parked: bool | None = None
+    metadata: Sequence[MetadataFilter] = ()
+    after: UUID | None = None
+    limit: int = 100

@@ -1,0 +1,59 @@
+"""News inside one process: who wants to hear of a topic is told at once, in its own event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock, get_ident
+from typing import TypeAlias
+
+from attrs import define
+
+from jobmaster.contracts.topics import Topics
+from jobmaster.loops import LoopCaller, loop_caller
+
+OnNews: TypeAlias = Callable[[str], None]
+
+
+@define(eq=False)
+class _Listener:
+    topics: frozenset[str]
+    on_news: OnNews
+    thread: int
+    call_soon: LoopCaller
+
+    def hear(self, topic: str) -> None:
+        if Topics.ANY not in self.topics and topic != Topics.ANY and topic not in self.topics:
+            return
+        if get_ident() == self.thread:
+            self.on_news(topic)
+        else:
+            self.call_soon(lambda: self.on_news(topic))
+
+
+class NewsHub:
+    """Carries topics from whoever tells to whoever listens, also between event loops of one process."""
+
+    def __init__(self) -> None:
+        self._listeners: list[_Listener] = []
+        self._lock = Lock()
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Call every listener of each topic. May be called from any thread."""
+        with self._lock:
+            listeners = list(self._listeners)
+        for topic in topics:
+            for listener in listeners:
+                listener.hear(topic)
+
+    @contextmanager
+    def listener(self, topics: Iterable[str], on_news: OnNews) -> Iterator[None]:
+        """Within the block, call `on_news(topic)` in this event loop for each of `topics` that is told."""
+        listener = _Listener(frozenset(topics), on_news, get_ident(), loop_caller())
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)

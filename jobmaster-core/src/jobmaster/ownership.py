@@ -1,0 +1,249 @@
+"""What a worker process owns: its lease, its buckets, and the jobs it has in hand."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import anyio
+from attrs import define, field
+
+from jobmaster._policy.liveness import Lease
+from jobmaster.context import JobContext, request_stop
+from jobmaster.models import Bucket, Claim, Report
+from jobmaster.signals import Signal
+from jobmaster.states import JobStatus
+
+NEVER = float("inf")
+
+
+class StopReason:
+    """Why an attempt is told to stop. Plain strings, shown in messages."""
+
+    TIMEOUT = "the job's timeout ran out"
+    CANCEL = "the job was cancelled"
+    SHUTDOWN = "the worker is stopping"
+    FENCED = "the worker's lease ran out"
+
+
+@define(eq=False)
+class Slot:
+    """A place where one job at a time runs: its scope, and when and why it is to stop."""
+
+    job: JobContext | None = None
+    scope: anyio.CancelScope | None = None
+    deadline: float = NEVER
+    started: float = 0.0
+    stop_reason: str | None = None
+
+    def begin(self, job: JobContext, now: float, timeout: float | None) -> None:
+        """Take a job; `now` is monotonic."""
+        self.job, self.started, self.stop_reason = job, now, None
+        self.deadline = NEVER if timeout is None else now + timeout
+
+    def end(self) -> None:
+        """Be free again."""
+        self.job, self.deadline, self.stop_reason = None, NEVER, None
+
+    def stop(self, reason: str) -> None:
+        """Cancel the job that runs here, once."""
+        if self.job is None or self.stop_reason is not None:
+            return
+        self.stop_reason = reason
+        request_stop(self.job, reason)
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+@define(eq=False)
+class Held:
+    """A job in hand: waiting in memory, running in a slot, or ended and not yet reported."""
+
+    claim: Claim
+    since: float
+    slot: Slot | None = None
+    marked: JobStatus | None = None
+    ended: bool = False
+    cancelled: bool = False
+
+
+class WorkerLease:
+    """The right to act, as long as it is renewed. Shared by all that runs under one registration."""
+
+    def __init__(self, worker_id: UUID, duration: float, now: float) -> None:
+        self.worker_id = worker_id
+        self._lease = Lease(duration, now)
+        self.fenced = False
+        self.renewals = Signal()
+
+    @property
+    def safe_until(self) -> float:
+        """Monotonic moment at which acting must have stopped."""
+        return self._lease.safe_until
+
+    def renew(self, sent_at: float) -> None:
+        """Note a renewal that was sent at `sent_at` and granted."""
+        self._lease = self._lease.renewed(sent_at)
+        self.renewals.set()
+
+    def is_safe(self, now: float) -> bool:
+        """Return whether jobs may be started at `now`."""
+        return not self.fenced and self._lease.is_safe(now)
+
+
+class OwnedBucket:
+    """A bucket this process owns, and what it has in hand of it."""
+
+    def __init__(self, bucket: Bucket, lease: WorkerLease, slots: int, batch_size: int) -> None:
+        self.bucket = bucket
+        self.lease = lease
+        self.slots = [Slot() for _ in range(slots)]
+        self.batch_size = max(batch_size, slots)
+        self.capacity = min(self.batch_size, 2 * slots)
+        self.held: dict[UUID, Held] = {}
+        self.waiting: deque[Held] = deque()
+        self.closed = False
+        self.last_progress = 0.0
+        self.pull_again = Signal()
+        self._settled_while_reading: set[tuple[UUID, int]] | None = None
+        self._idle: list[anyio.Event] = []
+        self._emptied = Signal()
+
+    @property
+    def id(self) -> UUID:
+        """The bucket's id."""
+        return self.bucket.id
+
+    # Taking jobs in
+
+    @property
+    def room(self) -> int:
+        """How many more jobs to read into memory now: none until half of the last read has gone."""
+        free = self.capacity - len(self.waiting)
+        unreported = len(self.held) - len(self.waiting)
+        if self.closed or 2 * free < self.capacity or unreported > 3 * self.batch_size:
+            return 0
+        return free
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within the block a pull is under way: remember what is settled meanwhile.
+
+        The pull may have looked at the store before that, and would hand out a job that has ended.
+        """
+        self._settled_while_reading = set()
+        try:
+            yield
+        finally:
+            self._settled_while_reading = None
+
+    def knows(self, claim: Claim) -> bool:
+        """Return whether a claim is in hand already, or was until a moment ago."""
+        just_settled = self._settled_while_reading or ()
+        return claim.job.id in self.held or (claim.job.id, claim.attempt) in just_settled
+
+    def take_in(self, claims: Iterable[Claim], now: float) -> None:
+        """Put claims in line and wake a free runner for each."""
+        for claim in claims:
+            held = self.held[claim.job.id] = Held(claim, now)
+            self.waiting.append(held)
+            if self._idle:
+                self._idle.pop().set()
+
+    def take_aside(self, claim: Claim, now: float) -> None:
+        """Note a claim as in hand that will be reported without being run."""
+        self.held[claim.job.id] = Held(claim, now, ended=True)
+
+    def adapt(self, *, starved: bool, now: float) -> None:
+        """Read further ahead when the runners ran dry, less far when jobs wait long in memory."""
+        if starved:
+            self.capacity = min(self.batch_size, self.capacity * 2)
+        elif self.waiting and now - self.waiting[0].since > 2.0:
+            self.capacity = max(min(self.batch_size, 2 * len(self.slots)), self.capacity // 2)
+
+    # Running them
+
+    async def next_job(self) -> Held | None:
+        """Return the next job in line, waiting for one; None once the bucket is closed."""
+        while not self.closed:
+            if self.waiting:
+                held = self.waiting.popleft()
+                if 2 * len(self.waiting) <= self.capacity:
+                    self.pull_again.set()
+                return held
+            await self._park()
+        return None
+
+    async def _park(self) -> None:
+        event = anyio.Event()
+        self._idle.append(event)
+        try:
+            await event.wait()
+        finally:
+            if event in self._idle:
+                self._idle.remove(event)
+
+    # Letting them go
+
+    def settled(self, report: Report) -> None:
+        """Forget a job whose report is written (or was refused as stale)."""
+        self.held.pop(report.job_id, None)
+        if self._settled_while_reading is not None:
+            self._settled_while_reading.add((report.job_id, report.attempt))
+        if not self.held:
+            self._emptied.set()
+        if not self.waiting:
+            self.pull_again.set()
+
+    def close(self) -> list[Claim]:
+        """Start no more jobs; return the claims that were waiting, for somebody to release."""
+        self.closed = True
+        claims = [held.claim for held in self.waiting]
+        for held in self.waiting:
+            held.ended = True
+        self.waiting.clear()
+        while self._idle:
+            self._idle.pop().set()
+        self.pull_again.set()
+        return claims
+
+    def cancel(self, job_id: UUID, attempt: int) -> Claim | None:
+        """Cancel a job in hand: stop it if it runs; return its claim if it was still waiting in line."""
+        held = self.held.get(job_id)
+        if held is None or held.claim.attempt != attempt or held.ended:
+            return None
+        if held.slot is not None:
+            held.slot.stop(StopReason.CANCEL)
+        elif held in self.waiting:
+            self.waiting.remove(held)
+            held.ended = True
+            return held.claim
+        held.cancelled = True
+        return None
+
+    def put_back(self, held: Held) -> None:
+        """Put a job that could not be started at the head of the line again."""
+        if self.closed:
+            held.ended = True
+        else:
+            self.waiting.appendleft(held)
+
+    def stop_running(self, reason: str) -> None:
+        """Cancel everything that runs."""
+        for slot in self.slots:
+            slot.stop(reason)
+
+    def running(self) -> Iterator[Slot]:
+        """Iterate over the slots that have a job."""
+        return (slot for slot in self.slots if slot.job is not None)
+
+    async def wait_empty(self) -> None:
+        """Wait until nothing is in hand."""
+        while self.held:
+            await self._emptied.wait()
+
+
+OnReport = Callable[[OwnedBucket, Report], None]
+"""The channel from running to reporting."""

@@ -1,0 +1,113 @@
+"""Finding plug-ins and asking them: the one place that talks to pluggy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pluggy
+
+from jobmaster import hookspecs, memory
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import ConfigurationError, UnknownSchemeError
+from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
+
+ENTRY_POINTS = "jobmaster"
+
+
+class Plugins:
+    """The plug-ins of one cluster: the installed ones, core's own, and those handed over by the user."""
+
+    def __init__(self, extra: Sequence[Any] = ()) -> None:
+        """Load and check all plug-ins; raises `ConfigurationError` for one that is broken."""
+        self._manager = pluggy.PluginManager("jobmaster")
+        self._manager.add_hookspecs(hookspecs)
+        for plugin in extra:
+            self._register(plugin)
+        self._register(memory)
+        self._register(sys.modules[__name__], name="jobmaster-defaults")
+        self._load_installed()
+        self._schemes = self._collect_schemes()
+
+    def _register(self, plugin: Any, name: str | None = None) -> None:
+        try:
+            self._manager.register(plugin, name=name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            msg = f"plug-in {plugin!r} cannot be used: {error}"
+            raise ConfigurationError(msg) from error
+
+    def _load_installed(self) -> None:
+        try:
+            self._manager.load_setuptools_entrypoints(ENTRY_POINTS)
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            msg = f"an installed plug-in is broken: {error}; upgrade or uninstall it"
+            raise ConfigurationError(msg) from error
+
+    def _collect_schemes(self) -> dict[str, str]:
+        served: dict[str, str] = {}
+        for schemes in self._manager.hook.jobmaster_schemes():
+            clash = served.keys() & schemes.keys()
+            if clash:
+                msg = f"two installed plug-ins serve {', '.join(sorted(clash))}:// URLs; uninstall one"
+                raise ConfigurationError(msg)
+            served |= schemes
+        return served
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """The hooks, to be called by name."""
+        return self._manager.hook
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """The URL schemes that are served, each with one line of help."""
+        return dict(self._schemes)
+
+    def master(self, url: str, options: StoreOptions, setting: str = "master") -> MasterRepository:
+        """Return the repository for a master URL; raises `UnknownSchemeError` naming what to install."""
+        self._check_scheme(url, setting)
+        found: MasterRepository | None = self.hook.jobmaster_master(url=url, options=options)
+        if found is None:
+            msg = f"{setting}: {_scheme(url)}:// can serve as an agent, but not as a master"
+            raise ConfigurationError(msg)
+        return found
+
+    def agent(self, name: str, url: str, options: StoreOptions) -> AgentRepository:
+        """Return the repository for an agent URL; raises `UnknownSchemeError` naming what to install."""
+        self._check_scheme(url, f"agent {name!r}")
+        found: AgentRepository | None = self.hook.jobmaster_agent(name=name, url=url, options=options)
+        if found is None:
+            msg = f"agent {name!r}: {_scheme(url)}:// can serve as a master, but not as an agent"
+            raise ConfigurationError(msg)
+        return found
+
+    def _check_scheme(self, url: str, setting: str) -> None:
+        if "://" not in url:
+            msg = f"{setting}: {url!r} is not a URL; write it as scheme://…, for example sqlite:///jobs.db"
+            raise ConfigurationError(msg)
+        if _scheme(url) not in self._schemes:
+            raise UnknownSchemeError(setting, _scheme(url), self._schemes)
+
+    def build_handler(self, handler_class: type[Any]) -> Any:
+        """Return an instance of a class-form handler."""
+        return self.hook.jobmaster_build_handler(handler_class=handler_class)
+
+    def middleware(self) -> list[Middleware]:
+        """Return the middleware to wrap around handlers, outermost first."""
+        return list(reversed(self.hook.jobmaster_middleware()))
+
+    def observers(self) -> list[JobObserver]:
+        """Return the observers of jobs, in the order of registration."""
+        return list(reversed(self.hook.jobmaster_observer()))
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower()
+
+
+@hookspecs.hookimpl(trylast=True)
+def jobmaster_build_handler(handler_class: type[Any]) -> Any:
+    """Build a handler that needs nothing."""
+    return handler_class()

@@ -1,0 +1,210 @@
+"""The scheduling verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+
+from jobmaster._pipeline.buffer import Buffer
+from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
+from jobmaster._runtime.directory import Directory
+from jobmaster._runtime.environment import Environment
+from jobmaster.contracts import Message, Topics
+from jobmaster.data import MessageData
+from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
+from jobmaster.errors import (
+    ClusterArchivedError,
+    InvalidArgumentsError,
+    JobNotFoundError,
+    NotRunningError,
+    StoreUnavailableError,
+)
+from jobmaster.handlers import Handler, handler_of
+from jobmaster.models import CancelResult, JobReceipt, NewJob
+from jobmaster.states import ClusterMode
+
+Data = Mapping[str, Any] | MessageData | None
+InBackground = Callable[[Callable[[], Awaitable[None]]], None]
+
+TRIES = 3
+"""How often a flush is tried while the store cannot be reached."""
+
+
+class Scheduler:
+    """Schedules jobs on a running cluster. Each call returns once the job is durable.
+
+    Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it as
+    a mapping or as keyword arguments, and these options: `priority`, `lane`, `timeout`, `max_retries`,
+    `metadata`, `key` (a second call with the same key returns the first job), and `cluster` (the id of
+    another cluster that runs in this process).
+
+    Errors common to all: `SchedulingError` for a request that is refused (nothing was stored);
+    `StoreUnavailableError` if the store cannot be reached in time, in which case the job may or may not
+    have been accepted: with a `key`, the call can safely be repeated.
+    """
+
+    def __init__(
+        self, env: Environment, in_background: InBackground, find: Callable[[str], Scheduler]
+    ) -> None:
+        self._env = env
+        self._find = find
+        self._schedule = Schedule(env.cluster_id, env.settings, env.clock)
+        self._directory = Directory(
+            lambda: env.master.active_buckets(env.cluster_id), env.monotonic, in_background
+        )
+        self._buffer = Buffer(self._flush)
+        self.closed = False
+
+    @property
+    def directory(self) -> Directory:
+        """The picture of active buckets that jobs are placed by."""
+        return self._directory
+
+    # Scheduling
+
+    async def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
+        """Schedule a job to run as soon as a worker has a free slot."""
+        return await self._once(handler, data, options)
+
+    async def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
+        """Schedule a job for a moment, an aware datetime; one in the past means now."""
+        return await self._once(handler, data, options, at=at)
+
+    async def once_after(
+        self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
+    ) -> JobReceipt:
+        """Schedule a job for `after` from now, a `timedelta` or seconds."""
+        return await self._once(handler, data, options, after=after)
+
+    async def once_many(
+        self, requests: Iterable[JobRequest], *, cluster: str | None = None
+    ) -> Sequence[JobReceipt]:
+        """Schedule many jobs in one round trip, all or none; returns their receipts in order.
+
+        Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
+        """
+        scheduler = self._on(cluster)
+        jobs = [scheduler._schedule.job(request) for request in requests]  # noqa: SLF001 - same class
+        return await scheduler._submit(jobs) if jobs else ()  # noqa: SLF001 - same class
+
+    async def _once(
+        self,
+        target: Any,
+        data: Data,
+        options: dict[str, Any],
+        at: datetime | None = None,
+        after: timedelta | float | None = None,
+    ) -> JobReceipt:
+        scheduler = self._on(options.pop("cluster", None))
+        request = requested(target, data, options)
+        if at is not None or after is not None:
+            due = request.options.due(at=at, after=after)
+            request = JobRequest(request.definition, request.values, due, request.target)
+        return (await scheduler._submit([scheduler._schedule.job(request)]))[0]  # noqa: SLF001
+
+    def _on(self, cluster: str | None) -> Scheduler:
+        scheduler = self if cluster in (None, self._env.cluster_id) else self._find(str(cluster))
+        scheduler._check_open()  # noqa: SLF001 - same class
+        return scheduler
+
+    def _check_open(self) -> None:
+        if self.closed:
+            msg = f"cluster {self._env.cluster_id!r} is not running any more; schedule inside `async with cluster.running()`"
+            raise NotRunningError(msg)
+        if self._env.mode is ClusterMode.ARCHIVED:
+            raise ClusterArchivedError(self._env.cluster_id)
+
+    # Storing
+
+    async def _submit(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        return await self._buffer.submit(jobs)
+
+    async def _flush(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        """Store jobs, all or none; tried again while the store is away, as inserts are idempotent."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._flush_once(jobs)
+            except StoreUnavailableError:
+                if attempt == TRIES:
+                    raise
+                await anyio.sleep(0.1 * 2**attempt)
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    async def _flush_once(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        placed = jobs
+        if self._env.mode is ClusterMode.ACTIVE:
+            await self._directory.ready()
+            placed = self._directory.place(jobs, self._env.settings.transient_threshold)
+        receipts = await self._env.agent.push([Message(new=new) for new in placed])
+        self._tell(placed)
+        for observer in self._env.observers:
+            for new, receipt in zip(placed, receipts, strict=True):
+                observer.on_scheduled(new, receipt)
+        return receipts
+
+    def _tell(self, placed: Sequence[NewJob]) -> None:
+        env = self._env
+        topics = {Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed}
+        env.notify.tell(*topics)
+
+    # Changing
+
+    async def cancel(self, job_id: UUID | str) -> CancelResult:
+        """Cancel a job. A waiting one is cancelled at once; a running one is stopped by its worker.
+
+        Raises `JobNotFoundError` for an unknown id.
+        """
+        return (await self.cancel_many([job_id]))[0]
+
+    async def cancel_many(self, job_ids: Iterable[UUID | str]) -> Sequence[CancelResult]:
+        """Cancel jobs in one round trip; returns what became of each, in order."""
+        env = self._env
+        ids = [as_id(job_id, env.cluster_id) for job_id in job_ids]
+        answers = await env.master.cancel(env.cluster_id, ids)
+        env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
+        return [answer.result for answer in answers]
+
+    async def reschedule(self, job_id: UUID | str, at: datetime | timedelta | float) -> None:
+        """Give a waiting job a new due time: an aware datetime, or a delay from now.
+
+        Raises `InvalidTransitionError` if it is due and a worker may have it in hand, or if it has
+        finished; `JobNotFoundError` for an unknown id.
+        """
+        env = self._env
+        now = env.clock.now()
+        due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
+        await env.master.reschedule(env.cluster_id, as_id(job_id, env.cluster_id), due.delay)
+        env.notify.tell(Topics.held(env.cluster_id))
+
+    async def retry(self, job_id: UUID | str) -> None:
+        """Run a finished job again, with all its retries; its attempts are kept.
+
+        Raises `InvalidTransitionError` if it has not finished, `JobNotFoundError` for an unknown id.
+        """
+        env = self._env
+        await env.master.retry(env.cluster_id, as_id(job_id, env.cluster_id))
+        env.notify.tell(Topics.held(env.cluster_id))
+
+
+def requested(target: Any, data: Data, keywords: Mapping[str, Any]) -> JobRequest:
+    """Return the request of a scheduling call; raises `UnknownHandlerError` for what is no handler."""
+    if data is not None and not isinstance(data, Mapping):
+        msg = f"data must be a mapping of names to values, not {type(data).__name__}"
+        raise InvalidArgumentsError(msg)
+    if isinstance(target, JobDefinition | Handler):
+        return target.request(data, **keywords)
+    return handler_of(target).request(data, **keywords)
+
+
+def as_id(job_id: UUID | str, cluster_id: str) -> UUID:
+    """Return a job id; raises `JobNotFoundError` for a string that is none."""
+    if isinstance(job_id, UUID):
+        return job_id
+    try:
+        return UUID(job_id)
+    except (ValueError, AttributeError, TypeError):
+        raise JobNotFoundError(job_id, cluster_id) from None

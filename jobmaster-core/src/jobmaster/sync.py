@@ -1,0 +1,96 @@
+"""The scheduling verbs for code without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from jobmaster.cluster import Cluster, Runtime
+from jobmaster.definitions import JobRequest
+from jobmaster.errors import NotRunningError
+from jobmaster.models import CancelResult, JobReceipt, JobRecord
+from jobmaster.scheduler import Data
+
+
+class SyncScheduler:
+    """The verbs of `Scheduler`, blocking. Runs the cluster without workers in a thread of its own.
+
+    Use it as a context manager, from any number of threads. Raises what the asynchronous verbs raise.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._runtime: Runtime | None = None
+
+    def __enter__(self) -> Self:
+        """Start the thread and open the cluster's database."""
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal("asyncio"))
+            running = self._portal.wrap_async_context_manager(self._cluster.running(workers=False))
+            self._runtime = stack.enter_context(running)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        self._runtime = None
+        self._stack.__exit__(kind, error, trace)
+
+    def _call(self, verb: str, *args: Any, **options: Any) -> Any:
+        if self._portal is None or self._runtime is None:
+            msg = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
+            raise NotRunningError(msg)
+        return self._portal.call(partial(getattr(self._runtime.scheduler, verb), *args, **options))
+
+    def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
+        """Schedule a job to run as soon as a worker has a free slot."""
+        receipt: JobReceipt = self._call("once_now", handler, data, **options)
+        return receipt
+
+    def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
+        """Schedule a job for a moment, an aware datetime; one in the past means now."""
+        receipt: JobReceipt = self._call("once_at", handler, at, data, **options)
+        return receipt
+
+    def once_after(
+        self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
+    ) -> JobReceipt:
+        """Schedule a job for `after` from now, a `timedelta` or seconds."""
+        receipt: JobReceipt = self._call("once_after", handler, after, data, **options)
+        return receipt
+
+    def once_many(self, requests: Iterable[JobRequest], *, cluster: str | None = None) -> Sequence[JobReceipt]:
+        """Schedule many jobs in one round trip, all or none; returns their receipts in order."""
+        receipts: Sequence[JobReceipt] = self._call("once_many", list(requests), cluster=cluster)
+        return receipts
+
+    def cancel(self, job_id: UUID | str) -> CancelResult:
+        """Cancel a job; returns what became of it."""
+        result: CancelResult = self._call("cancel", job_id)
+        return result
+
+    def reschedule(self, job_id: UUID | str, at: datetime | timedelta | float) -> None:
+        """Give a waiting job a new due time."""
+        self._call("reschedule", job_id, at)
+
+    def retry(self, job_id: UUID | str) -> None:
+        """Run a finished job again."""
+        self._call("retry", job_id)
+
+    def job(self, job_id: UUID | str) -> JobRecord:
+        """Return a job with its attempts and logs; raises `JobNotFoundError`."""
+        if self._portal is None or self._runtime is None:
+            msg = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
+            raise NotRunningError(msg)
+        return self._portal.call(self._runtime.jobs.get, job_id)
