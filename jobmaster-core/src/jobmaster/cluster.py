@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,12 +45,17 @@ class Cluster:
     """
 
     def __init__(
-        self, id: str, master: str, *, mode: ClusterMode | str = ClusterMode.ACTIVE, clock: Clock | None = None
+        self,
+        cluster_id: str,
+        master: str,
+        *,
+        mode: ClusterMode | str = ClusterMode.ACTIVE,
+        clock: Clock | None = None,
     ) -> None:
         """Describe a cluster.
 
         Args:
-            id: the cluster's name; several clusters may share one database.
+            cluster_id: the cluster's name; several clusters may share one database.
             master: URL of the cluster database, for example `sqlite:///jobs.db`.
             mode: what a cluster that is new to its master starts as.
             clock: the process's clocks; only tests hand in their own.
@@ -59,7 +64,7 @@ class Cluster:
             ConfigurationError: the name or mode is invalid.
 
         """
-        self.id = check_name("cluster id", id)
+        self.id = check_name("cluster id", cluster_id)
         self.master_url = master
         self.mode = _cluster_mode(mode)
         self.settings = Settings()
@@ -69,14 +74,14 @@ class Cluster:
         self._plugins: list[Any] = []
 
     @classmethod
-    def standalone(cls, id: str, url: str, **options: Any) -> Cluster:
+    def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
         """Describe a cluster that needs one database and nothing else."""
-        return cls(id, url, **options)
+        return cls(cluster_id, url, **options)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> Cluster:
         """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`."""
-        from jobmaster.fileconfig import build_cluster  # noqa: PLC0415 - it imports us
+        from jobmaster.fileconfig import build_cluster
 
         return build_cluster(cls, config)
 
@@ -154,7 +159,7 @@ class Cluster:
 
     def sync_scheduler(self) -> SyncScheduler:
         """Return the scheduling verbs for code without an event loop; use it as a context manager."""
-        from jobmaster.sync import SyncScheduler  # noqa: PLC0415 - it imports us
+        from jobmaster.sync import SyncScheduler
 
         return SyncScheduler(self)
 
@@ -214,7 +219,7 @@ class Runtime:
         self.scheduler = Scheduler(env, self._in_background, find_scheduler)
         self.jobs = Jobs(env)
 
-    def _in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._group.start_soon(work)
 
     @property
@@ -289,7 +294,7 @@ class _Builder:
     """A plug-in made of one function that builds handlers."""
 
     def __init__(self, build: Callable[[type[Any]], Any]) -> None:
-        from jobmaster.hookspecs import hookimpl  # noqa: PLC0415
+        from jobmaster.hookspecs import hookimpl
 
         self._build = build
         self.jobmaster_build_handler = hookimpl(self._build_handler)
@@ -308,7 +313,7 @@ def _cluster_mode(mode: ClusterMode | str) -> ClusterMode:
 
 
 def _setting_names() -> list[str]:
-    return [attribute.name for attribute in Settings.__attrs_attrs__]  # type: ignore[attr-defined]
+    return [attribute.name for attribute in Settings.__attrs_attrs__]
 
 
 def _numbered(name: str, number: int) -> str:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 DEFAULT_LANE = "default"
+MOST_BUCKETS = 100
 
 
 def check_name(setting: str, value: str, longest: int = 50) -> str:
@@ -44,7 +45,9 @@ def seconds(setting: str, value: timedelta | float) -> float:
     return float(value)
 
 
-def _between(low: float, high: float, *, optional: bool = False) -> Callable[[Any, Attribute[Any], Any], None]:
+def _between(
+    low: float, high: float, *, optional: bool = False
+) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if optional and value is None:
             return
@@ -54,7 +57,6 @@ def _between(low: float, high: float, *, optional: bool = False) -> Callable[[An
             raise ConfigurationError(msg)
 
     return check
-
 
 
 def _to_seconds(value: Any) -> Any:
@@ -80,7 +82,9 @@ def _check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
 def _check_whole(low: int, high: int) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            msg = f"{attribute.name}: {value!r} is out of range; it must be a whole number from {low} to {high}"
+            msg = (
+                f"{attribute.name}: {value!r} is out of range; it must be a whole number from {low} to {high}"
+            )
             raise ConfigurationError(msg)
 
     return check
@@ -173,8 +177,8 @@ def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, i
         if not isinstance(priority, Priority):
             msg = f"{attribute.name}: {priority!r} is no Priority"
             raise ConfigurationError(msg)
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 100:
-            msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to 100"
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_BUCKETS:
+            msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to {MOST_BUCKETS}"
             raise ConfigurationError(msg)
 
 

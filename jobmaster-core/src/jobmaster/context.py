@@ -35,7 +35,9 @@ class JobContext:
 
     __slots__ = ("_claim", "_lines", "_logger", "_stop", "_stop_reason", "host", "started_at", "worker")
 
-    def __init__(self, claim: Claim, worker: str = "", host: str = "", started_at: datetime | None = None) -> None:
+    def __init__(
+        self, claim: Claim, worker: str = "", host: str = "", started_at: datetime | None = None
+    ) -> None:
         self._claim = claim
         self.worker = worker
         """Name of the worker that runs the attempt."""
@@ -164,9 +166,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         self._attempt = job.attempt
         self._job_id = str(job.id)
 
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Merge the job's ids into `extra`."""
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs

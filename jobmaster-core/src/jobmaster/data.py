@@ -340,7 +340,9 @@ class _UnresolvedEnum:
     def resolve(self, name: str) -> Enum:
         member = self.loaded_member()
         if member is None:
-            msg = f"value {name!r} is {self.path}.{self.member}; import its module or use get_enum({name!r}, …)"
+            msg = (
+                f"value {name!r} is {self.path}.{self.member}; import its module or use get_enum({name!r}, …)"
+            )
             raise LookupError(msg)
         return member
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,8 +14,19 @@ from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import Priority
 
+MOST_RETRIES = 1000
+
 UNSET: Any = object()
 """A setting that was not given, so that the next level decides (None means "no limit" for some)."""
+
+
+def _retry_policy(value: Any) -> RetryPolicy | None:
+    if value is None or isinstance(value, RetryPolicy):
+        return value
+    if isinstance(value, ExponentialBackoff | FixedBackoff) or hasattr(value, "delay"):
+        backoff: Backoff = value
+        return RetryPolicy(default=backoff)
+    return RetryPolicy(default=FixedBackoff(seconds("retry", value)))
 
 
 @frozen
@@ -44,9 +55,7 @@ class JobDefinition:
     priority: Any = field(default=UNSET, kw_only=True)
     lane: Any = field(default=UNSET, kw_only=True)
     metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
-    retry: RetryPolicy | None = field(
-        default=None, kw_only=True, converter=lambda value: _retry_policy(value)
-    )
+    retry: RetryPolicy | None = field(default=None, kw_only=True, converter=_retry_policy)
 
     def __attrs_post_init__(self) -> None:
         """Check every setting that was given."""
@@ -59,9 +68,7 @@ class JobDefinition:
         names = ("timeout", "max_retries", "priority", "lane")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not UNSET}
 
-    def request(
-        self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any
-    ) -> JobRequest:
+    def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any) -> JobRequest:
         """Return a request for `once_many`; options as for the scheduling calls."""
         return JobRequest(self, *split_options(self.id, data, options))
 
@@ -110,7 +117,9 @@ def split_options(
     """Part the keywords of a scheduling call into the handler's values and the call's options."""
     options = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
     arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
-    chosen = CallOptions(**{name: value for name, value in options.items() if value is not None or name == "timeout"})
+    chosen = CallOptions(
+        **{name: value for name, value in options.items() if value is not None or name == "timeout"}
+    )
     check_settings(f"scheduling {definition_id!r}", chosen.given())
     if isinstance(data, MessageData) and not arguments:
         return data, chosen
@@ -130,8 +139,8 @@ def _check_timeout(setting: str, value: Any) -> None:
 
 
 def _check_retries(setting: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
-        msg = f"{setting}: {value!r} is out of range; it must be a whole number from 0 to 1000"
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_RETRIES:
+        msg = f"{setting}: {value!r} is out of range; it must be a whole number from 0 to {MOST_RETRIES}"
         raise ConfigurationError(msg)
 
 
@@ -141,18 +150,9 @@ def _check_priority(setting: str, value: Any) -> None:
         raise ConfigurationError(msg)
 
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "timeout": _check_timeout,
     "max_retries": _check_retries,
     "priority": _check_priority,
     "lane": check_name,
 }
-
-
-def _retry_policy(value: Any) -> RetryPolicy | None:
-    if value is None or isinstance(value, RetryPolicy):
-        return value
-    if isinstance(value, ExponentialBackoff | FixedBackoff) or hasattr(value, "delay"):
-        backoff: Backoff = value
-        return RetryPolicy(default=backoff)
-    return RetryPolicy(default=FixedBackoff(seconds("retry", value)))

@@ -42,7 +42,7 @@ class Handler:
         parameters = list(inspect.signature(function).parameters.values())[1 if self.is_class else 0 :]
         self._arguments = _argument_parameters(definition.id, parameters)
         self.takes_arguments = bool(self._arguments)
-        update_wrapper(self, function)  # type: ignore[arg-type]  # borrows name and docstring
+        update_wrapper(self, function)
 
     @property
     def where(self) -> str:
@@ -184,7 +184,7 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     except TypeError as error:
         msg = f"handler {definition_id!r}: {error}"
         raise ConfigurationError(msg) from error
-    return partial(_decorate, definition)  # type: ignore[return-value]  # a partial cannot be overloaded
+    return partial(_decorate, definition)
 
 
 def _decorate(definition: JobDefinition, target: Any) -> Any:
@@ -211,7 +211,9 @@ def handler_of(target: Any) -> Handler:
     if isinstance(found, Handler):
         return found
     name = getattr(target, "__qualname__", repr(target))
-    msg = f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
+    msg = (
+        f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
+    )
     raise UnknownHandlerError(msg)
 
 

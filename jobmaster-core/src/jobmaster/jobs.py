@@ -44,7 +44,9 @@ class Jobs:
         except JobNotFoundError:
             return None
 
-    async def query(self, *, limit: int = 100, after: UUID | None = None, **conditions: Any) -> Sequence[JobRecord]:
+    async def query(
+        self, *, limit: int = 100, after: UUID | None = None, **conditions: Any
+    ) -> Sequence[JobRecord]:
         """Return a page of jobs without attempts, the newest first.
 
         Args:
@@ -78,7 +80,11 @@ class Jobs:
         """Return the newest log lines about a subject (`job`, `worker`, …), oldest first."""
         return await self._env.master.list_logs(self._env.cluster_id, subject, subject_id, limit)
 
-    async def wait(self, job_id: UUID | str, timeout: float | None = None) -> JobRecord:
+    async def wait(
+        self,
+        job_id: UUID | str,
+        timeout: float | None = None,  # noqa: ASYNC109 - a convenience, as in asyncio
+    ) -> JobRecord:
         """Wait until a job has finished and return it.
 
         Raises `TimeoutError` after `timeout` seconds, `JobNotFoundError` for an unknown id.

@@ -31,7 +31,7 @@ def _asyncio_caller(loop: asyncio.AbstractEventLoop) -> LoopCaller:
 
 
 def _trio_caller() -> LoopCaller:
-    import trio  # noqa: PLC0415 - only where trio runs, it need not be installed
+    import trio
 
     token = trio.lowlevel.current_trio_token()
 

@@ -19,7 +19,7 @@ import anyio.lowlevel
 from attrs import define, evolve, field
 
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.contracts import Assignment, CancelAnswer, Capabilities, Mark, MasterRepository, Room, Topics
+from jobmaster.contracts import Assignment, CancelAnswer, Capabilities, Mark, MasterRepository, Room
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError, LeaseLostError
 from jobmaster.hookspecs import StoreOptions, hookimpl
 from jobmaster.models import (
@@ -236,7 +236,9 @@ class MemoryMaster(MasterRepository):
             return [
                 b
                 for b in store.buckets.values()
-                if b.cluster_id == cluster_id and b.status is BucketStatus.ACTIVE and self._leased(b.worker_id)
+                if b.cluster_id == cluster_id
+                and b.status is BucketStatus.ACTIVE
+                and self._leased(b.worker_id)
             ]
 
     def _leased(self, worker_id: UUID) -> bool:
@@ -303,7 +305,7 @@ class MemoryMaster(MasterRepository):
             self._owned(bucket)
             now = self._clock.now()
             rows = self._in_bucket(bucket.id)
-            after = cursor.after and (cursor.after.ready_at, cursor.after.job_id)
+            after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
             due = [r for r in rows if r.ready_at <= now and (after is None or r.position > after)]
             later = next((r.ready_at for r in rows if r.ready_at > now), None)
             page, more = due[:limit], len(due) > limit
@@ -313,7 +315,7 @@ class MemoryMaster(MasterRepository):
                 claims=[_claim(row, bucket) for row in page],
                 cursor=Cursor(after=last if more else None, bounded=more),
                 more=more,
-                next_due_in=later and (later - now).total_seconds(),
+                next_due_in=(later - now).total_seconds() if later else None,
             )
 
     def _record_claimed(self, bucket: Bucket, page: Sequence[_Live], *, more: bool) -> None:
@@ -386,12 +388,16 @@ class MemoryMaster(MasterRepository):
             now, horizon = self._clock.now(), self._later(ahead)
             assigned: dict[UUID, int] = {}
             for room in rooms:
-                held = [r for r in self._held(cluster_id) if (r.job.lane, r.job.priority) == (room.lane, room.priority)]
+                held = [
+                    r
+                    for r in self._held(cluster_id)
+                    if (r.job.lane, r.job.priority) == (room.lane, room.priority)
+                ]
                 for row in [r for r in held if r.ready_at <= horizon][: room.free]:
                     self._place(row, room.bucket_id, now)
                     assigned[room.bucket_id] = assigned.get(room.bucket_id, 0) + 1
             first = next(iter(self._held(cluster_id)), None)
-            next_in = first and max(0.0, (first.ready_at - horizon).total_seconds())
+            next_in = max(0.0, (first.ready_at - horizon).total_seconds()) if first else None
             return Assignment(assigned=assigned, next_in=next_in)
 
     def _held(self, cluster_id: str) -> list[_Live]:
@@ -512,9 +518,7 @@ class MemoryMaster(MasterRepository):
             number = store.attempts[job_id][-1].number + 1
             store.live[job_id] = _Live(job, JobStatus.HELD_ON_MASTER, self._clock.now(), attempt=number)
 
-    async def adopt_parked(
-        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int
-    ) -> int:
+    async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
@@ -562,7 +566,9 @@ class MemoryMaster(MasterRepository):
             return evolve(self._record(job), attempts=runs, logs=lines)
 
     def _matching(self, cluster_id: str, query: JobQuery) -> list[Job]:
-        jobs = [j for j in self._store.jobs.values() if j.cluster_id == cluster_id and self._matches(j, query)]
+        jobs = [
+            j for j in self._store.jobs.values() if j.cluster_id == cluster_id and self._matches(j, query)
+        ]
         return sorted(jobs, key=lambda job: job.id, reverse=True)
 
     def _matches(self, job: Job, query: JobQuery) -> bool:

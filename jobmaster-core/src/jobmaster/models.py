@@ -372,8 +372,11 @@ class Operator(StrEnum):
 
 @frozen
 class MetadataFilter:
-    """`metadata[name] <operator> value`. Values of another type than `value` never match (`ne` included:
-    it finds jobs that have the name with an equal type and another value)."""
+    """`metadata[name] <operator> value`.
+
+    Values of another type than `value` never match, `ne` included: it finds jobs that have the name with
+    an equal type and another value. Integers and floats are one type here; a bool is not.
+    """
 
     name: str
     operator: Operator

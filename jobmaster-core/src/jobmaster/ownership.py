@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import anyio
-from attrs import define, field
+from attrs import define
 
 from jobmaster._policy.liveness import Lease
 from jobmaster.context import JobContext, request_stop
@@ -17,6 +17,9 @@ from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
 NEVER = float("inf")
+
+LONG_WAIT = 2.0
+"""Seconds in memory after which a bucket has read too far ahead."""
 
 
 class StopReason:
@@ -160,7 +163,7 @@ class OwnedBucket:
         """Read further ahead when the runners ran dry, less far when jobs wait long in memory."""
         if starved:
             self.capacity = min(self.batch_size, self.capacity * 2)
-        elif self.waiting and now - self.waiting[0].since > 2.0:
+        elif self.waiting and now - self.waiting[0].since > LONG_WAIT:
             self.capacity = max(min(self.batch_size, 2 * len(self.slots)), self.capacity // 2)
 
     # Running them

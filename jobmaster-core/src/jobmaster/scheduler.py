@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,7 @@ from jobmaster.models import CancelResult, JobReceipt, NewJob
 from jobmaster.states import ClusterMode
 
 Data = Mapping[str, Any] | MessageData | None
-InBackground = Callable[[Callable[[], Awaitable[None]]], None]
+InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 TRIES = 3
 """How often a flush is tried while the store cannot be reached."""
@@ -148,7 +148,9 @@ class Scheduler:
 
     def _tell(self, placed: Sequence[NewJob]) -> None:
         env = self._env
-        topics = {Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed}
+        topics = {
+            Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed
+        }
         env.notify.tell(*topics)
 
     # Changing

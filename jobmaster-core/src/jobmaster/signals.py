@@ -17,7 +17,7 @@ class Signal:
         """Wake whoever waits, or let the next wait return at once. From the loop's own thread only."""
         self._event.set()
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - waits end so by design
         """Wait for `set`, at most `timeout` seconds (None: for ever); return whether it was set."""
         if timeout is not None and timeout <= 0:
             timeout = 0

@@ -17,7 +17,7 @@ class CodedEnum(StrEnum):
 
     code: int
 
-    def __new__(cls, value: str, code: int) -> Self:
+    def __new__(cls, value: str, code: int = 0) -> Self:
         """Build a member from its name and its storage code."""
         member = str.__new__(cls, value)
         member._value_ = value

@@ -70,7 +70,9 @@ class SyncScheduler:
         receipt: JobReceipt = self._call("once_after", handler, after, data, **options)
         return receipt
 
-    def once_many(self, requests: Iterable[JobRequest], *, cluster: str | None = None) -> Sequence[JobReceipt]:
+    def once_many(
+        self, requests: Iterable[JobRequest], *, cluster: str | None = None
+    ) -> Sequence[JobReceipt]:
         """Schedule many jobs in one round trip, all or none; returns their receipts in order."""
         receipts: Sequence[JobReceipt] = self._call("once_many", list(requests), cluster=cluster)
         return receipts

@@ -16,7 +16,7 @@ from jobmaster._policy import outcome
 from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.context import JobContext, captured_lines, claim_of, set_current
-from jobmaster.contracts import MasterRepository, Mark
+from jobmaster.contracts import Mark, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
@@ -213,9 +213,7 @@ class Execute:
 
     async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
         claim, status = held.claim, JobStatus.PROCESSING
-        mark = Mark(
-            job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=datetime.now(UTC)
-        )
+        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=datetime.now(UTC))
         try:
             await self.master.mark(owned.bucket, [mark])
         except LeaseLostError:

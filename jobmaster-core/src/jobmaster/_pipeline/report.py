@@ -79,7 +79,9 @@ class Reporter:
 
     async def _write_bare(self, owned: OwnedBucket, report: Report) -> None:
         """Write a report the store refused without its texts, so that the job still ends."""
-        log.error("the store refused the error text or logs of job %s; writing its outcome alone", report.job_id)
+        log.error(
+            "the store refused the error text or logs of job %s; writing its outcome alone", report.job_id
+        )
         bare = evolve(report, error=None, logs=())
         stale = await self.master.report([bare])
         await self._acknowledge([(owned, bare)])
@@ -112,5 +114,3 @@ class Reporter:
             )
         elif report.outcome is not None:
             self.counts[report.outcome.value] += 1
-
-

@@ -52,7 +52,9 @@ def timed_out(claim: Claim, policy: RetryPolicy, random: Random, threshold: floa
     return _failure(claim, AttemptOutcome.TIMED_OUT, error, policy, random, threshold)
 
 
-def raised(claim: Claim, error: BaseException, policy: RetryPolicy, random: Random, threshold: float) -> Verdict:
+def raised(
+    claim: Claim, error: BaseException, policy: RetryPolicy, random: Random, threshold: float
+) -> Verdict:
     """The handler raised: a failure, or one of the three signals."""
     if isinstance(error, Snooze):
         return _snoozed(claim, error, threshold)
@@ -87,9 +89,7 @@ def _failure(
     if delay is not None and isinstance(error, Retry) and error.after is not None:
         delay = error.after
     if delay is None:
-        return Verdict(
-            outcome=outcome, status=JobStatus.FAILED, retries=claim.retries, error=describe(error)
-        )
+        return Verdict(outcome=outcome, status=JobStatus.FAILED, retries=claim.retries, error=describe(error))
     return Verdict(
         outcome=outcome,
         status=_waiting_status(delay, threshold),

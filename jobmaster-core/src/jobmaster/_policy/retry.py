@@ -24,7 +24,7 @@ def _seconds(value: timedelta | float) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-_not_negative = validators.ge(0)
+_not_negative = validators.ge(0.0)
 
 
 @frozen
@@ -36,9 +36,9 @@ class ExponentialBackoff:
     """
 
     base: float = field(default=1.0, converter=_seconds, validator=_not_negative)
-    factor: float = field(default=2.0, validator=validators.ge(1))
+    factor: float = field(default=2.0, validator=validators.ge(1.0))
     cap: float = field(default=600.0, converter=_seconds, validator=_not_negative)
-    jitter: float = field(default=0.5, validator=[_not_negative, validators.le(1)])
+    jitter: float = field(default=0.5, validator=[_not_negative, validators.le(1.0)])
 
     def delay(self, retry: int, random: Random) -> float:
         """Return the delay before retry number `retry` in seconds."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from jobmaster._policy.placement import by_place, spread
@@ -27,7 +28,7 @@ class Directory:
         self,
         fetch: Callable[[], Awaitable[Sequence[Bucket]]],
         monotonic: Callable[[], float],
-        in_background: Callable[[Callable[[], Awaitable[None]]], None],
+        in_background: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
         self._fetch = fetch
         self._monotonic = monotonic

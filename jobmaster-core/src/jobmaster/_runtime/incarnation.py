@@ -129,15 +129,14 @@ class Incarnation:
     async def _settle_down(self) -> None:
         """Give cancelled handlers and the last reports a moment."""
         with anyio.move_on_after(min(LAST_FLUSH, self.env.settings.lease)):
-            while self.reporter.pending or any(any(owned.running()) for owned in self.owned):
+            # Two unlike things are waited for, rarely and for a bounded time: a look now and then will do.
+            while self.reporter.pending or any(any(o.running()) for o in self.owned):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
 
     # Loops
 
     def _claiming(self, owned: OwnedBucket) -> Service:
-        step = ClaimJobs(
-            self.env.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic
-        )
+        step = ClaimJobs(self.env.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic)
         topic = Topics.bucket(owned.id)
         self._subscriptions.enter_context(
             self.env.notify.subscribed(topic, lambda _: owned.pull_again.set(), own=True)

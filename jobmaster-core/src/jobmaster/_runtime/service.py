@@ -68,7 +68,7 @@ class Service:
 
     def _pause(self) -> float:
         self.failures += 1
-        pause = min(self.longest_pause, FIRST_PAUSE * 2 ** min(self.failures, 10))
+        pause: float = min(self.longest_pause, FIRST_PAUSE * 2 ** min(self.failures, 10))
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
 
     def _bounded(self, wait: float | None) -> float | None:

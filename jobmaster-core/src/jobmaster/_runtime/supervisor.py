@@ -71,9 +71,7 @@ class Supervisor:
         return services
 
     def _subscribe(self, topic: str, service: Service) -> Service:
-        self._subscriptions.enter_context(
-            self.env.notify.subscribed(topic, lambda _: service.wake.set())
-        )
+        self._subscriptions.enter_context(self.env.notify.subscribed(topic, lambda _: service.wake.set()))
         return service
 
     # Heartbeat
@@ -138,7 +136,11 @@ class Supervisor:
         env = self.env
         lanes = [w.settings.batch_size for w in self.workers if w.settings.mode is not WorkerMode.DRAIN]
         step = Assign(
-            env.cluster_id, env.master, env.agent, env.settings.transient_threshold, 2 * max(lanes, default=1000)
+            env.cluster_id,
+            env.master,
+            env.agent,
+            env.settings.transient_threshold,
+            2 * max(lanes, default=1000),
         )
 
         async def tick() -> float | None:

@@ -54,5 +54,7 @@ class Heartbeat:
             if not b.closed and not makes_progress(b.last_progress, now, self.duration)
         ]
         if stuck:
-            log.error("worker %s: %d claim loops stand still; not renewing its lease", lease.worker_id, len(stuck))
+            log.error(
+                "worker %s: %d claim loops stand still; not renewing its lease", lease.worker_id, len(stuck)
+            )
         return not stuck

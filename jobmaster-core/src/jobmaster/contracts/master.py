@@ -135,7 +135,9 @@ class ClusterStore(ABC):
         """
 
     @abstractmethod
-    async def heartbeat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float) -> frozenset[UUID]:
+    async def heartbeat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
+    ) -> frozenset[UUID]:
         """Renew the leases of workers and note the load of their buckets; return the ids still alive.
 
         A worker that somebody declared lost is not renewed and not in the answer: it must fence itself.
@@ -249,7 +251,9 @@ class JobStore(ABC):
         """
 
     @abstractmethod
-    async def cancel(self, cluster_id: str, job_ids: Sequence[UUID], worker: str = "") -> Sequence[CancelAnswer]:
+    async def cancel(
+        self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
+    ) -> Sequence[CancelAnswer]:
         """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
 
         A job that no owner can have in hand (held, or in a bucket but not yet due) is cancelled at once.
@@ -295,7 +299,9 @@ class JobStore(ABC):
         """Append log lines about workers, buckets or the cluster."""
 
     @abstractmethod
-    async def list_logs(self, cluster_id: str, subject: str, subject_id: str, limit: int) -> Sequence[LogLine]:
+    async def list_logs(
+        self, cluster_id: str, subject: str, subject_id: str, limit: int
+    ) -> Sequence[LogLine]:
         """Return the newest log lines of a subject, oldest first."""
 
     @abstractmethod
@@ -311,7 +317,9 @@ class NewsListener(ABC):
         """Send topics to all listeners of this store, this process included. Best effort, in one message."""
 
     @abstractmethod
-    async def listen(self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
         """Call `on_news(topic)` for every announcement of these topics, until cancelled.
 
         `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
