@@ -1,0 +1,1 @@
+"""Tests for JobMaster: the contract suite for providers, and help for testing applications."""

@@ -1,0 +1,70 @@
+"""The contract suite: a provider is whatever passes it.
+
+A provider's test module imports a contract and says where its store is:
+
+    from jobmaster_testing.contracts import MasterContract
+
+    class TestSqliteMaster(MasterContract):
+        @pytest.fixture
+        def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
+"""
+
+from jobmaster_testing.contracts.assigning import AssigningContract
+from jobmaster_testing.contracts.base import Contract
+from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.inserting import InsertingContract
+from jobmaster_testing.contracts.marking import MarkingContract
+from jobmaster_testing.contracts.metadata import MetadataContract
+from jobmaster_testing.contracts.news import NewsContract
+from jobmaster_testing.contracts.owning import OwningContract
+from jobmaster_testing.contracts.queries import FindingContract
+from jobmaster_testing.contracts.reading import ReadingContract
+from jobmaster_testing.contracts.reporting import ReportingContract
+from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
+from jobmaster_testing.contracts.schema import SchemaContract
+from jobmaster_testing.contracts.separation import SeparationContract
+
+__all__ = [
+    "BucketContract",
+    "ClusterContract",
+    "Contract",
+    "JobContract",
+    "MasterContract",
+    "NewsContract",
+    "QueryContract",
+    "SchemaContract",
+    "SeparationContract",
+]
+
+
+class BucketContract(ReadingContract, OwningContract, suite=True):
+    """Buckets: reading, losing, taking over and giving up."""
+
+
+class JobContract(
+    InsertingContract,
+    AssigningContract,
+    MarkingContract,
+    ReportingContract,
+    CancelContract,
+    RescheduleContract,
+    suite=True,
+):
+    """Jobs, from the first insert to the end."""
+
+
+class QueryContract(FindingContract, MetadataContract, suite=True):
+    """Finding, counting and forgetting jobs."""
+
+
+class MasterContract(
+    SchemaContract,
+    ClusterContract,
+    BucketContract,
+    JobContract,
+    QueryContract,
+    SeparationContract,
+    NewsContract,
+    suite=True,
+):
+    """All that is required of a `MasterRepository`."""

@@ -1,0 +1,132 @@
+"""Several clusters in one store never see one another."""
+# ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
+
+from __future__ import annotations
+
+import pytest
+
+from jobmaster.errors import JobNotFoundError
+from jobmaster.models import JobQuery
+from jobmaster.states import ClusterMode, JobStatus
+from jobmaster_testing.contracts.provider import MasterTests, make_world
+from jobmaster_testing.contracts.world import World, ids, room
+from jobmaster_testing.factories import make_cluster, make_log_line, make_new_job
+
+
+class SeparationContract(MasterTests, suite=True):
+    """What one cluster does is nothing to another."""
+
+    @pytest.fixture
+    async def other(self, world: World) -> World:
+        """Return another cluster in the same store."""
+        return await make_world(world.master)
+
+    async def test_clusters_share_no_jobs(self, world: World, other: World) -> None:
+        mine, theirs = await world.put_one(), await other.put_one()
+
+        assert await world.master.get_job(world.cluster_id, theirs.id) is None
+        assert ids(await world.all_jobs()) == [mine.id]
+        assert dict(await world.master.count_jobs(world.cluster_id, JobQuery())) == {
+            JobStatus.HELD_ON_MASTER: 1
+        }
+
+    async def test_clusters_share_no_keys(self, world: World, other: World) -> None:
+        [mine] = await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id, key="k")])
+        [theirs] = await world.master.insert_jobs([make_new_job(cluster_id=other.cluster_id, key="k")])
+
+        assert mine.created
+        assert theirs.created
+
+    async def test_clusters_share_no_keys_of_several_clusters_in_one_call(
+        self, world: World, other: World
+    ) -> None:
+        clusters = [world.cluster_id, other.cluster_id] * 2
+        receipts = await world.master.insert_jobs([make_new_job(cluster_id=c, key="k") for c in clusters])
+
+        assert [r.created for r in receipts] == [True, True, False, False]
+        assert [r.job_id for r in receipts[2:]] == [r.job_id for r in receipts[:2]]
+
+    async def test_clusters_share_no_assigning(self, world: World, other: World) -> None:
+        bucket = await world.bucket()
+        theirs = await other.put_one()
+
+        found = await world.master.assign_due(world.cluster_id, 10, [room(bucket)])
+
+        assert (dict(found.assigned), found.next_in) == ({}, None)
+        assert await other.status(theirs) is JobStatus.HELD_ON_MASTER
+
+    async def test_clusters_share_no_adopting(self, world: World, other: World) -> None:
+        mine, theirs = await world.bucket(), await other.bucket()
+        await other.parked(theirs)
+
+        assert await world.master.adopt_parked([mine], ["TestJob"], 10) == 0
+        assert await world.master.adopt_parked([mine, theirs], ["TestJob"], 10) == 1
+
+    async def test_clusters_share_no_requests(self, world: World, other: World) -> None:
+        bucket = await other.bucket()
+        held, done = await other.put_one(), await other.finished(bucket)
+        master = world.master
+
+        with pytest.raises(JobNotFoundError):
+            await master.cancel(world.cluster_id, [held.id])
+        with pytest.raises(JobNotFoundError):
+            await master.reschedule(world.cluster_id, held.id, 60)
+        with pytest.raises(JobNotFoundError):
+            await master.retry(world.cluster_id, done.id)
+
+        assert await other.status(held) is JobStatus.HELD_ON_MASTER
+        assert await other.status(done) is JobStatus.SUCCEEDED
+
+    async def test_clusters_share_no_workers_and_buckets(self, world: World, other: World) -> None:
+        mine, theirs = await world.bucket(), await other.bucket()
+        master = world.master
+
+        assert [w.id for w in await master.list_workers(world.cluster_id)] == [mine.worker_id]
+        assert [b.id for b in await master.list_buckets(world.cluster_id)] == [mine.id]
+        assert [b.id for b in await master.active_buckets(world.cluster_id)] == [mine.id]
+        await other.put_one(theirs)
+        assert dict(await master.bucket_holdings(world.cluster_id)) == {}
+
+    async def test_clusters_share_no_rescue(self, world: World, other: World) -> None:
+        theirs = await other.bucket()
+        await other.master.retire_worker(theirs.worker_id)
+        rescuer = await world.worker()
+
+        assert list(await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
+        assert [b.id for b in await other.rescue()] == [theirs.id]
+
+    async def test_clusters_share_no_sweeping(self, world: World, other: World) -> None:
+        closed = await other.bucket()
+        await other.put(closed, 2)
+        await other.close_bucket(closed)
+
+        assert await world.master.sweep_orphans(world.cluster_id) == 0
+        assert await other.master.sweep_orphans(other.cluster_id) == 2
+
+    async def test_clusters_share_no_pruning(self, world: World, other: World) -> None:
+        bucket = await other.bucket()
+        job = await other.finished(bucket)
+        await other.close_bucket(bucket)
+        await other.master.retire_worker(bucket.worker_id)
+        await world.tick()
+
+        assert await world.master.prune_jobs(world.cluster_id, 0, 10) == 0
+        await world.master.prune_workers(world.cluster_id, 0)
+
+        assert await other.status(job) is JobStatus.SUCCEEDED
+        assert len(await other.master.list_workers(other.cluster_id)) == 1
+        assert len(await other.master.list_buckets(other.cluster_id)) == 1
+
+    async def test_clusters_share_no_logs(self, world: World, other: World) -> None:
+        line = make_log_line("x", subject="cluster", subject_id="same")
+        await world.master.add_logs(other.cluster_id, [line])
+
+        assert list(await world.master.list_logs(world.cluster_id, "cluster", "same", 10)) == []
+        assert list(await world.master.list_logs(other.cluster_id, "cluster", "same", 10)) == [line]
+
+    async def test_clusters_share_no_modes(self, world: World, other: World) -> None:
+        await world.master.set_cluster_mode(make_cluster(other.cluster_id, ClusterMode.ARCHIVED))
+
+        mine = await world.master.get_cluster(world.cluster_id)
+        assert mine is not None
+        assert mine.mode is ClusterMode.ACTIVE

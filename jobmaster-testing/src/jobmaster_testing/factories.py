@@ -1,0 +1,225 @@
+"""Builders of models for tests: name what the test is about, the rest is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypedDict, Unpack
+from uuid import UUID
+
+from jobmaster.data import MessageData, Metadata
+from jobmaster.ids import new_id
+from jobmaster.models import (
+    AttemptError,
+    Bucket,
+    Claim,
+    ClusterRecord,
+    Job,
+    LogLine,
+    NewJob,
+    Position,
+    Report,
+    WorkerRecord,
+)
+from jobmaster.states import (
+    AttemptOutcome,
+    BucketStatus,
+    ClusterMode,
+    JobStatus,
+    Priority,
+    WorkerMode,
+    WorkerStatus,
+)
+
+CLUSTER = "Test-Cluster"
+LANE = "default"
+
+_OUTCOMES: Mapping[JobStatus, AttemptOutcome] = {
+    JobStatus.SUCCEEDED: AttemptOutcome.SUCCEEDED,
+    JobStatus.FAILED: AttemptOutcome.FAILED,
+    JobStatus.CANCELLED: AttemptOutcome.CANCELLED,
+}
+
+
+class JobFields(TypedDict, total=False):
+    """What can be said about a job; `data` and `metadata` are plain mappings."""
+
+    id: UUID
+    cluster_id: str
+    definition_id: str
+    lane: str
+    priority: Priority
+    scheduled_at: datetime
+    created_at: datetime
+    timeout: float | None
+    max_retries: int
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    key: str | None
+
+
+class ReportFields(TypedDict, total=False):
+    """What can be said in a report, besides the claim it is about and the status."""
+
+    bucket_id: UUID
+    epoch: int
+    attempt: int
+    outcome: AttemptOutcome | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str
+    host: str
+    error: AttemptError | None
+    delay: float
+    retries: int
+    crashes: int
+    suspect: bool
+    parked: str | None
+    logs: Sequence[LogLine]
+
+
+class BucketFields(TypedDict, total=False):
+    """What can be said about a bucket."""
+
+    id: UUID
+    cluster_id: str
+    agent: str
+    worker_id: UUID
+    lane: str
+    priority: Priority
+    epoch: int
+    status: BucketStatus
+    load: int
+    claimed_to: Position | None
+
+
+class WorkerFields(TypedDict, total=False):
+    """What can be said about a worker."""
+
+    id: UUID
+    cluster_id: str
+    name: str
+    agent: str
+    lane: str
+    mode: WorkerMode
+    host: str
+    process_id: UUID
+    pid: int
+    status: WorkerStatus
+    version: str
+
+
+def make_job(**fields: Unpack[JobFields]) -> Job:
+    """Return a job of medium priority on the default lane that was due when it was made."""
+    now = datetime.now(UTC)
+    return Job(
+        id=fields.get("id") or new_id(),
+        cluster_id=fields.get("cluster_id", CLUSTER),
+        definition_id=fields.get("definition_id", "TestJob"),
+        lane=fields.get("lane", LANE),
+        priority=fields.get("priority", Priority.MEDIUM),
+        scheduled_at=fields.get("scheduled_at", now),
+        created_at=fields.get("created_at", now),
+        timeout=fields.get("timeout", 60.0),
+        max_retries=fields.get("max_retries", 3),
+        data=MessageData.of(fields.get("data")),
+        metadata=Metadata.of(fields.get("metadata")),
+        key=fields.get("key"),
+    )
+
+
+def make_new_job(
+    bucket: Bucket | UUID | None = None, *, delay: float = 0.0, **fields: Unpack[JobFields]
+) -> NewJob:
+    """Return a job to be stored in `bucket` (and on its lane and priority), or to be held without one."""
+    if isinstance(bucket, Bucket):
+        place: JobFields = {
+            "cluster_id": bucket.cluster_id,
+            "lane": bucket.lane,
+            "priority": bucket.priority,
+        }
+        given: JobFields = {**place, **fields}
+        return NewJob(job=make_job(**given), delay=delay, bucket_id=bucket.id)
+    return NewJob(job=make_job(**fields), delay=delay, bucket_id=bucket)
+
+
+def make_cluster(
+    cluster_id: str = CLUSTER, mode: ClusterMode = ClusterMode.ACTIVE, **settings: Any
+) -> ClusterRecord:
+    """Return a cluster with these settings."""
+    return ClusterRecord(id=cluster_id, mode=mode, settings=settings)
+
+
+def make_worker(**fields: Unpack[WorkerFields]) -> WorkerRecord:
+    """Return an active worker of mode `full` on the default lane, in a process of its own."""
+    defaults: WorkerFields = {
+        "id": new_id(),
+        "cluster_id": CLUSTER,
+        "name": "Worker-01",
+        "agent": "master",
+        "lane": LANE,
+        "mode": WorkerMode.FULL,
+        "host": "host-1",
+        "process_id": new_id(),
+        "pid": 4711,
+    }
+    given: WorkerFields = {**defaults, **fields}
+    return WorkerRecord(**given)
+
+
+def make_bucket(worker: WorkerRecord | None = None, **fields: Unpack[BucketFields]) -> Bucket:
+    """Return an active bucket of medium priority, owned by `worker` (and on its agent and lane)."""
+    owner = worker or make_worker(cluster_id=fields.get("cluster_id", CLUSTER))
+    defaults: BucketFields = {
+        "id": new_id(),
+        "cluster_id": owner.cluster_id,
+        "agent": owner.agent,
+        "worker_id": owner.id,
+        "lane": owner.lane,
+        "priority": Priority.MEDIUM,
+    }
+    given: BucketFields = {**defaults, **fields}
+    return Bucket(**given)
+
+
+def make_report(
+    claim: Claim, status: JobStatus = JobStatus.SUCCEEDED, **fields: Unpack[ReportFields]
+) -> Report:
+    """Return a report about `claim`.
+
+    A terminal status brings its outcome with it; another one says that nothing ran, unless `outcome` is
+    given. With an outcome the attempt started and ended just now.
+    """
+    outcome = _OUTCOMES.get(status)
+    ran = fields.get("outcome", outcome) is not None
+    now = datetime.now(UTC)
+    defaults: ReportFields = {
+        "bucket_id": claim.bucket_id,
+        "epoch": claim.epoch,
+        "attempt": claim.attempt,
+        "outcome": outcome,
+        "started_at": now if ran else None,
+        "finished_at": now if ran else None,
+        "worker": "Worker-01",
+        "host": "host-1",
+        "retries": claim.retries,
+        "crashes": claim.crashes,
+        "suspect": claim.suspect,
+    }
+    given: ReportFields = {**defaults, **fields}
+    return Report(job_id=claim.job.id, status=status, **given)
+
+
+def make_log_line(
+    message: str, *, subject: str = "job", subject_id: str = "", attempt: int | None = None, **fields: Any
+) -> LogLine:
+    """Return a log line of level `info`, written now."""
+    return LogLine(
+        at=datetime.now(UTC),
+        level="info",
+        message=message,
+        fields=fields,
+        subject=subject,
+        subject_id=subject_id,
+        attempt=attempt,
+    )

@@ -1,0 +1,47 @@
+"""What a provider is told besides its URL, without a cluster around it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from attrs import field, frozen
+
+from jobmaster.contracts import MasterRepository
+from jobmaster.plugins import Plugins
+
+
+@frozen(kw_only=True)
+class Options:
+    """Settings for a store; satisfies `jobmaster.hookspecs.StoreOptions`.
+
+    Args:
+        table_prefix: the prefix of every table and index name.
+        store_timeout: the deadline of one unit of work, in seconds.
+        options: the provider's own settings.
+
+    """
+
+    table_prefix: str = "jm_"
+    store_timeout: float = 10.0
+    options: Mapping[str, Any] = field(factory=dict)
+
+
+def unopened_master(url: str, options: Options | None = None) -> MasterRepository:
+    """Return the master of a URL, found through its provider's entry point and not yet opened."""
+    return Plugins().master(url, options or Options())
+
+
+@asynccontextmanager
+async def open_master(url: str, options: Options | None = None) -> AsyncIterator[MasterRepository]:
+    """Open a master by its URL, as a cluster would, bring its schema up to date, and close it at the end."""
+    master = unopened_master(url, options)
+    await master.open()
+    try:
+        await master.migrate()
+        yield master
+    finally:
+        with anyio.CancelScope(shield=True):
+            await master.close()
