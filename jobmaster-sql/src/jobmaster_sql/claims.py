@@ -1,0 +1,82 @@
+"""How far a bucket's owner has read: what it may have in hand, and where it reads on.
+
+A bucket's row bounds what its owner can have in hand, so that after a crash only those jobs are suspects.
+The bound is written only when it changes: while a backlog is worked off page by page, and not while jobs
+trickle in.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from attrs import frozen
+
+from jobmaster.clock import from_micros, to_micros
+from jobmaster.models import Cursor, Position
+from jobmaster_sql.rows import MAX_UUID
+
+OVERLAP: Final = 2_000_000
+"""Microseconds that an owner reads again: a job's due time is taken when its transaction begins to write,
+so a slow commit makes it visible behind jobs that were read already."""
+
+Place: TypeAlias = tuple[int, UUID]
+"""A `Position` as stored: microseconds and id. Compares as the database does."""
+
+MIN_PLACE: Final[Place] = (0, UUID(int=0))
+END_OF_TIME: Final[Place] = (2**63 - 1, MAX_UUID)
+
+
+@frozen
+class Bound:
+    """What a bucket's row says of its owner: all it has in hand lies at or before `place`.
+
+    Without a place it can have every due job in hand, unless it is `fresh`: then it has read nothing yet.
+    """
+
+    place: Place | None = None
+    fresh: bool = False
+
+
+def bound_of(ready_at: int | None, job_id: UUID | None) -> Bound:
+    """Return the bound in a bucket's columns `claimed_ready_at` and `claimed_job_id`."""
+    if ready_at is None:
+        return Bound()
+    return Bound(fresh=True) if job_id is None else Bound((ready_at, job_id))
+
+
+def start_of(cursor: Cursor) -> Place:
+    """Return the place behind which a page begins."""
+    after = cursor.after
+    return MIN_PLACE if after is None else (to_micros(after.ready_at), after.job_id)
+
+
+def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int) -> Bound:
+    """Return the bound after a page is handed out.
+
+    `last` is the page's last place if due jobs were left behind it, and None if all due ones were read. A
+    bound never moves back: after a new start the owner still holds what it read before.
+    """
+    if last is None:
+        return Bound()
+    if stored.fresh:
+        return Bound(last)
+    return Bound(max(last, stored.place or _reach(cursor, now)))
+
+
+def _reach(cursor: Cursor, now: int) -> Place:
+    """Return the furthest place an unbounded owner can have read to: see `cursor_after`."""
+    return now if cursor.after is None else to_micros(cursor.after.ready_at) + OVERLAP, MAX_UUID
+
+
+def cursor_after(cursor: Cursor, last: Place | None, now: int, *, more: bool) -> Cursor:
+    """Return the cursor for the next pull.
+
+    While there is a backlog, each page begins where the last ended. At its end the owner goes back by the
+    overlap, to see what was committed late.
+    """
+    if last is None:
+        return Cursor(after=cursor.after)
+    if not more:
+        last = min(last, (now - OVERLAP, MAX_UUID))
+    return Cursor(after=Position(from_micros(last[0]), last[1]), bounded=more)

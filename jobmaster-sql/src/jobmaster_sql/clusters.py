@@ -1,0 +1,150 @@
+"""Clusters and workers on any SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from jobmaster.contracts import ClusterStore
+from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
+from jobmaster_sql.rows import cluster_of, micros, worker_of
+from jobmaster_sql.store import SqlStore
+from jobmaster_sql.units import Answer, Batch, Query, Unit
+
+_BUCKET_COLUMNS: Final = (
+    "id",
+    "cluster_id",
+    "agent",
+    "worker_id",
+    "lane",
+    "priority",
+    "epoch",
+    "status",
+    "load",
+)
+
+
+class SqlClusterStore(SqlStore, ClusterStore):
+    """Implements `ClusterStore`; the contract's docstrings say what each method does."""
+
+    async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
+        """Store a cluster or update its settings; return what is stored."""
+        return await self._driver.run(lambda: self._register_cluster(cluster))
+
+    def _register_cluster(self, cluster: ClusterRecord) -> Unit[ClusterRecord]:
+        settings = orjson.dumps(cluster.settings).decode()
+        put = Query("cluster_put", {"id": cluster.id, "mode": cluster.mode.code, "settings": settings})
+        answers: list[Answer] = yield put, Query("cluster_get", {"id": cluster.id})
+        return cluster_of(answers[1].rows[0])
+
+    async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
+        """Return a cluster, or None."""
+        return await self._driver.run(lambda: self._get_cluster(cluster_id), read_only=True)
+
+    def _get_cluster(self, cluster_id: str) -> Unit[ClusterRecord | None]:
+        answer: Answer = yield Query("cluster_get", {"id": cluster_id}, last=True)
+        return cluster_of(answer.rows[0]) if answer.rows else None
+
+    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
+        """Store the cluster's mode."""
+        await self._change("cluster_set_mode", {"id": cluster.id, "mode": cluster.mode.code})
+
+    async def _change(self, name: str, params: Mapping[str, Any]) -> int:
+        """Run one statement that writes; return how many rows it touched."""
+
+        def unit() -> Unit[int]:
+            answer: Answer = yield Query(name, params, last=True)
+            return answer.touched
+
+        return await self._driver.run(unit)
+
+    async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
+        """Store a worker with a lease, and its buckets as active, in one unit."""
+        await self._driver.run(lambda: self._register_worker(worker, buckets, lease))
+
+    def _register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> Unit[None]:
+        add = Query("worker_add", self._worker_params(worker) | {"lease": micros(lease)})
+        if not buckets:
+            yield add
+            return
+        yield add, Batch("bucket_add", _BUCKET_COLUMNS, [self._bucket_values(bucket) for bucket in buckets])
+
+    def _worker_params(self, worker: WorkerRecord) -> dict[str, Any]:
+        return {
+            "id": self._dialect.uuid(worker.id),
+            "cluster_id": worker.cluster_id,
+            "name": worker.name,
+            "agent": worker.agent,
+            "lane": worker.lane,
+            "mode": worker.mode.code,
+            "host": worker.host,
+            "process_id": self._dialect.uuid(worker.process_id),
+            "pid": worker.pid,
+            "status": worker.status.code,
+            "version": worker.version,
+        }
+
+    def _bucket_values(self, bucket: Bucket) -> tuple[Any, ...]:
+        return (
+            self._dialect.uuid(bucket.id),
+            bucket.cluster_id,
+            bucket.agent,
+            self._dialect.uuid(bucket.worker_id),
+            bucket.lane,
+            int(bucket.priority),
+            bucket.epoch,
+            bucket.status.code,
+            bucket.load,
+        )
+
+    async def heartbeat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
+    ) -> frozenset[UUID]:
+        """Renew leases and note loads; return the ids of the workers still alive."""
+        return await self._driver.run(lambda: self._heartbeat(worker_ids, loads, lease))
+
+    def _heartbeat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
+    ) -> Unit[frozenset[UUID]]:
+        ids = self._dialect.uuids(worker_ids)
+        renew = Query("worker_renew", {"ids": ids, "lease": micros(lease)})
+        answers: list[Answer] = yield renew, Query("worker_alive", {"ids": ids})
+        alive = frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
+        if alive and loads:
+            rows = [(self._dialect.uuid(bucket_id), load) for bucket_id, load in loads.items()]
+            yield Batch("bucket_load", ("id", "load"), rows)
+        return alive
+
+    async def set_worker_stopping(self, worker_id: UUID) -> None:
+        """Note that a worker stops, and that its active buckets take nothing new."""
+        await self._driver.run(lambda: self._set_stopping(worker_id))
+
+    def _set_stopping(self, worker_id: UUID) -> Unit[None]:
+        stored = self._dialect.uuid(worker_id)
+        stopping: Answer = yield Query("worker_stopping", {"id": stored})
+        if stopping.touched:
+            yield Query("bucket_complete", {"worker_id": stored}, last=True)
+
+    async def retire_worker(self, worker_id: UUID) -> None:
+        """Note that a worker has stopped by itself."""
+        await self._change("worker_retire", {"id": self._dialect.uuid(worker_id)})
+
+    async def list_workers(self, cluster_id: str) -> Sequence[WorkerRecord]:
+        """Return the cluster's workers, the newest first."""
+        return await self._driver.run(lambda: self._list_workers(cluster_id), read_only=True)
+
+    def _list_workers(self, cluster_id: str) -> Unit[list[WorkerRecord]]:
+        answer: Answer = yield Query("worker_list", {"cluster_id": cluster_id}, last=True)
+        return [worker_of(row, self._dialect) for row in answer.rows]
+
+    async def prune_workers(self, cluster_id: str, age: float) -> int:
+        """Delete old workers that stopped or were lost, and old buckets that are ready to delete."""
+        return await self._driver.run(lambda: self._prune_workers(cluster_id, age))
+
+    def _prune_workers(self, cluster_id: str, age: float) -> Unit[int]:
+        params = {"cluster_id": cluster_id, "age": micros(age)}
+        answers: list[Answer] = yield Query("worker_prune", params), Query("bucket_prune", params)
+        return answers[0].touched

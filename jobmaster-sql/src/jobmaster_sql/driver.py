@@ -1,0 +1,94 @@
+"""What a provider's driver does for the shared repositories, and how its database writes values down."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from jobmaster_sql.queries import check_prefix
+from jobmaster_sql.units import UnitFactory
+
+T = TypeVar("T")
+
+
+class Dialect(ABC):
+    """How one database spells what the statements share, and stores what they carry."""
+
+    now: str
+    """The store's clock as whole microseconds since 1970 UTC; one value for all rows of a statement."""
+    now_in_script: str
+    """The same where only the database's own functions are at hand: in a script for a DBA."""
+    greatest: str
+    """The name of the function that returns the greater of two numbers."""
+    lock: str
+    """The clause that locks the rows a SELECT finds; `{0}` is the table's alias."""
+    lock_free: str
+    """The same, passing over rows that others have locked."""
+    among: str
+    """A condition: column `{0}` has one of the values in the array parameter `{1}` of type `{2}`."""
+
+    def macros(self, prefix: str) -> Mapping[str, str]:
+        """Return what the statements' macros stand for; raises `ConfigurationError` for a bad prefix."""
+        return {
+            "prefix": check_prefix(prefix),
+            "now": self.now,
+            "greatest": self.greatest,
+            "lock": self.lock,
+            "lock_free": self.lock_free,
+            "among": self.among,
+        }
+
+    @abstractmethod
+    def uuid(self, value: UUID) -> Any:
+        """Return a UUID as a parameter."""
+
+    @abstractmethod
+    def to_uuid(self, stored: Any) -> UUID:
+        """Return a stored UUID."""
+
+    @abstractmethod
+    def array(self, values: Sequence[Any]) -> Any:
+        """Return values (already parameters themselves) as one array parameter."""
+
+    def optional_uuid(self, value: UUID | None) -> Any:
+        """Return a UUID or None as a parameter."""
+        return None if value is None else self.uuid(value)
+
+    def to_optional_uuid(self, stored: Any) -> UUID | None:
+        """Return a stored UUID or None."""
+        return None if stored is None else self.to_uuid(stored)
+
+    def uuids(self, values: Sequence[UUID]) -> Any:
+        """Return UUIDs as one array parameter."""
+        return self.array([self.uuid(value) for value in values])
+
+
+class SqlDriver(ABC):
+    """Runs units of work on one database."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises `StoreUnavailableError` if the database cannot be reached; may be called again."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection and thread. Idempotent; never raises for a database that is down."""
+
+    @abstractmethod
+    async def run(
+        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+    ) -> T:
+        """Run a unit as one transaction and return its result.
+
+        * All of it happens, or nothing: when the unit or a statement raises, the transaction is undone.
+        * It is shielded from cancellation once it began, and it ends within `time_limit` seconds (without it:
+          the driver's own limit).
+        * Faults that pass (a deadlock, a lost connection) are tried again while there is time.
+        * Native errors come out as `StoreUnavailableError`, `StoreConflictError`, `SchemaError` or
+          `StoreError`; what the unit itself raises comes out as it is.
+        * A `read_only` unit must not write. It need not see one snapshot.
+        """

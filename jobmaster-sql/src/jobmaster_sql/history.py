@@ -1,0 +1,160 @@
+"""Looking jobs up, counting, logs and pruning on any SQL database."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from attrs import evolve
+
+from jobmaster.clock import to_micros
+from jobmaster.contracts import JobStore
+from jobmaster.models import JobQuery, JobRecord, LogLine, MetadataFilter
+from jobmaster.states import TERMINAL, JobStatus, codes
+from jobmaster_sql.reports import LOG_VALUES
+from jobmaster_sql.rows import attempt_of, is_run, log_of, log_values, micros, record_of
+from jobmaster_sql.store import SqlStore
+from jobmaster_sql.units import Answer, Batch, Query, Unit
+
+_MANY_LINES = 10_000
+"""The most log lines that are returned with one job."""
+
+
+class SqlHistoryStore(SqlStore, JobStore):
+    """Implements the reading half of `JobStore`, logs and pruning."""
+
+    async def get_job(self, cluster_id: str, job_id: UUID) -> JobRecord | None:
+        """Return a job with its attempts and logs, or None."""
+        return await self._driver.run(lambda: self._get_job(cluster_id, job_id), read_only=True)
+
+    def _get_job(self, cluster_id: str, job_id: UUID) -> Unit[JobRecord | None]:
+        params = {"cluster_id": cluster_id, "job_id": self._dialect.uuid(job_id)}
+        logs = {"cluster_id": cluster_id, "subject": "job", "subject_id": str(job_id), "limit": _MANY_LINES}
+        answers: list[Answer] = yield (
+            Query("job_get", params),
+            Query("attempt_list", {"job_id": params["job_id"]}),
+            Query("log_list", logs),
+        )
+        found, attempts, lines = (answer.rows for answer in answers)
+        if not found:
+            return None
+        runs = [
+            attempt for attempt in (attempt_of(row, self._dialect) for row in attempts) if is_run(attempt)
+        ]
+        record = record_of(found[0], self._dialect)
+        return evolve(record, attempts=runs, logs=[log_of(row) for row in reversed(lines)])
+
+    async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
+        """Return a page of jobs (without attempts), the newest first."""
+        return await self._driver.run(lambda: self._query(cluster_id, query), read_only=True)
+
+    def _query(self, cluster_id: str, query: JobQuery) -> Unit[list[JobRecord]]:
+        suffix = _suffix(query)
+        names, params = self._conditions(query, suffix)
+        if query.after is not None:
+            names.append(f"by{suffix}_after")
+            params["after"] = self._dialect.uuid(query.after)
+        params |= {"cluster_id": cluster_id, "limit": query.limit}
+        answer: Answer = yield Query("+".join([f"job_find{suffix}", *names]), params, last=True)
+        return [record_of(row, self._dialect) for row in answer.rows]
+
+    def _conditions(self, query: JobQuery, suffix: str = "") -> tuple[list[str], dict[str, Any]]:
+        """Return the names of the conditions of a query, and their parameters."""
+        names: list[str] = []
+        params: dict[str, Any] = {}
+        # Metadata conditions come first: their place in the list is part of their parameters' names.
+        for place, wanted in enumerate(query.metadata):
+            name, values = self._metadata_condition(wanted)
+            names.append(name)
+            params |= {f"{key}{place}": value for key, value in values.items()}
+        for name, value in _plain_conditions(query):
+            names.append(f"by_{name}")
+            params[name] = value
+        if query.parked is not None:
+            names.append("by_parked" if query.parked else "by_not_parked")
+        if query.statuses:
+            names.append(f"by{suffix}_status")
+            params["statuses"] = self._dialect.array(codes(query.statuses))
+        return names, params
+
+    @abstractmethod
+    def _metadata_condition(self, wanted: MetadataFilter) -> tuple[str, Mapping[str, Any]]:
+        """Return the name of the condition for a metadata filter, and its parameters.
+
+        In the statement, the names of the parameters end in the condition's place in the list: `:value{i}`.
+        The meaning is that of `jobmaster.memory.matches`.
+        """
+
+    async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
+        """Return how many jobs match, by status."""
+        return await self._driver.run(lambda: self._count(cluster_id, query), read_only=True)
+
+    def _count(self, cluster_id: str, query: JobQuery) -> Unit[dict[JobStatus, int]]:
+        names, params = self._conditions(query)
+        params["cluster_id"] = cluster_id
+        if names:
+            answer: Answer = yield Query("+".join(["job_count", *names]), params, last=True)
+            return {JobStatus.from_code(code): count for code, count in answer.rows}
+        answers: list[Answer] = yield Query("live_count", params), Query("final_count", params)
+        return {JobStatus.from_code(code): count for answer in answers for code, count in answer.rows}
+
+    async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
+        """Append log lines about workers, buckets or the cluster."""
+        if lines:
+            await self._driver.run(lambda: self._add_logs(cluster_id, lines))
+
+    def _add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> Unit[None]:
+        yield Batch("log_add", LOG_VALUES, [log_values(cluster_id, line) for line in lines])
+
+    async def list_logs(
+        self, cluster_id: str, subject: str, subject_id: str, limit: int
+    ) -> Sequence[LogLine]:
+        """Return the newest log lines of a subject, oldest first."""
+        params = {"cluster_id": cluster_id, "subject": subject, "subject_id": subject_id, "limit": limit}
+        return await self._driver.run(lambda: self._list_logs(params), read_only=True)
+
+    def _list_logs(self, params: Mapping[str, Any]) -> Unit[list[LogLine]]:
+        answer: Answer = yield Query("log_list", params, last=True)
+        return [log_of(row) for row in reversed(answer.rows)]
+
+    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
+        """Delete up to `limit` jobs that finished over `age` seconds ago, with attempts and logs."""
+        return await self._driver.run(lambda: self._prune(cluster_id, age, limit))
+
+    def _prune(self, cluster_id: str, age: float, limit: int) -> Unit[int]:
+        params = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
+        old: Answer = yield Query("final_old", params)
+        if not old.rows:
+            return 0
+        stored = [row[0] for row in old.rows]
+        ids = self._dialect.array(stored)
+        subjects = self._dialect.array([str(self._dialect.to_uuid(job_id)) for job_id in stored])
+        yield (
+            Query("log_prune", {"cluster_id": cluster_id, "subjects": subjects}),
+            Query("attempt_prune", {"ids": ids}),
+            Query("job_prune", {"ids": ids}),
+        )
+        return len(stored)
+
+
+def _suffix(query: JobQuery) -> str:
+    """Return which table leads the search: the one that knows the statuses asked for, or the jobs."""
+    if not query.statuses:
+        return ""
+    if query.statuses <= TERMINAL:
+        return "_final"
+    return "" if query.statuses & TERMINAL else "_live"
+
+
+def _plain_conditions(query: JobQuery) -> list[tuple[str, Any]]:
+    """Return (name, value) of the conditions on columns that were given."""
+    given = [
+        ("definition_id", query.definition_id),
+        ("lane", query.lane),
+        ("priority", None if query.priority is None else int(query.priority)),
+        ("scheduled_from", None if query.scheduled_from is None else to_micros(query.scheduled_from)),
+        ("scheduled_to", None if query.scheduled_to is None else to_micros(query.scheduled_to)),
+    ]
+    return [(name.removesuffix("_id"), value) for name, value in given if value is not None]

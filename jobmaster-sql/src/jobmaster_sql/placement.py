@@ -1,0 +1,61 @@
+"""Which buckets a number of waiting jobs of one lane and priority goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+from attrs import frozen
+
+from jobmaster.contracts import Room
+from jobmaster.models import Bucket
+from jobmaster.states import Priority
+
+
+@frozen
+class Group:
+    """The buckets of one lane and priority, with how many more jobs each can take."""
+
+    lane: str
+    priority: Priority
+    rooms: Mapping[UUID, int]
+
+    @property
+    def free(self) -> int:
+        """How many jobs the buckets can take together."""
+        return sum(self.rooms.values())
+
+    @property
+    def only(self) -> UUID:
+        """The first bucket."""
+        return next(iter(self.rooms))
+
+
+def groups_of(rooms: Sequence[Room]) -> list[Group]:
+    """Return the rooms that can take something, grouped by lane and priority."""
+    groups: dict[tuple[str, Priority], dict[UUID, int]] = {}
+    for room in rooms:
+        if room.free > 0:
+            buckets = groups.setdefault((room.lane, room.priority), {})
+            buckets[room.bucket_id] = buckets.get(room.bucket_id, 0) + room.free
+    return [Group(lane, priority, buckets) for (lane, priority), buckets in groups.items()]
+
+
+def homes_of(buckets: Sequence[Bucket]) -> list[tuple[str, Group]]:
+    """Return one bucket for each cluster, lane and priority, as (cluster id, group of one)."""
+    homes = {(bucket.cluster_id, bucket.lane, bucket.priority): bucket.id for bucket in buckets}
+    return [
+        (cluster_id, Group(lane, priority, {bucket_id: 0}))
+        for (cluster_id, lane, priority), bucket_id in homes.items()
+    ]
+
+
+def share_out(group: Group) -> Iterator[UUID]:
+    """Yield a bucket for one job after another, by turns, until no bucket has room."""
+    left = dict(group.rooms)
+    while left:
+        for bucket_id in list(left):
+            yield bucket_id
+            left[bucket_id] -= 1
+            if not left[bucket_id]:
+                del left[bucket_id]

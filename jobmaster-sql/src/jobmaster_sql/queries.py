@@ -1,0 +1,100 @@
+"""Named statements in files: read, completed and checked once, at start.
+
+A file holds blocks that begin with `-- name: some_name`, followed by comments that say why the statement
+has its shape, and the statement. A provider's folder overrides base statements by using their names.
+
+* `:param` is a parameter. Nothing else ever varies with what users enter.
+* `{macro}` is filled in at load: `{prefix}`, `{now}` and what else the dialect defines; `{macro:x:y}`
+  passes arguments, which stand as `{0}`, `{1}` in the macro's text.
+* `{where}` marks where conditions are put in. Conditions are named blocks too: `Query("find+by_lane")` is
+  the statement `find` with the condition `by_lane`; `{i}` in the condition becomes its place in the list,
+  so that it can be used twice with parameters of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from jobmaster.errors import ConfigurationError
+
+_NAME = re.compile(r"^-- name: ([a-z_0-9]+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
+_MACRO = re.compile(r"\{([a-z_]+)((?::[^{}:]+)*)\}")
+_LEFT_FOR_LATER = frozenset({"where", "i"})
+_PARAM = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+_PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
+
+
+def check_prefix(prefix: str) -> str:
+    """Return a table prefix; raises `ConfigurationError` for one that cannot start a table's name."""
+    if not _PREFIX.fullmatch(prefix):
+        msg = (
+            f"table_prefix: {prefix!r} cannot start a table name; "
+            "use up to 21 small letters, digits and underscores, beginning with a letter, e.g. 'jm_'"
+        )
+        raise ConfigurationError(msg)
+    return prefix
+
+
+class Queries:
+    """The statements of one dialect, complete but for their parameters."""
+
+    def __init__(self, packages: Iterable[str], macros: Mapping[str, str]) -> None:
+        """Read the folder `queries` of each package; a later one overrides statements of an earlier one."""
+        self._macros = macros
+        self._texts: dict[str, str] = {}
+        for package in packages:
+            for name, text in _blocks(files(package) / "queries"):
+                self._texts[name] = self._complete(name, text)
+        self._composed: dict[str, str] = {}
+
+    def _complete(self, name: str, text: str) -> str:
+        def fill(match: re.Match[str]) -> str:
+            macro, arguments = match[1], match[2].split(":")[1:]
+            if macro in _LEFT_FOR_LATER:
+                return match[0]
+            if macro not in self._macros:
+                msg = f"statement {name!r} uses the unknown macro {{{macro}}}"
+                raise LookupError(msg)
+            return self._macros[macro].format(*arguments)
+
+        return _MACRO.sub(fill, text)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise `LookupError` unless all these statements are there."""
+        missing = sorted(set(names) - self._texts.keys())
+        if missing:
+            msg = f"no statement named {', '.join(missing)} in the query files"
+            raise LookupError(msg)
+
+    def text(self, name: str) -> str:
+        """Return a statement, or a statement with conditions (`name+condition+…`)."""
+        text = self._composed.get(name)
+        if text is None:
+            text = self._composed[name] = self._compose(*name.split("+"))
+        return text
+
+    def _compose(self, name: str, *conditions: str) -> str:
+        parts = (self._texts[part].replace("{i}", str(place)) for place, part in enumerate(conditions))
+        return self._texts[name].replace("{where}", "".join(f"\n  AND {part}" for part in parts))
+
+
+def parameters(text: str) -> list[str]:
+    """Return the names of a statement's parameters in the order in which they first appear."""
+    return list(dict.fromkeys(_PARAM.findall(text)))
+
+
+def replace_parameters(text: str, places: Mapping[str, str]) -> str:
+    """Return a statement with each parameter written in a driver's own way."""
+    return _PARAM.sub(lambda match: places[match[1]], text)
+
+
+def _blocks(folder: Traversable) -> Iterable[tuple[str, str]]:
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".sql"):
+            _, *parts = _NAME.split(file.read_text(encoding="utf-8"))
+            for name, body in zip(parts[::2], parts[1::2], strict=True):
+                yield name, _COMMENT.sub("", body).strip().rstrip(";")

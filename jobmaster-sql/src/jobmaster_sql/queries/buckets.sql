@@ -1,0 +1,105 @@
+-- name: bucket_add
+-- claimed_ready_at = 0 without an id says that nothing was handed out yet (see jobmaster_sql.claims).
+INSERT INTO {prefix}bucket (
+  id, cluster_id, agent, worker_id, lane, priority, epoch, status, load, claimed_ready_at, created_at, status_changed_at
+)
+VALUES (:id, :cluster_id, :agent, :worker_id, :lane, :priority, :epoch, :status, :load, 0, {now}, {now})
+ON CONFLICT (id) DO NOTHING
+
+-- name: bucket_load
+UPDATE {prefix}bucket SET load = :load
+WHERE id = :id AND load <> :load
+  AND EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2))
+
+-- name: bucket_complete
+UPDATE {prefix}bucket SET status = 2, status_changed_at = {now} WHERE worker_id = :worker_id AND status = 1
+
+-- name: bucket_list
+SELECT {bucket_columns} FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id ORDER BY b.created_at, b.id
+
+-- name: bucket_active
+SELECT {bucket_columns}
+FROM {prefix}bucket b JOIN {prefix}worker w ON w.id = b.worker_id
+WHERE b.cluster_id = :cluster_id AND b.status = 1 AND w.status IN (1, 2) AND w.lease_until >= {now}
+ORDER BY b.created_at, b.id
+
+-- name: bucket_set_status
+UPDATE {prefix}bucket SET status = :status, status_changed_at = {now} WHERE id = :id AND epoch = :epoch
+
+-- name: bucket_left_behind
+-- Passing over locked rows makes rescuers share the work instead of waiting for one another.
+SELECT b.id, b.worker_id FROM {prefix}bucket b
+WHERE b.cluster_id = :cluster_id AND b.status <> 5
+  AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
+ORDER BY b.id
+LIMIT :limit
+{lock_free:b}
+
+-- name: bucket_take
+-- The first moment of loss is kept: what became due later was in nobody's hand.
+UPDATE {prefix}bucket
+SET epoch = epoch + 1, worker_id = :rescuer, status = 4, lost_at = COALESCE(lost_at, {now}), status_changed_at = {now}
+WHERE {among:id:ids:uuid}
+
+-- name: bucket_get
+SELECT {bucket_columns} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid} ORDER BY b.id
+
+-- name: bucket_epoch
+SELECT b.epoch FROM {prefix}bucket b WHERE b.id = :id {lock:b}
+
+-- name: bucket_claimed
+SELECT epoch, claimed_ready_at, claimed_job_id, {now} FROM {prefix}bucket WHERE id = :id
+
+-- name: bucket_claim_to
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id WHERE id = :id AND epoch = :epoch
+
+-- name: bucket_lost_at
+SELECT epoch, COALESCE(lost_at, {now}), claimed_ready_at, claimed_job_id FROM {prefix}bucket WHERE id = :id
+
+-- name: bucket_page
+-- No lock and no write: only the owner reads a bucket. The row comparison is one range of the index
+-- (bucket_id, ready_at, job_id), so that a page costs what it returns.
+SELECT {claim_columns}, {job_columns}
+FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
+WHERE l.bucket_id = :bucket_id AND l.ready_at <= {now} AND (l.ready_at, l.job_id) > (:ready_at, :job_id)
+ORDER BY l.ready_at, l.job_id
+LIMIT :limit
+
+-- name: bucket_next
+SELECT MIN(ready_at) - {now} FROM {prefix}live WHERE bucket_id = :bucket_id AND ready_at > {now}
+
+-- name: bucket_exposed
+SELECT {claim_columns}, {job_columns}
+FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
+WHERE l.bucket_id = :bucket_id AND l.ready_at <= :lost_at AND (l.ready_at, l.job_id) <= (:ready_at, :job_id)
+ORDER BY l.ready_at, l.job_id
+LIMIT :limit
+
+-- name: bucket_holdings
+SELECT bucket_id, COUNT(*) FROM {prefix}live
+WHERE cluster_id = :cluster_id AND bucket_id IS NOT NULL
+GROUP BY bucket_id
+
+-- name: bucket_release
+UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL WHERE bucket_id = :bucket_id
+
+-- name: bucket_orphans
+-- Steps from one bucket id to the next in the index rather than read a million rows to find ten ids.
+WITH RECURSIVE held(bucket_id) AS (
+  SELECT (SELECT bucket_id FROM {prefix}live WHERE bucket_id IS NOT NULL ORDER BY bucket_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT l.bucket_id FROM {prefix}live l WHERE l.bucket_id > held.bucket_id ORDER BY l.bucket_id LIMIT 1)
+  FROM held WHERE held.bucket_id IS NOT NULL
+)
+SELECT bucket_id FROM held
+WHERE bucket_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
+
+-- name: bucket_sweep
+-- Looks again whether each is still an orphan: somebody may have registered it in the meantime.
+UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL
+WHERE {among:bucket_id:ids:uuid} AND cluster_id = :cluster_id
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = {prefix}live.bucket_id AND b.status <> 5)
+
+-- name: bucket_prune
+DELETE FROM {prefix}bucket WHERE cluster_id = :cluster_id AND status = 5 AND status_changed_at < {now} - :age

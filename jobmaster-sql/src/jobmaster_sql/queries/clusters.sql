@@ -1,0 +1,50 @@
+-- name: cluster_put
+-- The mode of a cluster that exists is left alone: only set_cluster_mode changes it.
+INSERT INTO {prefix}cluster (id, mode, settings, created_at)
+VALUES (:id, :mode, :settings, {now})
+ON CONFLICT (id) DO UPDATE SET settings = excluded.settings
+
+-- name: cluster_get
+SELECT id, mode, settings, created_at FROM {prefix}cluster WHERE id = :id
+
+-- name: cluster_set_mode
+UPDATE {prefix}cluster SET mode = :mode WHERE id = :id
+
+-- name: worker_add
+-- A repeated registration changes nothing: renewing the lease is what heartbeats are for.
+INSERT INTO {prefix}worker (
+  id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version,
+  started_at, heartbeat_at, lease_until
+)
+VALUES (
+  :id, :cluster_id, :name, :agent, :lane, :mode, :host, :process_id, :pid, :status, :version,
+  {now}, {now}, {now} + :lease
+)
+ON CONFLICT (id) DO NOTHING
+
+-- name: worker_renew
+-- Whoever was declared lost stays lost, so that two processes never believe to own a bucket.
+UPDATE {prefix}worker SET heartbeat_at = {now}, lease_until = {now} + :lease
+WHERE {among:id:ids:uuid} AND status IN (1, 2)
+
+-- name: worker_alive
+SELECT id FROM {prefix}worker WHERE {among:id:ids:uuid} AND status IN (1, 2)
+
+-- name: worker_stopping
+UPDATE {prefix}worker SET status = 2 WHERE id = :id AND status = 1
+
+-- name: worker_retire
+UPDATE {prefix}worker SET status = 3 WHERE id = :id AND status IN (1, 2)
+
+-- name: worker_expire
+UPDATE {prefix}worker SET status = 4
+WHERE cluster_id = :cluster_id AND status IN (1, 2) AND lease_until < {now}
+
+-- name: worker_list
+SELECT {worker_columns} FROM {prefix}worker WHERE cluster_id = :cluster_id ORDER BY started_at DESC, id DESC
+
+-- name: worker_prune
+-- A worker goes after its buckets, so that each bucket's history can be told while it is there.
+DELETE FROM {prefix}worker
+WHERE cluster_id = :cluster_id AND status IN (3, 4) AND heartbeat_at < {now} - :age
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.worker_id = {prefix}worker.id AND b.status <> 5)

@@ -1,0 +1,38 @@
+"""The shared master repository: all parts together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jobmaster.contracts import MasterRepository
+from jobmaster_sql.buckets import SqlBucketStore
+from jobmaster_sql.clusters import SqlClusterStore
+from jobmaster_sql.driver import Dialect
+from jobmaster_sql.history import SqlHistoryStore
+from jobmaster_sql.jobs import SqlJobStore
+from jobmaster_sql.queries import Queries
+from jobmaster_sql.reports import SqlReportStore
+from jobmaster_sql.rows import COLUMN_MACROS
+
+REQUIRED: Final = ("migration_lock", "migration_table")
+"""Statements that every provider has to have of its own."""
+
+
+def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
+    """Return the base statements, with those of a provider's package in their place.
+
+    Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
+    """
+    queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS})
+    queries.require(REQUIRED)
+    return queries
+
+
+class SqlMaster(
+    SqlClusterStore, SqlBucketStore, SqlReportStore, SqlHistoryStore, SqlJobStore, MasterRepository
+):
+    """A master on a SQL database.
+
+    A provider adds its driver, its migrations, news (`announce` and `listen`), its capabilities and how it
+    compares metadata.
+    """

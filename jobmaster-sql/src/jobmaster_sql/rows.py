@@ -1,0 +1,265 @@
+"""Rows and models: which columns the statements select, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import orjson
+
+from jobmaster.clock import from_micros, to_micros
+from jobmaster.data import MessageData, Metadata
+from jobmaster.models import (
+    Attempt,
+    AttemptError,
+    Bucket,
+    Claim,
+    ClusterRecord,
+    Job,
+    JobRecord,
+    LogLine,
+    Position,
+    WorkerRecord,
+)
+from jobmaster.states import (
+    AttemptOutcome,
+    BucketStatus,
+    ClusterMode,
+    JobStatus,
+    Priority,
+    WorkerMode,
+    WorkerStatus,
+)
+from jobmaster_sql.driver import Dialect
+
+Row: TypeAlias = Sequence[Any]
+
+JOB_COLUMNS: Final = (
+    "j.id, j.cluster_id, j.definition_id, j.lane, j.priority, j.scheduled_at, j.created_at, j.timeout_us, "
+    "j.max_retries, j.data, j.metadata, j.idempotency_key"
+)
+CLAIM_COLUMNS: Final = (
+    "l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.cancel_requested, l.started_at"
+)
+RECORD_COLUMNS: Final = (
+    "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), l.retries, "
+    "l.bucket_id, l.parked, l.cancel_requested"
+)
+ATTEMPT_COLUMNS: Final = (
+    "number, outcome, started_at, finished_at, worker, host, bucket_id, "
+    "error_type, error_message, error_traceback"
+)
+BUCKET_COLUMNS: Final = (
+    "b.id, b.cluster_id, b.agent, b.worker_id, b.lane, b.priority, b.epoch, b.status, b.load, "
+    "b.claimed_ready_at, b.claimed_job_id, b.created_at, b.status_changed_at"
+)
+WORKER_COLUMNS: Final = (
+    "id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version, "
+    "started_at, heartbeat_at, lease_until"
+)
+LOG_COLUMNS: Final = "at, level, message, fields, subject, subject_id, attempt"
+
+COLUMN_MACROS: Final = {
+    "job_columns": JOB_COLUMNS,
+    "claim_columns": CLAIM_COLUMNS,
+    "record_columns": RECORD_COLUMNS,
+    "attempt_columns": ATTEMPT_COLUMNS,
+    "bucket_columns": BUCKET_COLUMNS,
+    "worker_columns": WORKER_COLUMNS,
+    "log_columns": LOG_COLUMNS,
+}
+_CLAIM_WIDTH: Final = 7
+_RECORD_WIDTH: Final = 8
+_MILLION: Final = 1_000_000
+_PRIORITIES: Final = {int(priority): priority for priority in Priority}
+
+
+def micros(seconds: float) -> int:
+    """Return a duration in seconds as whole microseconds."""
+    return round(seconds * _MILLION)
+
+
+def optional_micros(moment: datetime | None) -> int | None:
+    """Return a moment as it is stored, or None."""
+    return None if moment is None else to_micros(moment)
+
+
+def moment(stored: int | None) -> datetime | None:
+    """Return a stored moment as an aware datetime, or None."""
+    return None if stored is None else from_micros(stored)
+
+
+def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
+    """Return a job's values in the order of `JOB_COLUMNS`."""
+    return (
+        dialect.uuid(job.id),
+        job.cluster_id,
+        job.definition_id,
+        job.lane,
+        int(job.priority),
+        to_micros(job.scheduled_at),
+        to_micros(job.created_at),
+        None if job.timeout is None else micros(job.timeout),
+        job.max_retries,
+        job.data.encoded.decode(),
+        job.metadata.encoded.decode(),
+        job.key,
+    )
+
+
+def job_of(row: Row, dialect: Dialect) -> Job:
+    """Return the job in a row of `JOB_COLUMNS`."""
+    return Job(
+        id=dialect.to_uuid(row[0]),
+        cluster_id=row[1],
+        definition_id=row[2],
+        lane=row[3],
+        priority=_PRIORITIES[row[4]],
+        scheduled_at=from_micros(row[5]),
+        created_at=from_micros(row[6]),
+        timeout=None if row[7] is None else row[7] / _MILLION,
+        max_retries=row[8],
+        data=MessageData(row[9]),
+        metadata=Metadata(row[10]),
+        key=row[11],
+    )
+
+
+def claim_of(row: Row, bucket: Bucket, dialect: Dialect) -> Claim:
+    """Return the claim in a row of `CLAIM_COLUMNS` and `JOB_COLUMNS`."""
+    return Claim(
+        job=job_of(row[_CLAIM_WIDTH:], dialect),
+        bucket_id=bucket.id,
+        epoch=bucket.epoch,
+        attempt=row[0],
+        ready_at=from_micros(row[1]),
+        retries=row[2],
+        crashes=row[3],
+        suspect=bool(row[4]),
+        cancel_requested=bool(row[5]),
+        started_at=moment(row[6]),
+    )
+
+
+def record_of(row: Row, dialect: Dialect) -> JobRecord:
+    """Return the job record in a row of `RECORD_COLUMNS` and `JOB_COLUMNS`."""
+    return JobRecord(
+        job=job_of(row[_RECORD_WIDTH:], dialect),
+        status=JobStatus.from_code(row[0]),
+        ready_at=moment(row[1]),
+        finished_at=None if row[1] is not None else moment(row[2]),
+        attempt=row[3],
+        retries=row[4] or 0,
+        bucket_id=dialect.to_optional_uuid(row[5]),
+        reason=row[6],
+        cancel_requested=bool(row[7]),
+    )
+
+
+def attempt_of(row: Row, dialect: Dialect) -> Attempt:
+    """Return the attempt in a row of `ATTEMPT_COLUMNS`."""
+    error = None if row[7] is None else AttemptError(type=row[7], message=row[8], traceback=row[9])
+    return Attempt(
+        number=row[0],
+        outcome=AttemptOutcome.from_code(row[1]),
+        started_at=moment(row[2]),
+        finished_at=from_micros(row[3]),
+        worker=row[4],
+        host=row[5],
+        bucket_id=dialect.to_optional_uuid(row[6]),
+        error=error,
+    )
+
+
+def is_run(attempt: Attempt) -> bool:
+    """Whether an attempt was a run, and not the mark of a job that was cancelled before it ran."""
+    return attempt.outcome is not AttemptOutcome.CANCELLED or attempt.started_at is not None
+
+
+def bucket_of(row: Row, dialect: Dialect) -> Bucket:
+    """Return the bucket in a row of `BUCKET_COLUMNS`."""
+    claimed = None if row[10] is None else Position(from_micros(row[9]), dialect.to_uuid(row[10]))
+    return Bucket(
+        id=dialect.to_uuid(row[0]),
+        cluster_id=row[1],
+        agent=row[2],
+        worker_id=dialect.to_uuid(row[3]),
+        lane=row[4],
+        priority=_PRIORITIES[row[5]],
+        epoch=row[6],
+        status=BucketStatus.from_code(row[7]),
+        load=row[8],
+        claimed_to=claimed,
+        created_at=moment(row[11]),
+        status_changed_at=moment(row[12]),
+    )
+
+
+def worker_of(row: Row, dialect: Dialect) -> WorkerRecord:
+    """Return the worker in a row of `WORKER_COLUMNS`."""
+    return WorkerRecord(
+        id=dialect.to_uuid(row[0]),
+        cluster_id=row[1],
+        name=row[2],
+        agent=row[3],
+        lane=row[4],
+        mode=WorkerMode.from_code(row[5]),
+        host=row[6],
+        process_id=dialect.to_uuid(row[7]),
+        pid=row[8],
+        status=WorkerStatus.from_code(row[9]),
+        version=row[10],
+        started_at=moment(row[11]),
+        heartbeat_at=moment(row[12]),
+        lease_until=moment(row[13]),
+    )
+
+
+def cluster_of(row: Row) -> ClusterRecord:
+    """Return the cluster in a row of id, mode, settings and creation."""
+    return ClusterRecord(
+        id=row[0],
+        mode=ClusterMode.from_code(row[1]),
+        settings=orjson.loads(row[2]),
+        created_at=moment(row[3]),
+    )
+
+
+def clean(text: str) -> str:
+    """Return text that every database can hold: what a traceback or log line quotes is anybody's text.
+
+    NUL characters and lone surrogates become question marks.
+    """
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def log_values(cluster_id: str, line: LogLine) -> tuple[Any, ...]:
+    """Return a log line's values: the cluster's id, then the order of `LOG_COLUMNS`."""
+    at, message, fields = to_micros(line.at), clean(line.message), _fields(line.fields)
+    return cluster_id, at, line.level, message, fields, line.subject, line.subject_id, line.attempt
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # lone surrogates, or nesting beyond all reason
+        return orjson.dumps({"unreadable": clean(repr(fields))}).decode()
+
+
+def log_of(row: Row) -> LogLine:
+    """Return the log line in a row of `LOG_COLUMNS`."""
+    return LogLine(
+        at=from_micros(row[0]),
+        level=row[1],
+        message=row[2],
+        fields=orjson.loads(row[3]),
+        subject=row[4],
+        subject_id=row[5],
+        attempt=row[6],
+    )
+
+
+MAX_UUID: Final = UUID(int=2**128 - 1)
+"""Greater than or equal to every id: the end of all positions of one moment."""

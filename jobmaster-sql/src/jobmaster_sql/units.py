@@ -1,0 +1,79 @@
+"""Units of work without I/O: what a repository asks of a database, written once for every kind of driver.
+
+A unit is a generator. It yields a step, or a tuple of steps that need no answers in between, receives their
+answers, and returns the result of the repository method. A driver runs all of it as one transaction: a
+synchronous driver in a thread of its own, an asynchronous one by awaiting between the sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+
+
+@frozen
+class Query:
+    """One statement, by its name in the query files, with its parameters by name.
+
+    `last` promises that nothing follows it in its unit, so that a driver may send the commit along.
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(factory=dict)
+    last: bool = False
+
+
+@frozen
+class Batch:
+    """One statement for many rows (at least one); each row has a value for each of `columns`.
+
+    A driver runs it once for each row, or once with an array for each column.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+@frozen
+class Script:
+    """Statements of a migration, without parameters and without answers."""
+
+    text: str
+
+
+class Answer(NamedTuple):
+    """What a step came back with: its rows, and how many rows it touched."""
+
+    rows: list[tuple[Any, ...]]
+    touched: int
+
+
+Step: TypeAlias = Query | Batch | Script
+Steps: TypeAlias = Step | tuple[Step, ...]
+Unit: TypeAlias = Generator[Steps, Any, T]
+"""Receives an `Answer` for a step, and a list of them for a tuple of steps."""
+
+UnitFactory: TypeAlias = Callable[[], Generator[Steps, Any, T]]
+"""Makes a unit. A driver calls it again when it repeats a transaction after a passing fault."""
+
+
+def perform(unit: Generator[Steps, Any, T], execute: Callable[[Step], Answer]) -> T:
+    """Run a unit to its end with a function that executes one step; return its result.
+
+    Whatever `execute` raises ends the unit.
+    """
+    answer: Any = None
+    try:
+        while True:
+            steps = unit.send(answer)
+            answer = [execute(step) for step in steps] if isinstance(steps, tuple) else execute(steps)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        unit.close()

@@ -1,0 +1,89 @@
+"""Running units of work on a SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import anyio
+import orjson
+from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.to_thread import run_sync
+
+from jobmaster.news import NewsHub
+from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
+from jobmaster_sqlite.address import Address
+from jobmaster_sqlite.calls import Call
+from jobmaster_sqlite.threads import Reader, Writer
+
+T = TypeVar("T")
+
+
+class SqliteDialect(Dialect):
+    """UUIDs are text of 36 characters, arrays are JSON, and one lock covers the whole file."""
+
+    now = "jobmaster_now()"
+    now_in_script = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+    greatest = "MAX"
+    lock = ""
+    lock_free = ""
+    among = "{0} IN (SELECT value FROM json_each(:{1}))"
+
+    def uuid(self, value: UUID) -> str:
+        """Return a UUID as text."""
+        return str(value)
+
+    def to_uuid(self, stored: Any) -> UUID:
+        """Return a UUID from its text."""
+        return UUID(stored)
+
+    def array(self, values: Sequence[Any]) -> str:
+        """Return values as a JSON array."""
+        return orjson.dumps(list(values)).decode()
+
+
+class SqliteDriver(SqlDriver):
+    """A writer thread and a reader thread on one file, for callers in any event loop."""
+
+    def __init__(self, address: Address, queries: Queries, timeout: float, news: NewsHub) -> None:
+        """`timeout` is how many seconds a unit may take; `news` is told when other processes commit."""
+        self.dialect = SqliteDialect()
+        self._timeout = timeout
+        self._writer = Writer(address, queries, lambda: news.tell(["*"]))
+        self._reader = Reader(address, queries)
+
+    async def open(self) -> None:
+        """Create or open the file; raises `ConfigurationError` if it cannot be used as it is."""
+        await self.run(_nothing)
+        await self.run(_nothing, read_only=True)
+
+    async def close(self) -> None:
+        """Finish what is queued, and close the file."""
+        with anyio.CancelScope(shield=True):
+            for thread in (self._reader.stop(), self._writer.stop()):
+                if thread is not None:
+                    await run_sync(thread.join)
+
+    async def run(
+        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+    ) -> T:
+        """Run a unit as one transaction and return its result."""
+        await checkpoint_if_cancelled()
+        call: Call[T] = Call(unit, self._timeout if time_limit is None else time_limit)
+        (self._reader if read_only else self._writer).submit(call)
+        return await call.wait()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within the block, look for commits of other processes."""
+        self._writer.watch(1)
+        try:
+            yield
+        finally:
+            self._writer.watch(-1)
+
+
+def _nothing() -> Unit[None]:
+    yield Query("store_now", last=True)

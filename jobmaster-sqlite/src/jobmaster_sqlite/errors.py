@@ -1,0 +1,71 @@
+"""SQLite's errors in JobMaster's terms."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from jobmaster.errors import (
+    ConfigurationError,
+    JobMasterError,
+    SchemaError,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_UNAVAILABLE: Final = {
+    sqlite3.SQLITE_BUSY: "another process held its write lock too long",
+    sqlite3.SQLITE_LOCKED: "another connection held a lock too long",
+    sqlite3.SQLITE_INTERRUPT: "the statement took longer than store_timeout",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk could not be read or written",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+}
+_PRIMARY: Final = 0xFF
+"""The low byte of an extended error code is the primary one."""
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else holds a lock that is needed, so that trying again helps."""
+    return _code(error) in _BUSY
+
+
+def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
+    """Return what an error of SQLite means to JobMaster."""
+    code = _code(error)
+    if code in _UNAVAILABLE:
+        return StoreUnavailableError(f"{path}: {_UNAVAILABLE[code]} ({error})")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return StoreConflictError(f"{path}: {error}")
+    if "no such table" in str(error) or "no such column" in str(error):
+        return SchemaError(f"{path}: {error}; run `jobmaster migrate`, or leave auto_migrate on")
+    return StoreError(f"{path}: {error}")
+
+
+def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
+    """Return why a database file could not be opened, and what helps."""
+    if _code(error) == sqlite3.SQLITE_NOTADB:
+        return ConfigurationError(
+            f"{path} is not a SQLite database; name another file, or move this one away"
+        )
+    if not path.parent.is_dir():
+        return ConfigurationError(f"{path}: the folder {path.parent} does not exist; create it")
+    if path.is_dir():
+        return ConfigurationError(f"{path} is a folder; name a file in it, such as {path / 'jobs.db'}")
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.R_OK | os.W_OK):
+            return ConfigurationError(
+                f"{path}: this process may not write to {place}; change its permissions"
+            )
+    if _code(error) == sqlite3.SQLITE_READONLY:
+        return ConfigurationError(f"{path} is on a file system that cannot be written; choose another place")
+    return translate(error, path)
+
+
+def _code(error: sqlite3.Error) -> int:
+    # Errors that the sqlite3 module raises by itself carry no code.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY

@@ -1,0 +1,269 @@
+"""The two threads that talk to SQLite: one writes, committing what has gathered; one reads."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, ClassVar, Final, TypeAlias
+
+from jobmaster_sql import Queries, perform
+from jobmaster_sqlite.address import Address
+from jobmaster_sqlite.calls import Call, wake
+from jobmaster_sqlite.connection import Connection
+from jobmaster_sqlite.errors import cannot_open, is_busy, translate
+
+_PAUSES: Final = (0.0003, 0.002)
+"""Seconds between two tries to get a lock: short, since SQLite does not queue those who wait."""
+_QUICK_LOOK: Final = 0.01
+_SLOW_LOOK: Final = 0.05
+_BUSY_FOR: Final = 1.0
+"""Seconds after the last change in which the next one is looked for quickly."""
+
+_NUDGE: Final = "nudge"
+_STOP: Final = "stop"
+_Item: TypeAlias = Call[Any] | str
+
+
+class _UndoneError(Exception):
+    """An error in one unit made SQLite undo the transaction that others were part of."""
+
+
+class UnitThread(ABC):
+    """A thread with a connection of its own that runs units of work for callers in event loops."""
+
+    name: ClassVar[str]
+    group: ClassVar[int]
+    """The most calls that are served together."""
+
+    def __init__(self, address: Address, queries: Queries) -> None:
+        self._address, self._queries = address, queries
+        self._connection: Connection | None = None
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
+
+    def submit(self, item: _Item) -> None:
+        """Hand over a call; the thread is started if it does not run."""
+        with self._lock:
+            if self._thread is None:
+                # A queue for each thread: one that was told to stop never takes another's calls.
+                self._queue = SimpleQueue()
+                name = f"jobmaster-sqlite-{self.name}"
+                self._thread = Thread(target=self._run, args=(self._queue,), name=name, daemon=True)
+                self._thread.start()
+            self._queue.put(item)
+
+    def stop(self) -> Thread | None:
+        """Tell the thread to end after what is in its queue; return it, to be joined."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._queue.put(_STOP)
+            return thread
+
+    def _run(self, queue: SimpleQueue[_Item]) -> None:
+        items: list[_Item] = []
+        while _STOP not in items:
+            items = self._gather(queue)
+            calls = [item for item in items if isinstance(item, Call)]
+            if calls:
+                self._answer(calls)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _gather(self, queue: SimpleQueue[_Item]) -> list[_Item]:
+        """Wait for something to do, and take along what else is there."""
+        items: list[_Item] = []
+        with suppress(Empty):
+            items.append(queue.get(timeout=self._look_around()))
+            while len(items) < self.group:
+                items.append(queue.get_nowait())
+        return items
+
+    def _look_around(self) -> float | None:
+        """Do what there is to do besides calls; return in how many seconds to do so again (None: never)."""
+        return None
+
+    def _answer(self, calls: Sequence[Call[Any]]) -> None:
+        try:
+            self._serve(self._connect(calls[0]), calls)
+        except Exception as error:  # noqa: BLE001 - callers must hear of it, and the thread goes on
+            for call in calls:
+                call.fail(error)
+        wake(calls)
+
+    @abstractmethod
+    def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
+        """Run the units of calls, and give each call its result or error."""
+
+    def _connect(self, call: Call[Any]) -> Connection:
+        """Return the thread's connection, opened if need be, with patience for others who set the file up."""
+        while self._connection is None:
+            try:
+                self._connection = Connection(self._address, self._queries)
+            except sqlite3.Error as error:
+                if call.is_overdue or not is_busy(error):
+                    raise cannot_open(error, self._address.path) from error
+                pause()
+        return self._connection
+
+    def _translated(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        translated = translate(error, self._address.path)
+        translated.__cause__ = error
+        return translated
+
+
+def pause() -> None:
+    """Wait a moment for somebody else's lock."""
+    time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that those who wait do not try in step
+
+
+class Reader(UnitThread):
+    """Runs units that only read, each in a snapshot of its own, beside whoever writes."""
+
+    name = "reader"
+    group = 1
+
+    def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
+        for call in calls:
+            connection.limit(call.deadline)
+            while not self._attempt(connection, call):
+                pause()
+
+    def _attempt(self, connection: Connection, call: Call[Any]) -> bool:
+        """Run a unit; return False if it has to be tried again."""
+        try:
+            connection.control("BEGIN")
+            result = perform(call.unit(), connection.execute)
+            connection.control("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the unit's errors are its caller's
+            if connection.in_transaction:
+                connection.control("ROLLBACK")
+            if isinstance(error, sqlite3.Error) and is_busy(error) and not call.is_overdue:
+                return False
+            call.fail(self._translated(error))
+        else:
+            call.succeed(result)
+        return True
+
+
+class Writer(UnitThread):
+    """Runs units that write. All that have gathered share one transaction, and one wait for the disk.
+
+    It also notices what other processes commit: `data_version` of the connection that makes all of this
+    process's changes moves only with those of others.
+    """
+
+    name = "writer"
+    group = 256
+
+    def __init__(self, address: Address, queries: Queries, on_change: Callable[[], None]) -> None:
+        """`on_change` is called in this thread when another process has committed, while somebody watches."""
+        super().__init__(address, queries)
+        self._on_change = on_change
+        self._watchers = 0
+        self._version = 0
+        self._next_look = self._busy_until = 0.0
+
+    def watch(self, change: int) -> None:
+        """Count one more (1) or one less (-1) who wants to know of other processes' commits."""
+        with self._lock:
+            self._watchers += change
+        self.submit(_NUDGE)
+
+    # Group commit
+
+    def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
+        self._busy_until = time.monotonic() + _BUSY_FOR
+        left = self._begin(connection, calls)
+        while left and not self._commit_together(connection, left):
+            # One unit's error undid the others' work through no fault of theirs: they go again without it.
+            left = self._begin(connection, [call for call in left if not call.has_failed])
+
+    def _begin(self, connection: Connection, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
+        """Take the write lock; return the calls whose time is not up by then."""
+        left = list(calls)
+        while left:
+            try:
+                connection.control("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    raise self._translated(error) from error
+                left = self._without_overdue(left, error)
+                pause()
+            else:
+                break
+        return left
+
+    def _without_overdue(self, calls: Sequence[Call[Any]], error: Exception) -> list[Call[Any]]:
+        """Fail those calls that cannot wait any longer; return the others."""
+        for call in calls:
+            if call.is_overdue:
+                call.fail(self._translated(error))
+        return [call for call in calls if not call.has_failed]
+
+    def _commit_together(self, connection: Connection, calls: Sequence[Call[Any]]) -> bool:
+        """Run the units in the open transaction and commit it; return False if it was undone."""
+        try:
+            for call in calls:
+                self._attempt(connection, call)
+        except _UndoneError:
+            return False
+        self._commit(connection, calls)
+        return True
+
+    def _attempt(self, connection: Connection, call: Call[Any]) -> None:
+        """Run a unit inside the group's transaction so that it fails, if it fails, alone."""
+        connection.limit(call.deadline)
+        connection.control("SAVEPOINT unit")
+        try:
+            call.succeed(perform(call.unit(), connection.execute))
+        except Exception as error:
+            connection.limit(None)
+            call.fail(self._translated(error))
+            if not connection.in_transaction:
+                raise _UndoneError from error
+            connection.control("ROLLBACK TO unit")
+        connection.control("RELEASE unit")
+
+    def _commit(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
+        connection.limit(None)
+        try:
+            connection.control("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.control("ROLLBACK")
+            for call in calls:
+                call.fail(self._translated(error))
+
+    # News of other processes
+
+    def _look_around(self) -> float | None:
+        if not self._watchers:
+            return None
+        now = time.monotonic()
+        if now >= self._next_look:
+            if self._has_changed():
+                self._busy_until = now + _BUSY_FOR
+                self._on_change()
+            self._next_look = now + (_QUICK_LOOK if now < self._busy_until else _SLOW_LOOK)
+        return self._next_look - now
+
+    def _has_changed(self) -> bool:
+        """Whether another process has committed since the last look."""
+        before, self._version = self._version, self._read_version()
+        return self._version != before
+
+    def _read_version(self) -> int:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):  # no news then; whoever uses the file hears of its state
+                return self._connection.data_version
+        return self._version
