@@ -139,6 +139,8 @@ class Cluster:
             supervisor = Supervisor(env, chosen)
             async with supervisor.running() as group:
                 runtime = Runtime(self, env, supervisor, group)
+                with anyio.move_on_after(self.settings.store_timeout):
+                    await runtime.workers_ready()
                 with _registered(runtime):
                     yield runtime
         finally:

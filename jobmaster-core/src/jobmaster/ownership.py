@@ -12,7 +12,7 @@ from attrs import define
 
 from jobmaster._policy.liveness import Lease
 from jobmaster.context import JobContext, request_stop
-from jobmaster.models import Bucket, Claim, Report
+from jobmaster.models import Bucket, Claim, Cursor, Report
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
@@ -108,7 +108,10 @@ class OwnedBucket:
         self.held: dict[UUID, Held] = {}
         self.waiting: deque[Held] = deque()
         self.closed = False
+        self.more_behind = False
+        """Whether the store is known to hold more due jobs than were read."""
         self.last_progress = 0.0
+        """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
         self._settled_while_reading: set[tuple[UUID, int]] | None = None
         self._idle: list[anyio.Event] = []
@@ -147,6 +150,14 @@ class OwnedBucket:
         just_settled = self._settled_while_reading or ()
         return claim.job.id in self.held or (claim.job.id, claim.attempt) in just_settled
 
+    def in_hand_beyond(self, cursor: Cursor) -> int:
+        """Return how many jobs in hand the next pull would find again."""
+        after = cursor.after
+        if after is None:
+            return len(self.held)
+        place = (after.ready_at, after.job_id)
+        return sum((held.claim.ready_at, job_id) > place for job_id, held in self.held.items())
+
     def take_in(self, claims: Iterable[Claim], now: float) -> None:
         """Put claims in line and wake a free runner for each."""
         for claim in claims:
@@ -173,11 +184,16 @@ class OwnedBucket:
         while not self.closed:
             if self.waiting:
                 held = self.waiting.popleft()
-                if 2 * len(self.waiting) <= self.capacity:
-                    self.pull_again.set()
+                self._ask_for_more()
                 return held
             await self._park()
         return None
+
+    def _ask_for_more(self) -> None:
+        """Wake the claim loop once half of what was read ahead is gone, if there is more to read."""
+        if self.more_behind and 2 * len(self.waiting) <= self.capacity:
+            self.more_behind = False
+            self.pull_again.set()
 
     async def _park(self) -> None:
         event = anyio.Event()
@@ -197,8 +213,9 @@ class OwnedBucket:
             self._settled_while_reading.add((report.job_id, report.attempt))
         if not self.held:
             self._emptied.set()
-        if not self.waiting:
-            self.pull_again.set()
+        if report.status is JobStatus.ASSIGNED_TO_BUCKET:
+            self.pull_again.set()  # it stays in this bucket: learn when it is due
+        self._ask_for_more()
 
     def close(self) -> list[Claim]:
         """Start no more jobs; return the claims that were waiting, for somebody to release."""

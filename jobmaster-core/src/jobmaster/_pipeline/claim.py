@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from jobmaster._policy.outcome import cancelled_unstarted, parked
 from jobmaster.contracts import AgentRepository
-from jobmaster.models import Claim, Cursor, Report
+from jobmaster.models import BucketPage, Claim, Cursor, Report
 from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 RESCAN = 30.0
@@ -41,17 +41,25 @@ class ClaimJobs:
         now = self.owned.last_progress = self.monotonic()
         room = self.owned.room
         if room == 0 or not self.owned.lease.is_safe(now):
+            self.owned.more_behind = True
             return ClaimResult(0, None)
         starved = not self.owned.waiting
         with self.owned.reading():
-            limit = room + len(self.owned.held)
-            page = await self.agent.pull(self.owned.bucket, self._next_cursor(now), limit)
+            cursor = self._next_cursor(now)
+            limit = room + self.owned.in_hand_beyond(cursor)
+            page = await self.agent.pull(self.owned.bucket, cursor, limit)
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if not self.owned.closed:
             self._line_up(fresh)
         self.owned.adapt(starved=starved and page.more, now=now)
-        return ClaimResult(len(fresh), 0.0 if page.more else page.next_due_in)
+        self.owned.more_behind = page.more
+        return ClaimResult(len(fresh), self._wait(page))
+
+    def _wait(self, page: BucketPage) -> float | None:
+        if not page.more:
+            return page.next_due_in
+        return 0.0 if self.owned.room else None
 
     def _next_cursor(self, now: float) -> Cursor:
         if now - self._scanned_at < RESCAN:

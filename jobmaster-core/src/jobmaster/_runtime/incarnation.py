@@ -31,6 +31,8 @@ BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that nobody brings news."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
+SHORT_PAUSE = 1.0
+"""Longest pause in seconds between two tries while the store is away."""
 LAST_FLUSH = 5.0
 """Seconds the reporter gets to write the last outcomes."""
 
@@ -85,6 +87,8 @@ class Incarnation:
         await env.agent.create_buckets(buckets)
         await env.master.register_worker(self.record, buckets, env.settings.lease)
         self.lease.renew(sent_at)
+        for owned in self.owned:
+            owned.last_progress = env.monotonic()
         env.notify.tell(Topics.buckets(env.cluster_id))
 
     async def run(self) -> None:
@@ -152,7 +156,8 @@ class Incarnation:
             owned.last_progress = now + wait
             return wait
 
-        return Service(f"claim {owned.bucket.priority.name}", tick, wake=owned.pull_again)
+        name = f"claim {owned.bucket.priority.name}"
+        return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
 
     def _bounded(self, wait: float | None, *, busy: bool) -> float:
         longest = self.env.poll_interval()
@@ -166,7 +171,7 @@ class Incarnation:
             await self.reporter.run_once()
             return 0.0
 
-        return Service("report", tick)
+        return Service("report", tick, longest_pause=SHORT_PAUSE)
 
     def _beating(self) -> Service:
         beat = Beat(self.env.master, lambda: self.owned, self.env.settings.beat, self.env.monotonic)

@@ -14,7 +14,7 @@ from jobmaster.signals import Signal
 log = logging.getLogger("jobmaster.service")
 
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 10.0
+LONGEST_PAUSE = 5.0
 
 Tick = Callable[[], Awaitable[float | None]]
 """Does one round of work; returns the seconds to wait before the next (None: until woken)."""

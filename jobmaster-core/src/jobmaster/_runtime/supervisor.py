@@ -39,6 +39,7 @@ class Supervisor:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[TaskGroup]:
         """Run within the block; at its end stop gracefully, even when the block was cancelled."""
+        failure: Exception | None = None
         with self._subscriptions:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.env.notify.run)
@@ -48,10 +49,14 @@ class Supervisor:
                     group.start_soon(service.run)
                 try:
                     yield group
+                except Exception as error:  # noqa: BLE001 - raised again below, not wrapped in a group
+                    failure = error
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self.stop()
                     group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def stop(self) -> None:
         """Stop all workers at once, each within its grace period."""

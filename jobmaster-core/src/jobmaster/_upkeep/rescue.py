@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
 from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import LeaseLostError
 from jobmaster.models import AttemptError, Bucket, Claim, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
+
+log = logging.getLogger("jobmaster.rescue")
 
 BUCKETS_AT_ONCE = 10
 JOBS_AT_ONCE = 500
@@ -45,6 +49,7 @@ class Rescue:
     agent: AgentRepository
     rescuer: Callable[[], UUID | None]
     now: Callable[[], datetime]
+    _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
 
     async def run_once(self) -> RescueResult:
         """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
@@ -52,15 +57,27 @@ class Rescue:
         if rescuer is None:
             return RescueResult()
         taken = await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE)
-        workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)} if taken else {}
+        self._draining.update({bucket.id: bucket for bucket in taken})
         lost = released = 0
-        for bucket in taken:
-            owner = workers.get(bucket.former_owner) if bucket.former_owner else None
-            lost += await self._report_lost(bucket, owner)
-            released += await self.master.release_bucket(bucket)
-            await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+        if self._draining:
+            lost, released = await self._drain_all()
         orphans = await self.master.sweep_orphans(self.cluster_id)
         return RescueResult(len(taken), lost, released, orphans)
+
+    async def _drain_all(self) -> tuple[int, int]:
+        """Drain what we took over, this time or before a failure; return (lost, released) jobs."""
+        workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)}
+        lost = released = 0
+        for bucket in list(self._draining.values()):
+            owner = workers.get(bucket.former_owner) if bucket.former_owner else None
+            try:
+                lost += await self._report_lost(bucket, owner)
+                released += await self.master.release_bucket(bucket)
+                await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+            except LeaseLostError:
+                log.info("bucket %s was taken over from us while we drained it", bucket.id)
+            del self._draining[bucket.id]
+        return lost, released
 
     async def _report_lost(self, bucket: Bucket, owner: WorkerRecord | None) -> int:
         """Record a lost attempt for each job that the dead owner may have been running."""
