@@ -1,0 +1,122 @@
+"""Using a driver that knows only asyncio from any event loop.
+
+Under asyncio its coroutines are awaited as they are. Under trio they run in an asyncio loop of a helper
+thread, crossed once for each call: call with whole units of work, not with single statements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Generic, TypeVar, TypeVarTuple
+
+import anyio
+import sniffio
+from anyio.to_thread import run_sync
+
+from jobmaster.loops import loop_caller
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Bridge:
+    """Runs asyncio coroutine functions for callers in asyncio and trio.
+
+    Objects of asyncio belong to the loop they were made in: a bridge serves the callers of one event loop,
+    and what is opened through it is used and closed through it.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+
+    async def run(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Await `function(*args)` under asyncio; return its result or raise its error.
+
+        The call is shielded from the caller's cancellation: it must end by itself, and soon.
+        """
+        with _shield():
+            return await self.run_cancellable(function, *args)
+
+    async def run_cancellable(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Do as `run`, but pass a cancellation on, and return when the function has ended."""
+        if sniffio.current_async_library() == "asyncio":
+            return await function(*args)
+
+        async def call() -> T:
+            return await function(*args)
+
+        return await _Crossing(self._helper_loop(), call).wait()
+
+    async def close(self) -> None:
+        """End the helper thread, if there is one. Idempotent; the bridge can be used again."""
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            with _shield():
+                await run_sync(thread.join)
+
+    def _helper_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = Thread(target=_serve, args=(self._loop,), name="jobmaster-bridge", daemon=True)
+            self._thread.start()
+        return self._loop
+
+
+@contextmanager
+def _shield() -> Iterator[None]:
+    with anyio.CancelScope(shield=True):
+        yield
+
+
+class _Crossing(Generic[T]):
+    """One call on its way through another thread's loop and back."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], Awaitable[T]]) -> None:
+        self._loop, self._call = loop, call
+        self._task: asyncio.Future[T] | None = None
+        self._wake_soon, self._ended = loop_caller(), anyio.Event()
+
+    async def wait(self) -> T:
+        self._loop.call_soon_threadsafe(self._start)
+        try:
+            await self._ended.wait()
+        except BaseException:
+            self._loop.call_soon_threadsafe(self._cancel)
+            with _shield():
+                await self._ended.wait()
+            raise
+        return self._result()
+
+    def _start(self) -> None:
+        self._task = asyncio.ensure_future(self._call())
+        self._task.add_done_callback(lambda _: self._wake_soon(self._ended.set))
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _result(self) -> T:
+        if self._task is None or self._task.cancelled():
+            msg = "the bridge was closed during a call"
+            raise RuntimeError(msg)
+        return self._task.result()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        # What still runs has lost its callers, or is a driver's own: let it clean up.
+        rest = asyncio.all_tasks(loop)
+        for task in rest:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
