@@ -18,7 +18,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._upkeep.beat import Beat
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
-from jobmaster.errors import JobMasterError
+from jobmaster.errors import JobMasterError, LeaseLostError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, WorkerRecord
 from jobmaster.ownership import OwnedBucket, StopReason, WorkerLease
@@ -149,7 +149,11 @@ class Incarnation:
 
         async def tick() -> float | None:
             nonlocal busy_until
-            result = await step.run_once()
+            try:
+                result = await step.run_once()
+            except LeaseLostError:
+                self.fence("one of its buckets was taken over")
+                return None
             now = self.env.monotonic()
             busy_until = now + BUSY_FOR if result.taken else busy_until
             wait = self._bounded(result.wait, busy=now < busy_until)

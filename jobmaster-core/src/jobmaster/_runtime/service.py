@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+import anyio
 from attrs import define, field
 
 from jobmaster.errors import LeaseLostError, StoreError
@@ -16,6 +17,9 @@ log = logging.getLogger("jobmaster.service")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
+NEWS_SPACING = 0.05
+"""Spacing in seconds of services that much news concerns only now and then."""
+
 Tick = Callable[[], Awaitable[float | None]]
 """Does one round of work; returns the seconds to wait before the next (None: until woken)."""
 
@@ -24,7 +28,8 @@ Tick = Callable[[], Awaitable[float | None]]
 class Service:
     """Runs `tick` again and again until it is stopped or cancelled.
 
-    `longest` bounds the wait, as a safety net for news that got lost. Waits of a second and more are
+    `spacing` is the least time between the starts of two ticks, however much news there is. `longest`
+    bounds the wait, as a safety net for news that got lost. Waits of a second and more are
     spread a little, so that processes started together do not stay in step.
     """
 
@@ -33,15 +38,21 @@ class Service:
     longest: Callable[[], float | None] = lambda: None
     wake: Signal = field(factory=Signal)
     longest_pause: float = LONGEST_PAUSE
+    spacing: float = 0.0
     stopping: bool = field(default=False, init=False)
     failures: int = field(default=0, init=False)
 
     async def run(self) -> None:
         """Loop until `stop`; a tick's failure is logged once per outage and followed by a pause."""
         while not self.stopping:
+            started = anyio.current_time()
             wait = await self._safe_tick()
-            if not self.stopping:
-                await self.wake.wait(wait)
+            if self.stopping:
+                return
+            await self.wake.wait(wait)
+            least = self.spacing if not self.failures else wait or 0.0
+            if (early := started + least - anyio.current_time()) > 0:
+                await anyio.sleep(early)
 
     def stop(self) -> None:
         """End the loop after the present tick."""

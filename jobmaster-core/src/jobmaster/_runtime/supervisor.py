@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.assign import Assign
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import Service
+from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
@@ -149,11 +149,13 @@ class Supervisor:
         )
 
         async def tick() -> float | None:
-            result = await step.run_once()
-            env.notify.tell(*(Topics.bucket(bucket_id) for bucket_id in result.assigned))
-            return result.wait
+            while True:
+                result = await step.run_once()
+                env.notify.tell(*(Topics.bucket(bucket_id) for bucket_id in result.assigned))
+                if result.wait != 0:
+                    return result.wait
 
-        service = Service("assign", tick, env.poll_interval)
+        service = Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
         self._subscribe(Topics.buckets(env.cluster_id), service)
         return self._subscribe(Topics.held(env.cluster_id), service)
 

@@ -9,7 +9,7 @@ import anyio
 
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.incarnation import Incarnation
-from jobmaster._runtime.service import Service
+from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.ownership import WorkerLease
@@ -81,7 +81,7 @@ class RunningWorker:
             await life.adopt_parked()
             return None
 
-        return Service("requests", tick, self.env.poll_interval)
+        return Service("requests", tick, self.env.poll_interval, spacing=NEWS_SPACING)
 
     async def stop(self, grace: float) -> None:
         """Stop gracefully; returns when the worker has left."""
