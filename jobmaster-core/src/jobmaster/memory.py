@@ -83,6 +83,8 @@ class _Store:
     workers: dict[UUID, WorkerRecord] = field(factory=dict)
     buckets: dict[UUID, Bucket] = field(factory=dict)
     lost_at: dict[UUID, datetime] = field(factory=dict)
+    handed_out: dict[UUID, tuple[datetime, UUID]] = field(factory=dict)
+    """The furthest place in each bucket that was ever handed out."""
     jobs: dict[UUID, Job] = field(factory=dict)
     keys: dict[tuple[str, str], UUID] = field(factory=dict)
     live: dict[UUID, _Live] = field(factory=dict)
@@ -222,6 +224,7 @@ class MemoryMaster(MasterRepository):
                 if ready and (bucket.status_changed_at or limit) < limit:
                     del store.buckets[bucket.id]
                     store.lost_at.pop(bucket.id, None)
+                    store.handed_out.pop(bucket.id, None)
             return len(gone)
 
     # Buckets
@@ -319,9 +322,12 @@ class MemoryMaster(MasterRepository):
             )
 
     def _record_claimed(self, bucket: Bucket, page: Sequence[_Live], *, more: bool) -> None:
-        stored = self._store.buckets[bucket.id]
-        claimed = Position(*page[-1].position) if more else None
-        self._store.buckets[bucket.id] = evolve(stored, claimed_to=claimed)
+        """Bound what the owner can have in hand; with a backlog, by the furthest job ever handed out."""
+        store, handed_out = self._store, self._store.handed_out
+        if page:
+            handed_out[bucket.id] = max(page[-1].position, handed_out.get(bucket.id, page[-1].position))
+        claimed = Position(*handed_out[bucket.id]) if more else None
+        store.buckets[bucket.id] = evolve(store.buckets[bucket.id], claimed_to=claimed)
 
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
         await anyio.lowlevel.checkpoint()
@@ -332,7 +338,9 @@ class MemoryMaster(MasterRepository):
             rows = [
                 row
                 for row in self._in_bucket(bucket.id)
-                if row.ready_at <= lost_at and (to is None or row.position <= (to.ready_at, to.job_id))
+                if bucket.id in store.handed_out
+                and row.ready_at <= lost_at
+                and (to is None or row.position <= (to.ready_at, to.job_id))
             ]
             claims = [_claim(row, bucket) for row in rows[:limit]]
             return BucketPage(claims=claims, cursor=Cursor(), more=len(rows) > limit)
