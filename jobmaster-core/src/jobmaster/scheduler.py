@@ -155,39 +155,43 @@ class Scheduler:
 
     # Changing
 
-    async def cancel(self, job_id: UUID | str) -> CancelResult:
+    async def cancel(self, job_id: UUID | str, *, cluster: str | None = None) -> CancelResult:
         """Cancel a job. A waiting one is cancelled at once; a running one is stopped by its worker.
 
         Raises `JobNotFoundError` for an unknown id.
         """
-        return (await self.cancel_many([job_id]))[0]
+        return (await self.cancel_many([job_id], cluster=cluster))[0]
 
-    async def cancel_many(self, job_ids: Iterable[UUID | str]) -> Sequence[CancelResult]:
+    async def cancel_many(
+        self, job_ids: Iterable[UUID | str], *, cluster: str | None = None
+    ) -> Sequence[CancelResult]:
         """Cancel jobs in one round trip; returns what became of each, in order."""
-        env = self._env
+        env = self._on(cluster)._env  # noqa: SLF001 - same class
         ids = [as_id(job_id, env.cluster_id) for job_id in job_ids]
         answers = await env.master.cancel(env.cluster_id, ids)
         env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
         return [answer.result for answer in answers]
 
-    async def reschedule(self, job_id: UUID | str, at: datetime | timedelta | float) -> None:
+    async def reschedule(
+        self, job_id: UUID | str, at: datetime | timedelta | float, *, cluster: str | None = None
+    ) -> None:
         """Give a waiting job a new due time: an aware datetime, or a delay from now.
 
         Raises `InvalidTransitionError` if it is due and a worker may have it in hand, or if it has
         finished; `JobNotFoundError` for an unknown id.
         """
-        env = self._env
+        env = self._on(cluster)._env  # noqa: SLF001 - same class
         now = env.clock.now()
         due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
         await env.master.reschedule(env.cluster_id, as_id(job_id, env.cluster_id), due.delay)
         env.notify.tell(Topics.held(env.cluster_id))
 
-    async def retry(self, job_id: UUID | str) -> None:
+    async def retry(self, job_id: UUID | str, *, cluster: str | None = None) -> None:
         """Run a finished job again, with all its retries; its attempts are kept.
 
         Raises `InvalidTransitionError` if it has not finished, `JobNotFoundError` for an unknown id.
         """
-        env = self._env
+        env = self._on(cluster)._env  # noqa: SLF001 - same class
         await env.master.retry(env.cluster_id, as_id(job_id, env.cluster_id))
         env.notify.tell(Topics.held(env.cluster_id))
 
