@@ -110,6 +110,9 @@ class CallOptions:
 OPTION_NAMES = frozenset({"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after"})
 """Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
 
+RESERVED_NAMES = OPTION_NAMES | {"cluster"}
+"""Names that a handler's parameters cannot have."""
+
 
 def split_options(
     definition_id: str, data: Mapping[str, Any] | MessageData | None, keywords: Mapping[str, Any]

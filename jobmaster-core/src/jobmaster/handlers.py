@@ -11,7 +11,7 @@ import typeguard
 
 from jobmaster.context import JobContext
 from jobmaster.data import MessageData
-from jobmaster.definitions import OPTION_NAMES, JobDefinition, JobRequest, split_options
+from jobmaster.definitions import RESERVED_NAMES, JobDefinition, JobRequest, split_options
 from jobmaster.errors import (
     ConfigurationError,
     DuplicateDefinitionError,
@@ -121,7 +121,7 @@ def _argument_parameters(definition_id: str, parameters: list[inspect.Parameter]
         raise ConfigurationError(msg)
     arguments = [p for p in parameters[1:] if p.kind is not inspect.Parameter.VAR_POSITIONAL]
     for parameter in arguments:
-        if parameter.name in OPTION_NAMES:
+        if parameter.name in RESERVED_NAMES:
             msg = f"handler {definition_id!r}: parameter {parameter.name!r} is an option of scheduling calls; rename it"
             raise ConfigurationError(msg)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
