@@ -9,9 +9,11 @@ A provider's test module imports a contract and says where its store is:
         def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
 """
 
+from jobmaster_testing.contracts.agent import AgentContract
 from jobmaster_testing.contracts.assigning import AssigningContract
 from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.histories import HistoryContract
 from jobmaster_testing.contracts.inserting import InsertingContract
 from jobmaster_testing.contracts.marking import MarkingContract
 from jobmaster_testing.contracts.metadata import MetadataContract
@@ -25,6 +27,7 @@ from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
 
 __all__ = [
+    "AgentContract",
     "BucketContract",
     "ClusterContract",
     "Contract",
@@ -48,6 +51,7 @@ class JobContract(
     ReportingContract,
     CancelContract,
     RescheduleContract,
+    HistoryContract,
     suite=True,
 ):
     """Jobs, from the first insert to the end."""
