@@ -54,7 +54,7 @@ class SqlBucketStore(SqlStore, BucketStore):
         former = dict(answers[1].rows)
         ids = self._dialect.array(list(former))
         take = Query("bucket_take", {"ids": ids, "rescuer": self._dialect.uuid(rescuer)})
-        answers = yield take, Query("bucket_get", {"ids": ids})
+        answers = yield take, Query("bucket_get", {"ids": ids}, last=True)
         return [
             evolve(bucket_of(row, self._dialect), former_owner=self._dialect.to_uuid(former[row[0]]))
             for row in answers[1].rows

@@ -37,7 +37,7 @@ class SqlClusterStore(SqlStore, ClusterStore):
     def _register_cluster(self, cluster: ClusterRecord) -> Unit[ClusterRecord]:
         settings = orjson.dumps(cluster.settings).decode()
         put = Query("cluster_put", {"id": cluster.id, "mode": cluster.mode.code, "settings": settings})
-        answers: list[Answer] = yield put, Query("cluster_get", {"id": cluster.id})
+        answers: list[Answer] = yield put, Query("cluster_get", {"id": cluster.id}, last=True)
         return cluster_of(answers[1].rows[0])
 
     async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
@@ -70,7 +70,8 @@ class SqlClusterStore(SqlStore, ClusterStore):
         if not buckets:
             yield add
             return
-        yield add, Batch("bucket_add", _BUCKET_COLUMNS, [self._bucket_values(bucket) for bucket in buckets])
+        rows = [self._bucket_values(bucket) for bucket in buckets]
+        yield add, Batch("bucket_add", _BUCKET_COLUMNS, rows, last=True)
 
     def _worker_params(self, worker: WorkerRecord) -> dict[str, Any]:
         return {
@@ -115,7 +116,7 @@ class SqlClusterStore(SqlStore, ClusterStore):
         alive = frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
         if alive and loads:
             rows = [(self._dialect.uuid(bucket_id), load) for bucket_id, load in loads.items()]
-            yield Batch("bucket_load", ("id", "load"), rows)
+            yield Batch("bucket_load", ("id", "load"), rows, last=True)
         return alive
 
     async def set_worker_stopping(self, worker_id: UUID) -> None:
@@ -146,5 +147,5 @@ class SqlClusterStore(SqlStore, ClusterStore):
 
     def _prune_workers(self, cluster_id: str, age: float) -> Unit[int]:
         params = {"cluster_id": cluster_id, "age": micros(age)}
-        answers: list[Answer] = yield Query("worker_prune", params), Query("bucket_prune", params)
+        answers: list[Answer] = yield Query("worker_prune", params), Query("bucket_prune", params, last=True)
         return answers[0].touched

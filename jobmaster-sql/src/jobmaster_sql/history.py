@@ -35,7 +35,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         answers: list[Answer] = yield (
             Query("job_get", params),
             Query("attempt_list", {"job_id": params["job_id"]}),
-            Query("log_list", logs),
+            Query("log_list", logs, last=True),
         )
         found, attempts, lines = (answer.rows for answer in answers)
         if not found:
@@ -65,10 +65,13 @@ class SqlHistoryStore(SqlStore, JobStore):
         names: list[str] = []
         params: dict[str, Any] = {}
         # Metadata conditions come first: their place in the list is part of their parameters' names.
-        for place, wanted in enumerate(query.metadata):
-            name, values = self._metadata_condition(wanted)
-            names.append(name)
-            params |= {f"{key}{place}": value for key, value in values.items()}
+        place = 0
+        for wanted in query.metadata:
+            alternatives = self._metadata_conditions(wanted)
+            names.append("|".join(name for name, _ in alternatives))
+            for _, values in alternatives:
+                params |= {f"{key}{place}": value for key, value in values.items()}
+                place += 1
         for name, value in _plain_conditions(query):
             names.append(f"by_{name}")
             params[name] = value
@@ -80,11 +83,11 @@ class SqlHistoryStore(SqlStore, JobStore):
         return names, params
 
     @abstractmethod
-    def _metadata_condition(self, wanted: MetadataFilter) -> tuple[str, Mapping[str, Any]]:
-        """Return the name of the condition for a metadata filter, and its parameters.
+    def _metadata_conditions(self, wanted: MetadataFilter) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return the conditions (name, parameters) of which one has to hold for a metadata filter.
 
-        In the statement, the names of the parameters end in the condition's place in the list: `:value{i}`.
-        The meaning is that of `jobmaster.memory.matches`.
+        In their statements, the names of the parameters end in the condition's place in the list:
+        `:value{i}`. The meaning is that of `jobmaster.memory.matches`.
         """
 
     async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
@@ -97,7 +100,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         if names:
             answer: Answer = yield Query("+".join(["job_count", *names]), params, last=True)
             return {JobStatus.from_code(code): count for code, count in answer.rows}
-        answers: list[Answer] = yield Query("live_count", params), Query("final_count", params)
+        answers: list[Answer] = yield Query("live_count", params), Query("final_count", params, last=True)
         return {JobStatus.from_code(code): count for answer in answers for code, count in answer.rows}
 
     async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
@@ -106,7 +109,7 @@ class SqlHistoryStore(SqlStore, JobStore):
             await self._driver.run(lambda: self._add_logs(cluster_id, lines))
 
     def _add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> Unit[None]:
-        yield Batch("log_add", LOG_VALUES, [log_values(cluster_id, line) for line in lines])
+        yield Batch("log_add", LOG_VALUES, [log_values(cluster_id, line) for line in lines], last=True)
 
     async def list_logs(
         self, cluster_id: str, subject: str, subject_id: str, limit: int
@@ -134,7 +137,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         yield (
             Query("log_prune", {"cluster_id": cluster_id, "subjects": subjects}),
             Query("attempt_prune", {"ids": ids}),
-            Query("job_prune", {"ids": ids}),
+            Query("job_prune", {"ids": ids}, last=True),
         )
         return len(stored)
 

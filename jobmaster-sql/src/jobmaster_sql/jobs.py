@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from attrs import frozen
 
 from jobmaster.contracts import Assignment, CancelAnswer, JobStore, Mark, Room
-from jobmaster.errors import InvalidTransitionError, JobNotFoundError
+from jobmaster.errors import InvalidTransitionError, JobNotFoundError, StoreConflictError
 from jobmaster.models import Bucket, CancelResult, JobReceipt, NewJob
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
@@ -49,8 +50,12 @@ ATTEMPT_VALUES: Final = (
 )
 
 
-class _SomeExistError(Exception):
-    """Some rows of an insert were there already: undo it, and look which."""
+_INSERT_TRIES: Final = 10
+"""How often to look again when others insert the same keys between our look and our insert."""
+
+
+class SomeExistError(Exception):
+    """Some rows of an insert were there already: look which."""
 
 
 @frozen
@@ -72,18 +77,21 @@ class SqlJobStore(SqlStore, JobStore):
         """Store jobs, each in its bucket or held; return their receipts in order."""
         if not jobs:
             return []
-        try:
-            return await self._driver.run(lambda: self._insert_all(jobs))
-        except _SomeExistError:
-            return await self._driver.run(lambda: self._insert_new(jobs))
+        insert = self._insert_all
+        for _ in range(_INSERT_TRIES):
+            try:
+                return await self._driver.run(partial(insert, jobs))
+            except SomeExistError:
+                insert = self._insert_new
+        raise StoreConflictError("other callers keep inserting jobs with the same ids or idempotency keys")
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert jobs that are most likely new; raises `_SomeExistError` when some were not."""
+        """Insert jobs that are most likely new; raises `SomeExistError` when some were not."""
         added: Answer = yield Batch("job_add", JOB_VALUES, self._job_rows(jobs))
         if added.touched < len(jobs):
-            raise _SomeExistError
-        yield Batch("live_add", LIVE_VALUES, [self._live_values(new) for new in jobs])
-        return [_receipt(new.job.id) for new in jobs]
+            raise SomeExistError
+        yield Batch("live_add", LIVE_VALUES, [self._live_values(new) for new in jobs], last=True)
+        return [receipt_for(new.job.id) for new in jobs]
 
     def _job_rows(self, jobs: Sequence[NewJob]) -> list[tuple[Any, ...]]:
         return [job_values(new.job, self._dialect) for new in jobs]
@@ -110,7 +118,7 @@ class SqlJobStore(SqlStore, JobStore):
                 new_jobs.append(new)
                 known.add(new.job.id)
                 keys[new.job.cluster_id, new.job.key] = new.job.id
-            receipts.append(_receipt(holder or new.job.id, created=holder in (None, new.job.id)))
+            receipts.append(receipt_for(holder or new.job.id, created=holder in (None, new.job.id)))
         if new_jobs:
             yield from self._insert_all(new_jobs)
         return receipts
@@ -188,7 +196,8 @@ class SqlJobStore(SqlStore, JobStore):
             for m in marks
         ]
         if rows:
-            yield Batch("live_mark", ("job_id", "bucket_id", "attempt", "status", "started_at"), rows)
+            columns = ("job_id", "bucket_id", "attempt", "status", "started_at")
+            yield Batch("live_mark", columns, rows, last=True)
 
     # Cancelling, rescheduling, retrying
 
@@ -299,7 +308,8 @@ class SqlJobStore(SqlStore, JobStore):
         return number, final_status
 
 
-def _receipt(job_id: UUID, *, created: bool = True) -> JobReceipt:
+def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:
+    """Return the receipt of a job that the master holds."""
     return JobReceipt(job_id=job_id, accepted_by="master", created=created)
 
 

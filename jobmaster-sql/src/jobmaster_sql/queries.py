@@ -6,15 +6,17 @@ has its shape, and the statement. A provider's folder overrides base statements 
 * `:param` is a parameter. Nothing else ever varies with what users enter.
 * `{macro}` is filled in at load: `{prefix}`, `{now}` and what else the dialect defines; `{macro:x:y}`
   passes arguments, which stand as `{0}`, `{1}` in the macro's text.
-* `{where}` marks where conditions are put in. Conditions are named blocks too: `Query("find+by_lane")` is
-  the statement `find` with the condition `by_lane`; `{i}` in the condition becomes its place in the list,
-  so that it can be used twice with parameters of its own.
+* `{where}` marks where conditions are put in. Conditions are named blocks too: `find+by_lane+by_a|by_b` is
+  the statement `find` where `by_lane` holds, and one of `by_a` and `by_b`. In a condition, `{i}` becomes its
+  place in the list, so that it can be used twice with parameters of its own, and `{op}` the comparison that
+  is named behind a dot: `by_number.lt`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -23,7 +25,8 @@ from jobmaster.errors import ConfigurationError
 _NAME = re.compile(r"^-- name: ([a-z_0-9]+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
 _MACRO = re.compile(r"\{([a-z_]+)((?::[^{}:]+)*)\}")
-_LEFT_FOR_LATER = frozenset({"where", "i"})
+_LEFT_FOR_LATER = frozenset({"where", "i", "op"})
+_COMPARISONS = {"": "", "eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PARAM = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 
@@ -49,7 +52,8 @@ class Queries:
         for package in packages:
             for name, text in _blocks(files(package) / "queries"):
                 self._texts[name] = self._complete(name, text)
-        self._composed: dict[str, str] = {}
+        # Bounded, because users choose what to search for.
+        self._cached = lru_cache(maxsize=512)(self._compose)
 
     def _complete(self, name: str, text: str) -> str:
         def fill(match: re.Match[str]) -> str:
@@ -71,20 +75,27 @@ class Queries:
             raise LookupError(msg)
 
     def text(self, name: str) -> str:
-        """Return a statement, or a statement with conditions (`name+condition+…`)."""
-        text = self._composed.get(name)
-        if text is None:
-            text = self._composed[name] = self._compose(*name.split("+"))
-        return text
+        """Return a statement, or a statement with conditions; raises `LookupError` for an unknown name."""
+        return self._cached(name)
 
-    def _compose(self, name: str, *conditions: str) -> str:
-        parts = (self._texts[part].replace("{i}", str(place)) for place, part in enumerate(conditions))
-        return self._texts[name].replace("{where}", "".join(f"\n  AND {part}" for part in parts))
+    def _compose(self, name: str) -> str:
+        statement, *conditions = name.split("+")
+        place, clauses = 0, ""
+        for condition in conditions:
+            alternatives = condition.split("|")
+            texts = [self._condition(each, place + n) for n, each in enumerate(alternatives)]
+            clauses += f"\n  AND ({' OR '.join(texts)})"
+            place += len(alternatives)
+        return self._texts[statement].replace("{where}", clauses)
+
+    def _condition(self, name: str, place: int) -> str:
+        block, _, comparison = name.partition(".")
+        return self._texts[block].replace("{i}", str(place)).replace("{op}", _COMPARISONS[comparison])
 
 
 def parameters(text: str) -> list[str]:
-    """Return the names of a statement's parameters in the order in which they first appear."""
-    return list(dict.fromkeys(_PARAM.findall(text)))
+    """Return the names of a statement's parameters in the order in which they appear, repeated ones too."""
+    return _PARAM.findall(text)
 
 
 def replace_parameters(text: str, places: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from jobmaster.contracts import JobStore
 from jobmaster.models import Report
@@ -55,16 +55,17 @@ class _Writes:
 
     def batches(self) -> tuple[Batch, ...]:
         """Return the statements to run, without those that have nothing to do."""
-        return tuple(
+        *batches, last = (
             batch
             for batch in (
+                Batch("log_add", LOG_VALUES, self.logs),
                 Batch("attempt_add", ATTEMPT_VALUES, self.attempts),
                 Batch("live_delete", ("job_id",), self.finished),
                 Batch("live_requeue", REQUEUE_VALUES, self.requeued),
-                Batch("log_add", LOG_VALUES, self.logs),
             )
             if batch.rows
         )
+        return (*batches, evolve(last, last=True))
 
 
 class SqlReportStore(SqlStore, JobStore):
@@ -92,9 +93,8 @@ class SqlReportStore(SqlStore, JobStore):
                 self._write(report, row, writes)
             else:
                 stale.add(report.job_id)
-        batches = writes.batches()
-        if batches:
-            yield batches
+        if writes.attempts or writes.requeued:
+            yield writes.batches()
         return frozenset(stale)
 
     def _found(self, row: Sequence[Any]) -> _Found:

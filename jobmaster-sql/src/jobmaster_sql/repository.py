@@ -14,7 +14,7 @@ from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.rows import COLUMN_MACROS
 
-REQUIRED: Final = ("migration_lock", "migration_table")
+REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
 """Statements that every provider has to have of its own."""
 
 

@@ -74,7 +74,8 @@ class SqlStore(SchemaStore):
         return await self._driver.run(self._migrate, time_limit=MIGRATION_TIMEOUT)
 
     def _migrate(self) -> Unit[list[str]]:
-        yield Query("migration_lock", {"lock": f"{self._prefix}migration"})
+        limit = Query("migration_limit", {"milliseconds": str(int(MIGRATION_TIMEOUT * 1000))})
+        yield limit, Query("migration_lock", {"lock": f"{self._prefix}migration"})
         pending = yield from self._pending()
         for migration in pending:
             yield Script(self._text(migration))

@@ -19,7 +19,8 @@ T = TypeVar("T")
 class Query:
     """One statement, by its name in the query files, with its parameters by name.
 
-    `last` promises that nothing follows it in its unit, so that a driver may send the commit along.
+    `last` promises that its unit yields no further step, so that a driver may send the commit along. What
+    the unit does with the answer then comes after the commit.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Batch:
     name: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
+    last: bool = False
 
 
 @frozen
@@ -44,6 +46,7 @@ class Script:
     """Statements of a migration, without parameters and without answers."""
 
     text: str
+    last: bool = False
 
 
 class Answer(NamedTuple):

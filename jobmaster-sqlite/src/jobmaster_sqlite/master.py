@@ -52,10 +52,10 @@ class SqliteMaster(SqlMaster):
             on_ready()
             await anyio.sleep_forever()
 
-    def _metadata_condition(self, wanted: MetadataFilter) -> tuple[str, Mapping[str, Any]]:
+    def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:
         value = list(wanted.value) if wanted.operator is Operator.IN else wanted.value
         encoded = encode({"value": value}).decode()
-        return "by_metadata", {"name": wanted.name, "operator": str(wanted.operator), "value": encoded}
+        return [("by_metadata", {"name": wanted.name, "operator": str(wanted.operator), "value": encoded})]
 
 
 def _hub_of(path: Path) -> NewsHub:

@@ -1,3 +1,7 @@
+-- name: migration_limit
+-- The driver interrupts what takes too long; the file needs no telling.
+SELECT :milliseconds
+
 -- name: migration_lock
 -- A unit that writes holds the file's one write lock from its first statement on.
 SELECT :lock
