@@ -1,0 +1,348 @@
+"""Building a cluster from a TOML or JSON file, a mapping, and environment variables.
+
+| key        | what it holds                                                                     |
+|------------|-----------------------------------------------------------------------------------|
+| `cluster`  | the cluster's id                                                                  |
+| `master`   | URL of the cluster database                                                       |
+| `mode`     | what a cluster that is new to its master starts as: `active`, `passive`, …        |
+| `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
+| `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
+| `imports`  | modules to import, so that their handlers are registered                          |
+
+A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` stands for no
+limit where a setting allows it. The environment comes before the file: `JOBMASTER_CLUSTER`,
+`JOBMASTER_MASTER`, and `JOBMASTER_<SETTING>` for each setting.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import re
+import tomllib
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from attrs import fields
+
+from jobmaster.cluster import Cluster
+from jobmaster.config import Settings
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import ClusterMode, Priority, WorkerMode
+
+log = logging.getLogger("jobmaster.config")
+
+PREFIX = "JOBMASTER_"
+"""What the names of environment variables start with."""
+
+_KEYS = ("cluster", "master", "mode", "settings", "workers", "imports")
+_SETTINGS = tuple(attribute.name for attribute in fields(Settings) if attribute.name != "retry")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_WORDS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def build_cluster(
+    cls: type[Cluster], config: Mapping[str, Any] | str | Path, environ: Mapping[str, str] | None = None
+) -> Cluster:
+    """Return the cluster that a configuration describes; nothing of it runs yet.
+
+    Args:
+        cls: the class to build, `Cluster` or one derived from it.
+        config: a mapping, or the path of a `.toml` or `.json` file.
+        environ: environment variables, those of the process if not given.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a value is wrong; names file, key and remedy.
+
+    """
+    environ = os.environ if environ is None else environ
+    where, values = _read(config)
+    _check_keys(where, values)
+    cluster = _new_cluster(cls, where, values, environ)
+    _apply_settings(cluster, where, values.get("settings", {}), environ)
+    _add_workers(cluster, where, values.get("workers", []))
+    for name in _names(f"{where}: imports", values.get("imports", [])):
+        import_named(f"{where}: imports", name)
+    return cluster
+
+
+# Reading
+
+
+def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any]]:
+    """Return how to call the configuration in messages, and its values."""
+    if isinstance(config, Mapping):
+        return "configuration", config
+    path = Path(config)
+    parse = _PARSERS.get(path.suffix.lower())
+    if parse is None:
+        msg = f"{path}: a configuration file ends in .toml or .json, and is written so"
+        raise ConfigurationError(msg)
+    values = _parsed(path, parse)
+    if not isinstance(values, Mapping):
+        msg = f"{path}: it holds a {type(values).__name__}, not an object with the keys {', '.join(_KEYS)}"
+        raise ConfigurationError(msg)
+    return str(path), values
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
+
+
+def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{path}: the configuration file cannot be read ({error.strerror}); check the path"
+        raise ConfigurationError(msg) from error
+    except ValueError as error:
+        msg = f"{path}: this is no valid {path.suffix[1:].upper()}: {error}"
+        raise ConfigurationError(msg) from error
+
+
+def _check_keys(where: str, values: Mapping[str, Any]) -> None:
+    for key in values:
+        if key in _SETTINGS:
+            msg = f"{where}: {key!r} is a setting; put it under settings"
+            raise ConfigurationError(msg)
+        check_known(f"{where}: there is no key {key!r}", key, _KEYS)
+
+
+def check_known(problem: str, name: str, known: Iterable[str]) -> None:
+    """Raise `ConfigurationError` unless `name` is among `known`: the problem, and the closest match."""
+    names = sorted(str(one) for one in known)
+    if name in names:
+        return
+    guess = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
+    raise ConfigurationError(problem + hint)
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Say in a `ConfigurationError` where the value came from."""
+    try:
+        yield
+    except ConfigurationError as error:
+        msg = f"{where}: {error}"
+        raise ConfigurationError(msg) from error
+
+
+# The cluster itself
+
+
+def _new_cluster(
+    cls: type[Cluster], where: str, values: Mapping[str, Any], environ: Mapping[str, str]
+) -> Cluster:
+    cluster_id = _needed("cluster", where, values, environ)
+    master = _needed("master", where, values, environ)
+    mode = _member(f"{where}: mode", values.get("mode", ClusterMode.ACTIVE), ClusterMode)
+    with _naming(where):
+        return cls(cluster_id, master, mode=mode)
+
+
+def _needed(key: str, where: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    variable = PREFIX + key.upper()
+    value = environ.get(variable) or values.get(key)
+    if value is None:
+        msg = f"{where}: {key!r} is missing; add it, or set {variable}"
+        raise ConfigurationError(msg)
+    if not isinstance(value, str):
+        msg = f"{where}: {key} is {value!r}; give a string"
+        raise ConfigurationError(msg)
+    return value
+
+
+def _member(where: str, value: Any, enum: type[ClusterMode | WorkerMode]) -> Any:
+    check_known(f"{where}: {value!r} is no mode", str(value), list(enum))
+    return enum(value)
+
+
+# Settings
+
+
+def _apply_settings(cluster: Cluster, where: str, given: Any, environ: Mapping[str, str]) -> None:
+    """Set what the file and the environment give; an error names the one it came from."""
+    where = f"{where}: settings"
+    from_file = _file_settings(where, given)
+    from_environment = _environment_settings(environ)
+    try:
+        cluster.configure(**from_file | from_environment)
+    except ConfigurationError as error:
+        name = str(error).partition(":")[0]
+        origin = PREFIX + name.upper() if name in from_environment else where
+        msg = f"{origin}: {error}"
+        raise ConfigurationError(msg) from error
+
+
+def _file_settings(where: str, given: Any) -> dict[str, Any]:
+    _check_table(where, given)
+    for name in given:
+        if name == "retry":
+            msg = f"{where}: retry is a policy object; set it in code: Cluster.configure(retry=...)"
+            raise ConfigurationError(msg)
+        check_known(f"{where}: there is no setting {name!r}", name, _SETTINGS)
+    return {name: _setting(f"{where}: {name}", name, value) for name, value in given.items()}
+
+
+def _environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or not text:
+            continue
+        if name in _SETTINGS:
+            given[name] = _setting(variable, name, _from_text(variable, name, text))
+        elif guess := get_close_matches(name, _SETTINGS, n=1, cutoff=0.8):
+            log.warning("%s is ignored; did you mean %s%s?", variable, PREFIX, guess[0].upper())
+    return given
+
+
+def _kind(hint: Any) -> tuple[type[Any], bool]:
+    """Return the type that an annotation names, and whether it allows None."""
+    if isinstance(hint, UnionType):
+        return get_args(hint)[0], True
+    return get_origin(hint) or hint, False
+
+
+_KINDS = {name: _kind(get_type_hints(Settings)[name]) for name in _SETTINGS}
+
+
+def _setting(where: str, name: str, value: Any) -> Any:
+    """Return a setting's value; numbers with a fraction are durations. Ranges are for `Settings` to check."""
+    kind, optional = _KINDS[name]
+    if kind is float:
+        return _duration(where, value, optional=optional)
+    if kind is bool and not isinstance(value, bool):
+        msg = f"{where}: {value!r} is neither true nor false"
+        raise ConfigurationError(msg)
+    if issubclass(kind, Mapping):
+        _check_table(where, value)
+    return value
+
+
+def _from_text(variable: str, name: str, text: str) -> Any:
+    """Return what the text of an environment variable stands for; durations and strings stay text."""
+    kind, _ = _KINDS[name]
+    if kind is bool:
+        return _WORDS.get(text.strip().lower(), text)
+    if kind is int or issubclass(kind, Mapping):
+        try:
+            return json.loads(text)
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a JSON object"
+            msg = f"{variable}: {text!r} is not {wanted}"
+            raise ConfigurationError(msg) from None
+    return text
+
+
+def _duration(where: str, value: Any, *, optional: bool) -> float | None:
+    """Return seconds; raises `ConfigurationError` for what is no duration."""
+    if optional and (value is None or (isinstance(value, str) and value.strip().lower() == "none")):
+        return None
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    found = _DURATION.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None:
+        more = ', or "none" for no limit' if optional else ""
+        msg = f'{where}: {value!r} is no duration; give seconds, or a text such as "30s", "5m", "2h", "30d"{more}'
+        raise ConfigurationError(msg)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _check_table(where: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        msg = f"{where}: {value!r} is no table of names and values"
+        raise ConfigurationError(msg)
+
+
+# Workers
+
+
+def _add_workers(cluster: Cluster, where: str, workers: Any) -> None:
+    if not isinstance(workers, list | tuple):
+        msg = f"{where}: workers is a list; in TOML each one starts with [[workers]]"
+        raise ConfigurationError(msg)
+    for number, worker in enumerate(workers, 1):
+        place = f"{where}: workers[{number}]"
+        _check_table(place, worker)
+        with _naming(place):
+            cluster.add_worker(**_worker_settings(worker))
+
+
+def _worker_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    settings = dict(given)
+    if "mode" in settings:
+        settings["mode"] = _member("mode", settings["mode"], WorkerMode)
+    if "buckets" in settings:
+        _check_table("buckets", settings["buckets"])
+        settings["buckets"] = {priority_named("buckets", name): n for name, n in settings["buckets"].items()}
+    return settings
+
+
+def priority_named(where: str, name: str | Priority) -> Priority:
+    """Return the priority of a name such as `very_low`; raises `ConfigurationError` for another one."""
+    if isinstance(name, Priority):
+        return name
+    wanted = name.strip().lower().replace("-", "_")
+    check_known(f"{where}: {name!r} is no priority", wanted, [one.name.lower() for one in Priority])
+    return Priority[wanted.upper()]
+
+
+# Importing
+
+
+def _names(where: str, value: Any) -> list[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        msg = f"{where}: {value!r} is no list of module names"
+        raise ConfigurationError(msg)
+    return list(value)
+
+
+def import_named(where: str, name: str) -> ModuleType:
+    """Import a module; raises `ConfigurationError` saying which module is missing, or what it raised."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            msg = f"{where}: there is no module {error.name!r}; check the name and the Python path"
+            raise ConfigurationError(msg) from error
+        raise _import_failure(where, name, error) from error
+    except Exception as error:
+        raise _import_failure(where, name, error) from error
+
+
+def _import_failure(where: str, name: str, error: Exception) -> ConfigurationError:
+    place = "" if isinstance(error, SyntaxError) else _place(error)
+    kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
+    return ConfigurationError(f"{where}: importing {name!r} failed: {kind}{error}{place}")
+
+
+def _place(error: Exception) -> str:
+    """Return the file and line an import failed at, below the import machinery and this module."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith("<frozen") and f.filename != __file__]
+    outside = [f for f in own if Path(f.filename) != Path(importlib.__file__)]
+    return f" ({outside[-1].filename}, line {outside[-1].lineno})" if outside else ""
+
+
+__all__ = ["PREFIX", "build_cluster", "check_known", "import_named", "priority_named"]
