@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from attrs import define, field
 
@@ -94,23 +95,27 @@ class Reporter:
         for owned, reports in by_bucket.items():
             await self.agent.acknowledge(owned.bucket, [(r.job_id, r.attempt) for r in reports])
 
-    def _settle(self, batch: Sequence[Entry], stale: frozenset[object]) -> None:
+    def _settle(self, batch: Sequence[Entry], stale: frozenset[UUID]) -> None:
         for owned, report in batch:
             refused = report.job_id in stale
             owned.settled(report)
             self._count(report, refused=refused)
             for observer in self.observers:
                 observer.on_reported(report, refused)
+        if stale:
+            _log_stale(stale)
         self.on_written([report for _, report in batch])
 
     def _count(self, report: Report, *, refused: bool) -> None:
         if refused:
             self.counts["stale"] += 1
-            log.warning(
-                "job %s: attempt %d was reported too late (%s); its bucket belongs to somebody else now",
-                report.job_id,
-                report.attempt,
-                report.status,
-            )
         elif report.outcome is not None:
             self.counts[report.outcome.value] += 1
+
+
+def _log_stale(stale: frozenset[UUID]) -> None:
+    log.warning(
+        "%d attempts were reported too late, their buckets belong to somebody else now; one of them is of job %s",
+        len(stale),
+        next(iter(stale)),
+    )
