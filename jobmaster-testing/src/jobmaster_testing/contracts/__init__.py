@@ -13,6 +13,7 @@ from jobmaster_testing.contracts.agent import AgentContract
 from jobmaster_testing.contracts.assigning import AssigningContract
 from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
 from jobmaster_testing.contracts.histories import HistoryContract
 from jobmaster_testing.contracts.inserting import InsertingContract
 from jobmaster_testing.contracts.marking import MarkingContract
@@ -25,12 +26,14 @@ from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
+from jobmaster_testing.contracts.surviving import SurvivingContract
 
 __all__ = [
     "AgentContract",
     "BucketContract",
     "ClusterContract",
     "Contract",
+    "EndToEndContract",
     "JobContract",
     "MasterContract",
     "NewsContract",
@@ -72,3 +75,7 @@ class MasterContract(
     suite=True,
 ):
     """All that is required of a `MasterRepository`."""
+
+
+class EndToEndContract(RunningContract, ManyJobsContract, SurvivingContract, suite=True):
+    """Jobs from the scheduling call to their end, in real clusters on the provider's store."""
