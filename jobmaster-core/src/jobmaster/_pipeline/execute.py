@@ -151,6 +151,13 @@ class Execute:
                 raise
             await anyio.lowlevel.checkpoint_if_cancelled()
             return self._ended(slot, claim, error)
+        except BaseException as error:
+            # A group that holds a cancellation, or what a library derives from BaseException: this job's
+            # failure, unless it was we who cancelled, or somebody wants the process to end.
+            if _wants_the_process_to_end(error):
+                raise
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return self._ended(slot, claim, error)
         return self._ended(slot, claim, None)
 
     def _ended(self, slot: Slot, claim: Claim, error: BaseException | None) -> Verdict:
@@ -248,6 +255,11 @@ class Execute:
                 await result
 
         return run
+
+
+def _wants_the_process_to_end(error: BaseException) -> bool:
+    inside = error.subgroup(KeyboardInterrupt) if isinstance(error, BaseExceptionGroup) else None
+    return inside is not None or isinstance(error, KeyboardInterrupt)
 
 
 def _wrapped(middleware: Middleware, inner: Run) -> Run:
