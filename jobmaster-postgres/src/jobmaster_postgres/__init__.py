@@ -1,0 +1,28 @@
+"""The PostgreSQL provider of JobMaster: `postgresql://user:password@host/database`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jobmaster.contracts import MasterRepository
+from jobmaster.hookspecs import StoreOptions, hookimpl
+from jobmaster_postgres.master import PostgresMaster
+
+__all__ = ["PostgresMaster", "jobmaster_master", "jobmaster_schemes"]
+
+_SCHEMES = {
+    "postgresql": "PostgreSQL 13 or newer: postgresql://user:password@host:5432/database",
+    "postgres": "the same as postgresql://",
+}
+
+
+@hookimpl
+def jobmaster_schemes() -> Mapping[str, str]:
+    """Serve `postgresql://` and `postgres://`."""
+    return _SCHEMES
+
+
+@hookimpl
+def jobmaster_master(url: str, options: StoreOptions) -> MasterRepository | None:
+    """Return a PostgreSQL master for its URLs; raises `ConfigurationError` for a wrong one."""
+    return PostgresMaster(url, options) if url.partition("://")[0].lower() in _SCHEMES else None

@@ -1,0 +1,82 @@
+"""What a `postgresql://` URL says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from attrs import field, frozen
+from psycopg.conninfo import conninfo_to_dict
+
+from jobmaster.errors import ConfigurationError
+
+_DEFAULT_CONNECTIONS: Final = 4
+_MOST_CONNECTIONS: Final = 100
+_EXAMPLE: Final = "postgresql://user:password@host:5432/database"
+
+
+@frozen(kw_only=True)
+class Address:
+    """Where a database is, and how it is reached.
+
+    `parameters` are libpq's. `pooled` means through PgBouncer in transaction mode, where a connection is
+    another one in every transaction. `connections` is the most that one process opens for its work.
+    """
+
+    parameters: Mapping[str, Any] = field(repr=False)
+    connections: int = _DEFAULT_CONNECTIONS
+    schema: str | None = None
+    pooled: bool = False
+
+    def __str__(self) -> str:
+        """Return a name for messages, without user and password."""
+        host = self.parameters.get("host") or self.parameters.get("hostaddr") or "localhost"
+        return f"PostgreSQL at {host}:{self.parameters.get('port', 5432)}/{self.parameters.get('dbname', '')}"
+
+
+def parse_address(url: str) -> Address:
+    """Return what a URL says; raises `ConfigurationError` naming the remedy for one that is wrong.
+
+    Options beyond libpq's: `pgbouncer=transaction`, `schema=name` and `connections=n`.
+    """
+    base, _, query = url.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    pooled = _pooled(options.pop("pgbouncer", None))
+    connections = _connections(options.pop("connections", None))
+    schema = options.pop("schema", None)
+    if schema is not None and pooled:
+        msg = "schema= cannot be used with pgbouncer=transaction; set the search_path of the role instead"
+        raise ConfigurationError(msg)
+    return Address(
+        parameters=_libpq_parameters(f"{base}?{urlencode(options)}" if options else base),
+        connections=connections,
+        schema=schema,
+        pooled=pooled,
+    )
+
+
+def _pooled(value: str | None) -> bool:
+    if value not in (None, "transaction", "session"):
+        msg = f"pgbouncer={value!r} is no mode; use pgbouncer=transaction, or leave it out for session mode"
+        raise ConfigurationError(msg)
+    return value == "transaction"
+
+
+def _connections(value: str | None) -> int:
+    if value is None:
+        return _DEFAULT_CONNECTIONS
+    if not value.isdecimal() or not 1 <= int(value) <= _MOST_CONNECTIONS:
+        msg = f"connections={value!r}: use a number from 1 to {_MOST_CONNECTIONS}"
+        raise ConfigurationError(msg)
+    return int(value)
+
+
+def _libpq_parameters(url: str) -> dict[str, Any]:
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.ProgrammingError:
+        # libpq's message, and the error it would be chained to, can quote the password.
+        msg = f"the PostgreSQL URL cannot be understood; write it as {_EXAMPLE}, with % codes for special characters"
+        raise ConfigurationError(msg) from None

@@ -1,0 +1,87 @@
+"""Running units of work on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TypeVar
+
+import psycopg
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from jobmaster.bridge import Bridge
+from jobmaster.errors import StoreUnavailableError
+from jobmaster_postgres.address import Address
+from jobmaster_postgres.connecting import connect
+from jobmaster_postgres.dialect import PostgresDialect
+from jobmaster_postgres.errors import is_passing, translate
+from jobmaster_postgres.pool import Pool
+from jobmaster_postgres.session import Session
+from jobmaster_postgres.statements import Statements
+from jobmaster_sql import Queries, Query, SqlDriver, Unit, UnitFactory
+
+T = TypeVar("T")
+
+_TRIES = 5
+"""How often a transaction is tried that others keep colliding with, or that loses its connection."""
+_PAUSE = 0.01
+
+
+class PostgresDriver(SqlDriver):
+    """A pool of asyncio connections: natively under asyncio, over a bridge under trio."""
+
+    def __init__(self, address: Address, queries: Queries, timeout: float) -> None:
+        """`timeout` is how many seconds a unit may take."""
+        self.dialect = PostgresDialect()
+        self.bridge = Bridge()
+        self._address, self._timeout = address, timeout
+        self._statements = Statements(queries)
+        self._pool: Pool | None = None
+
+    async def open(self) -> None:
+        await self.run(_nothing, read_only=True)
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await self.bridge.run(pool.close)
+        await self.bridge.close()
+
+    async def run(
+        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+    ) -> T:
+        await checkpoint_if_cancelled()
+        return await self.bridge.run(self._run, unit, read_only, time_limit or self._timeout)
+
+    async def _run(self, unit: UnitFactory[T], read_only: bool, time_limit: float) -> T:
+        deadline = asyncio.get_running_loop().time() + time_limit
+        attempt = 1
+        while True:
+            try:
+                async with self._open_pool().session(deadline) as session:
+                    return await session.run(unit, read_only=read_only, deadline=deadline)
+            except TimeoutError as error:
+                msg = f"{self._address}: no connection within {time_limit:g} s (store_timeout)"
+                raise StoreUnavailableError(msg) from error
+            except psycopg.Error as error:
+                overdue = asyncio.get_running_loop().time() >= deadline
+                if overdue or attempt == _TRIES or not is_passing(error):
+                    raise translate(error, str(self._address)) from error
+            await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - so as not to collide again
+            attempt += 1
+
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool(self._connect, self._address.connections)
+        return self._pool
+
+    async def _connect(self) -> Session:
+        return Session(await connect(self._address, self._timeout), self._statements)
+
+    def is_own(self, pid: int) -> bool:
+        """Whether a process of the server works for this driver."""
+        return self._pool is not None and pid in self._pool.pids
+
+
+def _nothing() -> Unit[None]:
+    yield Query("store_now", last=True)

@@ -1,0 +1,76 @@
+"""PostgreSQL's errors in JobMaster's terms."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from jobmaster.errors import (
+    ConfigurationError,
+    JobMasterError,
+    SchemaError,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+_NO_SCHEMA: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+)
+_UNAVAILABLE: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.QueryCanceled,
+    errors.LockNotAvailable,
+    errors.ReadOnlySqlTransaction,
+)
+"""Down, overloaded, in the middle of a switch to another server: all of it may pass."""
+_AGAIN: Final = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.IdleInTransactionSessionTimeout,
+)
+_REFUSED: Final = ("password authentication failed", "does not exist", "no password supplied")
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Whether the same transaction can be expected to succeed at once, if need be on a new connection."""
+    lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return lost or isinstance(error, _AGAIN)
+
+
+def translate(error: psycopg.Error, place: str) -> JobMasterError:
+    """Return what an error of PostgreSQL means to JobMaster."""
+    text = f"{place}: {_first_line(error)}"
+    if isinstance(error, _NO_SCHEMA):
+        return SchemaError(f"{text}; run `jobmaster migrate`, or leave auto_migrate on")
+    if isinstance(error, _UNAVAILABLE):
+        return StoreUnavailableError(text)
+    if isinstance(error, psycopg.IntegrityError):
+        return StoreConflictError(text)
+    return StoreError(text)
+
+
+def cannot_connect(error: psycopg.Error, place: str) -> JobMasterError:
+    """Return why there is no connection: a setting that is wrong, or a server that is down."""
+    text = str(error)
+    if any(phrase in text for phrase in _REFUSED):
+        return ConfigurationError(
+            f"{place}: {_last_line(text)}; correct the URL's user, password or database"
+        )
+    return StoreUnavailableError(f"{place}: {_last_line(text)}")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else "no connection"

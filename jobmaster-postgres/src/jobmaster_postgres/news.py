@@ -1,0 +1,98 @@
+"""NOTIFY and LISTEN: news between processes within milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final, Self
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from jobmaster.contracts import Topics
+from jobmaster.errors import StoreUnavailableError
+from jobmaster.loops import loop_caller
+from jobmaster_postgres.address import Address
+from jobmaster_postgres.connecting import connect
+
+_SEPARATOR: Final = "\n"
+_PAYLOAD_BYTES: Final = 7900
+"""NOTIFY carries less than 8,000 bytes."""
+_CONNECT_TIMEOUT: Final = 10.0
+
+
+def payloads(topics: Iterable[str]) -> Iterator[str]:
+    """Yield as few messages as can carry all topics, each topic once."""
+    parts: list[str] = []
+    size = 0
+    for topic in dict.fromkeys(topics):
+        length = len(topic.encode()) + 1
+        if size + length > _PAYLOAD_BYTES and parts:
+            yield _SEPARATOR.join(parts)
+            parts, size = [], 0
+        parts.append(topic)
+        size += length
+    if parts:
+        yield _SEPARATOR.join(parts)
+
+
+class Delivery:
+    """Brings news from wherever they are heard into the event loop of the one who listens.
+
+    What is under way when the block ends is not delivered any more.
+    """
+
+    def __init__(
+        self, topics: Iterable[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Create it in the listener's event loop."""
+        self._topics = frozenset(topics)
+        self._on_news, self._on_ready = on_news, on_ready
+        self._call_soon = loop_caller()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+
+    def ready(self) -> None:
+        """Say that the listener is in place. From any thread."""
+        self._call_soon(self._on_ready)
+
+    def news(self, topics: Iterable[str]) -> None:
+        """Hand over what was asked for among some topics. From any thread."""
+        if Topics.ANY in self._topics:
+            wanted = list(topics)
+        else:
+            wanted = [topic for topic in topics if topic in self._topics or topic == Topics.ANY]
+        if wanted:
+            self._call_soon(partial(self._hand_over, wanted))
+
+    def _hand_over(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if self._open:
+                self._on_news(topic)
+
+
+async def listen(address: Address, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
+    """Deliver the topics of every message, until cancelled, on a connection of its own.
+
+    Messages of server processes that are our own are left out: those topics were told here already. Raises
+    `StoreUnavailableError` when the connection breaks.
+    """
+    native = await connect(address, _CONNECT_TIMEOUT)
+    try:
+        await native.execute(SQL("LISTEN {}").format(Identifier(channel)))
+        delivery.ready()
+        async for message in native.notifies():
+            if not is_own(message.pid):
+                delivery.news(message.payload.split(_SEPARATOR))
+    except psycopg.Error as error:
+        raise StoreUnavailableError(f"{address}: the connection that listens for news broke") from error
+    finally:
+        with suppress(psycopg.Error):
+            await native.close()
