@@ -1,0 +1,60 @@
+"""The command itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobmaster.cli.exits import ExitCode
+from jobmaster.cli.output import console
+from jobmaster.cli.reading import Backend, BackendOption, run_async
+
+LARGEST_BURST = 100_000
+
+
+def demo(
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="The database to use; a temporary SQLite file if not given."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=LARGEST_BURST, help="How many jobs the burst has.")
+    ] = 2000,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the temporary file, and say where it is.")
+    ] = False,
+    backend: BackendOption = Backend.ASYNCIO,
+) -> None:
+    """Show the system at work: priorities, retries, timeouts, cancellation, a burst; then audit every job.
+
+    Exits with 0 only if every job ended as it should.
+    """
+    from jobmaster.cli.demo.run import run_demo
+
+    with _database(url, keep=keep) as chosen:
+        fine = run_async(run_demo, chosen, jobs, console(), kept=keep or url is not None, backend=backend)
+    raise typer.Exit(ExitCode.OK if fine else ExitCode.FAILED)
+
+
+@contextmanager
+def _database(url: str | None, *, keep: bool) -> Iterator[str]:
+    """Give the URL to use; a temporary file is removed in the end, unless it is to be kept."""
+    if url is not None:
+        yield url
+    elif keep:
+        yield _sqlite(tempfile.mkdtemp(prefix="jobmaster-demo-"))
+    else:
+        with tempfile.TemporaryDirectory(prefix="jobmaster-demo-") as folder:
+            yield _sqlite(folder)
+
+
+def _sqlite(folder: str) -> str:
+    return f"sqlite:///{(Path(folder) / 'demo.db').as_posix()}"

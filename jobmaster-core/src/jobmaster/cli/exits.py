@@ -1,0 +1,106 @@
+"""How commands end: the exit codes, and how errors are shown."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+
+from jobmaster.errors import (
+    ConfigurationError,
+    JobMasterError,
+    JobNotFoundError,
+    SchemaError,
+    StoreUnavailableError,
+)
+
+
+class ExitCode(IntEnum):
+    """What the exit codes of `jobmaster` mean."""
+
+    OK = 0
+    """Done. For `worker`: stopped gracefully."""
+    FAILED = 1
+    """It failed; for `demo`: not every job ended as it should."""
+    USAGE = 2
+    """The command line is wrong."""
+    CONFIGURATION = 3
+    """A setting, name, application or plug-in is wrong."""
+    UNAVAILABLE = 4
+    """The store cannot be reached or did not answer in time."""
+    NOT_FOUND = 5
+    """No such job or cluster."""
+    SCHEMA = 6
+    """Migrations are pending, or the schema is newer than this version."""
+    INTERRUPTED = 130
+    """Ended at once by SIGINT (Ctrl-C)."""
+    TERMINATED = 143
+    """Ended at once by SIGTERM."""
+
+
+class ClusterNotFoundError(JobMasterError):
+    """The master has no cluster of this id."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        super().__init__(f"the master has no cluster {cluster_id!r}; check its id, or start it once")
+
+
+# The first match counts, so the special ones stand before the general ones.
+_CODES = (
+    (SchemaError, ExitCode.SCHEMA),
+    (ConfigurationError, ExitCode.CONFIGURATION),
+    (StoreUnavailableError, ExitCode.UNAVAILABLE),
+    (JobNotFoundError, ExitCode.NOT_FOUND),
+    (ClusterNotFoundError, ExitCode.NOT_FOUND),
+)
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """Return the exit code for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+
+
+@contextmanager
+def reported_errors(*, debug: bool) -> Iterator[None]:
+    """Turn what the block raises into one line on stderr and an exit code; with `debug` show tracebacks.
+
+    What the command-line library raises by itself (usage errors, exits) passes through.
+    """
+    try:
+        yield
+    except BaseException as error:
+        cause = _first(error)
+        if isinstance(cause, KeyboardInterrupt):
+            raise SystemExit(ExitCode.INTERRUPTED) from error
+        if _is_for_library(cause):
+            raise
+        if debug:
+            traceback.print_exception(error)
+        print(f"error: {_described(cause)}", file=sys.stderr)
+        raise SystemExit(code_of(cause)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the error itself, or the first one in the groups that task groups wrap errors in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _is_for_library(error: BaseException) -> bool:
+    """Whether the library ends the command by itself: its own errors carry an `exit_code`."""
+    if not isinstance(error, Exception) or isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+        return True
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, JobMasterError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error} (repeat with --debug to see where)"

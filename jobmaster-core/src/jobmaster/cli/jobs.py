@@ -1,0 +1,155 @@
+"""`jobmaster jobs`: looking at jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from attrs import evolve
+
+from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cluster import Cluster
+from jobmaster.errors import ConfigurationError, JobNotFoundError
+from jobmaster.fileconfig import priority_named
+from jobmaster.jobs import build_query
+from jobmaster.models import JobQuery, JobRecord
+from jobmaster.scheduler import as_id
+from jobmaster.states import JobStatus, Priority
+
+LONGEST_PAGE = 1000
+
+app = typer.Typer(no_args_is_help=True, help="Look at jobs.")
+
+
+def _priority(text: str) -> Priority:
+    try:
+        return priority_named("priority", text)
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _condition(text: str) -> tuple[str, Any]:
+    """Return name and value of `name=value`; a value that is a JSON number, string, true or false is that."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        msg = f"{text!r}: write it as name=value"
+        raise typer.BadParameter(msg)
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, value if isinstance(parsed, list | dict | None) else parsed
+
+
+def _job_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        msg = f"{text!r} is no job id"
+        raise typer.BadParameter(msg) from None
+
+
+PriorityOption = Annotated[
+    Any,
+    typer.Option(
+        "--priority", parser=_priority, metavar="PRIORITY", help="Only of this priority, e.g. high."
+    ),
+]
+MetadataOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--metadata",
+        parser=_condition,
+        metavar="NAME=VALUE",
+        help="Only with this metadata. Numbers, true and false are taken as such; for a text "
+        "that looks like one write it as 'name=\"5\"'. Can be repeated.",
+    ),
+]
+AfterOption = Annotated[
+    Any,
+    typer.Option(
+        "--after", parser=_job_id, metavar="ID", help="Continue below this job, the last one of a page."
+    ),
+]
+
+
+@app.command("list")
+def list_jobs(
+    *,
+    status: Annotated[
+        list[JobStatus] | None, typer.Option("--status", help="Only in this status. Can be repeated.")
+    ] = None,
+    handler: Annotated[
+        str | None, typer.Option("--handler", metavar="ID", help="Only of this definition id.")
+    ] = None,
+    lane: Annotated[str | None, typer.Option("--lane", help="Only of this lane.")] = None,
+    priority: PriorityOption = None,
+    metadata: MetadataOption = None,
+    parked: Annotated[
+        bool, typer.Option("--parked", help="Only those that wait for a worker that knows their handler.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The most jobs to show.")
+    ] = 100,
+    after: AfterOption = None,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """List jobs, the newest first."""
+    query = build_query(
+        status=status or (),
+        handler=handler,
+        lane=lane,
+        priority=priority,
+        parked=parked or None,
+        metadata=dict(metadata or ()),
+    )
+    query = evolve(query, after=after, limit=limit)
+    found = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
+    following = str(found[-1].id) if len(found) == limit else None
+    if as_json:
+        print_json({"jobs": [summary(job) for job in found], "next": following})
+    else:
+        show_jobs(found, following)
+
+
+async def _query(cluster: Cluster, query: JobQuery) -> Sequence[JobRecord]:
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+        return await master.query_jobs(cluster.id, query)
+
+
+@app.command("show")
+def show(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
+    *,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """Show one job: settings, data, attempts with their errors, and logs."""
+    job = run_async(_get, find_cluster(Source(app, config, cluster, master)), job_id)
+    if as_json:
+        print_json(as_plain(job))
+    else:
+        show_job(job)
+
+
+async def _get(cluster: Cluster, job_id: str) -> JobRecord:
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+        job = await master.get_job(cluster.id, as_id(job_id, cluster.id))
+    if job is None:
+        raise JobNotFoundError(job_id, cluster.id)
+    return job

@@ -1,0 +1,74 @@
+"""Opening a master to look at it: nothing is registered, migrated or started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import typer
+
+from jobmaster.cli.exits import ClusterNotFoundError
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.models import ClusterRecord
+
+T = TypeVar("T")
+
+
+class Backend(StrEnum):
+    """The event loops to choose from."""
+
+    ASYNCIO = "asyncio"
+    TRIO = "trio"
+
+
+BackendOption = Annotated[Backend, typer.Option("--backend", help="The event loop to run under.")]
+
+
+def run_async(
+    work: Callable[..., Awaitable[T]], *args: Any, backend: Backend = Backend.ASYNCIO, **options: Any
+) -> T:
+    """Run a coroutine function in an event loop; raises `ConfigurationError` for one not installed."""
+    _check_installed(backend)
+    return anyio.run(partial(work, *args, **options), backend=str(backend))
+
+
+def _check_installed(backend: Backend) -> None:
+    try:
+        __import__(str(backend))
+    except ImportError as error:
+        msg = f"backend {backend}: it is not installed; pip install {backend}, or leave --backend out"
+        raise ConfigurationError(msg) from error
+
+
+@asynccontextmanager
+async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
+    """Open the cluster's master within the block."""
+    master = cluster.open_master()
+    try:
+        await master.open()
+        yield master
+    finally:
+        with anyio.CancelScope(shield=True):
+            await master.close()
+
+
+async def check_schema(master: MasterRepository) -> None:
+    """Raise `SchemaError` if migrations are pending."""
+    if pending := await master.pending_migrations():
+        msg = f"the schema lacks {len(pending)} migrations ({', '.join(pending)}); run `jobmaster migrate`"
+        raise SchemaError(msg)
+
+
+async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
+    """Return the cluster as its master knows it; raises `ClusterNotFoundError` or `SchemaError`."""
+    await check_schema(master)
+    record = await master.get_cluster(cluster.id)
+    if record is None:
+        raise ClusterNotFoundError(cluster.id)
+    return record

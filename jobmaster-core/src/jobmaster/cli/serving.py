@@ -1,0 +1,145 @@
+"""Running a cluster until a signal: waiting for its database, stopping gracefully, leaving at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import NoReturn
+
+import anyio
+from anyio.abc import TaskStatus
+
+from jobmaster.cli.exits import ExitCode
+from jobmaster.cluster import Cluster, Runtime
+from jobmaster.errors import StoreUnavailableError
+from jobmaster.states import ClusterMode
+
+log = logging.getLogger("jobmaster.cli")
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Set once when the process is to stop. What has only begun to start is cancelled."""
+
+    def __init__(self) -> None:
+        self._asked = anyio.Event()
+        self._starting: anyio.CancelScope | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process is to stop."""
+        return self._asked.is_set()
+
+    def ask(self) -> None:
+        """Stop."""
+        self._asked.set()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    def starting(self) -> anyio.CancelScope:
+        """Return a scope that `ask` cancels, until `started` is called."""
+        self._starting = anyio.CancelScope()
+        return self._starting
+
+    def started(self) -> None:
+        """From now on, `ask` cancels nothing."""
+        self._starting = None
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until asked to stop, at most some seconds."""
+        with anyio.move_on_after(seconds):
+            await self._asked.wait()
+
+
+async def serve_until_signalled(cluster: Cluster) -> None:
+    """Run a cluster until SIGINT or SIGTERM, then stop gracefully. A second signal ends the process."""
+    stop = StopRequest()
+    async with anyio.create_task_group() as group:
+        await group.start(_watch_signals, stop, cluster.settings.stop_grace)
+        await serve(cluster, stop)
+        group.cancel_scope.cancel()
+
+
+async def serve(cluster: Cluster, stop: StopRequest) -> None:
+    """Run a cluster until asked to stop; while its master cannot be reached at start, try again."""
+    for pause in _pauses():
+        try:
+            await _run(cluster, stop)
+        except StoreUnavailableError as error:
+            log.warning("the master cannot be reached, trying again in %.1f s: %s", pause, error)
+            await stop.wait(pause)
+        else:
+            return
+        if stop.asked:
+            return
+
+
+def _pauses() -> Iterator[float]:
+    pause = FIRST_PAUSE
+    while True:
+        yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
+        pause = min(LONGEST_PAUSE, 2 * pause)
+
+
+async def _run(cluster: Cluster, stop: StopRequest) -> None:
+    with stop.starting():
+        async with cluster.running() as runtime:
+            stop.started()
+            _greet(runtime)
+            await stop.wait()
+    log.info("cluster %s: stopped", cluster.id)
+
+
+def _greet(runtime: Runtime) -> None:
+    if runtime.mode is ClusterMode.ACTIVE:
+        log.info("cluster %s: running; SIGTERM or Ctrl-C stops it", runtime.id)
+    else:
+        log.warning(
+            "cluster %s is %s: it runs no jobs; start again when it is active", runtime.id, runtime.mode
+        )
+
+
+# Signals
+
+
+async def _watch_signals(stop: StopRequest, grace: float, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(*SIGNALS) as signals:
+        task_status.started()
+        async for number in signals:
+            if stop.asked:
+                leave_at_once(number)
+            _leave_at_next_signal()
+            log.info("received %s: stopping; running jobs get %g s", number.name, grace)
+            stop.ask()
+
+
+def _leave_at_next_signal() -> None:
+    """Let the next signal end the process even if a handler blocks the event loop."""
+    for number in SIGNALS:
+        signal.signal(number, lambda received, _frame: leave_at_once(signal.Signals(received)))
+
+
+def leave_at_once(number: signal.Signals) -> NoReturn:
+    """End the process. Safe in a signal handler, so it writes without logging's locks."""
+    text = f"received {number.name} again: leaving at once; other workers take over when the lease runs out\n"
+    os.write(sys.stderr.fileno(), text.encode())
+    os._exit(ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED)
+
+
+def leave() -> None:
+    """End the process with 0 although plain functions that ignored the stop may still run in threads."""
+    left = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    if not left:
+        return
+    log.warning("%d plain functions ignored the stop; leaving without them", len(left))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(ExitCode.OK)

@@ -1,0 +1,69 @@
+"""`jobmaster worker`: running a cluster's workers until a signal says stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from attrs import evolve
+
+from jobmaster.cli.logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, set_up_logging
+from jobmaster.cli.reading import Backend, BackendOption, run_async
+from jobmaster.cli.serving import leave, serve_until_signalled
+from jobmaster.cli.source import AppArgument, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cluster import Cluster
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import WorkerMode
+
+
+def worker(
+    app: AppArgument = None,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The worker's name, unique in the cluster.")
+    ] = None,
+    lane: Annotated[str | None, typer.Option("--lane", help="The lane it serves.")] = None,
+    mode: Annotated[WorkerMode | None, typer.Option("--mode", help="Which duties it takes.")] = None,
+    parallelism: Annotated[
+        float | None,
+        typer.Option("--parallelism", help="What the slots of every priority are multiplied by."),
+    ] = None,
+    backend: BackendOption = Backend.ASYNCIO,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            "--grace", min=0, metavar="SECONDS", help="How long running jobs may go on after a stop."
+        ),
+    ] = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """Run the cluster's workers until SIGTERM or SIGINT (Ctrl-C).
+
+    The signal stops them gracefully: no new jobs, running ones get the grace period, the rest goes back
+    without using a retry. A second signal ends the process at once.
+
+    A cluster that has no worker gets one. The options override what the cluster's workers are set to.
+    """
+    set_up_logging(log_level, log_format)
+    found = find_cluster(Source(app, config, cluster, master))
+    given = {"name": name, "lane": lane, "mode": mode, "parallelism": parallelism}
+    apply_options(found, {option: value for option, value in given.items() if value is not None})
+    if grace is not None:
+        found.configure(stop_grace=grace)
+    run_async(serve_until_signalled, found, backend=backend)
+    leave()
+
+
+def apply_options(cluster: Cluster, given: dict[str, Any]) -> None:
+    """Override the settings of all workers, after adding one if there is none."""
+    if not cluster.workers:
+        cluster.add_worker(**given)
+        return
+    if "name" in given and len(cluster.workers) > 1:
+        msg = f"--name: the cluster has {len(cluster.workers)} workers, and names are unique; leave it out"
+        raise ConfigurationError(msg)
+    cluster.workers[:] = [evolve(settings, **given) for settings in cluster.workers]
