@@ -1,5 +1,63 @@
-"""The pytest plug-in."""
+"""The pytest plug-in: fixtures for applications that use JobMaster.
+
+`memory_url`       the URL of an in-memory store of the test's own
+`memory_cluster`   makes a cluster with one worker on that store
+`virtual_backend`  for `anyio_backend`: both event loops, in virtual time
+`virtual_clock`    the time of day in virtual time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from jobmaster.cluster import Cluster
+from jobmaster_testing import clock as clocks
+from jobmaster_testing.clock import VirtualClock
+
+# The assert statements of the suite explain themselves as those of test modules do.
 pytest.register_assert_rewrite("jobmaster_testing.contracts")
+
+
+@pytest.fixture
+def memory_url() -> str:
+    """Return the URL of an in-memory store that no other test uses."""
+    return f"memory://{uuid4().hex}"
+
+
+@pytest.fixture
+def memory_cluster(memory_url: str) -> Callable[..., Cluster]:
+    """Return a function that makes a cluster with one worker, in memory.
+
+    It takes the handlers to serve (none: every imported one), `clock` for virtual time, and settings as
+    `Cluster.configure`. Clusters of one test share the store.
+    """
+
+    def make(*handlers: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
+        options = {"store_options": {"clock": clock}} if clock else {}
+        cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**options, **settings)
+        return cluster.add_handlers(*handlers).add_worker(name="Worker-01", parallelism=1)
+
+    return make
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Return both event loops in virtual time, one after the other.
+
+    Let `anyio_backend` return it, in a test module or class whose tests are to run in virtual time:
+
+        @pytest.fixture
+        def anyio_backend(virtual_backend):
+            return virtual_backend
+    """
+    return clocks.virtual_backend(request.param)
+
+
+@pytest.fixture
+def virtual_clock() -> VirtualClock:
+    """Return a clock that shows the event loop's time as the time of day, from 2026-01-01 on."""
+    return VirtualClock()

@@ -1,0 +1,87 @@
+"""Running one handler without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from inspect import isawaitable
+from typing import Any
+from uuid import UUID
+
+import anyio.to_thread
+
+from jobmaster._pipeline.schedule import Schedule
+from jobmaster.clock import SystemClock
+from jobmaster.config import Settings
+from jobmaster.context import JobContext, set_current
+from jobmaster.definitions import JobDefinition
+from jobmaster.handlers import Handler, handler_of
+from jobmaster.models import Claim
+from jobmaster_testing.factories import CLUSTER
+
+Build = Callable[[type[Any]], Any]
+
+
+async def run_handler(
+    handler: Any,
+    data: Mapping[str, Any] | None = None,
+    /,
+    *,
+    attempt: int = 1,
+    retries: int = 0,
+    build: Build | None = None,
+    **keywords: Any,
+) -> Any:
+    """Run one attempt of a handler here and now, and return what it returns. Nothing is stored.
+
+    Values are checked, encoded and decoded as they would be on their way through a cluster. A plain
+    function runs in a thread. What the handler raises (`Retry`, `Snooze` and `Discard` included) reaches
+    the caller; timeouts, middleware and retries are left to real clusters.
+
+    Args:
+        handler: a decorated function or class.
+        data: values for the handler, as in a scheduling call.
+        attempt: what `job.attempt` shows.
+        retries: what `job.retries` shows.
+        build: builds an instance of a class-form handler; without it the class is called.
+        keywords: more values, and options of scheduling calls (`priority`, `lane`, `metadata`, …).
+
+    """
+    found = handler_of(handler)
+    job = make_context(found, data, attempt=attempt, retries=retries, **keywords)
+    call = found.bind(build or _build)
+    set_current(job)
+    if found.is_async:
+        return await call(job)
+    result = await anyio.to_thread.run_sync(call, job)
+    return await result if isawaitable(result) else result
+
+
+def make_context(
+    handler: Any,
+    data: Mapping[str, Any] | None = None,
+    /,
+    *,
+    attempt: int = 1,
+    retries: int = 0,
+    **keywords: Any,
+) -> JobContext:
+    """Return the context of an attempt, for tests that call a handler's function themselves.
+
+    `handler` may be a `JobDefinition` too; the other arguments are those of `run_handler`.
+    """
+    target = handler if isinstance(handler, JobDefinition | Handler) else handler_of(handler)
+    new = Schedule(CLUSTER, Settings(), SystemClock()).job(target.request(data, **keywords))
+    claim = Claim(
+        job=new.job,
+        bucket_id=UUID(int=0),
+        epoch=1,
+        attempt=attempt,
+        ready_at=new.job.scheduled_at,
+        retries=retries,
+    )
+    return JobContext(claim, worker="test", host="localhost", started_at=datetime.now(UTC))
+
+
+def _build(handler_class: type[Any]) -> Any:
+    return handler_class()
