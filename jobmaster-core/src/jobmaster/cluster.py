@@ -22,6 +22,7 @@ from jobmaster.config import Settings, WorkerSettings, check_name, make
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
 from jobmaster.handlers import Registry, registered_handlers
+from jobmaster.hookspecs import hookimpl
 from jobmaster.inline import InlineAgent
 from jobmaster.jobs import Jobs
 from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
@@ -296,12 +297,10 @@ class _Builder:
     """A plug-in made of one function that builds handlers."""
 
     def __init__(self, build: Callable[[type[Any]], Any]) -> None:
-        from jobmaster.hookspecs import hookimpl
-
         self._build = build
-        self.jobmaster_build_handler = hookimpl(self._build_handler)
 
-    def _build_handler(self, handler_class: type[Any]) -> Any:
+    @hookimpl
+    def jobmaster_build_handler(self, handler_class: type[Any]) -> Any:
         return self._build(handler_class)
 
 
