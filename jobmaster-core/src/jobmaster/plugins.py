@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pluggy
@@ -12,6 +14,9 @@ from jobmaster import hookspecs, memory
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import ConfigurationError, UnknownSchemeError
 from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
+from jobmaster.models import JobReceipt, NewJob, Report
+
+log = logging.getLogger("jobmaster.plugins")
 
 ENTRY_POINTS = "jobmaster"
 
@@ -99,8 +104,34 @@ class Plugins:
         return list(reversed(self.hook.jobmaster_middleware()))
 
     def observers(self) -> list[JobObserver]:
-        """Return the observers of jobs, in the order of registration."""
-        return list(reversed(self.hook.jobmaster_observer()))
+        """Return the observers of jobs, in the order of registration, each kept from breaking the rest."""
+        return [_Contained(observer) for observer in reversed(self.hook.jobmaster_observer())]
+
+
+class _Contained:
+    """An observer whose errors are logged: a job that was accepted or has ended stays so, whoever watches."""
+
+    def __init__(self, observer: JobObserver) -> None:
+        self._observer = observer
+
+    def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
+        with self._logged():
+            self._observer.on_scheduled(new, receipt)
+
+    def on_started(self, job: Any) -> None:
+        with self._logged():
+            self._observer.on_started(job)
+
+    def on_reported(self, report: Report, stale: bool) -> None:
+        with self._logged():
+            self._observer.on_reported(report, stale)
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            log.exception("observer %r failed", self._observer)
 
 
 def _scheme(url: str) -> str:
