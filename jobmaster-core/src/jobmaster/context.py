@@ -175,19 +175,28 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         """Log and keep a line. `extra` fields are kept as text where they are not JSON."""
         if level >= logging.INFO and len(self._lines) < MAX_LOG_LINES:
             self._lines.append(self._line(level, msg, args, kwargs.get("extra") or {}))
-        kwargs.setdefault("stacklevel", 3)
+        kwargs.setdefault("stacklevel", 2)  # frames of `logging` itself do not count
         super().log(level, msg, *args, **kwargs)
 
     def _line(self, level: int, msg: object, args: tuple[object, ...], extra: Mapping[str, Any]) -> LogLine:
         return LogLine(
             at=datetime.now(UTC),
             level=logging.getLevelName(level),
-            message=str(msg) % args if args else str(msg),
+            message=_message(msg, args),
             fields={name: _plain(value) for name, value in extra.items()},
             subject="job",
             subject_id=self._job_id,
             attempt=self._attempt,
         )
+
+
+def _message(msg: object, args: tuple[object, ...]) -> str:
+    """Return a line's text as `logging` would; one whose arguments do not fit is kept with them beside it."""
+    values = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
+    try:
+        return str(msg) % values if args else str(msg)
+    except (TypeError, ValueError, LookupError):
+        return f"{msg} {args!r}"
 
 
 def _identity(job: JobContext) -> dict[str, object]:
