@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial, update_wrapper
 from typing import Any, Protocol, TypeVar, get_type_hints, overload
 
@@ -141,7 +141,7 @@ class JobHandler:
 
     handler: Handler
 
-    def handle(self, job: JobContext) -> Awaitable[Any] | Any:
+    def handle(self, job: JobContext, *args: Any, **kwargs: Any) -> Any:
         """Run one attempt; may be `async`, and may take typed arguments after the context."""
         raise NotImplementedError
 
