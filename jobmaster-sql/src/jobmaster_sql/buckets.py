@@ -51,14 +51,17 @@ class SqlBucketStore(SqlStore, BucketStore):
         answers: list[Answer] = yield Query("worker_expire", {"cluster_id": cluster_id}), left_behind
         if not answers[1].rows:
             return []
-        former = dict(answers[1].rows)
-        ids = self._dialect.array(list(former))
+        found = {bucket_id: (owner, epoch) for bucket_id, owner, epoch in answers[1].rows}
+        ids = self._dialect.array(list(found))
         take = Query("bucket_take", {"ids": ids, "rescuer": self._dialect.uuid(rescuer)})
         answers = yield take, Query("bucket_get", {"ids": ids}, last=True)
-        return [
-            evolve(bucket_of(row, self._dialect), former_owner=self._dialect.to_uuid(former[row[0]]))
-            for row in answers[1].rows
-        ]
+        taken = []
+        for row in answers[1].rows:
+            owner, epoch = found[row[0]]
+            bucket = bucket_of(row, self._dialect)
+            if bucket.epoch > epoch:
+                taken.append(evolve(bucket, former_owner=self._dialect.to_uuid(owner)))
+        return taken
 
     async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
         """Read due jobs beyond the cursor, and put on record what may be in hand.

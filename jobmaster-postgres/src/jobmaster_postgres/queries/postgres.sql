@@ -8,7 +8,8 @@ SELECT set_config('statement_timeout', :milliseconds, true), set_config('lock_ti
 SELECT pg_advisory_xact_lock(hashtextextended(:lock, 7262463))
 
 -- name: migration_table
-SELECT 1 WHERE to_regclass(:table) IS NOT NULL
+-- Reads the catalog rather than ask to_regclass(), which may remember an answer from before the lock.
+SELECT 1 FROM pg_catalog.pg_class WHERE relname = :table AND pg_catalog.pg_table_is_visible(oid)
 
 -- name: news_send
 -- Not worth a wait for the disk: whoever misses the news polls.

@@ -28,7 +28,7 @@ UPDATE {prefix}bucket SET status = :status, status_changed_at = {now} WHERE id =
 
 -- name: bucket_left_behind
 -- Passing over locked rows makes rescuers share the work instead of waiting for one another.
-SELECT b.id, b.worker_id FROM {prefix}bucket b
+SELECT b.id, b.worker_id, b.epoch FROM {prefix}bucket b
 WHERE b.cluster_id = :cluster_id AND b.status <> 5
   AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
 ORDER BY b.id
@@ -36,10 +36,12 @@ LIMIT :limit
 {lock_free:b}
 
 -- name: bucket_take
--- The first moment of loss is kept: what became due later was in nobody's hand.
+-- The first moment of loss is kept: what became due later was in nobody's hand. Looks again whether each is
+-- left behind: another rescuer can have taken it just before it was locked.
 UPDATE {prefix}bucket
 SET epoch = epoch + 1, worker_id = :rescuer, status = 4, lost_at = COALESCE(lost_at, {now}), status_changed_at = {now}
 WHERE {among:id:ids:uuid}
+  AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2))
 
 -- name: bucket_get
 SELECT {bucket_columns} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid} ORDER BY b.id

