@@ -1,0 +1,86 @@
+"""Ids are UUIDs of version 7 that only ever grow."""
+
+import threading
+import time
+from types import SimpleNamespace
+from uuid import RFC_4122, UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobmaster import ids
+from jobmaster.ids import new_id
+
+
+def millis_of(made: UUID) -> int:
+    return made.int >> 80
+
+
+def made_at(readings: list[int]) -> list[UUID]:
+    """Return ids made while the clock showed these milliseconds, one after the other."""
+    left = iter(readings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: next(left) * 1_000_000))
+        patch.setattr(ids, "_last_millis", 0)
+        patch.setattr(ids, "_counter", 0)
+        return [new_id() for _ in readings]
+
+
+def test_version_variant_and_time() -> None:
+    before = time.time_ns() // 1_000_000
+    made = new_id()
+    after = time.time_ns() // 1_000_000
+
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert before <= millis_of(made) <= after + 1
+
+
+def test_ids_grow() -> None:
+    made = [new_id() for _ in range(20_000)]
+
+    assert made == sorted(set(made))
+
+
+def test_ids_of_several_threads_are_all_different_and_grow_in_each() -> None:
+    made: list[list[UUID]] = [[] for _ in range(8)]
+    start = threading.Barrier(len(made))
+
+    def make(mine: list[UUID]) -> None:
+        start.wait()
+        mine += [new_id() for _ in range(2000)]
+
+    threads = [threading.Thread(target=make, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(mine == sorted(mine) for mine in made)
+    assert len({one for mine in made for one in mine}) == 16_000
+
+
+@given(st.lists(st.integers(1, 2**48 - 2), min_size=1))
+def test_ids_grow_whatever_the_clock_does(readings: list[int]) -> None:
+    made = made_at(readings)
+
+    assert made == sorted(set(made))
+    assert all((one.version, one.variant) == (7, RFC_4122) for one in made)
+    assert millis_of(made[0]) == readings[0]
+
+
+@given(st.integers(1, 2**48 - 2))
+def test_ids_show_the_time_they_were_made(millis: int) -> None:
+    assert [millis_of(one) for one in made_at([millis] * 3)] == [millis] * 3
+
+
+def test_a_millisecond_that_is_used_up_lends_from_the_next() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: 5_000_000))
+        patch.setattr(ids, "_last_millis", 5)
+        patch.setattr(ids, "_counter", 2**32 - 2)
+        made = [new_id() for _ in range(3)]
+
+    assert made == sorted(set(made))
+    assert [millis_of(one) for one in made] == [5, 6, 6]
+    assert all((one.version, one.variant) == (7, RFC_4122) for one in made)

@@ -1,0 +1,98 @@
+"""Jobs are spread evenly, and never go to a full bucket or to another lane or priority."""
+
+from collections import Counter
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobmaster._policy.placement import by_place, room_left, spread
+from jobmaster.config import WorkerSettings
+from jobmaster.models import Bucket
+from jobmaster.states import Priority
+from jobmaster_testing import make_bucket
+
+bucket_ids = st.integers(1, 30).map(lambda number: UUID(int=number))
+loads = st.dictionaries(bucket_ids, st.integers(0, 200), max_size=12)
+counts = st.integers(0, 300)
+buckets = st.builds(
+    lambda lane, priority: make_bucket(lane=lane, priority=priority),
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(Priority),
+)
+
+
+@given(counts, loads)
+def test_every_job_gets_a_known_bucket(count: int, loads: dict[UUID, int]) -> None:
+    chosen = spread(count, loads)
+
+    assert len(chosen) == (count if loads else 0)
+    assert set(chosen) <= set(loads)
+
+
+@given(counts, loads)
+def test_each_job_goes_to_the_least_loaded_bucket(count: int, loads: dict[UUID, int]) -> None:
+    present = dict(loads)
+    for bucket_id in spread(count, loads):
+        assert (present[bucket_id], bucket_id) == min((load, one) for one, load in present.items())
+        present[bucket_id] += 1
+
+
+@given(counts, loads.filter(bool))
+def test_loads_even_out(count: int, loads: dict[UUID, int]) -> None:
+    added = Counter(spread(count, loads))
+    ends = {bucket_id: load + added[bucket_id] for bucket_id, load in loads.items()}
+
+    taking = [ends[bucket_id] for bucket_id in added]
+    assert all(load <= min(ends.values()) + 1 for load in taking)
+
+
+@given(counts, loads)
+def test_the_loads_handed_over_stay_as_they_are(count: int, loads: dict[UUID, int]) -> None:
+    before = dict(loads)
+
+    spread(count, loads)
+
+    assert loads == before
+
+
+@given(st.lists(buckets))
+def test_buckets_are_grouped_by_lane_and_priority(buckets: list[Bucket]) -> None:
+    places = by_place(buckets)
+
+    assert all((b.lane, b.priority) == place for place, found in places.items() for b in found)
+    assert sorted(b.id for found in places.values() for b in found) == sorted(b.id for b in buckets)
+    assert all(places.values())
+
+
+@given(
+    st.lists(buckets, max_size=6), st.lists(st.integers(0, 20), min_size=6, max_size=6), st.integers(0, 20)
+)
+def test_no_bucket_is_given_more_than_fits(buckets: list[Bucket], holds: list[int], target: int) -> None:
+    holdings = {bucket.id: held for bucket, held in zip(buckets, holds, strict=False)}
+
+    free = room_left(buckets, holdings | {UUID(int=9): 0}, target)
+
+    assert free == {bucket_id: target - held for bucket_id, held in holdings.items() if held < target}
+
+
+def test_a_bucket_that_holds_nothing_has_all_its_room() -> None:
+    bucket = make_bucket()
+
+    assert room_left([bucket], {}, 5) == {bucket.id: 5}
+
+
+@given(st.floats(0.01, 1000))
+def test_urgent_jobs_have_more_slots(parallelism: float) -> None:
+    worker = WorkerSettings(parallelism=parallelism)
+    slots = [worker.slots(priority) for priority in sorted(Priority)]
+
+    assert slots == sorted(slots)
+    assert slots[0] >= 1
+    assert all(
+        abs(n - p.slots * parallelism) <= 0.5 for n, p in zip(slots, sorted(Priority), strict=True) if n > 1
+    )
+
+
+def test_the_weights_of_priorities() -> None:
+    assert [priority.slots for priority in sorted(Priority)] == [2, 3, 5, 8, 13]
