@@ -31,7 +31,7 @@ def _priority(text: str) -> Priority:
     try:
         return priority_named("priority", text)
     except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error).removeprefix("priority: ")) from error
 
 
 def _condition(text: str) -> tuple[str, Any]:

@@ -14,7 +14,7 @@ import typer
 from jobmaster.cli.exits import ClusterNotFoundError
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
-from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.errors import ConfigurationError, JobMasterError, SchemaError, StoreUnavailableError
 from jobmaster.models import ClusterRecord
 
 T = TypeVar("T")
@@ -58,17 +58,26 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
             await master.close()
 
 
-async def check_schema(master: MasterRepository) -> None:
-    """Raise `SchemaError` if migrations are pending."""
-    if pending := await master.pending_migrations():
-        msg = f"the schema lacks {len(pending)} migrations ({', '.join(pending)}); run `jobmaster migrate`"
-        raise SchemaError(msg)
-
-
 async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
-    """Return the cluster as its master knows it; raises `ClusterNotFoundError` or `SchemaError`."""
-    await check_schema(master)
-    record = await master.get_cluster(cluster.id)
+    """Return the cluster as its master knows it.
+
+    Pending migrations alone are no obstacle, as code runs on the schema before its own. Raises
+    `SchemaError` if there is no schema to read, `ClusterNotFoundError` if the master has no such cluster.
+    """
+    try:
+        record = await master.get_cluster(cluster.id)
+    except StoreUnavailableError:
+        raise
+    except JobMasterError as error:
+        await _explain(master, error)
+        raise
     if record is None:
         raise ClusterNotFoundError(cluster.id)
     return record
+
+
+async def _explain(master: MasterRepository, error: JobMasterError) -> None:
+    """Raise `SchemaError` if pending migrations can be why a query failed."""
+    if pending := await master.pending_migrations():
+        msg = f"the schema lacks {len(pending)} migrations ({', '.join(pending)}); run `jobmaster migrate`"
+        raise SchemaError(msg) from error

@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import NoReturn
+from functools import partial
+from types import FrameType
+from typing import Any, NoReturn
 
 import anyio
 from anyio.abc import TaskStatus
@@ -112,24 +114,37 @@ def _greet(runtime: Runtime) -> None:
 
 async def _watch_signals(stop: StopRequest, grace: float, *, task_status: TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(*SIGNALS) as signals:
+        _SecondSignal().install()
         task_status.started()
         async for number in signals:
-            if stop.asked:
-                leave_at_once(number)
-            _leave_at_next_signal()
             log.info("received %s: stopping; running jobs get %g s", number.name, grace)
             stop.ask()
 
 
-def _leave_at_next_signal() -> None:
-    """Let the next signal end the process even if a handler blocks the event loop."""
-    for number in SIGNALS:
-        signal.signal(number, lambda received, _frame: leave_at_once(signal.Signals(received)))
+class _SecondSignal:
+    """Ends the process at the second signal, even while a handler blocks the event loop."""
+
+    def __init__(self) -> None:
+        self._seen = False
+
+    def install(self) -> None:
+        """Stand before the present signal handlers."""
+        for number in SIGNALS:
+            signal.signal(number, partial(self._received, signal.getsignal(number)))
+
+    def _received(self, deliver: Any, number: int, frame: FrameType | None) -> None:
+        if self._seen:
+            leave_at_once(signal.Signals(number))
+        self._seen = True
+        if callable(deliver):
+            deliver(number, frame)
 
 
 def leave_at_once(number: signal.Signals) -> NoReturn:
     """End the process. Safe in a signal handler, so it writes without logging's locks."""
-    text = f"received {number.name} again: leaving at once; other workers take over when the lease runs out\n"
+    text = (
+        f"second signal ({number.name}): leaving at once; other workers take over when the lease runs out\n"
+    )
     os.write(sys.stderr.fileno(), text.encode())
     os._exit(ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED)
 

@@ -15,26 +15,26 @@ from jobmaster.cluster import Cluster
 from jobmaster.fileconfig import PREFIX, build_cluster
 
 _PANEL = "Which cluster"
-_APP_HELP = "The cluster, or a function that returns it, as module:attribute. \\[env: JOBMASTER_APP]"
+_APP_HELP = "The cluster, or a function that returns it, as module:attribute. [env: JOBMASTER_APP]"
 
 AppOption = Annotated[
     str | None,
     typer.Option("--app", "-A", metavar="MODULE:ATTRIBUTE", help=_APP_HELP, rich_help_panel=_PANEL),
 ]
-AppArgument = Annotated[str | None, typer.Argument(metavar="[MODULE:CLUSTER]", help=_APP_HELP)]
+AppArgument = Annotated[str | None, typer.Argument(metavar="MODULE:CLUSTER", help=_APP_HELP)]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
-        help="A TOML or JSON file that describes the cluster. \\[env: JOBMASTER_CONFIG]",
+        help="A TOML or JSON file that describes the cluster. [env: JOBMASTER_CONFIG]",
         rich_help_panel=_PANEL,
     ),
 ]
 ClusterOption = Annotated[
     str | None,
     typer.Option(
-        "--cluster", metavar="ID", help="The cluster's id. \\[env: JOBMASTER_CLUSTER]", rich_help_panel=_PANEL
+        "--cluster", metavar="ID", help="The cluster's id. [env: JOBMASTER_CLUSTER]", rich_help_panel=_PANEL
     ),
 ]
 MasterOption = Annotated[
@@ -42,7 +42,7 @@ MasterOption = Annotated[
     typer.Option(
         "--master",
         metavar="URL",
-        help="URL of the cluster database. \\[env: JOBMASTER_MASTER]",
+        help="URL of the cluster database. [env: JOBMASTER_MASTER]",
         rich_help_panel=_PANEL,
     ),
 ]

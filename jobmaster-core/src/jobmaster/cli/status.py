@@ -14,7 +14,7 @@ from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
 from jobmaster.models import Bucket, ClusterRecord, JobQuery, WorkerRecord
-from jobmaster.states import ClusterMode, JobStatus, WorkerStatus
+from jobmaster.states import BucketStatus, ClusterMode, JobStatus, WorkerStatus
 
 _RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 
@@ -28,6 +28,8 @@ class Picture:
     jobs: Mapping[JobStatus, int]
     workers: Sequence[WorkerRecord]
     buckets: Sequence[Bucket]
+    pending: Sequence[str] = ()
+    """Names of pending migrations."""
 
     def is_alive(self, worker: WorkerRecord) -> bool:
         """Whether a worker runs and its lease has not run out."""
@@ -46,10 +48,12 @@ class Picture:
     def warnings(self) -> list[str]:
         """Return what somebody should look at."""
         found = []
+        if self.pending:
+            found.append(f"migrations are pending ({', '.join(self.pending)}); run `jobmaster migrate`")
         if self.cluster.mode is not ClusterMode.ACTIVE:
             found.append(f"the cluster is {self.cluster.mode}: no jobs run")
         if not any(self.is_alive(worker) for worker in self.workers):
-            found.append(f"no worker is alive; {self.unfinished} jobs wait")
+            found.append(f"no worker is alive; unfinished jobs: {self.unfinished:,}")
         expired = [w.name for w in self.workers if w.status in _RUNNING and not self.is_alive(w)]
         if expired:
             found.append(
@@ -83,6 +87,7 @@ async def _look(cluster: Cluster) -> Picture:
             jobs=await master.count_jobs(cluster.id, JobQuery()),
             workers=await master.list_workers(cluster.id),
             buckets=await master.list_buckets(cluster.id),
+            pending=await master.pending_migrations(),
         )
 
 
@@ -94,7 +99,7 @@ def as_plain(picture: Picture) -> dict[str, Any]:
     return {
         "now": iso(picture.now),
         "cluster": _cluster(picture.cluster),
-        "schema": {"up_to_date": True, "pending": []},
+        "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
         "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
         "workers": [_worker(picture, worker) for worker in picture.workers],
         "buckets": [_bucket(bucket) for bucket in picture.buckets],
@@ -148,7 +153,8 @@ def _bucket(bucket: Bucket) -> dict[str, Any]:
 
 def _show(picture: Picture) -> None:
     out, record = console(), picture.cluster
-    out.print(f"Cluster {record.id}: {record.mode}; schema up to date")
+    schema = "schema not up to date" if picture.pending else "schema up to date"
+    out.print(f"Cluster {record.id}: {record.mode}; {schema}")
     for warning in picture.warnings():
         out.print(f"warning: {warning}", style="yellow")
     out.print()
@@ -156,9 +162,9 @@ def _show(picture: Picture) -> None:
     out.print(table("Jobs", ("Status", ">Count"), counts) if counts else "No jobs yet.")
     out.print()
     out.print(_worker_table(picture) if picture.workers else "No workers yet.")
-    if picture.buckets:
+    if living := [one for one in picture.buckets if one.status is not BucketStatus.READY_TO_DELETE]:
         out.print()
-        out.print(_bucket_table(picture))
+        out.print(_bucket_table(picture, living))
 
 
 def _worker_table(picture: Picture) -> Any:
@@ -174,10 +180,10 @@ def _worker_row(picture: Picture, worker: WorkerRecord) -> Sequence[Any]:
     return worker.name, state(name), heartbeat, worker.lane, worker.mode, worker.host, worker.pid
 
 
-def _bucket_table(picture: Picture) -> Any:
+def _bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Any:
     names: Mapping[UUID, str] = {worker.id: worker.name for worker in picture.workers}
     rows = [
         (names.get(b.worker_id, b.worker_id), b.lane, b.priority.name.lower(), state(b.status), f"{b.load:,}")
-        for b in picture.buckets
+        for b in buckets
     ]
     return table("Buckets", ("Worker", "Lane", "Priority", "Status", ">Load"), rows)

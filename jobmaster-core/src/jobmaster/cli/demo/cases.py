@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -59,8 +60,9 @@ class Case:
 
 
 def named(outcomes: Sequence[AttemptOutcome]) -> str:
-    """Return outcomes for people."""
-    return ", ".join(one.replace("_", " ") for one in outcomes) or "none"
+    """Return outcomes for people, repeated ones counted: `failed x2, succeeded`."""
+    runs = [(one.replace("_", " "), len(list(same))) for one, same in groupby(outcomes)]
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in runs) or "none"
 
 
 class Starts:
@@ -103,9 +105,7 @@ async def schedule_cases(runtime: Runtime) -> list[Case]:
         await _delayed(scheduler),
         await _typed(scheduler),
         await _keyed(scheduler),
-        await _simple(
-            scheduler, "fails twice, then goes through", handlers.flaky, [FAILED, FAILED, SUCCEEDED]
-        ),
+        await _simple(scheduler, "retried to success", handlers.flaky, [FAILED, FAILED, SUCCEEDED]),
         await _simple(scheduler, "fails for good", handlers.broken, [FAILED, FAILED], amount=100),
         await _simple(scheduler, "times out", handlers.slow, [AttemptOutcome.TIMED_OUT]),
         await _cancelled_waiting(scheduler),
@@ -141,7 +141,7 @@ def _not_early(job: JobRecord) -> str | None:
 
 async def _typed(scheduler: Scheduler) -> Case:
     """A plain function with typed arguments; a call with a wrong type must be refused before."""
-    title, problem = "typed arguments, plain function", None
+    title, problem = "typed arguments", None
     try:
         await scheduler.once_now(handlers.resize, url="https://example.org/a.png", width="wide")
         problem = "a wrong argument type was accepted"
@@ -156,7 +156,7 @@ async def _keyed(scheduler: Scheduler) -> Case:
     second = await scheduler.once_now(handlers.greet, name="once", key="demo")
     same = second.job_id == first.job_id and not second.created
     return Case(
-        "scheduled twice with one key",
+        "one key, two calls",
         first.job_id,
         JobStatus.SUCCEEDED,
         [SUCCEEDED],
@@ -168,7 +168,7 @@ async def _cancelled_waiting(scheduler: Scheduler) -> Case:
     receipt = await scheduler.once_after(handlers.greet, 3600, name="never")
     result = await scheduler.cancel(receipt.job_id)
     return Case(
-        "cancelled while it waits",
+        "cancelled waiting",
         receipt.job_id,
         JobStatus.CANCELLED,
         [],
@@ -182,7 +182,7 @@ async def cancel_running(runtime: Runtime, starts: Starts) -> Case:
     started = await starts.wait(receipt.job_id)
     await runtime.scheduler.cancel(receipt.job_id)
     return Case(
-        "cancelled while it runs",
+        "cancelled running",
         receipt.job_id,
         JobStatus.CANCELLED,
         [AttemptOutcome.CANCELLED],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ import anyio
 from attrs import define, field, frozen
 from rich.console import Console
 
-from jobmaster import Cluster, JobRecord, JobStatus, Runtime
+from jobmaster import Cluster, Handler, JobRecord, JobStatus, Runtime
 from jobmaster.cli.demo import handlers, view
 from jobmaster.cli.demo.cases import Case, Starts, cancel_running, schedule_cases
 
@@ -86,9 +86,9 @@ async def run_demo(url: str, jobs: int, console: Console, *, kept: bool) -> bool
     starts = Starts()
     # A cluster of its own each time: a database that is used again does not mix runs up.
     cluster = Cluster.standalone(f"Demo-{uuid4().hex[:8]}", url).add_worker(name="demo-worker")
-    cluster.add_handlers(*handlers.ALL).use(starts).configure(stop_grace=2)
-    view.show_intro(console, cluster, url, jobs)
+    cluster.add_handlers(*handlers.SINGLE, handlers.burst).use(starts).configure(stop_grace=2)
     async with cluster.running() as runtime:
+        view.show_intro(console, cluster, url, jobs)
         cases = await schedule_cases(runtime)
         burst = await _schedule_burst(runtime, jobs)
         cases.append(await cancel_running(runtime, starts))
@@ -109,18 +109,21 @@ async def _watch(runtime: Runtime, burst: Burst, cases: int, console: Console) -
     """Show the progress until all jobs have finished; return whether they did in time."""
     with anyio.move_on_after(time_limit(burst.size)), view.progress(console, burst.size, cases) as show:
         while True:
-            every = await runtime.jobs.count_by_status()
-            of_burst = await runtime.jobs.count_by_status(handler=handlers.burst)
-            done, done_burst = _finished(every), _finished(of_burst)
-            show(done_burst, done - done_burst)
-            if done == sum(every.values()):
+            done_burst, done_single = (
+                await _finished(runtime, [handlers.burst]),
+                await _finished(runtime, handlers.SINGLE),
+            )
+            show(done_burst, done_single)
+            if (done_burst, done_single) == (burst.size, cases):
                 return True
             await anyio.sleep(LOOK_EVERY)
     return False
 
 
-def _finished(counts: Mapping[JobStatus, int]) -> int:
-    return sum(count for status, count in counts.items() if status.is_terminal)
+async def _finished(runtime: Runtime, of: Sequence[Handler]) -> int:
+    """Return how many jobs of some handlers have finished."""
+    counts = [await runtime.jobs.count_by_status(handler=handler) for handler in of]
+    return sum(count for one in counts for status, count in one.items() if status.is_terminal)
 
 
 async def _count(runtime: Runtime, burst: Burst) -> None:

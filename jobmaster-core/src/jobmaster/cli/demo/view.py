@@ -30,9 +30,10 @@ def show_intro(console: Console, cluster: Cluster, url: str, jobs: int) -> None:
     scheme = url.partition("://")[0]
     console.print(f"JobMaster demo: cluster {cluster.id} on {scheme}, one worker", style="bold")
     console.print(
-        "Scheduling one job of each kind (priorities, delay, retry, failure, timeout, cancellation, key)\n"
-        f"and a burst of {jobs:,}, then reading from the database how each of them ended.\n"
+        "Scheduling one job of each kind (priorities, delay, retry, failure, timeout, cancellation, key) "
+        f"and a burst of {jobs:,}, then reading from the database how each of them ended."
     )
+    console.print()
 
 
 @contextmanager
@@ -85,8 +86,8 @@ def _case_row(one: Audited) -> Sequence[Any]:
 def _burst_row(burst: Burst) -> Sequence[Any]:
     found = ", ".join(f"{count:,} {status}" for status, count in burst.counts.items())
     once = burst.counts.total() - burst.more_attempts
-    expected = f"{burst.size:,} succeeded"
-    return f"burst of {burst.size:,}", expected, found, f"one each: {once:,}", _verdict(burst.difference)
+    kind = f"burst of {burst.size:,}"
+    return kind, "succeeded", found, f"one each: {once:,}", _verdict(burst.difference)
 
 
 def _verdict(difference: str | None) -> Text:
@@ -102,12 +103,11 @@ def show_timeline(console: Console, job: JobRecord) -> None:
             if attempt.started_at
             else "",
             state(attempt.outcome),
-            attempt.worker,
             attempt.error.traceback.rstrip().rpartition("\n")[2] if attempt.error else "",
         )
         for attempt in job.attempts
     ]
-    columns = (">Attempt", ">Started after", "Outcome", "Worker", "Last line of its traceback")
+    columns = (">Attempt", ">Started after", "Outcome", "Last line of its traceback")
     console.print()
     console.print(table(f"The job that was retried ({job.id})", columns, rows))
 
@@ -116,17 +116,12 @@ def show_throughput(console: Console, burst: Burst) -> None:
     """Show how fast the burst was scheduled and run."""
     console.print()
     console.print("Throughput of the burst", style="bold")
-    console.print(
-        f"  scheduled in {duration(burst.scheduling)}: {_rate(burst.size, burst.scheduling)}, in one call"
-    )
-    console.print(
-        f"  finished in {duration(burst.running)}: {_rate(burst.size, burst.running)}, "
-        "from the first one scheduled to the last one ended"
-    )
+    console.print(f"  scheduled in one call: {_rate(burst.size, burst.scheduling)}")
+    console.print(f"  first scheduled to last ended: {_rate(burst.size, burst.running)}")
 
 
 def _rate(jobs: int, seconds: float) -> str:
-    return f"{jobs / seconds:,.0f} jobs/s" if seconds > 0 else "too fast to tell"
+    return f"{jobs / seconds:,.0f} jobs/s ({duration(seconds)})" if seconds > 0 else "too fast to tell"
 
 
 def show_where(console: Console, cluster: Cluster) -> None:

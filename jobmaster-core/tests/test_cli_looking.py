@@ -1,0 +1,323 @@
+"""`jobmaster jobs`, `status` and `migrate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from attrs import frozen
+from typer.testing import CliRunner, Result
+
+from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
+from jobmaster.cli import ExitCode, build_app
+from jobmaster.cli.status import Picture, as_plain
+from jobmaster.models import ClusterRecord, WorkerRecord
+
+JOB_KEYS = {
+    "id", "cluster_id", "definition_id", "lane", "priority", "status", "created_at", "scheduled_at", "ready_at",
+    "finished_at", "attempt", "retries", "max_retries", "timeout", "key", "bucket_id", "cancel_requested",
+    "reason", "metadata",
+}  # fmt: skip
+
+
+@handler("Looking.Greet", metadata={"category": "demo"})
+async def greet(job: JobContext) -> None:
+    job.logger.info("hello %s", job.data["name"])
+
+
+@handler("Looking.Fail", max_retries=0)
+async def fail(_job: JobContext) -> None:
+    msg = "the printer is on fire"
+    raise OSError(msg)
+
+
+@frozen
+class Seeded:
+    """A cluster with a job of each kind; ids by kind."""
+
+    cluster: Cluster
+    ids: dict[str, str]
+
+    def run(self, *arguments: str) -> Result:
+        where = ("--cluster", self.cluster.id, "--master", self.cluster.master_url)
+        return CliRunner().invoke(build_app(), [*arguments, *where])
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def listed(self, *arguments: str) -> list[str]:
+        """Return the kinds that `jobs list` finds, in its order."""
+        kinds = {job_id: kind for kind, job_id in self.ids.items()}
+        return [kinds[job["id"]] for job in self.json("jobs", "list", *arguments)["jobs"]]
+
+
+async def seed(runtime: Runtime) -> dict[str, str]:
+    await runtime.workers_ready()
+    scheduler = runtime.scheduler
+    when = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    data = {"name": "Ann", "when": when}
+    receipts = {
+        "greeted": await scheduler.once_now(greet, data, priority=Priority.HIGH, metadata={"number": 5}),
+        "failed": await scheduler.once_now(fail, metadata={"number": "5"}),
+        "later": await scheduler.once_after(greet, 3600, {"name": "Bob"}, lane="Payroll", key="bob"),
+        "unknown": await scheduler.once_now(JobDefinition("Looking.Unknown")),
+    }
+    ids = {kind: str(receipt.job_id) for kind, receipt in receipts.items()}
+    for kind in ("greeted", "failed"):
+        await runtime.jobs.wait(ids[kind], timeout=10)
+    with anyio.fail_after(10):
+        while not (await runtime.jobs.get(ids["unknown"])).reason:
+            await anyio.lowlevel.checkpoint()
+    return ids
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def seeded(request: pytest.FixtureRequest, tmp_path: Path) -> Seeded:
+    urls = {"memory": f"memory://{uuid4().hex}", "sqlite": f"sqlite:///{tmp_path}/jobs.db"}
+    cluster = Cluster("Look-1", urls[request.param]).add_worker(name="w1").add_handlers(greet, fail)
+
+    async def start() -> dict[str, str]:
+        async with cluster.running() as runtime:
+            return await seed(runtime)
+
+    return Seeded(cluster, anyio.run(start))
+
+
+class TestJobsList:
+    def test_all_of_them_newest_first(self, seeded: Seeded) -> None:
+        assert seeded.listed() == ["unknown", "later", "failed", "greeted"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "kinds"),
+        [
+            (["--status", "failed"], ["failed"]),
+            (["--status", "failed", "--status", "succeeded"], ["failed", "greeted"]),
+            (["--handler", "Looking.Greet"], ["later", "greeted"]),
+            (["--lane", "Payroll"], ["later"]),
+            (["--priority", "HIGH"], ["greeted"]),
+            (["--priority", "very-low"], []),
+            (["--metadata", "category=demo"], ["later", "greeted"]),
+            (["--metadata", "number=5"], ["greeted"]),
+            (["--metadata", 'number="5"'], ["failed"]),
+            (["--metadata", "category=demo", "--metadata", "number=5"], ["greeted"]),
+            (["--parked"], ["unknown"]),
+            (["--limit", "2"], ["unknown", "later"]),
+        ],
+    )
+    def test_conditions(self, seeded: Seeded, arguments: Sequence[str], kinds: Sequence[str]) -> None:
+        assert seeded.listed(*arguments) == kinds
+
+    def test_pages_follow_one_another(self, seeded: Seeded) -> None:
+        first = seeded.json("jobs", "list", "--limit", "3")
+
+        assert seeded.listed("--limit", "3", "--after", first["next"]) == ["greeted"]
+        assert seeded.json("jobs", "list")["next"] is None
+
+    def test_json_has_the_documented_keys(self, seeded: Seeded) -> None:
+        (job,) = seeded.json("jobs", "list", "--parked")["jobs"]
+
+        assert set(job) == JOB_KEYS
+        assert str(UUID(job["id"])) == job["id"]
+        assert (job["status"], job["priority"]) == ("held_on_master", "medium")
+        assert "no handler" in job["reason"]
+        assert job["created_at"].endswith("Z")
+        assert datetime.fromisoformat(job["created_at"]).tzinfo is not None
+
+    def test_people_get_a_table(self, seeded: Seeded) -> None:
+        result = seeded.run("jobs", "list")
+
+        head, *rows = result.stdout.splitlines()
+        assert head.split() == ["ID", "Handler", "Status", "Priority", "Lane", "Scheduled", "Attempt", "Note"]
+        assert [row.split()[0] for row in rows] == list(reversed(seeded.ids.values()))
+
+    def test_no_match_is_said(self, seeded: Seeded) -> None:
+        assert seeded.run("jobs", "list", "--lane", "Nothing").stdout == "No jobs match.\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--status", "done"),
+            ("--priority", "hihg"),
+            ("--metadata", "category"),
+            ("--limit", "1001"),
+            ("--after", "x"),
+        ],
+    )
+    def test_a_bad_option_is_wrong_usage(self, seeded: Seeded, arguments: Sequence[str]) -> None:
+        assert seeded.run("jobs", "list", *arguments).exit_code == ExitCode.USAGE
+
+
+class TestJobsShow:
+    def test_json_has_attempts_data_and_logs(self, seeded: Seeded) -> None:
+        job = seeded.json("jobs", "show", seeded.ids["greeted"])
+
+        assert set(job) == JOB_KEYS | {"data", "attempts", "logs"}
+        assert job["metadata"] == {"category": "demo", "number": 5}
+        assert job["data"]["name"] == "Ann"
+        assert job["data"]["when"]["v"] == "2026-01-31T12:00:00+00:00"
+        (attempt,) = job["attempts"]
+        assert (attempt["number"], attempt["outcome"], attempt["worker"]) == (1, "succeeded", "w1")
+        assert attempt["error"] is None
+        (line,) = job["logs"]
+        assert (line["level"], line["message"], line["attempt"]) == ("INFO", "hello Ann", 1)
+
+    def test_json_has_the_error(self, seeded: Seeded) -> None:
+        (attempt,) = seeded.json("jobs", "show", seeded.ids["failed"])["attempts"]
+
+        error = attempt["error"]
+        assert (error["type"], error["message"]) == ("OSError", "the printer is on fire")
+        assert error["traceback"].startswith("Traceback (most recent call last)")
+
+    def test_people_see_the_traceback(self, seeded: Seeded) -> None:
+        shown = seeded.run("jobs", "show", seeded.ids["failed"]).stdout
+
+        assert "Traceback of attempt 1" in shown
+        assert "OSError: the printer is on fire" in shown
+
+    def test_people_see_data_and_logs(self, seeded: Seeded) -> None:
+        shown = seeded.run("jobs", "show", seeded.ids["greeted"]).stdout
+
+        assert "  name        Ann\n" in shown
+        assert "  when        2026-01-31T12:00:00+00:00 (dt)\n" in shown
+        assert "INFO    attempt 1 hello Ann" in shown
+
+    @pytest.mark.parametrize("job_id", [str(uuid4()), "nonsense"])
+    def test_an_unknown_job_is_not_found(self, seeded: Seeded, job_id: str) -> None:
+        result = seeded.run("jobs", "show", job_id)
+
+        assert result.exit_code == ExitCode.NOT_FOUND
+        assert job_id in result.stderr
+
+
+class TestStatus:
+    def test_json_has_the_documented_keys(self, seeded: Seeded) -> None:
+        found = seeded.json("status")
+
+        assert set(found) == {"now", "cluster", "schema", "jobs", "workers", "buckets", "warnings"}
+        assert (found["cluster"]["id"], found["cluster"]["mode"]) == ("Look-1", "active")
+        assert found["schema"] == {"up_to_date": True, "pending": []}
+        counts = {name: count for name, count in found["jobs"].items() if count}
+        assert counts == {"succeeded": 1, "failed": 1, "held_on_master": 2}
+        (worker,) = found["workers"]
+        assert (worker["name"], worker["status"], worker["alive"]) == ("w1", "stopped", False)
+        assert worker["heartbeat_age"] >= 0
+        assert {bucket["status"] for bucket in found["buckets"]} == {"ready_to_delete"}
+
+    def test_it_warns_when_nobody_is_alive(self, seeded: Seeded) -> None:
+        result = seeded.run("status")
+
+        assert result.exit_code == 0
+        assert "warning: no worker is alive; unfinished jobs: 2" in result.stdout
+        assert "ready_to_delete" not in result.stdout
+
+    def test_a_live_worker_shows_its_buckets(self, seeded: Seeded) -> None:
+        async def look() -> Result:
+            async with seeded.cluster.running() as runtime:
+                await runtime.workers_ready()
+                return await anyio.to_thread.run_sync(seeded.run, "status", "--json")
+
+        found = json.loads(anyio.run(look).stdout)
+
+        assert found["warnings"] == []
+        assert [worker["alive"] for worker in found["workers"]] == [True, False]
+        living = [bucket["priority"] for bucket in found["buckets"] if bucket["status"] == "active"]
+        assert sorted(living) == ["critical", "high", "low", "medium", "very_low"]
+
+    def test_it_warns_of_an_inactive_cluster(self, seeded: Seeded) -> None:
+        async def pause() -> None:
+            async with seeded.cluster.running(workers=False) as runtime:
+                await runtime.set_mode("passive")
+
+        anyio.run(pause)
+
+        assert "the cluster is passive: no jobs run" in seeded.json("status")["warnings"]
+
+    def test_looking_registers_nothing(self, seeded: Seeded) -> None:
+        before = seeded.json("status")["cluster"]
+
+        seeded.run("jobs", "list")
+
+        assert seeded.json("status")["cluster"] == before
+
+
+class TestMigrate:
+    @pytest.fixture
+    def where(self, tmp_path: Path) -> Sequence[str]:
+        return "--cluster", "New-1", "--master", f"sqlite:///{tmp_path}/new.db"
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(build_app(), ["migrate", *arguments])
+
+    def test_check_says_what_is_pending(self, where: Sequence[str]) -> None:
+        result = self.run("--check", *where)
+
+        assert result.exit_code == ExitCode.SCHEMA
+        assert result.stdout.startswith("pending: 0001_")
+
+    def test_it_applies_what_is_pending_once(self, where: Sequence[str]) -> None:
+        assert self.run(*where).stdout.startswith("applied: 0001_")
+        assert self.run(*where).stdout == "the schema is up to date\n"
+        assert self.run("--check", *where).exit_code == 0
+
+    def test_json(self, where: Sequence[str]) -> None:
+        pending = self.run("--check", "--json", *where)
+        applied = self.run("--json", *where)
+
+        assert pending.exit_code == ExitCode.SCHEMA
+        assert json.loads(pending.stdout)["pending"] == json.loads(applied.stdout)["applied"]
+        assert json.loads(self.run("--json", *where).stdout) == {"applied": []}
+
+    def test_sql_prints_the_script_and_connects_to_nothing(
+        self, tmp_path: Path, where: Sequence[str]
+    ) -> None:
+        result = self.run("--sql", *where)
+
+        assert result.exit_code == 0
+        assert "CREATE TABLE" in result.stdout
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("other", ["--check", "--json"])
+    def test_sql_goes_alone(self, where: Sequence[str], other: str) -> None:
+        assert self.run("--sql", other, *where).exit_code == ExitCode.USAGE
+
+    @pytest.mark.parametrize("command", [["status"], ["jobs", "list"], ["jobs", "show", str(uuid4())]])
+    def test_looking_without_a_schema_says_what_to_do(
+        self, where: Sequence[str], command: Sequence[str]
+    ) -> None:
+        result = CliRunner().invoke(build_app(), [*command, *where])
+
+        assert result.exit_code == ExitCode.SCHEMA
+        assert "run `jobmaster migrate`" in result.stderr
+
+
+def test_a_worker_whose_lease_ran_out_is_not_alive() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    worker = WorkerRecord(
+        id=uuid4(),
+        cluster_id="Look-1",
+        name="w1",
+        agent="standalone",
+        lane="default",
+        mode=WorkerMode.FULL,
+        host="here",
+        process_id=uuid4(),
+        pid=1,
+        heartbeat_at=now - timedelta(seconds=20),
+        lease_until=now - timedelta(seconds=5),
+    )
+    picture = Picture(now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=[worker], buckets=[])
+
+    assert as_plain(picture)["workers"][0]["alive"] is False
+    assert as_plain(picture)["workers"][0]["heartbeat_age"] == 20
+    assert picture.warnings() == [
+        "no worker is alive; unfinished jobs: 0",
+        "the lease of w1 has run out; a live worker will take over its jobs",
+    ]
