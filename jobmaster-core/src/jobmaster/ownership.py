@@ -18,8 +18,8 @@ from jobmaster.states import JobStatus
 
 NEVER = float("inf")
 
-LONG_WAIT = 2.0
-"""Seconds in memory after which a bucket has read too far ahead."""
+SHORT_PAGE, LONG_PAGE = 0.1, 0.4
+"""A page read ahead should last its bucket this long, in seconds."""
 
 
 class StopReason:
@@ -113,7 +113,9 @@ class OwnedBucket:
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
+        self._page_at = -NEVER
         self._settled_while_reading: set[tuple[UUID, int]] | None = None
+        self._aside: list[Held] = []
         self._idle: list[anyio.Event] = []
         self._emptied = Signal()
 
@@ -170,11 +172,16 @@ class OwnedBucket:
         """Note a claim as in hand that will be reported without being run."""
         self.held[claim.job.id] = Held(claim, now, ended=True)
 
-    def adapt(self, *, starved: bool, now: float) -> None:
-        """Read further ahead when the runners ran dry, less far when jobs wait long in memory."""
-        if starved:
+    def adapt(self, now: float) -> None:
+        """Under a backlog, read as far ahead as some tenths of a second of work.
+
+        Called when a full page was taken in: quickly used up pages grow, slowly used up ones shrink. What
+        waits in memory is what a crash would leave in doubt.
+        """
+        lasted, self._page_at = now - self._page_at, now
+        if lasted < SHORT_PAGE:
             self.capacity = min(self.batch_size, self.capacity * 2)
-        elif self.waiting and now - self.waiting[0].since > LONG_WAIT:
+        elif lasted > LONG_PAGE:
             self.capacity = max(min(self.batch_size, 2 * len(self.slots)), self.capacity // 2)
 
     # Running them
@@ -220,14 +227,15 @@ class OwnedBucket:
     def close(self) -> list[Claim]:
         """Start no more jobs; return the claims that were waiting, for somebody to release."""
         self.closed = True
-        claims = [held.claim for held in self.waiting]
-        for held in self.waiting:
+        unstarted = [held for held in (*self.waiting, *self._aside) if not held.ended]
+        for held in unstarted:
             held.ended = True
         self.waiting.clear()
+        self._aside.clear()
         while self._idle:
             self._idle.pop().set()
         self.pull_again.set()
-        return claims
+        return [held.claim for held in unstarted]
 
     def cancel(self, job_id: UUID, attempt: int) -> Claim | None:
         """Cancel a job in hand: stop it if it runs; return its claim if it was still waiting in line."""
@@ -236,8 +244,8 @@ class OwnedBucket:
             return None
         if held.slot is not None:
             held.slot.stop(StopReason.CANCEL)
-        elif held in self.waiting:
-            self.waiting.remove(held)
+        elif held in self.waiting or held in self._aside:
+            (self.waiting if held in self.waiting else self._aside).remove(held)
             held.ended = True
             return held.claim
         held.cancelled = True
@@ -247,8 +255,21 @@ class OwnedBucket:
         """Put a job that could not be started at the head of the line again."""
         if self.closed:
             held.ended = True
-        else:
-            self.waiting.appendleft(held)
+            return
+        self.waiting.appendleft(held)
+        if self._idle:
+            self._idle.pop().set()
+
+    def set_aside(self, held: Held) -> None:
+        """Keep a job in hand, out of the line, until `resume`."""
+        self._aside.append(held)
+
+    def resume(self) -> None:
+        """Put what was set aside back in line."""
+        aside, self._aside = self._aside, []
+        for held in aside:
+            if not held.ended:
+                self.put_back(held)
 
     def stop_running(self, reason: str) -> None:
         """Cancel everything that runs."""

@@ -107,7 +107,7 @@ class SqlBucketStore(SqlStore, BucketStore):
         last = (to_micros(claims[-1].ready_at), claims[-1].job.id) if claims else None
         page = BucketPage(
             claims=claims,
-            cursor=cursor_after(cursor, last, now, more=more),
+            cursor=cursor_after(last, now, more=more),
             more=more,
             next_due_in=_seconds_until(answers[1].rows[0][0]),
         )

@@ -65,18 +65,15 @@ def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int) -> 
 
 
 def _reach(cursor: Cursor, now: int) -> Place:
-    """Return the furthest place an unbounded owner can have read to: see `cursor_after`."""
+    """Return the furthest place an unbounded owner can have read to: where its last pull ended."""
     return now if cursor.after is None else to_micros(cursor.after.ready_at) + OVERLAP, MAX_UUID
 
 
-def cursor_after(cursor: Cursor, last: Place | None, now: int, *, more: bool) -> Cursor:
-    """Return the cursor for the next pull.
+def cursor_after(last: Place | None, now: int, *, more: bool) -> Cursor:
+    """Return the cursor for the next pull. `last` is the page's last place.
 
-    While there is a backlog, each page begins where the last ended. At its end the owner goes back by the
-    overlap, to see what was committed late.
+    While there is a backlog, each page begins where the last ended. At its end the owner has read all that
+    was due by now; it goes back by the overlap, to see what is committed late.
     """
-    if last is None:
-        return Cursor(after=cursor.after)
-    if not more:
-        last = min(last, (now - OVERLAP, MAX_UUID))
-    return Cursor(after=Position(from_micros(last[0]), last[1]), bounded=more)
+    place = last if more and last is not None else (now - OVERLAP, MAX_UUID)
+    return Cursor(after=Position(from_micros(place[0]), place[1]), bounded=more)

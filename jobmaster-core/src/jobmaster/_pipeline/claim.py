@@ -43,7 +43,6 @@ class ClaimJobs:
         if room == 0 or not self.owned.lease.is_safe(now):
             self.owned.more_behind = True
             return ClaimResult(0, None)
-        starved = not self.owned.waiting
         with self.owned.reading():
             cursor = self._next_cursor(now)
             limit = room + self.owned.in_hand_beyond(cursor)
@@ -52,7 +51,8 @@ class ClaimJobs:
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if not self.owned.closed:
             self._line_up(fresh)
-        self.owned.adapt(starved=starved and page.more, now=now)
+        if page.more:
+            self.owned.adapt(now)
         self.owned.more_behind = page.more
         return ClaimResult(len(fresh), self._wait(page))
 

@@ -16,23 +16,17 @@ from jobmaster._policy import outcome
 from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.context import JobContext, captured_lines, claim_of, set_current
-from jobmaster.contracts import Mark, MasterRepository
-from jobmaster.errors import LeaseLostError, StoreError
+from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
 from jobmaster.ownership import NEVER, Held, OnReport, OwnedBucket, Slot, StopReason
 from jobmaster.signals import Signal
-from jobmaster.states import JobStatus
+from jobmaster.states import AttemptOutcome
+from jobmaster.suspects import Suspects
 
 FAIRNESS = 0.005
 """Seconds for which a runner may go from job to job without letting the event loop do anything else."""
-
-HEAD_START = 2.0
-"""Seconds for which a suspect of a crash runs before the next suspect may start."""
-
-STORE_PAUSE = 0.2
-"""Seconds before a start that could not be recorded is tried again."""
 
 Run = Callable[[JobContext], Any]
 
@@ -90,8 +84,11 @@ class Execute:
     observers: Sequence[JobObserver] = ()
     random: Callable[[], float] = random.random
     _runs: dict[str, Run] = field(factory=dict, init=False)
-    _suspects: anyio.Lock = field(factory=anyio.Lock, init=False)
-    _suspect_ended: anyio.Event | None = field(default=None, init=False)
+    _suspects: Suspects = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Build what depends on the fields."""
+        self._suspects = Suspects(self.master, self.on_report)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed."""
@@ -127,7 +124,7 @@ class Execute:
     async def _run(self, owned: OwnedBucket, slot: Slot, held: Held, now: float) -> None:
         claim = held.claim
         if claim.suspect:
-            if not await self._admit_suspect(owned, held):
+            if not await self._suspects.admit(owned, held):
                 return
             now = self.monotonic()
         job = JobContext(claim, self.worker, self.host)
@@ -194,44 +191,9 @@ class Execute:
         if held is not None:
             held.ended, held.slot = True, None
         slot.end()
-        if claim.suspect and self._suspect_ended is not None:
-            self._suspect_ended.set()
+        if claim.suspect:
+            self._suspects.ended(claim)
         self.on_report(owned, _report(job, claim, verdict))
-
-    # Suspects of a crash
-
-    async def _admit_suspect(self, owned: OwnedBucket, held: Held) -> bool:
-        """Write a suspect's start before it runs, and let suspects start one after another.
-
-        So if the worker dies again, the guilty one is on record, and few others are.
-        """
-        async with self._suspects:
-            if self._suspect_ended is not None:
-                with anyio.move_on_after(HEAD_START):
-                    await self._suspect_ended.wait()
-            if not await self._record_start(owned, held):
-                return False
-            if held.cancelled:
-                held.ended = True
-                self.on_report(owned, outcome.cancelled_unstarted(held.claim))
-                return False
-            self._suspect_ended = anyio.Event()
-            return owned.lease.is_safe(self.monotonic())
-
-    async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
-        claim, status = held.claim, JobStatus.PROCESSING
-        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=datetime.now(UTC))
-        try:
-            await self.master.mark(owned.bucket, [mark])
-        except LeaseLostError:
-            held.ended = True
-            return False
-        except StoreError:
-            await anyio.sleep(STORE_PAUSE)
-            owned.put_back(held)
-            return False
-        held.marked = status
-        return True
 
     # Calling handlers
 
@@ -270,6 +232,7 @@ def _wrapped(middleware: Middleware, inner: Run) -> Run:
 
 
 def _report(job: JobContext, claim: Claim, verdict: Verdict) -> Report:
+    interrupted = verdict.outcome is AttemptOutcome.INTERRUPTED
     return Report(
         job_id=claim.job.id,
         bucket_id=claim.bucket_id,
@@ -284,7 +247,8 @@ def _report(job: JobContext, claim: Claim, verdict: Verdict) -> Report:
         error=verdict.error,
         delay=verdict.delay,
         retries=verdict.retries,
-        crashes=claim.crashes,
-        suspect=False,
+        # Who came to an end by himself, on record, is cleared; who was interrupted is not.
+        crashes=claim.crashes if interrupted else 0,
+        suspect=claim.suspect and interrupted,
         logs=captured_lines(job),
     )

@@ -1,0 +1,79 @@
+"""Letting jobs run again that may have brought their worker down, so that the next crash tells which it was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import anyio
+from attrs import define, field
+
+from jobmaster._policy import outcome
+from jobmaster.contracts import Mark, MasterRepository
+from jobmaster.errors import LeaseLostError, StoreError
+from jobmaster.models import Claim
+from jobmaster.ownership import Held, OnReport, OwnedBucket
+from jobmaster.states import JobStatus
+
+STORE_PAUSE = 0.2
+"""Seconds before a start that could not be recorded is tried again."""
+
+
+@define(eq=False)
+class Suspects:
+    """Admits suspects of one worker.
+
+    Each suspect's start is written before it runs. One that was on record at a crash before is *accused*:
+    only one of those runs at a time, so that a further crash is held against the guilty one alone.
+    """
+
+    master: MasterRepository
+    on_report: OnReport
+    _accused: Claim | None = field(default=None, init=False)
+    _set_aside: list[OwnedBucket] = field(factory=list, init=False)
+
+    async def admit(self, owned: OwnedBucket, held: Held) -> bool:
+        """Return whether a suspect may run now; if not, it was put back, set aside or reported."""
+        claim = held.claim
+        if claim.crashes and not self._take_turn(owned, held):
+            return False
+        if not await self._record_start(owned, held):
+            self.ended(claim)
+            return False
+        if held.cancelled:
+            held.ended = True
+            self.on_report(owned, outcome.cancelled_unstarted(claim))
+            self.ended(claim)
+            return False
+        return True
+
+    def _take_turn(self, owned: OwnedBucket, held: Held) -> bool:
+        if self._accused is None:
+            self._accused = held.claim
+            return True
+        owned.set_aside(held)
+        self._set_aside.append(owned)
+        return False
+
+    def ended(self, claim: Claim) -> None:
+        """Note that a job has ended; if it was the accused one, the next of them has its turn."""
+        if self._accused is not claim:
+            return
+        self._accused = None
+        waiting, self._set_aside = self._set_aside, []
+        for owned in waiting:
+            owned.resume()
+
+    async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
+        claim, status = held.claim, JobStatus.PROCESSING
+        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=datetime.now(UTC))
+        try:
+            await self.master.mark(owned.bucket, [mark])
+        except LeaseLostError:
+            held.ended = True
+            return False
+        except StoreError:
+            await anyio.sleep(STORE_PAUSE)
+            owned.put_back(held)
+            return False
+        held.marked = status
+        return True
