@@ -11,14 +11,14 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import anyio
-from anyio.abc import TaskStatus
 
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cluster import Cluster, Runtime
 from jobmaster.errors import StoreUnavailableError
+from jobmaster.loops import loop_caller
 from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.cli")
@@ -64,10 +64,8 @@ class StopRequest:
 async def serve_until_signalled(cluster: Cluster) -> None:
     """Run a cluster until SIGINT or SIGTERM, then stop gracefully. A second signal ends the process."""
     stop = StopRequest()
-    async with anyio.create_task_group() as group:
-        await group.start(_watch_signals, stop, cluster.settings.stop_grace)
-        await serve(cluster, stop)
-        group.cancel_scope.cancel()
+    _Signals(stop, cluster.settings.stop_grace).install()
+    await serve(cluster, stop)
 
 
 async def serve(cluster: Cluster, stop: StopRequest) -> None:
@@ -112,32 +110,33 @@ def _greet(runtime: Runtime) -> None:
 # Signals
 
 
-async def _watch_signals(stop: StopRequest, grace: float, *, task_status: TaskStatus[None]) -> None:
-    with anyio.open_signal_receiver(*SIGNALS) as signals:
-        _SecondSignal().install()
-        task_status.started()
-        async for number in signals:
-            log.info("received %s: stopping; running jobs get %g s", number.name, grace)
-            stop.ask()
+class _Signals:
+    """The first signal asks to stop, the second one ends the process.
 
+    These are plain signal handlers, for the rest of the process: unlike what event loops offer, they get
+    through while a job's handler blocks the loop, and they exist on every platform.
+    """
 
-class _SecondSignal:
-    """Ends the process at the second signal, even while a handler blocks the event loop."""
-
-    def __init__(self) -> None:
+    def __init__(self, stop: StopRequest, grace: float) -> None:
+        self._stop, self._grace = stop, grace
+        self._call_in_loop = loop_caller()
         self._seen = False
 
     def install(self) -> None:
-        """Stand before the present signal handlers."""
+        """Receive signals from now on."""
         for number in SIGNALS:
-            signal.signal(number, partial(self._received, signal.getsignal(number)))
+            signal.signal(number, self._received)
 
-    def _received(self, deliver: Any, number: int, frame: FrameType | None) -> None:
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        received = signal.Signals(number)
         if self._seen:
-            leave_at_once(signal.Signals(number))
+            leave_at_once(received)
         self._seen = True
-        if callable(deliver):
-            deliver(number, frame)
+        self._call_in_loop(partial(self._ask, received))
+
+    def _ask(self, received: signal.Signals) -> None:
+        log.info("received %s: stopping; running jobs get %g s", received.name, self._grace)
+        self._stop.ask()
 
 
 def leave_at_once(number: signal.Signals) -> NoReturn:

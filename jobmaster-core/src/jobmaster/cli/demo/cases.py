@@ -28,7 +28,7 @@ from jobmaster.models import NewJob, Report
 
 DELAY = 1.0
 """Seconds the delayed job waits."""
-START_LIMIT = 15.0
+START_LIMIT = 30.0
 """Seconds within which the job that is cancelled while running must have started."""
 
 SUCCEEDED, FAILED = AttemptOutcome.SUCCEEDED, AttemptOutcome.FAILED
