@@ -1,0 +1,101 @@
+"""The suite fails for providers that are wrong, each in one way."""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from jobmaster.contracts import Assignment, CancelAnswer, Mark, MasterRepository, Room
+from jobmaster.memory import MemoryMaster
+from jobmaster.models import Bucket, BucketPage, CancelResult, Cursor, JobReceipt, NewJob, Report
+from jobmaster_testing.contracts import MasterContract
+from jobmaster_testing.contracts.provider import make_world
+
+pytestmark = pytest.mark.anyio
+
+
+class ReversesReceipts(MemoryMaster):
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        return list(reversed(await super().insert_jobs(jobs)))
+
+
+class IgnoresKeys(MemoryMaster):
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        return await super().insert_jobs([evolve(new, job=evolve(new.job, key=None)) for new in jobs])
+
+
+class IgnoresEpochs(MemoryMaster):
+    async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
+        epochs = {bucket.id: bucket.epoch for bucket in self._store.buckets.values()}
+        return await super().report([evolve(r, epoch=epochs.get(r.bucket_id, r.epoch)) for r in reports])
+
+
+class LetsAnyoneRead(MemoryMaster):
+    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+        return await super().read_bucket(self._store.buckets[bucket.id], cursor, limit)
+
+
+class LetsAnyoneMark(MemoryMaster):
+    async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
+        await super().mark(self._store.buckets[bucket.id], marks)
+
+
+class SkipsLateJobs(MemoryMaster):
+    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+        page = await super().read_bucket(bucket, cursor, limit)
+        return evolve(page, claims=page.claims[:-1]) if page.more else page
+
+
+class GivesTooMuch(MemoryMaster):
+    async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
+        generous = [evolve(room, free=room.free + 1) for room in rooms]
+        return await super().assign_due(cluster_id, ahead, generous)
+
+
+class RenewsEverybody(MemoryMaster):
+    async def heartbeat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
+    ) -> frozenset[UUID]:
+        return await super().heartbeat(worker_ids, loads, lease) | frozenset(worker_ids)
+
+
+class ForgetsJobsOfGivenUpBuckets(MemoryMaster):
+    async def release_bucket(self, bucket: Bucket) -> int:
+        self._owned(bucket)
+        return len(self._in_bucket(bucket.id))
+
+
+class PromisesCancellation(MemoryMaster):
+    async def cancel(
+        self,
+        cluster_id: str,  # noqa: ARG002 - as the contract has it
+        job_ids: Sequence[UUID],
+        worker: str = "",  # noqa: ARG002 - as the contract has it
+    ) -> Sequence[CancelAnswer]:
+        return [CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED) for job_id in job_ids]
+
+
+DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
+    ReversesReceipts: "test_receipts_come_in_order",
+    IgnoresKeys: "test_a_key_in_use_gives_the_first_job",
+    IgnoresEpochs: "test_a_report_of_a_former_owner_changes_nothing",
+    LetsAnyoneRead: "test_a_former_owner_cannot_read",
+    LetsAnyoneMark: "test_a_former_owner_cannot_mark",
+    SkipsLateJobs: "test_pages_follow_one_another",
+    GivesTooMuch: "test_several_buckets_of_one_place_share_the_jobs",
+    RenewsEverybody: "test_a_heartbeat_answers_for_each_worker",
+    ForgetsJobsOfGivenUpBuckets: "test_releasing_holds_all_jobs_as_they_are",
+    PromisesCancellation: "test_a_held_job_is_cancelled_at_once",
+}
+
+
+@pytest.mark.parametrize(("provider", "test"), DEFECTS.items())
+async def test_a_wrong_provider_fails_where_it_is_wrong(
+    provider: Callable[[], MasterRepository], test: str
+) -> None:
+    run = getattr(MasterContract(), test)
+
+    await run(await make_world(MemoryMaster()))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await run(await make_world(provider()))
