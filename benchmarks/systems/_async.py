@@ -1,0 +1,161 @@
+"""The protocol for systems with an asynchronous API: a subclass fills in the system's own calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from time import monotonic
+from typing import Any, ClassVar
+
+import _protocol as protocol
+import anyio
+import anyio.to_thread
+
+OnJob = Callable[[Any], None]
+Data = dict[str, Any]
+
+
+class AsyncSystem(ABC):
+    """A system under test, and the commands of the protocol made of its calls."""
+
+    packages: ClassVar[Sequence[str]]
+    """Packages whose versions are reported."""
+    settings: ClassVar[Mapping[str, Any]]
+    """What the system was told beyond its defaults, for the report."""
+    history: ClassVar[str]
+    """What the system keeps of a finished job, for the report."""
+    bulk: ClassVar[bool] = True
+    """Whether there is a call that schedules many jobs."""
+    backend_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, options: protocol.Options) -> None:
+        self.options = options
+        self.url = options.url
+
+    # What a system fills in
+
+    @abstractmethod
+    async def setup(self) -> None:
+        """Create the schema."""
+
+    @abstractmethod
+    def producing(self) -> AbstractAsyncContextManager[None]:
+        """Open what `schedule` needs."""
+
+    @abstractmethod
+    async def schedule(self, data: Data) -> None:
+        """Schedule one job; return when it is durable."""
+
+    async def schedule_many(self, batch: Sequence[Data]) -> None:
+        """Schedule jobs with one call; return when they are durable."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def work(self, on_job: OnJob) -> None:
+        """Run a worker until cancelled. Its handler calls `on_job` and does nothing else."""
+
+    @abstractmethod
+    def sent(self, job: Any) -> int:
+        """Return when a job was sent, from what its handler handed to `on_job`."""
+
+    @abstractmethod
+    async def drained(self) -> bool:
+        """Return whether the store holds no unfinished job; asked while the worker runs."""
+
+    @abstractmethod
+    async def count(self) -> tuple[int | None, int]:
+        """Return how many finished (None if it keeps none) and unfinished jobs the store holds."""
+
+    async def prepare(self) -> None:
+        """Do what can be done before the worker starts."""
+
+    # The protocol
+
+    def main(self) -> None:
+        """Run the command that was asked for."""
+        commands = {
+            "setup": self._setup,
+            "schedule": self._schedule,
+            "work": self._work,
+            "latency-worker": self._latency_worker,
+            "latency-producer": self._latency_producer,
+            "idle": self._idle,
+            "count": self._count,
+        }
+        chosen = commands[self.options.command]
+        anyio.run(chosen, backend=self.options.backend, backend_options=self.backend_options)
+
+    async def _setup(self) -> None:
+        await self.setup()
+        protocol.finish(
+            versions=protocol.versions(self.packages),
+            settings=dict(self.settings),
+            history=self.history,
+            bulk=self.bulk,
+        )
+
+    async def _schedule(self) -> None:
+        options = self.options
+        modes = {"one": self._one_by_one, "concurrent": self._concurrently, "bulk": self._in_bulk}
+        async with self.producing():
+            started = monotonic()
+            await modes[options.mode](options.jobs)
+            protocol.finish(jobs=options.jobs, seconds=monotonic() - started)
+
+    async def _one_by_one(self, jobs: int) -> None:
+        data = protocol.payload()
+        for _ in range(jobs):
+            await self.schedule(data)
+
+    async def _concurrently(self, jobs: int) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(self.options.callers):
+                group.start_soon(self._one_by_one, len(range(number, jobs, self.options.callers)))
+
+    async def _in_bulk(self, jobs: int) -> None:
+        if not self.bulk:
+            protocol.unsupported("no bulk call")
+        for size in protocol.batches(jobs, self.options.batch):
+            await self.schedule_many([protocol.payload() for _ in range(size)])
+
+    async def _work(self) -> None:
+        await self.prepare()
+        await anyio.to_thread.run_sync(protocol.wait_for_go)
+        drain = protocol.Drain(self.options.jobs)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.work, drain)
+            while not (drain.may_be_over() and await self.drained()):
+                await anyio.sleep(0.005)
+            protocol.finish(**drain.result(monotonic()))
+
+    async def _latency_worker(self) -> None:
+        latencies = protocol.Latencies()
+        await self._serve(lambda job: latencies.add(self.sent(job)), latencies.result)
+
+    async def _idle(self) -> None:
+        await self._serve(lambda _: None, dict)
+
+    async def _serve(self, on_job: OnJob, result: Callable[[], Mapping[str, Any]]) -> None:
+        await self.prepare()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.work, on_job)
+            protocol.emit(ready=True)
+            await anyio.to_thread.run_sync(protocol.wait_for_end)
+            protocol.finish(**result(), peak_mb=protocol.peak_mb())
+
+    async def _latency_producer(self) -> None:
+        pacer = protocol.Pacer(self.options.rate, self.options.jobs)
+        async with self.producing():
+            started = monotonic()
+            async with anyio.create_task_group() as group:
+                while not pacer.over:
+                    for _ in range(pacer.due()):
+                        group.start_soon(self.schedule, protocol.stamped())
+                    await anyio.sleep(pacer.pause())
+            protocol.finish(jobs=self.options.jobs, seconds=monotonic() - started)
+
+    async def _count(self) -> None:
+        await self.prepare()
+        finished, unfinished = await self.count()
+        protocol.finish(finished=finished, unfinished=unfinished)

@@ -1,0 +1,87 @@
+"""JobMaster, through its public interface alone; PostgreSQL or SQLite by the URL, asyncio or trio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import _protocol as protocol
+import anyio
+from _async import AsyncSystem, Data, OnJob
+
+from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
+
+UNFINISHED = [status for status in JobStatus if not status.is_terminal]
+
+_on_job: list[OnJob] = []
+
+
+@handler("Noop")
+async def noop(job: JobContext) -> None:
+    """Do nothing but be seen."""
+    _on_job[0](job)
+
+
+class JobMaster(AsyncSystem):
+    """A standalone cluster, every setting at its default."""
+
+    packages = ("jobmaster-core", "jobmaster-sql", "jobmaster-postgres", "jobmaster-sqlite", "anyio")
+    settings = {"worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority"}
+    history = "kept: job and attempt rows, 30 days"
+
+    _runtime: Runtime | None = None
+
+    def _cluster(self) -> Cluster:
+        return Cluster.standalone("Bench", self.url)
+
+    async def setup(self) -> None:
+        """Provision the schema, as any start does."""
+        async with self.producing():
+            pass
+
+    @asynccontextmanager
+    async def producing(self) -> AsyncIterator[None]:
+        """Join the cluster without workers."""
+        async with self._cluster().running(workers=False) as runtime:
+            self._runtime = runtime
+            yield
+
+    @property
+    def _running(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError("the cluster does not run yet")
+        return self._runtime
+
+    async def schedule(self, data: Data) -> None:
+        """Schedule one job."""
+        await self._running.scheduler.once_now(noop, data)
+
+    async def schedule_many(self, batch: Sequence[Data]) -> None:
+        """Schedule jobs with one call."""
+        await self._running.scheduler.once_many([noop.request(data) for data in batch])
+
+    async def work(self, on_job: OnJob) -> None:
+        """Run one worker."""
+        _on_job[:] = [on_job]
+        async with self._cluster().add_worker().running() as runtime:
+            self._runtime = runtime
+            await anyio.sleep_forever()
+
+    def sent(self, job: JobContext) -> int:
+        """Return when a job was sent."""
+        return job.data.get_int("sent")
+
+    async def drained(self) -> bool:
+        """Return whether no unfinished job is left: reads the live table only, whatever the history."""
+        return self._runtime is not None and not await self._runtime.jobs.query(status=UNFINISHED, limit=1)
+
+    async def count(self) -> tuple[int | None, int]:
+        """Return how many jobs succeeded, and how many are unfinished."""
+        async with self.producing():
+            by_status = await self._running.jobs.count_by_status()
+        unfinished = sum(by_status.get(status, 0) for status in UNFINISHED)
+        return by_status.get(JobStatus.SUCCEEDED, 0), unfinished
+
+
+if __name__ == "__main__":
+    JobMaster(protocol.parse_options()).main()
