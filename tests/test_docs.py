@@ -406,6 +406,11 @@ def test_capabilities_are_documented_with_their_defaults() -> None:
     assert documented == {name: str(field.default) for name, field in fields_dict(Capabilities).items()}
 
 
+@pytest.mark.parametrize(("heading", "settings"), [("Settings", Settings), ("Workers", WorkerSettings)])
+def test_settings_are_documented(heading: str, settings: type[Any]) -> None:
+    assert column("configuration.md", heading) == list(fields_dict(settings))
+
+
 def public_names() -> set[str]:
     tree = ast.parse(inspect.getsource(jobmaster))
     return {
