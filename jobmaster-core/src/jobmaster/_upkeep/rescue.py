@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -50,19 +50,34 @@ class Rescue:
     rescuer: Callable[[], UUID | None]
     now: Callable[[], datetime]
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
+    _in_doubt: bool = field(default=False, init=False)
 
     async def run_once(self) -> RescueResult:
         """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
         rescuer = self.rescuer()
         if rescuer is None:
             return RescueResult()
-        taken = await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE)
+        taken = await self._take(rescuer)
         self._draining.update({bucket.id: bucket for bucket in taken})
         lost = released = 0
         if self._draining:
             lost, released = await self._drain_all()
         orphans = await self.master.sweep_orphans(self.cluster_id)
         return RescueResult(len(taken), lost, released, orphans)
+
+    async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
+        """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""
+        in_doubt, self._in_doubt = self._in_doubt, True
+        taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE))
+        if in_doubt:
+            known = self._draining.keys() | {bucket.id for bucket in taken}
+            taken += [b for b in await self._draining_for(rescuer) if b.id not in known]
+        self._in_doubt = False
+        return taken
+
+    async def _draining_for(self, rescuer: UUID) -> Sequence[Bucket]:
+        buckets = await self.master.list_buckets(self.cluster_id)
+        return [b for b in buckets if b.worker_id == rescuer and b.status is BucketStatus.DRAINING]
 
     async def _drain_all(self) -> tuple[int, int]:
         """Drain what we took over, this time or before a failure; return (lost, released) jobs."""
