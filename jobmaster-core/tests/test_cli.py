@@ -362,3 +362,41 @@ class TestLogLines:
             record.exc_info = sys.exc_info()
 
         assert "ZeroDivisionError" in JsonFormatter().format(record)
+
+
+class TestReference:
+    PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+
+    def commands(self) -> dict[str, Any]:
+        """Return all commands by the heading they have on the page."""
+        root: Any = typer.main.get_command(build_app())
+        groups = {"": root, "jobs ": root.commands["jobs"]}
+        found = {start + name: one for start, group in groups.items() for name, one in group.commands.items()}
+        return {name: one for name, one in found.items() if name != "jobs"}
+
+    def sections(self) -> dict[str, str]:
+        parts = re.split(r"^## (.+)$", self.PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+    def test_every_option_is_described(self) -> None:
+        sections = self.sections()
+        common = {"--app", "-A", "--config", "--cluster", "--master", "--json", "--help", "-h"}
+
+        missing = {
+            (name, option)
+            for name, command in self.commands().items()
+            for parameter in command.params
+            for option in parameter.opts
+            if option.startswith("-") and option not in common and f"{option}" not in sections[name]
+        }
+
+        assert missing == set()
+
+    def test_every_exit_code_is_described(self) -> None:
+        described = set(
+            re.findall(
+                r"\d+", ",".join(re.findall(r"^\| ([\d, ]+) \|", self.sections()["Exit codes"], re.MULTILINE))
+            )
+        )
+
+        assert described == {str(int(code)) for code in ExitCode}

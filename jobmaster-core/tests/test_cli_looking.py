@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,26 @@ class TestStatus:
         anyio.run(pause)
 
         assert "the cluster is passive: no jobs run" in seeded.json("status")["warnings"]
+
+    def test_pending_migrations_decide_the_exit_code(self, tmp_path: Path) -> None:
+        cluster = Cluster("Old-1", f"sqlite:///{tmp_path}/old.db")
+
+        async def start() -> None:
+            async with cluster.running():
+                pass
+
+        anyio.run(start)
+        with closing(sqlite3.connect(tmp_path / "old.db")) as database:
+            # Tables that can be read, of a schema that is not said to be complete.
+            database.execute("DELETE FROM jm_migration")
+            database.commit()
+        old = Seeded(cluster, {})
+
+        result = old.run("status", "--json")
+        assert result.exit_code == ExitCode.SCHEMA
+        assert json.loads(result.stdout)["schema"] == {"up_to_date": False, "pending": ["0001_initial"]}
+        assert "warning: migrations are pending (0001_initial)" in old.run("status").stdout
+        assert old.run("jobs", "list").exit_code == 0
 
     def test_looking_registers_nothing(self, seeded: Seeded) -> None:
         before = seeded.json("status")["cluster"]

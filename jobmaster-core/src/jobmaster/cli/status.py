@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import typer
 from attrs import frozen
 
+from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, console, duration, iso, print_json, state, table
 from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
@@ -70,12 +72,17 @@ def status(
     cluster: ClusterOption = None,
     master: MasterOption = None,
 ) -> None:
-    """Show the cluster: its mode, jobs by status, workers, buckets and schema."""
+    """Show the cluster: its mode, jobs by status, workers, buckets and schema.
+
+    Exits with 6 if migrations are pending.
+    """
     picture = run_async(_look, find_cluster(Source(app, config, cluster, master)))
     if as_json:
         print_json(as_plain(picture))
     else:
         _show(picture)
+    if picture.pending:
+        raise typer.Exit(ExitCode.SCHEMA)
 
 
 async def _look(cluster: Cluster) -> Picture:
