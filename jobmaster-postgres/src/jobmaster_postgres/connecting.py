@@ -64,29 +64,50 @@ async def connect(address: Address, time_limit: float) -> Native:
 def _parameters(address: Address, time_limit: float) -> dict[str, Any]:
     defaults = {"application_name": "jobmaster", "client_encoding": "utf8", **_KEEPALIVES}
     parameters = {**defaults, **address.parameters}
-    if not address.pooled:  # PgBouncer knows no such options, and its connections are for everybody
-        given = parameters.get("options", "")
-        parameters["options"] = " ".join([given, *_settings(address, time_limit)]).strip()
+    if not address.pooled:
+        settings = {**_settings(time_limit), **_SESSION_SETTINGS}
+        if address.schema is not None:
+            quoted = address.schema.replace('"', '""')
+            settings["search_path"] = f'"{quoted}"'
+        # The user's own come last: they win.
+        ours = [f"-c {name}={_escaped(value)}" for name, value in settings.items()]
+        parameters["options"] = " ".join([*ours, parameters.get("options", "")]).strip()
     return parameters
 
 
-def _settings(address: Address, time_limit: float) -> list[str]:
-    milliseconds = int(time_limit * 1000)
-    settings = {
-        # A little earlier than the driver cuts the connection: this way the connection survives.
-        "statement_timeout": milliseconds * 9 // 10,
-        "lock_timeout": milliseconds * 9 // 10,
+def prelude_of(address: Address, time_limit: float) -> str | None:
+    """Return the statement that makes the settings for one transaction, where connections are shared.
+
+    PgBouncer in transaction mode takes no settings for a connection, which is another one every time.
+    """
+    if not address.pooled:
+        return None
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in _settings(time_limit).items()]
+    return f"SELECT {', '.join(calls)}"
+
+
+def _settings(time_limit: float) -> dict[str, str]:
+    # A little earlier than the driver cuts the connection: this way the connection survives.
+    milliseconds = str(int(time_limit * 900))
+    return {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        # Queue tables fill and empty faster than statistics follow, and there is one right plan for each
+        # statement: along its index, in order. So guesses about sizes have no say.
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "jit": "off",
         # A process that stops in the middle of a transaction must not keep its locks.
-        "idle_in_transaction_session_timeout": 2 * milliseconds,
-        "default_transaction_isolation": r"read\ committed",
-        # A plan made while a queue table was empty would read a full one from end to end.
-        "plan_cache_mode": "force_custom_plan",
+        "idle_in_transaction_session_timeout": str(int(time_limit * 2000)),
     }
-    if address.schema is not None:
-        settings["search_path"] = _escaped(address.schema)
-    return [f"-c {name}={value}" for name, value in settings.items()]
 
 
-def _escaped(schema: str) -> str:
-    quoted = '"' + schema.replace('"', '""') + '"'
-    return quoted.replace("\\", "\\\\").replace(" ", "\\ ")
+_SESSION_SETTINGS: Final = {
+    "default_transaction_isolation": "read committed",
+    # The plans do not depend on values, so they are made once.
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from jobmaster.bridge import Bridge
 from jobmaster.errors import StoreUnavailableError
 from jobmaster_postgres.address import Address
-from jobmaster_postgres.connecting import connect
+from jobmaster_postgres.connecting import connect, prelude_of
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.errors import is_passing, translate
 from jobmaster_postgres.pool import Pool
@@ -76,7 +76,8 @@ class PostgresDriver(SqlDriver):
         return self._pool
 
     async def _connect(self) -> Session:
-        return Session(await connect(self._address, self._timeout), self._statements)
+        native = await connect(self._address, self._timeout)
+        return Session(native, self._statements, prelude_of(self._address, self._timeout))
 
     def is_own(self, pid: int) -> bool:
         """Whether a process of the server works for this driver."""

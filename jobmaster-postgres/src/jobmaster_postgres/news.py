@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -84,7 +85,11 @@ async def listen(address: Address, channel: str, is_own: Callable[[int], bool], 
     Messages of server processes that are our own are left out: those topics were told here already. Raises
     `StoreUnavailableError` when the connection breaks.
     """
-    native = await connect(address, _CONNECT_TIMEOUT)
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            native = await connect(address, _CONNECT_TIMEOUT)
+    except TimeoutError as error:
+        raise StoreUnavailableError(f"{address}: no answer within {_CONNECT_TIMEOUT:g} s") from error
     try:
         await native.execute(SQL("LISTEN {}").format(Identifier(channel)))
         delivery.ready()

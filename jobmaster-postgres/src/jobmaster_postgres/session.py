@@ -27,8 +27,9 @@ _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 class Session:
     """A connection in autocommit mode, for one unit of work at a time."""
 
-    def __init__(self, native: Native, statements: Statements) -> None:
-        self._native, self._statements = native, statements
+    def __init__(self, native: Native, statements: Statements, prelude: str | None = None) -> None:
+        """`prelude` is a statement that every transaction has to begin with, if there is one."""
+        self._native, self._statements, self._prelude = native, statements, prelude
 
     @property
     def is_usable(self) -> bool:
@@ -75,12 +76,14 @@ class Session:
     async def _transact(self, unit: UnitFactory[T], *, read_only: bool) -> T:
         """Send the unit's steps. BEGIN and COMMIT travel with them, and one statement alone needs neither."""
         generator, answer, is_open = unit(), None, False
+        at_once = self._prelude is None
         try:
             while True:
                 steps = generator.send(answer)
                 several = steps if isinstance(steps, tuple) else (steps,)
                 ends = several[-1].last
-                begins = not (read_only or is_open or (ends and self._is_one_statement(several)))
+                needless = at_once and (read_only or (ends and self._is_one_statement(several)))
+                begins = not (is_open or needless)
                 commits = ends and (is_open or begins)
                 answers = await self._send(several, begins=begins, commits=commits)
                 is_open = (is_open or begins) and not commits
@@ -102,11 +105,16 @@ class Session:
             return [await _answer(await self._execute(steps[0]))]
         async with self._native.pipeline():
             if begins:
-                await self._native.execute(_BEGIN, prepare=False)
+                await self._begin()
             cursors = [await self._execute(step) for step in steps]
             if commits:
                 await self._native.execute(_COMMIT, prepare=False)
         return [await _answer(cursor) for cursor in cursors]
+
+    async def _begin(self) -> None:
+        await self._native.execute(_BEGIN, prepare=False)
+        if self._prelude is not None:
+            await self._native.execute(self._prelude)
 
     async def _execute(self, step: Step) -> _Cursor:
         if isinstance(step, Script):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -33,15 +34,20 @@ class SqliteDialect(Dialect):
 
     def uuid(self, value: UUID) -> str:
         """Return a UUID as text."""
-        return str(value)
+        return _text_of(value)
 
     def to_uuid(self, stored: Any) -> UUID:
         """Return a UUID from its text."""
-        return UUID(stored)
+        return _uuid_of(stored)
 
     def array(self, values: Sequence[Any]) -> str:
         """Return values as a JSON array."""
         return orjson.dumps(list(values)).decode()
+
+
+# The same ids come and go all the time: a job's when it is read and reported, its bucket's with every row.
+_text_of = lru_cache(maxsize=8192)(str)
+_uuid_of = lru_cache(maxsize=8192)(UUID)
 
 
 class SqliteDriver(SqlDriver):

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
 
+from jobmaster.errors import StoreUnavailableError
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
@@ -126,6 +127,14 @@ def pause() -> None:
     time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that those who wait do not try in step
 
 
+def _in_time(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
+    """Fail those calls that cannot wait any longer; return the others."""
+    for call in calls:
+        if call.is_overdue:
+            call.fail(StoreUnavailableError("another process or unit of work kept the database too long"))
+    return [call for call in calls if not call.has_failed]
+
+
 class Reader(UnitThread):
     """Runs units that only read, each in a snapshot of its own, beside whoever writes."""
 
@@ -190,25 +199,18 @@ class Writer(UnitThread):
 
     def _begin(self, connection: Connection, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
         """Take the write lock; return the calls whose time is not up by then."""
-        left = list(calls)
+        left = _in_time(calls)
         while left:
             try:
                 connection.control("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
                 if not is_busy(error):
                     raise self._translated(error) from error
-                left = self._without_overdue(left, error)
                 pause()
+                left = _in_time(left)
             else:
                 break
         return left
-
-    def _without_overdue(self, calls: Sequence[Call[Any]], error: Exception) -> list[Call[Any]]:
-        """Fail those calls that cannot wait any longer; return the others."""
-        for call in calls:
-            if call.is_overdue:
-                call.fail(self._translated(error))
-        return [call for call in calls if not call.has_failed]
 
     def _commit_together(self, connection: Connection, calls: Sequence[Call[Any]]) -> bool:
         """Run the units in the open transaction and commit it; return False if it was undone."""
