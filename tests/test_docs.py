@@ -494,3 +494,11 @@ def test_transitions_are_documented(
     assert documented == {
         before.value: {after.value for after in allowed} for before, allowed in transitions.items()
     }
+
+
+def test_the_picture_of_a_jobs_life_shows_allowed_transitions_only() -> None:
+    picture = next(fence.body for fence in fences(DOCS / "explanation" / "lifecycle.md", "mermaid"))
+    shown = re.findall(r"^ +(\w+) --> (\w+)", picture, re.MULTILINE)
+
+    assert shown
+    assert [pair for pair in shown if JobStatus(pair[1]) not in JOB_TRANSITIONS[JobStatus(pair[0])]] == []
