@@ -7,12 +7,21 @@ import pty
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
+import anyio
 import pytest
+from attrs import evolve
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from jobmaster import AttemptOutcome, Cluster, JobRecord, JobStatus
 from jobmaster.cli import ExitCode, build_app
+from jobmaster.cli.demo import handlers
+from jobmaster.cli.demo.cases import Case
+from jobmaster.cli.demo.run import Audited, Burst, conclude
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -90,6 +99,65 @@ def read_all(descriptor: int) -> str:
         pass
     os.close(descriptor)
     return b"".join(parts).decode()
+
+
+class TestWhatDiffers:
+    """A demo that finds something wrong says so, and fails."""
+
+    @pytest.fixture
+    def job(self) -> JobRecord:
+        """Return the flaky job of the demo as it ends when all is well."""
+
+        async def work() -> JobRecord:
+            cluster = (
+                Cluster("Differs-1", f"memory://{uuid4().hex}").add_worker().add_handlers(handlers.flaky)
+            )
+            async with cluster.running() as runtime:
+                receipt = await runtime.scheduler.once_now(handlers.flaky)
+                return await runtime.jobs.wait(receipt.job_id, timeout=20)
+
+        return anyio.run(work)
+
+    @pytest.fixture
+    def case(self, job: JobRecord) -> Case:
+        outcomes = [AttemptOutcome.FAILED, AttemptOutcome.FAILED, AttemptOutcome.SUCCEEDED]
+        return Case("retried", job.id, JobStatus.SUCCEEDED, outcomes)
+
+    def test_nothing_does_when_all_is_well(self, case: Case, job: JobRecord) -> None:
+        assert case.difference(job) is None
+
+    def test_the_status(self, case: Case, job: JobRecord) -> None:
+        assert evolve(case, status=JobStatus.FAILED).difference(job) == "is succeeded, not failed"
+
+    def test_the_attempts(self, case: Case, job: JobRecord) -> None:
+        once = evolve(case, outcomes=[AttemptOutcome.SUCCEEDED])
+
+        assert once.difference(job) == "attempts: failed x2, succeeded, not succeeded"
+
+    def test_what_was_seen_when_it_was_scheduled(self, case: Case, job: JobRecord) -> None:
+        assert evolve(case, problem="odd").difference(job) == "odd"
+
+    def test_the_burst(self, job: JobRecord) -> None:
+        burst = Burst(2)
+        assert burst.difference == "found none, not 2 succeeded"
+        burst.add(evolve(job, attempt=1))
+        assert burst.difference == "found 1 succeeded, not 2 succeeded"
+        burst.add(job)
+        assert burst.difference == "1 took more than one attempt"
+
+    def test_the_verdict_lists_all(self, case: Case, job: JobRecord) -> None:
+        out = StringIO()
+        audit = [Audited(evolve(case, status=JobStatus.FAILED), job)]
+        cluster = Cluster("Differs-1", "memory://")
+
+        fine = conclude(Console(file=out, width=100), audit, Burst(1), cluster, finished=False, kept=False)
+
+        assert not fine
+        assert out.getvalue().partition("Not every job ended as it should:\n")[2].splitlines() == [
+            "  retried: is succeeded, not failed",
+            "  burst: found none, not 1 succeeded",
+            "  not all jobs had ended after 60.02 s",
+        ]
 
 
 def test_its_handlers_are_not_those_of_other_commands() -> None:

@@ -95,7 +95,7 @@ async def run_demo(url: str, jobs: int, console: Console, *, kept: bool) -> bool
         finished = await _watch(runtime, burst, len(cases), console)
         audit = [Audited(case, await runtime.jobs.get(case.job_id)) for case in cases]
         await _count(runtime, burst)
-    return _conclude(console, audit, burst, cluster, finished=finished, kept=kept)
+    return conclude(console, audit, burst, cluster, finished=finished, kept=kept)
 
 
 async def _schedule_burst(runtime: Runtime, size: int) -> Burst:
@@ -109,12 +109,10 @@ async def _watch(runtime: Runtime, burst: Burst, cases: int, console: Console) -
     """Show the progress until all jobs have finished; return whether they did in time."""
     with anyio.move_on_after(time_limit(burst.size)), view.progress(console, burst.size, cases) as show:
         while True:
-            done_burst, done_single = (
-                await _finished(runtime, [handlers.burst]),
-                await _finished(runtime, handlers.SINGLE),
-            )
-            show(done_burst, done_single)
-            if (done_burst, done_single) == (burst.size, cases):
+            of_burst = await _finished(runtime, [handlers.burst])
+            of_cases = await _finished(runtime, handlers.SINGLE)
+            show(of_burst, of_cases)
+            if (of_burst, of_cases) == (burst.size, cases):
                 return True
             await anyio.sleep(LOOK_EVERY)
     return False
@@ -131,7 +129,7 @@ async def _count(runtime: Runtime, burst: Burst) -> None:
         burst.add(job)
 
 
-def _conclude(
+def conclude(
     console: Console, audit: Sequence[Audited], burst: Burst, cluster: Cluster, *, finished: bool, kept: bool
 ) -> bool:
     """Show the audit; return whether everything is as it should be."""
