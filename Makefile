@@ -71,6 +71,10 @@ format: environment  ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: bench
+bench: environment  ## run the benchmarks (ARGS="--quick", see benchmarks/README.md)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
 .PHONY: package
 package: environment  ## build a wheel and a source archive of every member into dist/
 	$(BIN)/uv build --quiet --all-packages --python $(BIN)/python --build-constraint constraints.txt --out-dir dist

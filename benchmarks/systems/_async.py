@@ -19,15 +19,7 @@ Data = dict[str, Any]
 class AsyncSystem(ABC):
     """A system under test, and the commands of the protocol made of its calls."""
 
-    packages: ClassVar[Sequence[str]]
-    """Packages whose versions are reported."""
-    settings: ClassVar[Mapping[str, Any]]
-    """What the system was told beyond its defaults, for the report."""
-    history: ClassVar[str]
-    """What the system keeps of a finished job, for the report."""
-    bulk: ClassVar[bool] = True
-    """Whether there is a call that schedules many jobs."""
-    backend_options: ClassVar[dict[str, Any]] = {}
+    about: ClassVar[protocol.About]
 
     def __init__(self, options: protocol.Options) -> None:
         self.options = options
@@ -67,7 +59,7 @@ class AsyncSystem(ABC):
     async def count(self) -> tuple[int | None, int]:
         """Return how many finished (None if it keeps none) and unfinished jobs the store holds."""
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # noqa: B027 - not every system has something to prepare
         """Do what can be done before the worker starts."""
 
     # The protocol
@@ -84,16 +76,12 @@ class AsyncSystem(ABC):
             "count": self._count,
         }
         chosen = commands[self.options.command]
-        anyio.run(chosen, backend=self.options.backend, backend_options=self.backend_options)
+        uvloop = {"use_uvloop": True} if self.about.uvloop else {}
+        anyio.run(chosen, backend=self.options.backend, backend_options=uvloop)
 
     async def _setup(self) -> None:
         await self.setup()
-        protocol.finish(
-            versions=protocol.versions(self.packages),
-            settings=dict(self.settings),
-            history=self.history,
-            bulk=self.bulk,
-        )
+        protocol.finish(**self.about.reply())
 
     async def _schedule(self) -> None:
         options = self.options
@@ -114,7 +102,7 @@ class AsyncSystem(ABC):
                 group.start_soon(self._one_by_one, len(range(number, jobs, self.options.callers)))
 
     async def _in_bulk(self, jobs: int) -> None:
-        if not self.bulk:
+        if not self.about.bulk:
             protocol.unsupported("no bulk call")
         for size in protocol.batches(jobs, self.options.batch):
             await self.schedule_many([protocol.payload() for _ in range(size)])
@@ -125,7 +113,7 @@ class AsyncSystem(ABC):
         drain = protocol.Drain(self.options.jobs)
         async with anyio.create_task_group() as group:
             group.start_soon(self.work, drain)
-            while not (drain.may_be_over() and await self.drained()):
+            while not (drain.may_be_over() and await self.drained()):  # noqa: ASYNC110 - the store has no event
                 await anyio.sleep(0.005)
             protocol.finish(**drain.result(monotonic()))
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,29 @@ _BRIEFLY = 0.005
 _NANOS_PER_MS = 1_000_000
 
 COMMANDS = ("setup", "schedule", "work", "latency-worker", "latency-producer", "idle", "count")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a system says of itself, for the report."""
+
+    packages: Sequence[str]
+    """Packages whose versions are reported."""
+    settings: Mapping[str, Any]
+    """What the system was told beyond its defaults."""
+    history: str
+    """What the system keeps of a finished job."""
+    bulk: bool = True
+    """Whether there is a call that schedules many jobs."""
+    concurrent: bool = True
+    """Whether several callers in one process are measured."""
+    uvloop: bool = False
+    """Whether it is run on uvloop."""
+
+    def reply(self) -> dict[str, Any]:
+        """Return what to tell the harness once the system is set up."""
+        versions = {name: metadata.version(name) for name in self.packages}
+        return {"versions": versions, "settings": self.settings, "history": self.history, "bulk": self.bulk}
 
 
 @dataclass(frozen=True)
@@ -95,11 +118,6 @@ def payload(sent: int = 0) -> dict[str, Any]:
 def stamped() -> dict[str, Any]:
     """Return a job's data that is sent now."""
     return payload(monotonic_ns())
-
-
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the installed versions of packages."""
-    return {name: metadata.version(name) for name in packages}
 
 
 def peak_mb() -> float:

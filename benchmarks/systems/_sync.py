@@ -18,16 +18,7 @@ Data = dict[str, Any]
 class SyncSystem(ABC):
     """A system under test, and the commands of the protocol made of its calls."""
 
-    packages: ClassVar[Sequence[str]]
-    """Packages whose versions are reported."""
-    settings: ClassVar[Mapping[str, Any]]
-    """What the system was told beyond its defaults, for the report."""
-    history: ClassVar[str]
-    """What the system keeps of a finished job, for the report."""
-    bulk: ClassVar[bool] = True
-    """Whether there is a call that schedules many jobs."""
-    concurrent: ClassVar[bool] = True
-    """Whether callers in several threads are measured."""
+    about: ClassVar[protocol.About]
 
     def __init__(self, options: protocol.Options) -> None:
         self.options = options
@@ -85,12 +76,7 @@ class SyncSystem(ABC):
 
     def _setup(self) -> None:
         self.setup()
-        protocol.finish(
-            versions=protocol.versions(self.packages),
-            settings=dict(self.settings),
-            history=self.history,
-            bulk=self.bulk,
-        )
+        protocol.finish(**self.about.reply())
 
     def _schedule(self) -> None:
         options = self.options
@@ -106,7 +92,7 @@ class SyncSystem(ABC):
             self.schedule(data)
 
     def _concurrently(self, jobs: int) -> None:
-        if not self.concurrent:
+        if not self.about.concurrent:
             protocol.unsupported("one connection, one caller")
         callers = self.options.callers
         shares = [len(range(number, jobs, callers)) for number in range(callers)]
@@ -114,7 +100,7 @@ class SyncSystem(ABC):
             list(threads.map(self._one_by_one, shares))
 
     def _in_bulk(self, jobs: int) -> None:
-        if not self.bulk:
+        if not self.about.bulk:
             protocol.unsupported("no bulk call")
         for size in protocol.batches(jobs, self.options.batch):
             self.schedule_many([protocol.payload() for _ in range(size)])

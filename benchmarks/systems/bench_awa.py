@@ -32,9 +32,11 @@ class Noop:
 class AwaSystem(PostgresPeer):
     """One client with one queue; bulk goes through COPY."""
 
-    packages = ("awa-pg",)
-    settings = {"max_workers": WORKERS, "max_connections": CONNECTIONS, "bulk": "enqueue_many_copy"}
-    history = "kept for seconds, until its ring turns; then a count"
+    about = protocol.About(
+        packages=("awa-pg",),
+        settings={"max_workers": WORKERS, "max_connections": CONNECTIONS, "bulk": "enqueue_many_copy"},
+        history="kept for seconds, until its ring turns; then a count",
+    )
     # Its view of jobs takes tens of milliseconds and does not show claimed ones, so its tables are asked:
     # entries and completions are appended, and pruned together to a count.
     any_unfinished = f"SELECT 1 WHERE {ENQUEUED} > {COMPLETED}"
@@ -50,7 +52,8 @@ class AwaSystem(PostgresPeer):
         await client.migrate()
         self._declare(client, lambda _: None)
         await client.start([("bench", 1)])
-        while json.loads(await client.storage_status())["active_engine"] != "queue_storage":
+        # Nobody tells when it is there.
+        while json.loads(await client.storage_status())["active_engine"] != "queue_storage":  # noqa: ASYNC110
             await anyio.sleep(0.1)
         await client.shutdown()
 

@@ -18,10 +18,17 @@ POLL = 0.1
 class HueySystem(SyncSystem):
     """One consumer with one worker thread: more of them only compete for the file's lock."""
 
-    packages = ("huey",)
-    settings = {"workers": f"{WORKERS} thread", "journal": "WAL", "fsync": True, "poll": f"{POLL} s and longer"}
-    history = "none: a task is deleted when it is taken"
-    bulk = False
+    about = protocol.About(
+        packages=("huey",),
+        settings={
+            "workers": f"{WORKERS} thread",
+            "journal": "WAL",
+            "fsync": True,
+            "poll": f"{POLL} s and longer",
+        },
+        history="none: a task is deleted when it is taken",
+        bulk=False,
+    )
 
     def connect(self) -> None:
         """Open the file, and declare the task."""

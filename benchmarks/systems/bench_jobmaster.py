@@ -25,9 +25,11 @@ async def noop(job: JobContext) -> None:
 class JobMaster(AsyncSystem):
     """A standalone cluster, every setting at its default."""
 
-    packages = ("jobmaster-core", "jobmaster-sql", "jobmaster-postgres", "jobmaster-sqlite", "anyio")
-    settings = {"worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority"}
-    history = "kept: job and attempt rows, 30 days"
+    about = protocol.About(
+        packages=("jobmaster-core", "jobmaster-sql", "jobmaster-postgres", "jobmaster-sqlite", "anyio"),
+        settings={"worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority"},
+        history="kept: job and attempt rows, 30 days",
+    )
 
     _runtime: Runtime | None = None
 

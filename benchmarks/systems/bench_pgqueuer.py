@@ -15,22 +15,24 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-BATCH = 100
+BATCH = 500
 
 
 class PgQueuerSystem(PostgresPeer):
     """One queue manager on one connection; producers use a pool."""
 
-    packages = ("pgqueuer", "asyncpg", "uvloop")
-    settings = {
-        "batch_size": BATCH,
-        "worker": "1 QueueManager, 1 connection",
-        "producers": "pool of 20",
-        "tables": "durable, its autovacuum settings",
-        "loop": "uvloop",
-    }
-    history = "kept: log rows without the payload"
-    backend_options = {"use_uvloop": True}
+    about = protocol.About(
+        packages=("pgqueuer", "asyncpg", "uvloop"),
+        settings={
+            "batch_size": BATCH,
+            "worker": "1 QueueManager, 1 connection",
+            "producers": "pool of 20",
+            "tables": "durable, its autovacuum settings",
+            "loop": "uvloop",
+        },
+        history="kept: log rows without the payload",
+        uvloop=True,
+    )
     any_unfinished = "SELECT 1 FROM pgqueuer LIMIT 1"
     count_unfinished = "SELECT count(*) FROM pgqueuer"
     count_finished = "SELECT count(*) FROM pgqueuer_log WHERE status = 'successful'"

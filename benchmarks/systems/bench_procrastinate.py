@@ -12,15 +12,17 @@ from _async import Data, OnJob
 from _peer import PostgresPeer
 from procrastinate import App, PsycopgConnector
 
-CONCURRENCY = 20
+CONCURRENCY = 10
 
 
 class ProcrastinateSystem(PostgresPeer):
     """One worker with several jobs at once, and a pool of as many connections."""
 
-    packages = ("procrastinate", "psycopg")
-    settings = {"concurrency": CONCURRENCY, "pool": f"{CONCURRENCY} connections"}
-    history = "kept: job and event rows (delete_jobs=never, the default)"
+    about = protocol.About(
+        packages=("procrastinate", "psycopg"),
+        settings={"concurrency": CONCURRENCY, "pool": f"{CONCURRENCY} connections"},
+        history="kept: job and event rows (delete_jobs=never, the default)",
+    )
     any_unfinished = "SELECT 1 FROM procrastinate_jobs WHERE status IN ('todo', 'doing') LIMIT 1"
     count_unfinished = "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
     count_finished = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'"

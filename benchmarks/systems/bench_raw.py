@@ -90,10 +90,12 @@ def micros() -> int:
 class Raw(SyncSystem):
     """One connection in autocommit mode, statements prepared, parameters and results binary."""
 
-    packages = ("psycopg",)
-    settings = {"batch": BATCH, "statements": "prepared, binary"}
-    history = "kept: job and attempt rows"
-    concurrent = False
+    about = protocol.About(
+        packages=("psycopg",),
+        settings={"batch": BATCH, "statements": "prepared, binary"},
+        history="kept: job and attempt rows",
+        concurrent=False,
+    )
 
     def connect(self) -> None:
         """Open the one connection."""

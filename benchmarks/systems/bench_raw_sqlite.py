@@ -49,10 +49,12 @@ ATTEMPT = "INSERT INTO attempt VALUES (?, ?, 'Bench', 1, 6, ?, ?, 'raw', 'here',
 class RawSqlite(SyncSystem):
     """One connection in WAL mode with synchronous=FULL: a commit is on disk."""
 
-    packages = ()
-    settings = {"batch": BATCH, "journal": "WAL", "synchronous": "FULL"}
-    history = "kept: job and attempt rows"
-    concurrent = False
+    about = protocol.About(
+        packages=(),
+        settings={"batch": BATCH, "journal": "WAL", "synchronous": "FULL"},
+        history="kept: job and attempt rows",
+        concurrent=False,
+    )
 
     def connect(self) -> None:
         """Open the one connection."""

@@ -13,16 +13,18 @@ from _peer import PostgresPeer
 from saq.queue.postgres import PostgresQueue
 from saq.worker import Worker
 
-CONCURRENCY = 20
+CONCURRENCY = 10
 
 
 class SaqSystem(PostgresPeer):
     """One worker with several jobs at once. There is no call for many jobs."""
 
-    packages = ("saq", "psycopg")
-    settings = {"concurrency": CONCURRENCY, "pool": "4 to 20 connections (its default)"}
-    history = "kept for 10 minutes, its default: the job row"
-    bulk = False
+    about = protocol.About(
+        packages=("saq", "psycopg"),
+        settings={"concurrency": CONCURRENCY, "pool": "4 to 20 connections (its default)"},
+        history="kept for 10 minutes, its default: the job row",
+        bulk=False,
+    )
     any_unfinished = "SELECT 1 FROM saq_jobs WHERE status IN ('new', 'queued', 'active') LIMIT 1"
     count_unfinished = "SELECT count(*) FROM saq_jobs WHERE status IN ('new', 'queued', 'active')"
     count_finished = "SELECT count(*) FROM saq_jobs WHERE status = 'complete'"

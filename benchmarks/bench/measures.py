@@ -1,0 +1,179 @@
+"""The measures. Each takes a system through one round on a new database and returns a sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from bench import processes
+from bench.sampling import Sampler
+from bench.scripts import Reply
+from bench.systems import System
+from bench.trials import Bench, Sample, Trial, VerificationError
+
+SETTLING = 2.0
+"""Seconds that a worker gets to come to rest before it is watched."""
+LATENCY_RATE = 50
+
+
+@frozen
+class Measure:
+    """A measure: what it is called, what it is, and how a round is run."""
+
+    name: str
+    title: str
+    run: Callable[[Bench, System], Sample]
+    repeats_itself: bool = False
+    """Whether a round is long and compares within itself, so that one is enough."""
+
+
+def call_by_call(bench: Bench, system: System) -> Sample:
+    """A: one caller that awaits each call."""
+    return _schedule(bench, system, "one", bench.sizes.calls)
+
+
+def call_concurrently(bench: Bench, system: System) -> Sample:
+    """A100: the same from 100 concurrent callers in one process."""
+    return _schedule(bench, system, "concurrent", bench.sizes.concurrent_calls)
+
+
+def call_in_bulk(bench: Bench, system: System) -> Sample:
+    """B: many jobs in one call."""
+    return _schedule(bench, system, "bulk", bench.sizes.jobs)
+
+
+def _schedule(bench: Bench, system: System, mode: str, jobs: int) -> Sample:
+    with bench.trial(system) as trial:
+        reply = trial.schedule(mode, jobs)
+        return {"rate": jobs / reply["seconds"], "seconds": reply["seconds"]}
+
+
+def drain_alone(bench: Bench, system: System) -> Sample:
+    """C: one worker process drains a store that was filled before it started."""
+    return _drain(bench, system, 1)
+
+
+def drain_together(bench: Bench, system: System) -> Sample:
+    """D: the same by two worker processes."""
+    return _drain(bench, system, 2)
+
+
+def _drain(bench: Bench, system: System, workers: int) -> Sample:
+    with bench.trial(system) as trial:
+        trial.fill(bench.sizes.jobs)
+        return trial.drain(workers)
+
+
+def latency(bench: Bench, system: System) -> Sample:
+    """E: from a scheduling call to the start of the handler, the worker idle in another process."""
+    jobs = LATENCY_RATE * bench.sizes.latency_seconds
+    with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
+        time.sleep(SETTLING)
+        _produce(trial, LATENCY_RATE, jobs)
+        _await_empty(trial)
+        reply = worker.end()
+        trial.drained(reply["handled"])
+        return _latency_sample(reply)
+
+
+def idleness(bench: Bench, system: System) -> Sample:
+    """F: peak memory over a drain, and what an idle worker costs afterwards."""
+    with bench.trial(system) as trial:
+        trial.fill(bench.sizes.jobs)
+        peak = trial.drain()["peak_mb"]
+        with trial.worker_waiting("idle") as worker:
+            time.sleep(SETTLING)
+            watched = _watch_idle(bench, trial, worker.pid)
+            return {**watched, "peak_mb": max(peak, watched["idle_mb"]), "drain_mb": peak}
+
+
+def _watch_idle(bench: Bench, trial: Trial, pid: int) -> dict[str, float]:
+    queries, cpu, started = trial.database.queries(), processes.cpu_seconds(pid), time.monotonic()
+    time.sleep(bench.sizes.idle_seconds)
+    seconds = time.monotonic() - started
+    sample = {
+        "idle_cpu_percent": 100 * (processes.cpu_seconds(pid) - cpu) / seconds,
+        "idle_mb": processes.peak_mb(pid),
+    }
+    now = trial.database.queries()
+    if queries is not None and now is not None:
+        sample["idle_queries_per_s"] = (now - queries) / seconds
+    return sample
+
+
+def drain_with_history(bench: Bench, system: System) -> Sample:
+    """G: C with many finished jobs in the tables, and C on empty tables in turn with it."""
+    sizes = bench.sizes
+    with bench.trial(system) as trial:
+        while trial.finished < sizes.history:
+            trial.fill(min(100_000, sizes.history - trial.finished))
+            trial.drain()
+        with_history, without = [], []
+        for _ in range(3):
+            without.append(drain_alone(bench, system)["rate"])
+            trial.fill(sizes.jobs)
+            with_history.append(trial.drain()["rate"])
+    rate, control = sorted(with_history)[1], sorted(without)[1]
+    return {
+        "rate": rate,
+        "control": control,
+        "ratio": rate / control,
+        "rates": with_history,
+        "controls": without,
+    }
+
+
+def steady_load(bench: Bench, system: System) -> Sample:
+    """H: a steady load while another session holds a snapshot, so that dead rows cannot be vacuumed."""
+    sizes = bench.sizes
+    jobs = sizes.steady_rate * sizes.steady_seconds
+    with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
+        time.sleep(SETTLING)
+        with trial.database.held_snapshot(), Sampler(trial.database.dead_tuples).running() as sampler:
+            _produce(trial, sizes.steady_rate, jobs)
+        waited = _await_empty(trial)
+        reply = worker.end()
+        trial.drained(reply["handled"])
+        return {
+            **_latency_sample(reply),
+            "dead_tuples": sampler.most,
+            "dead_over_time": sampler.seen,
+            "lag_s": waited,
+        }
+
+
+def _produce(trial: Trial, rate: int, jobs: int) -> None:
+    trial.script.run("latency-producer", f"--rate={rate}", f"--jobs={jobs}")
+    trial.waiting += jobs
+
+
+def _await_empty(trial: Trial) -> float:
+    """Wait until the store holds no unfinished job; return how long that took."""
+    started = time.monotonic()
+    while (left := trial.count()[1]) and time.monotonic() - started < trial.script.time_limit:
+        time.sleep(0.2)
+    if left:
+        raise VerificationError(f"{left} jobs were never run")
+    return time.monotonic() - started
+
+
+def _latency_sample(reply: Reply) -> dict[str, float]:
+    return {name: reply[name] for name in ("p50", "p95", "p99", "max", "tenths_p99", "handled", "peak_mb")}
+
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("A", "one caller awaiting each call", call_by_call),
+        Measure("A100", "100 concurrent callers in one process", call_concurrently),
+        Measure("B", "bulk calls", call_in_bulk),
+        Measure("C", "drain by one worker process", drain_alone),
+        Measure("D", "drain by two worker processes", drain_together),
+        Measure("E", "call to handler start, 50 jobs/s", latency),
+        Measure("F", "memory, and cost when idle", idleness),
+        Measure("G", "C with a long history", drain_with_history, repeats_itself=True),
+        Measure("H", "steady load under a held snapshot", steady_load, repeats_itself=True),
+    )
+}

@@ -1,0 +1,110 @@
+"""Running the measures: round by round, and within a round system by system, so that noise hits all alike."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from attrs import define, field, frozen
+
+from bench.environments import InstallError
+from bench.measures import MEASURES, Measure
+from bench.scripts import NotOfferedError, ScriptError
+from bench.stats import Spread, spread
+from bench.systems import System
+from bench.trials import Bench, Sample, VerificationError
+
+_FAILURES = (ScriptError, VerificationError, subprocess.SubprocessError, psycopg.Error, OSError)
+
+Progress = Callable[[str], None]
+
+
+@define
+class Cell:
+    """What all rounds of one measure gave for one system."""
+
+    samples: list[Sample] = field(factory=list)
+    problem: str | None = None
+    """Why there are no (more) samples."""
+    failed: bool = False
+    """Whether that is a fault, and not only something the system does not offer."""
+
+    def spread(self, name: str) -> Spread | None:
+        """Return the spread of one value over the rounds."""
+        return spread([sample[name] for sample in self.samples if name in sample])
+
+    def median(self, name: str) -> float | None:
+        """Return the median of one value over the rounds."""
+        found = self.spread(name)
+        return None if found is None else found.median
+
+
+@frozen
+class Results:
+    """All cells, by measure and system."""
+
+    cells: Mapping[str, Mapping[str, Cell]]
+
+    def median(self, measure: str, system: str, name: str) -> float | None:
+        """Return the median of a value, or None if it was not measured."""
+        cell = self.cells.get(measure, {}).get(system)
+        return None if cell is None else cell.median(name)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that was measured, as JSON values."""
+        return {
+            measure: {
+                name: {"samples": list(cell.samples), "problem": cell.problem, "failed": cell.failed}
+                for name, cell in cells.items()
+            }
+            for measure, cells in self.cells.items()
+        }
+
+
+def run_measures(
+    bench: Bench,
+    measures: Sequence[str],
+    systems: Sequence[System],
+    rounds: int,
+    progress: Progress,
+    *,
+    named: bool,
+) -> Results:
+    """Run measures in order. `named` systems take part in all that they support, others in their usual ones."""
+    cells: dict[str, dict[str, Cell]] = {}
+    for name in measures:
+        part = [s for s in systems if name in (s.supports if named else s.measures)]
+        cells[name] = {system.name: Cell() for system in part}
+        measure = MEASURES[name]
+        for number in range(1 if measure.repeats_itself else rounds):
+            _run_round(bench, measure, _rotated(part, number), cells[name], progress)
+    return Results(cells)
+
+
+def _rotated(systems: Sequence[System], number: int) -> list[System]:
+    """Return the systems in another order for each round, so that none always follows the same one."""
+    start = number % len(systems) if systems else 0
+    return [*systems[start:], *systems[:start]]
+
+
+def _run_round(
+    bench: Bench, measure: Measure, systems: Sequence[System], cells: Mapping[str, Cell], progress: Progress
+) -> None:
+    for system in systems:
+        cell = cells[system.name]
+        if cell.problem is None:
+            progress(f"{measure.name} {system.name}")
+            _run_once(bench, measure, system, cell)
+
+
+def _run_once(bench: Bench, measure: Measure, system: System, cell: Cell) -> None:
+    try:
+        cell.samples.append(measure.run(bench, system))
+    except NotOfferedError as refusal:
+        cell.problem = str(refusal)
+    except InstallError as error:
+        cell.problem, cell.failed = f"not installed: {error}", True
+    except _FAILURES as error:
+        cell.problem, cell.failed = f"failed: {error}", True

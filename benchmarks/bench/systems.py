@@ -1,0 +1,113 @@
+"""The systems that can be compared, and what each is measured in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from bench.environments import HERE, Environment, own_environment, peer_environment
+
+SCRIPTS = HERE / "systems"
+ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H")
+USUAL = ("A", "A100", "B", "C", "D", "E", "F")
+"""What is measured of peers unless they are named; G and H are about ourselves."""
+
+
+@frozen(kw_only=True)
+class System:
+    """A system under test.
+
+    Attributes:
+        name: how it is called on the command line and in tables.
+        store: `postgres` or `sqlite`.
+        script: the file in `systems/`.
+        measures: what is measured of it unless it is named on the command line.
+        supports: what can be measured of it.
+        language: `python` for the peers that a target compares us with.
+        arguments: what its script is told besides.
+        peer: its section in `peers.txt`; None for what runs in our own environment.
+
+    """
+
+    name: str
+    store: str
+    script: str
+    measures: tuple[str, ...] = USUAL
+    supports: tuple[str, ...] = ALL
+    language: str = "python"
+    arguments: tuple[str, ...] = ()
+    peer: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The script's path."""
+        return SCRIPTS / self.script
+
+    def environment(self) -> Environment:
+        """Return what the script is run with, installed if need be; raises `InstallError`."""
+        return own_environment() if self.peer is None else peer_environment(self.peer)
+
+
+class Catalogue:
+    """All systems by name."""
+
+    def __init__(self, systems: Iterable[System]) -> None:
+        self.systems: Mapping[str, System] = {system.name: system for system in systems}
+
+    def chosen(
+        self, names: tuple[str, ...], measures: tuple[str, ...], stores: tuple[str, ...]
+    ) -> list[System]:
+        """Return the systems to compare; raises `KeyError` for an unknown name."""
+        if names:
+            return [self.systems[name] for name in names]
+        wanted = [system for system in self.systems.values() if system.store in stores]
+        return [system for system in wanted if set(system.measures) & set(measures)]
+
+
+_LOOP = ("A", "B", "C", "D")
+_TRIO = ("--backend", "trio")
+_SQLITE = ("A", "A100", "B", "C", "E")
+
+CATALOGUE = Catalogue(
+    [
+        System(name="jobmaster", store="postgres", script="bench_jobmaster.py", measures=ALL),
+        System(
+            name="jobmaster-trio",
+            store="postgres",
+            script="bench_jobmaster.py",
+            measures=("C",),
+            arguments=_TRIO,
+        ),
+        System(name="raw", store="postgres", script="bench_raw.py", measures=_LOOP, supports=(*_LOOP, "G")),
+        System(name="pgqueuer", store="postgres", script="bench_pgqueuer.py", peer="pgqueuer"),
+        System(name="procrastinate", store="postgres", script="bench_procrastinate.py", peer="procrastinate"),
+        System(name="saq", store="postgres", script="bench_saq.py", peer="saq"),
+        System(name="awa", store="postgres", script="bench_awa.py", peer="awa", language="rust"),
+        System(
+            name="graphile-worker",
+            store="postgres",
+            script="bench_graphile_worker.mjs",
+            peer="graphile-worker",
+            language="node",
+        ),
+        System(name="pg-boss", store="postgres", script="bench_pg_boss.mjs", peer="pg-boss", language="node"),
+        System(name="jobmaster-sqlite", store="sqlite", script="bench_jobmaster.py", measures=_SQLITE),
+        System(
+            name="jobmaster-sqlite-trio",
+            store="sqlite",
+            script="bench_jobmaster.py",
+            measures=("C",),
+            arguments=_TRIO,
+        ),
+        System(
+            name="raw-sqlite",
+            store="sqlite",
+            script="bench_raw_sqlite.py",
+            measures=("A", "B", "C"),
+            supports=("A", "B", "C", "G"),
+        ),
+        System(name="huey", store="sqlite", script="bench_huey.py", measures=_SQLITE, peer="huey"),
+    ]
+)

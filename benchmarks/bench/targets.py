@@ -1,0 +1,139 @@
+"""The targets: ratios within one run, so that the machine and its load cancel out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import frozen
+
+from bench.rounds import Results
+from bench.systems import CATALOGUE
+
+Value = Callable[[Results], float | None]
+
+OURS = "jobmaster"
+OURS_SQLITE = "jobmaster-sqlite"
+_PEERS = [s.name for s in CATALOGUE.systems.values() if s.peer is not None and s.store == "postgres"]
+_PYTHON = [name for name in _PEERS if CATALOGUE.systems[name].language == "python"]
+_FROM_PYTHON = [name for name in _PEERS if CATALOGUE.systems[name].language != "node"]
+
+
+@frozen
+class Target:
+    """A target: a value that is to be at least, or at most, a limit."""
+
+    measure: str
+    text: str
+    value: Value
+    limit: float
+    at_most: bool = False
+    unit: str = ""
+
+    def check(self, results: Results) -> Outcome:
+        """Compare what was measured with the limit."""
+        value = self.value(results)
+        if value is None:
+            return Outcome(self, None, None)
+        return Outcome(self, value, value <= self.limit if self.at_most else value >= self.limit)
+
+
+@frozen
+class Outcome:
+    """What a target came to; None where something it needs was not measured."""
+
+    target: Target
+    value: float | None
+    met: bool | None
+
+
+def check_targets(results: Results) -> list[Outcome]:
+    """Return the outcomes of all targets whose measure was run."""
+    return [target.check(results) for target in TARGETS if target.measure in results.cells]
+
+
+def _one(measure: str, system: str, name: str) -> Value:
+    return lambda results: results.median(measure, system, name)
+
+
+def _ratio(above: Value, below: Value) -> Value:
+    def value(results: Results) -> float | None:
+        top, bottom = above(results), below(results)
+        return None if top is None or not bottom else top / bottom
+
+    return value
+
+
+def _best(
+    choose: Callable[[Iterable[float]], float], measure: str, name: str, systems: Sequence[str]
+) -> Value:
+    def value(results: Results) -> float | None:
+        found = [results.median(measure, system, name) for system in systems]
+        present = [one for one in found if one is not None]
+        return choose(present) if present else None
+
+    return value
+
+
+def _against(measure: str, ours: str, other: str) -> Value:
+    return _ratio(_one(measure, ours, "rate"), _one(measure, other, "rate"))
+
+
+def _latency_against(name: str, ours: str, peers: Sequence[str]) -> Value:
+    """Our latency in terms of the best peer's: below 1 we are ahead of every one."""
+    return _ratio(_one("E", ours, name), _best(min, "E", name, peers))
+
+
+def _drain_against_best(peers: Sequence[str]) -> Value:
+    return _ratio(_one("C", OURS, "rate"), _best(max, "C", "rate", peers))
+
+
+def _growth(results: Results) -> float | None:
+    """How the p99 of the last three tenths compares with that of the first three; the first tenth warms up."""
+    cell = results.cells.get("H", {}).get(OURS)
+    if cell is None or not cell.samples:
+        return None
+    tenths = cell.samples[0]["tenths_p99"]
+    early, late = sorted(tenths[1:4])[1], sorted(tenths[-3:])[1]
+    return float(late / early) if early else None
+
+
+TARGETS: Sequence[Target] = (
+    Target("A", "A: ours / raw", _against("A", OURS, "raw"), 0.85),
+    Target("A100", "A100 / A of ours", _ratio(_one("A100", OURS, "rate"), _one("A", OURS, "rate")), 10),
+    Target("B", "B: ours / raw", _against("B", OURS, "raw"), 0.7),
+    Target("C", "C: ours / best Python peer, awa's Rust core included", _drain_against_best(_FROM_PYTHON), 2),
+    Target("C", "C: ours / best peer in pure Python", _drain_against_best(_PYTHON), 2),
+    Target("C", "C: ours / raw with history", _against("C", OURS, "raw"), 0.6),
+    Target("C", "C: trio / asyncio", _against("C", "jobmaster-trio", OURS), 0.75),
+    Target("D", "D / C of ours", _ratio(_one("D", OURS, "rate"), _one("C", OURS, "rate")), 1),
+    Target("E", "E: p50, ours / best peer", _latency_against("p50", OURS, _PEERS), 1, at_most=True),
+    Target("E", "E: p99, ours / best peer", _latency_against("p99", OURS, _PEERS), 1, at_most=True),
+    Target(
+        "F", "F: idle queries a second", _one("F", OURS, "idle_queries_per_s"), 1, at_most=True, unit="/s"
+    ),
+    Target("F", "F: peak memory", _one("F", OURS, "peak_mb"), 80, at_most=True, unit=" MiB"),
+    Target("G", "G / C of ours, in turn", _one("G", OURS, "ratio"), 0.9),
+    Target("H", "H: p99", _one("H", OURS, "p99"), 50, at_most=True, unit=" ms"),
+    Target("H", "H: p99, last tenths / first tenths", _growth, 1.5, at_most=True),
+    *(
+        Target(name, f"{name}: ours / huey, SQLite", _against(name, OURS_SQLITE, "huey"), 1)
+        for name in ("A", "A100", "C")
+    ),
+    Target(
+        "B",
+        "B: ours / huey's calls one by one, SQLite",
+        _ratio(_one("B", OURS_SQLITE, "rate"), _one("A", "huey", "rate")),
+        1,
+    ),
+    Target(
+        "E", "E: p50, ours / huey, SQLite", _latency_against("p50", OURS_SQLITE, ["huey"]), 1, at_most=True
+    ),
+    Target(
+        "E", "E: p99, ours / huey, SQLite", _latency_against("p99", OURS_SQLITE, ["huey"]), 1, at_most=True
+    ),
+    *(
+        Target(name, f"{name}: ours / raw, SQLite", _against(name, OURS_SQLITE, "raw-sqlite"), 0.5)
+        for name in ("A", "B", "C")
+    ),
+    Target("C", "C: trio / asyncio, SQLite", _against("C", "jobmaster-sqlite-trio", OURS_SQLITE), 0.75),
+)
