@@ -27,6 +27,7 @@ from jobmaster_testing.contracts.requests import CancelContract, RescheduleContr
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
 from jobmaster_testing.contracts.surviving import SurvivingContract
+from jobmaster_testing.contracts.units import UnitContract
 
 __all__ = [
     "AgentContract",
@@ -40,6 +41,7 @@ __all__ = [
     "QueryContract",
     "SchemaContract",
     "SeparationContract",
+    "UnitContract",
 ]
 
 
@@ -72,6 +74,7 @@ class MasterContract(
     QueryContract,
     SeparationContract,
     NewsContract,
+    UnitContract,
     suite=True,
 ):
     """All that is required of a `MasterRepository`."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import evolve
 
 from jobmaster.contracts import MasterRepository
+from jobmaster.ids import new_id
 from jobmaster.models import WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode, WorkerMode, WorkerStatus
 from jobmaster_testing.contracts.provider import MasterTests
@@ -123,7 +124,7 @@ class ClusterContract(MasterTests, suite=True):
         await world.tick()
         before = await world.master.now()
 
-        alive = await world.master.heartbeat([worker.id], {bucket.id: 7}, LONG)
+        alive = await world.master.heartbeat([worker.id], {bucket.id: 7, new_id(): 9}, LONG)
 
         stored = await world.stored_worker(worker.id)
         assert alive == {worker.id}

@@ -272,6 +272,29 @@ class ManyJobsContract(RunningTests, suite=True):
         assert len({receipt.job_id for receipt in receipts}) == 300
         assert sorted(runs.items) == list(range(300))
 
+    async def test_concurrent_calls_each_get_their_own_receipt(self, clusters: Clusters) -> None:
+        runs: Seen[int] = Seen()
+        receipts: dict[int, UUID] = {}
+
+        @handler("Concurrent")
+        async def concurrent(job: JobContext) -> None:
+            runs.add(job.data.get_int("n"))
+
+        async with clusters.running(concurrent) as runtime:
+
+            async def schedule(n: int) -> None:
+                # Two calls in a row share a key: one job comes of both.
+                receipt = await runtime.scheduler.once_now(concurrent, {"n": n // 2}, key=f"key-{n // 2}")
+                receipts[n] = receipt.job_id
+
+            async with anyio.create_task_group() as group:
+                for n in range(100):
+                    group.start_soon(schedule, n)
+            jobs = {n: await ended(runtime, job_id) for n, job_id in receipts.items()}
+
+        assert sorted(runs.items) == list(range(50))
+        assert all(job.data.get_int("n") == n // 2 for n, job in jobs.items())
+
     async def test_every_priority_is_served(self, clusters: Clusters) -> None:
         runs: Seen[Priority] = Seen()
 

@@ -34,6 +34,13 @@ class NewsContract(MasterTests, suite=True):
         async with _listening(peer, [topic]) as heard:
             await _announce_until_heard(master, topic, heard)
 
+    async def test_nothing_is_missed_once_the_listener_is_in_place(self, master: MasterRepository) -> None:
+        for _ in range(20):
+            topic = Topics.bucket(new_id())
+            async with _listening(master, [topic]) as heard:
+                await master.announce([topic])
+                await heard.count(1)
+
     async def test_every_listener_hears(self, master: MasterRepository) -> None:
         topic = Topics.buckets(uuid4().hex)
 
@@ -51,7 +58,7 @@ class NewsContract(MasterTests, suite=True):
         assert set(heard.items) <= {wanted, Topics.ANY}
 
     async def test_several_topics_in_one_call(self, master: MasterRepository) -> None:
-        topics = [Topics.bucket(new_id()) for _ in range(50)]
+        topics = [Topics.bucket(new_id()) for _ in range(1000)]
 
         async with _listening(master, topics) as heard:
 

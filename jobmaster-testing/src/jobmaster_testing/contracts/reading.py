@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import anyio
@@ -85,6 +86,14 @@ class ReadingContract(MasterTests, suite=True):
 
         assert ids(claims) == [job.id]
         assert await world.master.now() >= due_at
+
+    async def test_the_delay_decides_and_not_the_clock_of_the_host(self, world: World) -> None:
+        bucket = await world.bucket()
+        day = timedelta(days=1)
+        now = await world.put_one(bucket, scheduled_at=datetime.now(UTC) + day)
+        await world.put_one(bucket, delay=30, scheduled_at=datetime.now(UTC) - day)
+
+        assert ids(await world.claims(bucket)) == [now.id]
 
     async def test_a_bucket_hands_out_its_own_jobs_only(self, world: World) -> None:
         bucket, other = await world.buckets(2)

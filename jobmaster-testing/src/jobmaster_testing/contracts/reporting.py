@@ -278,6 +278,17 @@ class ReportingContract(MasterTests, suite=True):
         record = await world.record(claim.job)
         assert (record.attempt, record.retries, len(record.attempts)) == (2, 1, 1)
 
+    async def test_contradicting_reports_in_one_call_end_a_job_once(self, world: World) -> None:
+        bucket = await world.bucket()
+        claim = await world.claim(bucket)
+        reports = [make_report(claim), make_report(claim, JobStatus.FAILED), make_report(claim)]
+
+        assert await world.master.report(reports) == {claim.job.id}
+
+        record = await world.record(claim.job)
+        assert [attempt.outcome for attempt in record.attempts] == [AttemptOutcome(record.status)]
+        assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
+
     async def test_stale_and_good_reports_in_one_call(self, world: World) -> None:
         bucket = await world.bucket()
         await world.put(bucket, 4)

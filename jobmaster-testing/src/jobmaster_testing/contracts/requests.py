@@ -131,6 +131,15 @@ class CancelContract(MasterTests, suite=True):
             (held.id, CancelResult.CANCELLED),
         ]
 
+    async def test_a_job_named_twice_is_answered_twice(self, world: World) -> None:
+        job = await world.put_one()
+
+        answers = await world.master.cancel(world.cluster_id, [job.id, job.id])
+
+        assert [answer.job_id for answer in answers] == [job.id, job.id]
+        assert answers[0].result is CancelResult.CANCELLED
+        assert await world.status(job) is JobStatus.CANCELLED
+
     async def test_an_unknown_job_leaves_the_others_alone(self, world: World) -> None:
         job = await world.put_one()
 
