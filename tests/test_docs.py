@@ -272,7 +272,7 @@ class Terminal:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -299,6 +299,7 @@ class Terminal:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", SESSIONS, ids=name_of)
 def test_sessions_run(page: Path, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
