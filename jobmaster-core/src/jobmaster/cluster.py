@@ -135,7 +135,7 @@ class Cluster:
         """
         env = self._environment()
         try:
-            await self._prepare(env)
+            await self._prepare(env, workers=workers and bool(self.workers))
             chosen = self._running_workers(env) if workers else []
             supervisor = Supervisor(env, chosen)
             async with supervisor.running() as group:
@@ -185,7 +185,7 @@ class Cluster:
             observers=plugins.observers(),
         )
 
-    async def _prepare(self, env: Environment) -> None:
+    async def _prepare(self, env: Environment, *, workers: bool) -> None:
         """Open the store, see to its schema, register the cluster."""
         await env.master.open()
         if self.settings.auto_migrate:
@@ -196,8 +196,15 @@ class Cluster:
                 f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
             )
             raise SchemaError(msg)
-        record = ClusterRecord(id=self.id, mode=self.mode, settings=self.settings.shared())
-        env.mode = (await env.master.register_cluster(record)).mode
+        env.mode = await self._join(env.master, register=workers)
+
+    async def _join(self, master: MasterRepository, *, register: bool) -> ClusterMode:
+        """Return the cluster's mode. Who has workers brings the cluster's settings; others leave them alone."""
+        known = None if register else await master.get_cluster(self.id)
+        if known is None:
+            record = ClusterRecord(id=self.id, mode=self.mode, settings=self.settings.shared())
+            known = await master.register_cluster(record)
+        return known.mode
 
     def _running_workers(self, env: Environment) -> list[RunningWorker]:
         if env.mode is ClusterMode.ARCHIVED and self.workers:

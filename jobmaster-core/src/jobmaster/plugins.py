@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
@@ -43,8 +44,16 @@ class Plugins:
             raise ConfigurationError(msg) from error
 
     def _load_installed(self) -> None:
+        for entry in entry_points(group=ENTRY_POINTS):
+            try:
+                self._manager.register(entry.load(), name=entry.name)
+            except Exception as error:
+                msg = (
+                    f"the installed plug-in {entry.name!r} ({entry.value}) is broken: {error}; "
+                    "upgrade or uninstall it"
+                )
+                raise ConfigurationError(msg) from error
         try:
-            self._manager.load_setuptools_entrypoints(ENTRY_POINTS)
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             msg = f"an installed plug-in is broken: {error}; upgrade or uninstall it"
