@@ -1,8 +1,17 @@
-"""Databases for the tests of this package."""
+"""Databases for the tests of this package, and a wire to them that can be cut."""
 
+from collections.abc import AsyncIterator, Callable, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from jobmaster_testing.servers import POSTGRES_SERVERS, postgres_url
+from jobmaster_postgres.address import parse_address
+from jobmaster_postgres.dialect import PostgresDialect
+from jobmaster_postgres.driver import PostgresDriver
+from jobmaster_sql import load_queries
+from jobmaster_testing.servers import POSTGRES_SERVERS, Wire, postgres_url
 
 
 @pytest.fixture(scope="session", params=POSTGRES_SERVERS)
@@ -15,3 +24,42 @@ def every_database(request: pytest.FixtureRequest) -> str:
 def database() -> str:
     """Return the URL of a database on the first server found."""
     return postgres_url()
+
+
+@pytest.fixture
+def observer(database: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """Connect to the database beside the code under test."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def make_driver() -> AsyncIterator[Callable[..., PostgresDriver]]:
+    """Return a maker of drivers, which are closed in the end."""
+    drivers = []
+
+    def make(url: str, timeout: float = 10.0) -> PostgresDriver:
+        queries = load_queries("jobmaster_postgres", PostgresDialect(), "jm_")
+        drivers.append(PostgresDriver(parse_address(url), queries, timeout))
+        return drivers[-1]
+
+    yield make
+    for driver in drivers:
+        await driver.close()
+
+
+@pytest.fixture
+def wire(database: str) -> Iterator[Wire]:
+    """Return a proxy in front of the database's server."""
+    address = conninfo_to_dict(database)
+    wire = Wire(str(address.get("host", "127.0.0.1")), int(address.get("port") or 5432))
+    yield wire
+    wire.cut()
+
+
+@pytest.fixture
+def wired(database: str, wire: Wire) -> str:
+    """Return the URL of the database behind the proxy."""
+    parts = urlsplit(database)
+    user = conninfo_to_dict(database).get("user", "postgres")
+    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{wire.port}", query="sslmode=disable"))

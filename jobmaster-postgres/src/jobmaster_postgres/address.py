@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote
 
 import psycopg
 from attrs import field, frozen
@@ -14,6 +14,7 @@ from jobmaster.errors import ConfigurationError
 
 _DEFAULT_CONNECTIONS: Final = 4
 _MOST_CONNECTIONS: Final = 100
+_OWN_OPTIONS: Final = frozenset({"pgbouncer", "schema", "connections"})
 _EXAMPLE: Final = "postgresql://user:password@host:5432/database"
 
 
@@ -42,19 +43,29 @@ def parse_address(url: str) -> Address:
     Options beyond libpq's: `pgbouncer=transaction`, `schema=name` and `connections=n`.
     """
     base, _, query = url.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    pooled = _pooled(options.pop("pgbouncer", None))
-    connections = _connections(options.pop("connections", None))
-    schema = options.pop("schema", None)
+    own, others = _split_options(query)
+    pooled, schema = _pooled(own.get("pgbouncer")), own.get("schema")
     if schema is not None and pooled:
         msg = "schema= cannot be used with pgbouncer=transaction; set the search_path of the role instead"
         raise ConfigurationError(msg)
     return Address(
-        parameters=_libpq_parameters(f"{base}?{urlencode(options)}" if options else base),
-        connections=connections,
+        parameters=_libpq_parameters(f"{base}?{others}" if others else base),
+        connections=_connections(own.get("connections")),
         schema=schema,
         pooled=pooled,
     )
+
+
+def _split_options(query: str) -> tuple[dict[str, str], str]:
+    """Return our own options, and the others as they were: libpq decodes them in its own way."""
+    own, others = {}, []
+    for option in query.split("&"):
+        name, _, value = option.partition("=")
+        if name in _OWN_OPTIONS:
+            own[name] = unquote(value)
+        elif option:
+            others.append(option)
+    return own, "&".join(others)
 
 
 def _pooled(value: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Database servers for tests: found, started or missed, in one place.
+"""Database servers for tests: found, started, missed or cut off, in one place.
 
 A server is looked for in this order: the address in `JOBMASTER_TEST_POSTGRES_URL`; a container, where Docker
 runs; one that answers on this machine; one that a wheel carries. If there is none, the test that asks is
@@ -11,11 +11,13 @@ import atexit
 import gc
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from threading import Event, Lock, Thread
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -124,3 +126,63 @@ def _execute(address: str, statement: str) -> None:
 
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(statement)
+
+
+class Wire:
+    """A proxy in front of a server: it can fall silent, and it can go away and come back."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Say where the server is. A host that is a folder holds PostgreSQL's Unix socket."""
+        self._unix = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else None
+        self._tcp = (host, port)
+        self._lock, self._flowing = Lock(), Event()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.connect()
+
+    def connect(self) -> None:
+        """Let connections through, (again) on the same port."""
+        if self._listener.fileno() < 0:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._flowing.set()
+        Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """Carry nothing any more, without telling anybody."""
+        self._flowing.clear()
+
+    def cut(self) -> None:
+        """End all connections and refuse new ones."""
+        with self._lock:
+            ended, self._sockets = [*self._sockets, self._listener], []
+        for each in ended:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._flowing.set()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = self._dial()
+                with self._lock:
+                    self._sockets += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _dial(self) -> socket.socket:
+        if self._unix is None:
+            return socket.create_connection(self._tcp)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._unix)
+        return server
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flowing.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)

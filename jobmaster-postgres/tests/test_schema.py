@@ -1,0 +1,100 @@
+"""The schema: scripts for a DBA, schemas from the future, other schemas, the view for people."""
+
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster_testing.contracts.provider import make_world
+from jobmaster_testing.factories import make_new_job
+from jobmaster_testing.options import Options, open_master, unopened_master
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+Observer = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def fresh() -> Options:
+    """Return options under which the database has no schema yet."""
+    return Options(table_prefix=f"t{uuid4().hex[:8]}_")
+
+
+async def test_the_script_provisions_a_fresh_database(every_database: str, fresh: Options) -> None:
+    master = unopened_master(every_database, fresh)
+    with psycopg.connect(every_database) as connection:
+        connection.execute(master.migration_script())
+
+    await master.open()
+    try:
+        assert list(await master.pending_migrations()) == []
+        assert (await master.insert_jobs([make_new_job()]))[0].created
+    finally:
+        await master.close()
+
+
+async def test_a_database_without_schema_is_reported_as_such(database: str, fresh: Options) -> None:
+    master = unopened_master(database, fresh)
+    await master.open()
+    try:
+        with pytest.raises(SchemaError, match="jobmaster migrate"):
+            await master.insert_jobs([make_new_job()])
+    finally:
+        await master.close()
+
+
+async def test_a_schema_from_the_future_is_refused(database: str, observer: Observer, fresh: Options) -> None:
+    async with open_master(database, fresh) as master:
+        table = Identifier(f"{fresh.table_prefix}migration")
+        observer.execute(SQL("INSERT INTO {} VALUES (9999, '9999_from_the_future', 0)").format(table))
+
+        for attempt in (master.migrate, master.pending_migrations):
+            with pytest.raises(SchemaError, match=r"9999_from_the_future.*upgrade JobMaster"):
+                await attempt()
+
+
+async def test_tables_can_be_in_a_schema_of_their_own(database: str, observer: Observer) -> None:
+    observer.execute('DROP SCHEMA IF EXISTS "Back ground" CASCADE')
+    observer.execute('CREATE SCHEMA "Back ground"')
+    separator = "&" if "?" in database else "?"
+
+    async with open_master(
+        f"{database}{separator}schema=Back%20ground", Options(table_prefix="own_")
+    ) as master:
+        assert (await master.insert_jobs([make_new_job()]))[0].created
+
+    assert observer.execute('SELECT count(*) FROM "Back ground".own_job').fetchone() == (1,)
+
+
+async def test_the_view_shows_jobs_to_people(every_database: str) -> None:
+    async with open_master(every_database) as master:
+        world = await make_world(master)
+        bucket = await world.bucket()
+        claim = await world.claim(bucket, definition_id="Hello")
+        await world.report(claim, JobStatus.FAILED, outcome=AttemptOutcome.FAILED)
+        waiting = await world.put_one(delay=60)
+        record = await world.record(claim.job)
+
+    with psycopg.connect(every_database) as connection:
+        rows = connection.execute(
+            "SELECT id, definition, status, priority, attempts, finished_at FROM jm_jobs WHERE cluster = %s ORDER BY id",
+            [world.cluster_id],
+        ).fetchall()
+
+    assert rows == [
+        (claim.job.id, "Hello", "failed", "medium", 1, record.finished_at),
+        (waiting.id, "TestJob", "held_on_master", "medium", 0, None),
+    ]
+
+
+async def test_a_database_that_does_not_exist_stops_the_start(database: str) -> None:
+    name = database.partition("?")[0].rpartition("/")[2]
+    master = unopened_master(database.replace(name, "no_such_database"))
+    try:
+        with pytest.raises(ConfigurationError, match="no_such_database"):
+            await master.open()
+    finally:
+        await master.close()
