@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -39,6 +39,11 @@ E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
 
 _PLAIN: Final = frozenset({str, bool, type(None)})
+DEEPEST = 100
+"""Levels that values may nest."""
+LONGEST_INT = 14_000
+"""Bits of the longest integer: Python converts longer ones to text only on request."""
+
 _INT64: Final = range(-(2**63), 2**63)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final[Any] = object()
@@ -48,32 +53,36 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class _Values(Mapping[str, Any]):
     """A read-only mapping over encoded values, decoded when first looked at."""
 
-    __slots__ = ("_decoded", "_encoded")
+    __slots__ = ("_decoded", "_encoded", "_parsed")
 
     def __init__(self, encoded: bytes | str = b"{}") -> None:
         self._encoded = encoded
-        self._decoded: dict[str, Any] | None = None
+        self._parsed: dict[str, Any] | None = None
+        self._decoded: dict[str, Any] = {}
 
     @property
     def encoded(self) -> bytes:
         """The stored form: JSON in UTF-8."""
         return self._encoded.encode() if isinstance(self._encoded, str) else self._encoded
 
-    def _values(self) -> dict[str, Any]:
-        if self._decoded is None:
-            raw = orjson.loads(self._encoded)
-            self._decoded = {name: _decode(value) for name, value in raw.items()}
-        return self._decoded
+    def _raw(self) -> dict[str, Any]:
+        if self._parsed is None:
+            self._parsed = orjson.loads(self._encoded)
+        return self._parsed
 
     def __getitem__(self, name: str) -> Any:
-        value = self._values()[name]
-        return value.resolve(name) if isinstance(value, _UnresolvedEnum) else value
+        if name not in self._decoded:
+            self._decoded[name] = _decode(self._raw()[name], name)
+        return self._decoded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._raw()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values())
+        return iter(self._raw())
 
     def __len__(self) -> int:
-        return len(self._values())
+        return len(self._raw())
 
     def __eq__(self, other: object) -> bool:
         return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
@@ -81,12 +90,12 @@ class _Values(Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]  # a mapping compared by value
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._values()!r})"
+        return f"{type(self).__name__}({self.encoded.decode()})"
 
     def _typed(self, name: str, wanted: type[T] | tuple[type[T], ...], default: Any) -> T:
-        if name not in self._values():
+        if name not in self:
             if default is _MISSING:
-                known = ", ".join(self._values()) or "nothing"
+                known = ", ".join(self) or "nothing"
                 msg = f"no value named {name!r} (there are: {known})"
                 raise KeyError(msg)
             return cast("T", default)
@@ -134,10 +143,10 @@ class _Values(Mapping[str, Any]):
         return self._typed(name, bytes, default)
 
     def get_enum(self, name: str, enum: type[E], default: E = _MISSING) -> E:
-        """Return a member of `enum`, found by its name; raises as `get_str`."""
-        value = self._values().get(name)
-        if isinstance(value, _UnresolvedEnum):
-            return value.member_of(name, enum)
+        """Return a member of `enum`, found by its name, whatever class it was; raises as `get_str`."""
+        raw = self._raw().get(name)
+        if isinstance(raw, dict) and raw.get("$") == "enum":
+            return _member_of(name, enum, raw["v"])
         return self._typed(name, enum, default)
 
 
@@ -174,7 +183,7 @@ def encode(values: Mapping[str, Any]) -> bytes:
     """Encode named values to JSON; raises `InvalidDataError` naming the value that does not fit."""
     if not values:
         return b"{}"
-    body = {_name(name): _encode(value, name) for name, value in values.items()}
+    body = {_name(name): _encode(value, name, 0) for name, value in values.items()}
     try:
         return orjson.dumps(body)
     except TypeError as error:  # a string with lone surrogates, or nesting beyond all reason
@@ -184,7 +193,7 @@ def encode(values: Mapping[str, Any]) -> bytes:
 
 def encode_value(value: Any) -> Any:
     """Return the JSON form of one value, as `encode` would write it (queries compare with it)."""
-    return _encode(value, "value")
+    return _encode(value, "value", 0)
 
 
 def _name(name: object) -> str:
@@ -203,7 +212,7 @@ def _check_flat(name: str, value: Any) -> None:
         raise InvalidDataError(msg)
 
 
-def _encode(value: Any, path: str) -> Any:
+def _encode(value: Any, path: str, depth: int) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
@@ -212,8 +221,20 @@ def _encode(value: Any, path: str) -> Any:
         return encoder(value, path)
     if isinstance(value, Enum):
         return _encode_enum(value, path)
+    return _encode_nested(value, path, depth + 1)
+
+
+def _encode_nested(value: Any, path: str, depth: int) -> Any:
+    if depth > DEEPEST:
+        msg = f"value {path[:80]!r}… is nested more than {DEEPEST} levels deep, or contains itself"
+        raise InvalidDataError(msg)
     if isinstance(value, Mapping):
-        return _encode_map(value, path)
+        return _encode_map(value, path, depth)
+    if type(value) is list:
+        return _encode_items(value, path, depth)
+    if type(value) is tuple:
+        return {"$": "tuple", "v": _encode_items(value, path, depth)}
+    kind = type(value)
     msg = (
         f"value {path!r} is of type {kind.__module__}.{kind.__qualname__}, which a job cannot carry; "
         "use str, int, float, bool, None, Decimal, datetime, date, timedelta, UUID, bytes, an enum, "
@@ -222,8 +243,13 @@ def _encode(value: Any, path: str) -> Any:
     raise InvalidDataError(msg)
 
 
-def _encode_int(value: int, _path: str) -> Any:
-    return value if value in _INT64 else {"$": "int", "v": str(value)}
+def _encode_int(value: int, path: str) -> Any:
+    if value in _INT64:
+        return value
+    if value.bit_length() > LONGEST_INT:
+        msg = f"value {path!r} is an integer of over {LONGEST_INT} bits; pass it as bytes"
+        raise InvalidDataError(msg)
+    return {"$": "int", "v": str(value)}
 
 
 def _encode_float(value: float, _path: str) -> Any:
@@ -232,18 +258,16 @@ def _encode_float(value: float, _path: str) -> Any:
 
 def _encode_datetime(value: datetime, path: str) -> Any:
     body: dict[str, Any] = {"$": "dt", "v": value.isoformat()}
+    if value.fold:
+        body["fold"] = 1
     zone = value.tzinfo
-    if zone is None:
-        body["us"] = (value.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-        body |= {"fold": 1} if value.fold else {}
-        return body
-    body["us"] = (value - _EPOCH) // _MICROSECOND
+    body["us"] = ((value.replace(tzinfo=UTC) if zone is None else value) - _EPOCH) // _MICROSECOND
     if isinstance(zone, ZoneInfo):
         if zone.key is None:
             msg = f"value {path!r} has a time zone without a name; use ZoneInfo('Area/City') or UTC"
             raise InvalidDataError(msg)
-        body |= {"tz": zone.key} | ({"fold": 1} if value.fold else {})
-    elif not isinstance(zone, timezone):
+        body["tz"] = zone.key
+    elif zone is not None and not isinstance(zone, timezone):
         msg = f"value {path!r} has a time zone of type {type(zone).__name__}; use ZoneInfo or a fixed offset"
         raise InvalidDataError(msg)
     return body
@@ -254,28 +278,25 @@ def _encode_enum(value: Enum, path: str) -> Any:
     if "<locals>" in cls.__qualname__:
         msg = f"value {path!r} is of the local enum {cls.__qualname__}, which cannot be found again by name"
         raise InvalidDataError(msg)
-    if value.name is None:
-        msg = f"value {path!r} is an unnamed combination of {cls.__qualname__}; pass its integer instead"
+    if value.name not in cls.__members__:
+        msg = f"value {path!r} is a combination of members of {cls.__qualname__}; pass its integer instead"
         raise InvalidDataError(msg)
     return {"$": "enum", "c": f"{cls.__module__}:{cls.__qualname__}", "v": value.name}
 
 
-def _encode_map(value: Mapping[Any, Any], path: str) -> Any:
-    body = {_name(key): _encode(item, f"{path}.{key}") for key, item in value.items()}
+def _encode_map(value: Mapping[Any, Any], path: str, depth: int) -> Any:
+    body = {_name(key): _encode(item, f"{path}.{key}", depth) for key, item in value.items()}
     return {"$": "map", "v": body} if "$" in body else body
 
 
-def _encode_list(value: list[Any], path: str) -> Any:
-    return [_encode(item, f"{path}[{index}]") for index, item in enumerate(value)]
+def _encode_items(value: Sequence[Any], path: str, depth: int) -> Any:
+    return [_encode(item, f"{path}[{index}]", depth) for index, item in enumerate(value)]
 
 
 _ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
     int: _encode_int,
     float: _encode_float,
     datetime: _encode_datetime,
-    dict: _encode_map,
-    list: _encode_list,
-    tuple: lambda value, path: {"$": "tuple", "v": _encode_list(list(value), path)},
     Decimal: lambda value, _: {"$": "dec", "v": str(value)},
     date: lambda value, _: {"$": "date", "v": value.isoformat()},
     timedelta: lambda value, _: {"$": "td", "us": value // _MICROSECOND},
@@ -284,74 +305,52 @@ _ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
 }
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any, name: str) -> Any:
     if type(value) is list:
-        return [_decode(item) for item in value]
+        return [_decode(item, name) for item in value]
     if type(value) is not dict:
         return value
     tag = value.get("$")
     if tag is None:
-        return {name: _decode(item) for name, item in value.items()}
-    return _DECODERS[tag](value)
+        return {key: _decode(item, name) for key, item in value.items()}
+    return _DECODERS[tag](value, name)
 
 
-def _decode_datetime(body: dict[str, Any]) -> datetime:
-    value = datetime.fromisoformat(body["v"])
-    fold = body.get("fold", 0)
-    if "tz" in body:
-        return value.replace(tzinfo=ZoneInfo(body["tz"]), fold=fold)
-    return value.replace(fold=fold)
+def _decode_datetime(body: dict[str, Any], _name: str) -> datetime:
+    value = datetime.fromisoformat(body["v"]).replace(fold=body.get("fold", 0))
+    return value.replace(tzinfo=ZoneInfo(body["tz"])) if "tz" in body else value
 
 
-def _decode_enum(body: dict[str, Any]) -> Any:
-    unresolved = _UnresolvedEnum(body["c"], body["v"])
-    return unresolved.loaded_member() or unresolved
+def _decode_enum(body: dict[str, Any], name: str) -> Enum:
+    """Return an enum member if this process has imported its class: data never makes us import a module."""
+    module, _, qualified = body["c"].partition(":")
+    found: Any = sys.modules.get(module)
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Enum)) or body["v"] not in found.__members__:
+        msg = f"value {name!r} is {body['c']}.{body['v']}; import its module, or use get_enum({name!r}, …)"
+        raise LookupError(msg)
+    return found.__members__[body["v"]]
 
 
-_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
-    "int": lambda body: int(body["v"]),
-    "float": lambda body: float(body["v"]),
+_DECODERS: Final[dict[str, Callable[[dict[str, Any], str], Any]]] = {
+    "int": lambda body, _: int(body["v"]),
+    "float": lambda body, _: float(body["v"]),
     "dt": _decode_datetime,
-    "map": lambda body: {name: _decode(item) for name, item in body["v"].items()},
-    "tuple": lambda body: tuple(_decode(item) for item in body["v"]),
-    "dec": lambda body: Decimal(body["v"]),
-    "date": lambda body: date.fromisoformat(body["v"]),
-    "td": lambda body: timedelta(microseconds=body["us"]),
-    "uuid": lambda body: UUID(body["v"]),
-    "bytes": lambda body: base64.b64decode(body["v"]),
+    "dec": lambda body, _: Decimal(body["v"]),
+    "date": lambda body, _: date.fromisoformat(body["v"]),
+    "td": lambda body, _: timedelta(microseconds=body["us"]),
+    "uuid": lambda body, _: UUID(body["v"]),
+    "bytes": lambda body, _: base64.b64decode(body["v"]),
     "enum": _decode_enum,
+    "map": lambda body, name: {key: _decode(item, name) for key, item in body["v"].items()},
+    "tuple": lambda body, name: tuple(_decode(item, name) for item in body["v"]),
 }
 
 
-class _UnresolvedEnum:
-    """An enum member whose class this process has not imported. Data never makes us import a module."""
-
-    def __init__(self, path: str, member: str) -> None:
-        self.path, self.member = path, member
-
-    def loaded_member(self) -> Enum | None:
-        module, _, qualified = self.path.partition(":")
-        found: Any = sys.modules.get(module)
-        for part in qualified.split("."):
-            found = getattr(found, part, None)
-        is_enum = isinstance(found, type) and issubclass(found, Enum)
-        return found.__members__.get(self.member) if is_enum else None
-
-    def resolve(self, name: str) -> Enum:
-        member = self.loaded_member()
-        if member is None:
-            msg = (
-                f"value {name!r} is {self.path}.{self.member}; import its module or use get_enum({name!r}, …)"
-            )
-            raise LookupError(msg)
-        return member
-
-    def member_of(self, name: str, enum: type[E]) -> E:
-        try:
-            return enum[self.member]
-        except KeyError:
-            msg = f"value {name!r} is {self.member!r}, which {enum.__qualname__} does not have"
-            raise TypeError(msg) from None
-
-    def __repr__(self) -> str:
-        return f"<{self.path}.{self.member}>"
+def _member_of(name: str, enum: type[E], member: str) -> E:
+    try:
+        return enum[member]
+    except KeyError:
+        msg = f"value {name!r} is {member!r}, which {enum.__qualname__} does not have"
+        raise TypeError(msg) from None

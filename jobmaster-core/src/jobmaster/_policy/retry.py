@@ -49,7 +49,7 @@ class ExponentialBackoff:
         try:
             return min(self.cap, self.base * self.factor ** (retry - 1))
         except OverflowError:
-            return self.cap
+            return self.cap if self.base else 0.0
 
 
 @frozen
