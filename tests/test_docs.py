@@ -323,6 +323,22 @@ def test_sessions_leave_no_snippet_out(page: Path) -> None:
 # Tables and lists: as in the code
 
 
+def test_make_targets_are_documented() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"`?make ([a-z]+)\b", contributing)) == targets
+
+
+def test_the_files_of_core_are_in_the_architecture() -> None:
+    core = ROOT / "jobmaster-core" / "src" / "jobmaster"
+    shown = {(ROOT / target).resolve() for _, target in links(ROOT / "ARCHITECTURE.md")}
+    parts = {file for file in core.iterdir() if not file.name.startswith("__") and file.suffix != ".typed"}
+
+    assert sorted(file.name for file in parts - shown) == ["version.py"]
+
+
 def table(page: str, heading: str) -> list[list[str]]:
     """Return the rows of the first table under a heading of a reference page."""
     text = (REFERENCE / page).read_text(encoding="utf-8")
