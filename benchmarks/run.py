@@ -16,7 +16,7 @@ from bench.environments import HERE
 from bench.machine import machine_facts
 from bench.measures import MEASURES
 from bench.report import Report
-from bench.rounds import run_measures
+from bench.rounds import Run
 from bench.servers import running_server
 from bench.stores import PostgresStore, SqliteStore, Store
 from bench.systems import CATALOGUE, System
@@ -30,26 +30,32 @@ def main() -> int:
     """Run what the command line asks for; returns 1 if a system failed."""
     options = parse_options()
     systems = CATALOGUE.chosen(options.systems, options.measures, options.stores)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    progress = Console(stderr=True)
     with ExitStack() as stack:
         folder = stack.enter_context(working_folder(options.folder))
         stores = stack.enter_context(opened_stores(systems, folder, options.postgres_bin))
         facts = {"Machine": machine_facts(folder), **{name: store.facts() for name, store in stores.items()}}
         bench = Bench(stores, sizes_of(options), options.time_limit)
-        progress = Console(stderr=True)
-        results = run_measures(
-            bench,
-            options.measures,
-            systems,
-            options.rounds,
-            lambda text: progress.print(text, style="dim"),
-            named=bool(options.systems),
-        )
-    report = Report(facts, bench.sizes, options.rounds, bench.notes, results)
+        run = Run(bench, options.rounds, lambda text: progress.print(text, style="dim"))
+        try:
+            for name in options.measures:
+                run.measure(name, taking_part(systems, name, named=bool(options.systems)))
+        finally:
+            publish(Report(facts, bench.sizes, run.rounds, bench.notes, run.results), options.out)
+    return 1 if run.results.failed else 0
+
+
+def taking_part(systems: Sequence[System], measure: str, *, named: bool) -> list[System]:
+    """Return whom to measure: whoever was named in all that it supports, others in what is usual."""
+    return [system for system in systems if measure in (system.supports if named else system.measures)]
+
+
+def publish(report: Report, path: Path) -> None:
+    """Print a report and write it to a file."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
     report.print(console)
-    report.write(options.out)
-    console.print(f"written to {options.out}", soft_wrap=True)
-    return 1 if any(cell.failed for cells in results.cells.values() for cell in cells.values()) else 0
+    report.write(path)
+    console.print(f"written to {path}", soft_wrap=True)
 
 
 def parse_options() -> argparse.Namespace:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 from attrs import frozen
 
@@ -115,7 +116,7 @@ def drain_with_history(bench: Bench, system: System) -> Sample:
             without.append(drain_alone(bench, system)["rate"])
             trial.fill(sizes.jobs)
             with_history.append(trial.drain()["rate"])
-    rate, control = sorted(with_history)[1], sorted(without)[1]
+    rate, control = median(with_history), median(without)
     return {
         "rate": rate,
         "control": control,
@@ -133,15 +134,11 @@ def steady_load(bench: Bench, system: System) -> Sample:
         time.sleep(SETTLING)
         with trial.database.held_snapshot(), Sampler(trial.database.dead_tuples).running() as sampler:
             _produce(trial, sizes.steady_rate, jobs)
-        waited = _await_empty(trial)
+        _await_empty(trial)
         reply = worker.end()
         trial.drained(reply["handled"])
-        return {
-            **_latency_sample(reply),
-            "dead_tuples": sampler.most,
-            "dead_over_time": sampler.seen,
-            "lag_s": waited,
-        }
+        dead = {"dead_tuples": sampler.most, "dead_over_time": sampler.seen}
+        return {**_latency_sample(reply), **_growth(reply["tenths_p99"]), **dead}
 
 
 def _produce(trial: Trial, rate: int, jobs: int) -> None:
@@ -149,18 +146,23 @@ def _produce(trial: Trial, rate: int, jobs: int) -> None:
     trial.waiting += jobs
 
 
-def _await_empty(trial: Trial) -> float:
-    """Wait until the store holds no unfinished job; return how long that took."""
+def _await_empty(trial: Trial) -> None:
+    """Wait until the store holds no unfinished job."""
     started = time.monotonic()
     while (left := trial.count()[1]) and time.monotonic() - started < trial.script.time_limit:
         time.sleep(0.2)
     if left:
         raise VerificationError(f"{left} jobs were never run")
-    return time.monotonic() - started
 
 
 def _latency_sample(reply: Reply) -> dict[str, float]:
     return {name: reply[name] for name in ("p50", "p95", "p99", "max", "tenths_p99", "handled", "peak_mb")}
+
+
+def _growth(tenths: Sequence[float]) -> dict[str, float]:
+    """Return the p99 early and late: medians over three tenths of the time, the first one being warm-up."""
+    early, late = median(tenths[1:4]), median(tenths[-3:])
+    return {"early_p99": early, "late_p99": late, "growth": late / early}
 
 
 MEASURES: Mapping[str, Measure] = {

@@ -39,9 +39,10 @@ _COLUMNS: Mapping[str, Sequence[_Column]] = {
     "H": (
         ("p50 ms", "p50", ".1f"),
         ("p99 ms", "p99", ".1f"),
+        ("early p99", "early_p99", ".1f"),
+        ("late p99", "late_p99", ".1f"),
         ("worst ms", "max", ".0f"),
         ("dead rows", "dead_tuples", ",.0f"),
-        ("behind at the end s", "lag_s", ".1f"),
     ),
 }
 
@@ -129,7 +130,7 @@ def _tables(results: Results) -> list[Table]:
 
 
 def _rates_table(results: Results, measures: Sequence[str]) -> Table:
-    table = Table(title="Jobs a second: median [least to most]", title_justify="left")
+    table = Table(title="Jobs a second: median, and the range over the rounds", title_justify="left")
     table.add_column("")
     for name in measures:
         table.add_column(f"{name}\n{MEASURES[name].title}", justify="right")

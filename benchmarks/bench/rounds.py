@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -45,7 +45,12 @@ class Cell:
 class Results:
     """All cells, by measure and system."""
 
-    cells: Mapping[str, Mapping[str, Cell]]
+    cells: dict[str, dict[str, Cell]] = field(factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any system failed in any measure."""
+        return any(cell.failed for cells in self.cells.values() for cell in cells.values())
 
     def median(self, measure: str, system: str, name: str) -> float | None:
         """Return the median of a value, or None if it was not measured."""
@@ -63,40 +68,31 @@ class Results:
         }
 
 
-def run_measures(
-    bench: Bench,
-    measures: Sequence[str],
-    systems: Sequence[System],
-    rounds: int,
-    progress: Progress,
-    *,
-    named: bool,
-) -> Results:
-    """Run measures in order. `named` systems take part in all that they support, others in their usual ones."""
-    cells: dict[str, dict[str, Cell]] = {}
-    for name in measures:
-        part = [s for s in systems if name in (s.supports if named else s.measures)]
-        cells[name] = {system.name: Cell() for system in part}
+@frozen
+class Run:
+    """A run under way. What it gave so far is in `results`, however it ends."""
+
+    bench: Bench
+    rounds: int
+    progress: Progress
+    results: Results = field(factory=Results)
+
+    def measure(self, name: str, systems: Sequence[System]) -> None:
+        """Run all rounds of a measure."""
         measure = MEASURES[name]
-        for number in range(1 if measure.repeats_itself else rounds):
-            _run_round(bench, measure, _rotated(part, number), cells[name], progress)
-    return Results(cells)
+        cells = self.results.cells[name] = {system.name: Cell() for system in systems}
+        for number in range(1 if measure.repeats_itself else self.rounds):
+            for system in _rotated(systems, number):
+                cell = cells[system.name]
+                if cell.problem is None:
+                    self.progress(f"{name} {system.name}")
+                    _run_once(self.bench, measure, system, cell)
 
 
 def _rotated(systems: Sequence[System], number: int) -> list[System]:
     """Return the systems in another order for each round, so that none always follows the same one."""
     start = number % len(systems) if systems else 0
     return [*systems[start:], *systems[:start]]
-
-
-def _run_round(
-    bench: Bench, measure: Measure, systems: Sequence[System], cells: Mapping[str, Cell], progress: Progress
-) -> None:
-    for system in systems:
-        cell = cells[system.name]
-        if cell.problem is None:
-            progress(f"{measure.name} {system.name}")
-            _run_once(bench, measure, system, cell)
 
 
 def _run_once(bench: Bench, measure: Measure, system: System, cell: Cell) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Timer
 from typing import IO, Any
 
@@ -18,6 +18,9 @@ from bench.environments import Environment
 from bench.systems import System
 
 Reply = Mapping[str, Any]
+
+PATIENCE = 10.0
+"""Seconds that a script gets to end after it told its result."""
 
 
 class ScriptError(Exception):
@@ -44,7 +47,7 @@ class Script:
 
     @contextmanager
     def started(self, command: str, *arguments: str) -> Iterator[Running]:
-        """Start a command; it is killed at the end of the block, or when its time is up."""
+        """Start a command. What does not end soon after the block is killed, and what exceeds its time."""
         full = [str(self.environment.interpreter), str(self.system.path), command, "--url", self.url]
         with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - a script of ours, in an environment of ours
@@ -60,6 +63,8 @@ class Script:
             timer.start()
             try:
                 yield Running(process, errors)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE)
             finally:
                 timer.cancel()
                 _kill(process)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import _protocol as protocol
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 OnJob = Callable[[Any], None]
 Data = dict[str, Any]
@@ -115,7 +116,7 @@ class AsyncSystem(ABC):
             group.start_soon(self.work, drain)
             while not (drain.may_be_over() and await self.drained()):  # noqa: ASYNC110 - the store has no event
                 await anyio.sleep(0.005)
-            protocol.finish(**drain.result(monotonic()))
+            self._end_worker(group, drain.result(monotonic()))
 
     async def _latency_worker(self) -> None:
         latencies = protocol.Latencies()
@@ -130,7 +131,14 @@ class AsyncSystem(ABC):
             group.start_soon(self.work, on_job)
             protocol.emit(ready=True)
             await anyio.to_thread.run_sync(protocol.wait_for_end)
-            protocol.finish(**result(), peak_mb=protocol.peak_mb())
+            self._end_worker(group, {**result(), "peak_mb": protocol.peak_mb()})
+
+    def _end_worker(self, group: TaskGroup, result: Mapping[str, Any]) -> None:
+        """Tell the harness the result, and end: at once, or by cancelling the worker."""
+        if not self.about.leaves:
+            protocol.finish(**result)
+        protocol.emit(**result)
+        group.cancel_scope.cancel()
 
     async def _latency_producer(self) -> None:
         pacer = protocol.Pacer(self.options.rate, self.options.jobs)

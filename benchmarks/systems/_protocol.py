@@ -44,6 +44,8 @@ class About:
     """Whether several callers in one process are measured."""
     uvloop: bool = False
     """Whether it is run on uvloop."""
+    leaves: bool = False
+    """Whether a worker must leave in good order, lest the next one wait for what it held."""
 
     def reply(self) -> dict[str, Any]:
         """Return what to tell the harness once the system is set up."""
@@ -89,7 +91,7 @@ def emit(**fields: Any) -> None:
 
 
 def finish(**fields: Any) -> NoReturn:
-    """Tell the harness the result and end at once: how a system shuts down is not measured."""
+    """Tell the harness the result and end at once: how long a system takes to stop is not measured."""
     emit(**fields)
     os._exit(0)
 

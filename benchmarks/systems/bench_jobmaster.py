@@ -29,6 +29,7 @@ class JobMaster(AsyncSystem):
         packages=("jobmaster-core", "jobmaster-sql", "jobmaster-postgres", "jobmaster-sqlite", "anyio"),
         settings={"worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority"},
         history="kept: job and attempt rows, 30 days",
+        leaves=True,
     )
 
     _runtime: Runtime | None = None
