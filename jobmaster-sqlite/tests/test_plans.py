@@ -1,0 +1,55 @@
+"""Hot statements walk along their index, however many jobs there are."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+
+from jobmaster_sql import load_queries
+from jobmaster_sqlite.address import Address
+from jobmaster_sqlite.connection import Connection
+from jobmaster_sqlite.driver import SqliteDialect
+from jobmaster_testing.options import open_master
+
+ID = str(UUID(int=1))
+PLACE = {"ready_at": 0, "job_id": ID, "limit": 500}
+HELD = {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}
+
+HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "bucket_page": ({"bucket_id": ID, **PLACE}, "l USING INDEX jm_live_by_bucket (bucket_id=?"),
+    "bucket_next": ({"bucket_id": ID}, "INDEX jm_live_by_bucket (bucket_id=? AND ready_at>?)"),
+    "bucket_exposed": (
+        {"bucket_id": ID, "lost_at": 0, **PLACE},
+        "l USING INDEX jm_live_by_bucket (bucket_id=?",
+    ),
+    "bucket_orphans": ({}, "INDEX jm_live_by_bucket (bucket_id>?)"),
+    "held_due": (HELD, "INDEX jm_live_held (cluster_id=? AND lane=? AND priority=? AND ready_at<?)"),
+    "held_next": ({"cluster_id": "c"}, "INDEX jm_live_held_next (cluster_id=?)"),
+    "cancel_requests": ({"ids": "[]"}, "INDEX jm_live_cancelling (bucket_id=?)"),
+    "job_find": ({"cluster_id": "c", "limit": 9}, "SCAN j USING INDEX sqlite_autoindex_jm_job_1"),
+    "job_find_live": ({"cluster_id": "c", "limit": 9}, "SCAN l"),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_walks_along_its_index(url: str, path: Path, name: str) -> None:
+    async def migrate() -> None:
+        async with open_master(url):
+            pass
+
+    anyio.run(migrate)
+    params, index = HOT[name]
+    queries = load_queries("jobmaster_sqlite", SqliteDialect(), "jm_")
+    connection = Connection(Address(path=path), queries)
+    try:
+        rows = connection._native.execute(f"EXPLAIN QUERY PLAN {queries.text(name)}", params).fetchall()
+    finally:
+        connection.close()
+
+    plan = "\n".join(row[3] for row in rows)
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
