@@ -1,6 +1,5 @@
 """Hot statements walk along their index, however many jobs there are."""
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
