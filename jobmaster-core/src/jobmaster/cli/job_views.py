@@ -9,78 +9,25 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from jobmaster.cli.output import console, duration, iso, short, state, table
-from jobmaster.data import MessageData, Metadata
-from jobmaster.models import Attempt, AttemptError, JobRecord, LogLine
+from jobmaster.cli.output import console, duration, short, state, table
+from jobmaster.converters import stored, to_plain
+from jobmaster.models import Attempt, JobRecord, LogLine
 
 # For programs
 
 
 def summary(job: JobRecord) -> dict[str, Any]:
     """Return the JSON form of a job in a list; its keys are documented and stay."""
-    return {
-        "id": str(job.id),
-        "cluster_id": job.job.cluster_id,
-        "definition_id": job.definition_id,
-        "lane": job.lane,
-        "priority": job.priority.name.lower(),
-        "status": str(job.status),
-        "created_at": iso(job.created_at),
-        "scheduled_at": iso(job.scheduled_at),
-        "ready_at": iso(job.ready_at),
-        "finished_at": iso(job.finished_at),
-        "attempt": job.attempt,
-        "retries": job.retries,
-        "max_retries": job.max_retries,
-        "timeout": job.timeout,
-        "key": job.key,
-        "bucket_id": str(job.bucket_id) if job.bucket_id else None,
-        "cancel_requested": job.cancel_requested,
-        "reason": job.reason,
-        "metadata": stored(job.metadata),
-    }
+    return {name: value for name, value in as_plain(job).items() if name not in _ONLY_OF_ONE}
 
 
 def as_plain(job: JobRecord) -> dict[str, Any]:
     """Return the JSON form of a job with data, attempts and logs."""
-    return {
-        **summary(job),
-        "data": stored(job.data),
-        "attempts": [_attempt(attempt) for attempt in job.attempts],
-        "logs": [_line(line) for line in job.logs],
-    }
+    plain: dict[str, Any] = to_plain(job)
+    return plain
 
 
-def stored(values: MessageData | Metadata) -> Any:
-    """Return values in their stored form, which `jobmaster.data` describes and from which none is lost."""
-    return json.loads(values.encoded)
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "outcome": str(attempt.outcome),
-        "started_at": iso(attempt.started_at),
-        "finished_at": iso(attempt.finished_at),
-        "worker": attempt.worker,
-        "host": attempt.host,
-        "bucket_id": str(attempt.bucket_id) if attempt.bucket_id else None,
-        "error": _error(attempt.error) if attempt.error else None,
-    }
-
-
-def _error(error: AttemptError) -> dict[str, Any]:
-    return {"type": error.type, "message": error.message, "traceback": error.traceback}
-
-
-def _line(line: LogLine) -> dict[str, Any]:
-    return {
-        "at": iso(line.at),
-        "level": line.level,
-        "message": line.message,
-        "attempt": line.attempt,
-        "fields": dict(line.fields),
-    }
+_ONLY_OF_ONE = frozenset({"data", "attempts", "logs"})
 
 
 # For people

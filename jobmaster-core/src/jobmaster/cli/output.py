@@ -33,13 +33,6 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def iso(moment: datetime | None) -> str | None:
-    """Return a moment as ISO 8601 in UTC with microseconds, such as `2026-01-31T12:00:00.000000Z`."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def short(moment: datetime | None) -> str:
     """Return a moment for people: UTC, to the second."""
     return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

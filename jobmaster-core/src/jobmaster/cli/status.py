@@ -11,10 +11,11 @@ import typer
 from attrs import frozen
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, console, duration, iso, print_json, state, table
+from jobmaster.cli.output import JsonOption, console, duration, print_json, state, table
 from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
+from jobmaster.converters import iso, to_plain
 from jobmaster.models import Bucket, ClusterRecord, JobQuery, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode, JobStatus, WorkerStatus
 
@@ -105,54 +106,18 @@ def as_plain(picture: Picture) -> dict[str, Any]:
     """Return the JSON form of a picture; its keys are documented and stay."""
     return {
         "now": iso(picture.now),
-        "cluster": _cluster(picture.cluster),
+        "cluster": to_plain(picture.cluster),
         "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
         "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
         "workers": [_worker(picture, worker) for worker in picture.workers],
-        "buckets": [_bucket(bucket) for bucket in picture.buckets],
+        "buckets": [to_plain(bucket) for bucket in picture.buckets],
         "warnings": picture.warnings(),
     }
 
 
-def _cluster(record: ClusterRecord) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "mode": str(record.mode),
-        "created_at": iso(record.created_at),
-        "settings": dict(record.settings),
-    }
-
-
 def _worker(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
-    return {
-        "id": str(worker.id),
-        "name": worker.name,
-        "status": str(worker.status),
-        "alive": picture.is_alive(worker),
-        "agent": worker.agent,
-        "lane": worker.lane,
-        "mode": str(worker.mode),
-        "host": worker.host,
-        "pid": worker.pid,
-        "version": worker.version,
-        "started_at": iso(worker.started_at),
-        "heartbeat_at": iso(worker.heartbeat_at),
-        "heartbeat_age": picture.age(worker.heartbeat_at),
-        "lease_until": iso(worker.lease_until),
-    }
-
-
-def _bucket(bucket: Bucket) -> dict[str, Any]:
-    return {
-        "id": str(bucket.id),
-        "worker_id": str(bucket.worker_id),
-        "agent": bucket.agent,
-        "lane": bucket.lane,
-        "priority": bucket.priority.name.lower(),
-        "status": str(bucket.status),
-        "epoch": bucket.epoch,
-        "load": bucket.load,
-    }
+    ages = {"alive": picture.is_alive(worker), "heartbeat_age": picture.age(worker.heartbeat_at)}
+    return {**to_plain(worker), **ages}
 
 
 # For people
