@@ -52,7 +52,9 @@ from jobmaster.states import (
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("jobmaster-*/*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("jobmaster-*/*.md"), *ROOT.glob("benchmarks/*.md"), *DOCS.rglob("*.md")]
+)
 SESSIONS = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "how-to" / "test-your-handlers.md"]
 
 _FENCE = re.compile(r"^```(\w*)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
