@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from math import isnan
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ _CLUSTER_ID = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 DEFAULT_LANE = "default"
 MOST_BUCKETS = 100
+MOST_PARALLELISM = 1000
 
 
 def check_name(setting: str, value: str, longest: int = 50) -> str:
@@ -39,10 +41,14 @@ def seconds(setting: str, value: timedelta | float) -> float:
     """Return a duration in seconds; raises `ConfigurationError` unless it is a number or `timedelta`."""
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
         msg = f"{setting}: {value!r} is no duration; give seconds as a number, or a timedelta"
         raise ConfigurationError(msg)
     return float(value)
+
+
+LONGEST = 100 * 365.25 * 86400
+"""The longest duration in seconds that settings and delays may have: a hundred years."""
 
 
 def _between(
@@ -90,7 +96,13 @@ def _check_whole(low: int, high: int) -> Callable[[Any, Attribute[Any], Any], No
     return check
 
 
-_YEARS_100 = 100 * 365.25 * 86400
+def _instance_of(kind: type[Any], what: str) -> Callable[[Any, Attribute[Any], Any], None]:
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            msg = f"{attribute.name}: {value!r} does not fit; give {what}"
+            raise ConfigurationError(msg)
+
+    return check
 
 
 @frozen(kw_only=True)
@@ -118,15 +130,18 @@ class Settings:
     """
 
     default_job_timeout: float | None = field(
-        default=60.0, converter=_to_seconds, validator=_between(0.001, _YEARS_100, optional=True)
+        default=60.0, converter=_to_seconds, validator=_between(0.001, LONGEST, optional=True)
     )
     default_max_retries: int = field(default=3, validator=_check_whole(0, 1000))
-    retry: RetryPolicy = field(factory=RetryPolicy)
+    retry: RetryPolicy = field(
+        factory=RetryPolicy,
+        validator=_instance_of(RetryPolicy, "a RetryPolicy, e.g. RetryPolicy(default=FixedBackoff(5))"),
+    )
     transient_threshold: float = field(default=120.0, converter=_to_seconds, validator=_between(10, 86400))
     time_zone: str | None = field(default=None, validator=_check_zone)
     max_message_bytes: int = field(default=128 * 1024, validator=_check_whole(256, 64 * 1024 * 1024))
     retention: float | None = field(
-        default=30 * 86400.0, converter=_to_seconds, validator=_between(0, _YEARS_100, optional=True)
+        default=30 * 86400.0, converter=_to_seconds, validator=_between(0, LONGEST, optional=True)
     )
     heartbeat: float = field(default=5.0, converter=_to_seconds, validator=_between(0.01, 3600))
     lease: float = field(default=15.0, converter=_to_seconds, validator=_between(0.05, 86400))
@@ -135,8 +150,8 @@ class Settings:
     poll_interval: float = field(default=2.0, converter=_to_seconds, validator=_between(0.01, 3600))
     store_timeout: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 600))
     table_prefix: str = field(default="jm_", validator=_check_prefix)
-    auto_migrate: bool = True
-    store_options: Mapping[str, Any] = field(factory=dict)
+    auto_migrate: bool = field(default=True, validator=_instance_of(bool, "True or False"))
+    store_options: Mapping[str, Any] = field(factory=dict, validator=_instance_of(Mapping, "a mapping"))
 
     def __attrs_post_init__(self) -> None:
         """Check what concerns two settings at once."""
@@ -172,10 +187,27 @@ def default_parallelism() -> float:
     return float(min(os.cpu_count() or 1, 10))
 
 
+def _check_parallelism(_: Any, attribute: Attribute[Any], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_PARALLELISM:
+        msg = f"{attribute.name}: {value!r} is out of range; it must be a positive number up to {MOST_PARALLELISM}"
+        raise ConfigurationError(msg)
+
+
+def _worker_mode(value: WorkerMode | str) -> WorkerMode:
+    try:
+        return WorkerMode(value)
+    except ValueError:
+        msg = f"mode: {value!r} is no worker mode; use one of {', '.join(WorkerMode)}"
+        raise ConfigurationError(msg) from None
+
+
 def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
+    if not isinstance(value, Mapping):
+        msg = f"{attribute.name}: {value!r} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
+        raise ConfigurationError(msg)
     for priority, count in value.items():
         if not isinstance(priority, Priority):
-            msg = f"{attribute.name}: {priority!r} is no Priority"
+            msg = f"{attribute.name}: {priority!r} is no Priority; use Priority.MEDIUM, for one"
             raise ConfigurationError(msg)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_BUCKETS:
             msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to {MOST_BUCKETS}"
@@ -198,9 +230,9 @@ class WorkerSettings:
 
     name: str | None = None
     lane: str = DEFAULT_LANE
-    mode: WorkerMode = field(default=WorkerMode.FULL, converter=WorkerMode)
+    mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=_check_whole(1, 100_000))
-    parallelism: float = field(factory=default_parallelism, validator=_between(0.01, 1000))
+    parallelism: float = field(factory=default_parallelism, validator=_check_parallelism)
     buckets: Mapping[Priority, int] = field(factory=dict, validator=_check_buckets)
 
     def __attrs_post_init__(self) -> None:
@@ -221,15 +253,21 @@ class WorkerSettings:
         return max(1, round(priority.slots * self.parallelism))
 
 
+def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `ConfigurationError` with a guess for the first setting that there is not."""
+    names = sorted(known)
+    for name in given:
+        if name not in names:
+            guess = get_close_matches(name, names, n=1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
+            msg = f"{where}: there is no setting {name!r}{hint}"
+            raise ConfigurationError(msg)
+
+
 def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
     """Build settings from keyword arguments; an unknown name raises `ConfigurationError` with a guess."""
     known = fields_dict(kind)  # type: ignore[arg-type]  # always an attrs class
-    for name in given:
-        if name not in known:
-            guess = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(sorted(known))})"
-            msg = f"{where}: there is no setting {name!r}{hint}"
-            raise ConfigurationError(msg)
+    check_known(where, given, known)
     try:
         return kind(**given)
     except (TypeError, ValueError) as error:
@@ -239,9 +277,11 @@ def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
 
 __all__ = [
     "DEFAULT_LANE",
+    "LONGEST",
     "ClusterMode",
     "Settings",
     "WorkerSettings",
+    "check_known",
     "check_name",
     "default_parallelism",
     "make",

@@ -9,9 +9,9 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from jobmaster._policy.retry import Backoff, ExponentialBackoff, FixedBackoff, RetryPolicy
-from jobmaster.config import check_name, seconds
+from jobmaster.config import LONGEST, check_name, seconds
 from jobmaster.data import MessageData, Metadata
-from jobmaster.errors import ConfigurationError
+from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
 from jobmaster.states import Priority
 
 MOST_RETRIES = 1000
@@ -26,7 +26,11 @@ def _retry_policy(value: Any) -> RetryPolicy | None:
     if isinstance(value, ExponentialBackoff | FixedBackoff) or hasattr(value, "delay"):
         backoff: Backoff = value
         return RetryPolicy(default=backoff)
-    return RetryPolicy(default=FixedBackoff(seconds("retry", value)))
+    delay = seconds("retry", value)
+    if not 0 <= delay <= LONGEST:
+        msg = f"retry: {value} is no delay; give seconds or a timedelta that is not negative"
+        raise ConfigurationError(msg)
+    return RetryPolicy(default=FixedBackoff(delay))
 
 
 @frozen
@@ -61,7 +65,11 @@ class JobDefinition:
         """Check every setting that was given."""
         check_name("definition id", self.id, longest=200)
         check_settings(f"definition {self.id!r}", self.settings())
-        Metadata.of(self.metadata)
+        try:
+            Metadata.of(check_metadata(self.metadata))
+        except SchedulingError as error:
+            msg = f"definition {self.id!r}: {error}"
+            raise ConfigurationError(msg) from error
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that were given."""
@@ -123,10 +131,22 @@ def split_options(
     chosen = CallOptions(
         **{name: value for name, value in options.items() if value is not None or name == "timeout"}
     )
-    check_settings(f"scheduling {definition_id!r}", chosen.given())
+    try:
+        check_settings(f"scheduling {definition_id!r}", chosen.given())
+    except ConfigurationError as error:
+        raise InvalidArgumentsError(str(error)) from None
+    check_metadata(chosen.metadata)
     if isinstance(data, MessageData) and not arguments:
         return data, chosen
     return {**(data or {}), **arguments}, chosen
+
+
+def check_metadata(metadata: Any) -> Mapping[str, Any]:
+    """Return metadata if it is a mapping; raises `InvalidArgumentsError`."""
+    if not isinstance(metadata, Mapping):
+        msg = f"metadata: {metadata!r} is no mapping of names to values; write metadata={{'team': 'billing'}}, for one"
+        raise InvalidArgumentsError(msg)
+    return metadata
 
 
 def check_settings(where: str, settings: Mapping[str, Any]) -> None:
@@ -136,8 +156,8 @@ def check_settings(where: str, settings: Mapping[str, Any]) -> None:
 
 
 def _check_timeout(setting: str, value: Any) -> None:
-    if value is not None and seconds(setting, value) <= 0:
-        msg = f"{setting}: {value} is not positive; give seconds, a timedelta, or None for no limit"
+    if value is not None and not 0 < seconds(setting, value) <= LONGEST:
+        msg = f"{setting}: {value} is out of range; give positive seconds, a timedelta, or None for no limit"
         raise ConfigurationError(msg)
 
 

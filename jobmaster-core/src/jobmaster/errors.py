@@ -131,10 +131,14 @@ class JobNotFoundError(JobMasterError):
 class InvalidTransitionError(JobMasterError):
     """The job's present status does not allow what was asked; nothing was changed."""
 
-    def __init__(self, job: object, before: str, allowed: Iterable[str], after: str) -> None:
+    def __init__(
+        self, job: object, before: str, allowed: Iterable[str], after: str, why: str | None = None
+    ) -> None:
+        """`why` says it in the words of the call that was refused."""
         self.job, self.before, self.after = job, before, after
         names = ", ".join(allowed) or "nothing"
-        super().__init__(f"job {job} is {before} and cannot become {after} (possible: {names})")
+        reason = f"; {why}" if why else f" and cannot become {after} (possible: {names})"
+        super().__init__(f"job {job} is {before}{reason}")
 
 
 class StoreError(JobMasterError):

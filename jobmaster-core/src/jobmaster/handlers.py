@@ -8,7 +8,9 @@ from functools import cached_property, partial, update_wrapper
 from typing import Any, Protocol, TypeVar, get_type_hints, overload
 
 import typeguard
+from attrs import fields_dict
 
+from jobmaster.config import check_known
 from jobmaster.context import JobContext
 from jobmaster.data import MessageData
 from jobmaster.definitions import RESERVED_NAMES, JobDefinition, JobRequest, split_options
@@ -81,7 +83,7 @@ class Handler:
         try:
             typeguard.check_type(value, wanted)
         except typeguard.TypeCheckError as error:
-            msg = f"argument {name!r} of {self.definition.id!r} {error}"
+            msg = f"argument {name!r} of {self.definition.id!r}: {error}"
             raise InvalidArgumentsError(msg) from error
 
     @cached_property
@@ -158,6 +160,8 @@ class _Decorator(Protocol):
     def __call__(self, target: F, /) -> Handler: ...
 
 
+_SETTINGS = fields_dict(JobDefinition).keys() - {"id"}
+
 _registered: dict[str, Handler] = {}
 """Every decorated handler of this process, by module and qualified name."""
 
@@ -179,18 +183,17 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     if not isinstance(definition_id, str):
         msg = f'write @handler("SomeId"), with the definition id in parentheses (got {definition_id!r})'
         raise ConfigurationError(msg)
-    try:
-        definition = JobDefinition(definition_id, **settings)
-    except TypeError as error:
-        msg = f"handler {definition_id!r}: {error}"
-        raise ConfigurationError(msg) from error
-    return partial(_decorate, definition)
+    check_known(f"handler {definition_id!r}", settings, _SETTINGS)
+    return partial(_decorate, JobDefinition(definition_id, **settings))
 
 
 def _decorate(definition: JobDefinition, target: Any) -> Any:
     if inspect.isclass(target):
         if not issubclass(target, JobHandler):
             msg = f"handler {definition.id!r}: class {target.__qualname__} must derive from JobHandler"
+            raise ConfigurationError(msg)
+        if target.handle is JobHandler.handle:
+            msg = f"handler {definition.id!r}: class {target.__qualname__} must define handle(self, job)"
             raise ConfigurationError(msg)
     elif not callable(target):
         msg = f"handler {definition.id!r}: {target!r} is neither a function nor a class"

@@ -11,6 +11,7 @@ from uuid import UUID
 import anyio
 
 from jobmaster._runtime.environment import Environment
+from jobmaster.clock import require_aware
 from jobmaster.definitions import JobDefinition
 from jobmaster.errors import JobNotFoundError
 from jobmaster.handlers import handler_of
@@ -119,8 +120,11 @@ def build_query(
     parked: bool | None = None,
     metadata: Mapping[str, Any] | Sequence[MetadataFilter] = (),
 ) -> JobQuery:
-    """Return the query of these conditions; raises `ValueError` for an unknown status."""
+    """Return the query of these conditions; raises `ValueError` for an unknown status or a naive datetime."""
     statuses = [status] if isinstance(status, str) else status
+    for name, moment in (("scheduled_from", scheduled_from), ("scheduled_to", scheduled_to)):
+        if moment is not None:
+            require_aware(name, moment)
     return JobQuery(
         statuses=frozenset(JobStatus(one) for one in statuses),
         definition_id=_definition_id(handler),

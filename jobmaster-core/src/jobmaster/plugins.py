@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any
@@ -56,18 +56,30 @@ class Plugins:
         try:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            msg = f"an installed plug-in is broken: {error}; upgrade or uninstall it"
+            msg = f"a plug-in is broken: {error}; upgrade or uninstall it"
             raise ConfigurationError(msg) from error
 
     def _collect_schemes(self) -> dict[str, str]:
         served: dict[str, str] = {}
-        for schemes in self._manager.hook.jobmaster_schemes():
-            clash = served.keys() & schemes.keys()
-            if clash:
-                msg = f"two installed plug-ins serve {', '.join(sorted(clash))}:// URLs; uninstall one"
-                raise ConfigurationError(msg)
-            served |= schemes
+        owners: dict[str, str] = {}
+        for impl in self._manager.hook.jobmaster_schemes.get_hookimpls():
+            for scheme, description in self._schemes_of(impl).items():
+                if scheme in owners:
+                    msg = (
+                        f"two plug-ins serve {scheme}:// URLs, {owners[scheme]} and {_name(impl)}; "
+                        "uninstall one"
+                    )
+                    raise ConfigurationError(msg)
+                served[scheme], owners[scheme] = description, _name(impl)
         return served
+
+    def _schemes_of(self, impl: pluggy.HookImpl) -> Mapping[str, str]:
+        try:
+            schemes: Any = impl.function()
+        except Exception as error:
+            msg = f"plug-in {_name(impl)} cannot say which URLs it serves: {error}; upgrade or uninstall it"
+            raise ConfigurationError(msg) from error
+        return dict(schemes)
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -98,7 +110,7 @@ class Plugins:
         return found
 
     def _check_scheme(self, url: str, setting: str) -> None:
-        if "://" not in url:
+        if not isinstance(url, str) or "://" not in url:
             msg = f"{setting}: {url!r} is not a URL; write it as scheme://…, for example sqlite:///jobs.db"
             raise ConfigurationError(msg)
         if _scheme(url) not in self._schemes:
@@ -141,6 +153,11 @@ class _Contained:
             yield
         except Exception:
             log.exception("observer %r failed", self._observer)
+
+
+def _name(impl: pluggy.HookImpl) -> str:
+    """Return what to call a plug-in in messages: its name, or what it is if it was handed over without one."""
+    return repr(impl.plugin) if impl.plugin_name.isdecimal() else repr(impl.plugin_name)
 
 
 def _scheme(url: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import (
     ClusterArchivedError,
     InvalidArgumentsError,
+    InvalidTransitionError,
     JobNotFoundError,
     NotRunningError,
     StoreUnavailableError,
@@ -72,13 +74,13 @@ class Scheduler:
 
     async def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
         """Schedule a job for a moment, an aware datetime; one in the past means now."""
-        return await self._once(handler, data, options, at=at)
+        return await self._once(handler, data, options, at=_given("at", at))
 
     async def once_after(
         self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
     ) -> JobReceipt:
         """Schedule a job for `after` from now, a `timedelta` or seconds."""
-        return await self._once(handler, data, options, after=after)
+        return await self._once(handler, data, options, after=_given("after", after))
 
     async def once_many(
         self, requests: Iterable[JobRequest], *, cluster: str | None = None
@@ -88,7 +90,7 @@ class Scheduler:
         Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
-        jobs = [scheduler._schedule.job(request) for request in requests]  # noqa: SLF001 - same class
+        jobs = [scheduler._schedule.job(_request(one)) for one in requests]  # noqa: SLF001 - same class
         return await scheduler._submit(jobs) if jobs else ()  # noqa: SLF001 - same class
 
     async def _once(
@@ -183,7 +185,8 @@ class Scheduler:
         env = self._on(cluster)._env  # noqa: SLF001 - same class
         now = env.clock.now()
         due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
-        await env.master.reschedule(env.cluster_id, as_id(job_id, env.cluster_id), due.delay)
+        with _refused("only a job that still waits can be rescheduled; retry() runs a finished one again"):
+            await env.master.reschedule(env.cluster_id, as_id(job_id, env.cluster_id), due.delay)
         env.notify.tell(Topics.held(env.cluster_id))
 
     async def retry(self, job_id: UUID | str, *, cluster: str | None = None) -> None:
@@ -192,8 +195,33 @@ class Scheduler:
         Raises `InvalidTransitionError` if it has not finished, `JobNotFoundError` for an unknown id.
         """
         env = self._on(cluster)._env  # noqa: SLF001 - same class
-        await env.master.retry(env.cluster_id, as_id(job_id, env.cluster_id))
+        with _refused("only a finished job can be retried; wait for its end, or cancel it first"):
+            await env.master.retry(env.cluster_id, as_id(job_id, env.cluster_id))
         env.notify.tell(Topics.held(env.cluster_id))
+
+
+def _given(name: str, value: Any) -> Any:
+    """Return a due time; raises `InvalidArgumentsError` for None, which would silently mean now."""
+    if value is None:
+        msg = f"{name}: None says not when the job is due; once_now() runs it as soon as possible"
+        raise InvalidArgumentsError(msg)
+    return value
+
+
+def _request(one: Any) -> JobRequest:
+    if not isinstance(one, JobRequest):
+        msg = f"once_many takes requests, as handler.request(...) makes them, not {one!r}"
+        raise InvalidArgumentsError(msg)
+    return one
+
+
+@contextmanager
+def _refused(why: str) -> Iterator[None]:
+    """Within the block, say why a job's status does not allow what was asked."""
+    try:
+        yield
+    except InvalidTransitionError as error:
+        raise InvalidTransitionError(error.job, error.before, (), error.after, why) from None
 
 
 def requested(target: Any, data: Data, keywords: Mapping[str, Any]) -> JobRequest:

@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import define, frozen
 
 from jobmaster.clock import Clock, require_aware
-from jobmaster.config import DEFAULT_LANE, Settings, seconds
+from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, seconds
 from jobmaster.data import MessageData, Metadata
 from jobmaster.definitions import UNSET, CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
@@ -86,11 +86,21 @@ def due_at(options: CallOptions, now: datetime) -> Due:
     """Return when a call wants its job to run; a moment in the past means now."""
     if options.at is not None:
         return due_moment(options.at, now)
-    delay = 0.0 if options.after is None else seconds("after", options.after)
-    if delay < 0:
-        msg = f"after: {options.after} is negative; a job can wait, but not run in the past"
-        raise InvalidArgumentsError(msg)
+    delay = 0.0 if options.after is None else _delay(options.after)
     return Due(now + timedelta(seconds=delay), delay)
+
+
+def _delay(after: timedelta | float) -> float:
+    try:
+        delay = seconds("after", after)
+    except ConfigurationError as error:
+        raise InvalidArgumentsError(str(error)) from None
+    if delay < 0:
+        msg = f"after: {after} is negative; a job can wait, but not run in the past"
+        raise InvalidArgumentsError(msg)
+    if delay > LONGEST:
+        raise _too_far("after", after)
+    return delay
 
 
 def due_moment(at: datetime, now: datetime) -> Due:
@@ -102,7 +112,16 @@ def due_moment(at: datetime, now: datetime) -> Due:
         moment = require_aware("at", at)
     except ValueError as error:
         raise InvalidArgumentsError(str(error)) from error
-    return Due(moment, max(0.0, (moment - now).total_seconds()))
+    except OverflowError:
+        raise _too_far("at", at) from None
+    delay = (moment - now).total_seconds()
+    if delay > LONGEST:
+        raise _too_far("at", at)
+    return Due(moment, max(0.0, delay))
+
+
+def _too_far(name: str, value: Any) -> InvalidArgumentsError:
+    return InvalidArgumentsError(f"{name}: {value} is too far away; a job can wait for a hundred years")
 
 
 _NO_METADATA = Metadata()
@@ -118,5 +137,5 @@ def _key(key: str | None) -> str | None:
         return None
     if not isinstance(key, str) or not key or len(key) > LONGEST_KEY or "\0" in key:
         msg = f"key: {key!r} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
-        raise ConfigurationError(msg)
+        raise InvalidArgumentsError(msg)
     return key
