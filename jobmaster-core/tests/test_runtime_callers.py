@@ -224,7 +224,7 @@ async def test_code_without_a_loop_has_the_same_verbs(cluster: Build, producer: 
         with made.sync_scheduler() as scheduler:
             now = scheduler.once_now(note, {"n": 1}, key="k")
             later = scheduler.once_after(note, 3600)
-            exact = scheduler.once_at(note, datetime(2999, 1, 1, tzinfo=UTC))
+            exact = scheduler.once_at(note, datetime(2100, 1, 1, tzinfo=UTC))
             many = scheduler.once_many([note.request() for _ in range(3)])
             scheduler.reschedule(later.job_id, 0)
             assert scheduler.cancel(exact.job_id) is CancelResult.CANCELLED

@@ -1,0 +1,266 @@
+"""What a user sees when something is wrong: an error at the earliest point, with its remedy.
+
+Each case names what is wrong (setting, job, handler) and says what to do; the messages are part of the product.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobmaster import (
+    Cluster,
+    ConfigurationError,
+    JobContext,
+    Priority,
+    SchemaError,
+    StoreUnavailableError,
+    UnknownSchemeError,
+    handler,
+    hookimpl,
+)
+
+
+@handler("Unused")
+async def unused(_: JobContext) -> None: ...
+
+
+def cluster(url: str = "memory://", **options: Any) -> Cluster:
+    return Cluster.standalone("Local-1", url, **options).add_handlers(unused)
+
+
+@contextmanager
+def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
+    """Expect an error of exactly this kind whose message contains all parts."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert type(caught.value) is kind
+    for part in parts:
+        assert part in str(caught.value)
+
+
+async def run(made: Cluster) -> None:
+    async with made.running():
+        pass
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"default_timeout": 3}, "there is no setting 'default_timeout'; did you mean"),
+        ({"xyzzy": 3}, "there is no setting 'xyzzy' (there are: auto_migrate, beat, default_job_timeout, "),
+        ({"default_job_timeout": 0}, "default_job_timeout: 0 is out of range; it must be from 0.001 to"),
+        ({"default_job_timeout": "1m"}, "default_job_timeout: '1m' is no duration; give seconds as a number"),
+        ({"default_max_retries": -1}, "default_max_retries: -1 is out of range; it must be a whole number"),
+        ({"default_max_retries": 1.5}, "default_max_retries: 1.5 is out of range; it must be a whole number"),
+        ({"retry": 5}, "retry: 5 does not fit; give a RetryPolicy, e.g. RetryPolicy(default="),
+        ({"transient_threshold": 5}, "transient_threshold: 5 is out of range; it must be from 10 to 86400"),
+        ({"time_zone": "Mars/Base"}, "time_zone: 'Mars/Base' is no known time zone; use an IANA name such"),
+        ({"time_zone": 2}, "time_zone: 2 is no known time zone; use an IANA name such as 'Europe/Paris'"),
+        ({"max_message_bytes": 1}, "max_message_bytes: 1 is out of range; it must be a whole number from"),
+        ({"retention": timedelta(days=-1)}, "retention: -86400.0 is out of range; it must be from 0 to"),
+        ({"heartbeat": 0}, "heartbeat: 0 is out of range; it must be from 0.01 to 3600"),
+        ({"heartbeat": math.nan}, "heartbeat: nan is no duration; give seconds as a number, or a timedelta"),
+        ({"lease": math.inf}, "lease: inf is out of range; it must be from 0.05 to 86400"),
+        ({"lease": True}, "lease: True is no duration; give seconds as a number, or a timedelta"),
+        ({"lease": 9, "heartbeat": 5}, "lease: 9 s leaves no room for a late heartbeat; make it at least"),
+        ({"stop_grace": -1}, "stop_grace: -1 is out of range; it must be from 0 to 86400"),
+        ({"beat": 0}, "beat: 0 is out of range; it must be from 0.01 to 3600"),
+        ({"poll_interval": 0}, "poll_interval: 0 is out of range; it must be from 0.01 to 3600"),
+        ({"store_timeout": 0}, "store_timeout: 0 is out of range; it must be from 0.1 to 600"),
+        ({"table_prefix": "Bad-"}, "table_prefix: 'Bad-' cannot start table names; use lower-case letters"),
+        ({"auto_migrate": "no"}, "auto_migrate: 'no' does not fit; give True or False"),
+        ({"store_options": 5}, "store_options: 5 does not fit; give a mapping"),
+    ],
+)
+def test_settings_of_a_cluster(settings: dict[str, Any], message: str) -> None:
+    made = cluster()
+    before = made.settings
+    with refused(ConfigurationError, message):
+        made.configure(**settings)
+    assert made.settings is before
+
+
+def test_an_unknown_setting_names_its_cluster() -> None:
+    with refused(ConfigurationError, "cluster 'Local-1': there is no setting 'leese'; did you mean 'lease'?"):
+        cluster().configure(leese=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lanes": "x"}, "worker 1: there is no setting 'lanes'; did you mean 'lane'?"),
+        ({"name": "a b"}, "worker name: 'a b' is no valid name; use letters, digits and single - _ . :"),
+        ({"lane": "a/b"}, "lane: 'a/b' is no valid name; use letters, digits and single - _ . :"),
+        ({"mode": "lazy"}, "mode: 'lazy' is no worker mode; use one of full, coordinator, execution, drain"),
+        ({"batch_size": 0}, "batch_size: 0 is out of range; it must be a whole number from 1 to 100000"),
+        ({"parallelism": 0}, "parallelism: 0 is out of range; it must be a positive number up to 1000"),
+        ({"parallelism": "2"}, "parallelism: '2' is out of range; it must be a positive number"),
+        ({"buckets": dict.fromkeys(Priority, 0)}, "buckets: every priority is set to 0, so this worker"),
+        ({"buckets": {Priority.LOW: -1}}, "buckets: -1 buckets of LOW; give a whole number from 0 to 100"),
+        ({"buckets": {"low": 1}}, "buckets: 'low' is no Priority; use Priority.MEDIUM, for one"),
+        ({"buckets": [1]}, "buckets: [1] is no mapping; write buckets={Priority.HIGH: 2}, for one"),
+    ],
+)
+def test_settings_of_a_worker(settings: dict[str, Any], message: str) -> None:
+    made = cluster()
+    with refused(ConfigurationError, message):
+        made.add_worker(**settings)
+    assert made.workers == []
+
+
+def test_two_workers_of_one_name() -> None:
+    with refused(ConfigurationError, "worker 'Payroll-01' is added twice; names are unique in a cluster"):
+        cluster().add_worker(name="Payroll-01").add_worker(name="Payroll-01")
+
+
+@pytest.mark.parametrize("name", ["my cluster", "", "a--b", "-a", "ä", "a" * 51, 5, None])
+def test_names_of_clusters(name: Any) -> None:
+    with refused(
+        ConfigurationError, f"cluster id: {name!r} is no valid name; use letters, digits and single"
+    ):
+        Cluster(name, "memory://")
+
+
+def test_mode_of_a_cluster() -> None:
+    with refused(
+        ConfigurationError, "mode: 'sleepy' is no cluster mode; use one of active, passive, archived"
+    ):
+        Cluster("Local-1", "memory://", mode="sleepy")
+
+
+# Databases
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://host/db", "no installed provider serves mysql:// URLs; install its provider: pip install"),
+        ("nats://host", "install its provider: pip install jobmaster-nats"),
+        ("sqllite:///jobs.db", "no installed provider serves sqllite:// URLs; check the URL's spelling"),
+    ],
+)
+async def test_a_scheme_that_nobody_serves(url: str, message: str) -> None:
+    with refused(UnknownSchemeError, "master: ", message, "memory://"):
+        await run(cluster(url))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", ["jobs.db", "", None, Path("jobs.db")])
+async def test_what_is_no_url(url: Any) -> None:
+    with refused(
+        ConfigurationError, f"master: {url!r} is not a URL; write it as scheme://…, for example sqlite:///"
+    ):
+        await run(cluster(url))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://jobs.db", "sqlite has no host, so three slashes come first: write sqlite:///jobs.db"),
+        ("sqlite:///:memory:", "a database in memory is not shared between connections; use memory://"),
+        ("sqlite:///jobs.db?sync=off", "unknown option sync; the only one is synchronous=full|normal"),
+        ("postgresql://host/db?connections=0", "connections='0': use a number from 1 to 100"),
+    ],
+)
+async def test_a_url_of_a_known_scheme_that_is_wrong(url: str, message: str) -> None:
+    with refused(ConfigurationError, message):
+        await run(cluster(url))
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    folder = tmp_path / "nowhere"
+    with refused(ConfigurationError, f"the folder {folder} does not exist; create it"):
+        await run(cluster(f"sqlite:///{folder}/jobs.db"))
+
+
+@pytest.mark.anyio
+async def test_a_database_that_cannot_be_reached() -> None:
+    with closed_port() as port:
+        url = f"postgresql://ann:secret@127.0.0.1:{port}/jobs"
+        with refused(StoreUnavailableError, f"PostgreSQL at 127.0.0.1:{port}/jobs"):
+            await run(cluster(url).configure(store_timeout=5))
+
+
+@pytest.mark.anyio
+async def test_messages_do_not_show_passwords() -> None:
+    with closed_port() as port, pytest.raises(StoreUnavailableError) as caught:
+        await run(cluster(f"postgresql://ann:secret@127.0.0.1:{port}/jobs"))
+    assert "secret" not in "".join(_all_texts(caught.value))
+
+
+def _all_texts(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Within the block, a port of this machine is taken, and nobody listens on it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.anyio
+async def test_a_schema_that_is_missing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    message = "lacks 1 migrations (0001_initial); run `jobmaster migrate`, or set auto_migrate=True"
+    with refused(SchemaError, f"the schema of {url}", message):
+        await run(cluster(url).configure(auto_migrate=False))
+    await run(cluster(url))
+    await run(cluster(url).configure(auto_migrate=False))
+
+
+# Plug-ins
+
+
+class Misspelt:
+    @hookimpl
+    def jobmaster_observe(self) -> None: ...
+
+
+class WrongParameters:
+    @hookimpl
+    def jobmaster_master(self, uri: str) -> None: ...
+
+
+class SecondMemory:
+    @hookimpl
+    def jobmaster_schemes(self) -> Mapping[str, str]:
+        return {"memory": "a better one"}
+
+
+class Raising:
+    @hookimpl
+    def jobmaster_schemes(self) -> Mapping[str, str]:
+        raise RuntimeError("no licence")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("plugin", "parts"),
+    [
+        (Misspelt(), ["unknown hook 'jobmaster_observe'", "Misspelt", "upgrade or uninstall it"]),
+        (WrongParameters(), ["WrongParameters", "cannot be used", "{'uri'} are declared in the hookimpl"]),
+        (SecondMemory(), ["two plug-ins serve memory:// URLs", "SecondMemory", "'jobmaster.memory';"]),
+        (Raising(), ["Raising", "cannot say which URLs it serves: no licence; upgrade or uninstall it"]),
+    ],
+)
+async def test_plug_ins_that_are_broken(plugin: object, parts: list[str]) -> None:
+    with refused(ConfigurationError, *parts):
+        await run(cluster().use(plugin))

@@ -1,0 +1,307 @@
+"""What a user sees when a call is wrong: it is refused with its remedy, and nothing is stored."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from jobmaster import (
+    Cluster,
+    ClusterArchivedError,
+    ConfigurationError,
+    InvalidArgumentsError,
+    InvalidDataError,
+    InvalidTransitionError,
+    JobContext,
+    JobMasterError,
+    JobNotFoundError,
+    MessageTooLargeError,
+    NotRunningError,
+    Runtime,
+    SchedulingError,
+    StoreUnavailableError,
+    UnknownHandlerError,
+    handler,
+)
+
+
+@handler("Resize")
+async def resize(_: JobContext, url: str, width: int = 640) -> None: ...
+
+
+@handler("Plain")
+async def plain(_: JobContext) -> None: ...
+
+
+def undecorated(_: JobContext) -> None: ...
+
+
+def cluster(url: str = "memory://", cluster_id: str = "Local-1", **options: Any) -> Cluster:
+    return Cluster.standalone(cluster_id, url, **options).add_handlers(resize, plain)
+
+
+@contextmanager
+def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
+    """Expect an error of exactly this kind whose message contains all parts."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert type(caught.value) is kind
+    for part in parts:
+        assert part in str(caught.value)
+
+
+async def run(made: Cluster) -> None:
+    async with made.running():
+        pass
+
+
+# Scheduling
+
+
+NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001 - which is what is wrong with it
+
+Verb = Callable[[Runtime], Awaitable[object]]
+
+
+def now(*arguments: Any, **options: Any) -> Verb:
+    return lambda runtime: runtime.scheduler.once_now(*arguments, **options)
+
+
+def after(*arguments: Any) -> Verb:
+    return lambda runtime: runtime.scheduler.once_after(plain, *arguments)
+
+
+def at(*arguments: Any) -> Verb:
+    return lambda runtime: runtime.scheduler.once_at(plain, *arguments)
+
+
+def many(*requests: Any) -> Verb:
+    return lambda runtime: runtime.scheduler.once_many(requests)
+
+
+FAR = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
+
+REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
+    InvalidArgumentsError: [
+        (at(NAIVE), "at must be an aware datetime, not datetime.datetime(2030"),
+        (at(date(2030, 1, 1)), "at: datetime.date(2030, 1, 1) is no datetime; give an aware one"),
+        (at("2030-01-01"), "at: '2030-01-01' is no datetime; give an aware one"),
+        (at(None), "at: None says not when the job is due; once_now() runs it as soon as"),
+        (at(datetime.max.replace(tzinfo=UTC)), "is too far away; a job can wait for a hundred"),
+        (at(FAR), "is too far away; a job can wait for a hundred years"),
+        (after(-1), "after: -1 is negative; a job can wait, but not run in the past"),
+        (after(timedelta(seconds=-1)), "is negative; a job can wait, but not run in the past"),
+        (after("5m"), "after: '5m' is no duration; give seconds as a number, or a timedelta"),
+        (after(None), "after: None says not when the job is due; once_now()"),
+        (after(math.inf), "after: inf is too far away; a job can wait for a hundred years"),
+        (after(math.nan), "after: nan is no duration"),
+        (many("Resize"), "once_many takes requests, as handler.request(...) makes them, not"),
+        (many(plain), "once_many takes requests, as handler.request(...) makes them, not <handl"),
+        (now(resize), "arguments of 'Resize': missing a required"),
+        (now(resize, url="a", size=3), "got an unexpected keyword argument 'size'; it takes (url"),
+        (now(resize, {"url": "a", "width": "80"}), "argument 'width' of 'Resize': str is not an"),
+        (now(plain, [1]), "data must be a mapping of names to values, not list"),
+        (now(plain, "x"), "data must be a mapping of names to values, not str"),
+        (now(plain, metadata=["x"]), "metadata: ['x'] is no mapping of names to values; write"),
+        (now(plain, timeout=-1), "scheduling 'Plain': timeout: -1 is out of range; give positive"),
+        (now(plain, timeout=math.inf), "scheduling 'Plain': timeout: inf is out of range"),
+        (now(plain, max_retries=-1), "scheduling 'Plain': max_retries: -1 is out of range"),
+        (now(plain, priority=3), "scheduling 'Plain': priority: 3 is no Priority; use Priority.M"),
+        (now(plain, lane="a b"), "scheduling 'Plain': lane: 'a b' is no valid name"),
+        (now(plain, key=""), "key: '' is no idempotency key; use a string of 1 to 200 characters"),
+        (now(plain, key=7), "key: 7 is no idempotency key; use a string of 1 to 200 characters"),
+    ],
+    UnknownHandlerError: [
+        (now(undecorated), 'undecorated is no handler; decorate it with @handler("SomeId"), or'),
+        (now("Resize"), "'Resize' is no handler; decorate it with @handler(\"SomeId\"), or schedule"),
+        (now(functools.partial(undecorated)), "is no handler; decorate it with @handler("),
+        (now(None), "None is no handler"),
+    ],
+    InvalidDataError: [
+        (now(plain, {"x": object()}), "value 'x' is of type builtins.object, which a job cannot carry"),
+        (now(plain, {"x": {"y": [{1}]}}), "value 'x.y[0]' is of type builtins.set, which a job cannot"),
+        (now(plain, {1: 2}), "names of values must be strings, not 1"),
+        (now(plain, {"x": "\ud800"}), "surrogates not allowed"),
+        (now(plain, metadata={"x": {"y": 1}}), "metadata 'x' is dict: metadata cannot nest; put it in"),
+        (now(plain, metadata={"x": "\0"}), "metadata 'x' contains a NUL character"),
+    ],
+    MessageTooLargeError: [
+        (now(plain, {"x": "y" * 200_000}), "message data of 'Plain' is 200008 bytes, over max_mess"),
+    ],
+    NotRunningError: [
+        (now(plain, cluster="Other"), "cluster 'Other' does not run in this process (running here: "),
+    ],
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "verb", "message"), [(kind, *case) for kind, cases in REFUSALS.items() for case in cases]
+)
+async def test_calls_that_are_refused(kind: type[SchedulingError], verb: Verb, message: str) -> None:
+    async with cluster().running() as runtime:
+        with refused(kind, message):
+            await verb(runtime)
+        assert await runtime.jobs.count() == 0, "what is refused is not stored"
+
+
+@pytest.mark.anyio
+async def test_an_annotation_that_cannot_be_resolved() -> None:
+    def later(_: JobContext, size: Unknown) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    made = handler("Later")(later)
+    async with Cluster.standalone("Local-1", "memory://").add_handlers(made).running() as runtime:
+        with refused(
+            ConfigurationError, "handler 'Later'", "an annotation cannot be resolved: name 'Unknown'"
+        ):
+            await runtime.scheduler.once_now(made, size=1)
+
+
+@pytest.mark.anyio
+async def test_a_message_over_the_limit_says_the_limit_and_the_way_out() -> None:
+    async with cluster().configure(max_message_bytes=256).running() as runtime:
+        with refused(
+            MessageTooLargeError, "over max_message_bytes=256; store the payload elsewhere and pass a refer"
+        ):
+            await runtime.scheduler.once_now(plain, {"x": "y" * 300})
+
+
+@pytest.mark.anyio
+async def test_one_bad_request_among_many_stores_none() -> None:
+    async with cluster().running() as runtime:
+        with refused(InvalidDataError, "value 'x'"):
+            await runtime.scheduler.once_many([plain.request(), plain.request({"x": object()})])
+        assert await runtime.jobs.count() == 0
+
+
+@pytest.mark.anyio
+async def test_scheduling_on_an_archived_cluster() -> None:
+    url = f"memory://{uuid4().hex}"
+    async with cluster(url, mode="archived").running() as runtime:
+        message = (
+            "cluster 'Local-1' is archived and read only; schedule on an active cluster, or set its mode back"
+        )
+        with refused(ClusterArchivedError, message):
+            await runtime.scheduler.once_now(plain)
+        with refused(ClusterArchivedError, message):
+            await runtime.scheduler.once_many([plain.request()])
+        await runtime.set_mode("active")
+        assert (await runtime.scheduler.once_now(plain)).created
+
+
+@pytest.mark.anyio
+async def test_a_worker_on_an_archived_cluster() -> None:
+    made = cluster(mode="archived").add_worker()
+    with refused(
+        ConfigurationError, "cluster 'Local-1' is archived and cannot have workers; remove add_worker("
+    ):
+        await run(made)
+
+
+@pytest.mark.anyio
+async def test_scheduling_after_the_stop() -> None:
+    async with cluster().running() as runtime:
+        pass
+    with refused(
+        NotRunningError, "cluster 'Local-1' is not running any more; schedule inside `async with cluster.run"
+    ):
+        await runtime.scheduler.once_now(plain)
+
+
+@pytest.mark.anyio
+async def test_a_mode_that_there_is_not() -> None:
+    async with cluster().running() as runtime:
+        with refused(
+            ConfigurationError, "mode: 'x' is no cluster mode; use one of active, passive, archived"
+        ):
+            await runtime.set_mode("x")
+
+
+# Changing and looking
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("job_id", [uuid4(), str(uuid4()), "nope", 5, None])
+async def test_a_job_that_is_not_there(job_id: Any) -> None:
+    async with cluster().running() as runtime:
+        scheduler = runtime.scheduler
+        for verb in (
+            scheduler.cancel,
+            scheduler.retry,
+            lambda i: scheduler.reschedule(i, 5),
+            runtime.jobs.get,
+        ):
+            with refused(
+                JobNotFoundError, f"cluster 'Local-1' has no job {job_id}; it may be past the retention"
+            ):
+                await verb(job_id)
+
+
+@pytest.mark.anyio
+async def test_a_job_of_another_cluster() -> None:
+    url = f"memory://{uuid4().hex}"
+    async with cluster(url).running() as runtime, cluster(url, "Local-2").running() as other:
+        receipt = await runtime.scheduler.once_now(plain)
+        with refused(JobNotFoundError, f"cluster 'Local-2' has no job {receipt.job_id}"):
+            await other.scheduler.cancel(receipt.job_id)
+
+
+@pytest.mark.anyio
+async def test_retrying_a_job_that_has_not_finished() -> None:
+    async with cluster().running() as runtime:
+        job_id = (await runtime.scheduler.once_now(plain)).job_id
+        message = f"job {job_id} is held_on_master; only a finished job can be retried; wait for its end, or cancel it"
+        with refused(InvalidTransitionError, message):
+            await runtime.scheduler.retry(job_id)
+
+
+@pytest.mark.anyio
+async def test_rescheduling_a_job_that_has_finished() -> None:
+    async with cluster().running() as runtime:
+        job_id = (await runtime.scheduler.once_now(plain)).job_id
+        await runtime.scheduler.cancel(job_id)
+        message = f"job {job_id} is cancelled; only a job that still waits can be rescheduled; retry() runs a finished"
+        with refused(InvalidTransitionError, message):
+            await runtime.scheduler.reschedule(job_id, 60)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        (-5, "after: -5 is negative; a job can wait, but not run in the past"),
+        ("soon", "after: 'soon' is no duration; give seconds as a number, or a timedelta"),
+        (NAIVE, "at must be an aware datetime, not datetime.datetime(2030"),
+    ],
+)
+async def test_rescheduling_to_a_moment_that_is_none(moment: Any, message: str) -> None:
+    async with cluster().running() as runtime:
+        receipt = await runtime.scheduler.once_after(plain, 60)
+        with refused(InvalidArgumentsError, message):
+            await runtime.scheduler.reschedule(receipt.job_id, moment)
+
+
+@pytest.mark.anyio
+async def test_questions_that_make_no_sense() -> None:
+    async with cluster().running() as runtime:
+        with refused(ValueError, "'done' is not a valid JobStatus"):
+            await runtime.jobs.query(status="done")
+        with refused(ValueError, "scheduled_from must be an aware datetime"):
+            await runtime.jobs.query(scheduled_from=NAIVE)
+
+
+# All of them
+
+
+def test_every_error_is_one_of_ours() -> None:
+    """A caller can catch all of it by one name; what a scheduling call refuses is a `SchedulingError`."""
+    others = (ConfigurationError, JobNotFoundError, InvalidTransitionError, StoreUnavailableError)
+    assert all(issubclass(kind, JobMasterError) for kind in (SchedulingError, *others))
+    assert all(issubclass(kind, SchedulingError) for kind in REFUSALS)

@@ -1,0 +1,117 @@
+"""What a user sees when a handler is wrong: an error when it is declared, with its remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from jobmaster import (
+    Cluster,
+    ConfigurationError,
+    DuplicateDefinitionError,
+    JobContext,
+    JobDefinition,
+    JobHandler,
+    UnknownHandlerError,
+    handler,
+)
+
+
+@handler("Thumbnail")
+async def thumbnail(_: JobContext) -> None: ...
+
+
+def undecorated(_: JobContext) -> None: ...
+
+
+@contextmanager
+def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
+    """Expect an error of exactly this kind whose message contains all parts."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert type(caught.value) is kind
+    for part in parts:
+        assert part in str(caught.value)
+
+
+async def run(made: Cluster) -> None:
+    async with made.running():
+        pass
+
+
+def made_by(*arguments: Any, **settings: Any) -> Callable[[], object]:
+    return lambda: handler(*arguments, **settings)(undecorated)
+
+
+class Plain:
+    pass
+
+
+class WithoutHandle(JobHandler):
+    pass
+
+
+def no_context() -> None: ...
+
+
+def keyword_context(*, job: JobContext) -> None: ...
+
+
+def reserved(_: JobContext, priority: str) -> None: ...
+
+
+def reserved_too(_: JobContext, cluster: str) -> None: ...
+
+
+def positional(_: JobContext, url: str, /) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (made_by("X", timeuot=3), "handler 'X': there is no setting 'timeuot'; did you mean 'timeout'?"),
+        (made_by("a b"), "definition id: 'a b' is no valid name; use letters, digits and single"),
+        (made_by("X", timeout=0), "definition 'X': timeout: 0 is out of range; give positive seconds, a"),
+        (made_by("X", timeout=math.nan), "timeout: nan is no duration"),
+        (made_by("X", max_retries=-1), "definition 'X': max_retries: -1 is out of range; it must be a whole"),
+        (made_by("X", priority="high"), "definition 'X': priority: 'high' is no Priority; use"),
+        (made_by("X", lane="a b"), "definition 'X': lane: 'a b' is no valid name"),
+        (made_by("X", metadata={"a": [1]}), "definition 'X': metadata 'a' is list: metadata cannot nest;"),
+        (made_by("X", metadata=[1]), "definition 'X': metadata: [1] is no mapping of names to values; write"),
+        (made_by("X", retry="x"), "retry: 'x' is no duration; give seconds as a number, or a timedelta"),
+        (made_by("X", retry=-1), "retry: -1 is no delay; give seconds or a timedelta that is not negative"),
+        (lambda: handler(undecorated), 'write @handler("SomeId"), with the definition id in parentheses'),  # type: ignore[arg-type]
+        (lambda: handler("X")(no_context), "handler 'X' must take the JobContext as its first parameter"),
+        (lambda: handler("X")(keyword_context), "handler 'X' must take the JobContext as its first"),
+        (lambda: handler("X")(reserved), "handler 'X': parameter 'priority' is an option of scheduling"),
+        (lambda: handler("X")(reserved_too), "handler 'X': parameter 'cluster' is an option of scheduling"),
+        (lambda: handler("X")(positional), "handler 'X': parameter 'url' must not be positional-only"),
+        (lambda: handler("X")(Plain), "handler 'X': class Plain must derive from JobHandler"),
+        (lambda: handler("X")(WithoutHandle), "handler 'X': class WithoutHandle must define handle(self,"),
+        (lambda: handler("X")(5), "handler 'X': 5 is neither a function nor a class"),  # type: ignore[call-overload]
+        (lambda: JobDefinition("X", priority=3), "definition 'X': priority: 3 is no Priority; use"),
+    ],
+)
+def test_handlers_that_cannot_be_served(make: Callable[[], object], message: str) -> None:
+    with refused(ConfigurationError, message):
+        make()
+
+
+@pytest.mark.anyio
+async def test_two_handlers_with_one_definition_id() -> None:
+    @handler("Thumbnail")
+    async def other(_: JobContext) -> None: ...
+
+    where = r"used by both \S*thumbnail and \S*other; give one of them another id in @handler"
+    with pytest.raises(DuplicateDefinitionError, match=where):
+        await run(Cluster.standalone("Local-1", "memory://").add_handlers(thumbnail, other))
+
+
+@pytest.mark.anyio
+async def test_a_handler_list_with_something_else_in_it() -> None:
+    with refused(UnknownHandlerError, "undecorated is no handler; decorate it with @handler("):
+        await run(Cluster.standalone("Local-1", "memory://").add_handlers(undecorated))
