@@ -29,8 +29,8 @@ class ProcrastinateSystem(PostgresPeer):
 
     def _app(self) -> App:
         logging.getLogger("procrastinate").setLevel(logging.WARNING)
-        pool = {"min_size": CONCURRENCY, "max_size": CONCURRENCY}
-        return App(connector=PsycopgConnector(conninfo=self.url, **pool))
+        connector = PsycopgConnector(conninfo=self.url, min_size=CONCURRENCY, max_size=CONCURRENCY)
+        return App(connector=connector)
 
     async def setup(self) -> None:
         """Apply the schema."""
