@@ -1,0 +1,36 @@
+"""The in-memory provider, `memory://name`: the reference for what the contracts mean, and for tests.
+
+Nothing outlives the process. Repositories of one process that name the same store share it; `memory://`
+without a name is a store of its own. Every method does its work without yielding, under one lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jobmaster.contracts import MasterRepository
+from jobmaster.hookspecs import StoreOptions, hookimpl
+from jobmaster.memory.buckets import MemoryBuckets
+from jobmaster.memory.clusters import MemoryClusters
+from jobmaster.memory.jobs import MemoryJobs
+from jobmaster.memory.queries import MemoryQueries, matches
+
+
+class MemoryMaster(MemoryClusters, MemoryBuckets, MemoryJobs, MemoryQueries, MasterRepository):
+    """A master whose rows are Python objects."""
+
+
+@hookimpl
+def jobmaster_schemes() -> Mapping[str, str]:
+    """Serve `memory://`."""
+    return {"memory": "in this process only, for tests: memory://name"}
+
+
+@hookimpl
+def jobmaster_master(url: str, options: StoreOptions) -> MasterRepository | None:
+    """Return a memory master; `store_options={"clock": …}` moves its time."""
+    scheme, _, name = url.partition("://")
+    return MemoryMaster(name.strip("/"), options.options.get("clock")) if scheme == "memory" else None
+
+
+__all__ = ["MemoryMaster", "jobmaster_master", "jobmaster_schemes", "matches"]

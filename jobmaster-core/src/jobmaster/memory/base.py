@@ -1,0 +1,115 @@
+"""What the parts of the in-memory provider share: the store, its clock, its news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.clock import Clock, SystemClock
+from jobmaster.contracts import (
+    Capabilities,
+    SchemaStore,
+)
+from jobmaster.errors import JobNotFoundError, LeaseLostError
+from jobmaster.memory.rows import (
+    RUNNING,
+    Store,
+    stores,
+)
+from jobmaster.models import (
+    Bucket,
+    Job,
+)
+from jobmaster.states import BucketStatus, JobStatus
+
+
+class MemoryBase(SchemaStore):
+    """Holds the store. Every method of the parts does its work without yielding, under one lock."""
+
+    def __init__(self, name: str = "", clock: Clock | None = None) -> None:
+        self._store = stores.setdefault(name, Store()) if name else Store()
+        self._clock = clock or SystemClock()
+
+    # Schema
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It tells its own process at once, and keeps nothing."""
+        return Capabilities(notifications=True, durable=False, shared=False)
+
+    async def open(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def close(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def migrate(self) -> Sequence[str]:
+        return ()
+
+    async def pending_migrations(self) -> Sequence[str]:
+        return ()
+
+    def migration_script(self) -> str:
+        return ""
+
+    async def now(self) -> datetime:
+        return self._clock.now()
+
+    @contextmanager
+    def _unit(self) -> Iterator[Store]:
+        with self._store.lock:
+            yield self._store
+
+    def _later(self, delay: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=delay)
+
+    # Shared by the parts
+
+    def _leased(self, worker_id: UUID) -> bool:
+        worker = self._store.workers.get(worker_id)
+        if worker is None or worker.status not in RUNNING or worker.lease_until is None:
+            return False
+        return worker.lease_until >= self._clock.now()
+
+    def _set_status(self, bucket: Bucket, status: BucketStatus, **changes: Any) -> Bucket:
+        changed = evolve(bucket, status=status, status_changed_at=self._clock.now(), **changes)
+        self._store.buckets[bucket.id] = changed
+        return changed
+
+    def _owned(self, bucket: Bucket) -> Bucket:
+        """Return the stored bucket; raises `LeaseLostError` if somebody took it over."""
+        stored = self._store.buckets.get(bucket.id)
+        if stored is None or stored.epoch != bucket.epoch:
+            msg = f"bucket {bucket.id} is no longer owned at epoch {bucket.epoch}"
+            raise LeaseLostError(msg)
+        return stored
+
+    def _known(self, cluster_id: str, job_id: UUID) -> Job:
+        job = self._store.jobs.get(job_id)
+        if job is None or job.cluster_id != cluster_id:
+            raise JobNotFoundError(job_id, cluster_id)
+        return job
+
+    def _status(self, job_id: UUID) -> JobStatus:
+        row = self._store.live.get(job_id)
+        return row.status if row else self._store.final[job_id][0]
+
+    # News
+
+    async def announce(self, topics: Sequence[str]) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._store.news.tell(topics)
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        with self._store.news.listener(topics, on_news):
+            on_ready()
+            await anyio.sleep_forever()

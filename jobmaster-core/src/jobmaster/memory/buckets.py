@@ -1,0 +1,155 @@
+"""Buckets and their owners in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import (
+    BucketStore,
+)
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import (
+    OWNED,
+    RUNNING,
+    Live,
+    claim_of,
+    hold_all,
+)
+from jobmaster.models import (
+    Bucket,
+    BucketPage,
+    Cursor,
+    Position,
+)
+from jobmaster.states import BucketStatus, WorkerStatus
+
+
+class MemoryBuckets(MemoryBase, BucketStore):
+    """Buckets and their owners in memory."""
+
+    async def list_buckets(self, cluster_id: str) -> Sequence[Bucket]:
+        await anyio.lowlevel.checkpoint()
+        return [b for b in self._store.buckets.values() if b.cluster_id == cluster_id]
+
+    async def active_buckets(self, cluster_id: str) -> Sequence[Bucket]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            return [
+                b
+                for b in store.buckets.values()
+                if b.cluster_id == cluster_id
+                and b.status is BucketStatus.ACTIVE
+                and self._leased(b.worker_id)
+            ]
+
+    async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            stored = store.buckets.get(bucket.id)
+            if stored is None or stored.epoch != bucket.epoch:
+                return False
+            self._set_status(stored, status)
+            return True
+
+    async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            self._declare_lost(cluster_id)
+            left = [
+                b
+                for b in store.buckets.values()
+                if b.cluster_id == cluster_id and b.status in OWNED and self._left_behind(b)
+            ]
+            return [self._take(bucket, rescuer) for bucket in left[:limit]]
+
+    def _declare_lost(self, cluster_id: str) -> None:
+        for worker in list(self._store.workers.values()):
+            expired = worker.status in RUNNING and not self._leased(worker.id)
+            if worker.cluster_id == cluster_id and expired:
+                self._store.workers[worker.id] = evolve(worker, status=WorkerStatus.LOST)
+
+    def _left_behind(self, bucket: Bucket) -> bool:
+        worker = self._store.workers.get(bucket.worker_id)
+        return worker is None or worker.status not in RUNNING
+
+    def _take(self, bucket: Bucket, rescuer: UUID) -> Bucket:
+        self._store.lost_at.setdefault(bucket.id, self._clock.now())
+        taken = self._set_status(bucket, BucketStatus.DRAINING, epoch=bucket.epoch + 1, worker_id=rescuer)
+        return evolve(taken, former_owner=bucket.worker_id)
+
+    def _in_bucket(self, bucket_id: UUID) -> list[Live]:
+        rows = [row for row in self._store.live.values() if row.bucket_id == bucket_id]
+        return sorted(rows, key=lambda row: row.position)
+
+    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            self._owned(bucket)
+            now = self._clock.now()
+            rows = self._in_bucket(bucket.id)
+            after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
+            due = [r for r in rows if r.ready_at <= now and (after is None or r.position > after)]
+            later = next((r.ready_at for r in rows if r.ready_at > now), None)
+            page, more = due[:limit], len(due) > limit
+            self._record_claimed(bucket, page, more=more)
+            last = Position(*page[-1].position) if page else cursor.after
+            return BucketPage(
+                claims=[claim_of(row, bucket) for row in page],
+                cursor=Cursor(after=last if more else None, bounded=more),
+                more=more,
+                next_due_in=(later - now).total_seconds() if later else None,
+            )
+
+    def _record_claimed(self, bucket: Bucket, page: Sequence[Live], *, more: bool) -> None:
+        """Bound what the owner can have in hand; with a backlog, by the furthest job ever handed out."""
+        store, handed_out = self._store, self._store.handed_out
+        if page:
+            handed_out[bucket.id] = max(page[-1].position, handed_out.get(bucket.id, page[-1].position))
+        claimed = Position(*handed_out[bucket.id]) if more else None
+        store.buckets[bucket.id] = evolve(store.buckets[bucket.id], claimed_to=claimed)
+
+    async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            stored = self._owned(bucket)
+            lost_at = store.lost_at.get(bucket.id, self._clock.now())
+            to = stored.claimed_to
+            rows = [
+                row
+                for row in self._in_bucket(bucket.id)
+                if bucket.id in store.handed_out
+                and row.ready_at <= lost_at
+                and (to is None or row.position <= (to.ready_at, to.job_id))
+            ]
+            claims = [claim_of(row, bucket) for row in rows[:limit]]
+            return BucketPage(claims=claims, cursor=Cursor(), more=len(rows) > limit)
+
+    async def bucket_holdings(self, cluster_id: str) -> Mapping[UUID, int]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            counts: dict[UUID, int] = {}
+            for row in store.live.values():
+                if row.bucket_id and row.job.cluster_id == cluster_id:
+                    counts[row.bucket_id] = counts.get(row.bucket_id, 0) + 1
+            return counts
+
+    async def release_bucket(self, bucket: Bucket) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            self._owned(bucket)
+            return hold_all(self._in_bucket(bucket.id))
+
+    async def sweep_orphans(self, cluster_id: str) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            read = {b.id for b in store.buckets.values() if b.status is not BucketStatus.READY_TO_DELETE}
+            return hold_all(
+                row
+                for row in store.live.values()
+                if row.job.cluster_id == cluster_id and row.bucket_id and row.bucket_id not in read
+            )

@@ -1,0 +1,119 @@
+"""Clusters and workers in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import (
+    ClusterStore,
+)
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import (
+    OWNED,
+    RUNNING,
+)
+from jobmaster.models import (
+    Bucket,
+    ClusterRecord,
+    WorkerRecord,
+)
+from jobmaster.states import BucketStatus, WorkerStatus
+
+
+class MemoryClusters(MemoryBase, ClusterStore):
+    """Clusters and workers in memory."""
+
+    async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            known = store.clusters.get(cluster.id)
+            mode, created = (known.mode, known.created_at) if known else (cluster.mode, self._clock.now())
+            stored = evolve(cluster, mode=mode, created_at=created)
+            store.clusters[cluster.id] = stored
+            return stored
+
+    async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
+        await anyio.lowlevel.checkpoint()
+        return self._store.clusters.get(cluster_id)
+
+    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            store.clusters[cluster.id] = evolve(store.clusters[cluster.id], mode=cluster.mode)
+
+    async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            now = self._clock.now()
+            until = now + timedelta(seconds=lease)
+            store.workers.setdefault(
+                worker.id, evolve(worker, started_at=now, heartbeat_at=now, lease_until=until)
+            )
+            for bucket in buckets:
+                store.buckets.setdefault(bucket.id, evolve(bucket, created_at=now, status_changed_at=now))
+
+    async def heartbeat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
+    ) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            now, until = self._clock.now(), self._later(lease)
+            alive = [w for w in worker_ids if w in store.workers and store.workers[w].status in RUNNING]
+            for worker_id in alive:
+                renewed = evolve(store.workers[worker_id], heartbeat_at=now, lease_until=until)
+                store.workers[worker_id] = renewed
+            for bucket_id, load in loads.items():
+                bucket = store.buckets.get(bucket_id)
+                if bucket and bucket.worker_id in alive:
+                    store.buckets[bucket_id] = evolve(bucket, load=load)
+            return frozenset(alive)
+
+    async def set_worker_stopping(self, worker_id: UUID) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            worker = store.workers.get(worker_id)
+            if worker is None or worker.status is not WorkerStatus.ACTIVE:
+                return
+            store.workers[worker_id] = evolve(worker, status=WorkerStatus.STOPPING)
+            for bucket in list(store.buckets.values()):
+                if bucket.worker_id == worker_id and bucket.status is BucketStatus.ACTIVE:
+                    self._set_status(bucket, BucketStatus.COMPLETING)
+
+    async def retire_worker(self, worker_id: UUID) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            worker = store.workers.get(worker_id)
+            if worker and worker.status in RUNNING:
+                store.workers[worker_id] = evolve(worker, status=WorkerStatus.STOPPED)
+
+    async def list_workers(self, cluster_id: str) -> Sequence[WorkerRecord]:
+        await anyio.lowlevel.checkpoint()
+        return [w for w in reversed(self._store.workers.values()) if w.cluster_id == cluster_id]
+
+    async def prune_workers(self, cluster_id: str, age: float) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            limit = self._later(-age)
+            gone = [
+                w.id
+                for w in store.workers.values()
+                if w.cluster_id == cluster_id
+                and w.status not in RUNNING
+                and (w.heartbeat_at or limit) < limit
+                and not any(b.worker_id == w.id and b.status in OWNED for b in store.buckets.values())
+            ]
+            for worker_id in gone:
+                del store.workers[worker_id]
+            for bucket in list(store.buckets.values()):
+                ready = bucket.cluster_id == cluster_id and bucket.status is BucketStatus.READY_TO_DELETE
+                if ready and (bucket.status_changed_at or limit) < limit:
+                    del store.buckets[bucket.id]
+                    store.lost_at.pop(bucket.id, None)
+                    store.handed_out.pop(bucket.id, None)
+            return len(gone)

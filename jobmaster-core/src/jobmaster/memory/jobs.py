@@ -1,0 +1,202 @@
+"""Jobs in memory, from the insert to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import (
+    Assignment,
+    CancelAnswer,
+    JobStore,
+    Mark,
+    Room,
+)
+from jobmaster.errors import InvalidTransitionError
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import (
+    Live,
+    attempt_of,
+    never_started,
+)
+from jobmaster.models import (
+    Attempt,
+    Bucket,
+    CancelResult,
+    JobReceipt,
+    NewJob,
+    Report,
+)
+from jobmaster.states import JobStatus
+
+
+class MemoryJobs(MemoryBase, JobStore):
+    """Jobs in memory, from the insert to the end."""
+
+    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return [self._insert(new) for new in jobs]
+
+    def _insert(self, new: NewJob) -> JobReceipt:
+        store, job = self._store, new.job
+        if job.id in store.jobs:
+            return JobReceipt(job_id=job.id, accepted_by="master")
+        if job.key is not None:
+            holder = store.keys.setdefault((job.cluster_id, job.key), job.id)
+            if holder != job.id:
+                return JobReceipt(job_id=holder, accepted_by="master", created=False)
+        store.jobs[job.id] = job
+        status = JobStatus.ASSIGNED_TO_BUCKET if new.bucket_id else JobStatus.HELD_ON_MASTER
+        store.live[job.id] = Live(job, status, self._later(new.delay), new.bucket_id)
+        return JobReceipt(job_id=job.id, accepted_by="master")
+
+    async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            now, horizon = self._clock.now(), self._later(ahead)
+            assigned: dict[UUID, int] = {}
+            for room in rooms:
+                held = [
+                    r
+                    for r in self._held(cluster_id)
+                    if (r.job.lane, r.job.priority) == (room.lane, room.priority)
+                ]
+                for row in [r for r in held if r.ready_at <= horizon][: room.free]:
+                    self._place(row, room.bucket_id, now)
+                    assigned[room.bucket_id] = assigned.get(room.bucket_id, 0) + 1
+            first = next(iter(self._held(cluster_id)), None)
+            next_in = max(0.0, (first.ready_at - horizon).total_seconds()) if first else None
+            return Assignment(assigned=assigned, next_in=next_in)
+
+    def _held(self, cluster_id: str) -> list[Live]:
+        rows = self._store.live.values()
+        held = [r for r in rows if r.bucket_id is None and not r.parked and r.job.cluster_id == cluster_id]
+        return sorted(held, key=lambda row: row.position)
+
+    def _place(self, row: Live, bucket_id: UUID, now: datetime) -> None:
+        row.status, row.bucket_id, row.parked = JobStatus.ASSIGNED_TO_BUCKET, bucket_id, None
+        row.ready_at = max(row.ready_at, now)
+
+    async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            self._owned(bucket)
+            for mark in marks:
+                row = store.live.get(mark.job_id)
+                if row and row.bucket_id == bucket.id and row.attempt == mark.attempt:
+                    row.status, row.started_at = mark.status, mark.started_at
+
+    async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return frozenset(report.job_id for report in reports if not self._report(report))
+
+    def _report(self, report: Report) -> bool:
+        store = self._store
+        row, bucket = store.live.get(report.job_id), store.buckets.get(report.bucket_id)
+        fresh = row and bucket and bucket.epoch == report.epoch
+        if not row or not fresh or (row.bucket_id, row.attempt) != (report.bucket_id, report.attempt):
+            return False
+        status = report.status
+        if row.cancel_requested and not status.is_terminal:
+            status = JobStatus.CANCELLED
+        if report.outcome is not None:
+            self._append_attempt(report.job_id, attempt_of(report, self._clock.now()))
+            store.logs += [(row.job.cluster_id, line) for line in report.logs]
+        if status.is_terminal:
+            self._finish(row, status, report)
+        else:
+            self._requeue(row, report)
+        return True
+
+    def _append_attempt(self, job_id: UUID, attempt: Attempt) -> None:
+        self._store.attempts.setdefault(job_id, []).append(attempt)
+
+    def _finish(self, row: Live, status: JobStatus, report: Report) -> None:
+        now = self._clock.now()
+        if report.outcome is None:
+            self._append_attempt(row.job.id, never_started(row, report.worker, now))
+        self._store.final[row.job.id] = status, report.finished_at or now
+        del self._store.live[row.job.id]
+
+    def _requeue(self, row: Live, report: Report) -> None:
+        row.attempt, row.retries = report.next_attempt, report.retries
+        row.crashes, row.suspect, row.parked = report.crashes, report.suspect, report.parked
+        if report.status is JobStatus.HELD_ON_MASTER:
+            row.hold()
+        else:
+            row.status, row.started_at = report.status, None
+        row.ready_at = self._later(report.delay)
+
+    async def cancel(
+        self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
+    ) -> Sequence[CancelAnswer]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            for job_id in job_ids:
+                self._known(cluster_id, job_id)
+            return [self._cancel(job_id, worker) for job_id in job_ids]
+
+    def _cancel(self, job_id: UUID, worker: str) -> CancelAnswer:
+        row, now = self._store.live.get(job_id), self._clock.now()
+        if row is None:
+            return CancelAnswer(job_id=job_id, result=CancelResult.TOO_LATE)
+        if row.bucket_id and row.ready_at <= now:
+            row.cancel_requested = True
+            return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=row.bucket_id)
+        self._append_attempt(job_id, never_started(row, worker, now))
+        self._store.final[job_id] = JobStatus.CANCELLED, now
+        del self._store.live[job_id]
+        return CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED)
+
+    async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            return [
+                (row.bucket_id, row.job.id, row.attempt)
+                for row in store.live.values()
+                if row.cancel_requested and row.bucket_id in bucket_ids and row.bucket_id
+            ]
+
+    async def reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            self._known(cluster_id, job_id)
+            row, now = store.live.get(job_id), self._clock.now()
+            in_hand = row is not None and row.bucket_id is not None and row.ready_at <= now
+            if row is None or in_hand:
+                raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
+            row.hold()
+            row.ready_at = self._later(delay)
+            store.jobs[job_id] = row.job = evolve(row.job, scheduled_at=row.ready_at)
+
+    async def retry(self, cluster_id: str, job_id: UUID) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            job = self._known(cluster_id, job_id)
+            if job_id not in store.final:
+                raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
+            del store.final[job_id]
+            number = store.attempts[job_id][-1].number + 1
+            store.live[job_id] = Live(job, JobStatus.HELD_ON_MASTER, self._clock.now(), attempt=number)
+
+    async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
+            parked = [
+                (row, homes[place])
+                for row in store.live.values()
+                if row.parked
+                and row.job.definition_id in definition_ids
+                and (place := (row.job.cluster_id, row.job.lane, row.job.priority)) in homes
+            ][:limit]
+            for row, bucket_id in parked:
+                self._place(row, bucket_id, self._clock.now())
+            return len(parked)

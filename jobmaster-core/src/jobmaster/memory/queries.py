@@ -1,0 +1,165 @@
+"""Looking at jobs in memory, and forgetting old ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import (
+    JobStore,
+)
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import (
+    no_run,
+)
+from jobmaster.models import (
+    Job,
+    JobQuery,
+    JobRecord,
+    LogLine,
+    MetadataFilter,
+    Operator,
+)
+from jobmaster.states import JobStatus
+
+
+class MemoryQueries(MemoryBase, JobStore):
+    """Looking at jobs in memory, and forgetting old ones."""
+
+    def _record(self, job: Job) -> JobRecord:
+        row = self._store.live.get(job.id)
+        attempts = self._store.attempts.get(job.id, [])
+        last = attempts[-1].number if attempts else 1
+        return JobRecord(
+            job=job,
+            status=self._status(job.id),
+            ready_at=row.ready_at if row else None,
+            finished_at=None if row else self._store.final[job.id][1],
+            attempt=row.attempt if row else last,
+            retries=row.retries if row else 0,
+            bucket_id=row.bucket_id if row else None,
+            reason=row.parked if row else None,
+            cancel_requested=row.cancel_requested if row else False,
+        )
+
+    async def get_job(self, cluster_id: str, job_id: UUID) -> JobRecord | None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            job = store.jobs.get(job_id)
+            if job is None or job.cluster_id != cluster_id:
+                return None
+            runs = [a for a in store.attempts.get(job_id, []) if not no_run(a)]
+            lines = self._lines(cluster_id, "job", str(job_id))
+            return evolve(self._record(job), attempts=runs, logs=lines)
+
+    def _matching(self, cluster_id: str, query: JobQuery) -> list[Job]:
+        jobs = [
+            j for j in self._store.jobs.values() if j.cluster_id == cluster_id and self._matches(j, query)
+        ]
+        return sorted(jobs, key=lambda job: job.id, reverse=True)
+
+    def _matches(self, job: Job, query: JobQuery) -> bool:
+        row = self._store.live.get(job.id)
+        return (
+            (not query.statuses or self._status(job.id) in query.statuses)
+            and query.definition_id in (None, job.definition_id)
+            and query.lane in (None, job.lane)
+            and query.priority in (None, job.priority)
+            and (query.scheduled_from is None or job.scheduled_at >= query.scheduled_from)
+            and (query.scheduled_to is None or job.scheduled_at < query.scheduled_to)
+            and (query.parked is None or query.parked == bool(row and row.parked))
+            and all(matches(wanted, job.metadata) for wanted in query.metadata)
+        )
+
+    async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            found = self._matching(cluster_id, query)
+            page = [job for job in found if query.after is None or job.id < query.after]
+            return [self._record(job) for job in page[: query.limit]]
+
+    async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            counts: dict[JobStatus, int] = {}
+            for job in self._matching(cluster_id, query):
+                status = self._status(job.id)
+                counts[status] = counts.get(status, 0) + 1
+            return counts
+
+    async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            store.logs += [(cluster_id, line) for line in lines]
+
+    def _lines(self, cluster_id: str, subject: str, subject_id: str) -> list[LogLine]:
+        return [
+            line
+            for owner, line in self._store.logs
+            if (owner, line.subject, line.subject_id) == (cluster_id, subject, subject_id)
+        ]
+
+    async def list_logs(
+        self, cluster_id: str, subject: str, subject_id: str, limit: int
+    ) -> Sequence[LogLine]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return self._lines(cluster_id, subject, subject_id)[-limit:]
+
+    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            before = self._later(-age)
+            old = [
+                job_id
+                for job_id, (_, finished) in store.final.items()
+                if finished < before and store.jobs[job_id].cluster_id == cluster_id
+            ][:limit]
+            for job_id in old:
+                self._forget(job_id)
+            return len(old)
+
+    def _forget(self, job_id: UUID) -> None:
+        store = self._store
+        job = store.jobs.pop(job_id)
+        del store.final[job_id]
+        store.attempts.pop(job_id, None)
+        store.logs = [e for e in store.logs if (e[1].subject, e[1].subject_id) != ("job", str(job_id))]
+        if job.key is not None:
+            del store.keys[job.cluster_id, job.key]
+
+
+_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
+    Operator.EQ: lambda value, wanted: value == wanted,
+    Operator.NE: lambda value, wanted: value != wanted,
+    Operator.GT: lambda value, wanted: value > wanted,
+    Operator.GTE: lambda value, wanted: value >= wanted,
+    Operator.LT: lambda value, wanted: value < wanted,
+    Operator.LTE: lambda value, wanted: value <= wanted,
+    Operator.CONTAINS: lambda value, wanted: wanted in value,
+    Operator.STARTS_WITH: lambda value, wanted: value.startswith(wanted),
+    Operator.ENDS_WITH: lambda value, wanted: value.endswith(wanted),
+}
+
+
+def matches(wanted: MetadataFilter, metadata: Mapping[str, Any]) -> bool:
+    """Return whether metadata satisfies a filter: the meaning that every provider reproduces."""
+    if wanted.name not in metadata:
+        return False
+    value = metadata[wanted.name]
+    if wanted.operator is Operator.IN:
+        return any(_same_kind(value, option) and value == option for option in wanted.value)
+    return _same_kind(value, wanted.value) and _COMPARE[wanted.operator](value, wanted.value)
+
+
+def _same_kind(value: Any, wanted: Any) -> bool:
+    numbers = {int, float}
+    if type(value) in numbers and type(wanted) in numbers:
+        return not (isinstance(wanted, float) and math.isnan(wanted))
+    return type(value) is type(wanted)

@@ -1,0 +1,129 @@
+"""The rows of an in-memory store, and how they become models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from threading import RLock
+from uuid import UUID
+
+from attrs import define, field
+
+from jobmaster.models import (
+    Attempt,
+    Bucket,
+    Claim,
+    ClusterRecord,
+    Job,
+    LogLine,
+    Report,
+    WorkerRecord,
+)
+from jobmaster.news import NewsHub
+from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, WorkerStatus
+
+RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
+OWNED = frozenset({BucketStatus.ACTIVE, BucketStatus.COMPLETING, BucketStatus.DRAINING, BucketStatus.LOST})
+
+
+@define
+class Live:
+    """The live row of a job: where it waits or runs."""
+
+    job: Job
+    status: JobStatus
+    ready_at: datetime
+    bucket_id: UUID | None = None
+    attempt: int = 1
+    retries: int = 0
+    crashes: int = 0
+    suspect: bool = False
+    started_at: datetime | None = None
+    cancel_requested: bool = False
+    parked: str | None = None
+
+    @property
+    def position(self) -> tuple[datetime, UUID]:
+        return self.ready_at, self.job.id
+
+    def hold(self) -> None:
+        self.status, self.bucket_id, self.started_at = JobStatus.HELD_ON_MASTER, None, None
+
+
+@define
+class Store:
+    """All rows of one named store."""
+
+    lock: RLock = field(factory=RLock)
+    news: NewsHub = field(factory=NewsHub)
+    clusters: dict[str, ClusterRecord] = field(factory=dict)
+    workers: dict[UUID, WorkerRecord] = field(factory=dict)
+    buckets: dict[UUID, Bucket] = field(factory=dict)
+    lost_at: dict[UUID, datetime] = field(factory=dict)
+    handed_out: dict[UUID, tuple[datetime, UUID]] = field(factory=dict)
+    """The furthest place in each bucket that was ever handed out."""
+    jobs: dict[UUID, Job] = field(factory=dict)
+    keys: dict[tuple[str, str], UUID] = field(factory=dict)
+    live: dict[UUID, Live] = field(factory=dict)
+    attempts: dict[UUID, list[Attempt]] = field(factory=dict)
+    final: dict[UUID, tuple[JobStatus, datetime]] = field(factory=dict)
+    logs: list[tuple[str, LogLine]] = field(factory=list)
+
+
+stores: dict[str, Store] = {}
+
+
+def claim_of(row: Live, bucket: Bucket) -> Claim:
+    """Return a live row as what its bucket's owner claims."""
+    return Claim(
+        job=row.job,
+        bucket_id=bucket.id,
+        epoch=bucket.epoch,
+        attempt=row.attempt,
+        ready_at=row.ready_at,
+        retries=row.retries,
+        crashes=row.crashes,
+        suspect=row.suspect,
+        cancel_requested=row.cancel_requested,
+        started_at=row.started_at,
+    )
+
+
+def hold_all(rows: Iterable[Live]) -> int:
+    """Hold rows on the master again; return their number."""
+    held = list(rows)
+    for row in held:
+        row.hold()
+    return len(held)
+
+
+def attempt_of(report: Report, now: datetime) -> Attempt:
+    """Return the attempt record that a report comes to."""
+    return Attempt(
+        number=report.attempt,
+        outcome=report.outcome or AttemptOutcome.CANCELLED,
+        started_at=report.started_at,
+        finished_at=report.finished_at or now,
+        worker=report.worker,
+        host=report.host,
+        bucket_id=report.bucket_id,
+        error=report.error,
+    )
+
+
+def never_started(row: Live, worker: str, now: datetime) -> Attempt:
+    """Return the record of a job that was cancelled while it waited."""
+    return Attempt(
+        number=row.attempt,
+        outcome=AttemptOutcome.CANCELLED,
+        started_at=None,
+        finished_at=now,
+        worker=worker,
+        host="",
+        bucket_id=row.bucket_id,
+    )
+
+
+def no_run(attempt: Attempt) -> bool:
+    """Return whether a record stands for a cancellation rather than a run."""
+    return attempt.outcome is AttemptOutcome.CANCELLED and attempt.started_at is None
