@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 
 import anyio
 from attrs import define, field
 
 from jobmaster._policy import outcome
+from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import Mark, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.models import Claim
@@ -22,19 +24,20 @@ STORE_PAUSE = 0.2
 class Suspects:
     """Admits suspects of one worker.
 
-    Each suspect's start is written before it runs. One that was on record at a crash before is *accused*:
-    only one of those runs at a time, so that a further crash is held against the guilty one alone.
+    Each suspect's start is written before it runs. One that two crashes count against is *accused*: only one
+    of those runs at a time, so that the third is held against the guilty one alone.
     """
 
     master: MasterRepository
     on_report: OnReport
+    now: Callable[[], datetime]
     _accused: Claim | None = field(default=None, init=False)
     _set_aside: list[OwnedBucket] = field(factory=list, init=False)
 
     async def admit(self, owned: OwnedBucket, held: Held) -> bool:
         """Return whether a suspect may run now; if not, it was put back, set aside or reported."""
         claim = held.claim
-        if claim.crashes and not self._take_turn(owned, held):
+        if claim.crashes >= CRASHES_UNTIL_ACCUSED and not self._take_turn(owned, held):
             return False
         if not await self._record_start(owned, held):
             self.ended(claim)
@@ -65,7 +68,7 @@ class Suspects:
 
     async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
         claim, status = held.claim, JobStatus.PROCESSING
-        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=datetime.now(UTC))
+        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
         try:
             await self.master.mark(owned.bucket, [mark])
         except LeaseLostError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -78,6 +78,7 @@ class Execute:
     on_report: OnReport
     watch: DeadlineWatch
     monotonic: Callable[[], float]
+    now: Callable[[], datetime]
     threads: anyio.CapacityLimiter
     build: Builder
     middleware: Sequence[Middleware] = ()
@@ -88,7 +89,7 @@ class Execute:
 
     def __attrs_post_init__(self) -> None:
         """Build what depends on the fields."""
-        self._suspects = Suspects(self.master, self.on_report)
+        self._suspects = Suspects(self.master, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed."""
@@ -127,7 +128,7 @@ class Execute:
             if not await self._suspects.admit(owned, held):
                 return
             now = self.monotonic()
-        job = JobContext(claim, self.worker, self.host)
+        job = JobContext(claim, self.worker, self.host, self.now())
         slot.begin(job, now, claim.job.timeout)
         held.slot = slot
         if claim.job.timeout is not None:
@@ -193,7 +194,7 @@ class Execute:
         slot.end()
         if claim.suspect:
             self._suspects.ended(claim)
-        self.on_report(owned, _report(job, claim, verdict))
+        self.on_report(owned, _report(job, claim, verdict, self.now()))
 
     # Calling handlers
 
@@ -231,7 +232,7 @@ def _wrapped(middleware: Middleware, inner: Run) -> Run:
     return run
 
 
-def _report(job: JobContext, claim: Claim, verdict: Verdict) -> Report:
+def _report(job: JobContext, claim: Claim, verdict: Verdict, finished_at: datetime) -> Report:
     interrupted = verdict.outcome is AttemptOutcome.INTERRUPTED
     return Report(
         job_id=claim.job.id,
@@ -241,7 +242,7 @@ def _report(job: JobContext, claim: Claim, verdict: Verdict) -> Report:
         status=verdict.status,
         outcome=verdict.outcome,
         started_at=job.started_at,
-        finished_at=datetime.now(UTC),
+        finished_at=finished_at,
         worker=job.worker,
         host=job.host,
         error=verdict.error,

@@ -16,10 +16,6 @@ LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 32_000
 
 
-class JobTimeoutError(Exception):
-    """The attempt took longer than the job's timeout."""
-
-
 @frozen(kw_only=True)
 class Verdict:
     """What an attempt's end means. `delay` is in seconds, for statuses that are not terminal."""
@@ -48,7 +44,7 @@ def interrupted(claim: Claim) -> Verdict:
 
 def timed_out(claim: Claim, policy: RetryPolicy, random: Random, threshold: float) -> Verdict:
     """The handler was stopped at its deadline."""
-    error = JobTimeoutError(f"the attempt took longer than its timeout of {claim.job.timeout:g} s")
+    error = TimeoutError(f"the attempt took longer than its timeout of {claim.job.timeout:g} s")
     return _failure(claim, AttemptOutcome.TIMED_OUT, error, policy, random, threshold)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 CRASHES_UNTIL_POISON = 3
+CRASHES_UNTIL_ACCUSED = 2
+"""From so many crashes on, a job runs alone among its like: the next crash has to tell who it was."""
 
 
 @frozen

@@ -72,6 +72,7 @@ class Incarnation:
             on_report=self.reporter.submit,
             watch=self.watch,
             monotonic=env.monotonic,
+            now=env.clock.now,
             threads=anyio.CapacityLimiter(max(1, slots)),
             build=env.plugins.build_handler,
             middleware=env.plugins.middleware(),
