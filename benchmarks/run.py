@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ STORES = ("postgres", "sqlite")
 def main() -> int:
     """Run what the command line asks for; returns 1 if a system failed."""
     options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped then, too
     systems = CATALOGUE.chosen(options.systems, options.measures, options.stores)
     progress = Console(stderr=True)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from types import FrameType
@@ -26,6 +27,9 @@ log = logging.getLogger("jobmaster.cli")
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+LAST_MOMENT = 1.0
+"""Seconds that threads get to end by themselves after the loop has."""
 
 
 class StopRequest:
@@ -150,7 +154,11 @@ def leave_at_once(number: signal.Signals) -> NoReturn:
 
 def leave() -> None:
     """End the process with 0 although plain functions that ignored the stop may still run in threads."""
-    left = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    deadline = time.monotonic() + LAST_MOMENT
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))  # a thread that is idle needs a moment to end
+    left = [thread for thread in others if thread.is_alive()]
     if not left:
         return
     log.warning("%d plain functions ignored the stop; leaving without them", len(left))
