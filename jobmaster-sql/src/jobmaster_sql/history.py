@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from attrs import evolve
@@ -18,8 +18,9 @@ from jobmaster_sql.rows import attempt_of, is_run, log_of, log_values, micros, r
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
-_MANY_LINES = 10_000
+_MANY_LINES: Final = 10_000
 """The most log lines that are returned with one job."""
+_RARE: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 class SqlHistoryStore(SqlStore, JobStore):
@@ -143,10 +144,13 @@ class SqlHistoryStore(SqlStore, JobStore):
 
 
 def _suffix(query: JobQuery) -> str:
-    """Return which table leads the search: the one that knows the statuses asked for, or the jobs."""
+    """Return which table leads the search: one that holds few rows of these statuses, or else the jobs.
+
+    Most finished jobs have succeeded, so those are found soon among the newest jobs, and the others are not.
+    """
     if not query.statuses:
         return ""
-    if query.statuses <= TERMINAL:
+    if query.statuses <= _RARE:
         return "_final"
     return "" if query.statuses & TERMINAL else "_live"
 

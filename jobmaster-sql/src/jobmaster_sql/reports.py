@@ -36,8 +36,8 @@ class _Found:
     """The live row that a report is about."""
 
     stored_id: Any
-    bucket_id: UUID
-    epoch: int
+    bucket_id: UUID | None
+    epoch: int | None
     attempt: int
     cluster_id: str
     cancel_requested: bool
@@ -99,7 +99,7 @@ class SqlReportStore(SqlStore, JobStore):
 
     def _found(self, row: Sequence[Any]) -> _Found:
         stored_id, bucket_id, epoch, attempt, cluster_id, cancel_requested, now = row
-        bucket = self._dialect.to_uuid(bucket_id)
+        bucket = self._dialect.to_optional_uuid(bucket_id)
         return _Found(stored_id, bucket, epoch, attempt, cluster_id, bool(cancel_requested), now)
 
     def _write(self, report: Report, row: _Found, writes: _Writes) -> None:
@@ -127,7 +127,7 @@ class SqlReportStore(SqlStore, JobStore):
             row.now if finished_at is None else finished_at,
             report.worker,
             report.host,
-            self._dialect.uuid(row.bucket_id),
+            self._dialect.uuid(report.bucket_id),
             *error_values(report),
         )
 

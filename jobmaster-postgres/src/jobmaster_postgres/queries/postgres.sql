@@ -50,7 +50,8 @@ FROM new n JOIN added a ON a.id = n.id
 
 -- name: reports_finish
 -- The end of many jobs in one statement. Deleting the live row is the gate; the attempts of those that pass
--- are appended by the same statement, so that there is never one without the other.
+-- are appended by the same statement, so that there is never one without the other. IS NOT DISTINCT FROM
+-- keeps the planner away from the index by bucket, which would have it walk through the whole bucket.
 WITH said AS (
   SELECT * FROM unnest(
     :job_id::uuid[], :bucket_id::uuid[], :epoch::bigint[], :number::bigint[], :outcome::bigint[],
@@ -63,7 +64,7 @@ WITH said AS (
 ),
 done AS (
   DELETE FROM {prefix}live l USING said s, {prefix}bucket b
-  WHERE l.job_id = s.job_id AND l.bucket_id = s.bucket_id AND l.attempt = s.number
+  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM s.bucket_id AND l.attempt = s.number
     AND b.id = s.bucket_id AND b.epoch = s.epoch
   RETURNING l.cluster_id, s.*
 )
@@ -107,10 +108,11 @@ FROM unnest(:job_id::uuid[], :bucket_id::uuid[]) AS n (job_id, bucket_id)
 WHERE l.job_id = n.job_id
 
 -- name: live_mark
+-- IS NOT DISTINCT FROM as in reports_finish.
 UPDATE {prefix}live l SET status = n.status, started_at = n.started_at
 FROM unnest(:job_id::uuid[], :bucket_id::uuid[], :attempt::bigint[], :status::bigint[], :started_at::bigint[])
   AS n (job_id, bucket_id, attempt, status, started_at)
-WHERE l.job_id = n.job_id AND l.bucket_id = n.bucket_id AND l.attempt = n.attempt
+WHERE l.job_id = n.job_id AND l.bucket_id IS NOT DISTINCT FROM n.bucket_id AND l.attempt = n.attempt
 
 -- name: log_add
 INSERT INTO {prefix}log (cluster_id, at, level, message, fields, subject, subject_id, attempt)

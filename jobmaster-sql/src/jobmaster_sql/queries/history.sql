@@ -39,7 +39,7 @@ ORDER BY l.job_id DESC
 LIMIT :limit
 
 -- name: job_find_final
--- Only terminal statuses are asked for: the final attempts tell, without a look at live rows.
+-- Jobs that ended badly: an index has them together, and they are few.
 SELECT {record_columns}, {job_columns}
 FROM {prefix}attempt f
 JOIN {prefix}job j ON j.id = f.job_id

@@ -49,10 +49,12 @@ UPDATE {prefix}live SET status = :status, started_at = :started_at
 WHERE job_id = :job_id AND bucket_id = :bucket_id AND attempt = :attempt
 
 -- name: live_reported
--- The rows that reports are about, with what makes a report hold: bucket, epoch and attempt.
--- In the order of ids, so that two callers lock in the same order.
-SELECT l.job_id, l.bucket_id, b.epoch, l.attempt, l.cluster_id, l.cancel_requested, {now}
-FROM {prefix}live l JOIN {prefix}bucket b ON b.id = l.bucket_id
+-- The rows that reports are about, with what makes a report hold: bucket, epoch and attempt. The bucket is
+-- looked up row by row, so that no planner begins with it and walks through all its jobs. In the order of
+-- ids, so that two callers lock in the same order.
+SELECT l.job_id, l.bucket_id, (SELECT b.epoch FROM {prefix}bucket b WHERE b.id = l.bucket_id),
+  l.attempt, l.cluster_id, l.cancel_requested, {now}
+FROM {prefix}live l
 WHERE {among:l.job_id:ids:uuid}
 ORDER BY l.job_id
 {lock:l}
