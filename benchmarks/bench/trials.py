@@ -157,9 +157,11 @@ class Trial:
 
 def _drain_sample(jobs: int, replies: list[Reply]) -> Sample:
     first = min(reply["first"] for reply in replies if reply["first"] is not None)
-    seconds = max(reply["end"] for reply in replies) - first
+    end = max(reply["end"] for reply in replies)
+    seconds = end - first
     return {
         "rate": jobs / seconds,
+        "rate_with_start": jobs / (end - min(reply["go"] for reply in replies)),
         "seconds": seconds,
         "shares": [reply["handled"] for reply in replies],
         "peak_mb": max(reply["peak_mb"] for reply in replies),

@@ -74,7 +74,7 @@ function inputEnds(untilLine) {
 
 class Drain {
   constructor(jobs) {
-    Object.assign(this, { jobs, handled: 0, first: null, last: 0n, cpu: process.cpuUsage() });
+    Object.assign(this, { jobs, handled: 0, first: null, last: 0n, go: now(), cpu: process.cpuUsage() });
   }
 
   onJob() {
@@ -92,6 +92,7 @@ class Drain {
   result() {
     const cpu = process.cpuUsage(this.cpu);
     return {
+      go: seconds(this.go),
       first: this.first === null ? null : seconds(this.first),
       end: seconds(now()),
       handled: this.handled,

@@ -139,6 +139,7 @@ class Drain:
     handled: int = 0
     first: float | None = None
     last: float = 0.0
+    _go: float = field(default_factory=monotonic)
     _cpu: float = field(default_factory=process_time)
 
     def __call__(self, _job: Any) -> None:
@@ -158,6 +159,7 @@ class Drain:
     def result(self, end: float) -> dict[str, Any]:
         """Return what to tell the harness of a drain that ended at `end`."""
         return {
+            "go": self._go,
             "first": self.first,
             "end": end,
             "handled": self.handled,
