@@ -54,11 +54,16 @@ class ClaimJobs:
         if page.more:
             self.owned.adapt(now)
         self.owned.more_behind = page.more
-        return ClaimResult(len(fresh), self._wait(page))
+        return ClaimResult(len(fresh), self._wait(page, cursor))
 
-    def _wait(self, page: BucketPage) -> float | None:
+    def _wait(self, page: BucketPage, cursor: Cursor) -> float | None:
+        """Return the seconds until the next pull.
+
+        A run of pages passes over what is committed meanwhile behind its cursor, and the news of it came
+        while the run was on: at its end the bucket is looked at once more, from the overlap on.
+        """
         if not page.more:
-            return page.next_due_in
+            return 0.0 if cursor.bounded else page.next_due_in
         return 0.0 if self.owned.room else None
 
     def _next_cursor(self, now: float) -> Cursor:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from attrs import define
+from attrs import define, field
 
 from jobmaster._policy.liveness import makes_progress
 from jobmaster.contracts import MasterRepository
@@ -29,6 +29,7 @@ class Heartbeat:
     duration: float
     monotonic: Callable[[], float]
     on_lost: Callable[[WorkerLease], None]
+    _told: dict[UUID, int] = field(factory=dict, init=False)
 
     async def run_once(self) -> int:
         """Renew all leases; return how many. Workers the master has given up are handed to `on_lost`."""
@@ -37,8 +38,10 @@ class Heartbeat:
         if not leases:
             return 0
         loads = {b.id: len(b.held) for lease in leases for b in self.buckets(lease.worker_id)}
+        news = {bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load}
         sent_at = self.monotonic()
-        alive = await self.master.heartbeat([lease.worker_id for lease in leases], loads, self.duration)
+        alive = await self.master.heartbeat([lease.worker_id for lease in leases], news, self.duration)
+        self._told = loads
         for lease in leases:
             if lease.worker_id in alive:
                 lease.renew(sent_at)
