@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -86,9 +87,13 @@ def optional_micros(moment: datetime | None) -> int | None:
     return None if moment is None else to_micros(moment)
 
 
+# Jobs that are made, due or ended together share their moments.
+moment_of = lru_cache(maxsize=4096)(from_micros)
+
+
 def moment(stored: int | None) -> datetime | None:
     """Return a stored moment as an aware datetime, or None."""
-    return None if stored is None else from_micros(stored)
+    return None if stored is None else moment_of(stored)
 
 
 def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
@@ -117,8 +122,8 @@ def job_of(row: Row, dialect: Dialect) -> Job:
         definition_id=row[2],
         lane=row[3],
         priority=_PRIORITIES[row[4]],
-        scheduled_at=from_micros(row[5]),
-        created_at=from_micros(row[6]),
+        scheduled_at=moment_of(row[5]),
+        created_at=moment_of(row[6]),
         timeout=None if row[7] is None else row[7] / _MILLION,
         max_retries=row[8],
         data=MessageData(row[9]),
@@ -134,7 +139,7 @@ def claim_of(row: Row, bucket: Bucket, dialect: Dialect) -> Claim:
         bucket_id=bucket.id,
         epoch=bucket.epoch,
         attempt=row[0],
-        ready_at=from_micros(row[1]),
+        ready_at=moment_of(row[1]),
         retries=row[2],
         crashes=row[3],
         suspect=bool(row[4]),

@@ -68,7 +68,9 @@ ORDER BY l.ready_at, l.job_id
 LIMIT :limit
 
 -- name: bucket_next
-SELECT MIN(ready_at) - {now} FROM {prefix}live WHERE bucket_id = :bucket_id AND ready_at > {now}
+SELECT (
+  SELECT ready_at FROM {prefix}live WHERE bucket_id = :bucket_id AND ready_at > {now} ORDER BY ready_at LIMIT 1
+) - {now}
 
 -- name: bucket_exposed
 SELECT {claim_columns}, {job_columns}

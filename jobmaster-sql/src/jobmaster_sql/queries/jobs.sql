@@ -35,8 +35,13 @@ LIMIT :limit
 {lock_free:l}
 
 -- name: held_next
-SELECT MIN(ready_at) - {now} FROM {prefix}live
-WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
+-- The first entry of an index of its own, and not MIN(), which a planner may compute from all held jobs.
+SELECT (
+  SELECT ready_at FROM {prefix}live
+  WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
+  ORDER BY ready_at
+  LIMIT 1
+) - {now}
 
 -- name: live_assign
 -- Never due in the past: the bucket's owner may have read on from there.
