@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import anyio
@@ -12,7 +12,7 @@ from jobmaster._policy import outcome
 from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import Mark, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreError
-from jobmaster.models import Claim
+from jobmaster.models import Claim, Report
 from jobmaster.ownership import Held, OnReport, OwnedBucket
 from jobmaster.states import JobStatus
 
@@ -25,7 +25,7 @@ class Suspects:
     """Admits suspects of one worker.
 
     Each suspect's start is written before it runs. One that two crashes count against is *accused*: only one
-    of those runs at a time, so that the third is held against the guilty one alone.
+    of those is on record as started at a time, so that the third is held against the guilty one alone.
     """
 
     master: MasterRepository
@@ -40,26 +40,29 @@ class Suspects:
         if claim.crashes >= CRASHES_UNTIL_ACCUSED and not self._take_turn(owned, held):
             return False
         if not await self._record_start(owned, held):
-            self.ended(claim)
             return False
         if held.cancelled:
             held.ended = True
             self.on_report(owned, outcome.cancelled_unstarted(claim))
-            self.ended(claim)
             return False
         return True
 
     def _take_turn(self, owned: OwnedBucket, held: Held) -> bool:
-        if self._accused is None:
+        if self._accused is None or self._accused is held.claim:
             self._accused = held.claim
             return True
         owned.set_aside(held)
         self._set_aside.append(owned)
         return False
 
-    def ended(self, claim: Claim) -> None:
-        """Note that a job has ended; if it was the accused one, the next of them has its turn."""
-        if self._accused is not claim:
+    def written(self, reports: Sequence[Report]) -> None:
+        """Note that reports are written; with the accused job's own, the next of them has its turn.
+
+        Not when its handler returns: until its end is on record its start is, and a crash that the next
+        one causes would count against both.
+        """
+        accused = self._accused
+        if accused is None or all(report.job_id != accused.job.id for report in reports):
             return
         self._accused = None
         waiting, self._set_aside = self._set_aside, []
@@ -67,6 +70,7 @@ class Suspects:
             owned.resume()
 
     async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
+        """Write a start; after a failure its job keeps its turn, for it may be on record all the same."""
         claim, status = held.claim, JobStatus.PROCESSING
         mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
         try:

@@ -85,11 +85,11 @@ class Execute:
     observers: Sequence[JobObserver] = ()
     random: Callable[[], float] = random.random
     _runs: dict[str, Run] = field(factory=dict, init=False)
-    _suspects: Suspects = field(init=False)
+    suspects: Suspects = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Build what depends on the fields."""
-        self._suspects = Suspects(self.master, self.on_report, self.now)
+        self.suspects = Suspects(self.master, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed."""
@@ -125,7 +125,7 @@ class Execute:
     async def _run(self, owned: OwnedBucket, slot: Slot, held: Held, now: float) -> None:
         claim = held.claim
         if claim.suspect:
-            if not await self._suspects.admit(owned, held):
+            if not await self.suspects.admit(owned, held):
                 return
             now = self.monotonic()
         job = JobContext(claim, self.worker, self.host, self.now())
@@ -192,8 +192,6 @@ class Execute:
         if held is not None:
             held.ended, held.slot = True, None
         slot.end()
-        if claim.suspect:
-            self._suspects.ended(claim)
         self.on_report(owned, _report(job, claim, verdict, self.now()))
 
     # Calling handlers

@@ -20,7 +20,7 @@ from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import JobMasterError, LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, WorkerRecord
+from jobmaster.models import Bucket, Report, WorkerRecord
 from jobmaster.ownership import OwnedBucket, StopReason, WorkerLease
 from jobmaster.states import BucketStatus, Priority
 from jobmaster.version import __version__
@@ -50,7 +50,7 @@ class Incarnation:
             for bucket in _buckets(env, self.record, settings)
         ]
         self.reporter = Reporter(
-            env.master, env.agent, env.observers, env.reports_written, settings.batch_size
+            env.master, env.agent, env.observers, self._reports_written, settings.batch_size
         )
         self.watch = DeadlineWatch(lambda: self.owned, env.monotonic)
         self.execute = self._make_execute(name)
@@ -78,6 +78,10 @@ class Incarnation:
             middleware=env.plugins.middleware(),
             observers=env.observers,
         )
+
+    def _reports_written(self, reports: Sequence[Report]) -> None:
+        self.execute.suspects.written(reports)
+        self.env.reports_written(reports)
 
     # Life
 
