@@ -40,6 +40,10 @@ def test_a_session_mode_pool_is_like_none() -> None:
     assert not parse_address(f"{SECRET}?pgbouncer=session").pooled
 
 
+def test_a_password_may_hold_a_question_mark() -> None:
+    assert parse_address("postgresql://ann:se?cret@db.example/jobs").parameters["password"] == "se?cret"
+
+
 def test_a_schema_can_be_named() -> None:
     assert parse_address(f"{SECRET}?schema=Background").schema == "Background"
 
@@ -58,7 +62,8 @@ def test_no_password_is_shown() -> None:
         (f"{SECRET}?connections=0", "a number from 1 to 100"),
         (f"{SECRET}?connections=many", "a number from 1 to 100"),
         (f"{SECRET}?pgbouncer=transaction&schema=a", "search_path of the role"),
-        (f"{SECRET}?sslmodus=require", "cannot be understood"),
+        (f"{SECRET}?sslmodus=require", "unknown option 'sslmodus'"),
+        (f"{SECRET}?prefix=a_", "configure.table_prefix="),
         ("postgresql://ann:secret@[db.example/jobs", "cannot be understood"),
     ],
 )

@@ -70,3 +70,12 @@ def test_what_is_tried_again_at_once(native: psycopg.Error, *, passing: bool) ->
 )
 def test_why_there_is_no_connection(text: str, meaning: type[JobMasterError]) -> None:
     assert type(cannot_connect(psycopg.OperationalError(text), "here")) is meaning
+
+
+def test_why_a_connection_was_refused_is_said() -> None:
+    text = (
+        'connection to server at "127.0.0.1", port 1 failed: Connection refused\n'
+        "\tIs the server running on that host and accepting TCP/IP connections?"
+    )
+
+    assert str(cannot_connect(psycopg.OperationalError(text), "here")).endswith("Connection refused")

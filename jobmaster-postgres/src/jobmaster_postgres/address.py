@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import psycopg
 from attrs import field, frozen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from jobmaster.errors import ConfigurationError
 
@@ -65,7 +66,20 @@ def _split_options(query: str) -> tuple[dict[str, str], str]:
             own[name] = unquote(value)
         elif option:
             others.append(option)
+            if "@" not in query:  # else it is a part of the password, and must not be shown
+                _check_is_libpqs(name)
     return own, "&".join(others)
+
+
+def _check_is_libpqs(name: str) -> None:
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    if unquote(name) not in known | {"ssl"}:
+        msg = (
+            f"the PostgreSQL URL has an unknown option {unquote(name)!r}; JobMaster's are "
+            f"{', '.join(sorted(_OWN_OPTIONS))}, the others are libpq's (a table prefix is set by "
+            "configure(table_prefix=...))"
+        )
+        raise ConfigurationError(msg)
 
 
 def _pooled(value: str | None) -> bool:

@@ -73,4 +73,6 @@ def _first_line(error: psycopg.Error) -> str:
 
 
 def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1] if text.strip() else "no connection"
+    """Return the last line that says something: libpq's question whether the server runs follows it, indented."""
+    lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
+    return lines[-1] if lines else "no connection"
