@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -44,9 +45,15 @@ def url(store: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def scenario(url: str, tmp_path: Path) -> Scenario:
+def settings() -> dict[str, Any]:
+    """Return what a module's clusters are told beyond the usual; for modules to override."""
+    return {}
+
+
+@pytest.fixture
+def scenario(url: str, tmp_path: Path, settings: dict[str, Any]) -> Scenario:
     """Return a cluster of its own for each test: the databases are shared."""
-    return Scenario(url, tmp_path, cluster_id=f"E2E-{uuid4().hex[:8]}")
+    return Scenario(url, tmp_path, cluster_id=f"E2E-{uuid4().hex[:8]}", settings=settings)
 
 
 @pytest.fixture(scope="session")

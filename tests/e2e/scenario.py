@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import anyio
 
 from jobmaster import JobRequest, JobStatus, Runtime
 from tests.e2e.audit import Audit, check_through_the_api, read_tables
-from tests.e2e.config import QUICK, Config
+from tests.e2e.config import Config
 from tests.e2e.ledger import LedgerReader
 from tests.e2e.processes import Fleet
 from tests.e2e.workload import chunks
@@ -25,9 +26,12 @@ UNFINISHED = [status for status in JobStatus if not status.is_terminal]
 class Scenario:
     """One cluster on one database."""
 
-    def __init__(self, url: str, folder: Path, cluster_id: str = "E2E-1") -> None:
+    def __init__(
+        self, url: str, folder: Path, cluster_id: str = "E2E-1", settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.url = url
-        self.config = Config(url=url, ledger=str(folder / "ledger.txt"), clusters=(cluster_id,))
+        config = Config(url=url, ledger=str(folder / "ledger.txt"), clusters=(cluster_id,))
+        self.config = config.but(settings=settings or {})
         self.fleet = Fleet(self.config, folder)
         self.ledger = LedgerReader(folder / "ledger.txt")
         self.accepted: list[UUID] = []
@@ -35,7 +39,7 @@ class Scenario:
     @property
     def lease(self) -> float:
         """Seconds after which a silent worker's jobs may be taken."""
-        return float(QUICK["lease"])
+        return float(self.config.settings["lease"])
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[Runtime]:

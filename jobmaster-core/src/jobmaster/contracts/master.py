@@ -235,6 +235,9 @@ class JobStore(ABC):
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
         """Write down states that last. Jobs that are no longer in the bucket at this attempt are left alone.
 
+        A mark never leads back: a job on record as processing stays so, with its start, when a late mark
+        says that it is queued.
+
         Raises `LeaseLostError` if the epoch is no longer the caller's.
         """
 

@@ -89,7 +89,8 @@ class MemoryJobs(MemoryBase, JobStore):
             self._owned(bucket)
             for mark in marks:
                 row = store.live.get(mark.job_id)
-                if row and row.bucket_id == bucket.id and row.attempt == mark.attempt:
+                here = row and row.bucket_id == bucket.id and row.attempt == mark.attempt
+                if row and here and row.status.code <= mark.status.code:
                     row.status, row.started_at = mark.status, mark.started_at
 
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:

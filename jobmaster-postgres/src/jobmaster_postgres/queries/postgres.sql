@@ -113,6 +113,7 @@ UPDATE {prefix}live l SET status = n.status, started_at = n.started_at
 FROM unnest(:job_id::uuid[], :bucket_id::uuid[], :attempt::bigint[], :status::bigint[], :started_at::bigint[])
   AS n (job_id, bucket_id, attempt, status, started_at)
 WHERE l.job_id = n.job_id AND l.bucket_id IS NOT DISTINCT FROM n.bucket_id AND l.attempt = n.attempt
+  AND l.status <= n.status
 
 -- name: log_add
 INSERT INTO {prefix}log (cluster_id, at, level, message, fields, subject, subject_id, attempt)

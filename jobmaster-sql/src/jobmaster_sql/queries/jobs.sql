@@ -50,8 +50,9 @@ SET bucket_id = :bucket_id, status = 3, parked = NULL, ready_at = {greatest}(rea
 WHERE job_id = :job_id
 
 -- name: live_mark
+-- Never back: of two marks on their way at once, the one that a job is only queued may come second.
 UPDATE {prefix}live SET status = :status, started_at = :started_at
-WHERE job_id = :job_id AND bucket_id = :bucket_id AND attempt = :attempt
+WHERE job_id = :job_id AND bucket_id = :bucket_id AND attempt = :attempt AND status <= :status
 
 -- name: live_reported
 -- The rows that reports are about, with what makes a report hold: bucket, epoch and attempt. The bucket is

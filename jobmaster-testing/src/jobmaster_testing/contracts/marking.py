@@ -50,6 +50,20 @@ class MarkingContract(MasterTests, suite=True):
         [exposed] = (await world.master.read_exposed(taken, 10)).claims
         assert exposed.started_at == started
 
+    async def test_a_late_mark_takes_no_start_off_the_record(self, world: World) -> None:
+        bucket = await world.bucket()
+        claim = await world.claim(bucket)
+        started = await world.master.now()
+        processing = Mark(job_id=claim.job.id, attempt=1, status=JobStatus.PROCESSING, started_at=started)
+        queued = Mark(job_id=claim.job.id, attempt=1, status=JobStatus.QUEUED)
+
+        await world.master.mark(bucket, [processing])
+        await world.master.mark(bucket, [queued])
+
+        [again] = await world.claims(bucket)
+        assert again.started_at == started
+        assert await world.status(claim.job) is JobStatus.PROCESSING
+
     async def test_a_next_attempt_has_not_started(self, world: World) -> None:
         bucket = await world.bucket()
         claim = await world.claim(bucket)
