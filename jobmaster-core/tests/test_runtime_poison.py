@@ -11,7 +11,7 @@ import pytest
 from jobmaster import AttemptOutcome, Cluster, JobContext, JobStatus, Runtime, handler
 from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import MasterRepository
-from jobmaster.models import Cursor
+from jobmaster.models import Claim, Cursor, Report
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.probes import until
 
@@ -31,11 +31,20 @@ async def leave_accused(master: MasterRepository) -> set[UUID]:
     jobs = [make_new_job(bucket, definition_id="Accused") for _ in range(COUNT)]
     await master.insert_jobs(jobs)
     page = await master.read_bucket(bucket, Cursor(), COUNT)
-    lost = {"outcome": AttemptOutcome.LOST, "crashes": CRASHES_UNTIL_ACCUSED, "suspect": True}
-    reports = [make_report(claim, JobStatus.HELD_ON_MASTER, **lost) for claim in page.claims]
-    assert not await master.report(reports)
+    assert not await master.report([lost_twice(claim) for claim in page.claims])
     await master.retire_worker(worker.id)
     return {new.job.id for new in jobs}
+
+
+def lost_twice(claim: Claim) -> Report:
+    """Return the report that a second crash has counted against a job."""
+    return make_report(
+        claim,
+        JobStatus.HELD_ON_MASTER,
+        outcome=AttemptOutcome.LOST,
+        crashes=CRASHES_UNTIL_ACCUSED,
+        suspect=True,
+    )
 
 
 class Accused:

@@ -145,7 +145,7 @@ class Supervisor:
             env.master,
             env.agent,
             env.settings.transient_threshold,
-            2 * max(lanes, default=1000),
+            4 * max(lanes, default=1000),
         )
 
         async def tick() -> float | None:
