@@ -6,16 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from jobmaster.clock import to_micros
 from jobmaster.contracts import BucketStore
 from jobmaster.models import Bucket, BucketPage, Cursor
 from jobmaster.states import BucketStatus
 from jobmaster_sql.claims import END_OF_TIME, Bound, Place, bound_after, bound_of, cursor_after, start_of
-from jobmaster_sql.rows import bucket_of, claim_of
+from jobmaster_sql.rows import Row, bucket_of, claim_of, place_of
 from jobmaster_sql.store import SqlStore, check_epoch, lease_lost
 from jobmaster_sql.units import Answer, Query, Unit
+
+
+@frozen(kw_only=True)
+class _Found:
+    """A page as the database returned it; `stored` and `bound` are the bucket's, before and after it."""
+
+    rows: Sequence[Row]
+    more: bool
+    cursor: Cursor
+    next_due_in: float | None
+    stored: Bound
+    bound: Bound
 
 
 class SqlBucketStore(SqlStore, BucketStore):
@@ -76,22 +87,22 @@ class SqlBucketStore(SqlStore, BucketStore):
         return await self._driver.run(lambda: self._read(bucket, cursor, limit))
 
     def _look(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[BucketPage | None]:
-        page, stored, bound = yield from self._read_page(bucket, cursor, limit)
-        return page if bound == stored else None
+        found = yield from self._find(bucket, cursor, limit)
+        return self._page(bucket, found) if found.bound == found.stored else None
 
     def _read(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[BucketPage]:
-        page, stored, bound = yield from self._read_page(bucket, cursor, limit)
-        if bound != stored:
-            ready_at, job_id = bound.place or (None, None)
+        found = yield from self._find(bucket, cursor, limit)
+        if found.bound != found.stored:
+            ready_at, job_id = found.bound.place or (None, None)
             params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch, "ready_at": ready_at}
             params["job_id"] = self._dialect.optional_uuid(job_id)
             written: Answer = yield Query("bucket_claim_to", params, last=True)
             if not written.touched:
                 raise lease_lost(bucket.id, bucket.epoch)
-        return page
+        return self._page(bucket, found)
 
-    def _read_page(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[tuple[BucketPage, Bound, Bound]]:
-        """Return a page, the bucket's bound as it is stored, and as it has to be."""
+    def _find(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[_Found]:
+        """Return the rows of a page, with the bucket's bound as it is stored and as it has to be."""
         bucket_id = self._dialect.uuid(bucket.id)
         # The epoch is read after the page: what is handed out was read while the bucket was the caller's.
         answers: list[Answer] = yield (
@@ -102,16 +113,25 @@ class SqlBucketStore(SqlStore, BucketStore):
         check_epoch(bucket, answers[2].rows)
         _, ready_at, job_id, now = answers[2].rows[0]
         stored = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
-        claims = [claim_of(row, bucket, self._dialect) for row in answers[0].rows[:limit]]
-        more = len(answers[0].rows) > limit
-        last = (to_micros(claims[-1].ready_at), claims[-1].job.id) if claims else None
-        page = BucketPage(
-            claims=claims,
-            cursor=cursor_after(last, now, more=more),
+        rows, more = answers[0].rows[:limit], len(answers[0].rows) > limit
+        last = place_of(rows[-1], self._dialect) if rows else None
+        return _Found(
+            rows=rows,
             more=more,
+            cursor=cursor_after(last, now, more=more),
             next_due_in=_seconds_until(answers[1].rows[0][0]),
+            stored=stored,
+            bound=bound_after(stored, cursor, last if more else None, now),
         )
-        return page, stored, bound_after(stored, cursor, last if more else None, now)
+
+    def _page(self, bucket: Bucket, found: _Found) -> BucketPage:
+        """Decode what was found: last, so that a page which has to be read again was not decoded in vain."""
+        return BucketPage(
+            claims=[claim_of(row, bucket, self._dialect) for row in found.rows],
+            cursor=found.cursor,
+            more=found.more,
+            next_due_in=found.next_due_in,
+        )
 
     def _page_params(self, bucket_id: Any, place: Place, limit: int) -> dict[str, Any]:
         job_id = self._dialect.uuid(place[1])

@@ -148,6 +148,11 @@ def claim_of(row: Row, bucket: Bucket, dialect: Dialect) -> Claim:
     )
 
 
+def place_of(row: Row, dialect: Dialect) -> tuple[int, UUID]:
+    """Return due time, in microseconds, and job id of a row of `CLAIM_COLUMNS` and `JOB_COLUMNS`."""
+    return row[1], dialect.to_uuid(row[_CLAIM_WIDTH])
+
+
 def record_of(row: Row, dialect: Dialect) -> JobRecord:
     """Return the job record in a row of `RECORD_COLUMNS` and `JOB_COLUMNS`."""
     return JobRecord(
