@@ -26,7 +26,7 @@ PLACE = {"ready_at": 0, "job_id": ID, "limit": 500}
 
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_page": ({"bucket_id": ID, **PLACE}, "jm_live_by_bucket"),
-    "bucket_next": ({"bucket_id": ID}, "jm_live_by_bucket"),
+    "bucket_state": ({"id": ID}, "jm_live_by_bucket"),
     "bucket_exposed": ({"bucket_id": ID, "lost_at": 0, **PLACE}, "jm_live_by_bucket"),
     "bucket_orphans": ({}, "jm_live_by_bucket"),
     "held_due": ({"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}, "jm_live_held"),

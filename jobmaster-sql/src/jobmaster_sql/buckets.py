@@ -107,11 +107,10 @@ class SqlBucketStore(SqlStore, BucketStore):
         # The epoch is read after the page: what is handed out was read while the bucket was the caller's.
         answers: list[Answer] = yield (
             Query("bucket_page", self._page_params(bucket_id, start_of(cursor), limit)),
-            Query("bucket_next", {"bucket_id": bucket_id}),
-            Query("bucket_claimed", {"id": bucket_id}),
+            Query("bucket_state", {"id": bucket_id}),
         )
-        check_epoch(bucket, answers[2].rows)
-        _, ready_at, job_id, now = answers[2].rows[0]
+        check_epoch(bucket, answers[1].rows)
+        _, ready_at, job_id, now, next_in = answers[1].rows[0]
         stored = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
         rows, more = answers[0].rows[:limit], len(answers[0].rows) > limit
         last = place_of(rows[-1], self._dialect) if rows else None
@@ -119,7 +118,7 @@ class SqlBucketStore(SqlStore, BucketStore):
             rows=rows,
             more=more,
             cursor=cursor_after(last, now, more=more),
-            next_due_in=_seconds_until(answers[1].rows[0][0]),
+            next_due_in=_seconds_until(next_in),
             stored=stored,
             bound=bound_after(stored, cursor, last if more else None, now),
         )
