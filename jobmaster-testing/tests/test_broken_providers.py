@@ -1,6 +1,6 @@
 """The suite fails for providers that are wrong, each in one way."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from uuid import UUID
 
 import pytest
@@ -32,8 +32,10 @@ class IgnoresEpochs(MemoryMaster):
 
 
 class LetsAnyoneRead(MemoryMaster):
-    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
-        return await super().read_bucket(self._store.buckets[bucket.id], cursor, limit)
+    async def read_bucket(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
+        return await super().read_bucket(self._store.buckets[bucket.id], cursor, limit, known)
 
 
 class LetsAnyoneMark(MemoryMaster):
@@ -42,8 +44,10 @@ class LetsAnyoneMark(MemoryMaster):
 
 
 class SkipsLateJobs(MemoryMaster):
-    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
-        page = await super().read_bucket(bucket, cursor, limit)
+    async def read_bucket(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
+        page = await super().read_bucket(bucket, cursor, limit, known)
         return evolve(page, claims=page.claims[:-1]) if page.more else page
 
 

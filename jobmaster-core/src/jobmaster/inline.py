@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from uuid import UUID
 
 from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository, Message
@@ -40,9 +40,11 @@ class InlineAgent(AgentRepository):
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
         """Do nothing: a bucket exists once it is registered on the master."""
 
-    async def pull(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+    async def pull(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
         """Read the rows of the bucket."""
-        return await self._master.read_bucket(bucket, cursor, limit)
+        return await self._master.read_bucket(bucket, cursor, limit, known)
 
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Do nothing: the report that the master committed has moved the rows."""

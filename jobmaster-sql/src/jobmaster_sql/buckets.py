@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -74,23 +74,27 @@ class SqlBucketStore(SqlStore, BucketStore):
                 taken.append(evolve(bucket, former_owner=self._dialect.to_uuid(owner)))
         return taken
 
-    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+    async def read_bucket(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
         """Read due jobs beyond the cursor, and put on record what may be in hand.
 
         While jobs trickle in there is nothing to record, and the page is read without a transaction. When
         that turns out to be wrong, it is read again in one.
         """
         if not cursor.bounded:
-            page = await self._driver.run(lambda: self._look(bucket, cursor, limit), read_only=True)
+            page = await self._driver.run(lambda: self._look(bucket, cursor, limit, known), read_only=True)
             if page is not None:
                 return page
-        return await self._driver.run(lambda: self._read(bucket, cursor, limit))
+        return await self._driver.run(lambda: self._read(bucket, cursor, limit, known))
 
-    def _look(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[BucketPage | None]:
+    def _look(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]
+    ) -> Unit[BucketPage | None]:
         found = yield from self._find(bucket, cursor, limit)
-        return self._page(bucket, found) if found.bound == found.stored else None
+        return self._page(bucket, found, known) if found.bound == found.stored else None
 
-    def _read(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[BucketPage]:
+    def _read(self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]) -> Unit[BucketPage]:
         found = yield from self._find(bucket, cursor, limit)
         if found.bound != found.stored:
             ready_at, job_id = found.bound.place or (None, None)
@@ -99,7 +103,7 @@ class SqlBucketStore(SqlStore, BucketStore):
             written: Answer = yield Query("bucket_claim_to", params, last=True)
             if not written.touched:
                 raise lease_lost(bucket.id, bucket.epoch)
-        return self._page(bucket, found)
+        return self._page(bucket, found, known)
 
     def _find(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[_Found]:
         """Return the rows of a page, with the bucket's bound as it is stored and as it has to be."""
@@ -123,10 +127,14 @@ class SqlBucketStore(SqlStore, BucketStore):
             bound=bound_after(stored, cursor, last if more else None, now),
         )
 
-    def _page(self, bucket: Bucket, found: _Found) -> BucketPage:
+    def _page(self, bucket: Bucket, found: _Found, known: Container[UUID]) -> BucketPage:
         """Decode what was found: last, so that a page which has to be read again was not decoded in vain."""
         return BucketPage(
-            claims=[claim_of(row, bucket, self._dialect) for row in found.rows],
+            claims=[
+                claim_of(row, bucket, self._dialect)
+                for row in found.rows
+                if place_of(row, self._dialect)[1] not in known
+            ],
             cursor=found.cursor,
             more=found.more,
             next_due_in=found.next_due_in,

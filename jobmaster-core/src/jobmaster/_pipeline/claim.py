@@ -46,7 +46,7 @@ class ClaimJobs:
         with self.owned.reading():
             cursor = self._next_cursor(now)
             limit = room + self.owned.in_hand_beyond(cursor)
-            page = await self.agent.pull(self.owned.bucket, cursor, limit)
+            page = await self.agent.pull(self.owned.bucket, cursor, limit, self.owned.held)
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if not self.owned.closed:

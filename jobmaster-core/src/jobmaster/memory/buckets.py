@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from uuid import UUID
 
 import anyio
@@ -86,7 +86,9 @@ class MemoryBuckets(MemoryBase, BucketStore):
         rows = [row for row in self._store.live.values() if row.bucket_id == bucket_id]
         return sorted(rows, key=lambda row: row.position)
 
-    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+    async def read_bucket(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
         await anyio.lowlevel.checkpoint()
         with self._unit():
             self._owned(bucket)
@@ -99,7 +101,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
             self._record_claimed(bucket, page, more=more)
             last = Position(*page[-1].position) if page else cursor.after
             return BucketPage(
-                claims=[claim_of(row, bucket) for row in page],
+                claims=[claim_of(row, bucket) for row in page if row.job.id not in known],
                 cursor=Cursor(after=last if more else None, bounded=more),
                 more=more,
                 next_due_in=(later - now).total_seconds() if later else None,

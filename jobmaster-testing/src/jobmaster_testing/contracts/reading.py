@@ -53,6 +53,19 @@ class ReadingContract(MasterTests, suite=True):
         assert set(ids(claims)[3:]) == set(smaller)
         assert [(c.ready_at, c.job.id) for c in claims] == sorted((c.ready_at, c.job.id) for c in claims)
 
+    async def test_what_the_caller_knows_may_be_left_out_and_nothing_else(self, world: World) -> None:
+        bucket = await world.bucket()
+        await world.put(bucket, 5)
+        everything = await world.master.read_bucket(bucket, Cursor(), 3)
+        known = {everything.claims[1].job.id}
+
+        page = await world.master.read_bucket(bucket, Cursor(), 3, known)
+        rest = await world.master.read_bucket(bucket, page.cursor, 3, known)
+
+        assert set(ids(everything.claims)) - known <= set(ids(page.claims)) <= set(ids(everything.claims))
+        assert (page.cursor, page.more) == (everything.cursor, everything.more)
+        assert len(set(ids(page.claims)) | set(ids(rest.claims)) | known) == 5
+
     async def test_jobs_that_are_not_due_stay(self, world: World) -> None:
         bucket = await world.bucket()
         await world.put(bucket, delay=90)
