@@ -18,6 +18,10 @@ log = logging.getLogger("jobmaster.notify")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
+SPACING = 0.003
+"""Seconds between two announcements: news after a quiet time go out at once, those of a stream of calls gather,
+instead of each costing the store as much as the call itself."""
+
 OnTopic = Callable[[str], None]
 
 
@@ -25,7 +29,8 @@ class Notify:
     """Routes topics of one cluster.
 
     Subscribers of this process hear at once. What others should hear gathers while the last announcement
-    is under way, so that a burst becomes a few messages. Lost news only costs time: everybody also polls.
+    is under way and a moment longer, so that a burst becomes a few messages. Lost news only costs time:
+    everybody also polls.
     """
 
     def __init__(self, master: MasterRepository) -> None:
@@ -35,6 +40,7 @@ class Notify:
         self._own: set[str] = set()
         self._to_announce: dict[str, None] = {}
         self._pending = Signal()
+        self._announcing = anyio.Lock()
         self.listening = False
         self._pause = FIRST_PAUSE
 
@@ -93,8 +99,15 @@ class Notify:
     async def _announce_forever(self) -> None:
         while True:
             await self._pending.wait()
+            await self.flush()
+            await anyio.sleep(SPACING)
+
+    async def flush(self) -> None:
+        """Announce what has gathered, after what is under way: the last thing a process does."""
+        async with self._announcing:
             topics, self._to_announce = list(self._to_announce), {}
-            await self._announce(topics)
+            if topics:
+                await self._announce(topics)
 
     async def _announce(self, topics: Iterable[str]) -> None:
         try:

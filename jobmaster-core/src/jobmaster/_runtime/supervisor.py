@@ -25,6 +25,8 @@ log = logging.getLogger("jobmaster.cluster")
 
 PRUNE_EVERY = 300.0
 """Seconds between two looks for what is past its retention."""
+LAST_NEWS = 1.0
+"""Seconds that the end waits for news to go out; others poll for what they did not hear."""
 
 
 class Supervisor:
@@ -59,11 +61,13 @@ class Supervisor:
             raise failure
 
     async def stop(self) -> None:
-        """Stop all workers at once, each within its grace period."""
+        """Stop all workers at once, each within its grace period; then send the last news."""
         grace = self.env.settings.stop_grace
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
+        with anyio.move_on_after(LAST_NEWS):
+            await self.env.notify.flush()
 
     def _upkeep(self) -> Sequence[Service]:
         modes = {worker.settings.mode for worker in self.workers}
