@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from jobmaster._runtime.worker import RunningWorker
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import Settings, WorkerSettings, check_name, make
 from jobmaster.contracts import MasterRepository
+from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
@@ -73,6 +74,7 @@ class Cluster:
         self._clock = clock or SystemClock()
         self._handlers: list[Any] = []
         self._plugins: list[Any] = []
+        self._debug_logs: list[DebugLog] = []
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
@@ -117,6 +119,17 @@ class Cluster:
         """Have class-form handlers built by `build(handler_class)`; it may return None to pass."""
         return self.use(_Builder(build))
 
+    def debug_jsonl(self, folder: str | Path) -> Cluster:
+        """Have each process write all it logs and does with jobs into `folder`, as JSON lines.
+
+        The file is `<cluster>-<pid>.jsonl`; at 20 MiB it is moved aside, and five of those are kept. While the
+        cluster runs, the logger `jobmaster` lets lines of every level through. Raises `ConfigurationError`
+        at the start if the file cannot be written.
+        """
+        log = DebugLog(Path(folder), self.id)
+        self._debug_logs.append(log)
+        return self.use(log)
+
     # Running
 
     @asynccontextmanager
@@ -133,6 +146,14 @@ class Cluster:
             StoreUnavailableError: the master cannot be reached.
 
         """
+        with ExitStack() as files:
+            for log_file in self._debug_logs:
+                files.enter_context(log_file.writing())
+            async with self._joined(workers=workers) as runtime:
+                yield runtime
+
+    @asynccontextmanager
+    async def _joined(self, *, workers: bool) -> AsyncIterator[Runtime]:
         env = self._environment()
         try:
             await self._prepare(env, workers=workers and bool(self.workers))

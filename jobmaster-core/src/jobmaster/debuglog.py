@@ -1,0 +1,149 @@
+"""All that a process logs and does with jobs, as JSON lines in a file: for finding out what happened."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+from jobmaster.errors import ConfigurationError
+from jobmaster.hookspecs import JobObserver, hookimpl
+from jobmaster.models import JobReceipt, NewJob, Report
+
+ROOT: Final = "jobmaster"
+"""The logger whose lines, and those of the loggers below it, are written."""
+MAX_BYTES: Final = 20 * 1024 * 1024
+FILES_KEPT: Final = 5
+"""Older files of a process that are kept beside the present one."""
+
+_STANDARD: Final = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
+_open_logs: list[DebugLog] = []
+_level_before: dict[str, int] = {}
+
+
+class DebugLog:
+    """Writes one cluster's lines while it runs; a plug-in that observes the jobs of this process."""
+
+    def __init__(self, folder: Path, cluster_id: str) -> None:
+        """`folder` is made when writing begins; each process writes a file of its own there."""
+        name = re.sub(r"[^\w.-]", "_", cluster_id)
+        self.path = folder / f"{name}-{os.getpid()}.jsonl"
+        self._cluster_id = cluster_id
+        self._handler: logging.Handler | None = None
+
+    @hookimpl
+    def jobmaster_observer(self) -> JobObserver:
+        """Return itself: it is told of every job that is scheduled, started or reported here."""
+        return self
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within the block, write. Raises `ConfigurationError` if the file cannot be opened."""
+        handler = self._handler = self._opened()
+        logger = logging.getLogger(ROOT)
+        logger.addHandler(handler)
+        try:
+            with _everything_logged(logger, self):
+                yield
+        finally:
+            logger.removeHandler(handler)
+            self._handler = None
+            handler.close()
+
+    def _opened(self) -> logging.Handler:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handler = RotatingFileHandler(
+                self.path, maxBytes=MAX_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
+            )
+        except OSError as error:
+            msg = f"debug_jsonl: {self.path} cannot be written ({error.strerror}); name another folder"
+            raise ConfigurationError(msg) from error
+        handler.setFormatter(_JsonFormatter())
+        handler.addFilter(self._is_ours)
+        return handler
+
+    def _is_ours(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "cluster_id", self._cluster_id) == self._cluster_id
+
+    # Observing
+
+    def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
+        """A job was accepted."""
+        self._write(
+            "scheduled",
+            job_id=receipt.job_id,
+            definition_id=new.job.definition_id,
+            created=receipt.created,
+            accepted_by=receipt.accepted_by,
+            bucket_id=new.bucket_id,
+            delay=new.delay,
+        )
+
+    def on_started(self, job: Any) -> None:
+        """A handler is about to run."""
+        self._write(
+            "started",
+            job_id=job.id,
+            definition_id=job.definition_id,
+            attempt=job.attempt,
+            worker=job.worker,
+        )
+
+    def on_reported(self, report: Report, stale: bool) -> None:
+        """An outcome was written, or refused as stale."""
+        self._write(
+            "refused as stale" if stale else "reported",
+            job_id=report.job_id,
+            attempt=report.attempt,
+            outcome=report.outcome,
+            status=report.status,
+            worker=report.worker,
+            bucket_id=report.bucket_id,
+            epoch=report.epoch,
+            error=report.error.traceback if report.error else None,
+        )
+
+    def _write(self, message: str, **fields: Any) -> None:
+        if self._handler is not None:
+            present = {name: value for name, value in fields.items() if value is not None}
+            line = {"name": f"{ROOT}.job", "levelno": logging.DEBUG, "levelname": "DEBUG", "msg": message}
+            self._handler.handle(logging.makeLogRecord(line | present))
+
+
+@contextmanager
+def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
+    """Within the block, let lines of all levels through; several clusters of a process may overlap."""
+    if not _open_logs:
+        _level_before[logger.name] = logger.level
+        logger.setLevel(logging.DEBUG)
+    _open_logs.append(log)
+    try:
+        yield
+    finally:
+        _open_logs.remove(log)
+        if not _open_logs:
+            logger.setLevel(_level_before.pop(logger.name))
+
+
+class _JsonFormatter(logging.Formatter):
+    """One object a line: when, level, subject, message, then the fields that came with the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "subject": record.name.removeprefix(f"{ROOT}."),
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)

@@ -1,0 +1,102 @@
+"""`debug_jsonl`: what a process did, line by line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobmaster import Cluster, ConfigurationError, JobContext, handler
+from jobmaster.debuglog import ROOT
+
+pytestmark = pytest.mark.anyio
+
+Build = Callable[..., Cluster]
+
+
+def lines_of(folder: Path, cluster_id: str = "Test-1") -> list[dict[str, Any]]:
+    text = (folder / f"{cluster_id}-{os.getpid()}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def talking() -> Callable[[JobContext], object]:
+    async def talks(job: JobContext) -> None:
+        job.logger.info("half way", extra={"percent": 50})
+
+    return handler("Talks")(talks)
+
+
+def failing() -> Callable[[JobContext], object]:
+    async def fails(_: JobContext) -> None:
+        raise ValueError("no such customer: Ñandú")
+
+    return handler("Fails", max_retries=0)(fails)
+
+
+async def test_a_job_can_be_followed_from_call_to_report(cluster: Build, tmp_path: Path) -> None:
+    made = talking()
+    async with cluster(made).debug_jsonl(tmp_path / "new").running() as runtime:
+        receipt = await runtime.scheduler.once_now(made)
+        await runtime.jobs.wait(receipt.job_id)
+
+    lines = [line for line in lines_of(tmp_path / "new") if line.get("job_id") == str(receipt.job_id)]
+    assert [line["message"] for line in lines] == ["scheduled", "started", "half way", "reported"]
+    assert {line["subject"] for line in lines} == {"job"}
+    assert lines[2]["percent"] == 50
+    assert lines[3]["outcome"] == "succeeded"
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+
+
+async def test_a_failure_brings_its_traceback(cluster: Build, tmp_path: Path) -> None:
+    made = failing()
+    async with cluster(made).debug_jsonl(tmp_path).running() as runtime:
+        await runtime.jobs.wait((await runtime.scheduler.once_now(made)).job_id)
+
+    [reported] = [line for line in lines_of(tmp_path) if line["message"] == "reported"]
+    assert "Traceback" in reported["error"]
+    assert "no such customer: Ñandú" in reported["error"]
+
+
+async def test_what_workers_do_is_written(cluster: Build, tmp_path: Path) -> None:
+    async with cluster(talking()).debug_jsonl(tmp_path).running():
+        pass
+
+    assert any(line["subject"] == "worker" and "is up" in line["message"] for line in lines_of(tmp_path))
+
+
+async def test_clusters_of_one_process_write_files_of_their_own(producer: Build, tmp_path: Path) -> None:
+    made = talking()
+    first = producer(made, cluster_id="One").debug_jsonl(tmp_path)
+    second = producer(made, cluster_id="Two").debug_jsonl(tmp_path)
+    async with first.running() as one, second.running() as two:
+        a = await one.scheduler.once_now(made)
+        b = await two.scheduler.once_now(made)
+
+    for cluster_id, receipt in (("One", a), ("Two", b)):
+        scheduled = [line for line in lines_of(tmp_path, cluster_id) if line["message"] == "scheduled"]
+        assert [line["job_id"] for line in scheduled] == [str(receipt.job_id)]
+
+
+async def test_the_logger_is_left_as_it_was(producer: Build, tmp_path: Path) -> None:
+    logger = logging.getLogger(ROOT)
+    before = logger.level, list(logger.handlers)
+
+    async with producer().debug_jsonl(tmp_path / "a").running():
+        async with producer(cluster_id="Other").debug_jsonl(tmp_path / "b").running():
+            assert logger.level == logging.DEBUG
+        assert logger.level == logging.DEBUG
+
+    assert (logger.level, list(logger.handlers)) == before
+
+
+async def test_a_folder_that_cannot_be_written_stops_the_start(producer: Build, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+
+    with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* cannot be written .*name another folder"):
+        async with producer().debug_jsonl(tmp_path / "file").running():
+            pass
