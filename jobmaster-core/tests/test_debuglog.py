@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def failing() -> Callable[[JobContext], object]:
 
 
 async def test_a_job_can_be_followed_from_call_to_report(cluster: Build, tmp_path: Path) -> None:
-    made = talking()
+    made, before = talking(), datetime.now(UTC).isoformat()
     async with cluster(made).debug_jsonl(tmp_path / "new").running() as runtime:
         receipt = await runtime.scheduler.once_now(made)
         await runtime.jobs.wait(receipt.job_id)
@@ -49,7 +50,8 @@ async def test_a_job_can_be_followed_from_call_to_report(cluster: Build, tmp_pat
     assert {line["subject"] for line in lines} == {"job"}
     assert lines[2]["percent"] == 50
     assert lines[3]["outcome"] == "succeeded"
-    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+    moments = [before, *(line["at"] for line in lines)]
+    assert moments == sorted(moments)
 
 
 async def test_a_failure_brings_its_traceback(cluster: Build, tmp_path: Path) -> None:

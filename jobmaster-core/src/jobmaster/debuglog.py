@@ -81,7 +81,7 @@ class DebugLog:
             "scheduled",
             job_id=receipt.job_id,
             definition_id=new.job.definition_id,
-            created=receipt.created,
+            is_new=receipt.created,
             accepted_by=receipt.accepted_by,
             bucket_id=new.bucket_id,
             delay=new.delay,
