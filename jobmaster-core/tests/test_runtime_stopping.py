@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -214,10 +214,12 @@ class AilingMaster:
             return await self._inner.heartbeat([], {}, lease)
         return await self._inner.heartbeat(worker_ids, loads, lease)
 
-    async def read_bucket(self, bucket: Bucket, cursor: Cursor, limit: int) -> BucketPage:
+    async def read_bucket(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
         if self._state.reads_hang:
             await anyio.sleep_forever()
-        return await self._inner.read_bucket(bucket, cursor, limit)
+        return await self._inner.read_bucket(bucket, cursor, limit, known)
 
 
 @pytest.fixture
