@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,3 +115,19 @@ async def test_two_handlers_with_one_definition_id() -> None:
 async def test_a_handler_list_with_something_else_in_it() -> None:
     with refused(UnknownHandlerError, "undecorated is no handler; decorate it with @handler("):
         await run(Cluster.standalone("Local-1", "memory://").add_handlers(undecorated))
+
+
+def test_a_handler_with_a_yield_is_refused_rather_than_never_run() -> None:
+    def generator(_: JobContext) -> Iterator[int]:
+        yield 1
+
+    async def async_generator(_: JobContext) -> AsyncIterator[int]:
+        yield 1
+
+    class Yields(JobHandler):
+        async def handle(self, _: JobContext) -> AsyncIterator[int]:
+            yield 1
+
+    for target in (generator, async_generator, Yields):
+        with refused(ConfigurationError, "'Gen'", "has a yield", "remove the yield"):
+            handler("Gen")(target)

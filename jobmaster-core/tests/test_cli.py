@@ -164,6 +164,15 @@ class TestFindingTheCluster:
 
         assert result.exit_code == 0
 
+    def test_what_a_config_imports_may_lie_in_the_working_directory(self, project: Path, store: str) -> None:
+        name = write_app(project, "")
+        config = f"cluster = 'Known-1'\nmaster = '{store}'\nimports = ['{name}']\n"
+        (project / "jobs.toml").write_text(config)
+
+        result = run("status", "--config", "jobs.toml")
+
+        assert result.exit_code == 0, result.stderr
+
     @pytest.mark.parametrize("way", ["app", "config", "ids"])
     def test_by_the_environment(
         self, project: Path, store: str, way: str, monkeypatch: pytest.MonkeyPatch

@@ -39,6 +39,7 @@ class Handler:
         self.target = target
         self.is_class = inspect.isclass(target)
         function: Callable[..., Any] = getattr(target, "handle") if self.is_class else target  # noqa: B009
+        _check_runs(definition.id, function)
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
         parameters = list(inspect.signature(function).parameters.values())[1 if self.is_class else 0 :]
@@ -204,6 +205,14 @@ def _decorate(definition: JobDefinition, target: Any) -> Any:
         target.handler = made
         return target
     return made
+
+
+def _check_runs(definition_id: str, function: Any) -> None:
+    """Raise for a generator function: calling one runs nothing, and its job would have succeeded unrun."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__qualname__", repr(function))
+        msg = f"handler {definition_id!r}: {name} has a yield, so that calling it runs nothing; remove the yield"
+        raise ConfigurationError(msg)
 
 
 def handler_of(target: Any) -> Handler:

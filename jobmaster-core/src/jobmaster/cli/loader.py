@@ -28,13 +28,14 @@ def load_cluster(app: str) -> Cluster:
     if not colon or not module_name or not attribute:
         msg = f"app {app!r}: write it as module:attribute, for example {module_name or 'myapp'}:cluster"
         raise ConfigurationError(msg)
-    _add_working_directory()
+    add_working_directory()
     _check_exists(app, module_name)
     module = import_named(f"app {app!r}", module_name)
     return _as_cluster(app, _attribute(app, module, attribute))
 
 
-def _add_working_directory() -> None:
+def add_working_directory() -> None:
+    """Let modules of the working directory be imported, as `python -m` does."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from attrs import evolve, frozen
 
-from jobmaster.cli.loader import load_cluster
+from jobmaster.cli.loader import add_working_directory, load_cluster
 from jobmaster.cluster import Cluster
 from jobmaster.fileconfig import PREFIX, build_cluster
 
@@ -93,6 +93,7 @@ def find_cluster(source: Source) -> Cluster:
     environ = os.environ | _overrides(found)
     if found.config is None:
         _check_both(environ)
+    add_working_directory()  # what a file imports may lie there
     return build_cluster(Cluster, found.config or {}, environ)
 
 
