@@ -25,6 +25,10 @@ def lines_of(folder: Path, cluster_id: str = "Test-1") -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def talking() -> Callable[[JobContext], object]:
     async def talks(job: JobContext) -> None:
         job.logger.info("half way", extra={"percent": 50})
@@ -102,3 +106,26 @@ async def test_a_folder_that_cannot_be_written_stops_the_start(producer: Build, 
     with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* cannot be written .*name another folder"):
         async with producer().debug_jsonl(tmp_path / "file").running():
             pass
+
+
+async def test_a_process_forked_after_the_cluster_was_described_has_a_file_of_its_own(
+    producer: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = producer().debug_jsonl(tmp_path)
+    monkeypatch.setattr(os, "getpid", lambda: 4711)
+
+    async with described.running():
+        pass
+
+    assert names_in(tmp_path) == ["Test-1-4711.jsonl"]
+
+
+async def test_text_that_no_file_can_hold_loses_no_line(cluster: Build, tmp_path: Path) -> None:
+    async def says(job: JobContext) -> None:
+        job.logger.info("broken: %s", "\ud800")
+
+    made = handler("Says")(says)
+    async with cluster(made).debug_jsonl(tmp_path).running() as runtime:
+        await runtime.jobs.wait((await runtime.scheduler.once_now(made)).job_id)
+
+    assert any(line["message"].startswith("broken: ") for line in lines_of(tmp_path))

@@ -33,9 +33,7 @@ class DebugLog:
 
     def __init__(self, folder: Path, cluster_id: str) -> None:
         """`folder` is made when writing begins; each process writes a file of its own there."""
-        name = re.sub(r"[^\w.-]", "_", cluster_id)
-        self.path = folder / f"{name}-{os.getpid()}.jsonl"
-        self._cluster_id = cluster_id
+        self._folder, self._cluster_id = folder, cluster_id
         self._handler: logging.Handler | None = None
 
     @hookimpl
@@ -58,13 +56,20 @@ class DebugLog:
             handler.close()
 
     def _opened(self) -> logging.Handler:
+        # The process is asked for only now: a server may have forked since the cluster was described.
+        name = re.sub(r"[^\w.-]", "_", self._cluster_id)
+        path = self._folder / f"{name}-{os.getpid()}.jsonl"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             handler = RotatingFileHandler(
-                self.path, maxBytes=MAX_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
+                path,
+                maxBytes=MAX_BYTES,
+                backupCount=FILES_KEPT,
+                encoding="utf-8",
+                errors="backslashreplace",
             )
         except OSError as error:
-            msg = f"debug_jsonl: {self.path} cannot be written ({error.strerror}); name another folder"
+            msg = f"debug_jsonl: {path} cannot be written ({error.strerror}); name another folder"
             raise ConfigurationError(msg) from error
         handler.setFormatter(_JsonFormatter())
         handler.addFilter(self._is_ours)
