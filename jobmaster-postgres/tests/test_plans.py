@@ -63,9 +63,10 @@ def planner(every_database: str) -> Iterator[Planner]:
 @pytest.mark.parametrize("name", HOT)
 def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> None:
     params, index = HOT[name]
-    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), "jm_")).get(name)
+    statements = Statements(load_queries("jobmaster_postgres", PostgresDialect(), "jm_"))
+    (message,) = statements.messages(Query(name, params))
 
-    found = planner.execute(f"EXPLAIN (COSTS OFF) {statement.text}", statement.params(Query(name, params)))
+    found = psycopg.RawCursor(planner).execute(b"EXPLAIN (COSTS OFF) " + message.text, message.values)
     plan = "\n".join(row[0] for row in found)
 
     assert f"using {index} " in plan

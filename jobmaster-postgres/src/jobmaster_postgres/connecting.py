@@ -13,11 +13,9 @@ from jobmaster.errors import ConfigurationError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.arrays import register_arrays
 from jobmaster_postgres.errors import cannot_connect
-from jobmaster_postgres.session import Native
+from jobmaster_postgres.wire import Native
 
 _OLDEST: Final = 130000
-_PREPARE_AFTER: Final = 3
-_MOST_PREPARED: Final = 300
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that vanished without a word is noticed after 25 seconds, also by who only listens."""
 
@@ -48,12 +46,11 @@ async def connect(address: Address, time_limit: float) -> Native:
         native = await psycopg.AsyncConnection.connect(
             autocommit=True,
             context=_ADAPTERS,
-            prepare_threshold=None if address.pooled else _PREPARE_AFTER,
+            prepare_threshold=None,
             **_parameters(address, time_limit),
         )
     except psycopg.Error as error:
         raise cannot_connect(error, str(address)) from error
-    native.prepared_max = _MOST_PREPARED
     if native.info.server_version < _OLDEST:
         await native.close()
         msg = f"{address}: JobMaster needs PostgreSQL 13 or newer, this is {native.info.server_version // 10000}"

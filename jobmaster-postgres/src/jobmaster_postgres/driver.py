@@ -35,7 +35,8 @@ class PostgresDriver(SqlDriver):
         self.dialect = PostgresDialect()
         self.bridge = Bridge()
         self._address, self._timeout = address, timeout
-        self._statements = Statements(queries)
+        # Through PgBouncer, the next transaction finds another connection.
+        self._statements = Statements(queries, keep=not address.pooled)
         self._pool: Pool | None = None
 
     async def open(self) -> None:
@@ -44,7 +45,7 @@ class PostgresDriver(SqlDriver):
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            await self.bridge.run(pool.close)
+            await self.bridge.run(_close, pool)
         await self.bridge.close()
 
     async def run(
@@ -58,8 +59,7 @@ class PostgresDriver(SqlDriver):
         attempt = 1
         while True:
             try:
-                async with self._open_pool().session(deadline) as session:
-                    return await session.run(unit, read_only=read_only, deadline=deadline)
+                return await self._run_once(unit, read_only, deadline)
             except TimeoutError as error:
                 msg = f"{self._address}: no connection within {time_limit:g} s (store_timeout)"
                 raise StoreUnavailableError(msg) from error
@@ -69,6 +69,14 @@ class PostgresDriver(SqlDriver):
                     raise translate(error, str(self._address)) from error
             await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - so as not to collide again
             attempt += 1
+
+    async def _run_once(self, unit: UnitFactory[T], read_only: bool, deadline: float) -> T:
+        pool = self._open_pool()
+        session = await pool.take(deadline)
+        try:
+            return await session.run(unit, read_only=read_only, deadline=deadline)
+        finally:
+            pool.give_back(session)
 
     def _open_pool(self) -> Pool:
         if self._pool is None:
@@ -86,3 +94,7 @@ class PostgresDriver(SqlDriver):
 
 def _nothing() -> Unit[None]:
     yield Query("store_now", last=True)
+
+
+async def _close(pool: Pool) -> None:
+    pool.close()

@@ -7,8 +7,7 @@ once: there is no schedule of reconnections in the background, because callers r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from jobmaster_postgres.session import Session
 
@@ -25,46 +24,50 @@ class Pool:
         self.pids: set[int] = set()
         """The server's process numbers of all open sessions."""
 
-    @asynccontextmanager
-    async def session(self, deadline: float) -> AsyncIterator[Session]:
-        """Lend a session; raises `TimeoutError` if there is none until a moment of the loop's clock."""
-        async with asyncio.timeout_at(deadline):
-            await self._free.acquire()
+    async def take(self, deadline: float) -> Session:
+        """Return a session, to be given back; raises `TimeoutError` at a moment of the loop's clock."""
+        if self._free.locked():
+            async with asyncio.timeout_at(deadline):
+                await self._free.acquire()
+        else:
+            await self._free.acquire()  # at once
         try:
-            session = await self._take(deadline)
-            try:
-                yield session
-            finally:
-                await self._give_back(session)
-        finally:
+            return self._usable() or await self._opened(deadline)
+        except BaseException:
             self._free.release()
+            raise
 
-    async def _take(self, deadline: float) -> Session:
+    def _usable(self) -> Session | None:
         while self._idle:
             session = self._idle.pop()
             if session.is_usable:
                 return session
-            await self._drop(session)
+            self._drop(session)
+        return None
+
+    async def _opened(self, deadline: float) -> Session:
         async with asyncio.timeout_at(deadline):
             session = await self._connect()
         self.pids.add(session.pid)
         return session
 
-    async def _give_back(self, session: Session) -> None:
+    def give_back(self, session: Session) -> None:
+        """Take a session back, whatever became of it."""
+        self._free.release()
         if session.is_usable and not self._closed:
             self._idle.append(session)
             return
         # What broke one connection has most likely broken the others: make the next callers connect anew.
         for each in (session, *self._idle):
-            await self._drop(each)
+            self._drop(each)
         self._idle.clear()
 
-    async def _drop(self, session: Session) -> None:
+    def _drop(self, session: Session) -> None:
         self.pids.discard(session.pid)
-        await session.close()
+        session.close()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all idle sessions; those that are lent close when they come back."""
         self._closed = True
         while self._idle:
-            await self._drop(self._idle.pop())
+            self._drop(self._idle.pop())

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from itertools import islice
+from typing import Final, TypeAlias, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from jobmaster_postgres.statements import Statements
-from jobmaster_sql import Answer, Query, Script, Step, UnitFactory
+from jobmaster_postgres.wire import Message, Native, TransactionStatus, Wire
+from jobmaster_sql import Answer, Batch, Query, Script, Step, UnitFactory
 
 T = TypeVar("T")
-Native: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
-_Cursor: TypeAlias = psycopg.AsyncCursor[tuple[Any, ...]]
 
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_COMMIT: Final = "COMMIT"
+_BEGIN: Final = Message(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+_COMMIT: Final = Message(b"COMMIT")
+_ROLLBACK: Final = Message(b"ROLLBACK")
 _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+_Messages: TypeAlias = Sequence[Message]
 
 
 class Session:
@@ -29,26 +31,24 @@ class Session:
 
     def __init__(self, native: Native, statements: Statements, prelude: str | None = None) -> None:
         """`prelude` is a statement that every transaction has to begin with, if there is one."""
-        self._native, self._statements, self._prelude = native, statements, prelude
+        self._native, self._wire, self._statements = native, Wire(native), statements
+        self._plain = prelude is None
+        self._begin = (_BEGIN,) if prelude is None else (_BEGIN, Message(prelude.encode()))
+        self.pid = native.info.backend_pid
+        """The number of the server's process."""
 
     @property
     def is_usable(self) -> bool:
         """Whether the connection is alive and in no transaction."""
-        return self._native.info.transaction_status == TransactionStatus.IDLE
+        return self._wire.state == TransactionStatus.IDLE
 
-    @property
-    def pid(self) -> int:
-        """The number of the server's process."""
-        return self._native.info.backend_pid
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the connection."""
-        with suppress(psycopg.Error):
-            await self._native.close()
+        self._wire.close()
 
     def abort(self) -> None:
         """Cut the connection, so that whatever waits for the server fails at once."""
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self._native.fileno())) as wire:
+        with suppress(OSError), socket.socket(fileno=os.dup(self._wire.socket)) as wire:
             wire.shutdown(socket.SHUT_RDWR)
 
     async def run(self, unit: UnitFactory[T], *, read_only: bool, deadline: float) -> T:
@@ -70,67 +70,64 @@ class Session:
 
     async def _undo(self) -> None:
         with suppress(psycopg.Error):
-            if self._native.info.transaction_status in _OPEN:
-                await self._native.execute("ROLLBACK")
+            if self._wire.state in _OPEN:
+                await self._wire.ask(_ROLLBACK)
 
     async def _transact(self, unit: UnitFactory[T], *, read_only: bool) -> T:
-        """Send the unit's steps. BEGIN and COMMIT travel with them, and one statement alone needs neither."""
+        """Send the unit's steps. BEGIN and COMMIT travel with them, and what goes in one trip needs neither."""
         generator, answer, is_open = unit(), None, False
-        at_once = self._prelude is None
         try:
             while True:
                 steps = generator.send(answer)
                 several = steps if isinstance(steps, tuple) else (steps,)
-                ends = several[-1].last
-                needless = at_once and (read_only or (ends and self._is_one_statement(several)))
-                begins = not (is_open or needless)
-                commits = ends and (is_open or begins)
+                whole = self._is_whole(several, read_only=read_only) and not is_open
+                begins = not (is_open or whole)
+                commits = several[-1].last and not whole
                 answers = await self._send(several, begins=begins, commits=commits)
                 is_open = (is_open or begins) and not commits
                 answer = answers if isinstance(steps, tuple) else answers[0]
         except StopIteration as stop:
             if is_open:
-                await self._native.execute(_COMMIT)
+                await self._wire.ask(_COMMIT)
             result: T = stop.value
             return result
         finally:
             generator.close()
 
-    def _is_one_statement(self, steps: Sequence[Step]) -> bool:
-        return len(steps) == 1 and self._statements.is_one(steps[0])
+    def _is_whole(self, steps: Sequence[Step], *, read_only: bool) -> bool:
+        """Whether steps are a transaction by themselves: the server makes one of all that come in one trip."""
+        if not self._plain:
+            return False
+        return read_only or (steps[-1].last and not any(isinstance(step, Script) for step in steps))
 
     async def _send(self, steps: Sequence[Step], *, begins: bool, commits: bool) -> list[Answer]:
-        """Send steps in one round trip."""
-        if len(steps) == 1 and not begins and not commits:
-            return [await _answer(await self._execute(steps[0]))]
-        async with self._native.pipeline():
-            if begins:
-                await self._begin()
-            cursors = [await self._execute(step) for step in steps]
-            if commits:
-                await self._native.execute(_COMMIT, prepare=False)
-        return [await _answer(cursor) for cursor in cursors]
+        """Send steps in one round trip (migrations: one for each)."""
+        head, tail = self._begin if begins else (), (_COMMIT,) if commits else ()
+        if any(isinstance(step, Script) for step in steps):
+            return await self._send_singly(head, steps, tail)
+        parts = [self._statements.messages(step) for step in steps if not isinstance(step, Script)]
+        answers = iter(await self._wire.ask(*head, *(message for part in parts for message in part), *tail))
+        for _ in head:
+            next(answers)
+        return [_merged(islice(answers, len(part))) for part in parts]
 
-    async def _begin(self) -> None:
-        await self._native.execute(_BEGIN, prepare=False)
-        if self._prelude is not None:
-            await self._native.execute(self._prelude)
+    async def _send_singly(self, head: _Messages, steps: Sequence[Step], tail: _Messages) -> list[Answer]:
+        """Send steps that have scripts among them, which do not travel with others."""
+        for message in head:
+            await self._wire.ask(message)
+        answers = [await self._send_one(step) for step in steps]
+        for message in tail:
+            await self._wire.ask(message)
+        return answers
 
-    async def _execute(self, step: Step) -> _Cursor:
+    async def _send_one(self, step: Query | Batch | Script) -> Answer:
         if isinstance(step, Script):
-            # Without parameters and in text format, one string may hold many statements.
-            return await self._native.execute(step.text)
-        statement = self._statements.get(step.name)
-        cursor = self._native.cursor(binary=True)
-        if isinstance(step, Query):
-            return await cursor.execute(statement.text, statement.params(step))
-        if statement.arrays:
-            return await cursor.execute(statement.text, statement.columns(step))
-        rows = [dict(zip(step.columns, row, strict=True)) for row in step.rows]
-        await cursor.executemany(statement.text, rows)
-        return cursor
+            await self._wire.run_script(step.text)
+            return Answer([], 0)
+        return _merged(await self._wire.ask(*self._statements.messages(step)))
 
 
-async def _answer(cursor: _Cursor) -> Answer:
-    rows = [] if cursor.description is None else await cursor.fetchall()
-    return Answer(rows, cursor.rowcount)
+def _merged(answers: Iterable[Answer]) -> Answer:
+    """Return one answer for the rows of a batch."""
+    first, *others = answers
+    return Answer(first.rows, sum((other.touched for other in others), first.touched)) if others else first

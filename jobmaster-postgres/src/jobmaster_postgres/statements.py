@@ -1,61 +1,74 @@
-"""Named statements as psycopg wants them."""
+"""Named statements as the server wants them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
 
 from jobmaster_postgres.arrays import ARRAYS, ArrayType
-from jobmaster_sql import Batch, Queries, Query, Step, parameters, replace_parameters
+from jobmaster_postgres.wire import Message
+from jobmaster_sql import Batch, Queries, Query, parameters, replace_parameters
 
 _ARRAY: Final = re.compile(r":([a-z_][a-z0-9_]*)::([a-z]+)\[\]")
 
 
 @frozen
 class Statement:
-    """A statement's text for psycopg, and which of its parameters are arrays of what."""
+    """A statement's text, the names of its parameters in order, and which of them are arrays of what."""
 
-    text: str
+    text: bytes
+    names: Sequence[str]
     arrays: Mapping[str, ArrayType]
+    kept: bool
 
-    def params(self, query: Query) -> Mapping[str, Any]:
-        """Return a query's parameters as psycopg takes them."""
-        if not self.arrays:
-            return query.params
-        encoded = {name: array.encode(query.params[name]) for name, array in self.arrays.items()}
-        return {**query.params, **encoded}
+    def messages(self, step: Query | Batch) -> Sequence[Message]:
+        """Return what to send for a step: one message, or one for each row if it takes no arrays."""
+        if isinstance(step, Query):
+            return (self._message(step.params),)
+        if self.arrays:
+            return (self._message(dict(zip(step.columns, zip(*step.rows, strict=True), strict=True))),)
+        return [self._message(dict(zip(step.columns, row, strict=True))) for row in step.rows]
 
-    def columns(self, batch: Batch) -> Mapping[str, Any]:
-        """Return a batch's rows as an array for each column."""
-        columns = zip(batch.columns, zip(*batch.rows, strict=True), strict=True)
-        return {name: self.arrays[name].encode(values) for name, values in columns}
+    def _message(self, params: Mapping[str, Any]) -> Message:
+        values = [params[name] for name in self.names]
+        if self.arrays:
+            arrays = self.arrays
+            values = [
+                arrays[name].encode(value) if name in arrays else value
+                for name, value in zip(self.names, values, strict=True)
+            ]
+        return Message(self.text, values, self.kept)
 
 
 class Statements:
     """The statements of one driver, translated when they are first used."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: Queries, *, keep: bool = True) -> None:
+        """`keep` says whether the server may keep statements prepared."""
         self._queries = queries
+        self._keep = keep
         self._known: dict[str, Statement] = {}
+
+    def messages(self, step: Query | Batch) -> Sequence[Message]:
+        """Return what to send for a step."""
+        return self.get(step.name).messages(step)
 
     def get(self, name: str) -> Statement:
         """Return a statement, or a statement with conditions, by its name."""
         statement = self._known.get(name)
         if statement is None:
-            statement = _translate(self._queries.text(name))
-            if "+" not in name:  # the others are as many as there are searches
+            lasting = "+" not in name  # the others are as many as there are searches
+            statement = _translate(self._queries.text(name), kept=self._keep and lasting)
+            if lasting:
                 self._known[name] = statement
         return statement
 
-    def is_one(self, step: Step) -> bool:
-        """Whether a step is a single statement for the server."""
-        return isinstance(step, Query) or (isinstance(step, Batch) and bool(self.get(step.name).arrays))
 
-
-def _translate(text: str) -> Statement:
-    places = {name: f"%({name})s" for name in parameters(text)}
-    translated = replace_parameters(text.replace("%", "%%"), places)
-    return Statement(translated, {name: ARRAYS[element] for name, element in _ARRAY.findall(text)})
+def _translate(text: str, *, kept: bool) -> Statement:
+    names = list(dict.fromkeys(parameters(text)))
+    places = {name: f"${place}" for place, name in enumerate(names, start=1)}
+    arrays = {name: ARRAYS[element] for name, element in _ARRAY.findall(text)}
+    return Statement(replace_parameters(text, places).encode(), names, arrays, kept)
