@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := jobmaster-core jobmaster-testing jobmaster-sql jobmaster-sqlite jobmaster-postgres
+MEMBERS := jobmaster-core jobmaster-testing jobmaster-sql jobmaster-sqlite jobmaster-postgres naturalcron
 
 # Slow or flaky networks: both installers try again by themselves, waiting longer each time.
 export PIP_RETRIES ?= 10

@@ -1,0 +1,123 @@
+"""The agenda: which seconds of which days all clauses of an expression let through.
+
+A month is worked out when it is first asked for. Months that cannot differ share one answer: without years and
+month names there are only 28 kinds, by length and first weekday. That is what keeps an expression that never
+matches cheap, although 400 years have to be looked at: after those the calendar repeats.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Final, NamedTuple
+
+from naturalcron.filters import AnyOf, AnyRange, Days, Filter, YearGrid
+from naturalcron.months import MonthView, month_view
+from naturalcron.timeset import ALL, NONE, TimeSet
+from naturalcron.units import HIGHEST, Unit
+
+CALENDAR_CYCLE: Final = 400
+"""Years after which dates and weekdays repeat."""
+
+_LAST_YEAR: Final = HIGHEST[Unit.YEAR]
+
+
+class _Month(NamedTuple):
+    bits: int
+    """Bit n is set if something is let through on the nth day."""
+    days: Days
+
+
+class Agenda:
+    """Answers for days and months. It never changes; what it keeps are answers already given."""
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        constants = [_constant(one) for one in filters]
+        self._always = _all_of(times for times in constants if times is not None)
+        self._filters = [one for one, times in zip(filters, constants, strict=True) if times is None]
+        self._by_month = any(one.by_month for one in self._filters)
+        self._years = sorted(set[int]().union(*(one.years for one in self._filters)))
+        self._grids = [one for one in self._filters if isinstance(one, YearGrid)]
+        self._known: dict[tuple[object, ...], _Month] = {}
+
+    def times(self, day: date) -> TimeSet:
+        """Return the seconds of a day that are let through."""
+        if not self._filters:
+            return self._always
+        return self._month(month_view(day.year, day.month)).days[day.day]
+
+    def days_after(self, day: date) -> Iterator[tuple[date, TimeSet]]:
+        """Return the days after one on which something is let through, each with its seconds."""
+        passed = day.day
+        for view in _months_from(day, self._horizon(day.year)):
+            month = self._month(view)
+            bits = month.bits >> passed + 1 << passed + 1
+            while bits:
+                number = (bits & -bits).bit_length() - 1
+                yield date(view.year, view.month, number), month.days[number]
+                bits &= bits - 1
+            passed = 0
+
+    def _horizon(self, year: int) -> int:
+        """Return the last year in which anything new can be found."""
+        ends = [max(one.years) for one in self._filters if isinstance(one, AnyOf) and one.years]
+        # A grid of years has a cycle of its own, which may be longer than there are years.
+        cycle = _LAST_YEAR if self._grids else max([year, *self._years]) + CALENDAR_CYCLE
+        return min([cycle, _LAST_YEAR, *ends])
+
+    def _month(self, view: MonthView) -> _Month:
+        key = (view.length, view.first_weekday, self._by_month and view.month, *self._year_key(view.year))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known.setdefault(key, self._worked_out(view))
+        return known
+
+    def _year_key(self, year: int) -> tuple[object, ...]:
+        if not self._years and not self._grids:
+            return ()
+        place = bisect_left(self._years, year)
+        is_named = place < len(self._years) and self._years[place] == year
+        return (place, is_named, *(grid.aligned(year) for grid in self._grids))
+
+    def _worked_out(self, view: MonthView) -> _Month:
+        days = [self._always] * (view.length + 1)
+        for one in self._filters:
+            days = [_both(*pair) for pair in zip(days, one.days(view), strict=True)]
+        return _Month(sum(1 << day for day in range(1, view.length + 1) if days[day]), days)
+
+
+def _months_from(day: date, last_year: int) -> Iterator[MonthView]:
+    year, month = day.year, day.month
+    while year <= last_year:
+        yield month_view(year, month)
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)  # noqa: PLR2004 - December
+
+
+def _constant(one: Filter) -> TimeSet | None:
+    """Return what a filter lets through on every day alike, or None if it depends on the day."""
+    if isinstance(one, AnyOf) and not any(spot.has_date for spot in one.spots):
+        return _any_of(spot.times for spot in one.spots)
+    if isinstance(one, AnyRange) and not any(span.has_date for span in one.spans):
+        return _any_of(span.since & span.until for span in one.spans)
+    return None
+
+
+def _any_of(sets: Iterator[TimeSet]) -> TimeSet:
+    found = NONE
+    for times in sets:
+        found |= times
+    return found
+
+
+def _all_of(sets: Iterator[TimeSet]) -> TimeSet:
+    found = ALL
+    for times in sets:
+        found = _both(found, times)
+    return found
+
+
+def _both(one: TimeSet, other: TimeSet) -> TimeSet:
+    if one is ALL:
+        return other
+    return one if other is ALL else one & other

@@ -1,0 +1,159 @@
+"""Expressions: text that was parsed, and the questions one can ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from naturalcron.errors import ParseError, Problem
+from naturalcron.lexer import fail
+from naturalcron.model import Clause, Every, Zone
+from naturalcron.parser import parse_clauses
+from naturalcron.plan import Plan, make_plan
+from naturalcron.rules import Rule, rules_of
+from naturalcron.search import next_wall
+from naturalcron.timeline import Timeline
+from naturalcron.validation import faults_of
+from naturalcron.zones import find_zone
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expression:
+    """A recurring schedule. Made by `parse`; immutable, so threads may share it.
+
+    Two expressions are equal if their clauses are, in whatever order and spelling.
+
+    Which clock counts: with a time zone clause that of the zone. Otherwise the wall clock of the start that is
+    handed in, whatever its zone. Results come in the zone of the start; a naive start means the clock that
+    counts, and gives naive results.
+    """
+
+    text: str
+    """The text as it was parsed."""
+    clauses: tuple[Clause, ...]
+    """What the text says, for code that wants to look inside; `rules` is the simpler view."""
+
+    def next(self, start: datetime, *, until: datetime | None = None) -> datetime | None:
+        """Return the first occurrence after `start`, or None if there is none.
+
+        Fractions of a second of `start` are cut off, and `start` itself is never returned. `until` is a limit,
+        exclusive, of the same kind as `start` (both aware or both naive; `TypeError` otherwise).
+        """
+        found = self._next(start)
+        if found is None or until is None or _is_before(found, until):
+            return found
+        return None
+
+    def occurrences(self, start: datetime, *, until: datetime | None = None) -> Iterator[datetime]:
+        """Yield the occurrences after `start` in order, endlessly or before `until`; see `next`."""
+        found = self.next(start, until=until)
+        while found is not None:
+            yield found
+            found = self.next(found, until=until)
+
+    def upcoming(self, n: int, start: datetime, *, until: datetime | None = None) -> list[datetime]:
+        """Return the next `n` occurrences after `start`, fewer if there are no more; see `next`."""
+        return list(islice(self.occurrences(start, until=until), n))
+
+    @property
+    def zone(self) -> str | None:
+        """The time zone of the expression by its proper name, or None without one."""
+        return self._zone.key if self._zone else None
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What the text says, rule by rule, with the values as they were written."""
+        return rules_of(self.clauses)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, but has no effect."""
+        return tuple(
+            f"the anchor {clause.anchor.text!r} has no effect on an interval of {clause.unit.word}s"
+            for clause in self.clauses
+            if isinstance(clause, Every) and clause.anchor and clause.anchor.value is None
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self._meaning == other._meaning if isinstance(other, Expression) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._meaning)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"parse({self.text!r})"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return parse, (self.text,)
+
+    @cached_property
+    def _meaning(self) -> frozenset[Clause]:
+        return frozenset(self.clauses)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return make_plan(self.clauses)
+
+    @cached_property
+    def _zone(self) -> ZoneInfo | None:
+        name = next((clause.name for clause in self.clauses if isinstance(clause, Zone)), None)
+        return find_zone(name) if name else None
+
+    def _next(self, start: datetime) -> datetime | None:
+        start = start.replace(microsecond=0)
+        zone = self._zone or start.tzinfo
+        if zone is None:
+            return next_wall(self._plan, start.replace(fold=0))
+        try:
+            return self._next_in(zone, start)
+        except OverflowError:
+            # A zone's clock shows the year 0 or 10000 within a day of the calendar's ends.
+            return self._next(start + _DAY) if start.year == 1 else None
+
+    def _next_in(self, zone: tzinfo, start: datetime) -> datetime | None:
+        aware = start if start.tzinfo else start.replace(tzinfo=zone)
+        if zone.utcoffset(None) is not None:
+            found = next_wall(self._plan, aware.astimezone(zone).replace(tzinfo=None))
+            instant = found.replace(tzinfo=zone) if found else None
+        else:
+            instant = Timeline(self._plan, zone).next(aware.astimezone(UTC))
+        if instant is None:
+            return None
+        return (
+            instant.astimezone(start.tzinfo)
+            if start.tzinfo
+            else instant.astimezone(zone).replace(tzinfo=None)
+        )
+
+
+def _is_before(moment: datetime, limit: datetime) -> bool:
+    # Python compares two moments of one zone by their wall clocks, which go back once a year.
+    if moment.tzinfo and limit.tzinfo:
+        return moment.astimezone(UTC) < limit.astimezone(UTC)
+    return moment < limit
+
+
+def parse(text: str) -> Expression:
+    """Return the expression that a text means; raises `ParseError`, which says where and why not."""
+    clauses = parse_clauses(text)
+    faults = faults_of(text, clauses)
+    if faults:
+        raise fail(text, faults)
+    return Expression(text, tuple(clauses))
+
+
+def try_parse(text: str) -> tuple[Expression | None, tuple[Problem, ...]]:
+    """Return the expression that a text means and no problems, or None and all problems found."""
+    try:
+        return parse(text), ()
+    except ParseError as error:
+        return None, error.problems

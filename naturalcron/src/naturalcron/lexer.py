@@ -1,0 +1,157 @@
+"""Text to tokens.
+
+Blanks, `;`, tabs and line ends separate words. `, : - + [ ]` are tokens. A change between digits and letters
+separates, too (`10am`), but an ordinal that is glued to a weekday stays one word (`1stMonday`). What follows `tz`
+is read whole up to the next blank, since zone ids contain digits and dashes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from naturalcron.errors import ErrorCode, ParseError, Problem, did_you_mean, split_lines
+from naturalcron.words import CLAUSES, WEEKDAY_WORDS, WORDS, Kind, Word, suggest
+
+_PUNCTUATION: Final = {
+    ",": Kind.COMMA,
+    ":": Kind.COLON,
+    "-": Kind.DASH,
+    "+": Kind.PLUS,
+    "[": Kind.OPEN,
+    "]": Kind.CLOSE,
+}
+_NO_WORD: Final = re.escape("""(){}%$#^=!<>?|\\"'.""")
+_TOKEN: Final = re.compile(
+    rf"""
+      (?P<blank> [\s;]+ )
+    | (?P<nth> [0-9]+ (?:st|nd|rd|th) (?:{"|".join(WEEKDAY_WORDS)}) (?![a-z]) )
+    | (?P<number> [0-9]+ )
+    | (?P<punctuation> [,:\-+\[\]] )
+    | (?P<bad> [{_NO_WORD}] )
+    | (?P<word> [^\s;,:\-+\[\]{_NO_WORD}0-9]+ )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_ZONE_ID: Final = re.compile(r"(?P<blank> [\s;,]+ ) | (?P<zone> [^\s;,]+ )", re.VERBOSE)
+_MOST_DIGITS: Final = 18
+"""Longer numbers are out of every range; they are cut so that reading them stays cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word, number or sign of the text. `start` and `end` are offsets into it, `end` exclusive."""
+
+    kind: Kind
+    text: str
+    value: object
+    start: int
+    end: int
+
+    def touches(self, after: Token) -> bool:
+        """Say whether the other token follows without a blank."""
+        return self.end == after.start
+
+
+class Fault(Exception):  # noqa: N818 - internal, and never leaves the parser
+    """Something wrong between two offsets of the text; it becomes a `Problem` once lines are counted."""
+
+    def __init__(self, code: ErrorCode, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.code, self.message, self.start, self.end = code, message, start, end
+
+    def located(self, text: str) -> Problem:
+        """Return the problem with its line and columns."""
+        before = split_lines(text[: self.start])
+        line, column = len(before), len(before[-1]) + 1
+        room = len(split_lines(text)[line - 1]) + 1 - column
+        width = max(1, min(self.end - self.start, room))
+        return Problem(self.code, self.message, line, column, column + width)
+
+
+def fail(text: str, faults: list[Fault]) -> ParseError:
+    """Return the error that tells of all faults."""
+    return ParseError(text, [fault.located(text) for fault in faults])
+
+
+def tokenize(text: str) -> list[Token]:
+    """Return the tokens of a text, the last of them `END`; raises `ParseError` naming all unknown words."""
+    tokens: list[Token] = []
+    faults: list[Fault] = []
+    place = 0
+    while place < len(text):
+        match = _match(text, place, tokens)
+        found = _READERS[match.lastgroup or ""](match)
+        if isinstance(found, Token):
+            tokens.append(found)
+        elif found is not None:
+            faults.append(found)
+        place = match.end()
+    if faults:
+        raise fail(text, faults)
+    return [*tokens, Token(Kind.END, "", None, len(text), len(text))]
+
+
+def _match(text: str, place: int, before: list[Token]) -> re.Match[str]:
+    is_zone = before and before[-1].kind is Kind.ZONE
+    match = (_ZONE_ID if is_zone else _TOKEN).match(text, place)
+    assert match is not None  # noqa: S101 - the groups cover every character
+    return match
+
+
+def _blank(match: re.Match[str]) -> None:  # noqa: ARG001 - one signature for all readers
+    return None
+
+
+def _zone(match: re.Match[str]) -> Token:
+    return Token(Kind.ZONE_ID, match[0], match[0], match.start(), match.end())
+
+
+def _number(match: re.Match[str]) -> Token:
+    return Token(Kind.NUMBER, match[0], int(match[0][:_MOST_DIGITS]), match.start(), match.end())
+
+
+def _sign(match: re.Match[str]) -> Token:
+    return Token(_PUNCTUATION[match[0]], match[0], None, match.start(), match.end())
+
+
+def _bad(match: re.Match[str]) -> Fault:
+    message = f"{match[0]!r} has no meaning here"
+    return Fault(ErrorCode.UNKNOWN_TOKEN, message, match.start(), match.end())
+
+
+def _word(match: re.Match[str]) -> Token | Fault:
+    text = match[0]
+    known = _lookup(text)
+    if known is None:
+        return Fault(ErrorCode.UNKNOWN_TOKEN, _unknown(text), match.start(), match.end())
+    return Token(known.kind, text, known.value, match.start(), match.end())
+
+
+def _lookup(text: str) -> Word | None:
+    lowered = text.lower()
+    known = WORDS.get(lowered) if text.isascii() else None
+    if known is None and lowered.startswith("@"):
+        clause = WORDS.get(lowered[1:])
+        return clause if clause and clause.kind in CLAUSES else None
+    return known
+
+
+def _unknown(text: str) -> str:
+    bare = text.removeprefix("@")
+    if bare.lower() in WORDS:
+        return f"'@' may stand before the words that begin a clause, not before {bare!r}"
+    return f"unknown word {text!r}{did_you_mean(suggest(bare))}"
+
+
+_READERS: Final[dict[str, Callable[[re.Match[str]], Token | Fault | None]]] = {
+    "blank": _blank,
+    "zone": _zone,
+    "nth": _word,
+    "number": _number,
+    "punctuation": _sign,
+    "bad": _bad,
+    "word": _word,
+}

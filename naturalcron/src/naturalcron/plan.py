@@ -1,0 +1,174 @@
+"""Clauses made ready for the search: filters, and what the interval needs to know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from naturalcron.agenda import Agenda
+from naturalcron.filters import AnyOf, AnyRange, Filter, YearGrid, numbers, span, spot
+from naturalcron.model import At, Between, Clause, Every, Point, Range
+from naturalcron.months import month_view
+from naturalcron.units import HIGHEST, LOWEST, PERIOD, TIME_UNITS, Unit
+from naturalcron.values import Edge, NthWeekday, Value
+
+_NO_ZEROS: Final[frozenset[Unit]] = frozenset()
+_FIELDS: Final = {Unit.SECOND: "second", Unit.MINUTE: "minute", Unit.HOUR: "hour"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the search needs. `unit` is None without an interval."""
+
+    count: int
+    unit: Unit | None
+    anchor: int | None
+    agenda: Agenda
+    filters: tuple[Filter, ...]
+    pinned: frozenset[Unit]
+    """Units that some `at` sets."""
+    zeros: frozenset[Unit]
+    """Smaller units that therefore have to be zero."""
+    stepped_lists: tuple[AnyOf, ...]
+    """Lists whose last alternative has to be reached before the interval is stepped over."""
+    starts_week: bool
+    """Whether a step of weeks goes back to the Sunday, as a list of weekdays needs it."""
+
+    @property
+    def pins_time(self) -> bool:
+        """Whether some `at` sets a time unit."""
+        return not self.pinned.isdisjoint(TIME_UNITS)
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether occurrences on other days keep the time of day of the start."""
+        return not self.pins_time and (self.unit is None or self.unit >= Unit.DAY)
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the interval counts real time, so that it goes on through changes of the clock."""
+        return not self.pins_time and self.unit is not None and self.unit < Unit.DAY
+
+    @property
+    def smallest_pinned(self) -> Unit:
+        """The smallest unit that is set, weekdays counting as days."""
+        smallest = min(self.pinned)
+        return Unit.DAY if smallest is Unit.WEEK else smallest
+
+    @property
+    def is_gridded(self) -> bool:
+        """Whether the anchor marks a grid that starts again in each parent unit."""
+        return self.anchor is not None and self.unit in PERIOD and self.count < PERIOD[self.unit]
+
+    def is_aligned(self, part: int) -> bool:
+        """Say whether a value of the interval's unit agrees with the anchor."""
+        if self.anchor is None:
+            return True
+        return (part - self.anchor) % self.count == 0 if self.is_gridded else part == self.anchor
+
+    def resets(self, below: Unit) -> dict[str, int]:
+        """Return the fields, as `datetime.replace` takes them, that start anew when `below` is stepped."""
+        fields = {
+            _FIELDS[unit]: 0 for unit in self.pinned | self.zeros if unit in TIME_UNITS and unit < below
+        }
+        if below in (Unit.MONTH, Unit.YEAR) and not self.pinned.isdisjoint({Unit.DAY, Unit.WEEK}):
+            fields["day"] = 1
+        if below is Unit.YEAR and Unit.MONTH in self.pinned:
+            fields["month"] = 1
+        return fields
+
+
+def make_plan(clauses: Sequence[Clause]) -> Plan:
+    """Return the plan of clauses that belong together and are valid."""
+    every = next((clause for clause in clauses if isinstance(clause, Every)), None)
+    unit = every.unit if every else None
+    at = [clause for clause in clauses if isinstance(clause, At)]
+    between = [clause for clause in clauses if isinstance(clause, Between)]
+    points = _dated([_values_of(clause) for clause in at], unit)
+    pinned = frozenset[Unit]().union(*(values[0] for values in points))
+    lists = [AnyOf(tuple(map(spot, values))) for values in points]
+    zeros = implied_zeros(pinned, unit, frozenset[Unit]().union(*(clause.units for clause in between)))
+    filters: list[Filter] = [*lists, *map(_ranges, between)]
+    filters += [numbers(zero, (0,)) for zero in sorted(zeros)] + _anchored(every)
+    stepped = [
+        one
+        for one, clause in zip(lists, at, strict=True)
+        if clause.in_list and unit is not None and min(one.spots[0].values) <= unit
+    ]
+    return Plan(
+        count=every.count if every else 1,
+        unit=unit,
+        anchor=every.anchor.value if every and every.anchor else None,
+        agenda=Agenda(filters),
+        filters=tuple(filters),
+        pinned=pinned,
+        zeros=zeros,
+        stepped_lists=tuple(stepped),
+        starts_week=unit is Unit.WEEK and any(clause.in_list and Unit.WEEK in clause.units for clause in at),
+    )
+
+
+def _values_of(clause: At) -> list[dict[Unit, Value]]:
+    return [_values(point) for point in clause.points]
+
+
+def _values(point: Point) -> dict[Unit, Value]:
+    return {setting.unit: setting.value for setting in point.settings}
+
+
+def _dated(points: list[list[dict[Unit, Value]]], every: Unit | None) -> list[list[dict[Unit, Value]]]:
+    """Return the points with weekdays as days where a weekday means the first one of the month.
+
+    That is so under months and years, unless a day is given beside it.
+    """
+    has_day = any(Unit.DAY in values[0] for values in points)
+    if every not in (Unit.MONTH, Unit.YEAR) or has_day:
+        return points
+    return [[_first_of_month(values) for values in one] for one in points]
+
+
+def _first_of_month(values: dict[Unit, Value]) -> dict[Unit, Value]:
+    if Unit.WEEK not in values:
+        return values
+    others: dict[Unit, Value] = {unit: value for unit, value in values.items() if unit is not Unit.WEEK}
+    weekday = values[Unit.WEEK].resolve(month_view(1, 1)) or 0
+    return others | {Unit.DAY: NthWeekday(1, weekday)}
+
+
+def implied_zeros(pinned: frozenset[Unit], every: Unit | None, in_ranges: frozenset[Unit]) -> frozenset[Unit]:
+    """Return the time units that have to be zero although no clause says so: `at 9pm` means 21:00:00."""
+    times = pinned.intersection(TIME_UNITS)
+    if not times:
+        return _NO_ZEROS
+    smallest = min(times) if every is None else min(*times, every)
+    return frozenset(unit for unit in TIME_UNITS if unit < smallest and unit not in in_ranges)
+
+
+def _ranges(clause: Between) -> AnyRange:
+    return AnyRange(tuple(span(*range_ends(one)) for one in clause.ranges))
+
+
+def range_ends(one: Range) -> tuple[dict[Unit, Value], dict[Unit, Value]]:
+    """Return both ends of a range; an open one becomes the lowest or highest value of each unit."""
+    return _range_end(one, one.first, last=False), _range_end(one, one.last, last=True)
+
+
+def _range_end(one: Range, point: Point | None, *, last: bool) -> dict[Unit, Value]:
+    return _values(point) if point else {unit: Edge(unit, last=last) for unit in one.units}
+
+
+def _anchored(every: Every | None) -> list[Filter]:
+    if every is None or every.anchor is None or every.anchor.value is None:
+        return []
+    unit, anchor = every.unit, every.anchor.value
+    if unit is Unit.YEAR:
+        return [YearGrid(every.count, anchor)]
+    if unit is Unit.WEEK or every.count >= PERIOD[unit]:
+        return [numbers(unit, [anchor])]
+    return [numbers(unit, grid(unit, every.count, anchor))]
+
+
+def grid(unit: Unit, count: int, anchor: int) -> list[int]:
+    """Return the values of a unit that agree with an anchor, every `count` of them."""
+    return [part for part in range(LOWEST[unit], HIGHEST[unit] + 1) if (part - anchor) % count == 0]
