@@ -11,7 +11,6 @@ import pytest
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.connecting import _ADAPTERS, _parameters
 from jobmaster_postgres.dialect import PostgresDialect
-from jobmaster_postgres.finishing import FINISH_VALUES
 from jobmaster_postgres.statements import Statements
 from jobmaster_sql import Query, load_queries
 from jobmaster_sql.reports import REQUEUE_VALUES
@@ -24,6 +23,12 @@ Planner = psycopg.Connection[tuple[Any, ...]]
 ID = UUID(int=1)
 PLACE = {"ready_at": 0, "job_id": ID, "limit": 500}
 
+FINISH = {
+    **dict.fromkeys(("job_id", "number", "outcome", "final_status", "started_at", "finished_at"), ()),
+    **dict.fromkeys(("error_type", "error_message", "error_traceback"), ()),
+    **{"bucket_id": ID, "epoch": 1, "worker": "w", "host": "h"},
+}
+
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_page": ({"bucket_id": ID, **PLACE}, "jm_live_by_bucket"),
     "bucket_state": ({"id": ID}, "jm_live_by_bucket"),
@@ -33,7 +38,12 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "held_next": ({"cluster_id": "c"}, "jm_live_held_next"),
     "cancel_requests": ({"ids": [ID]}, "jm_live_cancelling"),
     "live_reported": ({"ids": [ID]}, "jm_live_pkey"),
-    "reports_finish": (dict.fromkeys(FINISH_VALUES, ()), "jm_live_pkey"),
+    "held_assign": (
+        {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9, "turns": [ID]},
+        "jm_live_held",
+    ),
+    "reports_succeed": (FINISH, "jm_live_pkey"),
+    "reports_finish": (FINISH, "jm_live_pkey"),
     "live_mark": (
         dict.fromkeys(("job_id", "bucket_id", "attempt", "status", "started_at"), ()),
         "jm_live_pkey",

@@ -158,7 +158,7 @@ class MessageData(_Values):
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> MessageData:
         """Encode values; raises `InvalidDataError` naming the first one that cannot be carried."""
-        return cls(encode({**(values or {}), **more}))
+        return cls(encode({**(values or {}), **more} if more else values or {}))
 
     def get_json(self, name: str, default: Any = _MISSING) -> Any:
         """Return a value of any type; raises `KeyError` if absent without default."""
@@ -183,7 +183,10 @@ def encode(values: Mapping[str, Any]) -> bytes:
     """Encode named values to JSON; raises `InvalidDataError` naming the value that does not fit."""
     if not values:
         return b"{}"
-    body = {_name(name): _encode(value, name, 0) for name, value in values.items()}
+    body = {
+        name if type(name) is str else _name(name): value if type(value) in _PLAIN else _encode(value, name, 0)
+        for name, value in values.items()
+    }
     try:
         return orjson.dumps(body)
     except TypeError as error:  # a string with lone surrogates, or nesting beyond all reason

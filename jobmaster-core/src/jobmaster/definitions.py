@@ -60,21 +60,25 @@ class JobDefinition:
     lane: Any = field(default=UNSET, kw_only=True)
     metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
     retry: RetryPolicy | None = field(default=None, kw_only=True, converter=_retry_policy)
+    settings: Mapping[str, Any] = field(init=False, repr=False, eq=False)
+    """The settings that were given."""
+    own_metadata: Metadata = field(init=False, repr=False, eq=False)
+    """`metadata`, encoded."""
 
-    def __attrs_post_init__(self) -> None:
-        """Check every setting that was given."""
+    @settings.default
+    def _settings(self) -> Mapping[str, Any]:
         check_name("definition id", self.id, longest=200)
-        check_settings(f"definition {self.id!r}", self.settings())
+        given = _given(self)
+        check_settings(f"definition {self.id!r}", given)
+        return given
+
+    @own_metadata.default
+    def _own_metadata(self) -> Metadata:
         try:
-            Metadata.of(check_metadata(self.metadata))
+            return Metadata.of(check_metadata(self.metadata))
         except SchedulingError as error:
             msg = f"definition {self.id!r}: {error}"
             raise ConfigurationError(msg) from error
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that were given."""
-        names = ("timeout", "max_retries", "priority", "lane")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not UNSET}
 
     def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any) -> JobRequest:
         """Return a request for `once_many`; options as for the scheduling calls."""
@@ -107,13 +111,20 @@ class CallOptions:
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were given."""
-        names = ("timeout", "max_retries", "priority", "lane")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not UNSET}
+        return _given(self)
 
     def due(self, *, at: datetime | None = None, after: timedelta | float | None = None) -> CallOptions:
         """Return these options with a due time."""
         return evolve(self, at=at, after=after)
 
+
+def _given(level: JobDefinition | CallOptions) -> dict[str, Any]:
+    names = ("timeout", "max_retries", "priority", "lane")
+    return {name: getattr(level, name) for name in names if getattr(level, name) is not UNSET}
+
+
+NO_OPTIONS = CallOptions()
+"""Those of a call that gives none, as most do."""
 
 OPTION_NAMES = frozenset({"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after"})
 """Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
@@ -126,6 +137,8 @@ def split_options(
     definition_id: str, data: Mapping[str, Any] | MessageData | None, keywords: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
     """Part the keywords of a scheduling call into the handler's values and the call's options."""
+    if not keywords:
+        return data if isinstance(data, MessageData) else dict(data or {}), NO_OPTIONS
     options = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
     arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
     chosen = CallOptions(

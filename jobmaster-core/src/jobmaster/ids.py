@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from random import Random
 from threading import Lock
 from uuid import UUID
 
 _lock = Lock()
+_random = Random()  # noqa: S311 - ids are unique, not secret
+os.register_at_fork(after_in_child=_random.seed)  # a child must not make its parent's ids
 _last_millis = 0
 _counter = 0
 _COUNTER_BITS = 32
@@ -20,7 +23,7 @@ def new_id() -> UUID:
     each millisecond (RFC 9562, section 6.2, method 1), 42 random bits.
     """
     global _last_millis, _counter  # noqa: PLW0603 - one sequence for the process, under its lock
-    random = int.from_bytes(os.urandom(9), "big")
+    random = _random.getrandbits(72)
     with _lock:
         millis = time.time_ns() // 1_000_000
         if millis > _last_millis:

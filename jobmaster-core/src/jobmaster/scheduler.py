@@ -90,7 +90,7 @@ class Scheduler:
         Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
-        jobs = [scheduler._schedule.job(_request(one)) for one in requests]  # noqa: SLF001 - same class
+        jobs = scheduler._schedule.jobs(map(_request, requests))  # noqa: SLF001 - same class
         return await scheduler._submit(jobs) if jobs else ()  # noqa: SLF001 - same class
 
     async def _once(
@@ -106,7 +106,7 @@ class Scheduler:
         if at is not None or after is not None:
             due = request.options.due(at=at, after=after)
             request = JobRequest(request.definition, request.values, due, request.target)
-        return (await scheduler._submit([scheduler._schedule.job(request)]))[0]  # noqa: SLF001
+        return (await scheduler._submit(scheduler._schedule.jobs([request])))[0]  # noqa: SLF001
 
     def _on(self, cluster: str | None) -> Scheduler:
         scheduler = self if cluster in (None, self._env.cluster_id) else self._find(str(cluster))

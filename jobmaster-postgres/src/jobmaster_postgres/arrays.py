@@ -49,14 +49,15 @@ def _bigint_elements(values: Sequence[int | None]) -> bytes:
     return pack(">" + "iq" * len(values), *fields)
 
 
-def _text_elements(values: Sequence[str | None]) -> bytes:
-    parts = []
+def _text_elements(values: Sequence[str | bytes | None]) -> bytes:
+    """Encode texts; those that are bytes are UTF-8 already."""
+    length, parts = _LENGTH.pack, []
     for value in values:
         if value is None:
             parts.append(_NULL)
         else:
-            encoded = value.encode()
-            parts += _LENGTH.pack(len(encoded)), encoded
+            encoded = value if type(value) is bytes else value.encode()  # type: ignore[union-attr]
+            parts += length(len(encoded)), encoded
     return b"".join(parts)
 
 

@@ -1,50 +1,78 @@
-"""Reports that end their jobs: the most common ones, written by one statement."""
+"""Reports that end their jobs: the most common ones, one statement for all of a bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from jobmaster.models import Report
 from jobmaster.states import AttemptOutcome
+from jobmaster_sql import Answer, Query
 from jobmaster_sql.reports import error_values
-from jobmaster_sql.rows import optional_micros
+from jobmaster_sql.rows import log_values, optional_micros
 
-FINISH_VALUES: Final = (
-    "job_id",
-    "bucket_id",
-    "epoch",
-    "number",
-    "outcome",
-    "final_status",
-    "started_at",
-    "finished_at",
-    "worker",
-    "host",
-    "error_type",
-    "error_message",
-    "error_traceback",
-)
+_ERROR: Final = ("error_type", "error_message", "error_traceback")
 
 
-def can_finish(reports: Sequence[Report]) -> bool:
-    """Whether one statement can write these reports: each ends another job, and none has log lines."""
-    ends = all(report.status.is_terminal and not report.logs for report in reports)
-    return ends and len({report.job_id for report in reports}) == len(reports)
+def finish_groups(reports: Iterable[Report]) -> list[list[Report]]:
+    """Part reports that end their jobs by what one statement can write."""
+    groups: dict[tuple[Any, ...], list[Report]] = {}
+    for report in reports:
+        place = report.bucket_id, report.epoch, report.worker, report.host
+        groups.setdefault((is_plain(report), place), []).append(report)
+    return list(groups.values())
 
 
-def finish_values(report: Report) -> tuple[Any, ...]:
-    """Return a report as `FINISH_VALUES`."""
-    return (
-        report.job_id,
-        report.bucket_id,
-        report.epoch,
-        report.attempt,
-        (report.outcome or AttemptOutcome.CANCELLED).code,
-        report.status.code,
-        optional_micros(report.started_at) if report.outcome else None,
-        optional_micros(report.finished_at),
-        report.worker,
-        report.host,
-        *error_values(report),
-    )
+def is_plain(report: Report) -> bool:
+    """Whether a job came to the usual end: it ran, and succeeded."""
+    return report.outcome is AttemptOutcome.SUCCEEDED and report.finished_at is not None
+
+
+def finish_query(group: Sequence[Report], *, last: bool) -> Query:
+    """Return the statement that writes a group. It answers with which were written, if not all, and how many."""
+    first = group[0]
+    params = {
+        "bucket_id": first.bucket_id,
+        "epoch": first.epoch,
+        "worker": first.worker,
+        "host": first.host,
+        "job_id": [report.job_id for report in group],
+        "number": [report.attempt for report in group],
+        "finished_at": [optional_micros(report.finished_at) for report in group],
+    }
+    if is_plain(first):
+        started = [optional_micros(report.started_at) for report in group]
+        return Query("reports_succeed", params | {"started_at": started}, last=last)
+    return Query("reports_finish", params | _any_end(group), last=last)
+
+
+def _any_end(group: Sequence[Report]) -> dict[str, Any]:
+    errors = zip(_ERROR, zip(*map(error_values, group), strict=True), strict=True)
+    return {
+        "outcome": [(report.outcome or AttemptOutcome.CANCELLED).code for report in group],
+        "final_status": [report.status.code for report in group],
+        "started_at": [optional_micros(report.started_at) if report.outcome else None for report in group],
+        **dict(errors),
+    }
+
+
+def log_rows(group: Sequence[Report], stale: Container[UUID], answer: Answer) -> list[tuple[Any, ...]]:
+    """Return the log lines of the reports that were written, as `LOG_VALUES`."""
+    cluster_id = answer.rows[0][2]
+    written = [report for report in group if report.outcome is not None and report.job_id not in stale]
+    return [log_values(cluster_id, line) for report in written for line in report.logs]
+
+
+def stale_of(group: Sequence[Report], answer: Answer) -> list[UUID]:
+    """Return the jobs of a group that were not written; of two reports about one job, the second was not."""
+    some, count, _ = answer.rows[0]
+    if count == len(group):
+        return []
+    written, stale = set(some or ()), []
+    for report in group:
+        if report.job_id in written:
+            written.remove(report.job_id)
+        else:
+            stale.append(report.job_id)
+    return stale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -17,14 +17,14 @@ from jobmaster.news import NewsHub
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
-from jobmaster_postgres.finishing import FINISH_VALUES, can_finish, finish_values
+from jobmaster_postgres.finishing import finish_groups, finish_query, log_rows, stale_of
+from jobmaster_postgres.inserting import insert_steps
 from jobmaster_postgres.metadata import conditions_for
 from jobmaster_postgres.news import Delivery, listen, payloads
 from jobmaster_sql import Answer, Batch, Query, SqlMaster, Unit, load_migrations, load_queries
-from jobmaster_sql.jobs import JOB_VALUES, LIVE_VALUES, SomeExistError, receipt_for
-from jobmaster_sql.rows import job_values
-
-_INSERT_VALUES: Final = (*JOB_VALUES, *LIVE_VALUES[2:5])
+from jobmaster_sql.jobs import SomeExistError, place_params, receipt_for
+from jobmaster_sql.placement import Group
+from jobmaster_sql.reports import LOG_VALUES
 
 
 class PostgresMaster(SqlMaster):
@@ -47,23 +47,41 @@ class PostgresMaster(SqlMaster):
     # The hot path, each in one statement
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert those jobs that are new; raises `SomeExistError`, with the others stored, if some are not.
-
-        Jobs with keys go in the order of the keys: two callers then wait for each other at most one way.
-        """
-        unique = sorted({new.job.id: new for new in jobs}.values(), key=lambda new: new.job.key or "")
-        rows = [(*job_values(new.job, self._dialect), *self._live_values(new)[2:5]) for new in unique]
-        added: Answer = yield Batch("jobs_insert", _INSERT_VALUES, rows, last=True)
-        if added.touched < len(jobs):
+        """Insert those jobs that are new; raises `SomeExistError`, with the others stored, if some are not."""
+        answers: list[Answer] = yield insert_steps(jobs)
+        if sum(answer.touched for answer in answers) < len(jobs):
             raise SomeExistError
         return [receipt_for(new.job.id) for new in jobs]
 
+    def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
+        answers: list[Answer] = yield tuple(
+            Query(
+                "held_assign",
+                {"cluster_id": cluster_id, "ahead": ahead, "turns": group.turns, **place_params(group)},
+            )
+            for group in groups
+        )
+        return {bucket_id: count for answer in answers for bucket_id, count in answer.rows}
+
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
-        if not can_finish(reports):
-            return (yield from super()._report(reports))
-        rows = [finish_values(report) for report in reports]
-        done: Answer = yield Batch("reports_finish", FINISH_VALUES, rows, last=True)
-        return frozenset(report.job_id for report in reports) - {row[0] for row in done.rows}
+        """Write all that end their jobs in a statement or two, the others as any database does."""
+        ends = [report for report in reports if report.status.is_terminal]
+        others = [report for report in reports if not report.status.is_terminal]
+        stale = (yield from self._finish(ends, last=not others)) if ends else []
+        return (yield from super()._report(others)).union(stale) if others else frozenset(stale)
+
+    def _finish(self, ends: Sequence[Report], *, last: bool) -> Unit[list[UUID]]:
+        groups, logged = finish_groups(ends), any(report.logs for report in ends)
+        answers: list[Answer] = yield tuple(finish_query(group, last=last and not logged) for group in groups)
+        stale, logs = [], []
+        for group, answer in zip(groups, answers, strict=True):
+            left = stale_of(group, answer)
+            stale += left
+            if logged:
+                logs += log_rows(group, left, answer)
+        if logs:
+            yield Batch("log_add", LOG_VALUES, logs, last=last)
+        return stale
 
     # News
 

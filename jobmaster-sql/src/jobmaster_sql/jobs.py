@@ -81,7 +81,7 @@ class SqlJobStore(SqlStore, JobStore):
         for _ in range(_INSERT_TRIES):
             try:
                 return await self._driver.run(partial(insert, jobs))
-            except SomeExistError:
+            except (SomeExistError, StoreConflictError):
                 insert = self._insert_new
         raise StoreConflictError("other callers keep inserting jobs with the same ids or idempotency keys")
 
@@ -144,18 +144,19 @@ class SqlJobStore(SqlStore, JobStore):
 
     def _assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Unit[Assignment]:
         groups = groups_of(rooms)
-        params = {"cluster_id": cluster_id, "ahead": micros(ahead)}
-        queries = [Query("held_due", params | _place_params(group)) for group in groups]
-        assigned = yield from self._place(groups, queries)
+        assigned = (yield from self._assign_held(cluster_id, micros(ahead), groups)) if groups else {}
         next_due: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
         due_in = next_due.rows[0][0]
         next_in = None if due_in is None else max(0, due_in - micros(ahead)) / 1_000_000
         return Assignment(assigned=assigned, next_in=next_in)
 
+    def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
+        """Give each group's buckets the held jobs that are due in `ahead` microseconds; return jobs by bucket."""
+        params = {"cluster_id": cluster_id, "ahead": ahead}
+        return (yield from self._place(groups, [Query("held_due", params | place_params(g)) for g in groups]))
+
     def _place(self, groups: Sequence[Group], queries: Sequence[Query]) -> Unit[dict[UUID, int]]:
         """Share the jobs that each query finds among the buckets of its group; return jobs by bucket."""
-        if not queries:
-            return {}
         answers: list[Answer] = yield tuple(queries)
         assigned: dict[UUID, int] = {}
         rows = []
@@ -179,7 +180,7 @@ class SqlJobStore(SqlStore, JobStore):
         for cluster_id, group in homes_of(buckets):
             if adopted < limit:
                 room = Group(group.lane, group.priority, {group.only: limit - adopted})
-                params = {"cluster_id": cluster_id, "definitions": definitions} | _place_params(room)
+                params = {"cluster_id": cluster_id, "definitions": definitions} | place_params(room)
                 placed = yield from self._place([room], [Query("parked_known", params)])
                 adopted += sum(placed.values())
         return adopted
@@ -320,7 +321,8 @@ def _holder(new: NewJob, known: Iterable[UUID], keys: Mapping[tuple[str, str | N
     return None if new.job.key is None else keys.get((new.job.cluster_id, new.job.key))
 
 
-def _place_params(group: Group) -> dict[str, Any]:
+def place_params(group: Group) -> dict[str, Any]:
+    """Return the parameters that say which jobs a group takes, and how many."""
     return {"lane": group.lane, "priority": int(group.priority), "limit": group.free}
 
 

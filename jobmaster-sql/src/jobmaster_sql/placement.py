@@ -26,6 +26,12 @@ class Group:
         return sum(self.rooms.values())
 
     @property
+    def turns(self) -> list[UUID]:
+        """The buckets by turns, to be gone through again and again as long as there is room."""
+        even = len(set(self.rooms.values())) == 1
+        return list(self.rooms) if even else list(share_out(self))
+
+    @property
     def only(self) -> UUID:
         """The first bucket."""
         return next(iter(self.rooms))

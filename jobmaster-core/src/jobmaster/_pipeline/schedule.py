@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from attrs import define, frozen
 
 from jobmaster.clock import Clock, require_aware
 from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, seconds
 from jobmaster.data import MessageData, Metadata
-from jobmaster.definitions import UNSET, CallOptions, JobDefinition, JobRequest
+from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
 from jobmaster.ids import new_id
 from jobmaster.models import Job, NewJob
@@ -36,20 +36,25 @@ class Schedule:
     settings: Settings
     clock: Clock
 
-    def job(self, request: JobRequest) -> NewJob:
-        """Return the job of a request, not yet placed; raises a `SchedulingError` for a bad one."""
-        definition, options = request.definition, request.options
-        data = self._data(request)
+    def jobs(self, requests: Iterable[JobRequest]) -> list[NewJob]:
+        """Return the jobs of requests, not yet placed; raises a `SchedulingError` for the first bad one."""
         now = self.clock.now()
-        due = due_at(options, now)
-        return NewJob(job=self._build(definition, options, data, due, now), delay=due.delay)
+        return [self._job(request, now) for request in requests]
+
+    def _job(self, request: JobRequest, now: datetime) -> NewJob:
+        data = self._data(request)
+        due = Due(now, 0.0) if request.options is NO_OPTIONS else due_at(request.options, now)
+        job = self._build(request.definition, request.options, data, due, now)
+        return NewJob(job=job, delay=due.delay)
 
     def _build(
         self, definition: JobDefinition, options: CallOptions, data: MessageData, due: Due, now: datetime
     ) -> Job:
-        given = {**definition.settings(), **options.given()} if options.given() else definition.settings()
+        given = definition.settings
+        if options is not NO_OPTIONS:
+            given = {**given, **options.given()}
         return Job(
-            id=self._id(),
+            id=new_id(),
             cluster_id=self.cluster_id,
             definition_id=definition.id,
             lane=given.get("lane", DEFAULT_LANE),
@@ -62,9 +67,6 @@ class Schedule:
             metadata=_metadata(definition, options),
             key=_key(options.key),
         )
-
-    def _id(self) -> UUID:
-        return new_id()
 
     def _timeout(self, value: Any) -> float | None:
         if value is UNSET:
@@ -124,12 +126,10 @@ def _too_far(name: str, value: Any) -> InvalidArgumentsError:
     return InvalidArgumentsError(f"{name}: {value} is too far away; a job can wait for a hundred years")
 
 
-_NO_METADATA = Metadata()
-
-
 def _metadata(definition: JobDefinition, options: CallOptions) -> Metadata:
-    merged = {**definition.metadata, **options.metadata}
-    return Metadata.of(merged) if merged else _NO_METADATA
+    if not options.metadata:
+        return definition.own_metadata
+    return Metadata.of({**definition.metadata, **options.metadata})
 
 
 def _key(key: str | None) -> str | None:

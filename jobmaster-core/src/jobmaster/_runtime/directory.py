@@ -10,7 +10,7 @@ from uuid import UUID
 
 from jobmaster._policy.placement import by_place, spread
 from jobmaster.errors import StoreError
-from jobmaster.models import Bucket, NewJob, evolve
+from jobmaster.models import Bucket, NewJob
 from jobmaster.states import Priority
 
 log = logging.getLogger("jobmaster.directory")
@@ -74,7 +74,7 @@ class Directory:
         wanted = Counter((n.job.lane, n.job.priority) for n in jobs if n.delay <= threshold)
         chosen = {place: iter(self._choose(place, count)) for place, count in wanted.items()}
         return [
-            evolve(n, bucket_id=next(chosen[n.job.lane, n.job.priority], None)) if n.delay <= threshold else n
+            _placed(n, next(chosen[n.job.lane, n.job.priority], None)) if n.delay <= threshold else n
             for n in jobs
         ]
 
@@ -82,10 +82,14 @@ class Directory:
         if new.delay > threshold:
             return new
         chosen = self._choose((new.job.lane, new.job.priority), 1)
-        return evolve(new, bucket_id=chosen[0]) if chosen else new
+        return _placed(new, chosen[0]) if chosen else new
 
     def _choose(self, place: tuple[str, Priority], count: int) -> list[UUID]:
         loads = {bucket.id: self._loads[bucket.id] for bucket in self._places.get(place, ())}
         chosen = [next(iter(loads))] * count if len(loads) == 1 else spread(count, loads)
         self._loads.update(chosen)
         return chosen
+
+
+def _placed(new: NewJob, bucket_id: UUID | None) -> NewJob:
+    return new if bucket_id is None else NewJob(job=new.job, delay=new.delay, bucket_id=bucket_id)

@@ -16,6 +16,27 @@ SELECT 1 FROM pg_catalog.pg_class WHERE relname = :table AND pg_catalog.pg_table
 SELECT pg_notify(:channel, payload), set_config('synchronous_commit', 'off', true)
 FROM unnest(:payloads::text[]) AS payload
 
+-- name: job_insert
+-- One job, as the one caller who awaits each call sends them: half the server's time of an array for each column.
+WITH added AS (
+  INSERT INTO {prefix}job (
+    id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
+    data, metadata, idempotency_key
+  )
+  VALUES (
+    :id, :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
+    :data, :metadata, :idempotency_key
+  )
+  ON CONFLICT DO NOTHING
+  RETURNING id, cluster_id, lane, priority
+)
+INSERT INTO {prefix}live (
+  job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
+  cancel_requested
+)
+SELECT id, cluster_id, :bucket_id::uuid, :status::bigint, {now} + :delay::bigint, 1, 0, 0, 0, lane, priority, 0
+FROM added
+
 -- name: jobs_insert
 -- Job and live row in one statement. Rows that exist, or whose key does, are left alone; the number of rows
 -- that come back tells whether there were any.
@@ -48,34 +69,110 @@ INSERT INTO {prefix}live (
 SELECT n.id, n.cluster_id, n.bucket_id, n.status, {now} + n.delay, 1, 0, 0, 0, n.lane, n.priority, 0
 FROM new n JOIN added a ON a.id = n.id
 
+-- name: jobs_insert_alike
+-- Jobs without keys that differ only in what is an array here, as those of one bulk call do. Their ids are new,
+-- unless the statement is sent a second time; then it fails, and the caller looks closer. To be ready for a
+-- conflict with each row costs a third of the whole insert.
+WITH new AS (
+  SELECT * FROM unnest(
+    :id::uuid[], :bucket_id::uuid[], :scheduled_at::bigint[], :created_at::bigint[], :delay::bigint[], :data::text[]
+  ) AS n (id, bucket_id, scheduled_at, created_at, delay, data)
+),
+added AS (
+  INSERT INTO {prefix}job (
+    id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
+    data, metadata
+  )
+  SELECT id, :cluster_id, :definition_id, :lane, :priority, scheduled_at, created_at, :timeout_us, :max_retries,
+    data, :metadata::json
+  FROM new
+)
+INSERT INTO {prefix}live (
+  job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
+  cancel_requested
+)
+SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN 2 ELSE 3 END, {now} + delay, 1, 0, 0, 0,
+  :lane, :priority, 0
+FROM new
+
+-- name: held_assign
+-- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client.
+WITH due AS (
+  SELECT l.job_id FROM {prefix}live l
+  WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
+    AND l.lane = :lane AND l.priority = :priority AND l.ready_at <= {now} + :ahead
+  ORDER BY l.ready_at, l.job_id
+  LIMIT :limit
+  FOR UPDATE OF l SKIP LOCKED
+),
+shared AS (
+  SELECT job_id, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id
+  FROM due
+),
+assigned AS (
+  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, {now})
+  FROM shared s
+  WHERE l.job_id = s.job_id
+  RETURNING l.bucket_id
+)
+SELECT bucket_id, COUNT(*) FROM assigned GROUP BY bucket_id
+
+-- name: reports_succeed
+-- The end of many jobs of one bucket in one statement. Deleting the live row is the gate; the attempts of those
+-- that pass are appended by the same statement, so that there is never one without the other. IS NOT DISTINCT
+-- FROM keeps the planner away from the index by bucket, which would have it walk through the whole bucket. Which
+-- jobs were written is told only when some were not.
+WITH said AS (
+  SELECT * FROM unnest(:job_id::uuid[], :number::bigint[], :started_at::bigint[], :finished_at::bigint[])
+    AS s (job_id, number, started_at, finished_at)
+),
+done AS (
+  DELETE FROM {prefix}live l USING said s
+  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = s.number
+    AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
+  RETURNING l.cluster_id, s.*
+),
+written AS (
+  INSERT INTO {prefix}attempt (
+    job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id
+  )
+  SELECT job_id, number, cluster_id, 1, 6, started_at, finished_at, :worker, :host, :bucket_id
+  FROM done
+  RETURNING job_id, cluster_id
+)
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
+  (SELECT cluster_id FROM written LIMIT 1)
+FROM written
+
 -- name: reports_finish
--- The end of many jobs in one statement. Deleting the live row is the gate; the attempts of those that pass
--- are appended by the same statement, so that there is never one without the other. IS NOT DISTINCT FROM
--- keeps the planner away from the index by bucket, which would have it walk through the whole bucket.
+-- As reports_succeed, for any end of a job.
 WITH said AS (
   SELECT * FROM unnest(
-    :job_id::uuid[], :bucket_id::uuid[], :epoch::bigint[], :number::bigint[], :outcome::bigint[],
-    :final_status::bigint[], :started_at::bigint[], :finished_at::bigint[], :worker::text[], :host::text[],
-    :error_type::text[], :error_message::text[], :error_traceback::text[]
+    :job_id::uuid[], :number::bigint[], :outcome::bigint[], :final_status::bigint[], :started_at::bigint[],
+    :finished_at::bigint[], :error_type::text[], :error_message::text[], :error_traceback::text[]
   ) AS s (
-    job_id, bucket_id, epoch, number, outcome, final_status, started_at, finished_at, worker, host,
-    error_type, error_message, error_traceback
+    job_id, number, outcome, final_status, started_at, finished_at, error_type, error_message, error_traceback
   )
 ),
 done AS (
-  DELETE FROM {prefix}live l USING said s, {prefix}bucket b
-  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM s.bucket_id AND l.attempt = s.number
-    AND b.id = s.bucket_id AND b.epoch = s.epoch
+  DELETE FROM {prefix}live l USING said s
+  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = s.number
+    AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
   RETURNING l.cluster_id, s.*
+),
+written AS (
+  INSERT INTO {prefix}attempt (
+    job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id,
+    error_type, error_message, error_traceback
+  )
+  SELECT job_id, number, cluster_id, outcome, final_status, started_at, COALESCE(finished_at, {now}), :worker, :host,
+    :bucket_id, error_type, error_message, error_traceback
+  FROM done
+  RETURNING job_id, cluster_id
 )
-INSERT INTO {prefix}attempt (
-  job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id,
-  error_type, error_message, error_traceback
-)
-SELECT job_id, number, cluster_id, outcome, final_status, started_at, COALESCE(finished_at, {now}), worker, host,
-  bucket_id, error_type, error_message, error_traceback
-FROM done
-RETURNING job_id
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
+  (SELECT cluster_id FROM written LIMIT 1)
+FROM written
 
 -- name: attempt_add
 INSERT INTO {prefix}attempt (

@@ -1,0 +1,82 @@
+"""Which statements store new jobs: one for a lone job, one for each kind among many, or one for all sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from jobmaster.clock import to_micros
+from jobmaster.models import NewJob
+from jobmaster.states import JobStatus
+from jobmaster_postgres.dialect import PostgresDialect
+from jobmaster_sql import Batch, Query, Step
+from jobmaster_sql.jobs import JOB_VALUES
+from jobmaster_sql.rows import job_values, micros
+
+_DIALECT: Final = PostgresDialect()
+_VALUES: Final = (*JOB_VALUES, "bucket_id", "status", "delay")
+_FEW: Final = 8
+"""Jobs of a kind, on average, below which a statement for each kind is not worth it."""
+
+
+def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
+    """Return the statements that store jobs. Together they touch a row for each job that is new."""
+    if len(jobs) == 1:
+        return (Query("job_insert", dict(zip(_VALUES, _values(jobs[0]), strict=True)), last=True),)
+    if any(new.job.key is not None for new in jobs):
+        return (_of_all_sorts(jobs),)
+    kinds = _kinds(jobs)
+    if len(kinds) * _FEW > len(jobs):
+        return (_of_all_sorts(jobs),)
+    return tuple(_alike(kind) for kind in kinds)
+
+
+def _of_all_sorts(jobs: Sequence[NewJob]) -> Batch:
+    """Store any jobs. In the order of keys: two callers then wait for each other at most one way."""
+    unique = sorted({new.job.id: new for new in jobs}.values(), key=lambda new: new.job.key or "")
+    return Batch("jobs_insert", _VALUES, [_values(new) for new in unique], last=True)
+
+
+def _values(new: NewJob) -> tuple[Any, ...]:
+    status = JobStatus.ASSIGNED_TO_BUCKET if new.bucket_id else JobStatus.HELD_ON_MASTER
+    return (*job_values(new.job, _DIALECT), new.bucket_id, status.code, micros(new.delay))
+
+
+def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
+    kinds: dict[tuple[Any, ...], list[NewJob]] = {}
+    for new in jobs:
+        job = new.job
+        settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
+        kinds.setdefault((job.definition_id, job.cluster_id, settings), []).append(new)
+    return list(kinds.values())
+
+
+def _alike(kind: Sequence[NewJob]) -> Query:
+    job = kind[0].job
+    params = {
+        "cluster_id": job.cluster_id,
+        "definition_id": job.definition_id,
+        "lane": job.lane,
+        "priority": int(job.priority),
+        "timeout_us": None if job.timeout is None else micros(job.timeout),
+        "max_retries": job.max_retries,
+        "metadata": job.metadata.encoded.decode(),
+        "id": [new.job.id for new in kind],
+        "bucket_id": [new.bucket_id for new in kind],
+        "scheduled_at": _stamps(new.job.scheduled_at for new in kind),
+        "created_at": _stamps(new.job.created_at for new in kind),
+        "delay": [micros(new.delay) if new.delay else 0 for new in kind],
+        "data": [new.job.data.encoded for new in kind],
+    }
+    return Query("jobs_insert_alike", params, last=True)
+
+
+def _stamps(moments: Iterable[datetime]) -> list[int]:
+    """Return moments as they are stored: those of one call are one object."""
+    last, stamp, stamps = None, 0, []
+    for moment in moments:
+        if moment is not last:
+            last, stamp = moment, to_micros(moment)
+        stamps.append(stamp)
+    return stamps
