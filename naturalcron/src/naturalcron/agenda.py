@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import date
+from math import lcm
 from typing import Final, NamedTuple
 
-from naturalcron.filters import AnyOf, AnyRange, Days, Filter, YearGrid
-from naturalcron.months import MonthView, month_view
-from naturalcron.timeset import ALL, NONE, TimeSet
+from naturalcron.filters import AnyOf, AnyRange, Filter, YearGrid
+from naturalcron.months import MonthView, month_view, months_of
+from naturalcron.timeset import ALL, NONE, Clock, TimeSet
 from naturalcron.units import HIGHEST, Unit
 
 CALENDAR_CYCLE: Final = 400
@@ -26,7 +27,7 @@ _LAST_YEAR: Final = HIGHEST[Unit.YEAR]
 class _Month(NamedTuple):
     bits: int
     """Bit n is set if something is let through on the nth day."""
-    days: Days
+    days: list[Clock | None]
 
 
 class Agenda:
@@ -39,32 +40,44 @@ class Agenda:
         self._by_month = any(one.by_month for one in self._filters)
         self._years = sorted(set[int]().union(*(one.years for one in self._filters)))
         self._grids = [one for one in self._filters if isinstance(one, YearGrid)]
+        self._names = frozenset(range(1, 13)).intersection(*(one.months for one in self._filters))
+        self._clocks: dict[TimeSet, Clock] = {}
+        self._every_day = self._clock_of(self._always)
         self._known: dict[tuple[object, ...], _Month] = {}
 
-    def times(self, day: date) -> TimeSet:
-        """Return the seconds of a day that are let through."""
+    def clock(self, day: date) -> Clock | None:
+        """Return the seconds of a day that are let through, or None if none are."""
         if not self._filters:
-            return self._always
+            return self._every_day
         return self._month(month_view(day.year, day.month)).days[day.day]
 
-    def days_after(self, day: date) -> Iterator[tuple[date, TimeSet]]:
-        """Return the days after one on which something is let through, each with its seconds."""
+    def next_day(self, day: date) -> tuple[date, Clock] | None:
+        """Return the first day after one on which something is let through, with its seconds."""
         passed = day.day
-        for view in _months_from(day, self._horizon(day.year)):
+        for view in self._months_from(day):
             month = self._month(view)
             bits = month.bits >> passed + 1 << passed + 1
-            while bits:
-                number = (bits & -bits).bit_length() - 1
-                yield date(view.year, view.month, number), month.days[number]
-                bits &= bits - 1
+            number = (bits & -bits).bit_length() - 1
+            clock = month.days[number] if bits else None
+            if clock is not None:
+                return date(view.year, view.month, number), clock
             passed = 0
+        return None
+
+    def _months_from(self, day: date) -> Iterator[MonthView]:
+        """Yield the months from a day's own on, without those that are known to have nothing."""
+        since = day.month
+        for year in range(day.year, self._horizon(day.year) + 1):
+            if all(grid.aligned(year) for grid in self._grids):
+                yield from (view for view in months_of(year, since) if view.month in self._names)
+            since = 1
 
     def _horizon(self, year: int) -> int:
         """Return the last year in which anything new can be found."""
         ends = [max(one.years) for one in self._filters if isinstance(one, AnyOf) and one.years]
-        # A grid of years has a cycle of its own, which may be longer than there are years.
-        cycle = _LAST_YEAR if self._grids else max([year, *self._years]) + CALENDAR_CYCLE
-        return min([cycle, _LAST_YEAR, *ends])
+        # Together with a grid of years, the calendar repeats when both do.
+        cycle = lcm(CALENDAR_CYCLE, *(grid.every for grid in self._grids))
+        return min([max([year, *self._years]) + cycle, _LAST_YEAR, *ends])
 
     def _month(self, view: MonthView) -> _Month:
         key = (view.length, view.first_weekday, self._by_month and view.month, *self._year_key(view.year))
@@ -84,14 +97,15 @@ class Agenda:
         days = [self._always] * (view.length + 1)
         for one in self._filters:
             days = [_both(*pair) for pair in zip(days, one.days(view), strict=True)]
-        return _Month(sum(1 << day for day in range(1, view.length + 1) if days[day]), days)
+        bits = sum(1 << day for day in range(1, view.length + 1) if days[day])
+        return _Month(bits, [self._clock_of(times) for times in days])
 
-
-def _months_from(day: date, last_year: int) -> Iterator[MonthView]:
-    year, month = day.year, day.month
-    while year <= last_year:
-        yield month_view(year, month)
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)  # noqa: PLR2004 - December
+    def _clock_of(self, times: TimeSet) -> Clock | None:
+        if not times:
+            return None
+        # Most days are alike, and so are most months: one clock serves them all.
+        clock = self._clocks.get(times)
+        return clock or self._clocks.setdefault(times, Clock(times))
 
 
 def _constant(one: Filter) -> TimeSet | None:

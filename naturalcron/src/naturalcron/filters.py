@@ -19,6 +19,7 @@ Days: TypeAlias = list[TimeSet]
 """The seconds of each day of a month; index 0 is unused."""
 
 _ANY_MONTH: Final = month_view(1, 1)
+_ALL_MONTHS: Final = frozenset(range(1, 13))
 _WHOLE_WEEK: Final = (LOWEST[Unit.WEEK], HIGHEST[Unit.WEEK])
 _RANKED: Final = (Unit.YEAR, Unit.MONTH, Unit.WEEK, Unit.DAY, Unit.HOUR, Unit.MINUTE, Unit.SECOND)
 """The order in which alternatives of a list follow one another."""
@@ -30,6 +31,11 @@ class Filter(Protocol):
     @property
     def by_month(self) -> bool:
         """Whether the answer depends on the month's name."""
+        ...
+
+    @property
+    def months(self) -> frozenset[int]:
+        """The months, 1 to 12, outside which nothing is let through."""
         ...
 
     @property
@@ -106,6 +112,12 @@ class AnyOf:
     def by_month(self) -> bool:
         """Whether months are named."""
         return Unit.MONTH in self.spots[0].values
+
+    @property
+    def months(self) -> frozenset[int]:
+        """The months that are named, or all."""
+        values = [one.values.get(Unit.MONTH) for one in self.spots]
+        return frozenset(value.resolve(_ANY_MONTH) or 0 for value in values if value) or _ALL_MONTHS
 
     @property
     def years(self) -> frozenset[int]:
@@ -202,6 +214,11 @@ class AnyRange:
         return Unit.MONTH in self.spans[0].date_units
 
     @property
+    def months(self) -> frozenset[int]:
+        """All months: a range may cross years."""
+        return _ALL_MONTHS
+
+    @property
     def years(self) -> frozenset[int]:
         """The years in which ranges begin or end."""
         if Unit.YEAR not in self.spans[0].date_units:
@@ -226,6 +243,7 @@ class YearGrid:
     anchor: int
 
     by_month = False
+    months: frozenset[int] = _ALL_MONTHS
     years: frozenset[int] = frozenset()
 
     def aligned(self, year: int) -> bool:

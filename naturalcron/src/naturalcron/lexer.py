@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from naturalcron.errors import ErrorCode, ParseError, Problem, did_you_mean, split_lines
 from naturalcron.words import CLAUSES, WEEKDAY_WORDS, WORDS, Kind, Word, suggest
@@ -40,8 +39,7 @@ _MOST_DIGITS: Final = 18
 """Longer numbers are out of every range; they are cut so that reading them stays cheap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A word, number or sign of the text. `start` and `end` are offsets into it, `end` exclusive."""
 
     kind: Kind

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-from typing import NamedTuple
+from calendar import isleap
+from collections.abc import Iterator
+from datetime import date
+from typing import Final, NamedTuple
+
+_LENGTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_FEBRUARY: Final = 2
 
 
 class MonthView(NamedTuple):
@@ -26,5 +31,17 @@ class MonthView(NamedTuple):
 
 def month_view(year: int, month: int) -> MonthView:
     """Return the view of a month; `year` is 1 to 9999, `month` 1 to 12."""
-    monday_is_0, length = monthrange(year, month)
-    return MonthView(year, month, length, (monday_is_0 + 1) % 7 + 1)
+    return MonthView(year, month, _length(year, month), date(year, month, 1).isoweekday() % 7 + 1)
+
+
+def _length(year: int, month: int) -> int:
+    return 29 if month == _FEBRUARY and isleap(year) else _LENGTHS[month - 1]
+
+
+def months_of(year: int, since: int = 1) -> Iterator[MonthView]:
+    """Yield the months of a year from number `since` on."""
+    weekday = date(year, since, 1).isoweekday() % 7 + 1
+    for month in range(since, 13):
+        length = _length(year, month)
+        yield MonthView(year, month, length, weekday)
+        weekday = (weekday + length - 1) % 7 + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from naturalcron.agenda import Agenda
@@ -35,28 +36,28 @@ class Plan:
     starts_week: bool
     """Whether a step of weeks goes back to the Sunday, as a list of weekdays needs it."""
 
-    @property
+    @cached_property
     def pins_time(self) -> bool:
         """Whether some `at` sets a time unit."""
         return not self.pinned.isdisjoint(TIME_UNITS)
 
-    @property
+    @cached_property
     def keeps_time(self) -> bool:
         """Whether occurrences on other days keep the time of day of the start."""
         return not self.pins_time and (self.unit is None or self.unit >= Unit.DAY)
 
-    @property
+    @cached_property
     def is_elastic(self) -> bool:
         """Whether the interval counts real time, so that it goes on through changes of the clock."""
         return not self.pins_time and self.unit is not None and self.unit < Unit.DAY
 
-    @property
+    @cached_property
     def smallest_pinned(self) -> Unit:
         """The smallest unit that is set, weekdays counting as days."""
         smallest = min(self.pinned)
         return Unit.DAY if smallest is Unit.WEEK else smallest
 
-    @property
+    @cached_property
     def is_gridded(self) -> bool:
         """Whether the anchor marks a grid that starts again in each parent unit."""
         return self.anchor is not None and self.unit in PERIOD and self.count < PERIOD[self.unit]

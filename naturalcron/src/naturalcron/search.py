@@ -13,7 +13,6 @@ from typing import Final
 from naturalcron.filters import Spot
 from naturalcron.months import MonthView, month_view
 from naturalcron.plan import Plan
-from naturalcron.timeset import first_from
 from naturalcron.units import HIGHEST, PERIOD, Unit
 
 _MOST_STEPS: Final = 200
@@ -45,7 +44,8 @@ def second_of_day(moment: datetime) -> int:
 
 def accepts(plan: Plan, moment: datetime) -> bool:
     """Say whether all clauses let a moment through."""
-    return bool(plan.agenda.times(moment.date()) >> second_of_day(moment) & 1)
+    clock = plan.agenda.clock(moment)
+    return clock is not None and second_of_day(moment) in clock
 
 
 def next_wall(plan: Plan, start: datetime) -> datetime | None:
@@ -62,14 +62,16 @@ def first_on_or_after(plan: Plan, moment: datetime, remembered: int | None = Non
 
     On later days than its own, `remembered` is the preferred second of the day where the plan keeps the time.
     """
-    today = first_from(plan.agenda.times(moment.date()), second_of_day(moment))
+    clock = plan.agenda.clock(moment)
+    today = clock.first_from(second_of_day(moment)) if clock else None
     if today is not None:
         return _on(moment, today)
-    for day, times in plan.agenda.days_after(moment.date()):
-        if plan.keeps_time and remembered is not None and times >> remembered & 1:
-            return _on(datetime.combine(day, time()), remembered)
-        return _on(datetime.combine(day, time()), first_from(times, 0) or 0)
-    return None
+    later = plan.agenda.next_day(moment)
+    if later is None:
+        return None
+    day, clock = later
+    keeps = plan.keeps_time and remembered is not None and remembered in clock
+    return _on(datetime.combine(day, time()), remembered if keeps and remembered else clock.first_from(0) or 0)
 
 
 def _on(day: datetime, second: int) -> datetime:

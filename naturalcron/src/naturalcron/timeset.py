@@ -1,12 +1,13 @@
-"""Sets of the seconds of a day, as the bits of one integer.
+"""Sets of the seconds of a day.
 
-Bit n stands for the second n after midnight, so that a set is 86,400 bits. Intersection is `&`, and the first
-member from some moment on is one shift and one bit trick: a few microseconds, whatever the set looks like.
+While sets are combined, they are the bits of one integer: bit n stands for the second n after midnight, and
+intersection is `&`. To be searched, a set is cut into hours, since a shift of 86,400 bits copies ten kilobytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from naturalcron.units import HIGHEST, Unit
@@ -23,7 +24,14 @@ _MINUTES: Final = sum(1 << 60 * minute for minute in range(1440))
 """The first second of every minute."""
 _HOURS: Final = sum(1 << 3600 * hour for hour in range(24))
 """The first second of every hour."""
+_HOUR_BYTES: Final = 3600 // 8
 _REPEATS: Final = {Unit.SECOND: _MINUTES, Unit.MINUTE: _HOURS, Unit.HOUR: 1}
+
+
+@lru_cache(maxsize=256)
+def where_one(unit: Unit, value: int) -> TimeSet:
+    """Return the seconds at which a time unit has a value."""
+    return where(unit, (value,))
 
 
 def where(unit: Unit, values: Iterable[int]) -> TimeSet:
@@ -40,7 +48,7 @@ def equal(values: Mapping[Unit, int]) -> TimeSet:
     """Return the seconds at which every unit given has its value."""
     found = ALL
     for unit, value in values.items():
-        found &= where(unit, (value,))
+        found &= where_one(unit, value)
     return found
 
 
@@ -59,11 +67,35 @@ def _compared(
 ) -> TimeSet:
     found = ALL
     for unit, value in zip(reversed(units), reversed(values), strict=True):
-        found = where(unit, beyond(unit, value)) | (where(unit, (value,)) & found)
+        found = where(unit, beyond(unit, value)) | (where_one(unit, value) & found)
     return found
 
 
-def first_from(times: TimeSet, second: int) -> int | None:
-    """Return the first member at or after a second of the day, or None."""
-    rest = times >> second
-    return second + (rest & -rest).bit_length() - 1 if rest else None
+class Clock:
+    """A set of seconds, ready to be searched."""
+
+    __slots__ = ("_hours",)
+
+    def __init__(self, times: TimeSet) -> None:
+        data = times.to_bytes(24 * _HOUR_BYTES, "little")
+        cuts = range(0, len(data), _HOUR_BYTES)
+        self._hours = tuple(int.from_bytes(data[cut : cut + _HOUR_BYTES], "little") for cut in cuts)
+
+    def __contains__(self, second: int) -> bool:
+        hour, rest = divmod(second, 3600)
+        return bool(self._hours[hour] >> rest & 1)
+
+    def first_from(self, second: int) -> int | None:
+        """Return the first member at or after a second of the day, or None."""
+        hour, passed = divmod(second, 3600)
+        rest = self._hours[hour] >> passed
+        if rest:
+            return second + _lowest(rest)
+        later = (place for place in range(hour + 1, 24) if self._hours[place])
+        found = next(later, None)
+        return None if found is None else 3600 * found + _lowest(self._hours[found])
+
+
+def _lowest(bits: int) -> int:
+    """Return the place of the lowest bit that is set."""
+    return (bits & -bits).bit_length() - 1
