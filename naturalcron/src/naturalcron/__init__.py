@@ -1,5 +1,16 @@
 """NaturalCron: recurring schedules in words. These are the public names."""
 
+from naturalcron.builder import daily as daily
+from naturalcron.builder import every as every
+from naturalcron.builder import hourly as hourly
+from naturalcron.builder import minutely as minutely
+from naturalcron.builder import monthly as monthly
+from naturalcron.builder import secondly as secondly
+from naturalcron.builder import start as start
+from naturalcron.builder import weekly as weekly
+from naturalcron.builder import yearly as yearly
+from naturalcron.cron import to_cron as to_cron
+from naturalcron.describe import describe as describe
 from naturalcron.errors import ConversionError as ConversionError
 from naturalcron.errors import ErrorCode as ErrorCode
 from naturalcron.errors import NaturalCronError as NaturalCronError
@@ -9,6 +20,7 @@ from naturalcron.errors import UnknownZoneError as UnknownZoneError
 from naturalcron.expression import Expression as Expression
 from naturalcron.expression import parse as parse
 from naturalcron.expression import try_parse as try_parse
+from naturalcron.fromcron import from_cron as from_cron
 from naturalcron.units import AmPm as AmPm
 from naturalcron.units import DayPosition as DayPosition
 from naturalcron.units import Month as Month

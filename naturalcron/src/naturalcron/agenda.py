@@ -13,9 +13,9 @@ from datetime import date
 from math import lcm
 from typing import Final, NamedTuple
 
-from naturalcron.filters import AnyOf, AnyRange, Filter, YearGrid
+from naturalcron.filters import AnyOf, Filter, YearGrid, constant
 from naturalcron.months import MonthView, month_view, months_of
-from naturalcron.timeset import ALL, NONE, Clock, TimeSet
+from naturalcron.timeset import ALL, Clock, TimeSet
 from naturalcron.units import HIGHEST, Unit
 
 CALENDAR_CYCLE: Final = 400
@@ -34,7 +34,7 @@ class Agenda:
     """Answers for days and months. It never changes; what it keeps are answers already given."""
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        constants = [_constant(one) for one in filters]
+        constants = [constant(one) for one in filters]
         self._always = _all_of(times for times in constants if times is not None)
         self._filters = [one for one, times in zip(filters, constants, strict=True) if times is None]
         self._by_month = any(one.by_month for one in self._filters)
@@ -106,22 +106,6 @@ class Agenda:
         # Most days are alike, and so are most months: one clock serves them all.
         clock = self._clocks.get(times)
         return clock or self._clocks.setdefault(times, Clock(times))
-
-
-def _constant(one: Filter) -> TimeSet | None:
-    """Return what a filter lets through on every day alike, or None if it depends on the day."""
-    if isinstance(one, AnyOf) and not any(spot.has_date for spot in one.spots):
-        return _any_of(spot.times for spot in one.spots)
-    if isinstance(one, AnyRange) and not any(span.has_date for span in one.spans):
-        return _any_of(span.since & span.until for span in one.spans)
-    return None
-
-
-def _any_of(sets: Iterator[TimeSet]) -> TimeSet:
-    found = NONE
-    for times in sets:
-        found |= times
-    return found
 
 
 def _all_of(sets: Iterator[TimeSet]) -> TimeSet:

@@ -5,7 +5,7 @@ A filter answers for a whole month at once: a list with one set of seconds for e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -260,3 +260,19 @@ def numbers(unit: Unit, values: Sequence[int]) -> AnyOf:
     if unit in TIME_UNITS:
         return AnyOf((Spot({}, timeset.where(unit, values)),))
     return AnyOf(tuple(spot({unit: Number(value)}) for value in values))
+
+
+def constant(one: Filter) -> TimeSet | None:
+    """Return what a filter lets through on every day alike, or None if it depends on the day."""
+    if isinstance(one, AnyOf) and not any(spot.has_date for spot in one.spots):
+        return _any_of(spot.times for spot in one.spots)
+    if isinstance(one, AnyRange) and not any(span.has_date for span in one.spans):
+        return _any_of(span.since & span.until for span in one.spans)
+    return None
+
+
+def _any_of(sets: Iterable[TimeSet]) -> TimeSet:
+    found = NONE
+    for times in sets:
+        found |= times
+    return found

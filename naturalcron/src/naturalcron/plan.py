@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeAlias
 
 from naturalcron.agenda import Agenda
 from naturalcron.filters import AnyOf, AnyRange, Filter, YearGrid, numbers, span, spot
@@ -13,6 +13,9 @@ from naturalcron.model import At, Between, Clause, Every, Point, Range
 from naturalcron.months import month_view
 from naturalcron.units import HIGHEST, LOWEST, PERIOD, TIME_UNITS, Unit
 from naturalcron.values import Edge, NthWeekday, Value
+
+Values: TypeAlias = dict[Unit, Value]
+"""Units and what they are set to."""
 
 _NO_ZEROS: Final[frozenset[Unit]] = frozenset()
 _FIELDS: Final = {Unit.SECOND: "second", Unit.MINUTE: "minute", Unit.HOUR: "hour"}
@@ -86,7 +89,7 @@ def make_plan(clauses: Sequence[Clause]) -> Plan:
     unit = every.unit if every else None
     at = [clause for clause in clauses if isinstance(clause, At)]
     between = [clause for clause in clauses if isinstance(clause, Between)]
-    points = _dated([_values_of(clause) for clause in at], unit)
+    points = dated_points(at, unit)
     pinned = frozenset[Unit]().union(*(values[0] for values in points))
     lists = [AnyOf(tuple(map(spot, values))) for values in points]
     zeros = implied_zeros(pinned, unit, frozenset[Unit]().union(*(clause.units for clause in between)))
@@ -110,29 +113,26 @@ def make_plan(clauses: Sequence[Clause]) -> Plan:
     )
 
 
-def _values_of(clause: At) -> list[dict[Unit, Value]]:
-    return [_values(point) for point in clause.points]
-
-
-def _values(point: Point) -> dict[Unit, Value]:
+def _values(point: Point) -> Values:
     return {setting.unit: setting.value for setting in point.settings}
 
 
-def _dated(points: list[list[dict[Unit, Value]]], every: Unit | None) -> list[list[dict[Unit, Value]]]:
-    """Return the points with weekdays as days where a weekday means the first one of the month.
+def dated_points(at: Sequence[At], every: Unit | None) -> list[list[Values]]:
+    """Return the values of each clause's points, with weekdays as days where the first of the month is meant.
 
     That is so under months and years, unless a day is given beside it.
     """
+    points = [[_values(point) for point in clause.points] for clause in at]
     has_day = any(Unit.DAY in values[0] for values in points)
     if every not in (Unit.MONTH, Unit.YEAR) or has_day:
         return points
     return [[_first_of_month(values) for values in one] for one in points]
 
 
-def _first_of_month(values: dict[Unit, Value]) -> dict[Unit, Value]:
+def _first_of_month(values: Values) -> Values:
     if Unit.WEEK not in values:
         return values
-    others: dict[Unit, Value] = {unit: value for unit, value in values.items() if unit is not Unit.WEEK}
+    others: Values = {unit: value for unit, value in values.items() if unit is not Unit.WEEK}
     weekday = values[Unit.WEEK].resolve(month_view(1, 1)) or 0
     return others | {Unit.DAY: NthWeekday(1, weekday)}
 
@@ -150,12 +150,12 @@ def _ranges(clause: Between) -> AnyRange:
     return AnyRange(tuple(span(*range_ends(one)) for one in clause.ranges))
 
 
-def range_ends(one: Range) -> tuple[dict[Unit, Value], dict[Unit, Value]]:
+def range_ends(one: Range) -> tuple[Values, Values]:
     """Return both ends of a range; an open one becomes the lowest or highest value of each unit."""
     return _range_end(one, one.first, last=False), _range_end(one, one.last, last=True)
 
 
-def _range_end(one: Range, point: Point | None, *, last: bool) -> dict[Unit, Value]:
+def _range_end(one: Range, point: Point | None, *, last: bool) -> Values:
     return _values(point) if point else {unit: Edge(unit, last=last) for unit in one.units}
 
 

@@ -10,7 +10,7 @@ from naturalcron.cursor import Cursor
 from naturalcron.errors import ErrorCode
 from naturalcron.lexer import Fault, Token
 from naturalcron.model import Point, Setting
-from naturalcron.units import HIGHEST, LOWEST, Unit
+from naturalcron.units import HIGHEST, LOWEST, Unit, ordinal
 from naturalcron.values import ClosestWorkday, Edge, Movable, Number, Value
 from naturalcron.words import Kind
 
@@ -76,7 +76,7 @@ class PointReader:
             return True
         unit = Unit.DAY if clocks.starts_clock(self.cursor) else self._default
         if unit is None:
-            message = f"{token.text} of what? Write 'day {token.text}', '{token.text}th', '{token.text}:00'"
+            message = f"{token.text} of what? Write {_with_unit(token)}"
             raise Fault(ErrorCode.UNEXPECTED, message, token.start, token.end)
         self.set(unit, _number_of(token), token, token)
         return False
@@ -197,6 +197,15 @@ def check_range(unit: Unit, number: int, start: int, end: int) -> None:
         name = "day of the week" if unit is Unit.WEEK else unit.word
         message = f"a {name} from {low} to {high} expected, not {number}"
         raise Fault(ErrorCode.OUT_OF_RANGE, message.replace("a hour", "an hour"), start, end)
+
+
+def _with_unit(token: Token) -> str:
+    """Return examples of what a bare number may have meant."""
+    number = cast("int", token.value)
+    if number > HIGHEST[Unit.DAY]:
+        return f"'minute {number}' or 'year {number}' or another unit"
+    hour = f" or '{number}:00'" if number <= HIGHEST[Unit.HOUR] else ""
+    return f"'{ordinal(number)}' for the day{hour} or a unit, as in 'day {number}'"
 
 
 def _number_of(token: Token) -> Number:

@@ -71,7 +71,9 @@ def first_on_or_after(plan: Plan, moment: datetime, remembered: int | None = Non
         return None
     day, clock = later
     keeps = plan.keeps_time and remembered is not None and remembered in clock
-    return _on(datetime.combine(day, time()), remembered if keeps and remembered else clock.first_from(0) or 0)
+    return _on(
+        datetime.combine(day, time()), remembered if keeps and remembered else clock.first_from(0) or 0
+    )
 
 
 def _on(day: datetime, second: int) -> datetime:
