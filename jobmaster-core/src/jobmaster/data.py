@@ -58,7 +58,7 @@ class _Values(Mapping[str, Any]):
     def __init__(self, encoded: bytes | str = b"{}") -> None:
         self._encoded = encoded
         self._parsed: dict[str, Any] | None = None
-        self._decoded: dict[str, Any] = {}
+        self._decoded: dict[str, Any] | None = None
 
     @property
     def encoded(self) -> bytes:
@@ -71,6 +71,8 @@ class _Values(Mapping[str, Any]):
         return self._parsed
 
     def __getitem__(self, name: str) -> Any:
+        if self._decoded is None:
+            self._decoded = {}
         if name not in self._decoded:
             self._decoded[name] = _decode(self._raw()[name], name)
         return self._decoded[name]
@@ -177,6 +179,9 @@ class Metadata(_Values):
         for name, value in merged.items():
             _check_flat(name, value)
         return cls(encode(merged))
+
+
+NO_METADATA: Final = Metadata()
 
 
 def encode(values: Mapping[str, Any]) -> bytes:

@@ -36,19 +36,24 @@ class Slot:
     """A place where one job at a time runs: its scope, and when and why it is to stop."""
 
     job: JobContext | None = None
+    held: Held | None = None
     scope: anyio.CancelScope | None = None
     deadline: float = NEVER
     started: float = 0.0
     stop_reason: str | None = None
 
-    def begin(self, job: JobContext, now: float, timeout: float | None) -> None:
+    def begin(self, held: Held, job: JobContext, now: float) -> None:
         """Take a job; `now` is monotonic."""
-        self.job, self.started, self.stop_reason = job, now, None
+        timeout = held.claim.job.timeout
+        self.job, self.held, self.started, self.stop_reason = job, held, now, None
         self.deadline = NEVER if timeout is None else now + timeout
+        held.slot = self
 
     def end(self) -> None:
         """Be free again."""
-        self.job, self.deadline, self.stop_reason = None, NEVER, None
+        if self.held is not None:
+            self.held.ended, self.held.slot = True, None
+        self.job, self.held, self.deadline, self.stop_reason = None, None, NEVER, None
 
     def stop(self, reason: str) -> None:
         """Cancel the job that runs here, once."""
@@ -186,13 +191,20 @@ class OwnedBucket:
 
     # Running them
 
+    def next_in_line(self) -> Held | None:
+        """Take the next job if one waits."""
+        if not self.waiting:
+            return None
+        held = self.waiting.popleft()
+        if self.more_behind:
+            self._ask_for_more()
+        return held
+
     async def next_job(self) -> Held | None:
         """Return the next job in line, waiting for one; None once the bucket is closed."""
         while not self.closed:
             if self.waiting:
-                held = self.waiting.popleft()
-                self._ask_for_more()
-                return held
+                return self.next_in_line()
             await self._park()
         return None
 

@@ -12,7 +12,7 @@ from jobmaster.contracts import BucketStore
 from jobmaster.models import Bucket, BucketPage, Cursor
 from jobmaster.states import BucketStatus
 from jobmaster_sql.claims import END_OF_TIME, Bound, Place, bound_after, bound_of, cursor_after, start_of
-from jobmaster_sql.rows import Row, bucket_of, claim_of, place_of
+from jobmaster_sql.rows import Row, bucket_of, claims_of, place_of
 from jobmaster_sql.store import SqlStore, check_epoch, lease_lost
 from jobmaster_sql.units import Answer, Query, Unit
 
@@ -130,11 +130,7 @@ class SqlBucketStore(SqlStore, BucketStore):
     def _page(self, bucket: Bucket, found: _Found, known: Container[UUID]) -> BucketPage:
         """Decode what was found: last, so that a page which has to be read again was not decoded in vain."""
         return BucketPage(
-            claims=[
-                claim_of(row, bucket, self._dialect)
-                for row in found.rows
-                if place_of(row, self._dialect)[1] not in known
-            ],
+            claims=claims_of(found.rows, bucket, self._dialect, known),
             cursor=found.cursor,
             more=found.more,
             next_due_in=found.next_due_in,
@@ -156,7 +152,7 @@ class SqlBucketStore(SqlStore, BucketStore):
         bound = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
         params = self._page_params(bucket_id, bound.place or END_OF_TIME, limit) | {"lost_at": lost_at}
         found: Answer = yield Query("bucket_exposed", params, last=True)
-        claims = [claim_of(row, bucket, self._dialect) for row in found.rows[:limit]]
+        claims = claims_of(found.rows[:limit], bucket, self._dialect, known=())
         return BucketPage(claims=claims, cursor=Cursor(), more=len(found.rows) > limit)
 
     async def bucket_holdings(self, cluster_id: str) -> Mapping[UUID, int]:

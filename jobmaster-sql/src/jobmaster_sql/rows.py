@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from jobmaster.clock import from_micros, to_micros
-from jobmaster.data import MessageData, Metadata
+from jobmaster.data import NO_METADATA, MessageData, Metadata
 from jobmaster.models import (
     Attempt,
     AttemptError,
@@ -42,8 +42,11 @@ JOB_COLUMNS: Final = (
     "j.max_retries, j.data, j.metadata, j.idempotency_key"
 )
 CLAIM_COLUMNS: Final = (
-    "l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.cancel_requested, l.started_at"
+    "l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.cancel_requested, l.started_at, "
+    "j.id, j.definition_id, j.scheduled_at, j.created_at, j.timeout_us, j.max_retries, j.data, j.metadata, "
+    "j.idempotency_key"
 )
+"""What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
 RECORD_COLUMNS: Final = (
     "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), l.retries, "
     "l.bucket_id, l.parked, l.cancel_requested"
@@ -71,7 +74,6 @@ COLUMN_MACROS: Final = {
     "worker_columns": WORKER_COLUMNS,
     "log_columns": LOG_COLUMNS,
 }
-_CLAIM_WIDTH: Final = 7
 _RECORD_WIDTH: Final = 8
 _MILLION: Final = 1_000_000
 _PRIORITIES: Final = {int(priority): priority for priority in Priority}
@@ -132,25 +134,50 @@ def job_of(row: Row, dialect: Dialect) -> Job:
     )
 
 
-def claim_of(row: Row, bucket: Bucket, dialect: Dialect) -> Claim:
-    """Return the claim in a row of `CLAIM_COLUMNS` and `JOB_COLUMNS`."""
-    return Claim(
-        job=job_of(row[_CLAIM_WIDTH:], dialect),
-        bucket_id=bucket.id,
-        epoch=bucket.epoch,
-        attempt=row[0],
-        ready_at=moment_of(row[1]),
-        retries=row[2],
-        crashes=row[3],
-        suspect=bool(row[4]),
-        cancel_requested=bool(row[5]),
-        started_at=moment(row[6]),
-    )
+def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Container[UUID]) -> list[Claim]:
+    """Return the claims in rows of `CLAIM_COLUMNS`, without those of known jobs. The hot path of a drain."""
+    claims = []
+    cluster_id, lane, priority = bucket.cluster_id, bucket.lane, bucket.priority
+    bucket_id, epoch, to_uuid = bucket.id, bucket.epoch, dialect.to_uuid
+    for row in rows:
+        attempt, ready_at, retries, crashes, suspect, cancel_requested, started_at, stored_id, *asked = row
+        job_id = to_uuid(stored_id)
+        if job_id in known:
+            continue
+        definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key = asked
+        job = Job(
+            id=job_id,
+            cluster_id=cluster_id,
+            definition_id=definition_id,
+            lane=lane,
+            priority=priority,
+            scheduled_at=moment_of(scheduled_at),
+            created_at=moment_of(created_at),
+            timeout=None if timeout is None else timeout / _MILLION,
+            max_retries=max_retries,
+            data=MessageData(data),
+            metadata=NO_METADATA if metadata == "{}" else Metadata(metadata),
+            key=key,
+        )
+        claim = Claim(
+            job=job,
+            bucket_id=bucket_id,
+            epoch=epoch,
+            attempt=attempt,
+            ready_at=moment_of(ready_at),
+            retries=retries,
+            crashes=crashes,
+            suspect=bool(suspect),
+            cancel_requested=bool(cancel_requested),
+            started_at=moment(started_at),
+        )
+        claims.append(claim)
+    return claims
 
 
 def place_of(row: Row, dialect: Dialect) -> tuple[int, UUID]:
-    """Return due time, in microseconds, and job id of a row of `CLAIM_COLUMNS` and `JOB_COLUMNS`."""
-    return row[1], dialect.to_uuid(row[_CLAIM_WIDTH])
+    """Return due time, in microseconds, and job id of a row of `CLAIM_COLUMNS`."""
+    return row[1], dialect.to_uuid(row[7])
 
 
 def record_of(row: Row, dialect: Dialect) -> JobRecord:

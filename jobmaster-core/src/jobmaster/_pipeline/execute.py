@@ -110,7 +110,7 @@ class Execute:
     async def _serve(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run job after job in the slot's scope; return when the bucket is closed or the scope is spent."""
         yielded = self.monotonic()
-        while (held := await owned.next_job()) is not None:
+        while (held := owned.next_in_line() or await owned.next_job()) is not None:
             now = self.monotonic()
             if now - yielded > FAIRNESS:
                 await anyio.lowlevel.checkpoint()
@@ -129,17 +129,14 @@ class Execute:
                 return
             now = self.monotonic()
         job = JobContext(claim, self.worker, self.host, self.now())
-        slot.begin(job, now, claim.job.timeout)
-        held.slot = slot
-        if claim.job.timeout is not None:
-            self.watch.expect(slot.deadline)
+        slot.begin(held, job, now)
+        self.watch.expect(slot.deadline)
         for observer in self.observers:
             observer.on_started(job)
-        self._finish(owned, slot, await self._call(slot, job))
+        self._finish(owned, slot, await self._call(slot, job, claim))
 
-    async def _call(self, slot: Slot, job: JobContext) -> Verdict:
+    async def _call(self, slot: Slot, job: JobContext, claim: Claim) -> Verdict:
         set_current(job)
-        claim = claim_of(job)
         try:
             await self._run_of(claim.job.definition_id)(job)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - any end of a handler is an outcome
@@ -187,12 +184,8 @@ class Execute:
         job = slot.job
         if job is None:
             return
-        claim = claim_of(job)
-        held = owned.held.get(claim.job.id)
-        if held is not None:
-            held.ended, held.slot = True, None
         slot.end()
-        self.on_report(owned, _report(job, claim, verdict, self.now()))
+        self.on_report(owned, _report(job, claim_of(job), verdict, self.now()))
 
     # Calling handlers
 

@@ -36,8 +36,9 @@ class Reporter:
 
     def submit(self, owned: OwnedBucket, report: Report) -> None:
         """Take a report; it stays in memory until it is written."""
+        if not self._waiting:
+            self._news.set()
         self._waiting.append((owned, report))
-        self._news.set()
 
     @property
     def pending(self) -> int:
@@ -97,11 +98,8 @@ class Reporter:
 
     def _settle(self, batch: Sequence[Entry], stale: frozenset[UUID]) -> None:
         for owned, report in batch:
-            refused = report.job_id in stale
             owned.settled(report)
-            self._count(report, refused=refused)
-            for observer in self.observers:
-                observer.on_reported(report, refused)
+            self._count(report, refused=bool(stale) and report.job_id in stale)
         if stale:
             _log_stale(stale)
         self.on_written([report for _, report in batch])
@@ -110,7 +108,9 @@ class Reporter:
         if refused:
             self.counts["stale"] += 1
         elif report.outcome is not None:
-            self.counts[report.outcome.value] += 1
+            self.counts[report.outcome] += 1
+        for observer in self.observers:
+            observer.on_reported(report, refused)
 
 
 def _log_stale(stale: frozenset[UUID]) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from attrs import frozen
-
 from jobmaster._policy.retry import Random, RetryPolicy
 from jobmaster.errors import Discard, Retry, Snooze
-from jobmaster.models import AttemptError, Claim, Report
+from jobmaster.models import AttemptError, Claim, Report, record
 from jobmaster.states import AttemptOutcome, JobStatus
 
 LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 32_000
 
 
-@frozen(kw_only=True)
+@record(kw_only=True)
 class Verdict:
     """What an attempt's end means. `delay` is in seconds, for statuses that are not terminal."""
 
@@ -29,7 +27,14 @@ class Verdict:
 
 def succeeded(claim: Claim) -> Verdict:
     """The handler returned."""
-    return Verdict(outcome=AttemptOutcome.SUCCEEDED, status=JobStatus.SUCCEEDED, retries=claim.retries)
+    return _FIRST_TRY if claim.retries == 0 else _success(claim.retries)
+
+
+def _success(retries: int) -> Verdict:
+    return Verdict(outcome=AttemptOutcome.SUCCEEDED, status=JobStatus.SUCCEEDED, retries=retries)
+
+
+_FIRST_TRY = _success(0)
 
 
 def cancelled(claim: Claim) -> Verdict:

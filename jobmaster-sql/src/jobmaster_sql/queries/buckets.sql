@@ -65,14 +65,14 @@ SELECT epoch, COALESCE(lost_at, {now}), claimed_ready_at, claimed_job_id FROM {p
 -- name: bucket_page
 -- No lock and no write: only the owner reads a bucket. The row comparison is one range of the index
 -- (bucket_id, ready_at, job_id), so that a page costs what it returns.
-SELECT {claim_columns}, {job_columns}
+SELECT {claim_columns}
 FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
 WHERE l.bucket_id = :bucket_id AND l.ready_at <= {now} AND (l.ready_at, l.job_id) > (:ready_at, :job_id)
 ORDER BY l.ready_at, l.job_id
 LIMIT :limit
 
 -- name: bucket_exposed
-SELECT {claim_columns}, {job_columns}
+SELECT {claim_columns}
 FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
 WHERE l.bucket_id = :bucket_id AND l.ready_at <= :lost_at AND (l.ready_at, l.job_id) <= (:ready_at, :job_id)
 ORDER BY l.ready_at, l.job_id
