@@ -2,6 +2,10 @@
 
 import pytest
 
+# The folder of this member has the name of its package. Imported first, the package wins; otherwise pytest, when it
+# collects `naturalcron/tests`, takes the folder for it.
+import naturalcron  # noqa: F401
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:

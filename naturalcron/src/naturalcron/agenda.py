@@ -53,15 +53,14 @@ class Agenda:
 
     def next_day(self, day: date) -> tuple[date, Clock] | None:
         """Return the first day after one on which something is let through, with its seconds."""
-        passed = day.day
         for view in self._months_from(day):
             month = self._month(view)
+            passed = day.day if view[:2] == (day.year, day.month) else 0
             bits = month.bits >> passed + 1 << passed + 1
             number = (bits & -bits).bit_length() - 1
             clock = month.days[number] if bits else None
             if clock is not None:
                 return date(view.year, view.month, number), clock
-            passed = 0
         return None
 
     def _months_from(self, day: date) -> Iterator[MonthView]:

@@ -45,6 +45,11 @@ class Plan:
         return not self.pinned.isdisjoint(TIME_UNITS)
 
     @cached_property
+    def lists_times(self) -> bool:
+        """Whether every accepted moment of a day is an occurrence once one of them is."""
+        return self.pins_time and (self.unit is None or self.unit >= Unit.DAY)
+
+    @cached_property
     def keeps_time(self) -> bool:
         """Whether occurrences on other days keep the time of day of the start."""
         return not self.pins_time and (self.unit is None or self.unit >= Unit.DAY)

@@ -10,6 +10,7 @@ Four rules, the answer to what other schedulers leave open:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from naturalcron.plan import Plan
@@ -89,16 +90,40 @@ class Timeline:
         found = next_wall(self._plan, wall)
         while found is not None and self.instant(found) <= start:
             found = next_wall(self._plan, found)
-        return self.instant(found) if found else None
+        candidates = [] if found is None else [self.instant(found)]
+        if self._plan.lists_times:
+            candidates += [*self._overtaken(found), *self._still_to_come(start)]
+        return min(candidates, default=None)
 
     def _unmoved(self, start: datetime) -> datetime:
         """Return the wall time of an instant; where an occurrence was moved to it, the time it was moved from."""
         wall = self.wall(start).replace(fold=0)
         if not accepts(self._plan, wall):
-            earlier = start.replace(tzinfo=None) + self.offset(start - _DAY)
-            if self.is_skipped(earlier) and accepts(self._plan, earlier):
+            earlier = self._skipped_before(start)
+            if earlier is not None and accepts(self._plan, earlier):
                 return earlier
         return wall
+
+    def _skipped_before(self, start: datetime) -> datetime | None:
+        """Return the wall time that is moved to an instant because the clock skips it, if there is one."""
+        earlier = start.replace(tzinfo=None) + self.offset(start - _DAY)
+        return earlier if self.is_skipped(earlier) else None
+
+    def _overtaken(self, found: datetime | None) -> Iterator[datetime]:
+        """Yield an occurrence on the clock that one of a skipped time, being moved, would pass over."""
+        if found is not None and self.is_skipped(found):
+            moved = self.instant(found)
+            resumes = self.wall(self._change(self.instant(found, fold=1), moved)).replace(fold=0)
+            other = first_on_or_after(self._plan, resumes)
+            if other is not None:
+                yield self.instant(other)
+
+    def _still_to_come(self, start: datetime) -> Iterator[datetime]:
+        """Yield an occurrence of a skipped time that is moved to after the start."""
+        earlier = self._skipped_before(start)
+        other = first_on_or_after(self._plan, earlier + _SECOND) if earlier is not None else None
+        if other is not None and self.is_skipped(other):
+            yield self.instant(other)
 
     # Both
 
