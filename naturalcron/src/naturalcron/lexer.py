@@ -141,6 +141,8 @@ def _unknown(text: str) -> str:
     bare = text.removeprefix("@")
     if bare.lower() in WORDS:
         return f"'@' may stand before the words that begin a clause, not before {bare!r}"
+    if "/" in bare:
+        return f"unknown word {text!r}; a time zone follows 'tz': 'tz {bare}'"
     return f"unknown word {text!r}{did_you_mean(suggest(bare))}"
 
 

@@ -153,6 +153,10 @@ class PointReader:
         if clocks.starts_clock(self.cursor):
             return self._clock()
         token = self.cursor.take()
+        following = self.cursor.peek()
+        if following.kind is Kind.WEEKDAY:
+            message = f"'{token.text.title()}{following.text.title()}' is one word"
+            raise Fault(ErrorCode.UNEXPECTED, message, token.start, following.end)
         unit_token = self.cursor.take_if(Kind.UNIT)
         unit = cast("Unit", unit_token.value) if unit_token else self._default
         if unit is None:
