@@ -87,14 +87,14 @@ class _Fields:
 
     def _add_list(self, one: AnyOf) -> None:
         units = tuple(one.spots[0].values)
+        if Unit.YEAR in units:
+            self.reasons.append("cron has no years")
         if any(spot.times != ALL for spot in one.spots):
             self.reasons.append("cron cannot pair days with times of their own")
-        elif Unit.YEAR in units:
-            self.reasons.append("cron has no years")
         elif not _is_product(one.spots, units):
             self.reasons.append("cron cannot pair days with months of their own")
         else:
-            for unit in units:
+            for unit in set(units) - {Unit.YEAR}:
                 self._narrow(unit, [spot.values[unit] for spot in one.spots])
 
     def _narrow(self, unit: Unit, values: Sequence[Value]) -> None:

@@ -77,10 +77,9 @@ _PARENT: Final = {
 
 def _open_units(plan: Plan) -> frozenset[Unit]:
     """Return the units whose value occurrences take over from the start."""
-    if plan.unit is None:
-        return frozenset() if plan.pins_time else frozenset(TIME_UNITS)
     anchored = {Unit.WEEK} if plan.unit is Unit.WEEK and plan.anchor is not None else set()
-    return _BELOW[plan.unit] - plan.pinned - plan.zeros - anchored
+    stepped = plan.smallest_pinned if plan.unit is None else plan.unit
+    return _BELOW[stepped] - plan.pinned - plan.zeros - anchored
 
 
 def _grids(plan: Plan, open_units: frozenset[Unit]) -> dict[Unit, list[int]]:

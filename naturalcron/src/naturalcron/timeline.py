@@ -92,7 +92,7 @@ class Timeline:
             found = next_wall(self._plan, found)
         candidates = [] if found is None else [self.instant(found)]
         if self._plan.lists_times:
-            candidates += [*self._overtaken(found), *self._still_to_come(start)]
+            candidates += [*self._overtaken(start, found), *self._still_to_come(start)]
         return min(candidates, default=None)
 
     def _unmoved(self, start: datetime) -> datetime:
@@ -109,11 +109,11 @@ class Timeline:
         earlier = start.replace(tzinfo=None) + self.offset(start - _DAY)
         return earlier if self.is_skipped(earlier) else None
 
-    def _overtaken(self, found: datetime | None) -> Iterator[datetime]:
+    def _overtaken(self, start: datetime, found: datetime | None) -> Iterator[datetime]:
         """Yield an occurrence on the clock that one of a skipped time, being moved, would pass over."""
         if found is not None and self.is_skipped(found):
-            moved = self.instant(found)
-            resumes = self.wall(self._change(self.instant(found, fold=1), moved)).replace(fold=0)
+            change = self._change(self.instant(found, fold=1), self.instant(found))
+            resumes = self.wall(max(change, start + _SECOND)).replace(fold=0)
             other = first_on_or_after(self._plan, resumes)
             if other is not None:
                 yield self.instant(other)
