@@ -26,7 +26,10 @@ PLACE = {"ready_at": 0, "job_id": ID, "limit": 500}
 FINISH = {
     **dict.fromkeys(("job_id", "number", "outcome", "final_status", "started_at", "finished_at"), ()),
     **dict.fromkeys(("error_type", "error_message", "error_traceback"), ()),
-    **{"bucket_id": ID, "epoch": 1, "worker": "w", "host": "h"},
+    "bucket_id": ID,
+    "epoch": 1,
+    "worker": "w",
+    "host": "h",
 }
 
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {

@@ -189,7 +189,9 @@ def encode(values: Mapping[str, Any]) -> bytes:
     if not values:
         return b"{}"
     body = {
-        name if type(name) is str else _name(name): value if type(value) in _PLAIN else _encode(value, name, 0)
+        name if type(name) is str else _name(name): value
+        if type(value) in _PLAIN
+        else _encode(value, name, 0)
         for name, value in values.items()
     }
     try:

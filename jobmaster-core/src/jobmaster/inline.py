@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from uuid import UUID
 
 from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository, Message
-from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, evolve
+from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt
 
 
 class InlineAgent(AgentRepository):
@@ -35,7 +35,9 @@ class InlineAgent(AgentRepository):
 
     def _receipt(self, message: Message, receipt: JobReceipt) -> JobReceipt:
         """Name the agent for a job in a bucket, the master for one that is held."""
-        return evolve(receipt, accepted_by=self.name) if message.new.bucket_id else receipt
+        if message.new.bucket_id is None:
+            return receipt
+        return JobReceipt(job_id=receipt.job_id, accepted_by=self.name, created=receipt.created)
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
         """Do nothing: a bucket exists once it is registered on the master."""
@@ -45,6 +47,10 @@ class InlineAgent(AgentRepository):
     ) -> BucketPage:
         """Read the rows of the bucket."""
         return await self._master.read_bucket(bucket, cursor, limit, known)
+
+    async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
+        """Ask for the rows of all buckets at once."""
+        return await self._master.due_buckets([bucket.id for bucket in buckets])
 
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Do nothing: the report that the master committed has moved the rows."""

@@ -83,6 +83,10 @@ class PostgresMaster(SqlMaster):
             yield Batch("log_add", LOG_VALUES, logs, last=last)
         return stale
 
+    def _renew(self, renewal: Query) -> Unit[frozenset[UUID]]:
+        alive: Answer = yield renewal
+        return frozenset(row[0] for row in alive.rows)
+
     # News
 
     async def announce(self, topics: Sequence[str]) -> None:

@@ -53,6 +53,14 @@ class SqlBucketStore(SqlStore, BucketStore):
         answer: Answer = yield Query("bucket_set_status", params, last=True)
         return answer.touched > 0
 
+    async def needs_rescue(self, cluster_id: str) -> bool:
+        """Return whether a lease has run out, a bucket was left behind, or jobs lie where nobody reads."""
+        return await self._driver.run(lambda: self._needs_rescue(cluster_id), read_only=True)
+
+    def _needs_rescue(self, cluster_id: str) -> Unit[bool]:
+        answer: Answer = yield Query("rescue_needed", {"cluster_id": cluster_id}, last=True)
+        return bool(answer.rows)
+
     async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
         """Declare workers lost whose lease ran out, and take over buckets that were left behind."""
         return await self._driver.run(lambda: self._take_lost(cluster_id, rescuer, limit))
@@ -135,6 +143,14 @@ class SqlBucketStore(SqlStore, BucketStore):
             more=found.more,
             next_due_in=found.next_due_in,
         )
+
+    async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Return the ids of the buckets that hold a job that is due."""
+        return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
+
+    def _due_buckets(self, bucket_ids: Sequence[UUID]) -> Unit[frozenset[UUID]]:
+        answer: Answer = yield Query("bucket_due", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
+        return frozenset(self._dialect.to_uuid(row[0]) for row in answer.rows)
 
     def _page_params(self, bucket_id: Any, place: Place, limit: int) -> dict[str, Any]:
         job_id = self._dialect.uuid(place[1])

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+from attrs import evolve
 
 from jobmaster.contracts import ClusterStore
 from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
@@ -110,14 +111,17 @@ class SqlClusterStore(SqlStore, ClusterStore):
     def _heartbeat(
         self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
     ) -> Unit[frozenset[UUID]]:
-        ids = self._dialect.uuids(worker_ids)
-        renew = Query("worker_renew", {"ids": ids, "lease": micros(lease)})
-        answers: list[Answer] = yield renew, Query("worker_alive", {"ids": ids})
-        alive = frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
+        params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease)}
+        alive = yield from self._renew(Query("worker_renew", params, last=not loads))
         if alive and loads:
             rows = [(self._dialect.uuid(bucket_id), load) for bucket_id, load in loads.items()]
             yield Batch("bucket_load", ("id", "load"), rows, last=True)
         return alive
+
+    def _renew(self, renewal: Query) -> Unit[frozenset[UUID]]:
+        """Renew leases; return the ids of the workers that had one to renew."""
+        answers: list[Answer] = yield evolve(renewal, last=False), evolve(renewal, name="worker_alive")
+        return frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
 
     async def set_worker_stopping(self, worker_id: UUID) -> None:
         """Note that a worker stops, and that its active buckets take nothing new."""

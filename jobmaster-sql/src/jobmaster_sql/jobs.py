@@ -177,8 +177,11 @@ class SqlJobStore(SqlStore, JobStore):
     def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> Unit[int]:
         adopted = 0
         definitions = self._dialect.array(definition_ids)
+        clusters = self._dialect.array(sorted({bucket.cluster_id for bucket in buckets}))
+        parked: Answer = yield Query("parked_places", {"clusters": clusters, "definitions": definitions})
+        places = set(parked.rows)
         for cluster_id, group in homes_of(buckets):
-            if adopted < limit:
+            if adopted < limit and (cluster_id, group.lane, int(group.priority)) in places:
                 room = Group(group.lane, group.priority, {group.only: limit - adopted})
                 params = {"cluster_id": cluster_id, "definitions": definitions} | place_params(room)
                 placed = yield from self._place([room], [Query("parked_known", params)])

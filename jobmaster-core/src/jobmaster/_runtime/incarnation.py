@@ -29,6 +29,8 @@ log = logging.getLogger("jobmaster.worker")
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that nobody brings news."""
+IDLE_POLL = 60.0
+"""Longest wait in seconds of an idle claim loop: one glance at all buckets looks after those that wait."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
 SHORT_PAUSE = 1.0
@@ -112,6 +114,7 @@ class Incarnation:
         group.start_soon(self.watch.run)
         group.start_soon(self._reporting().run)
         group.start_soon(self._beating().run)
+        group.start_soon(self._glancing().run)
         for owned in self.owned:
             self._claims.append(self._claiming(owned))
             group.start_soon(self._claims[-1].run)
@@ -169,10 +172,22 @@ class Incarnation:
         return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
 
     def _bounded(self, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval()
+        longest = self.env.poll_interval() if busy else IDLE_POLL
         if busy and not self.env.notify.listening:
             longest = min(longest, BUSY_POLL)
         return longest if wait is None else min(wait, longest)
+
+    def _glancing(self) -> Service:
+        """The safety net for lost news: wake the claim loops of idle buckets that hold something due."""
+
+        async def tick() -> float | None:
+            idle = {owned.id: owned for owned in self.owned if not owned.held and not owned.closed}
+            if idle:
+                for bucket_id in await self.env.agent.due_buckets([owned.bucket for owned in idle.values()]):
+                    idle[bucket_id].pull_again.set()
+            return None
+
+        return Service("glance", tick, self.env.poll_interval, longest_pause=SHORT_PAUSE)
 
     def _reporting(self) -> Service:
         async def tick() -> float | None:

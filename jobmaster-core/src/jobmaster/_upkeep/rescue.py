@@ -55,7 +55,7 @@ class Rescue:
     async def run_once(self) -> RescueResult:
         """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
         rescuer = self.rescuer()
-        if rescuer is None:
+        if rescuer is None or not await self._is_needed():
             return RescueResult()
         taken = await self._take(rescuer)
         self._draining.update({bucket.id: bucket for bucket in taken})
@@ -64,6 +64,10 @@ class Rescue:
             lost, released = await self._drain_all()
         orphans = await self.master.sweep_orphans(self.cluster_id)
         return RescueResult(len(taken), lost, released, orphans)
+
+    async def _is_needed(self) -> bool:
+        unfinished = self._in_doubt or self._draining
+        return bool(unfinished) or await self.master.needs_rescue(self.cluster_id)
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""

@@ -73,6 +73,14 @@ class AgentRepository(ABC):
         """
 
     @abstractmethod
+    async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
+        """Return the ids of those of the caller's buckets that hold a message that is due.
+
+        The safety net of owners with nothing in hand, which otherwise wait for news: one question for all
+        buckets, asked every few seconds.
+        """
+
+    @abstractmethod
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Remove messages, given as (job id, attempt), whose state the master holds. Idempotent.
 

@@ -172,6 +172,13 @@ class BucketStore(ABC):
         """Return the buckets that take new jobs: active, and their worker's lease has not run out."""
 
     @abstractmethod
+    async def needs_rescue(self, cluster_id: str) -> bool:
+        """Return whether `take_lost_buckets` or `sweep_orphans` may find anything: never no when they would.
+
+        Every rescuer asks this with every heartbeat, instead of calling the two. Writes nothing.
+        """
+
+    @abstractmethod
     async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
         """Change the status of a bucket the caller owns (same epoch); return whether it was still its own."""
 
@@ -189,6 +196,10 @@ class BucketStore(ABC):
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
     ) -> BucketPage:
         """Serve `AgentRepository.pull` for jobs whose rows are the bucket (a standalone cluster)."""
+
+    @abstractmethod
+    async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Serve `AgentRepository.due_buckets` for jobs whose rows are the buckets."""
 
     @abstractmethod
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:

@@ -56,6 +56,19 @@ class MemoryBuckets(MemoryBase, BucketStore):
             self._set_status(stored, status)
             return True
 
+    async def needs_rescue(self, cluster_id: str) -> bool:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            workers = [
+                w for w in store.workers.values() if w.cluster_id == cluster_id and w.status in RUNNING
+            ]
+            owned = [b for b in store.buckets.values() if b.cluster_id == cluster_id and b.status in OWNED]
+            return (
+                any(not self._leased(worker.id) for worker in workers)
+                or any(self._left_behind(bucket) for bucket in owned)
+                or any(row.job.cluster_id == cluster_id for row in self._orphans())
+            )
+
     async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
@@ -81,6 +94,19 @@ class MemoryBuckets(MemoryBase, BucketStore):
         self._store.lost_at.setdefault(bucket.id, self._clock.now())
         taken = self._set_status(bucket, BucketStatus.DRAINING, epoch=bucket.epoch + 1, worker_id=rescuer)
         return evolve(taken, former_owner=bucket.worker_id)
+
+    def _orphans(self) -> list[Live]:
+        buckets = self._store.buckets.values()
+        read = {bucket.id for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
+        return [row for row in self._store.live.values() if row.bucket_id and row.bucket_id not in read]
+
+    async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            now = self._clock.now()
+            return frozenset(
+                id_ for id_ in bucket_ids if any(r.ready_at <= now for r in self._in_bucket(id_))
+            )
 
     def _in_bucket(self, bucket_id: UUID) -> list[Live]:
         rows = [row for row in self._store.live.values() if row.bucket_id == bucket_id]
@@ -148,10 +174,5 @@ class MemoryBuckets(MemoryBase, BucketStore):
 
     async def sweep_orphans(self, cluster_id: str) -> int:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            read = {b.id for b in store.buckets.values() if b.status is not BucketStatus.READY_TO_DELETE}
-            return hold_all(
-                row
-                for row in store.live.values()
-                if row.job.cluster_id == cluster_id and row.bucket_id and row.bucket_id not in read
-            )
+        with self._unit():
+            return hold_all(row for row in self._orphans() if row.job.cluster_id == cluster_id)

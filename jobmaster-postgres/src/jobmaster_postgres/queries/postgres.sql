@@ -16,6 +16,11 @@ SELECT 1 FROM pg_catalog.pg_class WHERE relname = :table AND pg_catalog.pg_table
 SELECT pg_notify(:channel, payload), set_config('synchronous_commit', 'off', true)
 FROM unnest(:payloads::text[]) AS payload
 
+-- name: worker_renew
+UPDATE {prefix}worker SET heartbeat_at = {now}, lease_until = {now} + :lease
+WHERE {among:id:ids:uuid} AND status IN (1, 2)
+RETURNING id
+
 -- name: job_insert
 -- One job, as the one caller who awaits each call sends them: half the server's time of an array for each column.
 WITH added AS (

@@ -35,6 +35,30 @@ ORDER BY b.id
 LIMIT :limit
 {lock_free:b}
 
+-- name: rescue_needed
+-- A row if there is anything to do. In the order of what it costs to find out; for the last, see bucket_orphans.
+WITH RECURSIVE held(bucket_id) AS (
+  SELECT (SELECT bucket_id FROM {prefix}live WHERE bucket_id IS NOT NULL ORDER BY bucket_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT l.bucket_id FROM {prefix}live l WHERE l.bucket_id > held.bucket_id ORDER BY l.bucket_id LIMIT 1)
+  FROM held WHERE held.bucket_id IS NOT NULL
+)
+SELECT 1
+WHERE EXISTS (
+  SELECT 1 FROM {prefix}worker w
+  WHERE w.cluster_id = :cluster_id AND w.status IN (1, 2) AND w.lease_until < {now}
+)
+OR EXISTS (
+  SELECT 1 FROM {prefix}bucket b
+  WHERE b.cluster_id = :cluster_id AND b.status <> 5
+    AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
+)
+OR EXISTS (
+  SELECT 1 FROM held
+  WHERE bucket_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
+)
+
 -- name: bucket_take
 -- The first moment of loss is kept: what became due later was in nobody's hand. Looks again whether each is
 -- left behind: another rescuer can have taken it just before it was locked.
@@ -70,6 +94,11 @@ FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
 WHERE l.bucket_id = :bucket_id AND l.ready_at <= {now} AND (l.ready_at, l.job_id) > (:ready_at, :job_id)
 ORDER BY l.ready_at, l.job_id
 LIMIT :limit
+
+-- name: bucket_due
+SELECT b.id FROM {prefix}bucket b
+WHERE {among:b.id:ids:uuid}
+  AND EXISTS (SELECT 1 FROM {prefix}live l WHERE l.bucket_id = b.id AND l.ready_at <= {now})
 
 -- name: bucket_exposed
 SELECT {claim_columns}

@@ -128,6 +128,10 @@ INSERT INTO {prefix}live (
 )
 SELECT id, cluster_id, NULL, 2, {now}, :attempt, 0, 0, 0, lane, priority, 0 FROM {prefix}job WHERE id = :job_id
 
+-- name: parked_places
+SELECT DISTINCT l.cluster_id, l.lane, l.priority FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
+WHERE {among:l.cluster_id:clusters:text} AND l.parked IS NOT NULL AND {among:j.definition_id:definitions:text}
+
 -- name: parked_known
 SELECT l.job_id FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
 WHERE l.cluster_id = :cluster_id AND l.parked IS NOT NULL AND l.lane = :lane AND l.priority = :priority

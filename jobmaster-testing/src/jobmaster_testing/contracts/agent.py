@@ -211,6 +211,26 @@ class AgentContract(MasterTests, suite=True):
 
         assert len(await _pull(agent, bucket)) == 1
 
+    async def test_a_glance_names_the_buckets_with_something_due(
+        self, world: World, agent: AgentRepository
+    ) -> None:
+        due, empty, later, other = await _buckets(world, agent, 4)
+        await agent.push([_message(due), _message(due), _message(later, delay=30), _message(other)])
+
+        assert await agent.due_buckets([due, empty, later]) == {due.id}
+
+    async def test_a_glance_sees_what_is_in_hand_until_it_is_acknowledged(
+        self, world: World, agent: AgentRepository
+    ) -> None:
+        [bucket] = await _buckets(world, agent)
+        await agent.push([_message(bucket)])
+        [claim] = await _pull(agent, bucket)
+        assert await agent.due_buckets([bucket]) == {bucket.id}
+
+        await _finish(world, agent, bucket, claim)
+
+        assert await agent.due_buckets([bucket]) == frozenset()
+
     # Letting go
 
     async def test_acknowledged_messages_are_gone(self, world: World, agent: AgentRepository) -> None:

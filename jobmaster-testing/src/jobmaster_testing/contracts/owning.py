@@ -17,6 +17,7 @@ from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, Priority, 
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import LONG, SHORT, World, room
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
+from jobmaster_testing.probes import until
 
 
 class OwningContract(MasterTests, suite=True):
@@ -178,6 +179,41 @@ class OwningContract(MasterTests, suite=True):
         assert {b.id: b.worker_id for b in taken} == {
             b.id: b.worker_id for b in await world.master.list_buckets(world.cluster_id)
         }
+
+    # Looking for what to rescue
+
+    async def test_a_quiet_cluster_needs_no_rescue(self, world: World) -> None:
+        active, stopping, gone = await world.buckets(3)
+        await world.put(active, 2)
+        await world.master.set_worker_stopping(stopping.worker_id)
+        await world.close_bucket(gone)
+
+        assert not await world.master.needs_rescue(world.cluster_id)
+
+    async def test_a_lease_that_ran_out_needs_a_rescue(self, world: World) -> None:
+        await world.worker(lease=SHORT)
+
+        await until(lambda: world.master.needs_rescue(world.cluster_id), what="the lease to run out")
+
+        assert await world.master.take_lost_buckets(world.cluster_id, (await world.worker()).id, 9) == []
+        assert not await world.master.needs_rescue(world.cluster_id)
+
+    async def test_a_bucket_left_behind_needs_a_rescue(self, world: World) -> None:
+        bucket = await world.bucket()
+        await world.master.retire_worker(bucket.worker_id)
+
+        assert await world.master.needs_rescue(world.cluster_id)
+
+        await world.rescue()
+        assert not await world.master.needs_rescue(world.cluster_id)
+
+    async def test_jobs_where_nobody_reads_need_a_rescue(self, world: World) -> None:
+        await world.insert(make_new_job(new_id(), cluster_id=world.cluster_id))
+
+        assert await world.master.needs_rescue(world.cluster_id)
+
+        await world.master.sweep_orphans(world.cluster_id)
+        assert not await world.master.needs_rescue(world.cluster_id)
 
     # Giving up
 
