@@ -57,6 +57,7 @@ OR EXISTS (
   SELECT 1 FROM held
   WHERE bucket_id IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
+    AND EXISTS (SELECT 1 FROM {prefix}live l WHERE l.bucket_id = held.bucket_id AND l.cluster_id = :cluster_id)
 )
 
 -- name: bucket_take
