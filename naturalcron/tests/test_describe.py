@@ -89,7 +89,7 @@ SPELLINGS = [
     ["every day", "daily", "every 1 days", "every dy"],
     ["on [mon, thu]", "in [thursday, monday]", "at wk [2, 5]", "on [mon, thu, mon]"],
     ["in march", "at month 3", "on mar"],
-    ["at 9pm", "on 21:00", "in 9:00pm", "at hour 21"],
+    ["at 21:00", "on 9:00pm", "in 9:00 pm", "at hour 21 min 0", "at min 0 9pm"],
     ["on LastDay", "at LastDayOfMonth", "on day last", "on last day", "at LastDayOfTheMonth + 0"],
     ["on 2024-03-05", "at 5th mar 2024", "on mar 5th 2024", "on year 2024 month 3 day 5"],
     ["between 9:00 and 17:00", "between 9:00am and 5:00pm", "between [09:00 and 17:00]"],

@@ -18,7 +18,7 @@ from naturalcron.expression import Expression
 from naturalcron.filters import AnyOf, AnyRange, Filter, Span, Spot, constant
 from naturalcron.months import month_view
 from naturalcron.plan import make_plan
-from naturalcron.timeset import ALL, TimeSet, where
+from naturalcron.timeset import ALL, TimeSet, where, where_one
 from naturalcron.units import HIGHEST, LOWEST, TIME_UNITS, Unit
 from naturalcron.values import Value
 
@@ -165,7 +165,7 @@ class _Fields:
         found: dict[Unit, set[int]] = {}
         for unit in TIME_UNITS:
             values = range(HIGHEST[unit] + 1)
-            found[unit] = {value for value in values if self._times & where(unit, (value,))}
+            found[unit] = {value for value in values if self._times & where_one(unit, value)}
         return found
 
     def has_seconds(self) -> bool:

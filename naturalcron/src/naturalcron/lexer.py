@@ -25,16 +25,18 @@ _PUNCTUATION: Final = {
 _NO_WORD: Final = re.escape("""(){}%$#^=!<>?|\\"'.""")
 _TOKEN: Final = re.compile(
     rf"""
-      (?P<blank> [\s;]+ )
-    | (?P<nth> [0-9]+ (?:st|nd|rd|th) (?:{"|".join(WEEKDAY_WORDS)}) (?![a-z]) )
+    [\s;]*
+    (?:
+      (?P<nth> [0-9]+ (?:st|nd|rd|th) (?:{"|".join(WEEKDAY_WORDS)}) (?![a-z]) )
     | (?P<number> [0-9]+ )
     | (?P<punctuation> [,:\-+\[\]] )
     | (?P<bad> [{_NO_WORD}] )
     | (?P<word> [^\s;,:\-+\[\]{_NO_WORD}0-9]+ )
+    )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ZONE_ID: Final = re.compile(r"(?P<blank> [\s;,]+ ) | (?P<zone> [^\s;,]+ )", re.VERBOSE)
+_ZONE_ID: Final = re.compile(r"[\s;,]* (?P<zone> [^\s;,]+ )", re.VERBOSE)
 _MOST_DIGITS: Final = 18
 """Longer numbers are out of every range; they are cut so that reading them stays cheap."""
 
@@ -78,54 +80,46 @@ def tokenize(text: str) -> list[Token]:
     """Return the tokens of a text, the last of them `END`; raises `ParseError` naming all unknown words."""
     tokens: list[Token] = []
     faults: list[Fault] = []
-    place = 0
-    while place < len(text):
-        match = _match(text, place, tokens)
+    match = _TOKEN.match(text)
+    while match is not None:
         found = _READERS[match.lastgroup or ""](match)
         if isinstance(found, Token):
             tokens.append(found)
-        elif found is not None:
+        else:
             faults.append(found)
-        place = match.end()
+        is_zone = bool(tokens) and tokens[-1].kind is Kind.ZONE
+        match = (_ZONE_ID if is_zone else _TOKEN).match(text, match.end())
     if faults:
         raise fail(text, faults)
     return [*tokens, Token(Kind.END, "", None, len(text), len(text))]
 
 
-def _match(text: str, place: int, before: list[Token]) -> re.Match[str]:
-    is_zone = before and before[-1].kind is Kind.ZONE
-    match = (_ZONE_ID if is_zone else _TOKEN).match(text, place)
-    assert match is not None  # noqa: S101 - the groups cover every character
-    return match
-
-
-def _blank(match: re.Match[str]) -> None:  # noqa: ARG001 - one signature for all readers
-    return None
-
-
 def _zone(match: re.Match[str]) -> Token:
-    return Token(Kind.ZONE_ID, match[0], match[0], match.start(), match.end())
+    return Token(Kind.ZONE_ID, match["zone"], match["zone"], *match.span("zone"))
 
 
 def _number(match: re.Match[str]) -> Token:
-    return Token(Kind.NUMBER, match[0], int(match[0][:_MOST_DIGITS]), match.start(), match.end())
+    text = match["number"]
+    return Token(Kind.NUMBER, text, int(text[:_MOST_DIGITS]), *match.span("number"))
 
 
 def _sign(match: re.Match[str]) -> Token:
-    return Token(_PUNCTUATION[match[0]], match[0], None, match.start(), match.end())
+    text = match["punctuation"]
+    return Token(_PUNCTUATION[text], text, None, *match.span("punctuation"))
 
 
 def _bad(match: re.Match[str]) -> Fault:
-    message = f"{match[0]!r} has no meaning here"
-    return Fault(ErrorCode.UNKNOWN_TOKEN, message, match.start(), match.end())
+    message = f"{match['bad']!r} has no meaning here"
+    return Fault(ErrorCode.UNKNOWN_TOKEN, message, *match.span("bad"))
 
 
 def _word(match: re.Match[str]) -> Token | Fault:
-    text = match[0]
+    group = match.lastgroup or ""
+    text = match[group]
     known = _lookup(text)
     if known is None:
-        return Fault(ErrorCode.UNKNOWN_TOKEN, _unknown(text), match.start(), match.end())
-    return Token(known.kind, text, known.value, match.start(), match.end())
+        return Fault(ErrorCode.UNKNOWN_TOKEN, _unknown(text), *match.span(group))
+    return Token(known.kind, text, known.value, *match.span(group))
 
 
 def _lookup(text: str) -> Word | None:
@@ -146,8 +140,7 @@ def _unknown(text: str) -> str:
     return f"unknown word {text!r}{did_you_mean(suggest(bare))}"
 
 
-_READERS: Final[dict[str, Callable[[re.Match[str]], Token | Fault | None]]] = {
-    "blank": _blank,
+_READERS: Final[dict[str, Callable[[re.Match[str]], Token | Fault]]] = {
     "zone": _zone,
     "nth": _word,
     "number": _number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from enum import Enum
+from enum import IntEnum, auto
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -12,35 +12,35 @@ from naturalcron.units import AmPm, Month, Unit, Weekday
 from naturalcron.values import FIRST_DAY, FIRST_WORKDAY, LAST_DAY, LAST_WORKDAY, LastWeekday, NthWeekday
 
 
-class Kind(Enum):
-    """What a token is to the grammar; the value is how a message names it."""
+class Kind(IntEnum):
+    """What a token is to the grammar. An integer, so that it is quick to look up."""
 
-    EVERY = "'every'"
-    SHORT = "an interval"
-    AT = "'at'"
-    BETWEEN = "'between'"
-    FROM = "'from'"
-    UPTO = "'upto'"
-    ZONE = "'tz'"
-    ANCHOR = "an anchor"
-    UNIT = "a unit"
-    SUFFIX = "the ending of a day"
-    MONTH = "a month"
-    WEEKDAY = "a weekday"
-    DAY = "a day of the month"
-    CLOSEST = "'ClosestWeekdayTo'"
-    EDGE = "'first' or 'last'"
-    AM_PM = "am or pm"
-    AND = "'and'"
-    NUMBER = "a number"
-    ZONE_ID = "a time zone"
-    COMMA = "','"
-    COLON = "':'"
-    DASH = "'-'"
-    PLUS = "'+'"
-    OPEN = "'['"
-    CLOSE = "']'"
-    END = "the end"
+    EVERY = auto()
+    SHORT = auto()
+    AT = auto()
+    BETWEEN = auto()
+    FROM = auto()
+    UPTO = auto()
+    ZONE = auto()
+    ANCHOR = auto()
+    UNIT = auto()
+    SUFFIX = auto()
+    MONTH = auto()
+    WEEKDAY = auto()
+    DAY = auto()
+    CLOSEST = auto()
+    EDGE = auto()
+    AM_PM = auto()
+    AND = auto()
+    NUMBER = auto()
+    ZONE_ID = auto()
+    COMMA = auto()
+    COLON = auto()
+    DASH = auto()
+    PLUS = auto()
+    OPEN = auto()
+    CLOSE = auto()
+    END = auto()
 
 
 CLAUSES: Final = frozenset(
