@@ -13,7 +13,7 @@ from datetime import date
 from math import lcm
 from typing import Final, NamedTuple
 
-from naturalcron.filters import AnyOf, Filter, YearGrid, constant
+from naturalcron.filters import AnyOf, Filter, YearGrid
 from naturalcron.months import MonthView, month_view, months_of
 from naturalcron.timeset import ALL, Clock, TimeSet
 from naturalcron.units import HIGHEST, Unit
@@ -34,7 +34,7 @@ class Agenda:
     """Answers for days and months. It never changes; what it keeps are answers already given."""
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        constants = [constant(one) for one in filters]
+        constants = [one.constant for one in filters]
         self._always = _all_of(times for times in constants if times is not None)
         self._filters = [one for one, times in zip(filters, constants, strict=True) if times is None]
         self._by_month = any(one.by_month for one in self._filters)

@@ -15,9 +15,10 @@ from naturalcron.cronfields import Day, day_of, field_text
 from naturalcron.cronphase import Phase, phase_of
 from naturalcron.errors import ConversionError
 from naturalcron.expression import Expression
-from naturalcron.filters import AnyOf, AnyRange, Filter, Span, Spot, constant
+from naturalcron.filters import AnyOf, Filter, Spot
 from naturalcron.months import month_view
 from naturalcron.plan import make_plan
+from naturalcron.ranges import AnyRange, Span
 from naturalcron.timeset import ALL, TimeSet, where, where_one
 from naturalcron.units import HIGHEST, LOWEST, TIME_UNITS, Unit
 from naturalcron.values import Value
@@ -69,7 +70,7 @@ class _Fields:
     def add_all(self, filters: Sequence[Filter]) -> None:
         """Narrow the sets by all filters."""
         for one in filters:
-            times = constant(one)
+            times = one.constant
             if times is not None:
                 self._times &= times
             elif isinstance(one, AnyOf):

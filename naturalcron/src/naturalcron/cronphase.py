@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from naturalcron.filters import constant
 from naturalcron.plan import Plan, grid
 from naturalcron.timeset import ALL, TimeSet, where
 from naturalcron.units import LOWEST, PERIOD, TIME_UNITS, Unit
@@ -95,11 +94,10 @@ def _restarts(plan: Plan, round_times: TimeSet, grids: Mapping[Unit, list[int]])
     """Yield why a count that is round at first may not stay so: windows start it again where they begin."""
     allowed = ALL
     for one in plan.filters:
-        times = constant(one)
-        allowed &= ALL if times is None else times
+        allowed &= ALL if one.constant is None else one.constant
     begins = allowed & ~(allowed << 1)
     if begins & ~round_times:
         yield "each window starts the count again, at a moment that is not round"
-    dated = any(constant(one) is None for one in plan.filters)
+    dated = any(one.constant is None for one in plan.filters)
     if dated and not grids.keys() <= set(TIME_UNITS):
         yield "days and months that are let through start the count again"

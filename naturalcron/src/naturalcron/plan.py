@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from naturalcron.agenda import Agenda
-from naturalcron.filters import AnyOf, AnyRange, Filter, YearGrid, numbers, span, spot
+from naturalcron.filters import AnyOf, Filter, YearGrid, numbers, spot
 from naturalcron.model import At, Between, Clause, Every, Point, Range
 from naturalcron.months import month_view
+from naturalcron.ranges import AnyRange, span
 from naturalcron.units import HIGHEST, LOWEST, PERIOD, TIME_UNITS, Unit
 from naturalcron.values import Edge, NthWeekday, Value
 

@@ -153,10 +153,7 @@ class PointReader:
         if clocks.starts_clock(self.cursor):
             return self._clock()
         token = self.cursor.take()
-        following = self.cursor.peek()
-        if following.kind is Kind.WEEKDAY:
-            message = f"'{token.text.title()}{following.text.title()}' is one word"
-            raise Fault(ErrorCode.UNEXPECTED, message, token.start, following.end)
+        _check_one_word(token, self.cursor.peek())
         unit_token = self.cursor.take_if(Kind.UNIT)
         unit = cast("Unit", unit_token.value) if unit_token else self._default
         if unit is None:
@@ -201,6 +198,12 @@ def check_range(unit: Unit, number: int, start: int, end: int) -> None:
         name = "day of the week" if unit is Unit.WEEK else unit.word
         message = f"a {name} from {low} to {high} expected, not {number}"
         raise Fault(ErrorCode.OUT_OF_RANGE, message.replace("a hour", "an hour"), start, end)
+
+
+def _check_one_word(token: Token, following: Token) -> None:
+    if following.kind is Kind.WEEKDAY:
+        message = f"'{token.text.title()}{following.text.title()}' is one word"
+        raise Fault(ErrorCode.UNEXPECTED, message, token.start, following.end)
 
 
 def _with_unit(token: Token) -> str:

@@ -71,6 +71,14 @@ def _compared(
     return found
 
 
+def union(sets: Iterable[TimeSet]) -> TimeSet:
+    """Return the seconds that are in any of the sets."""
+    found = NONE
+    for times in sets:
+        found |= times
+    return found
+
+
 class Clock:
     """A set of seconds, ready to be searched."""
 
