@@ -153,7 +153,7 @@ class Incarnation:
         self._subscriptions.enter_context(
             self.env.notify.subscribed(topic, lambda _: owned.pull_again.set(), own=True)
         )
-        busy_until = 0.0
+        busy_until = self.env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
 
         async def tick() -> float | None:
             nonlocal busy_until
