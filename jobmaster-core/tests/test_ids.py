@@ -1,5 +1,9 @@
 """Ids are UUIDs of version 7 that only ever grow."""
 
+import copy
+import multiprocessing
+import os
+import pickle
 import threading
 import time
 from types import SimpleNamespace
@@ -84,3 +88,32 @@ def test_a_millisecond_that_is_used_up_lends_from_the_next() -> None:
     assert made == sorted(set(made))
     assert [millis_of(one) for one in made] == [5, 6, 6]
     assert all((one.version, one.variant) == (7, RFC_4122) for one in made)
+
+
+def test_an_id_is_a_uuid_like_any_other() -> None:
+    made = new_id()
+    same = UUID(str(made))
+
+    assert (made, hash(made), repr(made), made.is_safe) == (same, hash(same), repr(same), same.is_safe)
+    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == same  # noqa: S301 - our own
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of other tests' threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
+    new_id()
+    made_here, made_there = (
+        multiprocessing.get_context("fork").Queue(),
+        multiprocessing.get_context("fork").Queue(),
+    )
+    child = multiprocessing.get_context("fork").Process(target=_make_ids, args=(made_there,))
+    child.start()
+    _make_ids(made_here)
+
+    here, there = made_here.get(), made_there.get()
+    child.join()
+    assert not {one & (1 << 42) - 1 for one in here} & {one & (1 << 42) - 1 for one in there}
+
+
+def _make_ids(queue: "multiprocessing.Queue[list[int]]") -> None:
+    queue.put([new_id().int for _ in range(100)])

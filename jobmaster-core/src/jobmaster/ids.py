@@ -6,14 +6,16 @@ import os
 import time
 from random import Random
 from threading import Lock
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 _lock = Lock()
-_random = Random()  # noqa: S311 - ids are unique, not secret
-os.register_at_fork(after_in_child=_random.seed)  # a child must not make its parent's ids
+_random = Random()  # noqa: S311 - ids are to be unique, not secret
 _last_millis = 0
 _counter = 0
 _COUNTER_BITS = 32
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)  # a child must not make the ids that its parent makes
 
 
 def new_id() -> UUID:
@@ -35,4 +37,15 @@ def new_id() -> UUID:
         millis, counter = _last_millis, _counter
     high = (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | (counter >> 20) << 64
     low = 0b10 << 62 | (counter & 0xFFFFF) << 42 | random & ((1 << 42) - 1)
-    return UUID(int=high | low)
+    return _uuid(high | low)
+
+
+_new, _set = object.__new__, object.__setattr__
+
+
+def _uuid(value: int) -> UUID:
+    """Return a UUID without its constructor's checks, which take as long as all the rest of a new id."""
+    made = _new(UUID)
+    _set(made, "int", value)
+    _set(made, "is_safe", SafeUUID.unknown)
+    return made

@@ -43,12 +43,15 @@ class Schedule:
 
     def _job(self, request: JobRequest, now: datetime) -> NewJob:
         data = self._data(request)
-        due = Due(now, 0.0) if request.options is NO_OPTIONS else due_at(request.options, now)
-        job = self._build(request.definition, request.options, data, due, now)
-        return NewJob(job=job, delay=due.delay)
+        if request.options is NO_OPTIONS:
+            return NewJob(job=self._build(request.definition, NO_OPTIONS, data, now, now))
+        due = due_at(request.options, now)
+        return NewJob(
+            job=self._build(request.definition, request.options, data, due.moment, now), delay=due.delay
+        )
 
     def _build(
-        self, definition: JobDefinition, options: CallOptions, data: MessageData, due: Due, now: datetime
+        self, definition: JobDefinition, options: CallOptions, data: MessageData, at: datetime, now: datetime
     ) -> Job:
         given = definition.settings
         if options is not NO_OPTIONS:
@@ -59,7 +62,7 @@ class Schedule:
             definition_id=definition.id,
             lane=given.get("lane", DEFAULT_LANE),
             priority=given.get("priority", Priority.MEDIUM),
-            scheduled_at=due.moment,
+            scheduled_at=at,
             created_at=now,
             timeout=self._timeout(given.get("timeout", UNSET)),
             max_retries=given.get("max_retries", self.settings.default_max_retries),
