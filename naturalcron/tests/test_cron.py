@@ -143,6 +143,7 @@ def test_everything_inexact_is_refused_with_all_reasons(text: str, reasons: list
 
 
 @pytest.mark.parametrize("text", ["every 7 minutes", "every 2 days", "every week", "every 30 minutes from 9:10",
+                                  "every 30 minutes between min 10 and 50",
                                   "every 2 months on 31st at 9:00", "every month from 10th"])  # fmt: skip
 def test_a_round_start_does_not_help(text: str) -> None:
     with pytest.raises(ConversionError):

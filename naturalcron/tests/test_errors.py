@@ -107,6 +107,17 @@ def test_all_unknown_words_are_told_at_once() -> None:
     assert [problem.column for problem in problems] == [9, 17]
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "word", ["dayz ", "at 99:00 ", "on [mon, ", "x" * 10, "9" * 10, "tz ", "[", "- ", "   ", "\n"]
+)
+def test_long_nonsense_is_cheap(word: str) -> None:
+    expression, problems = try_parse("every day " + word * 20_000 + "!")
+
+    assert expression is None
+    assert 1 <= len(problems) <= 20
+
+
 def test_each_clause_that_cannot_be_read_is_told() -> None:
     _, problems = try_parse("every at 25:00 on 32nd")
 

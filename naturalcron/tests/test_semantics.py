@@ -81,6 +81,13 @@ def test_d1_a_time_without_seconds_is_the_start_of_its_minute() -> None:
     assert upcoming("every minute", "2024-01-01 10:20:30", 1) == ["2024-01-01 10:21:30"]
 
 
+def test_d1_units_that_a_range_names_stay_open() -> None:
+    assert upcoming("every day at 9am between min 10 and 20", "2024-01-01 00:00", 1) == ["2024-01-01 09:10"]
+    assert upcoming("every day at 9:15 between sec 10 and 20", "2024-01-01 00:00", 1) == [
+        "2024-01-01 09:15:10"
+    ]
+
+
 def test_d2_a_period_is_entered_at_its_first_moment() -> None:
     assert upcoming("every 6 hours in feb", "2024-01-15 10:20", 2) == ["2024-02-01 00:00", "2024-02-01 06:00"]
     assert upcoming("every day in feb", "2024-01-15 10:20", 2) == ["2024-02-01 10:20", "2024-02-02 10:20"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from naturalcron.errors import ErrorCode
+from naturalcron.errors import ErrorCode, quoted
 from naturalcron.lexer import Fault, Token
 from naturalcron.words import Kind
 
@@ -43,7 +43,7 @@ class Cursor:
         token = self.peek()
         if token.kind is Kind.END:
             return Fault(ErrorCode.MISSING, f"{expected} expected", token.start, token.end)
-        message = f"{expected} expected, not {token.text!r}"
+        message = f"{expected} expected, not {quoted(token.text)}"
         return Fault(ErrorCode.UNEXPECTED, message, token.start, token.end)
 
     def finish(self, expected: str) -> None:

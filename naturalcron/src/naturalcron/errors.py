@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_LONGEST_SHOWN: Final = 60
 
 
 class ErrorCode(StrEnum):
@@ -124,7 +127,7 @@ class UnknownZoneError(NaturalCronError, ValueError):
         super().__init__(zone, suggestion)
 
     def __str__(self) -> str:
-        return f"unknown time zone {self.zone!r}{did_you_mean(self.suggestion)}"
+        return f"unknown time zone {quoted(self.zone)}{did_you_mean(self.suggestion)}"
 
 
 class ConversionError(NaturalCronError, ValueError):
@@ -136,6 +139,11 @@ class ConversionError(NaturalCronError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.source!r} has no exact equivalent as {self.target}: {'; '.join(self.reasons)}"
+
+
+def quoted(word: str) -> str:
+    """Return a word in quotes, cut if it is very long."""
+    return repr(word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}…")
 
 
 def did_you_mean(word: str | None) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from naturalcron.errors import ErrorCode, ParseError, Problem, did_you_mean, split_lines
+from naturalcron.errors import ErrorCode, ParseError, Problem, did_you_mean, quoted, split_lines
 from naturalcron.words import CLAUSES, WEEKDAY_WORDS, WORDS, Kind, Word, suggest
 
 _PUNCTUATION: Final = {
@@ -25,7 +25,7 @@ _PUNCTUATION: Final = {
 _NO_WORD: Final = re.escape("""(){}%$#^=!<>?|\\"'.""")
 _TOKEN: Final = re.compile(
     rf"""
-    [\s;]*
+    [\s;]*+
     (?:
       (?P<nth> [0-9]+ (?:st|nd|rd|th) (?:{"|".join(WEEKDAY_WORDS)}) (?![a-z]) )
     | (?P<number> [0-9]+ )
@@ -36,7 +36,9 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ZONE_ID: Final = re.compile(r"[\s;,]* (?P<zone> [^\s;,]+ )", re.VERBOSE)
+_ZONE_ID: Final = re.compile(r"[\s;,]*+ (?P<zone> [^\s;,]+ )", re.VERBOSE)
+MOST_FAULTS: Final = 20
+"""Problems told of one text: more help nobody, and a long text of nonsense has to stay cheap."""
 _MOST_DIGITS: Final = 18
 """Longer numbers are out of every range; they are cut so that reading them stays cheap."""
 
@@ -73,7 +75,7 @@ class Fault(Exception):  # noqa: N818 - internal, and never leaves the parser
 
 def fail(text: str, faults: list[Fault]) -> ParseError:
     """Return the error that tells of all faults."""
-    return ParseError(text, [fault.located(text) for fault in faults])
+    return ParseError(text, [fault.located(text) for fault in faults[:MOST_FAULTS]])
 
 
 def tokenize(text: str) -> list[Token]:
@@ -81,7 +83,7 @@ def tokenize(text: str) -> list[Token]:
     tokens: list[Token] = []
     faults: list[Fault] = []
     match = _TOKEN.match(text)
-    while match is not None:
+    while match is not None and len(faults) < MOST_FAULTS:
         found = _READERS[match.lastgroup or ""](match)
         if isinstance(found, Token):
             tokens.append(found)
@@ -136,8 +138,8 @@ def _unknown(text: str) -> str:
     if bare.lower() in WORDS:
         return f"'@' may stand before the words that begin a clause, not before {bare!r}"
     if "/" in bare:
-        return f"unknown word {text!r}; a time zone follows 'tz': 'tz {bare}'"
-    return f"unknown word {text!r}{did_you_mean(suggest(bare))}"
+        return f"unknown word {quoted(text)}; a time zone follows 'tz': 'tz {bare}'"
+    return f"unknown word {quoted(text)}{did_you_mean(suggest(bare))}"
 
 
 _READERS: Final[dict[str, Callable[[re.Match[str]], Token | Fault]]] = {

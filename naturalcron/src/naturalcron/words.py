@@ -136,6 +136,9 @@ WORDS: Final = _vocabulary()
 WEEKDAY_WORDS: Final = tuple(sorted(_names(Weekday), key=len, reverse=True))
 """The names of the weekdays, long ones first, as a pattern has to try them."""
 
+LONGEST_WORD: Final = 40
+"""Longer words are not compared with known ones, as that takes the longer, the longer they are."""
+
 _INSTEAD = {
     "weekday": "between mon and fri",
     "weekdays": "between mon and fri",
@@ -158,6 +161,8 @@ _INSTEAD = {
 def suggest(word: str, known: Iterable[str] = WORDS) -> str | None:
     """Return what the writer of an unknown word may have meant, or None if nothing is near."""
     lowered = word.lower()
+    if len(lowered) > LONGEST_WORD:
+        return None
     if lowered in _INSTEAD:
         return _INSTEAD[lowered]
     found = get_close_matches(lowered, known, n=1, cutoff=0.7)

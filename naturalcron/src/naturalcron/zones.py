@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from naturalcron.errors import UnknownZoneError
+from naturalcron.words import LONGEST_WORD
 
 
 @lru_cache(maxsize=256)
@@ -28,6 +29,8 @@ def _names() -> dict[str, str]:
 
 def _nearest(name: str) -> str | None:
     lowered = name.lower()
+    if len(lowered) > LONGEST_WORD:
+        return None
     # The city alone is what people remember: `Lisbon`, `america/lisbon`.
     city = lowered.rpartition("/")[2]
     same_city = [known for known in _names() if known.rpartition("/")[2] == city]
