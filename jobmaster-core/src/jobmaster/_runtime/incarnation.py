@@ -30,7 +30,7 @@ log = logging.getLogger("jobmaster.worker")
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that nobody brings news."""
 IDLE_POLL = 60.0
-"""Longest wait in seconds of an idle claim loop: one glance at all buckets looks after those that wait."""
+"""Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
 SHORT_PAUSE = 1.0
@@ -164,15 +164,15 @@ class Incarnation:
                 return None
             now = self.env.monotonic()
             busy_until = now + BUSY_FOR if result.taken else busy_until
-            wait = self._bounded(result.wait, busy=now < busy_until)
+            wait = self._bounded(owned, result.wait, busy=now < busy_until)
             owned.last_progress = now + wait
             return wait
 
         name = f"claim {owned.bucket.priority.name}"
         return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
 
-    def _bounded(self, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval() if busy else IDLE_POLL
+    def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
+        longest = self.env.poll_interval() if owned.held else IDLE_POLL
         if busy and not self.env.notify.listening:
             longest = min(longest, BUSY_POLL)
         return longest if wait is None else min(wait, longest)

@@ -1,0 +1,147 @@
+"""What the hot path costs the server, in statements and rows: counted, not timed, so that it cannot flicker."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+
+from jobmaster import Cluster, JobContext, Runtime, handler
+from jobmaster_postgres.statements import Statements
+from jobmaster_postgres.wire import Message
+from jobmaster_sql import Batch, Query
+from jobmaster_testing.probes import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("watcher")]
+
+Watcher = psycopg.Connection[tuple[Any, ...]]
+
+JOBS = 3000
+Rows = Mapping[str, tuple[int, int, int]]
+
+
+@handler("Counted")
+async def counted(job: JobContext) -> None:
+    """Do nothing."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return a count of the statements that are sent, by name."""
+    counts: Counter[str] = Counter()
+    messages = Statements.messages
+
+    def counting(self: Statements, step: Query | Batch) -> Sequence[Message]:
+        sent = messages(self, step)
+        counts[step.name] += len(sent)
+        return sent
+
+    monkeypatch.setattr(Statements, "messages", counting)
+    return counts
+
+
+@pytest.fixture
+def watcher(database: str) -> Iterator[Watcher]:
+    """Connect beside the code under test, whose tables do not exist yet."""
+    with closing(psycopg.connect(database, autocommit=True)) as connection:
+        connection.execute("DROP VIEW IF EXISTS cost_jobs")
+        for table in ("migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log"):
+            connection.execute(f"DROP TABLE IF EXISTS cost_{table}".encode())
+        yield connection
+
+
+def cluster(database: str, **settings: Any) -> Cluster:
+    hour = timedelta(hours=1)  # nothing lasts so long that it has to be shown
+    return (
+        Cluster.standalone("Cost", database)
+        .add_handlers(counted)
+        .configure(table_prefix="cost_", **{"beat": hour, **settings})
+    )
+
+
+@asynccontextmanager
+async def producing(database: str) -> AsyncIterator[Runtime]:
+    """Join the cluster without workers, past what is done once."""
+    async with cluster(database).running(workers=False) as runtime:
+        await runtime.scheduler.once_now(counted, {"n": 0})
+        yield runtime
+
+
+async def test_a_call_is_one_statement(database: str, statements: Counter[str]) -> None:
+    async with producing(database) as runtime:
+        statements.clear()
+        for n in range(50):
+            await runtime.scheduler.once_now(counted, {"n": n})
+
+    assert statements.pop("news_send") <= 50
+    assert statements == {"job_insert": 50}
+
+
+async def test_a_bulk_call_is_one_statement(database: str, statements: Counter[str]) -> None:
+    async with producing(database) as runtime:
+        statements.clear()
+        await runtime.scheduler.once_many(counted.request({"n": n}) for n in range(JOBS))
+
+    assert statements.pop("news_send") <= 2
+    assert statements == {"jobs_insert_alike": 1}
+
+
+async def test_a_hundred_callers_share_few_statements(database: str, statements: Counter[str]) -> None:
+    async with producing(database) as runtime, anyio.create_task_group() as group:
+        statements.clear()
+        for n in range(100):
+            group.start_soon(runtime.scheduler.once_now, counted, {"n": n})
+
+    assert 1 <= statements["job_insert"] + statements["jobs_insert_alike"] <= 3
+
+
+async def test_a_job_is_written_as_often_as_it_has_to_be(
+    database: str, statements: Counter[str], watcher: Watcher
+) -> None:
+    async with cluster(database).running(workers=False) as runtime:
+        await runtime.scheduler.once_many([counted.request({"n": n}) for n in range(JOBS)])
+    statements.clear()
+    async with cluster(database).add_worker().running() as runtime:
+
+        async def all_ended() -> bool:
+            return await runtime.jobs.count(status="succeeded") == JOBS
+
+        await until(all_ended, timeout=30)
+
+    expected = {"job": (JOBS, 0, 0), "live": (JOBS, JOBS, JOBS), "attempt": (JOBS, 0, 0)}
+    await until(lambda: rows_written(watcher) == expected, what="the server's counts")
+    assert statements["bucket_page"] < JOBS / 30
+    assert statements["reports_succeed"] < JOBS / 30
+    assert statements["held_assign"] < JOBS / 30
+
+
+async def test_an_idle_worker_asks_little(database: str, statements: Counter[str]) -> None:
+    quick = {"heartbeat": 0.05, "lease": 5, "poll_interval": 0.01}
+    async with cluster(database, **quick).add_worker().running():
+        await until(lambda: statements["worker_renew"] >= 3)
+        statements.clear()
+        await until(lambda: statements["worker_renew"] >= 20)
+        asked = Counter(statements)
+
+    each_heartbeat = {"worker_renew", "rescue_needed"}
+    each_poll = {"bucket_due", "cancel_requests", "parked_places", "held_next"}
+    assert asked.keys() == each_heartbeat | each_poll
+    assert asked["rescue_needed"] <= asked["worker_renew"] + 2
+
+
+def rows_written(watcher: Watcher) -> Rows:
+    """Return the rows inserted, updated and deleted by table."""
+    found = watcher.execute(
+        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables "
+        "WHERE relname IN ('cost_job', 'cost_live', 'cost_attempt')"
+    )
+    return {name.removeprefix("cost_"): (added, changed, gone) for name, added, changed, gone in found}
