@@ -18,6 +18,7 @@ from jobmaster.errors import Discard as Discard
 from jobmaster.errors import DuplicateDefinitionError as DuplicateDefinitionError
 from jobmaster.errors import InvalidArgumentsError as InvalidArgumentsError
 from jobmaster.errors import InvalidDataError as InvalidDataError
+from jobmaster.errors import InvalidExpressionError as InvalidExpressionError
 from jobmaster.errors import InvalidTransitionError as InvalidTransitionError
 from jobmaster.errors import JobMasterError as JobMasterError
 from jobmaster.errors import JobNotFoundError as JobNotFoundError
@@ -45,6 +46,7 @@ from jobmaster.models import JobReceipt as JobReceipt
 from jobmaster.models import JobRecord as JobRecord
 from jobmaster.models import MetadataFilter as MetadataFilter
 from jobmaster.models import Operator as Operator
+from jobmaster.recurrence import Interval as Interval
 from jobmaster.scheduler import Scheduler as Scheduler
 from jobmaster.states import AttemptOutcome as AttemptOutcome
 from jobmaster.states import BucketStatus as BucketStatus

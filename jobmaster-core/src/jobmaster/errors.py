@@ -8,6 +8,7 @@ JobMasterError
 ├── SchedulingError               a scheduling call was refused; nothing was stored
 │   ├── UnknownHandlerError       what is to be scheduled is no handler or definition
 │   ├── InvalidArgumentsError     arguments do not fit the handler's signature
+│   ├── InvalidExpressionError    a recurrence cannot be read; in code, it is a ConfigurationError as well
 │   ├── InvalidDataError          a value that message data or metadata cannot hold
 │   ├── MessageTooLargeError      message data over `max_message_bytes`
 │   ├── ClusterArchivedError      the cluster is read only
@@ -86,6 +87,42 @@ class UnknownHandlerError(SchedulingError):
 
 class InvalidArgumentsError(SchedulingError):
     """The arguments of a scheduling call do not fit the handler's signature."""
+
+
+class InvalidExpressionError(SchedulingError, ConfigurationError):
+    """An expression says no recurrence: it refuses the call, or the start-up if it stands in code.
+
+    `kind` is the kind of recurrence (empty if none is implied) and `text` what was to be read; `reason` says
+    what is wrong and what was expected. Where one place is to blame, `line`, `column` and `end_column` (from
+    1, the end exclusive) point at it. `code` is for programs.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        text: object,
+        reason: str,
+        *,
+        code: str = "invalid",
+        line: int = 1,
+        column: int | None = None,
+        end_column: int | None = None,
+        more: Iterable[str] = (),
+    ) -> None:
+        """`more` holds further problems of the text, each as one line."""
+        self.kind, self.text, self.reason, self.code = kind, text, reason, code
+        self.line, self.column, self.end_column, self.more = line, column, end_column, tuple(more)
+        shown = [f"{kind} expression {text!r}: {reason}".lstrip(), *_picture(text, line, column, end_column)]
+        super().__init__("\n".join([*shown, *self.more]))
+
+
+def _picture(text: object, line: int, column: int | None, end_column: int | None) -> list[str]:
+    """Return the line of a text with marks below the place that is meant."""
+    if column is None or not isinstance(text, str):
+        return []
+    shown = (text.splitlines() or [""])[line - 1]
+    margin = "".join("\t" if char == "\t" else " " for char in shown[: column - 1])
+    return [f"    {shown}", f"    {margin}{'^' * max(1, (end_column or column) - column)}"]
 
 
 class InvalidDataError(SchedulingError):

@@ -7,13 +7,14 @@ lives in those objects.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import JobReceipt, NewJob, Report
+from jobmaster.recurrence import RecurrenceKind
 
 if TYPE_CHECKING:
     import typer
@@ -59,7 +60,7 @@ Middleware = Callable[[Any, Call], Awaitable[None]]
 """Wraps a handler: `async def middleware(job, call): ...; await call(job); ...`."""
 
 
-# Opening stores
+# Loading plug-ins
 
 
 @hookspec
@@ -69,6 +70,19 @@ def jobmaster_schemes() -> Mapping[str, str]:
     Called when the plug-ins are loaded. Two plug-ins that claim one scheme stop the start-up.
     """
     raise NotImplementedError
+
+
+@hookspec
+def jobmaster_recurrence_kinds() -> Sequence[RecurrenceKind]:
+    """Return the kinds of recurrence this plug-in adds: languages in which schedules say when they fire.
+
+    Called when the plug-ins are loaded. Two plug-ins that claim one name stop the start-up. An expression
+    without a kind belongs to the first that accepts it: core's own come first.
+    """
+    raise NotImplementedError
+
+
+# Opening stores
 
 
 @hookspec(firstresult=True)

@@ -12,10 +12,13 @@ from typing import Any
 import pluggy
 
 from jobmaster import hookspecs, memory
+from jobmaster.config import check_name
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import ConfigurationError, UnknownSchemeError
 from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
 from jobmaster.models import JobReceipt, NewJob, Report
+from jobmaster.recurrence import Kinds, RecurrenceKind
+from jobmaster.recurrence.interval import IntervalKind
 
 log = logging.getLogger("jobmaster.plugins")
 
@@ -35,6 +38,8 @@ class Plugins:
         self._register(sys.modules[__name__], name="jobmaster-defaults")
         self._load_installed()
         self._schemes = self._collect_schemes()
+        self.kinds = self._collect_kinds()
+        """The kinds of recurrence: core's own, and those of plug-ins in the order of their registration."""
 
     def _register(self, plugin: Any, name: str | None = None) -> None:
         try:
@@ -80,6 +85,27 @@ class Plugins:
             msg = f"plug-in {_name(impl)} cannot say which URLs it serves: {error}; upgrade or uninstall it"
             raise ConfigurationError(msg) from error
         return dict(schemes)
+
+    def _collect_kinds(self) -> Kinds:
+        found: dict[str, RecurrenceKind] = {}
+        owners: dict[str, str] = {}
+        for impl in self._manager.hook.jobmaster_recurrence_kinds.get_hookimpls():
+            for name, kind in self._kinds_of(impl).items():
+                if name in owners:
+                    msg = (
+                        f"two plug-ins bring a kind of recurrence {name!r}, {owners[name]} and {_name(impl)}; "
+                        "uninstall one, or rename its kind"
+                    )
+                    raise ConfigurationError(msg)
+                found[name], owners[name] = kind, _name(impl)
+        return Kinds(found.values())
+
+    def _kinds_of(self, impl: pluggy.HookImpl) -> Mapping[str, RecurrenceKind]:
+        try:
+            return {check_name("kind of recurrence", kind.name): kind for kind in impl.function()}
+        except Exception as error:
+            msg = f"plug-in {_name(impl)} cannot say which kinds of recurrence it brings: {error}; upgrade or uninstall it"
+            raise ConfigurationError(msg) from error
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -168,3 +194,9 @@ def _scheme(url: str) -> str:
 def jobmaster_build_handler(handler_class: type[Any]) -> Any:
     """Build a handler that needs nothing."""
     return handler_class()
+
+
+@hookspecs.hookimpl(trylast=True)
+def jobmaster_recurrence_kinds() -> Sequence[RecurrenceKind]:
+    """Bring the built-in kinds. Last to be called is first in the list: plug-ins do not take their texts over."""
+    return [IntervalKind()]
