@@ -46,7 +46,9 @@ from jobmaster.models import JobReceipt as JobReceipt
 from jobmaster.models import JobRecord as JobRecord
 from jobmaster.models import MetadataFilter as MetadataFilter
 from jobmaster.models import Operator as Operator
+from jobmaster.recurrence import Cron as Cron
 from jobmaster.recurrence import Interval as Interval
+from jobmaster.recurrence import NaturalCron as NaturalCron
 from jobmaster.scheduler import Scheduler as Scheduler
 from jobmaster.states import AttemptOutcome as AttemptOutcome
 from jobmaster.states import BucketStatus as BucketStatus

@@ -18,7 +18,9 @@ from jobmaster.errors import ConfigurationError, UnknownSchemeError
 from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
 from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster.recurrence import Kinds, RecurrenceKind
+from jobmaster.recurrence.cron import CronKind
 from jobmaster.recurrence.interval import IntervalKind
+from jobmaster.recurrence.natural import NaturalKind
 
 log = logging.getLogger("jobmaster.plugins")
 
@@ -102,7 +104,8 @@ class Plugins:
 
     def _kinds_of(self, impl: pluggy.HookImpl) -> Mapping[str, RecurrenceKind]:
         try:
-            return {check_name("kind of recurrence", kind.name): kind for kind in impl.function()}
+            kinds: Any = impl.function()
+            return {check_name("kind of recurrence", kind.name): kind for kind in kinds}
         except Exception as error:
             msg = f"plug-in {_name(impl)} cannot say which kinds of recurrence it brings: {error}; upgrade or uninstall it"
             raise ConfigurationError(msg) from error
@@ -199,4 +202,4 @@ def jobmaster_build_handler(handler_class: type[Any]) -> Any:
 @hookspecs.hookimpl(trylast=True)
 def jobmaster_recurrence_kinds() -> Sequence[RecurrenceKind]:
     """Bring the built-in kinds. Last to be called is first in the list: plug-ins do not take their texts over."""
-    return [IntervalKind()]
+    return [IntervalKind(), NaturalKind(), CronKind()]

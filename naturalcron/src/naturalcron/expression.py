@@ -9,13 +9,15 @@ from functools import cached_property
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from naturalcron.counting import leap
+from naturalcron.cronphase import phase_of
 from naturalcron.errors import ParseError, Problem
 from naturalcron.lexer import fail
 from naturalcron.model import Clause, Every, Zone
 from naturalcron.parser import parse_clauses
 from naturalcron.plan import Plan, make_plan
 from naturalcron.rules import Rule, rules_of
-from naturalcron.search import next_wall
+from naturalcron.search import accepts, next_wall
 from naturalcron.timeline import Timeline
 from naturalcron.validation import faults_of
 from naturalcron.zones import find_zone
@@ -60,6 +62,31 @@ class Expression:
     def upcoming(self, n: int, start: datetime, *, until: datetime | None = None) -> list[datetime]:
         """Return the next `n` occurrences after `start`, fewer if there are no more; see `next`."""
         return list(islice(self.occurrences(start, until=until), n))
+
+    def resume(self, start: datetime, after: datetime) -> datetime | None:
+        """Return the first occurrence after `after` of those that follow `start`.
+
+        The same as going through `occurrences(start)`, only faster: what counts, counts from `start`. Both are
+        aware or both naive (`TypeError` otherwise), and an `after` before `start` means `start`.
+        """
+        if _is_before(after, start):
+            after = start
+        if not self.counts_from_start:
+            return self.next(after)
+        found = self.next(start)
+        while found is not None and not _is_before(after, found):
+            found = self._leap(found, after) or self.next(found)
+        return found
+
+    def matches(self, moment: datetime) -> bool:
+        """Say whether all clauses let a moment through, on the clock that counts. Fractions are cut off."""
+        wall = moment.astimezone(self._zone) if self._zone and moment.tzinfo else moment
+        return accepts(self._plan, wall.replace(tzinfo=None, fold=0))
+
+    @cached_property
+    def counts_from_start(self) -> bool:
+        """Whether the occurrences depend on the start: on more than that they come after it."""
+        return bool(phase_of(self._plan, aligned=False).reasons)
 
     @property
     def zone(self) -> str | None:
@@ -107,6 +134,13 @@ class Expression:
     def _zone(self) -> ZoneInfo | None:
         name = next((clause.name for clause in self.clauses if isinstance(clause, Zone)), None)
         return find_zone(name) if name else None
+
+    def _leap(self, found: datetime, after: datetime) -> datetime | None:
+        zone = self._zone or found.tzinfo
+        if zone is None or found.tzinfo is None:
+            return None if self._zone else leap(self._plan, None, found, after)
+        target = leap(self._plan, zone, found.astimezone(UTC), after.astimezone(UTC))
+        return target.astimezone(found.tzinfo) if target else None
 
     def _next(self, start: datetime) -> datetime | None:
         start = start.replace(microsecond=0)

@@ -37,6 +37,11 @@ _PARTS: Final[dict[Unit, Callable[[datetime], int]]] = {
 }
 
 
+def length_of(unit: Unit) -> timedelta:
+    """Return how long a unit up to a week is."""
+    return _LENGTHS[unit]
+
+
 def second_of_day(moment: datetime) -> int:
     """Return the seconds since midnight on the clock."""
     return moment.hour * 3600 + moment.minute * 60 + moment.second

@@ -25,6 +25,7 @@ _MINUTES: Final = sum(1 << 60 * minute for minute in range(1440))
 _HOURS: Final = sum(1 << 3600 * hour for hour in range(24))
 """The first second of every hour."""
 _HOUR_BYTES: Final = 3600 // 8
+_WHOLE_HOUR: Final = (1 << 3600) - 1
 _REPEATS: Final = {Unit.SECOND: _MINUTES, Unit.MINUTE: _HOURS, Unit.HOUR: 1}
 
 
@@ -102,6 +103,16 @@ class Clock:
         later = (place for place in range(hour + 1, 24) if self._hours[place])
         found = next(later, None)
         return None if found is None else 3600 * found + _lowest(self._hours[found])
+
+    def first_missing_from(self, second: int) -> int:
+        """Return the first second at or after one that is no member; the day's length if all are."""
+        hour, passed = divmod(second, 3600)
+        for place in range(hour, 24):
+            rest = (~self._hours[place] & _WHOLE_HOUR) >> passed
+            if rest:
+                return 3600 * place + passed + _lowest(rest)
+            passed = 0
+        return DAY_SECONDS
 
 
 def _lowest(bits: int) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from naturalcron import UnknownZoneError, find_zone
-
 from jobmaster.errors import ConfigurationError
+from naturalcron import UnknownZoneError, find_zone
 
 UTC_ZONE = ZoneInfo("UTC")
 

@@ -1,0 +1,148 @@
+"""Cron lines: `*/5 * * * *`. croniter finds the times on a clock that never changes; here it changes.
+
+The rule is that of Debian's cron. A line whose minute or hour begins with `*` follows the clock: it fires
+whenever the clock shows a time that fits, twice if the clock shows it twice, not if it is skipped. Any other line
+names times of the day, each of which comes once a day: the first time the clock shows it, or at once when the
+clock has skipped it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from attrs import field, frozen
+from croniter import CroniterBadDateError, croniter
+
+from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.cronfields import KIND, CronLine, read_line
+from jobmaster.recurrence.wallclock import end_of_gap, instant_of, is_skipped, second_showing, wall_at
+from naturalcron import ConversionError, describe, from_cron
+
+_SECOND: Final = timedelta(seconds=1)
+_SOME_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a time on a clock without a zone
+_KEPT: Final = 4096
+
+
+def _checked(given: Any) -> str:
+    if not isinstance(given, str):
+        raise InvalidExpressionError(KIND, given, 'a cron line expected, such as "*/5 * * * *"')
+    text = " ".join(given.split())
+    if _next_wall(read_line(text).plain, _SOME_DAY) is None:
+        reason = "it never fires: no month has such a day"
+        raise InvalidExpressionError(KIND, text, reason, code="never")
+    return text
+
+
+def _next_wall(plain: str, wall: datetime) -> datetime | None:
+    """Return the first time after another that fits a line, both in whole seconds on a clock that never changes."""
+    try:
+        found: datetime = croniter(plain, wall.replace(fold=0)).get_next(datetime)
+    except (CroniterBadDateError, OverflowError, ValueError):
+        return None
+    return found
+
+
+@frozen
+class Cron:
+    """A cron line: `Cron("*/5 * * * *")`. Raises `InvalidExpressionError` if it is wrong or never fires."""
+
+    text: str = field(converter=_checked)
+    """The line, with single blanks between its fields."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@frozen
+class CronRecurrence:
+    """The times at which the clock of a zone shows what a cron line says."""
+
+    text: str
+    zone: ZoneInfo
+    _line: CronLine = field(eq=False, repr=False)
+
+    kind = KIND
+
+    def next_after(self, after: datetime, start: datetime) -> datetime | None:
+        """Return the first time after a moment; see `Recurrence`."""
+        try:
+            since = max(after, start - timedelta(microseconds=1)).astimezone(UTC).replace(microsecond=0)
+            return self._on_clock(since) if self._line.follows_clock else self._once_a_day(since)
+        except OverflowError:
+            return None
+
+    def _once_a_day(self, since: datetime) -> datetime | None:
+        found = _next_wall(self._line.plain, self._last_shown(since))
+        if found is None:
+            return None
+        return end_of_gap(found, self.zone) if is_skipped(found, self.zone) else instant_of(found, self.zone)
+
+    def _last_shown(self, since: datetime) -> datetime:
+        """Return the latest time that the clock has shown: in the hour that comes twice, what it would show else."""
+        wall = wall_at(since, self.zone)
+        passed = since - instant_of(wall, self.zone)
+        return wall + passed if wall.fold else wall
+
+    def _on_clock(self, since: datetime) -> datetime | None:
+        moment, wall = since, wall_at(since, self.zone)
+        found = _next_wall(self._line.plain, wall)
+        while (change := self._change_before(found, moment)) is not None:
+            moment, wall = change, wall_at(change, self.zone) - _SECOND
+            found = _next_wall(self._line.plain, wall)
+        if found is None:
+            return None
+        first = instant_of(found, self.zone)
+        return first if first >= moment else instant_of(found, self.zone, fold=1)
+
+    def _change_before(self, found: datetime | None, moment: datetime) -> datetime | None:
+        """Return when the clock changes, from where the search begins anew, if that is on the way to a time."""
+        again = second_showing(moment, self.zone)
+        if again is not None and (found is None or instant_of(found, self.zone) >= again):
+            return again
+        return end_of_gap(found, self.zone) if found is not None and is_skipped(found, self.zone) else None
+
+    def describe(self) -> str:
+        """Return what it means in plain English, with the zone whose clock counts."""
+        line = self._line
+        text = _in_words(line.written, line) or _in_words(line.numbers, line)
+        return f"{text or f'At the times of {self.text!r}'}, {self.zone.key} time"
+
+
+def _in_words(fields: Sequence[str], line: CronLine) -> str | None:
+    """Return a line in words. A day of the month and a day of the week are alternatives, which takes two."""
+    *times, day, month, weekday = fields
+    if line.days_are_alternatives:
+        first, other = _described(*times, day, month, "*"), _described(*times, "*", month, weekday)
+        return f"{first}, or {other[:1].lower()}{other[1:]}" if first and other else None
+    return _described(*times, day, month, weekday)
+
+
+def _described(*fields: str) -> str | None:
+    try:
+        return describe(from_cron(" ".join(fields)))
+    except ConversionError:
+        return None
+
+
+class CronKind:
+    """The kind `cron`."""
+
+    name = KIND
+
+    def accepts(self, expression: Any) -> bool:
+        """Say whether an expression is a cron line: a `Cron`, as a mere text is in words."""
+        return isinstance(expression, Cron)
+
+    def compile(self, expression: Any, zone: ZoneInfo) -> CronRecurrence:
+        """Return the recurrence of a `Cron` or a text, on the clock of a zone."""
+        made = expression if isinstance(expression, Cron) else Cron(expression)
+        return CronRecurrence(made.text, zone, _line_of(made.text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _line_of(text: str) -> CronLine:
+    return read_line(text)

@@ -1,0 +1,214 @@
+"""Reading cron lines: five fields, or six with the second first. Says which field is wrong, and where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from attrs import Factory, define, frozen
+
+from jobmaster.errors import InvalidExpressionError
+
+KIND: Final = "cron"
+
+_MACROS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+
+class Field(NamedTuple):
+    """A field of a line: what it is called, its numbers, and words for them."""
+
+    name: str
+    low: int
+    high: int
+    words: Mapping[str, int] = {}
+
+
+_MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+SECOND: Final = Field("second", 0, 59)
+MINUTE: Final = Field("minute", 0, 59)
+HOUR: Final = Field("hour", 0, 23)
+DAY: Final = Field("day of the month", 1, 31)
+MONTH: Final = Field("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)})
+WEEKDAY: Final = Field("day of the week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)})
+_FIVE: Final = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+
+_ITEM: Final = re.compile(
+    r"(?P<first>\*|\?|[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]+))?"
+)
+_WORD: Final = re.compile(r"\S+")
+_DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]+)w")
+_WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?P<last>l))")
+
+
+@frozen
+class CronLine:
+    """A line that was read.
+
+    `plain` says it in five fields of numbers and marks, with a sixth for the seconds at the end, the form that
+    croniter takes; `written` are its fields in small letters. `follows_clock` says whether minute or hour begin
+    with `*`.
+    """
+
+    plain: str
+    written: tuple[str, ...]
+    follows_clock: bool
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The plain fields with the second first."""
+        *fields, second = self.plain.split(" ")
+        return (second, *fields)
+
+    @property
+    def days_are_alternatives(self) -> bool:
+        """Whether both days are restricted: then one of them has to fit, not both."""
+        return "*" not in (self.numbers[3], self.numbers[5])
+
+
+@define
+class _Problems:
+    """What is wrong with a line, place by place."""
+
+    text: str
+    found: list[tuple[int, int, str, str]] = Factory(list)
+
+    def add(self, start: int, end: int, code: str, reason: str) -> None:
+        """Note a problem with the characters from one place (from 0) to another."""
+        self.found.append((start, end, code, reason))
+
+    def check(self) -> None:
+        """Raise `InvalidExpressionError` if anything was noted."""
+        if not self.found:
+            return
+        (start, end, code, reason), *others = self.found
+        more = [f"also, at {begin + 1}-{stop + 1}: {why}" for begin, stop, _, why in others]
+        raise InvalidExpressionError(
+            KIND, self.text, reason, code=code, column=start + 1, end_column=end + 1, more=more
+        )
+
+
+def read_line(text: str) -> CronLine:
+    """Return a line in plain form; raises `InvalidExpressionError` that names every field that is wrong."""
+    problems = _Problems(text)
+    words = [(match.start(), match[0].lower()) for match in _WORD.finditer(_written_out(problems))]
+    if len(words) not in (len(_FIVE), len(_FIVE) + 1):
+        reason = f"five fields expected, or six with the second first, not {len(words)}"
+        problems.add(0, max(len(text), 1), "field_count", reason)
+        problems.check()
+    fields = _FIVE if len(words) == len(_FIVE) else (SECOND, *_FIVE)
+    plain = [_read_field(field, *word, problems) for field, word in zip(fields, words, strict=True)]
+    problems.check()
+    seconds = plain[:-5] or ["0"]
+    follows = any(word.startswith("*") for _, word in words[-5:-3])
+    return CronLine(" ".join([*plain[-5:], *seconds]), tuple(word for _, word in words), follows)
+
+
+def _written_out(problems: _Problems) -> str:
+    text = problems.text
+    if not text.startswith("@"):
+        return text
+    if text.lower() not in _MACROS:
+        problems.add(0, len(text), "unknown_name", f"one of {', '.join(_MACROS)} expected, not {text!r}")
+        problems.check()
+    return _MACROS[text.lower()]
+
+
+def _read_field(field: Field, start: int, text: str, problems: _Problems) -> str:
+    """Return a field as croniter takes it: `*`, or numbers and marks."""
+    numbers: set[int] = set()
+    marks: list[str] = []
+    for item in text.split(","):
+        end = start + len(item)
+        if mark := _mark(field, item):
+            marks.append(mark)
+        elif fault := _fault(field, item):
+            problems.add(start, max(end, start + 1), *fault)
+        else:
+            numbers.update(_numbers(field, item))
+        start = end + 1
+    if marks and numbers and field is WEEKDAY:
+        reason = f"{field.name}: {text!r} mixes weekdays with those of a certain week"
+        problems.add(start - len(text) - 1, start - 1, "mixed", reason)
+    return _plain(field, numbers, marks)
+
+
+def _plain(field: Field, numbers: set[int], marks: list[str]) -> str:
+    if field is WEEKDAY:
+        numbers = {number % 7 for number in numbers}
+    high = 6 if field is WEEKDAY else field.high
+    is_full = len(numbers) == high - field.low + 1
+    return "*" if is_full else ",".join([*map(str, sorted(numbers)), *marks])
+
+
+# Items
+
+
+def _mark(field: Field, item: str) -> str:
+    """Return a mark as croniter takes it: the last day, the nearest weekday, the nth or last such weekday."""
+    if field is DAY and (match := _DAY_MARK.fullmatch(item)):
+        return item if match["day"] is None or DAY.low <= int(match["day"]) <= DAY.high else ""
+    match = _WEEKDAY_MARK.fullmatch(item) if field is WEEKDAY else None
+    day = _number(field, match["day"]) if match else None
+    if match is None or day is None:
+        return ""
+    return f"l{day % 7}" if match["last"] else f"{day % 7}#{match['nth']}"
+
+
+def _fault(field: Field, item: str) -> tuple[str, str] | None:
+    """Return code and reason if an item is wrong."""
+    match = _ITEM.fullmatch(item)
+    if match is None or (item[0] in "*?" and match["last"]) or (item[0] == "?" and not _has_marks(field)):
+        return "unknown_token", f"{field.name}: {item!r} cannot be read; {_expected(field)} expected"
+    for word in filter(None, (match["first"], match["last"])):
+        if word not in "*?" and _number(field, word) is None:
+            return "out_of_range", f"{field.name}: {_expected(field)} expected, not {word!r}"
+    if match["step"] is not None and not 1 <= int(match["step"]) <= field.high:
+        return "out_of_range", f"{field.name}: a step from 1 to {field.high} expected, not {match['step']!r}"
+    first, last = _ends(field, match)
+    if first > last:
+        return "reversed_range", f"{field.name}: the range {item!r} runs backwards"
+    return None
+
+
+def _expected(field: Field) -> str:
+    words = list(field.words)
+    names = f" or {words[0]} to {words[-1]}" if words else ""
+    return f"a number from {field.low} to {field.high}{names}, a range, a list or a step"
+
+
+def _has_marks(field: Field) -> bool:
+    return field in (DAY, WEEKDAY)
+
+
+def _numbers(field: Field, item: str) -> Iterator[int]:
+    match = _ITEM.fullmatch(item)
+    if match is not None:
+        first, last = _ends(field, match)
+        yield from range(first, last + 1, int(match["step"] or 1))
+
+
+def _ends(field: Field, match: re.Match[str]) -> tuple[int, int]:
+    """Return first and last number of an item. `5/15` has no end: it goes on to that of the field."""
+    highest = 6 if field is WEEKDAY else field.high
+    if match["first"] in "*?":
+        return field.low, highest
+    first = _number(field, match["first"]) or 0
+    if match["last"] is None:
+        return first, max(first, highest) if match["step"] else first
+    last = _number(field, match["last"]) or 0
+    return first, 7 if field is WEEKDAY and last == 0 < first else last
+
+
+def _number(field: Field, word: str) -> int | None:
+    number = int(word) if word.isdecimal() and len(word) <= 4 else field.words.get(word)  # noqa: PLR2004
+    return number if number is not None and field.low <= number <= field.high else None
