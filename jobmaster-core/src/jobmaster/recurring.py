@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from jobmaster.clock import EPOCH, to_micros
 from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import derived_id
 from jobmaster.models import Job, evolve
+from jobmaster.recurrence import Kinds, Recurrence, zone_of
 from jobmaster.states import Overlap, Priority, ScheduleStatus
 
 MOST_MISSED: Final = 1000
@@ -242,3 +244,23 @@ class ScheduleQuery:
     static: bool | None = None
     after: UUID | None = None
     limit: int = 100
+
+
+class Fires:
+    """The nominal times of one schedule, up to its end: called with a moment, it returns the first one after it."""
+
+    def __init__(self, kinds: Kinds, record: ScheduleRecord) -> None:
+        """Compile the schedule's expression; raises what its kind raises."""
+        self._recurrence = _compiled(kinds, record.kind, record.expression, record.time_zone)
+        self._start, self._end = record.starts_after, record.ends_before
+
+    def __call__(self, after: datetime) -> datetime | None:
+        """Return the first nominal time strictly after a moment, or None when the schedule is over."""
+        found = self._recurrence.next_after(after, self._start)
+        return None if found is None or (self._end is not None and found >= self._end) else found
+
+
+@lru_cache(maxsize=4096)
+def _compiled(kinds: Kinds, kind: str, expression: str, time_zone: str) -> Recurrence:
+    """Compile an expression once for all the times that its schedules are planned."""
+    return kinds.compile(expression, kind, zone_of(time_zone))

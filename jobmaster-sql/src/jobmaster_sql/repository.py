@@ -24,7 +24,9 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **job_macros(dialect, prefix)})
+    queries = Queries(
+        ["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **job_macros(dialect, prefix)}
+    )
     queries.require(REQUIRED)
     return queries
 

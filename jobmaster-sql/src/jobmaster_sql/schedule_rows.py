@@ -18,7 +18,9 @@ from jobmaster_sql.rows import Row, job_of, job_values, moment, optional_micros
 _RULES: Final = ("kind", "expression", "time_zone", "ends_before", "overlap", "misfire")
 MOVED: Final = ("status", "planned_to", "look_at", "next_at", "waiting", "newest_job_id")
 """How far a schedule is planned: what every write changes."""
-_TEMPLATE: Final = tuple(name for name in JOB_VALUES if name not in {"id", "cluster_id", "created_at", "idempotency_key"})
+_TEMPLATE: Final = tuple(
+    name for name in JOB_VALUES if name not in {"id", "cluster_id", "created_at", "idempotency_key"}
+)
 DEFINED: Final = (*_TEMPLATE, *_RULES)
 """What was asked for, and may be asked for anew."""
 SCHEDULE_VALUES: Final = (*JOB_VALUES, *_RULES, "name", *MOVED, "lease")
@@ -61,7 +63,9 @@ def _written(times: Sequence[datetime]) -> str:
 
 def schedule_of(row: Row, dialect: Dialect) -> ScheduleRecord:
     """Return the schedule in a row of `SCHEDULE_COLUMNS`, followed by what its jobs say."""
-    kind, expression, time_zone, name, ends_before, overlap, misfire, status, *planned = row[_JOB_WIDTH:_WIDTH]
+    kind, expression, time_zone, name, ends_before, overlap, misfire, status, *planned = row[
+        _JOB_WIDTH:_WIDTH
+    ]
     planned_to, look_at, next_at, waiting, newest_job_id, version, alive_until, changed_at = planned
     busy, last_job_id, following = row[_WIDTH:]
     standing = ScheduleStatus.from_code(status)

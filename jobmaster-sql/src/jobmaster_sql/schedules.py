@@ -45,7 +45,7 @@ _FIRING: Final = ("job_id", "schedule_id", "nominal_at")
 def job_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
     """Return the macro for what a schedule's jobs say: whether it is busy, its last job, and the next one."""
     made = f"FROM {prefix}firing m WHERE m.schedule_id = j.id AND m.nominal_at"
-    busy = f"EXISTS (SELECT 1 FROM {prefix}live l WHERE l.job_id = j.newest_job_id)"
+    busy = f"EXISTS (SELECT 1 FROM {prefix}live l WHERE l.job_id = j.newest_job_id)"  # noqa: S608 - a checked prefix
     last = f"(SELECT m.job_id {made} <= {dialect.now} ORDER BY m.nominal_at DESC LIMIT 1)"
     following = f"(SELECT m.nominal_at {made} > {dialect.now} ORDER BY m.nominal_at LIMIT 1)"
     return {"schedule_jobs": f"{busy}, {last}, {following}"}
@@ -179,7 +179,13 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         jobs = [job_values(firing.job, self._dialect) for _, firing in made]
         firings = [(uuid(f.job.id), uuid(id_), optional_micros(f.nominal_at)) for id_, f in made]
         live = [
-            (uuid(f.job.id), f.job.cluster_id, optional_micros(f.nominal_at) or 0, f.job.lane, int(f.job.priority))
+            (
+                uuid(f.job.id),
+                f.job.cluster_id,
+                optional_micros(f.nominal_at) or 0,
+                f.job.lane,
+                int(f.job.priority),
+            )
             for _, f in made
         ]
         return (
@@ -207,7 +213,9 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         """Renew declarations; return the ids of those that did not lapse meanwhile."""
         return await self._driver.run(lambda: self._renew_schedules(cluster_id, schedule_ids, lease))
 
-    def _renew_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float) -> Unit[frozenset[UUID]]:
+    def _renew_schedules(
+        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
+    ) -> Unit[frozenset[UUID]]:
         params = {"cluster_id": cluster_id, "ids": self._dialect.uuids(schedule_ids)}
         answers: list[Answer] = yield (
             Query("schedule_renew", params | {"lease": micros(lease)}),

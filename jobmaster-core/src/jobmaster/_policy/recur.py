@@ -117,9 +117,7 @@ def _all_from(time: datetime | None, times: Times) -> Iterator[datetime]:
 # Overlap
 
 
-def _side_by_side(
-    record: ScheduleRecord, due: _Due, times: Times, now: datetime, horizon: timedelta
-) -> Plan:
+def _side_by_side(record: ScheduleRecord, due: _Due, times: Times, now: datetime, horizon: timedelta) -> Plan:
     """Jobs may overlap: all that has come runs, and what comes within the horizon is made ahead."""
     came = [*record.waiting, *due.times]
     ahead = list(islice(_after(due.planned_to, times, now + horizon), max(0, MOST_AT_ONCE - len(came))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -14,8 +13,8 @@ from attrs import define, evolve, frozen
 from jobmaster._policy.recur import Plan, plan
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import JobNotFoundError
-from jobmaster.recurrence import Kinds, Recurrence, zone_of
-from jobmaster.recurring import Firing, ScheduleRecord, ScheduleWrite
+from jobmaster.recurrence import Kinds
+from jobmaster.recurring import Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 
 log = logging.getLogger("jobmaster.recur")
@@ -62,7 +61,9 @@ class Recur:
         if not found.due:
             return RecurResult(wait=found.next_in)
         moves = [self._move(record, found.now) for record in found.due]
-        cancelling = await self._cancel([move.write.record for move in moves if move.plan and move.plan.cancel])
+        cancelling = await self._cancel(
+            [move.write.record for move in moves if move.plan and move.plan.cancel]
+        )
         written = await self.master.write_schedules([_with_jobs(move, found.now) for move in moves])
         done = [move for move in moves if move.write.record.id in written]
         return RecurResult(sum(map(_told, done)), cancelling, 0.0)
@@ -86,26 +87,6 @@ class Recur:
             log.info("a job that was to make way is gone: %s", error)
             return frozenset()
         return frozenset(answer.bucket_id for answer in answers if answer.bucket_id)
-
-
-class Fires:
-    """The nominal times of one schedule, up to its end: called with a moment, it returns the first one after it."""
-
-    def __init__(self, kinds: Kinds, record: ScheduleRecord) -> None:
-        """Compile the schedule's expression; raises what its kind raises."""
-        self._recurrence = _compiled(kinds, record.kind, record.expression, record.time_zone)
-        self._start, self._end = record.starts_after, record.ends_before
-
-    def __call__(self, after: datetime) -> datetime | None:
-        """Return the first nominal time strictly after a moment, or None when the schedule is over."""
-        found = self._recurrence.next_after(after, self._start)
-        return None if found is None or (self._end is not None and found >= self._end) else found
-
-
-@lru_cache(maxsize=4096)
-def _compiled(kinds: Kinds, kind: str, expression: str, time_zone: str) -> Recurrence:
-    """Compile an expression once for all the times that its schedules are planned."""
-    return kinds.compile(expression, kind, zone_of(time_zone))
 
 
 def _planned(record: ScheduleRecord, planned: Plan) -> ScheduleRecord:
@@ -133,7 +114,11 @@ def _told(move: _Move) -> int:
     if move.plan is None:
         return 0
     if move.plan.skipped:
-        log.info("schedule %s: skipped %d times, as a job is unfinished", move.write.record.id, move.plan.skipped)
+        log.info(
+            "schedule %s: skipped %d times, as a job is unfinished", move.write.record.id, move.plan.skipped
+        )
     if move.plan.misfired:
-        log.warning("schedule %s: times were missed; %d of them run now", move.write.record.id, len(move.plan.fire))
+        log.warning(
+            "schedule %s: times were missed; %d of them run now", move.write.record.id, len(move.plan.fire)
+        )
     return len(move.plan.fire)

@@ -42,8 +42,8 @@ class MemorySchedules(MemoryBase, ScheduleStore):
 
     def _add_schedule(self, schedule: ScheduleRecord, until: datetime | None) -> ScheduleReceipt:
         holder = self._holder_of_key(schedule.job)
-        if holder not in (None, schedule.id):
-            return ScheduleReceipt(schedule_id=holder, created=False)  # type: ignore[arg-type]  # not None
+        if holder is not None and holder != schedule.id:
+            return ScheduleReceipt(schedule_id=holder, created=False)
         stored = evolve(schedule, alive_until=until, changed_at=self._clock.now())
         self._store.schedules.setdefault(schedule.id, stored)
         return ScheduleReceipt(schedule_id=schedule.id)
@@ -135,7 +135,9 @@ class MemorySchedules(MemoryBase, ScheduleStore):
 
     def _take_back(self, schedule_id: UUID, now: datetime) -> None:
         store = self._store
-        future = [j for j, (owner, time) in store.firings.items() if owner == schedule_id and time and time > now]
+        future = [
+            j for j, (owner, time) in store.firings.items() if owner == schedule_id and time and time > now
+        ]
         for job_id in future:
             row = store.live.get(job_id)
             if row is not None and _is_untouched(row, now):
