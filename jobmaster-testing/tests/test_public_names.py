@@ -32,6 +32,7 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
         contracts.BucketContract,
         contracts.JobContract,
         contracts.QueryContract,
+        contracts.ScheduleContract,
         contracts.SeparationContract,
         contracts.NewsContract,
         contracts.UnitContract,

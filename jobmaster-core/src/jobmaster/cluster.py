@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._runtime.worker import RunningWorker
+from jobmaster._upkeep.declare import Declaration
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import Settings, WorkerSettings, check_name, make
 from jobmaster.contracts import MasterRepository
@@ -24,11 +26,15 @@ from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
+from jobmaster.ids import named_id
 from jobmaster.inline import InlineAgent
 from jobmaster.jobs import Jobs
-from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
+from jobmaster.models import Bucket, ClusterRecord, Job, WorkerRecord, evolve
 from jobmaster.plugins import Plugins
+from jobmaster.profiles import StaticSchedule, declared
+from jobmaster.rules import schedule_of
 from jobmaster.scheduler import Scheduler
+from jobmaster.schedules import Schedules
 from jobmaster.states import ClusterMode
 
 if TYPE_CHECKING:
@@ -73,6 +79,7 @@ class Cluster:
         self.workers: list[WorkerSettings] = []
         self._clock = clock or SystemClock()
         self._handlers: list[Any] = []
+        self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
         self._debug_logs: list[DebugLog] = []
 
@@ -108,6 +115,20 @@ class Cluster:
     def add_handlers(self, *handlers: Any) -> Cluster:
         """Serve these handlers only, instead of every module-level one this process has imported."""
         self._handlers += handlers
+        return self
+
+    def add_schedules(self, *schedules: StaticSchedule) -> Cluster:
+        """Declare static schedules, besides those on handlers; raises `ConfigurationError` for a name used twice."""
+        for schedule in schedules:
+            if not isinstance(schedule, StaticSchedule):
+                msg = (
+                    f"add_schedules takes StaticSchedule(name, handler, expression) objects, not {schedule!r}"
+                )
+                raise ConfigurationError(msg)
+            if schedule.name in {other.name for other in self._schedules}:
+                msg = f"schedule {schedule.name!r} is added twice; names are unique in a cluster"
+                raise ConfigurationError(msg)
+            self._schedules.append(schedule)
         return self
 
     def use(self, *plugins: Any) -> Cluster:
@@ -194,6 +215,7 @@ class Cluster:
     def _environment(self) -> Environment:
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
+        registry = Registry(self._handlers or registered_handlers())
         return Environment(
             cluster_id=self.id,
             settings=self.settings,
@@ -201,10 +223,27 @@ class Cluster:
             master=master,
             agent=InlineAgent(master, self.id),
             notify=Notify(master),
-            registry=Registry(self._handlers or registered_handlers()),
+            registry=registry,
+            declarations=self._declarations(registry, plugins),
             clock=self._clock,
             observers=plugins.observers(),
         )
+
+    def _declarations(self, registry: Registry, plugins: Plugins) -> list[Declaration]:
+        """Return the static schedules; raises `ConfigurationError` for one that is wrong."""
+        schedules = declared(registry, self._schedules)
+        build = Schedule(self.id, self.settings, self._clock)
+        templates = [new.job for new in build.jobs(schedule.request for schedule in schedules)]
+        return [
+            self._declaration(schedule, template, plugins)
+            for schedule, template in zip(schedules, templates, strict=True)
+        ]
+
+    def _declaration(self, schedule: StaticSchedule, template: Job, plugins: Plugins) -> Declaration:
+        known = evolve(template, id=named_id(self.id, "schedule", schedule.name))
+        zone = self.settings.time_zone
+        record = schedule_of(schedule.rules, known, plugins.kinds, zone, schedule.name)
+        return Declaration(record, anchored=schedule.rules.starts_after is not None)
 
     async def _prepare(self, env: Environment, *, workers: bool) -> None:
         """Open the store, see to its schema, register the cluster."""
@@ -239,7 +278,7 @@ class Cluster:
 
 
 class Runtime:
-    """A running cluster. `scheduler` schedules and changes jobs, `jobs` looks at them."""
+    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look."""
 
     def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
         self.cluster = cluster
@@ -249,6 +288,7 @@ class Runtime:
         self._group = group
         self.scheduler = Scheduler(env, self._in_background, find_scheduler)
         self.jobs = Jobs(env)
+        self.schedules = Schedules(env)
 
     def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._group.start_soon(work)

@@ -117,6 +117,7 @@ class Settings:
         stop_grace: how long running jobs may go on after a stop is asked for.
         beat: jobs that are queued or running for longer than this are shown so on the master.
         poll_interval: the longest time between two looks for work when no news arrives.
+        misfire_grace: how late a recurring schedule's time may be noticed without counting as missed.
         store_timeout: the deadline of one unit of work on a store.
         table_prefix: what table names start with.
         auto_migrate: bring the schema up to date at start.
@@ -143,6 +144,7 @@ class Settings:
     stop_grace: float = field(default=30.0, converter=_to_seconds, validator=_between(0, 86400))
     beat: float = field(default=1.0, converter=_to_seconds, validator=_between(0.01, 3600))
     poll_interval: float = field(default=2.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    misfire_grace: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 86400))
     store_timeout: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 600))
     table_prefix: str = field(default="jm_", validator=_check_prefix)
     auto_migrate: bool = field(default=True, validator=_instance_of(bool, "True or False"))

@@ -14,7 +14,8 @@ JobMasterError
 │   ├── ClusterArchivedError      the cluster is read only
 │   └── NotRunningError           the cluster's runtime has not started or has stopped
 ├── JobNotFoundError              no job with this id in the cluster
-├── InvalidTransitionError        the job's status does not allow what was asked
+├── ScheduleNotFoundError         no recurring schedule with this id in the cluster
+├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
 │   └── StoreConflictError        a constraint of the store refused the write
@@ -165,17 +166,35 @@ class JobNotFoundError(JobMasterError):
         )
 
 
+class ScheduleNotFoundError(JobMasterError):
+    """No recurring schedule with this id exists in the cluster (any more)."""
+
+    def __init__(self, schedule_id: object, cluster_id: str) -> None:
+        self.schedule_id, self.cluster_id = schedule_id, cluster_id
+        super().__init__(
+            f"cluster {cluster_id!r} has no recurring schedule {schedule_id}; it may have been over for longer than "
+            "the retention, or be of another cluster"
+        )
+
+
 class InvalidTransitionError(JobMasterError):
-    """The job's present status does not allow what was asked; nothing was changed."""
+    """The present status of a job or schedule does not allow what was asked; nothing was changed."""
 
     def __init__(
-        self, job: object, before: str, allowed: Iterable[str], after: str, why: str | None = None
+        self,
+        job: object,
+        before: str,
+        allowed: Iterable[str],
+        after: str,
+        why: str | None = None,
+        *,
+        what: str = "job",
     ) -> None:
-        """`why` says it in the words of the call that was refused."""
+        """`why` says it in the words of the call that was refused, and `what` names the kind of thing."""
         self.job, self.before, self.after = job, before, after
         names = ", ".join(allowed) or "nothing"
         reason = f"; {why}" if why else f" and cannot become {after} (possible: {names})"
-        super().__init__(f"job {job} is {before}{reason}")
+        super().__init__(f"{what} {job} is {before}{reason}")
 
 
 class StoreError(JobMasterError):

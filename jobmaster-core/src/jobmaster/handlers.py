@@ -20,6 +20,7 @@ from jobmaster.errors import (
     InvalidArgumentsError,
     UnknownHandlerError,
 )
+from jobmaster.rules import ScheduleRules
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound="type[JobHandler]")
@@ -45,6 +46,8 @@ class Handler:
         parameters = list(inspect.signature(function).parameters.values())[1 if self.is_class else 0 :]
         self._arguments = _argument_parameters(definition.id, parameters)
         self.takes_arguments = bool(self._arguments)
+        self.rules: ScheduleRules | None = None
+        """When jobs of this handler recur, if its decorator says so."""
         update_wrapper(self, function)
 
     @property
@@ -162,6 +165,8 @@ class _Decorator(Protocol):
 
 
 _SETTINGS = fields_dict(JobDefinition).keys() - {"id"}
+_WHEN = frozenset({"every", "cron"})
+_RULES = fields_dict(ScheduleRules).keys() - {"expression", "kind"}
 
 _registered: dict[str, Handler] = {}
 """Every decorated handler of this process, by module and qualified name."""
@@ -172,7 +177,10 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
 
     Args:
         definition_id: what jobs call it by; unique in a cluster, and stable across releases.
-        settings: as for `JobDefinition`: timeout, max_retries, priority, lane, metadata, retry.
+        settings: as for `JobDefinition`: timeout, max_retries, priority, lane, metadata, retry. With
+            `every` (such as "1 hour", "day at 18:00", a `timedelta`) or `cron` (such as "0 18 * * *") its jobs
+            recur, as a static schedule of the definition's name; then also `time_zone`, `starts_after`,
+            `ends_before`, `overlap` and `misfire`, as for `scheduler.recurring`.
 
     Returns:
         A `Handler` for a function, which still can be called; for a class, the class itself.
@@ -184,11 +192,41 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     if not isinstance(definition_id, str):
         msg = f'write @handler("SomeId"), with the definition id in parentheses (got {definition_id!r})'
         raise ConfigurationError(msg)
-    check_known(f"handler {definition_id!r}", settings, _SETTINGS)
-    return partial(_decorate, JobDefinition(definition_id, **settings))
+    where = f"handler {definition_id!r}"
+    rules = _recurs(where, settings)
+    asked = {name: value for name, value in settings.items() if rules is None or name not in _WHEN | _RULES}
+    check_known(where, asked, _SETTINGS | _WHEN)
+    return partial(_decorate, JobDefinition(definition_id, **asked), rules)
 
 
-def _decorate(definition: JobDefinition, target: Any) -> Any:
+def _recurs(where: str, settings: Mapping[str, Any]) -> ScheduleRules | None:
+    """Return when jobs recur, if a decorator's settings say so."""
+    when = [name for name in ("every", "cron") if settings.get(name) is not None]
+    if not when:
+        if named := sorted(_RULES & settings.keys()):
+            msg = f"{where}: {named[0]} is about a recurring schedule; say when it fires, with every=... or cron=..."
+            raise ConfigurationError(msg)
+        return None
+    if len(when) > 1:
+        msg = f"{where}: give every or cron, not both; Cluster.add_schedules declares any number of schedules"
+        raise ConfigurationError(msg)
+    rules = {name: value for name, value in settings.items() if name in _RULES and value is not None}
+    try:
+        if when == ["cron"]:
+            return ScheduleRules(settings["cron"], kind="cron", **rules)
+        return ScheduleRules(_every(settings["every"]), **rules)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _every(expression: Any) -> Any:
+    """Return what `every=` means: a text may leave its first word out."""
+    if isinstance(expression, str) and not expression.lstrip().lower().startswith("every"):
+        return f"every {expression}"
+    return expression
+
+
+def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: Any) -> Any:
     if inspect.isclass(target):
         if not issubclass(target, JobHandler):
             msg = f"handler {definition.id!r}: class {target.__qualname__} must derive from JobHandler"
@@ -200,6 +238,7 @@ def _decorate(definition: JobDefinition, target: Any) -> Any:
         msg = f"handler {definition.id!r}: {target!r} is neither a function nor a class"
         raise ConfigurationError(msg)
     made = Handler(definition, target)
+    made.rules = rules
     _registered[made.where] = made
     if made.is_class:
         target.handler = made

@@ -54,8 +54,9 @@ class Jobs:
             limit: jobs on the page, at most 1,000.
             after: the id of the last job of the page before.
             conditions: `status` (one or several), `handler` (or definition, or its id), `lane`,
-                `priority`, `scheduled_from`, `scheduled_to` (aware datetimes), `parked`, and `metadata`: a
-                mapping of names to wanted values, or a sequence of `MetadataFilter`.
+                `priority`, `scheduled_from`, `scheduled_to` (aware datetimes), `parked`, `schedule` (the id
+                of a recurring one), and `metadata`: a mapping of names to wanted values, or a sequence of
+                `MetadataFilter`.
 
         """
         query = evolve(build_query(**conditions), limit=limit, after=after)
@@ -118,26 +119,29 @@ def build_query(
     scheduled_from: datetime | None = None,
     scheduled_to: datetime | None = None,
     parked: bool | None = None,
+    schedule: UUID | str | None = None,
     metadata: Mapping[str, Any] | Sequence[MetadataFilter] = (),
 ) -> JobQuery:
-    """Return the query of these conditions; raises `ValueError` for an unknown status or a naive datetime."""
+    """Return the query of these conditions; raises `ValueError` for an unknown status, a naive datetime or a bad id."""
     statuses = [status] if isinstance(status, str) else status
     for name, moment in (("scheduled_from", scheduled_from), ("scheduled_to", scheduled_to)):
         if moment is not None:
             require_aware(name, moment)
     return JobQuery(
         statuses=frozenset(JobStatus(one) for one in statuses),
-        definition_id=_definition_id(handler),
+        definition_id=definition_id_of(handler),
         lane=lane,
         priority=priority,
         scheduled_from=scheduled_from,
         scheduled_to=scheduled_to,
         parked=parked,
+        schedule_id=UUID(schedule) if isinstance(schedule, str) else schedule,
         metadata=_filters(metadata),
     )
 
 
-def _definition_id(handler: Any) -> str | None:
+def definition_id_of(handler: Any) -> str | None:
+    """Return the definition id of a handler, a definition or an id itself; None for None."""
     if handler is None or isinstance(handler, str):
         return handler
     return handler.id if isinstance(handler, JobDefinition) else handler_of(handler).definition.id

@@ -240,6 +240,7 @@ class JobRecord:
 
     `ready_at` is when it is due next (None when finished); `reason` says why a job waits that could
     otherwise run (an unknown handler, for one); `attempts` are complete only when one job is asked for.
+    A job of a recurring schedule has that one's `schedule_id`, and the nominal time that it was made for.
     """
 
     job: Job
@@ -251,6 +252,8 @@ class JobRecord:
     bucket_id: UUID | None = None
     reason: str | None = None
     cancel_requested: bool = False
+    schedule_id: UUID | None = None
+    nominal_at: datetime | None = None
     attempts: Sequence[Attempt] = ()
     logs: Sequence[LogLine] = ()
 
@@ -405,6 +408,7 @@ class JobQuery:
     scheduled_from: datetime | None = None
     scheduled_to: datetime | None = None
     parked: bool | None = None
+    schedule_id: UUID | None = None
     metadata: Sequence[MetadataFilter] = ()
     after: UUID | None = None
     limit: int = 100

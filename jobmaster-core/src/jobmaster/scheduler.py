@@ -27,6 +27,7 @@ from jobmaster.errors import (
 )
 from jobmaster.handlers import Handler, handler_of
 from jobmaster.models import CancelResult, JobReceipt, NewJob
+from jobmaster.recurring_verbs import RecurringVerbs
 from jobmaster.states import ClusterMode
 
 Data = Mapping[str, Any] | MessageData | None
@@ -36,7 +37,7 @@ TRIES = 3
 """How often a flush is tried while the store cannot be reached."""
 
 
-class Scheduler:
+class Scheduler(RecurringVerbs):
     """Schedules jobs on a running cluster. Each call returns once the job is durable.
 
     Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it as

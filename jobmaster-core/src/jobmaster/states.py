@@ -1,4 +1,4 @@
-"""States of jobs, buckets, workers and clusters, and the one table of allowed transitions of each.
+"""States of jobs, buckets, workers, schedules and clusters, and the one table of allowed transitions of each.
 
 A provider stores the integer `code` of a state; people and JSON see its name. Codes are never reused.
 """
@@ -151,6 +151,30 @@ class ClusterMode(CodedEnum):
     PASSIVE = "passive", 2
     ARCHIVED = "archived", 3
     MIGRATING = "migrating", 4
+
+
+class ScheduleStatus(CodedEnum):
+    """Where a recurring schedule stands. The last two are terminal."""
+
+    ACTIVE = "active", 1
+    PAUSED = "paused", 2
+    INACTIVE = "inactive", 3
+    ENDED = "ended", 4
+    CANCELLED = "cancelled", 5
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the schedule is over for good."""
+        return self in (ScheduleStatus.ENDED, ScheduleStatus.CANCELLED)
+
+
+class Overlap(CodedEnum):
+    """What happens when a schedule's time comes and its last job has not ended."""
+
+    SKIP = "skip", 1
+    QUEUE = "queue", 2
+    ALLOW = "allow", 3
+    CANCEL_RUNNING = "cancel_running", 4
 
 
 TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -16,6 +16,7 @@ from jobmaster.cluster import Cluster, Runtime
 from jobmaster.definitions import JobRequest
 from jobmaster.errors import NotRunningError
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
+from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
 from jobmaster.scheduler import Data
 
 
@@ -49,8 +50,7 @@ class SyncScheduler:
 
     def _call(self, verb: str, *args: Any, **options: Any) -> Any:
         if self._portal is None or self._runtime is None:
-            msg = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
-            raise NotRunningError(msg)
+            raise NotRunningError(_NOT_OPEN)
         return self._portal.call(partial(getattr(self._runtime.scheduler, verb), *args, **options))
 
     def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
@@ -90,9 +90,51 @@ class SyncScheduler:
         """Run a finished job again."""
         self._call("retry", job_id)
 
+    def recurring(
+        self, handler: Any, expression: Any, data: Data = None, /, **options: Any
+    ) -> ScheduleReceipt:
+        """Schedule a job again and again; arguments as for `Scheduler.recurring`."""
+        receipt: ScheduleReceipt = self._call("recurring", handler, expression, data, **options)
+        return receipt
+
+    def cancel_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
+        """Cancel a schedule for good; return it as it is now."""
+        record: ScheduleRecord = self._call("cancel_recurring", schedule_id)
+        return record
+
+    def pause_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
+        """Let a schedule rest until `resume_recurring`."""
+        record: ScheduleRecord = self._call("pause_recurring", schedule_id)
+        return record
+
+    def resume_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
+        """Let a paused schedule go on."""
+        record: ScheduleRecord = self._call("resume_recurring", schedule_id)
+        return record
+
+    def update_recurring(
+        self, schedule_id: UUID | str, *expression_and_data: Any, **changes: Any
+    ) -> ScheduleRecord:
+        """Change what a dynamic schedule asks for; arguments as for `Scheduler.update_recurring`."""
+        record: ScheduleRecord = self._call("update_recurring", schedule_id, *expression_and_data, **changes)
+        return record
+
+    def run_now(self, schedule_id: UUID | str) -> JobReceipt:
+        """Run a job of a schedule at once, out of turn."""
+        receipt: JobReceipt = self._call("run_now", schedule_id)
+        return receipt
+
+    def schedule(self, schedule_id: UUID | str) -> ScheduleRecord:
+        """Return a recurring schedule; raises `ScheduleNotFoundError`."""
+        if self._portal is None or self._runtime is None:
+            raise NotRunningError(_NOT_OPEN)
+        return self._portal.call(self._runtime.schedules.get, schedule_id)
+
     def job(self, job_id: UUID | str) -> JobRecord:
         """Return a job with its attempts and logs; raises `JobNotFoundError`."""
         if self._portal is None or self._runtime is None:
-            msg = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
-            raise NotRunningError(msg)
+            raise NotRunningError(_NOT_OPEN)
         return self._portal.call(self._runtime.jobs.get, job_id)
+
+
+_NOT_OPEN = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"

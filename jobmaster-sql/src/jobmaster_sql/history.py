@@ -76,6 +76,9 @@ class SqlHistoryStore(SqlStore, JobStore):
         for name, value in _plain_conditions(query):
             names.append(f"by_{name}")
             params[name] = value
+        if query.schedule_id is not None:
+            names.append("by_schedule")
+            params["schedule"] = self._dialect.uuid(query.schedule_id)
         if query.parked is not None:
             names.append("by_parked" if query.parked else "by_not_parked")
         if query.statuses:
@@ -138,6 +141,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         yield (
             Query("log_prune", {"cluster_id": cluster_id, "subjects": subjects}),
             Query("attempt_prune", {"ids": ids}),
+            Query("firing_prune", {"ids": ids}),
             Query("job_prune", {"ids": ids}, last=True),
         )
         return len(stored)

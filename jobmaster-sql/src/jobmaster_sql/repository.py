@@ -13,6 +13,7 @@ from jobmaster_sql.jobs import SqlJobStore
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.rows import COLUMN_MACROS
+from jobmaster_sql.schedules import SqlScheduleStore, job_macros
 
 REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
 """Statements that every provider has to have of its own."""
@@ -23,13 +24,21 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS})
+    queries = Queries(
+        ["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **job_macros(dialect, prefix)}
+    )
     queries.require(REQUIRED)
     return queries
 
 
 class SqlMaster(
-    SqlClusterStore, SqlBucketStore, SqlReportStore, SqlHistoryStore, SqlJobStore, MasterRepository
+    SqlClusterStore,
+    SqlBucketStore,
+    SqlReportStore,
+    SqlHistoryStore,
+    SqlJobStore,
+    SqlScheduleStore,
+    MasterRepository,
 ):
     """A master on a SQL database.
 

@@ -49,7 +49,7 @@ CLAIM_COLUMNS: Final = (
 """What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
 RECORD_COLUMNS: Final = (
     "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), l.retries, "
-    "l.bucket_id, l.parked, l.cancel_requested"
+    "l.bucket_id, l.parked, l.cancel_requested, m.schedule_id, m.nominal_at"
 )
 ATTEMPT_COLUMNS: Final = (
     "number, outcome, started_at, finished_at, worker, host, bucket_id, "
@@ -63,6 +63,10 @@ WORKER_COLUMNS: Final = (
     "id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version, "
     "started_at, heartbeat_at, lease_until"
 )
+SCHEDULE_COLUMNS: Final = (
+    f"{JOB_COLUMNS}, j.kind, j.expression, j.time_zone, j.name, j.ends_before, j.overlap, j.misfire, j.status, "
+    "j.planned_to, j.look_at, j.next_at, j.waiting, j.newest_job_id, j.version, j.alive_until, j.changed_at"
+)
 LOG_COLUMNS: Final = "at, level, message, fields, subject, subject_id, attempt"
 
 COLUMN_MACROS: Final = {
@@ -73,8 +77,9 @@ COLUMN_MACROS: Final = {
     "bucket_columns": BUCKET_COLUMNS,
     "worker_columns": WORKER_COLUMNS,
     "log_columns": LOG_COLUMNS,
+    "schedule_columns": SCHEDULE_COLUMNS,
 }
-_RECORD_WIDTH: Final = 8
+_RECORD_WIDTH: Final = 10
 _MILLION: Final = 1_000_000
 _PRIORITIES: Final = {int(priority): priority for priority in Priority}
 
@@ -192,6 +197,8 @@ def record_of(row: Row, dialect: Dialect) -> JobRecord:
         bucket_id=dialect.to_optional_uuid(row[5]),
         reason=row[6],
         cancel_requested=bool(row[7]),
+        schedule_id=dialect.to_optional_uuid(row[8]),
+        nominal_at=moment(row[9]),
     )
 
 

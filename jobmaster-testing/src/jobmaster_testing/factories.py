@@ -21,12 +21,15 @@ from jobmaster.models import (
     Report,
     WorkerRecord,
 )
+from jobmaster.recurring import Misfire, ScheduleRecord
 from jobmaster.states import (
     AttemptOutcome,
     BucketStatus,
     ClusterMode,
     JobStatus,
+    Overlap,
     Priority,
+    ScheduleStatus,
     WorkerMode,
     WorkerStatus,
 )
@@ -56,6 +59,24 @@ class JobFields(TypedDict, total=False):
     data: Mapping[str, Any]
     metadata: Mapping[str, Any]
     key: str | None
+
+
+class ScheduleFields(TypedDict, total=False):
+    """What can be said about a recurring schedule, besides the template of its jobs."""
+
+    kind: str
+    expression: str
+    time_zone: str
+    name: str | None
+    ends_before: datetime | None
+    overlap: Overlap
+    misfire: Misfire
+    status: ScheduleStatus
+    planned_to: datetime
+    look_at: datetime | None
+    next_at: datetime | None
+    waiting: Sequence[datetime]
+    newest_job_id: UUID | None
 
 
 class ReportFields(TypedDict, total=False):
@@ -141,6 +162,19 @@ def make_new_job(
         given: JobFields = {**place, **fields}
         return NewJob(job=make_job(**given), delay=delay, bucket_id=bucket.id)
     return NewJob(job=make_job(**fields), delay=delay, bucket_id=bucket)
+
+
+def make_schedule(job: Job | None = None, **fields: Unpack[ScheduleFields]) -> ScheduleRecord:
+    """Return an active schedule that fires every minute, whose jobs are like `job`."""
+    template = job or make_job()
+    defaults: ScheduleFields = {
+        "kind": "interval",
+        "expression": "1m",
+        "time_zone": "UTC",
+        "planned_to": template.scheduled_at,
+    }
+    given: ScheduleFields = {**defaults, **fields}
+    return ScheduleRecord(job=template, **given)
 
 
 def make_cluster(

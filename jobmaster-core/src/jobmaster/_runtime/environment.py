@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import define, field
 
 from jobmaster._runtime.notify import Notify
+from jobmaster._upkeep.declare import Declaration
 from jobmaster.clock import Clock
 from jobmaster.config import Settings
 from jobmaster.contracts import AgentRepository, MasterRepository, Topics
@@ -38,6 +39,7 @@ class Environment:
     clock: Clock
     mode: ClusterMode = ClusterMode.ACTIVE
     observers: Sequence[JobObserver] = ()
+    declarations: Sequence[Declaration] = ()
     host: str = field(factory=socket.gethostname)
     pid: int = field(factory=os.getpid)
     process_id: UUID = field(factory=new_id)

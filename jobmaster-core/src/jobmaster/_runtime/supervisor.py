@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import anyio
@@ -14,8 +15,10 @@ from jobmaster._pipeline.assign import Assign
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
+from jobmaster._upkeep.declare import Declare
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
+from jobmaster._upkeep.recur import Recur
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster.contracts import Topics
 from jobmaster.ownership import OwnedBucket, WorkerLease
@@ -23,6 +26,10 @@ from jobmaster.states import WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")
 
+LONGEST_HORIZON = 120.0
+"""Seconds ahead of their time for which jobs of recurring schedules are made at most."""
+DECLARATION_LEASES = 4
+"""How many leases the declaration of a static schedule outlives its process: a deploy is to go unnoticed."""
 PRUNE_EVERY = 300.0
 """Seconds between two looks for what is past its retention."""
 LAST_NEWS = 1.0
@@ -75,7 +82,9 @@ class Supervisor:
         if any(mode.rescues for mode in modes):
             services.append(self._rescue())
         if any(mode.coordinates for mode in modes):
-            services.append(self._assign())
+            services += [self._assign(), self._recur()]
+        if modes and (self.env.declarations or self._coordinates()):
+            services.append(self._declare())
         self._services = services
         return services
 
@@ -139,7 +148,7 @@ class Supervisor:
                 return lease.worker_id
         return None
 
-    # Assigning and pruning
+    # Assigning
 
     def _assign(self) -> Service:
         env = self.env
@@ -162,6 +171,40 @@ class Supervisor:
         service = Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
         self._subscribe(Topics.buckets(env.cluster_id), service)
         return self._subscribe(Topics.held(env.cluster_id), service)
+
+    # Recurring schedules
+
+    def _coordinates(self) -> bool:
+        return any(worker.settings.mode.coordinates for worker in self.workers)
+
+    def _recur(self) -> Service:
+        env = self.env
+        horizon = timedelta(seconds=min(env.settings.transient_threshold, LONGEST_HORIZON))
+        grace = timedelta(seconds=env.settings.misfire_grace)
+        step = Recur(env.cluster_id, env.master, env.plugins.kinds, horizon, grace)
+
+        async def tick() -> float | None:
+            result = await step.run_once()
+            env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
+            if result.fired:
+                env.notify.tell(Topics.held(env.cluster_id))
+            return result.wait
+
+        return self._subscribe(Topics.schedules(env.cluster_id), Service("recur", tick, env.poll_interval))
+
+    def _declare(self) -> Service:
+        env = self.env
+        lasting = DECLARATION_LEASES * env.settings.lease
+        step = Declare(env.cluster_id, env.master, env.declarations, lasting, self._coordinates)
+
+        async def tick() -> float | None:
+            if await step.run_once():
+                env.notify.tell(Topics.schedules(env.cluster_id))
+            return env.settings.lease
+
+        return Service("declare", tick)
+
+    # Pruning
 
     def _prune(self) -> Service:
         prune = Prune(self.env.cluster_id, self.env.master, self.env.settings.retention)

@@ -7,13 +7,14 @@ from attrs import define
 from jobmaster.contracts import MasterRepository
 
 JOBS_AT_ONCE = 1000
+SCHEDULES_AT_ONCE = 1000
 WORKERS_KEPT = 3600.0
 """Seconds for which stopped workers and empty buckets stay visible."""
 
 
 @define(eq=False)
 class Prune:
-    """Deletes finished jobs after `retention` seconds (None: never), and workers that are long gone."""
+    """Deletes finished jobs and schedules after `retention` seconds (None: never), and workers that are long gone."""
 
     cluster_id: str
     master: MasterRepository
@@ -25,6 +26,7 @@ class Prune:
         await self.master.prune_workers(self.cluster_id, self.workers_kept)
         if self.retention is None:
             return 0
+        await self.master.prune_schedules(self.cluster_id, self.retention, SCHEDULES_AT_ONCE)
         return await self.master.prune_jobs(self.cluster_id, self.retention, JOBS_AT_ONCE)
 
     def is_full(self, deleted: int) -> bool:

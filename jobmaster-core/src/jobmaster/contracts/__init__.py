@@ -14,6 +14,7 @@ from jobmaster.contracts.master import (
     Room,
     SchemaStore,
 )
+from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.topics import Topics
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Message",
     "NewsListener",
     "Room",
+    "ScheduleStore",
     "SchemaStore",
     "Topics",
 ]

@@ -18,6 +18,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.models import (
     Bucket,
     BucketPage,
@@ -345,5 +346,5 @@ class NewsListener(ABC):
         """
 
 
-class MasterRepository(SchemaStore, ClusterStore, BucketStore, JobStore, NewsListener):
+class MasterRepository(SchemaStore, ClusterStore, BucketStore, JobStore, ScheduleStore, NewsListener):
     """All that a master does. One instance serves one URL and any number of clusters."""

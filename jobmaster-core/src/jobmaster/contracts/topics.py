@@ -35,3 +35,8 @@ class Topics:
     def buckets(cluster_id: str) -> str:
         """Buckets came or went: producers and coordinators refresh their list."""
         return f"l:{cluster_id}"
+
+    @staticmethod
+    def schedules(cluster_id: str) -> str:
+        """Recurring schedules were added or changed: coordinators look what is to be planned."""
+        return f"s:{cluster_id}"

@@ -14,9 +14,12 @@ from jobmaster.memory.buckets import MemoryBuckets
 from jobmaster.memory.clusters import MemoryClusters
 from jobmaster.memory.jobs import MemoryJobs
 from jobmaster.memory.queries import MemoryQueries, matches
+from jobmaster.memory.schedules import MemorySchedules
 
 
-class MemoryMaster(MemoryClusters, MemoryBuckets, MemoryJobs, MemoryQueries, MasterRepository):
+class MemoryMaster(
+    MemoryClusters, MemoryBuckets, MemoryJobs, MemoryQueries, MemorySchedules, MasterRepository
+):
     """A master whose rows are Python objects."""
 
 

@@ -36,6 +36,7 @@ class MemoryQueries(MemoryBase, JobStore):
         row = self._store.live.get(job.id)
         attempts = self._store.attempts.get(job.id, [])
         last = attempts[-1].number if attempts else 1
+        schedule_id, nominal_at = self._store.firings.get(job.id, (None, None))
         return JobRecord(
             job=job,
             status=self._status(job.id),
@@ -46,6 +47,8 @@ class MemoryQueries(MemoryBase, JobStore):
             bucket_id=row.bucket_id if row else None,
             reason=row.parked if row else None,
             cancel_requested=row.cancel_requested if row else False,
+            schedule_id=schedule_id,
+            nominal_at=nominal_at,
         )
 
     async def get_job(self, cluster_id: str, job_id: UUID) -> JobRecord | None:
@@ -74,6 +77,7 @@ class MemoryQueries(MemoryBase, JobStore):
             and (query.scheduled_from is None or job.scheduled_at >= query.scheduled_from)
             and (query.scheduled_to is None or job.scheduled_at < query.scheduled_to)
             and (query.parked is None or query.parked == bool(row and row.parked))
+            and query.schedule_id in (None, self._store.firings.get(job.id, (None,))[0])
             and all(matches(wanted, job.metadata) for wanted in query.metadata)
         )
 
@@ -129,6 +133,7 @@ class MemoryQueries(MemoryBase, JobStore):
         store = self._store
         job = store.jobs.pop(job_id)
         del store.final[job_id]
+        store.firings.pop(job_id, None)
         store.attempts.pop(job_id, None)
         store.logs = [e for e in store.logs if (e[1].subject, e[1].subject_id) != ("job", str(job_id))]
         if job.key is not None:

@@ -20,6 +20,7 @@ from jobmaster.models import (
     WorkerRecord,
 )
 from jobmaster.news import NewsHub
+from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, WorkerStatus
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
@@ -68,6 +69,9 @@ class Store:
     attempts: dict[UUID, list[Attempt]] = field(factory=dict)
     final: dict[UUID, tuple[JobStatus, datetime]] = field(factory=dict)
     logs: list[tuple[str, LogLine]] = field(factory=list)
+    schedules: dict[UUID, ScheduleRecord] = field(factory=dict)
+    firings: dict[UUID, tuple[UUID, datetime | None]] = field(factory=dict)
+    """The schedule and the nominal time of each job that was made for one."""
 
 
 stores: dict[str, Store] = {}

@@ -3,6 +3,7 @@ SELECT {record_columns}, {job_columns}
 FROM {prefix}job j
 LEFT JOIN {prefix}live l ON l.job_id = j.id
 LEFT JOIN {prefix}attempt f ON f.job_id = j.id AND f.final_status IS NOT NULL
+LEFT JOIN {prefix}firing m ON m.job_id = j.id
 WHERE j.id = :job_id AND j.cluster_id = :cluster_id
 
 -- name: attempt_list
@@ -24,6 +25,7 @@ SELECT {record_columns}, {job_columns}
 FROM {prefix}job j
 LEFT JOIN {prefix}live l ON l.job_id = j.id
 LEFT JOIN {prefix}attempt f ON f.job_id = j.id AND f.final_status IS NOT NULL
+LEFT JOIN {prefix}firing m ON m.job_id = j.id
 WHERE j.cluster_id = :cluster_id{where}
 ORDER BY j.id DESC
 LIMIT :limit
@@ -34,6 +36,7 @@ SELECT {record_columns}, {job_columns}
 FROM {prefix}live l
 JOIN {prefix}job j ON j.id = l.job_id
 LEFT JOIN {prefix}attempt f ON f.job_id = j.id AND f.final_status IS NOT NULL
+LEFT JOIN {prefix}firing m ON m.job_id = j.id
 WHERE l.cluster_id = :cluster_id{where}
 ORDER BY l.job_id DESC
 LIMIT :limit
@@ -44,6 +47,7 @@ SELECT {record_columns}, {job_columns}
 FROM {prefix}attempt f
 JOIN {prefix}job j ON j.id = f.job_id
 LEFT JOIN {prefix}live l ON l.job_id = j.id
+LEFT JOIN {prefix}firing m ON m.job_id = j.id
 WHERE f.cluster_id = :cluster_id AND f.final_status IS NOT NULL{where}
 ORDER BY f.job_id DESC
 LIMIT :limit

@@ -24,6 +24,7 @@ from jobmaster_testing.contracts.queries import FindingContract
 from jobmaster_testing.contracts.reading import ReadingContract
 from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
+from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
 from jobmaster_testing.contracts.surviving import SurvivingContract
@@ -39,6 +40,7 @@ __all__ = [
     "MasterContract",
     "NewsContract",
     "QueryContract",
+    "ScheduleContract",
     "SchemaContract",
     "SeparationContract",
     "UnitContract",
@@ -66,12 +68,17 @@ class QueryContract(FindingContract, MetadataContract, suite=True):
     """Finding, counting and forgetting jobs."""
 
 
+class ScheduleContract(ScheduleKeepingContract, PlanningContract, suite=True):
+    """Recurring schedules: keeping them, and making their jobs once."""
+
+
 class MasterContract(
     SchemaContract,
     ClusterContract,
     BucketContract,
     JobContract,
     QueryContract,
+    ScheduleContract,
     SeparationContract,
     NewsContract,
     UnitContract,

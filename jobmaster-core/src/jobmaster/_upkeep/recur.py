@@ -1,0 +1,124 @@
+"""Making the jobs of recurring schedules: each nominal time once, whoever plans and however often."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from attrs import define, evolve, frozen
+
+from jobmaster._policy.recur import Plan, plan
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import JobNotFoundError
+from jobmaster.recurrence import Kinds
+from jobmaster.recurring import Fires, Firing, ScheduleRecord, ScheduleWrite
+from jobmaster.states import ScheduleStatus
+
+log = logging.getLogger("jobmaster.recur")
+
+SCHEDULES_AT_ONCE: Final = 500
+UNREADABLE_PAUSE: Final = timedelta(minutes=1)
+"""How long a schedule is left alone whose next time this process cannot tell."""
+
+
+@frozen
+class RecurResult:
+    """Jobs made, buckets that hold a job to be cancelled, and in how many seconds to look again."""
+
+    fired: int = 0
+    cancelling: frozenset[UUID] = frozenset()
+    wait: float | None = None
+
+
+@frozen
+class _Move:
+    """What to write about a schedule, and the plan behind it (None: it could not be planned)."""
+
+    write: ScheduleWrite
+    plan: Plan | None = None
+
+
+@define(eq=False)
+class Recur:
+    """Plans the schedules of a cluster, `horizon` ahead; times more than `grace` late were missed.
+
+    Any number of planners may do so at once: each plan is written together with its jobs, and only if nobody
+    else has planned the schedule meanwhile.
+    """
+
+    cluster_id: str
+    master: MasterRepository
+    kinds: Kinds
+    horizon: timedelta
+    grace: timedelta
+
+    async def run_once(self) -> RecurResult:
+        """Plan the schedules that are to be looked at."""
+        found = await self.master.due_schedules(self.cluster_id, self.kinds.names, SCHEDULES_AT_ONCE)
+        if not found.due:
+            return RecurResult(wait=found.next_in)
+        moves = [self._move(record, found.now) for record in found.due]
+        cancelling = await self._cancel(
+            [move.write.record for move in moves if move.plan and move.plan.cancel]
+        )
+        written = await self.master.write_schedules([_with_jobs(move, found.now) for move in moves])
+        done = [move for move in moves if move.write.record.id in written]
+        return RecurResult(sum(map(_told, done)), cancelling, 0.0)
+
+    def _move(self, record: ScheduleRecord, now: datetime) -> _Move:
+        try:
+            planned = plan(record, Fires(self.kinds, record), now, self.horizon, self.grace)
+        except Exception:
+            log.exception("schedule %s: cannot tell when it fires next; trying again in a minute", record.id)
+            return _Move(ScheduleWrite(record=evolve(record, look_at=now + UNREADABLE_PAUSE)))
+        return _Move(ScheduleWrite(record=_planned(record, planned)), planned)
+
+    async def _cancel(self, records: Sequence[ScheduleRecord]) -> frozenset[UUID]:
+        """Cancel what is to make way. First of all: a planner that dies after that is followed by another one."""
+        jobs = [record.newest_job_id for record in records if record.newest_job_id]
+        if not jobs:
+            return frozenset()
+        try:
+            answers = await self.master.cancel(self.cluster_id, jobs)
+        except JobNotFoundError as error:
+            log.info("a job that was to make way is gone: %s", error)
+            return frozenset()
+        return frozenset(answer.bucket_id for answer in answers if answer.bucket_id)
+
+
+def _planned(record: ScheduleRecord, planned: Plan) -> ScheduleRecord:
+    return evolve(
+        record,
+        status=ScheduleStatus.ENDED if planned.ended else record.status,
+        planned_to=planned.planned_to,
+        look_at=planned.look_at,
+        next_at=planned.next_at,
+        waiting=planned.waiting,
+    )
+
+
+def _with_jobs(move: _Move, now: datetime) -> ScheduleWrite:
+    """Return what to write, with the jobs of the plan."""
+    record = move.write.record
+    times = move.plan.fire if move.plan else ()
+    firings = [Firing(job=record.job_at(time, now), nominal_at=time) for time in times]
+    newest = firings[-1].job.id if firings else record.newest_job_id
+    return evolve(move.write, record=evolve(record, newest_job_id=newest), firings=firings)
+
+
+def _told(move: _Move) -> int:
+    """Log what did not happen because of overlap or misfires; return how many jobs there are."""
+    if move.plan is None:
+        return 0
+    if move.plan.skipped:
+        log.info(
+            "schedule %s: skipped %d times, as a job is unfinished", move.write.record.id, move.plan.skipped
+        )
+    if move.plan.misfired:
+        log.warning(
+            "schedule %s: times were missed; %d of them run now", move.write.record.id, len(move.plan.fire)
+        )
+    return len(move.plan.fire)

@@ -1,0 +1,71 @@
+"""The part of the master's contract that keeps recurring schedules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from uuid import UUID
+
+from jobmaster.recurring import DueSchedules, ScheduleQuery, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+
+
+class ScheduleStore(ABC):
+    """Recurring schedules, and which jobs were made for them."""
+
+    @abstractmethod
+    async def add_schedules(
+        self, schedules: Sequence[ScheduleRecord], lease: float | None = None
+    ) -> Sequence[ScheduleReceipt]:
+        """Store schedules; return their receipts in order.
+
+        * Idempotent by id. A schedule whose key another one of its cluster has is not stored: its receipt names
+          that one and says `created=False`. Schedules that have ended or were cancelled have given up their keys.
+        * With a `lease`, their declaration lasts that many seconds from the store's now.
+        """
+
+    @abstractmethod
+    async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
+        """Return those of these schedules that there are, in any order."""
+
+    @abstractmethod
+    async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+        """Return a page of schedules, the newest first."""
+
+    @abstractmethod
+    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+        """Return active schedules of these kinds whose `look_at` has come, the earliest first.
+
+        * The store's clock decides, and comes along as `now`.
+        * `busy` tells whether the job `newest_job_id` is unfinished at that moment.
+        * Nothing is locked: several planners may get the same, and `write_schedules` settles it.
+        """
+
+    @abstractmethod
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        """Change schedules and make their jobs, all in one unit; return the ids of those that were changed.
+
+        * A write holds only if the schedule's version is still `record.version`; it grows by one. Of several
+          callers at the same time one wins, and the others change nothing.
+        * Each firing stores a job, held on the master and due at its nominal time by the store's clock, or now
+          if that has passed. A job id that exists changes nothing: a nominal time has one job for ever.
+        * `restart` takes away the schedule's jobs that are not due yet and were never in anybody's hands, as if
+          they had not been made, and sets `planned_to` to the store's now.
+        * What was asked for (template, expression, zone, end, policies) changes only with `redefined`.
+        """
+
+    @abstractmethod
+    async def renew_schedules(
+        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
+    ) -> frozenset[UUID]:
+        """Renew declarations for `lease` seconds from the store's now.
+
+        Returns the ids of those that are neither inactive, over nor unknown: the others have to be declared anew.
+        """
+
+    @abstractmethod
+    async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
+        """Return active schedules whose declaration has run out, for somebody to make inactive."""
+
+    @abstractmethod
+    async def prune_schedules(self, cluster_id: str, age: float, limit: int) -> int:
+        """Delete up to `limit` schedules that have been over for `age` seconds; their jobs stay."""

@@ -1,0 +1,216 @@
+"""Recurring schedules in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import ScheduleStore
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import Live
+from jobmaster.models import Job
+from jobmaster.recurring import (
+    DueSchedules,
+    Firing,
+    ScheduleQuery,
+    ScheduleReceipt,
+    ScheduleRecord,
+    ScheduleWrite,
+)
+from jobmaster.states import JobStatus, ScheduleStatus
+
+OUT_OF_REACH: Final = timedelta(seconds=0.1)
+"""How far in the future the due time of a job in a bucket is when its owner surely does not hold it yet."""
+
+
+class MemorySchedules(MemoryBase, ScheduleStore):
+    """Recurring schedules in memory."""
+
+    async def add_schedules(
+        self, schedules: Sequence[ScheduleRecord], lease: float | None = None
+    ) -> Sequence[ScheduleReceipt]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            until = None if lease is None else self._later(lease)
+            return [self._add_schedule(schedule, until) for schedule in schedules]
+
+    def _add_schedule(self, schedule: ScheduleRecord, until: datetime | None) -> ScheduleReceipt:
+        holder = self._holder_of_key(schedule.job)
+        if holder is not None and holder != schedule.id:
+            return ScheduleReceipt(schedule_id=holder, created=False)
+        stored = evolve(schedule, alive_until=until, changed_at=self._clock.now())
+        self._store.schedules.setdefault(schedule.id, stored)
+        return ScheduleReceipt(schedule_id=schedule.id)
+
+    def _holder_of_key(self, job: Job) -> UUID | None:
+        """Return the id of the schedule that has a template's key."""
+        return next((s.id for s in self._schedules_of(job.cluster_id) if _has_key(s, job)), None)
+
+    def _schedules_of(self, cluster_id: str) -> list[ScheduleRecord]:
+        return [s for s in self._store.schedules.values() if s.cluster_id == cluster_id]
+
+    # Reading
+
+    async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return [self._shown(s) for s in self._schedules_of(cluster_id) if s.id in schedule_ids]
+
+    async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            found = [s for s in self._schedules_of(cluster_id) if _matches(s, query)]
+            found.sort(key=lambda s: s.id, reverse=True)
+            return [self._shown(s) for s in found[: query.limit]]
+
+    def _shown(self, schedule: ScheduleRecord) -> ScheduleRecord:
+        """Return a schedule with what its jobs say."""
+        now = self._clock.now()
+        times = {nominal: job_id for nominal, job_id in self._nominal_times(schedule) if nominal}
+        last = max((time for time in times if time <= now), default=None)
+        following = min((time for time in times if time > now), default=schedule.next_at)
+        return evolve(
+            schedule,
+            busy=schedule.newest_job_id in self._store.live,
+            last_job_id=times[last] if last else None,
+            next_at=following if schedule.status is ScheduleStatus.ACTIVE else None,
+        )
+
+    def _nominal_times(self, schedule: ScheduleRecord) -> Iterator[tuple[datetime | None, UUID]]:
+        for job_id, (schedule_id, nominal) in self._store.firings.items():
+            if schedule_id == schedule.id:
+                yield nominal, job_id
+
+    # Planning
+
+    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            now = self._clock.now()
+            active = [
+                s
+                for s in self._schedules_of(cluster_id)
+                if s.status is ScheduleStatus.ACTIVE and s.kind in kinds and s.look_at is not None
+            ]
+            looks = sorted((s.look_at, s.id, s) for s in active if s.look_at is not None)
+            due = [self._shown(s) for look_at, _, s in looks if look_at <= now][:limit]
+            next_in = max(0.0, (looks[0][0] - now).total_seconds()) if looks else None
+            return DueSchedules(now=now, due=due, next_in=next_in)
+
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return frozenset(write.record.id for write in writes if self._write_schedule(write))
+
+    def _write_schedule(self, write: ScheduleWrite) -> bool:
+        record = write.record
+        stored = self._store.schedules.get(record.id)
+        if stored is None or stored.version != record.version:
+            return False
+        now = self._clock.now()
+        if write.restart:
+            self._take_back(record.id, now)
+            record = evolve(record, planned_to=now)
+        for firing in write.firings:
+            self._fire(record.id, firing, now)
+        asked = record if write.redefined else _asked_as(stored, record)
+        self._store.schedules[record.id] = evolve(
+            asked, version=stored.version + 1, alive_until=stored.alive_until, changed_at=now
+        )
+        return True
+
+    def _fire(self, schedule_id: UUID, firing: Firing, now: datetime) -> None:
+        job, store = firing.job, self._store
+        if job.id not in store.jobs:
+            store.jobs[job.id] = job
+            store.firings[job.id] = schedule_id, firing.nominal_at
+            ready_at = max(firing.nominal_at or now, now)
+            store.live[job.id] = Live(job, JobStatus.HELD_ON_MASTER, ready_at)
+
+    def _take_back(self, schedule_id: UUID, now: datetime) -> None:
+        store = self._store
+        future = [
+            j for j, (owner, time) in store.firings.items() if owner == schedule_id and time and time > now
+        ]
+        for job_id in future:
+            row = store.live.get(job_id)
+            if row is not None and _is_untouched(row, now):
+                del store.live[job_id], store.jobs[job_id], store.firings[job_id]
+
+    # Declarations
+
+    async def renew_schedules(
+        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
+    ) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            until = self._later(lease)
+            alive = [
+                s
+                for s in self._schedules_of(cluster_id)
+                if s.id in schedule_ids and s.status in (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
+            ]
+            store.schedules |= {s.id: evolve(s, alive_until=until) for s in alive}
+            return frozenset(s.id for s in alive)
+
+    async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            now = self._clock.now()
+            return [
+                self._shown(s)
+                for s in self._schedules_of(cluster_id)
+                if s.status is ScheduleStatus.ACTIVE and s.alive_until is not None and s.alive_until < now
+            ][:limit]
+
+    async def prune_schedules(self, cluster_id: str, age: float, limit: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            before = self._later(-age)
+            old = [
+                s.id
+                for s in self._schedules_of(cluster_id)
+                if s.status.is_terminal and s.changed_at is not None and s.changed_at < before
+            ][:limit]
+            for schedule_id in old:
+                del store.schedules[schedule_id]
+            return len(old)
+
+
+def _has_key(schedule: ScheduleRecord, job: Job) -> bool:
+    return job.key is not None and job.key == schedule.key and not schedule.status.is_terminal
+
+
+def _matches(schedule: ScheduleRecord, query: ScheduleQuery) -> bool:
+    return (
+        (not query.statuses or schedule.status in query.statuses)
+        and query.definition_id in (None, schedule.definition_id)
+        and query.static in (None, schedule.is_static)
+        and (query.after is None or schedule.id < query.after)
+    )
+
+
+def _asked_as(stored: ScheduleRecord, record: ScheduleRecord) -> ScheduleRecord:
+    """Return a record that asks for what is stored: only how far it is planned is new."""
+    return evolve(
+        stored,
+        status=record.status,
+        planned_to=record.planned_to,
+        look_at=record.look_at,
+        next_at=record.next_at,
+        waiting=record.waiting,
+        newest_job_id=record.newest_job_id,
+    )
+
+
+def _is_untouched(row: Live, now: datetime) -> bool:
+    """Whether nobody has had a job in hand, nor can have it before its row is gone."""
+    reach = now if row.bucket_id is None else now + OUT_OF_REACH
+    waits = row.status in (JobStatus.HELD_ON_MASTER, JobStatus.ASSIGNED_TO_BUCKET)
+    return waits and row.attempt == 1 and row.ready_at > reach

@@ -1,0 +1,280 @@
+"""The scheduling verbs for recurring schedules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Self
+from uuid import UUID
+
+from attrs import evolve, fields_dict
+
+from jobmaster._pipeline.schedule import Schedule
+from jobmaster._runtime.environment import Environment
+from jobmaster.contracts import Topics
+from jobmaster.data import MessageData
+from jobmaster.definitions import UNSET, JobDefinition, JobRequest
+from jobmaster.errors import (
+    ConfigurationError,
+    InvalidArgumentsError,
+    InvalidExpressionError,
+    InvalidTransitionError,
+    ScheduleNotFoundError,
+    StoreConflictError,
+)
+from jobmaster.handlers import Handler, handler_of
+from jobmaster.ids import new_id
+from jobmaster.models import Job, JobReceipt
+from jobmaster.recurring import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+from jobmaster.rules import ScheduleRules, as_schedule_id, schedule_of
+from jobmaster.states import ScheduleStatus
+
+CHANGE_TRIES: Final = 20
+"""How often to change a schedule again that a planner has moved in the meantime."""
+RULES: Final = frozenset(fields_dict(ScheduleRules)) - {"expression"}
+
+Data = Mapping[str, Any] | MessageData | None
+Change = Callable[[ScheduleRecord], ScheduleWrite | None]
+"""Returns what to write about a schedule, or None if it is as it should be."""
+
+
+class RecurringVerbs(ABC):
+    """What `Scheduler` can do with recurring schedules.
+
+    Errors common to all but `recurring`: `ScheduleNotFoundError` for an unknown id, `InvalidTransitionError` if the
+    schedule's status does not allow it.
+    """
+
+    _env: Environment
+    _schedule: Schedule
+
+    @abstractmethod
+    def _on(self, cluster: str | None) -> Self:
+        """Return the scheduler of a cluster that runs in this process."""
+
+    async def recurring(
+        self, handler: Any, expression: Any, data: Data = None, /, **options: Any
+    ) -> ScheduleReceipt:
+        """Schedule a job again and again; return a receipt with the schedule's id.
+
+        Args:
+            handler: a handler, or a `JobDefinition` where its code is not at hand.
+            expression: when it fires: a text, a `timedelta`, an `Interval`, a `NaturalCron` or a `Cron`.
+            data: values for the handler, the same each time.
+            options: `kind`, the language of a text: `natural` (the default), `cron`, `interval`;
+                `time_zone`, an IANA name; `starts_after` and `ends_before`, aware datetimes; `overlap`: `skip` (the
+                default), `queue`, `allow`, `cancel_running`; `misfire`: `run_once` (the default), `skip`,
+                `run_all(5)`; and what the other calls take: `key`, `priority`, `lane`, `timeout`,
+                `max_retries`, `metadata`, `cluster`, and arguments of the handler.
+
+        Raises:
+            InvalidExpressionError: the expression is wrong, or never fires.
+            InvalidArgumentsError: another argument is wrong.
+
+        """
+        scheduler = self._on(options.pop("cluster", None))
+        return await scheduler._recurring(handler, expression, data, options)  # noqa: SLF001 - same class
+
+    async def _recurring(
+        self, target: Any, expression: Any, data: Data, options: dict[str, Any]
+    ) -> ScheduleReceipt:
+        given = {name: options.pop(name) for name in RULES & options.keys()}
+        with _refusing():
+            rules = ScheduleRules(expression, **_without_none(given))
+            template = self._template(_requested(target, data, options))
+            record = schedule_of(rules, template, self._env.plugins.kinds, self._env.settings.time_zone)
+        receipt = (await self._env.master.add_schedules([record]))[0]
+        self._tell_planners()
+        return receipt
+
+    def _template(self, request: JobRequest) -> Job:
+        """Return the job that all jobs of a schedule are like."""
+        if request.options.at is not None or request.options.after is not None:
+            msg = "at, after: the expression says when a recurring schedule fires; use starts_after for its start"
+            raise InvalidArgumentsError(msg)
+        return self._schedule.jobs([request])[0].job
+
+    # Changing
+
+    async def cancel_recurring(
+        self, schedule_id: UUID | str, *, cluster: str | None = None
+    ) -> ScheduleRecord:
+        """Cancel a schedule for good, and take away its jobs that are not due yet; return it as it is now.
+
+        A job that is due or runs goes on. A static schedule cannot be cancelled: its declaration would bring it
+        back.
+        """
+        return await self._on(cluster)._change(schedule_id, _cancelled)  # noqa: SLF001 - same class
+
+    async def pause_recurring(self, schedule_id: UUID | str, *, cluster: str | None = None) -> ScheduleRecord:
+        """Let a schedule rest until `resume_recurring`, and take away its jobs that are not due yet."""
+        return await self._on(cluster)._change(schedule_id, _paused)  # noqa: SLF001 - same class
+
+    async def resume_recurring(
+        self, schedule_id: UUID | str, *, cluster: str | None = None
+    ) -> ScheduleRecord:
+        """Let a paused schedule go on. Times that passed meanwhile were not missed: they are not run."""
+        return await self._on(cluster)._change(schedule_id, _resumed)  # noqa: SLF001 - same class
+
+    async def update_recurring(
+        self,
+        schedule_id: UUID | str,
+        expression: Any = UNSET,
+        data: Data = None,
+        /,
+        *,
+        cluster: str | None = None,
+        **changes: Any,
+    ) -> ScheduleRecord:
+        """Change what a dynamic schedule asks for, from the next time on; return it as it is now.
+
+        Takes the options of `recurring` but `key`. What is left out stays; data and metadata are replaced as a
+        whole. Jobs that are not due yet are made anew.
+
+        Raises:
+            InvalidExpressionError: the expression is wrong, or never fires.
+            InvalidArgumentsError: another argument is wrong.
+
+        """
+        scheduler = self._on(cluster)
+        given = changes if expression is UNSET else {"kind": None, **changes, "expression": expression}
+        return await scheduler._change(  # noqa: SLF001 - same class
+            schedule_id,
+            lambda record: scheduler._updated(record, given, data),  # noqa: SLF001 - same class
+        )
+
+    async def run_now(self, schedule_id: UUID | str, *, cluster: str | None = None) -> JobReceipt:
+        """Run a job of a schedule at once, out of turn: it neither replaces a nominal time nor overlaps with one."""
+        scheduler = self._on(cluster)
+        job_id = new_id()
+        now = self._env.clock.now()
+
+        def out_of_turn(record: ScheduleRecord) -> ScheduleWrite:
+            _check_not_over(record, "a schedule that is over runs nothing")
+            job = evolve(record.job, id=job_id, scheduled_at=now, created_at=now, key=None)
+            return ScheduleWrite(record=record, firings=[Firing(job=job)])
+
+        await scheduler._change(schedule_id, out_of_turn)  # noqa: SLF001 - same class
+        scheduler._env.notify.tell(Topics.held(scheduler._env.cluster_id))  # noqa: SLF001 - same class
+        return JobReceipt(job_id=job_id, accepted_by="master")
+
+    async def _change(self, schedule_id: UUID | str, change: Change) -> ScheduleRecord:
+        for _ in range(CHANGE_TRIES):
+            record = await self._stored(schedule_id)
+            write = change(record)
+            if write is None:
+                return record
+            if await self._env.master.write_schedules([write]):
+                self._tell_planners()
+                return await self._stored(schedule_id)
+        msg = f"schedule {schedule_id} keeps changing; try again"
+        raise StoreConflictError(msg)
+
+    async def _stored(self, schedule_id: UUID | str) -> ScheduleRecord:
+        env, wanted = self._env, as_schedule_id(schedule_id)
+        found = [] if wanted is None else await env.master.get_schedules(env.cluster_id, [wanted])
+        if not found:
+            raise ScheduleNotFoundError(schedule_id, env.cluster_id)
+        return found[0]
+
+    def _updated(self, record: ScheduleRecord, given: Mapping[str, Any], data: Data) -> ScheduleWrite:
+        _check_dynamic(record, "updated", "change its declaration in the code")
+        _check_not_over(record, "a schedule that is over cannot be updated; create a new one")
+        rules = {name: getattr(record, name) for name in (*RULES, "expression")}
+        rules |= {name: given[name] for name in rules.keys() & given.keys()}
+        options = {name: value for name, value in given.items() if name not in rules}
+        with _refusing():
+            template = self._updated_template(record, options, data)
+            made = schedule_of(
+                ScheduleRules(rules.pop("expression"), **_without_none(rules)),
+                evolve(template, created_at=self._env.clock.now()),
+                self._env.plugins.kinds,
+                self._env.settings.time_zone,
+            )
+        job = evolve(made.job, created_at=record.created_at)
+        standing = evolve(made, job=job, status=record.status, version=record.version)
+        standing = evolve(standing, waiting=record.waiting, newest_job_id=record.newest_job_id)
+        return ScheduleWrite(record=standing, redefined=True, restart=True)
+
+    def _updated_template(self, record: ScheduleRecord, options: dict[str, Any], data: Data) -> Job:
+        if "key" in options:
+            raise InvalidArgumentsError("key: a schedule keeps its key; create a new one with another key")
+        if not options and data is None:
+            return record.job
+        target = self._env.registry.get(record.definition_id) or JobDefinition(record.definition_id)
+        request = _requested(target, record.data if data is None else data, options)
+        made = self._template(request)
+        names = [*request.options.given(), "data", *(["metadata"] if request.options.metadata else [])]
+        return evolve(record.job, **{name: getattr(made, name) for name in names})
+
+    def _tell_planners(self) -> None:
+        self._env.notify.tell(Topics.schedules(self._env.cluster_id))
+
+
+def _requested(target: Any, data: Data, options: Mapping[str, Any]) -> JobRequest:
+    if data is not None and not isinstance(data, Mapping):
+        msg = f"data must be a mapping of names to values, not {type(data).__name__}"
+        raise InvalidArgumentsError(msg)
+    found = target if isinstance(target, JobDefinition | Handler) else handler_of(target)
+    return found.request(data, **options)
+
+
+def _without_none(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was given as None: the same as not given."""
+    return {name: value for name, value in rules.items() if value is not None}
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Within the block, a wrong setting is an argument of a call that is refused."""
+    try:
+        yield
+    except InvalidExpressionError:
+        raise
+    except ConfigurationError as error:
+        raise InvalidArgumentsError(str(error)) from None
+
+
+# What becomes of a schedule
+
+
+def _cancelled(record: ScheduleRecord) -> ScheduleWrite | None:
+    _check_dynamic(
+        record, "cancelled", "remove its declaration from the code; pause_recurring() stops it until then"
+    )
+    if record.status.is_terminal:
+        return None
+    over = evolve(record, status=ScheduleStatus.CANCELLED, waiting=(), look_at=None)
+    return ScheduleWrite(record=over, restart=True)
+
+
+def _paused(record: ScheduleRecord) -> ScheduleWrite | None:
+    if record.status is ScheduleStatus.PAUSED:
+        return None
+    if record.status is not ScheduleStatus.ACTIVE:
+        raise _refused(record, ScheduleStatus.PAUSED, "only an active schedule can be paused")
+    return ScheduleWrite(record=evolve(record, status=ScheduleStatus.PAUSED, look_at=None), restart=True)
+
+
+def _resumed(record: ScheduleRecord) -> ScheduleWrite | None:
+    if record.status is ScheduleStatus.ACTIVE:
+        return None
+    if record.status is not ScheduleStatus.PAUSED:
+        raise _refused(record, ScheduleStatus.ACTIVE, "only a paused schedule can be resumed")
+    return ScheduleWrite(record=evolve(record, status=ScheduleStatus.ACTIVE, look_at=AT_ONCE), restart=True)
+
+
+def _check_not_over(record: ScheduleRecord, why: str) -> None:
+    if record.status.is_terminal:
+        raise _refused(record, ScheduleStatus.ACTIVE, why)
+
+
+def _check_dynamic(record: ScheduleRecord, done: str, remedy: str) -> None:
+    if record.is_static:
+        why = f"and declared in code as {record.name!r}, so that it cannot be {done} here: {remedy}"
+        raise _refused(record, ScheduleStatus.CANCELLED, why)
+
+
+def _refused(record: ScheduleRecord, after: ScheduleStatus, why: str) -> InvalidTransitionError:
+    return InvalidTransitionError(record.id, record.status, (), after, why, what="schedule")

@@ -1,0 +1,134 @@
+"""When a recurring schedule fires and what happens if it cannot: checked when it is asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from attrs import Attribute, field, frozen
+
+from jobmaster.clock import require_aware
+from jobmaster.errors import ConfigurationError, InvalidExpressionError
+from jobmaster.models import Job, evolve
+from jobmaster.recurrence import Kinds, zone_of
+from jobmaster.recurrence.host import host_zone_name
+from jobmaster.recurring import Fires, Misfire, ScheduleRecord
+from jobmaster.states import Overlap
+
+
+def _overlap(value: Any) -> Overlap:
+    try:
+        return Overlap(value)
+    except ValueError:
+        msg = f"overlap: {value!r} is no overlap policy; use one of {', '.join(Overlap)}"
+        raise ConfigurationError(msg) from None
+
+
+def _misfire(value: Any) -> Misfire:
+    try:
+        return value if isinstance(value, Misfire) else Misfire.parse(value)
+    except (ValueError, TypeError):
+        msg = f"misfire: {value!r} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)' (up to 1,000)"
+        raise ConfigurationError(msg) from None
+
+
+def _check_zone(_: Any, __: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        zone_of(value)
+
+
+def _start(value: Any) -> datetime | None:
+    return _moment("starts_after", value)
+
+
+def _end(value: Any) -> datetime | None:
+    return _moment("ends_before", value)
+
+
+def _moment(name: str, value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return require_aware(name, value)
+    except (ValueError, AttributeError, OverflowError) as error:
+        msg = f"{name}: {value!r} is no aware datetime; write datetime(2030, 1, 31, tzinfo=timezone.utc), for one"
+        raise ConfigurationError(msg) from error
+
+
+@frozen
+class ScheduleRules:
+    """What a recurring schedule is told besides its handler and its jobs' settings.
+
+    Args:
+        expression: when it fires: a text, a `timedelta`, an `Interval`, a `NaturalCron` or a `Cron`.
+        kind: the language of a text (`natural`, `cron`, `interval`, or one that a plug-in brings).
+        time_zone: the IANA name of its zone; without one it is the cluster's `time_zone`, or the host's.
+        starts_after: an aware datetime: it fires after that, and intervals count from there.
+        ends_before: an aware datetime: it fires before that.
+        overlap: what happens when its last job has not ended: `skip`, `queue`, `allow`, `cancel_running`.
+        misfire: what happens to times that were missed: `run_once`, `skip`, `run_all(5)`.
+
+    Raises:
+        ConfigurationError: one of them is wrong; the message names it and the remedy.
+
+    """
+
+    expression: Any
+    kind: str | None = field(default=None, kw_only=True)
+    time_zone: str | None = field(default=None, validator=_check_zone, kw_only=True)
+    starts_after: datetime | None = field(default=None, converter=_start, kw_only=True)
+    ends_before: datetime | None = field(default=None, converter=_end, kw_only=True)
+    overlap: Overlap = field(default=Overlap.SKIP, converter=_overlap, kw_only=True)
+    misfire: Misfire = field(factory=Misfire.run_once, converter=_misfire, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what concerns two settings at once."""
+        if self.starts_after and self.ends_before and self.ends_before <= self.starts_after:
+            msg = f"ends_before: {self.ends_before} is not after starts_after ({self.starts_after}); nothing would ever run"
+            raise ConfigurationError(msg)
+
+
+def schedule_of(
+    rules: ScheduleRules, template: Job, kinds: Kinds, time_zone: str | None, name: str | None = None
+) -> ScheduleRecord:
+    """Return a new schedule, not yet stored, whose jobs are like `template`.
+
+    `time_zone` is the cluster's; `name` makes it a static one. Raises `InvalidExpressionError` for an expression
+    that is wrong, or that never fires between start and end.
+    """
+    now = template.created_at
+    zone = zone_of(rules.time_zone or time_zone or host_zone_name())
+    compiled = kinds.compile(rules.expression, rules.kind, zone)
+    start = rules.starts_after or now
+    made = ScheduleRecord(
+        job=evolve(template, scheduled_at=start),
+        kind=compiled.kind,
+        expression=compiled.text,
+        time_zone=zone.key,
+        name=name,
+        ends_before=rules.ends_before,
+        overlap=rules.overlap,
+        misfire=rules.misfire,
+        planned_to=max(start, now),
+    )
+    return evolve(made, next_at=_first(made, kinds))
+
+
+def _first(record: ScheduleRecord, kinds: Kinds) -> datetime:
+    first = Fires(kinds, record)(record.planned_to)
+    if first is None:
+        end = f" and before {record.ends_before}" if record.ends_before else ""
+        reason = f"it never fires after {record.planned_to.astimezone(UTC)}{end}"
+        raise InvalidExpressionError(record.kind, record.expression, reason)
+    return first
+
+
+def as_schedule_id(schedule_id: UUID | str) -> UUID | None:
+    """Return a schedule's id from its text; None for a text that is none."""
+    if isinstance(schedule_id, UUID):
+        return schedule_id
+    try:
+        return UUID(schedule_id)
+    except (ValueError, AttributeError, TypeError):
+        return None

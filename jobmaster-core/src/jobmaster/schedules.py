@@ -1,0 +1,83 @@
+"""Looking at recurring schedules."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from jobmaster._runtime.environment import Environment
+from jobmaster.errors import ScheduleNotFoundError
+from jobmaster.jobs import definition_id_of
+from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
+from jobmaster.rules import as_schedule_id
+from jobmaster.states import ScheduleStatus
+
+
+class Schedules:
+    """The recurring schedules of a running cluster: `runtime.schedules`."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    async def get(self, schedule_id: UUID | str) -> ScheduleRecord:
+        """Return a schedule; raises `ScheduleNotFoundError`."""
+        found = await self.find(schedule_id)
+        if found is None:
+            raise ScheduleNotFoundError(schedule_id, self._env.cluster_id)
+        return found
+
+    async def find(self, schedule_id: UUID | str) -> ScheduleRecord | None:
+        """Return a schedule, or None."""
+        wanted = as_schedule_id(schedule_id)
+        if wanted is None:
+            return None
+        found = await self._env.master.get_schedules(self._env.cluster_id, [wanted])
+        return found[0] if found else None
+
+    async def query(
+        self,
+        *,
+        status: ScheduleStatus | str | Iterable[ScheduleStatus | str] = (),
+        handler: Any = None,
+        static: bool | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> Sequence[ScheduleRecord]:
+        """Return a page of schedules, the newest first.
+
+        Args:
+            status: one or several; all if none is given.
+            handler: a handler, a definition, or a definition id.
+            static: True for those that code declares, False for the others.
+            limit: schedules on the page, at most 1,000.
+            after: the id of the last schedule of the page before.
+
+        """
+        statuses = [status] if isinstance(status, str) else status
+        query = ScheduleQuery(
+            statuses=frozenset(ScheduleStatus(one) for one in statuses),
+            definition_id=definition_id_of(handler),
+            static=static,
+            limit=limit,
+            after=after,
+        )
+        return await self._env.master.query_schedules(self._env.cluster_id, query)
+
+    async def all(self, **conditions: Any) -> AsyncIterator[ScheduleRecord]:
+        """Iterate over all matching schedules, page by page; conditions as for `query`."""
+        after: UUID | None = None
+        while page := await self.query(limit=1000, after=after, **conditions):
+            for schedule in page:
+                yield schedule
+            after = page[-1].id
+
+    async def upcoming(self, schedule_id: UUID | str, count: int = 10) -> list[datetime]:
+        """Return the next nominal times of a schedule in UTC, whatever its status; raises `ScheduleNotFoundError`."""
+        schedule = await self.get(schedule_id)
+        fires, time = Fires(self._env.plugins.kinds, schedule), await self._env.master.now()
+        found: list[datetime] = []
+        while len(found) < count and (following := fires(time)) is not None:
+            found.append(time := following)
+        return found
