@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jobmaster import ConfigurationError, Cron, Interval, InvalidExpressionError, NaturalCron, hookimpl
 from jobmaster.plugins import Plugins
-from jobmaster.recurrence import Kinds, Recurrence, RecurrenceKind, upcoming, zone_of, zone_or_utc
+from jobmaster.recurrence import Kinds, Recurrence, RecurrenceKind, upcoming, zone_of
 
 KINDS = Plugins().kinds
 PARIS = ZoneInfo("Europe/Paris")
@@ -239,8 +239,7 @@ def test_a_kind_that_breaks_is_told_as_such() -> None:
 
 def test_zones_are_found_by_name_in_any_case() -> None:
     assert zone_of("europe/paris") is PARIS
-    assert zone_or_utc("Europe/Paris") is PARIS
-    assert zone_or_utc(None).key == "UTC"
+    assert zone_of("Europe/Paris") is PARIS
 
 
 @pytest.mark.parametrize("name", ["Mars/Base", "", 5, None])

@@ -109,7 +109,7 @@ class Settings:
         default_max_retries: how often a failed job is tried again.
         retry: the backoff policy.
         transient_threshold: jobs due within it go to buckets, later ones are held on the master.
-        time_zone: IANA name of the zone schedules are read in; None for UTC.
+        time_zone: IANA name of the zone schedules are read in; None for that of the host they are made on.
         max_message_bytes: the most bytes of encoded message data.
         retention: how long finished jobs, attempts and logs are kept; None for ever.
         heartbeat: how often leases are renewed.
