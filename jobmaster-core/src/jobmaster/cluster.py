@@ -32,6 +32,7 @@ from jobmaster.jobs import Jobs
 from jobmaster.models import Bucket, ClusterRecord, Job, WorkerRecord, evolve
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule, declared
+from jobmaster.recurrence import Kinds
 from jobmaster.rules import schedule_of
 from jobmaster.scheduler import Scheduler
 from jobmaster.schedules import Schedules
@@ -211,6 +212,10 @@ class Cluster:
     def open_master(self) -> MasterRepository:
         """Return the master's repository, not yet opened; raises `ConfigurationError` for a bad URL."""
         return Plugins(self._plugins).master(self.master_url, self.settings)
+
+    def kinds(self) -> Kinds:
+        """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""
+        return Plugins(self._plugins).kinds
 
     def _environment(self) -> Environment:
         plugins = Plugins(self._plugins)

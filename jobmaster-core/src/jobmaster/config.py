@@ -9,12 +9,12 @@ from datetime import timedelta
 from difflib import get_close_matches
 from math import isnan
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from attrs import Attribute, field, fields_dict, frozen
 
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.errors import ConfigurationError
+from jobmaster.recurrence import zone_of
 from jobmaster.states import ClusterMode, Priority, WorkerMode
 
 T = TypeVar("T")
@@ -70,13 +70,8 @@ def _to_seconds(value: Any) -> Any:
 
 
 def _check_zone(_: Any, attribute: Attribute[Any], value: str | None) -> None:
-    if value is None:
-        return
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError, TypeError) as error:
-        msg = f"{attribute.name}: {value!r} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'"
-        raise ConfigurationError(msg) from error
+    if value is not None:
+        zone_of(value, attribute.name)
 
 
 def _check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
@@ -114,7 +109,7 @@ class Settings:
         default_max_retries: how often a failed job is tried again.
         retry: the backoff policy.
         transient_threshold: jobs due within it go to buckets, later ones are held on the master.
-        time_zone: IANA name of the zone schedules are read in; None for UTC.
+        time_zone: IANA name of the zone schedules are read in; None for that of the host they are made on.
         max_message_bytes: the most bytes of encoded message data.
         retention: how long finished jobs, attempts and logs are kept; None for ever.
         heartbeat: how often leases are renewed.

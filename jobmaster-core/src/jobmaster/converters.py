@@ -16,6 +16,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from jobmaster.data import MessageData, Metadata
 from jobmaster.models import Attempt, Bucket, JobRecord, LogLine, WorkerRecord
+from jobmaster.recurring import Misfire, ScheduleRecord
 from jobmaster.states import CodedEnum, Priority
 
 _OMIT = override(omit=True)
@@ -56,6 +57,8 @@ def _make_converter() -> Converter:
         omitted: dict[str, Any] = dict.fromkeys(names, _OMIT)
         made.register_unstructure_hook(model, make_dict_unstructure_fn(model, made, **omitted))
     made.register_unstructure_hook(JobRecord, _job_record(made))
+    made.register_unstructure_hook(Misfire, str)
+    made.register_unstructure_hook(ScheduleRecord, _schedule_record(made))
     return made
 
 
@@ -67,6 +70,20 @@ def _job_record(made: Converter) -> Any:
     """Return the hook that puts a job's own facts and its record side by side."""
     fields = make_dict_unstructure_fn(JobRecord, made, job=_OMIT)
     return lambda record: made.unstructure(record.job) | fields(record)
+
+
+def _schedule_record(made: Converter) -> Any:
+    """Return the hook that puts what the jobs have in common beside the schedule's own facts."""
+    planner = {"planned_to", "look_at", "waiting", "newest_job_id", "busy", "version", "alive_until"}
+    omitted: dict[str, Any] = dict.fromkeys({"job", *planner}, _OMIT)
+    fields = make_dict_unstructure_fn(ScheduleRecord, made, **omitted)
+
+    def hook(record: ScheduleRecord) -> dict[str, Any]:
+        template = made.unstructure(record.job)
+        template["starts_after"] = template.pop("scheduled_at")
+        return dict(template | fields(record))
+
+    return hook
 
 
 _converter = _make_converter()

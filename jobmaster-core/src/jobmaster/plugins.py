@@ -92,7 +92,7 @@ class Plugins:
         found: dict[str, RecurrenceKind] = {}
         owners: dict[str, str] = {}
         for impl in self._manager.hook.jobmaster_recurrence_kinds.get_hookimpls():
-            for name, kind in self._kinds_of(impl).items():
+            for name, kind in self._kinds_of(impl):
                 if name in owners:
                     msg = (
                         f"two plug-ins bring a kind of recurrence {name!r}, {owners[name]} and {_name(impl)}; "
@@ -102,10 +102,10 @@ class Plugins:
                 found[name], owners[name] = kind, _name(impl)
         return Kinds(found.values())
 
-    def _kinds_of(self, impl: pluggy.HookImpl) -> Mapping[str, RecurrenceKind]:
+    def _kinds_of(self, impl: pluggy.HookImpl) -> list[tuple[str, RecurrenceKind]]:
         try:
             kinds: Any = impl.function()
-            return {check_name("kind of recurrence", kind.name): kind for kind in kinds}
+            return [(check_name("kind of recurrence", kind.name), kind) for kind in kinds]
         except Exception as error:
             msg = f"plug-in {_name(impl)} cannot say which kinds of recurrence it brings: {error}; upgrade or uninstall it"
             raise ConfigurationError(msg) from error

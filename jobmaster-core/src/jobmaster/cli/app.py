@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from jobmaster.cli import jobs
+from jobmaster.cli import jobs, schedules
 from jobmaster.cli.demo.command import demo
 from jobmaster.cli.exits import ExitCode, reported_errors
 from jobmaster.cli.migrate import migrate
@@ -52,6 +52,7 @@ def build_app(plugins: Sequence[Any] = ()) -> typer.Typer:
     for command in (demo, worker, migrate, status):
         app.command()(command)
     app.add_typer(jobs.app, name="jobs")
+    app.add_typer(schedules.app, name="schedules")
     Plugins(plugins).hook.jobmaster_commands(app=app)
     _check_names(app)
     return app

@@ -15,6 +15,7 @@ from jobmaster.errors import (
     ConfigurationError,
     JobMasterError,
     JobNotFoundError,
+    ScheduleNotFoundError,
     SchemaError,
     StoreUnavailableError,
 )
@@ -30,11 +31,11 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line is wrong."""
     CONFIGURATION = 3
-    """A setting, name, application or plug-in is wrong."""
+    """A setting, name, expression, application or plug-in is wrong."""
     UNAVAILABLE = 4
     """The store cannot be reached or did not answer in time."""
     NOT_FOUND = 5
-    """No such job or cluster."""
+    """No such job, schedule or cluster."""
     SCHEMA = 6
     """Migrations are pending, or the schema is newer than this version."""
     INTERRUPTED = 130
@@ -57,6 +58,7 @@ _CODES = (
     (ConfigurationError, ExitCode.CONFIGURATION),
     (StoreUnavailableError, ExitCode.UNAVAILABLE),
     (JobNotFoundError, ExitCode.NOT_FOUND),
+    (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (ClusterNotFoundError, ExitCode.NOT_FOUND),
 )
 

@@ -56,11 +56,11 @@ def show_job(job: JobRecord) -> None:
     """Print all about a job."""
     out = console()
     out.print(f"Job {job.id}", style="bold")
-    _print_pairs(out, _facts(job))
+    print_pairs(out, _facts(job))
     for title, values in (("Data", job.data), ("Metadata", job.metadata)):
         if values:
             out.print(f"\n{title}", style="bold")
-            _print_pairs(out, ((name, readable(value)) for name, value in stored(values).items()))
+            print_pairs(out, ((name, readable(value)) for name, value in stored(values).items()))
     if job.attempts:
         out.print()
         out.print(attempt_table(job.attempts))
@@ -87,7 +87,8 @@ def _facts(job: JobRecord) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in pairs.items() if value)
 
 
-def _print_pairs(out: Console, pairs: Iterator[tuple[str, Any]]) -> None:
+def print_pairs(out: Console, pairs: Iterator[tuple[str, Any]]) -> None:
+    """Print names and values below one another."""
     for name, value in pairs:
         out.print(Text.assemble(f"  {name:<12}", value if isinstance(value, Text) else str(value)))
 

@@ -12,4 +12,3 @@ from jobmaster.recurrence.kinds import RecurrenceKind as RecurrenceKind
 from jobmaster.recurrence.kinds import upcoming as upcoming
 from jobmaster.recurrence.natural import NaturalCron as NaturalCron
 from jobmaster.recurrence.zones import zone_of as zone_of
-from jobmaster.recurrence.zones import zone_or_utc as zone_or_utc

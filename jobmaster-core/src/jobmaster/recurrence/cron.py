@@ -8,7 +8,7 @@ clock has skipped it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -31,19 +31,30 @@ def _checked(given: Any) -> str:
     if not isinstance(given, str):
         raise InvalidExpressionError(KIND, given, 'a cron line expected, such as "*/5 * * * *"')
     text = " ".join(given.split())
-    if _next_wall(read_line(text).plain, _SOME_DAY) is None:
+    if _next_wall(read_line(text), _SOME_DAY) is None:
         reason = "it never fires: no month has such a day"
         raise InvalidExpressionError(KIND, text, reason, code="never")
     return text
 
 
-def _next_wall(plain: str, wall: datetime) -> datetime | None:
+def _next_wall(line: CronLine, wall: datetime) -> datetime | None:
     """Return the first time after another that fits a line, both in whole seconds on a clock that never changes."""
+    found = [_next_of(plain, wall.replace(fold=0)) for plain in line.plain]
+    return min((time for time in found if time is not None), default=None)
+
+
+def _next_of(plain: str, wall: datetime) -> datetime | None:
     try:
-        found: datetime = croniter(plain, wall.replace(fold=0)).get_next(datetime)
+        found: datetime = copy(_reader(plain)).get_next(datetime, start_time=wall)
     except (CroniterBadDateError, OverflowError, ValueError):
         return None
     return found
+
+
+@lru_cache(maxsize=_KEPT)
+def _reader(plain: str) -> croniter:
+    """Return what reads a line. Making it takes longer than asking it; who asks takes a copy, as it remembers."""
+    return croniter(plain, _SOME_DAY)
 
 
 @frozen
@@ -70,13 +81,14 @@ class CronRecurrence:
     def next_after(self, after: datetime, start: datetime) -> datetime | None:
         """Return the first time after a moment; see `Recurrence`."""
         try:
-            since = max(after, start - timedelta(microseconds=1)).astimezone(UTC).replace(microsecond=0)
+            just_before = start.astimezone(UTC) - timedelta(microseconds=1)
+            since = max(after.astimezone(UTC), just_before).replace(microsecond=0)
             return self._on_clock(since) if self._line.follows_clock else self._once_a_day(since)
         except OverflowError:
             return None
 
     def _once_a_day(self, since: datetime) -> datetime | None:
-        found = _next_wall(self._line.plain, self._last_shown(since))
+        found = _next_wall(self._line, self._last_shown(since))
         if found is None:
             return None
         return end_of_gap(found, self.zone) if is_skipped(found, self.zone) else instant_of(found, self.zone)
@@ -89,10 +101,10 @@ class CronRecurrence:
 
     def _on_clock(self, since: datetime) -> datetime | None:
         moment, wall = since, wall_at(since, self.zone)
-        found = _next_wall(self._line.plain, wall)
+        found = _next_wall(self._line, wall)
         while (change := self._change_before(found, moment)) is not None:
             moment, wall = change, wall_at(change, self.zone) - _SECOND
-            found = _next_wall(self._line.plain, wall)
+            found = _next_wall(self._line, wall)
         if found is None:
             return None
         first = instant_of(found, self.zone)
@@ -107,14 +119,13 @@ class CronRecurrence:
 
     def describe(self) -> str:
         """Return what it means in plain English, with the zone whose clock counts."""
-        line = self._line
-        text = _in_words(line.written, line) or _in_words(line.numbers, line)
-        return f"{text or f'At the times of {self.text!r}'}, {self.zone.key} time"
+        text = _in_words(self._line) or f"At the times of the cron line {self.text!r}"
+        return f"{text}, {self.zone.key} time"
 
 
-def _in_words(fields: Sequence[str], line: CronLine) -> str | None:
+def _in_words(line: CronLine) -> str | None:
     """Return a line in words. A day of the month and a day of the week are alternatives, which takes two."""
-    *times, day, month, weekday = fields
+    *times, day, month, weekday = line.written
     if line.days_are_alternatives:
         first, other = _described(*times, day, month, "*"), _described(*times, "*", month, weekday)
         return f"{first}, or {other[:1].lower()}{other[1:]}" if first and other else None
@@ -122,6 +133,7 @@ def _in_words(fields: Sequence[str], line: CronLine) -> str | None:
 
 
 def _described(*fields: str) -> str | None:
+    """Return fields in words, or None if there are none: a weekend like `fri-sun`, or marks beside numbers."""
     try:
         return describe(from_cron(" ".join(fields)))
     except ConversionError:

@@ -45,6 +45,8 @@ _FIVE: Final = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 _ITEM: Final = re.compile(
     r"(?P<first>\*|\?|[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]+))?"
 )
+_TO_SUNDAY: Final = re.compile(r"(?<=[a-z1-6])(?<!sun)-(?:sun|0)(?!\w)")
+"""The end of a range of weekdays that is Sunday: to others it is a 7."""
 _WORD: Final = re.compile(r"\S+")
 _DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]+)w")
 _WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?P<last>l))")
@@ -54,25 +56,16 @@ _WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?
 class CronLine:
     """A line that was read.
 
-    `plain` says it in five fields of numbers and marks, with a sixth for the seconds at the end, the form that
-    croniter takes; `written` are its fields in small letters. `follows_clock` says whether minute or hour begin
-    with `*`.
+    `plain` says the same in lines of which any may fit, the form that croniter takes: five fields of numbers, or
+    of one mark, and a sixth for the seconds at the end. `written` are the fields as they were given, for a description.
+    `follows_clock` says whether minute or hour begin with `*`; `days_are_alternatives`, whether both days are
+    restricted, of which one has to fit.
     """
 
-    plain: str
+    plain: tuple[str, ...]
     written: tuple[str, ...]
     follows_clock: bool
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The plain fields with the second first."""
-        *fields, second = self.plain.split(" ")
-        return (second, *fields)
-
-    @property
-    def days_are_alternatives(self) -> bool:
-        """Whether both days are restricted: then one of them has to fit, not both."""
-        return "*" not in (self.numbers[3], self.numbers[5])
+    days_are_alternatives: bool
 
 
 @define
@@ -106,11 +99,24 @@ def read_line(text: str) -> CronLine:
         problems.add(0, max(len(text), 1), "field_count", reason)
         problems.check()
     fields = _FIVE if len(words) == len(_FIVE) else (SECOND, *_FIVE)
-    plain = [_read_field(field, *word, problems) for field, word in zip(fields, words, strict=True)]
+    read = [_read_field(field, *word, problems) for field, word in zip(fields, words, strict=True)]
     problems.check()
-    seconds = plain[:-5] or ["0"]
-    follows = any(word.startswith("*") for _, word in words[-5:-3])
-    return CronLine(" ".join([*plain[-5:], *seconds]), tuple(word for _, word in words), follows)
+    days, weekdays = read[-3], read[-1]
+    return CronLine(
+        plain=tuple(_plain(read)),
+        written=tuple(_TO_SUNDAY.sub("-7", word) for _, word in words),
+        follows_clock=any(word.startswith("*") for _, word in words[-5:-3]),
+        days_are_alternatives=days != ["*"] and weekdays != ["*"],
+    )
+
+
+def _plain(read: list[list[str]]) -> Iterator[str]:
+    """Yield the lines that a line stands for; each field that was read is a list of alternatives."""
+    *seconds, [minute], [hour], days, [month], weekdays = read
+    second = seconds[0][0] if seconds else "0"
+    pairs = [(day, "*") for day in days if day != "*"] + [("*", day) for day in weekdays if day != "*"]
+    for day, weekday in pairs or [("*", "*")]:
+        yield f"{minute} {hour} {day} {month} {weekday} {second}"
 
 
 def _written_out(problems: _Problems) -> str:
@@ -123,8 +129,8 @@ def _written_out(problems: _Problems) -> str:
     return _MACROS[text.lower()]
 
 
-def _read_field(field: Field, start: int, text: str, problems: _Problems) -> str:
-    """Return a field as croniter takes it: `*`, or numbers and marks."""
+def _read_field(field: Field, start: int, text: str, problems: _Problems) -> list[str]:
+    """Return what a field allows: `*`, or numbers in one text, and each mark in one of its own."""
     numbers: set[int] = set()
     marks: list[str] = []
     for item in text.split(","):
@@ -136,18 +142,20 @@ def _read_field(field: Field, start: int, text: str, problems: _Problems) -> str
         else:
             numbers.update(_numbers(field, item))
         start = end + 1
-    if marks and numbers and field is WEEKDAY:
-        reason = f"{field.name}: {text!r} mixes weekdays with those of a certain week"
-        problems.add(start - len(text) - 1, start - 1, "mixed", reason)
-    return _plain(field, numbers, marks)
+    return _allowed(field, numbers, marks)
 
 
-def _plain(field: Field, numbers: set[int], marks: list[str]) -> str:
+def _allowed(field: Field, numbers: set[int], marks: list[str]) -> list[str]:
     if field is WEEKDAY:
         numbers = {number % 7 for number in numbers}
-    high = 6 if field is WEEKDAY else field.high
-    is_full = len(numbers) == high - field.low + 1
-    return "*" if is_full else ",".join([*map(str, sorted(numbers)), *marks])
+    if len(numbers) == _highest(field) - field.low + 1:
+        return ["*"]
+    return [",".join(map(str, sorted(numbers))), *marks] if numbers else marks
+
+
+def _highest(field: Field) -> int:
+    """Return the highest number; Sunday has two."""
+    return 6 if field is WEEKDAY else field.high
 
 
 # Items
@@ -168,7 +176,7 @@ def _fault(field: Field, item: str) -> tuple[str, str] | None:
     """Return code and reason if an item is wrong."""
     match = _ITEM.fullmatch(item)
     if match is None or (item[0] in "*?" and match["last"]) or (item[0] == "?" and not _has_marks(field)):
-        return "unknown_token", f"{field.name}: {item!r} cannot be read; {_expected(field)} expected"
+        return "unknown_token", f"{field.name}: {_expected(field)} expected, not {item!r}"
     for word in filter(None, (match["first"], match["last"])):
         if word not in "*?" and _number(field, word) is None:
             return "out_of_range", f"{field.name}: {_expected(field)} expected, not {word!r}"
@@ -199,7 +207,7 @@ def _numbers(field: Field, item: str) -> Iterator[int]:
 
 def _ends(field: Field, match: re.Match[str]) -> tuple[int, int]:
     """Return first and last number of an item. `5/15` has no end: it goes on to that of the field."""
-    highest = 6 if field is WEEKDAY else field.high
+    highest = _highest(field)
     if match["first"] in "*?":
         return field.low, highest
     first = _number(field, match["first"]) or 0

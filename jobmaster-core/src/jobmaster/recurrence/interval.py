@@ -199,9 +199,10 @@ class IntervalRecurrence:
 
     def next_after(self, after: datetime, start: datetime) -> datetime | None:
         """Return the first time after a moment; see `Recurrence`."""
-        passed = (after - start) // self.every
+        start = start.astimezone(UTC)
+        passed = (after.astimezone(UTC) - start) // self.every
         try:
-            return start.astimezone(UTC) + max(passed + 1, 0) * self.every
+            return start + max(passed + 1, 0) * self.every
         except OverflowError:
             return None
 

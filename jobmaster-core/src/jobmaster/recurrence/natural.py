@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
@@ -13,6 +13,9 @@ from jobmaster.errors import InvalidExpressionError
 from naturalcron import Expression, ParseError, describe, find_zone, parse
 
 KIND: Final = "natural"
+_DAY: Final = timedelta(days=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MOST_ANSWERS: Final = 4
 _MOST_STARTS: Final = 1000
 _KEPT: Final = 4096
 
@@ -57,6 +60,13 @@ class NaturalCron:
         return self.text
 
 
+class _Answer(NamedTuple):
+    """The first time after a moment that was asked about."""
+
+    asked: datetime
+    found: datetime
+
+
 @frozen
 class NaturalRecurrence:
     """The times at which the clock of a zone shows what the words say."""
@@ -64,38 +74,48 @@ class NaturalRecurrence:
     text: str
     zone: ZoneInfo
     _expression: Expression = field(eq=False, repr=False)
-    _answers: dict[datetime, tuple[datetime, datetime]] = field(
-        factory=dict, init=False, eq=False, repr=False
-    )
-    """The last question and its answer for a start: from there on nothing is counted from the start again."""
+    _answers: dict[datetime, tuple[_Answer, ...]] = field(factory=dict, init=False, eq=False, repr=False)
+    """The last answers for each start, from which others follow without counting from the start again."""
 
     kind = KIND
 
     def next_after(self, after: datetime, start: datetime) -> datetime | None:
         """Return the first time after a moment; see `Recurrence`."""
-        begin, since = start.astimezone(self.zone), after.astimezone(UTC)
-        if since < start and not begin.microsecond and self._expression.matches(begin):
-            return start.astimezone(UTC)
-        since = max(since, start.astimezone(UTC))
-        if self._expression.counts_from_start:
-            return self._counted(begin, since)
-        return _in_utc(self._expression.next(since.astimezone(self.zone)))
+        try:
+            return self._first_after(after.astimezone(UTC), start.astimezone(UTC))
+        except OverflowError:  # the clock of a zone may show the year 10000
+            return None
+
+    def _first_after(self, after: datetime, start: datetime) -> datetime | None:
+        begin = start.astimezone(self.zone)
+        if not self._expression.counts_from_start:
+            since = max(after, start - _MICROSECOND)
+            return _in_utc(self._expression.next(since.astimezone(self.zone)))
+        if after < start and not start.microsecond and self._expression.matches(begin):
+            return start
+        return self._counted(begin, max(after, start))
 
     def _counted(self, begin: datetime, since: datetime) -> datetime | None:
-        key = begin.astimezone(UTC)
-        asked, answer = self._answers.get(key, (key, key))
-        if asked <= since < answer:
-            return answer
-        origin = answer.astimezone(self.zone) if answer <= since else begin
-        found = _in_utc(self._expression.resume(origin, since.astimezone(self.zone)))
-        if found is not None:
-            self._keep(key, since, found)
-        return found
+        known = self._answers.get(begin.astimezone(UTC), ())
+        for answer in known:
+            if answer.asked <= since < answer.found:
+                return answer.found
+        passed = [answer.found for answer in known if answer.found <= since]
+        if passed:
+            return self._resumed(begin, max(passed), since)
+        # Who asks for one moment asks for others around it; a planner looks back from where it stands.
+        before = max(begin.astimezone(UTC), since - _DAY)
+        found = self._resumed(begin, begin, before)
+        return found if found is None or found > since else self._resumed(begin, found, since)
 
-    def _keep(self, key: datetime, asked: datetime, answer: datetime) -> None:
-        if len(self._answers) >= _MOST_STARTS:
-            self._answers.clear()
-        self._answers[key] = (asked, answer)
+    def _resumed(self, begin: datetime, origin: datetime, since: datetime) -> datetime | None:
+        zone, key = self.zone, begin.astimezone(UTC)
+        found = _in_utc(self._expression.resume(origin.astimezone(zone), since.astimezone(zone)))
+        if found is not None:
+            if len(self._answers) >= _MOST_STARTS:
+                self._answers.clear()
+            self._answers[key] = (*self._answers.get(key, ())[1 - _MOST_ANSWERS :], _Answer(since, found))
+        return found
 
     def describe(self) -> str:
         """Return what it means in plain English, with the zone whose clock counts."""

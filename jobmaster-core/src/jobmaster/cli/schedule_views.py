@@ -1,0 +1,172 @@
+"""Recurring schedules as JSON, and as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from jobmaster.cli.job_views import print_pairs, readable
+from jobmaster.cli.output import console, duration, short, state, table
+from jobmaster.converters import iso, stored, to_plain
+from jobmaster.errors import JobMasterError
+from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
+from jobmaster.recurring import Fires, ScheduleRecord
+
+
+@frozen
+class Times:
+    """When something fires next, on the clock of a zone, and what that is in plain English.
+
+    `problem` says why this process cannot tell.
+    """
+
+    zone: ZoneInfo
+    next: Sequence[datetime] = ()
+    description: str = ""
+    problem: str = ""
+
+
+@frozen
+class Preview:
+    """An expression as it was read, and its times."""
+
+    kind: str
+    text: str
+    times: Times
+
+    @classmethod
+    def of(cls, made: Recurrence, zone: ZoneInfo, start: datetime, count: int) -> Preview:
+        """Return the preview of the first `count` times after a start."""
+        found = upcoming(made, start, start, count)
+        return cls(made.kind, made.text, Times(zone, found, made.describe()))
+
+
+def upcoming_of(record: ScheduleRecord, kinds: Kinds, now: datetime, count: int) -> Times:
+    """Return the next nominal times of a schedule that is not over."""
+    zone = zone_of(record.time_zone)
+    try:
+        made = kinds.compile(record.expression, record.kind, zone)
+        return Times(zone, list(_next_of(Fires(kinds, record), record, now, count)), made.describe())
+    except JobMasterError as error:
+        return Times(zone, problem=str(error))
+
+
+def _next_of(fires: Fires, record: ScheduleRecord, now: datetime, count: int) -> Iterator[datetime]:
+    time = None if record.status.is_terminal else fires(now)
+    for _ in range(count):
+        if time is None:
+            return
+        yield time
+        time = fires(time)
+
+
+# For programs
+
+
+def preview_as_plain(made: Preview) -> dict[str, Any]:
+    """Return the JSON form of a preview; its keys are documented and stay."""
+    head = {"kind": made.kind, "expression": made.text, "time_zone": made.times.zone.key}
+    return head | _times_as_plain(made.times)
+
+
+def summary(record: ScheduleRecord) -> dict[str, Any]:
+    """Return the JSON form of a schedule in a list; its keys are documented and stay."""
+    plain: dict[str, Any] = to_plain(record)
+    del plain["data"]
+    return plain
+
+
+def as_plain(record: ScheduleRecord, times: Times) -> dict[str, Any]:
+    """Return the JSON form of a schedule with its data and next times."""
+    plain: dict[str, Any] = to_plain(record)
+    return plain | _times_as_plain(times)
+
+
+def _times_as_plain(times: Times) -> dict[str, Any]:
+    pairs = [{"utc": iso(time), "local": time.astimezone(times.zone).isoformat()} for time in times.next]
+    return {"description": times.description or None, "times": pairs}
+
+
+# For people
+
+
+def show_preview(made: Preview) -> None:
+    """Print a preview."""
+    out = console()
+    out.print(made.times.description, style="bold")
+    out.print(f"{made.kind}: {made.text}")
+    out.print()
+    _print_times(made.times)
+
+
+def _print_times(times: Times) -> None:
+    out = console()
+    if not times.next:
+        out.print(times.problem or "There are no more times.")
+        return
+    rows = [(on_clock(time, times.zone), short(time)) for time in times.next]
+    out.print(table("", (times.zone.key, "UTC"), rows))
+
+
+def on_clock(moment: datetime, zone: ZoneInfo) -> str:
+    """Return what the clock of a zone shows, with its weekday and offset."""
+    shown = moment.astimezone(zone)
+    return f"{shown:%a %Y-%m-%d %H:%M:%S} {shown:%z}"
+
+
+def show_schedules(records: Sequence[ScheduleRecord], following: str | None) -> None:
+    """Print a page of schedules."""
+    out = console()
+    if not records:
+        out.print("No schedules match.")
+        return
+    columns = ("ID", "Handler", "Status", "Fires", "Zone", "Due", "Declared as")
+    out.print(table("", columns, [_row(record) for record in records]))
+    if following:
+        out.print(f"There may be more: --after {following}")
+
+
+def _row(record: ScheduleRecord) -> Sequence[Any]:
+    fires = f"{record.kind}: {record.expression}"
+    due = short(record.next_at)
+    return record.id, record.definition_id, state(record.status), fires, record.time_zone, due, record.name
+
+
+def show_schedule(record: ScheduleRecord, times: Times) -> None:
+    """Print all about a schedule."""
+    out = console()
+    out.print(f"Schedule {record.id}", style="bold")
+    print_pairs(out, _facts(record, times))
+    for title, values in (("Data", record.data), ("Metadata", record.metadata)):
+        if values:
+            out.print(f"\n{title}", style="bold")
+            print_pairs(out, ((name, readable(value)) for name, value in stored(values).items()))
+    out.print("\nNext times", style="bold")
+    _print_times(times)
+
+
+def _facts(record: ScheduleRecord, times: Times) -> Iterator[tuple[str, Any]]:
+    limit = duration(record.timeout) if record.timeout is not None else "none"
+    pairs = {
+        "handler": record.definition_id,
+        "status": state(record.status),
+        "fires": times.description,
+        "expression": f"{record.kind}: {record.expression}",
+        "zone": record.time_zone,
+        "starts": short(record.starts_after),
+        "ends": short(record.ends_before),
+        "overlap": record.overlap,
+        "misfire": record.misfire,
+        "declared as": record.name,
+        "last job": record.last_job_id,
+        "priority": record.priority.name.lower(),
+        "lane": record.lane,
+        "timeout": limit,
+        "retries": f"at most {record.max_retries}",
+        "key": record.key,
+    }
+    return ((name, value) for name, value in pairs.items() if value)

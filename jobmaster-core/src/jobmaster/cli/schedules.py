@@ -1,0 +1,196 @@
+"""`jobmaster schedules`: trying expressions out, and looking at recurring schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes
+from jobmaster.cli.schedule_views import (
+    Preview,
+    as_plain,
+    preview_as_plain,
+    show_preview,
+    show_schedule,
+    show_schedules,
+    summary,
+    upcoming_of,
+)
+from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cluster import Cluster
+from jobmaster.errors import ScheduleNotFoundError
+from jobmaster.plugins import Plugins
+from jobmaster.recurrence import zone_of
+from jobmaster.recurrence.host import host_zone_name
+from jobmaster.recurring import ScheduleQuery, ScheduleRecord
+from jobmaster.rules import as_schedule_id
+from jobmaster.states import ScheduleStatus
+
+LONGEST_PAGE = 1000
+SHOWN_TIMES = 5
+
+app = typer.Typer(no_args_is_help=True, help="Look at recurring schedules, change them, try expressions out.")
+add_changes(app)
+
+
+def _schedule_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        msg = f"{text!r} is no schedule id"
+        raise typer.BadParameter(msg) from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        msg = (
+            f"{text!r} is no moment; write it as 2026-01-31T18:00, or with an offset: 2026-01-31T18:00+01:00"
+        )
+        raise typer.BadParameter(msg) from None
+
+
+AfterOption = Annotated[
+    Any,
+    typer.Option(
+        "--after",
+        parser=_schedule_id,
+        metavar="ID",
+        help="Continue below this schedule, the last one of a page.",
+    ),
+]
+FromOption = Annotated[
+    Any,
+    typer.Option(
+        "--from",
+        parser=_moment,
+        metavar="MOMENT",
+        help="When the schedule starts, on the clock of the zone unless an offset is given. By default: now.",
+    ),
+]
+
+
+# Trying out
+
+
+@app.command("preview")
+def preview(
+    *,
+    expression: Annotated[
+        str,
+        typer.Option("--expression", "-e", metavar="TEXT", help="When it fires, e.g. 'every day at 18:00'."),
+    ],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="natural (the default), cron, interval, or a plug-in's.")
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option("--zone", help="The time zone, e.g. Europe/Paris. By default: the cluster's or host's."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=LONGEST_PAGE, help="How many times.")] = 10,
+    start: FromOption = None,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show when an expression fires. Needs no cluster; with one, its zone and plug-ins count."""
+    cluster = _cluster_if_any(app, config)
+    kinds = cluster.kinds() if cluster else Plugins().kinds
+    chosen = zone_of(zone or (cluster and cluster.settings.time_zone) or host_zone_name(), "--zone")
+    begin = _in_zone(start, chosen) if start else datetime.now(UTC)
+    made = Preview.of(kinds.compile(expression, kind, chosen), chosen, begin, count)
+    if as_json:
+        print_json(preview_as_plain(made))
+    else:
+        show_preview(made)
+
+
+def _cluster_if_any(app: str | None, config: Path | None) -> Cluster | None:
+    source = Source(app, config)
+    return None if source.is_empty else find_cluster(source)
+
+
+def _in_zone(moment: datetime, zone: Any) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+# Looking
+
+
+@app.command("list")
+def list_schedules(
+    *,
+    status: Annotated[
+        list[ScheduleStatus] | None, typer.Option("--status", help="Only in this status. Can be repeated.")
+    ] = None,
+    handler: Annotated[
+        str | None, typer.Option("--handler", metavar="ID", help="Only of this definition id.")
+    ] = None,
+    static: Annotated[
+        bool | None, typer.Option("--static/--dynamic", help="Only those that code declares, or the others.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The most schedules to show.")
+    ] = 100,
+    after: AfterOption = None,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """List recurring schedules, the newest first."""
+    query = ScheduleQuery(
+        statuses=frozenset(status or ()), definition_id=handler, static=static, after=after, limit=limit
+    )
+    found = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
+    following = str(found[-1].id) if len(found) == limit else None
+    if as_json:
+        print_json({"schedules": [summary(one) for one in found], "next": following})
+    else:
+        show_schedules(found, following)
+
+
+async def _query(cluster: Cluster, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+        return await master.query_schedules(cluster.id, query)
+
+
+@app.command("show")
+def show(
+    schedule_id: ScheduleArgument,
+    *,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """Show one recurring schedule: what it means, its settings and data, and when it fires next."""
+    found = find_cluster(Source(app, config, cluster, master))
+    record, now = run_async(_get, found, schedule_id)
+    times = upcoming_of(record, found.kinds(), now, SHOWN_TIMES)
+    if as_json:
+        print_json(as_plain(record, times))
+    else:
+        show_schedule(record, times)
+
+
+async def _get(cluster: Cluster, schedule_id: str) -> tuple[ScheduleRecord, datetime]:
+    wanted = as_schedule_id(schedule_id)
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+        found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
+        now = await master.now()
+    if not found:
+        raise ScheduleNotFoundError(schedule_id, cluster.id)
+    return found[0], now

@@ -1,0 +1,263 @@
+"""Reading expressions: what is meant, and what a user sees when something is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from math import inf, nan
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobmaster import ConfigurationError, Cron, Interval, InvalidExpressionError, NaturalCron, SchedulingError
+from jobmaster.plugins import Plugins
+
+KINDS = Plugins().kinds
+UTC = ZoneInfo("UTC")
+
+
+def refusal(expression: Any, kind: str) -> InvalidExpressionError:
+    with pytest.raises(InvalidExpressionError) as caught:
+        KINDS.compile(expression, kind, UTC)
+    return caught.value
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(
+    ("written", "every", "text"),
+    [
+        ("90s", timedelta(seconds=90), "1m30s"),
+        ("1h30m", timedelta(minutes=90), "1h30m"),
+        (" 1 hour  30 minutes ", timedelta(minutes=90), "1h30m"),
+        ("2w 1d", timedelta(days=15), "15d"),
+        ("1 HR 1 Min 1.5 SEC", timedelta(hours=1, minutes=1, seconds=1.5), "1h1m1.5s"),
+        ("PT5M", timedelta(minutes=5), "5m"),
+        ("P1DT12H", timedelta(hours=36), "1d12h"),
+        ("p2w", timedelta(days=14), "14d"),
+        ("PT1.000001S", timedelta(seconds=1, microseconds=1), "1.000001s"),
+        (90, timedelta(seconds=90), "1m30s"),
+        (1.5, timedelta(seconds=1.5), "1.5s"),
+        (timedelta(days=36525), timedelta(days=36525), "36525d"),
+    ],
+)
+def test_intervals_are_read(written: Any, every: timedelta, text: str) -> None:
+    assert Interval(written).every == every
+    assert KINDS.compile(written, "interval", UTC).text == text
+
+
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=36525)))
+def test_every_interval_has_a_text_that_means_the_same(every: timedelta) -> None:
+    assert Interval(Interval(every).text).every == every
+
+
+def test_an_interval_is_the_sum_of_what_is_given() -> None:
+    assert Interval("1h", minutes=30) == Interval(hours=1.5) == Interval("PT90M")
+    assert Interval(weeks=1, days=1, seconds=1).text == "8d1s"
+
+
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [
+        ("1h", "Every hour"),
+        ("5m", "Every 5 minutes"),
+        ("90s", "Every 1 minute and 30 seconds"),
+        ("1d1h1.5s", "Every 1 day, 1 hour and 1.5 seconds"),
+    ],
+)
+def test_intervals_describe_themselves(every: str, words: str) -> None:
+    assert KINDS.compile(every, "interval", UTC).describe() == words
+
+
+# Descriptions of the others
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        (NaturalCron("daily at 18:00"), "Every day at 18:00, Europe/Paris time"),
+        (NaturalCron("daily at 18:00 tz asia/tokyo"), "Every day at 18:00, Asia/Tokyo time"),
+        (Cron("30 2 * * *"), "Every day at 02:30, Europe/Paris time"),
+        (Cron("@daily"), "Every day at 00:00, Europe/Paris time"),
+        (
+            Cron("0 9 1 * mon"),
+            "On the 1st at 09:00, or every day on Monday at 09:00, Europe/Paris time",
+        ),
+        (Cron("0 9 * * fri-sun"), "Every day on Sunday, Friday or Saturday at 09:00, Europe/Paris time"),
+        (
+            Cron("0 9 1,15w * *"),
+            "On the 1st or the workday closest to the 15th of the month at 09:00, Europe/Paris time",
+        ),
+        (Cron("0 9 * * mon#1,fri"), "At the times of the cron line '0 9 * * mon#1,fri', Europe/Paris time"),
+    ],
+)
+def test_expressions_describe_themselves(expression: Any, words: str) -> None:
+    assert KINDS.compile(expression, None, ZoneInfo("Europe/Paris")).describe() == words
+
+
+# Errors
+
+
+def test_the_error_fits_both_ways_of_scheduling() -> None:
+    error = refusal("61 * * * *", "cron")
+
+    assert isinstance(error, ConfigurationError)
+    assert isinstance(error, SchedulingError)
+
+
+FIRST = """\
+natural expression 'every day at 25:00': an hour from 0 to 23 expected, not 25
+    every day at 25:00
+                 ^^"""
+SECOND = """\
+natural expression 'every\\nday att 9:00 foo': unknown word 'att'; did you mean 'at'?
+    day att 9:00 foo
+        ^^^
+also, at 2:14-17: unknown word 'foo'"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("every day at 25:00", FIRST), ("every\nday att 9:00 foo", SECOND)]
+)
+def test_the_words_of_naturalcron_are_passed_through(text: str, message: str) -> None:
+    assert str(refusal(text, "natural")) == message
+
+
+def test_places_and_codes_of_naturalcron_are_passed_through() -> None:
+    error = refusal("every\nday at 25:00", "natural")
+
+    assert (error.kind, error.text, error.code) == ("natural", "every\nday at 25:00", "out_of_range")
+    assert (error.line, error.column, error.end_column) == (2, 8, 10)
+
+
+CRON_FAULTS = [
+    (
+        "61 * * * *",
+        "out_of_range",
+        1,
+        3,
+        "minute: a number from 0 to 59, a range, a list or a step expected, not '61'",
+    ),
+    ("* 24 * * *", "out_of_range", 3, 5, "hour: a number from 0 to 23"),
+    ("* * 0 * *", "out_of_range", 5, 6, "day of the month: a number from 1 to 31"),
+    ("* * 32w * *", "unknown_token", 5, 8, "day of the month: a number from 1 to 31"),
+    ("* * * foo *", "out_of_range", 7, 10, "month: a number from 1 to 12 or jan to dec"),
+    ("* * * * mon,8", "out_of_range", 13, 14, "day of the week: a number from 0 to 7 or sun to sat"),
+    ("* * * * mon#6", "unknown_token", 9, 14, "day of the week"),
+    ("61  * * * * *", "out_of_range", 1, 3, "second: a number from 0 to 59"),
+    ("5-1 * * * *", "reversed_range", 1, 4, "minute: the range '5-1' runs backwards"),
+    ("*/0 * * * *", "out_of_range", 1, 4, "minute: a step from 1 to 59 expected, not '0'"),
+    ("*/60 * * * *", "out_of_range", 1, 5, "minute: a step from 1 to 59 expected, not '60'"),
+    ("*-5 * * * *", "unknown_token", 1, 4, "minute: a number"),
+    ("5,,6 * * * *", "unknown_token", 3, 4, "minute: a number"),
+    ("? * * * *", "unknown_token", 1, 2, "minute: a number"),
+    ("h * * * *", "out_of_range", 1, 2, "minute: a number"),
+    ("r(0-5) * * * *", "unknown_token", 1, 7, "minute: a number"),
+    ("* * * *", "field_count", 1, 8, "five fields expected, or six with the second first, not 4"),
+    ("* * * * * * *", "field_count", 1, 14, "five fields expected, or six with the second first, not 7"),
+    ("", "field_count", 1, 2, "five fields expected, or six with the second first, not 0"),
+    ("@often", "unknown_name", 1, 7, "one of @yearly, @annually, @monthly, @weekly, @daily"),
+    ("0 0 30 2 *", "never", None, None, "it never fires: no month has such a day"),
+    ("0 0 * 2 mon#5l", "unknown_token", 9, 15, "day of the week"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "column", "end", "reason"), CRON_FAULTS)
+def test_cron_says_which_field_is_wrong(
+    text: str, code: str, column: int | None, end: int | None, reason: str
+) -> None:
+    error = refusal(text, "cron")
+
+    assert (error.code, error.column, error.end_column) == (code, column, end)
+    assert error.reason.startswith(reason)
+    assert str(error).startswith(f"cron expression {' '.join(text.split())!r}: {reason}")
+
+
+def test_cron_names_every_field_that_is_wrong() -> None:
+    assert str(refusal("0 24 foo * *", "cron")) == (
+        "cron expression '0 24 foo * *': hour: a number from 0 to 23, a range, a list or a step expected, not '24'\n"
+        "    0 24 foo * *\n"
+        "      ^^\n"
+        "also, at 6-9: day of the month: a number from 1 to 31, a range, a list or a step expected, not 'foo'"
+    )
+
+
+@pytest.mark.parametrize("line", ["0-0 * * * *", "0-0 0-0 * * *", "59-59/5 * * * *", "0 0 1-1 1-1 *"])
+def test_a_range_of_one_is_one(line: str) -> None:
+    one = " ".join(field.split("-")[0] for field in line.split())
+
+    made, same = (KINDS.compile(text, "cron", UTC) for text in (line, one))
+
+    assert made.describe() == same.describe()
+
+
+@pytest.mark.parametrize(
+    ("expression", "code", "reason"),
+    [
+        ("", "missing", "a duration expected, such as"),
+        ("P", "missing", "a duration expected, such as"),
+        ("5", "unknown_token", "a number with its unit (w, d, h, m, s) expected"),
+        ("5 parsecs", "unknown_token", "a number with its unit"),
+        ("5m every", "unknown_token", "a number with its unit"),
+        ("1m1h", "unexpected", "hours cannot follow minutes; write each unit once, the largest first"),
+        ("1h1h", "unexpected", "hours cannot follow hours"),
+        (
+            "P1M",
+            "unknown_token",
+            "a number with one of W, D expected, as in P1DT12H30M; months and years have no",
+        ),
+        ("PT1D", "unknown_token", "a number with one of H, M, S expected"),
+        ("0.5s", "out_of_range", "an interval lasts from a second to 100 years"),
+        ("999999999999999w", "out_of_range", "an interval lasts from a second to 100 years"),
+        (timedelta(0), "out_of_range", "an interval lasts from a second to 100 years"),
+        (timedelta(days=-1), "out_of_range", "an interval lasts from a second to 100 years"),
+        (timedelta(days=36526), "out_of_range", "an interval lasts from a second to 100 years"),
+        (True, "invalid", "a duration expected, such as"),
+        (None, "invalid", "a duration expected, such as"),
+        (nan, "invalid", "cannot convert float NaN to integer; a duration expected"),
+        (inf, "invalid", "cannot convert float infinity to integer; a duration expected"),
+    ],
+)
+def test_what_is_no_interval_is_refused(expression: Any, code: str, reason: str) -> None:
+    error = refusal(expression, "interval")
+
+    assert error.code == code
+    assert error.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("natural", "a text expected"), ("cron", "a cron line expected")]
+)
+@pytest.mark.parametrize("expression", [5, None, b"* * * * *", timedelta(1)])
+def test_what_is_no_text_is_refused(kind: str, expected: str, expression: Any) -> None:
+    assert refusal(expression, kind).reason.startswith(expected)
+
+
+@pytest.mark.parametrize("make", [NaturalCron, Cron, Interval])
+def test_objects_are_checked_when_they_are_made(make: Any) -> None:
+    with pytest.raises(InvalidExpressionError):
+        make("every dya")
+    with pytest.raises(InvalidExpressionError):
+        make(5j)
+
+
+def test_an_interval_without_anything_is_refused() -> None:
+    with pytest.raises(InvalidExpressionError, match="an interval lasts from a second to 100 years"):
+        Interval()
+    with pytest.raises(InvalidExpressionError, match="a duration expected"):
+        Interval(minutes="5")  # type: ignore[arg-type]
+
+
+@given(st.text(max_size=30), st.sampled_from(["interval", "natural", "cron"]))
+def test_whatever_the_text_it_compiles_or_is_refused(text: str, kind: str) -> None:
+    try:
+        made = KINDS.compile(text, kind, UTC)
+    except InvalidExpressionError as error:
+        reason = error.reason
+    else:
+        reason = ""
+        assert KINDS.compile(made.text, kind, UTC) == made
+    assert "the kind failed" not in reason
