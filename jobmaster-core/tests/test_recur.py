@@ -333,7 +333,7 @@ async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> No
     result = await stage.planner().run_once()
 
     first, second = await stage.jobs()
-    assert (result.fired, result.cancelling) == (1, {stage.bucket.id})
+    assert (result.fired, set(result.cancelling)) == (1, {stage.bucket.id})
     assert first.cancel_requested
     assert not second.cancel_requested
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field
@@ -31,7 +32,7 @@ def every(period: timedelta, end: datetime | None = None) -> Times:
     return following
 
 
-def schedule(overlap: Overlap = Overlap.SKIP, misfire: str = "run_once", **fields: object) -> ScheduleRecord:
+def schedule(overlap: Overlap = Overlap.SKIP, misfire: str = "run_once", **fields: Any) -> ScheduleRecord:
     template = make_job(scheduled_at=START, created_at=START)
     made = make_schedule(template, overlap=overlap, misfire=Misfire.parse(misfire))
     return evolve(made, **{"planned_to": START, **fields})
