@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("
 Watcher = psycopg.Connection[tuple[Any, ...]]
 
 JOBS = 3000
-TABLES = "migration cluster worker bucket job live attempt log schedule firing".split()
+TABLES = ["migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"]
 Rows = Mapping[str, tuple[int, int, int]]
 
 

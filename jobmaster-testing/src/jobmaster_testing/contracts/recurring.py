@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,9 +56,7 @@ class RecurringContract(RunningTests, suite=True):
 
         due = [time for time, _ in runs.items]
         assert due[0] > before
-        assert [later - earlier for earlier, later in zip(due, due[1:], strict=False)] == [SECOND] * (
-            len(due) - 1
-        )
+        assert [later - earlier for earlier, later in itertools.pairwise(due)] == [SECOND] * (len(due) - 1)
         assert all(timedelta(0) <= began - time < SECOND for time, began in runs.items)
         assert [job.nominal_at for job in jobs][: len(due)] == due
         assert (schedule.status, schedule.next_at) == (ScheduleStatus.ACTIVE, due[2] + SECOND)
@@ -74,9 +73,7 @@ class RecurringContract(RunningTests, suite=True):
             await runs.count(3)
 
         due = sorted(time for time, _ in runs.items)
-        assert [later - earlier for earlier, later in zip(due, due[1:], strict=False)] == [SECOND] * (
-            len(due) - 1
-        )
+        assert [later - earlier for earlier, later in itertools.pairwise(due)] == [SECOND] * (len(due) - 1)
 
     async def test_a_schedule_waits_for_a_worker(self, clusters: Clusters) -> None:
         runs: Runs = Seen()
