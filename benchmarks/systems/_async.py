@@ -141,8 +141,8 @@ class AsyncSystem(ABC):
         group.cancel_scope.cancel()
 
     async def _latency_producer(self) -> None:
-        pacer = protocol.Pacer(self.options.rate, self.options.jobs)
         async with self.producing():
+            pacer = protocol.Pacer(self.options.rate, self.options.jobs)
             started = monotonic()
             async with anyio.create_task_group() as group:
                 while not pacer.over:

@@ -21,10 +21,11 @@ from jobmaster.cli import ExitCode, build_app
 from jobmaster.cli.status import Picture, as_plain
 from jobmaster.models import ClusterRecord, WorkerRecord
 
+PENDING = ["0001_initial", "0002_schedules"]
 JOB_KEYS = {
     "id", "cluster_id", "definition_id", "lane", "priority", "status", "created_at", "scheduled_at", "ready_at",
     "finished_at", "attempt", "retries", "max_retries", "timeout", "key", "bucket_id", "cancel_requested",
-    "reason", "metadata",
+    "reason", "metadata", "schedule_id", "nominal_at",
 }  # fmt: skip
 
 
@@ -258,8 +259,8 @@ class TestStatus:
 
         result = old.run("status", "--json")
         assert result.exit_code == ExitCode.SCHEMA
-        assert json.loads(result.stdout)["schema"] == {"up_to_date": False, "pending": ["0001_initial"]}
-        assert "warning: migrations are pending (0001_initial)" in old.run("status").stdout
+        assert json.loads(result.stdout)["schema"] == {"up_to_date": False, "pending": PENDING}
+        assert f"warning: migrations are pending ({', '.join(PENDING)})" in old.run("status").stdout
         assert old.run("jobs", "list").exit_code == 0
 
     def test_looking_registers_nothing(self, seeded: Seeded) -> None:

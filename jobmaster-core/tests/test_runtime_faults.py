@@ -199,6 +199,9 @@ OTHERS = [
     "retire_worker",
     "prune_workers",
     "prune_jobs",
+    "prune_schedules",
+    "due_schedules",
+    "expired_schedules",
     "announce",
 ]
 

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("
 Watcher = psycopg.Connection[tuple[Any, ...]]
 
 JOBS = 3000
+TABLES = ["migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"]
 Rows = Mapping[str, tuple[int, int, int]]
 
 
@@ -54,7 +55,7 @@ def watcher(database: str) -> Iterator[Watcher]:
     """Connect beside the code under test, whose tables do not exist yet."""
     with closing(psycopg.connect(database, autocommit=True)) as connection:
         connection.execute("DROP VIEW IF EXISTS cost_jobs")
-        for table in ("migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log"):
+        for table in TABLES:
             connection.execute(f"DROP TABLE IF EXISTS cost_{table}".encode())
         yield connection
 
@@ -133,7 +134,7 @@ async def test_an_idle_worker_asks_little(database: str, statements: Counter[str
         asked = Counter(statements)
 
     each_heartbeat = {"worker_renew", "rescue_needed"}
-    each_poll = {"bucket_due", "cancel_requests", "parked_places", "held_next"}
+    each_poll = {"bucket_due", "cancel_requests", "parked_places", "held_next", "schedule_next"}
     assert asked.keys() == each_heartbeat | each_poll
     assert asked["rescue_needed"] <= asked["worker_renew"] + 2
 

@@ -31,6 +31,7 @@ from jobmaster_postgres.errors import cannot_connect, is_passing, translate
         (errors.NotNullViolation("null value"), StoreConflictError),
         (errors.UndefinedTable("relation does not exist"), SchemaError),
         (errors.UndefinedColumn("column does not exist"), SchemaError),
+        (errors.InvalidSchemaName("no schema has been selected to create in"), SchemaError),
         (errors.InsufficientPrivilege("permission denied for table"), StoreError),
         (errors.DataException("invalid byte sequence"), StoreError),
         (psycopg.OperationalError(), StoreUnavailableError),

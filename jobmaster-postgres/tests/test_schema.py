@@ -56,6 +56,14 @@ async def test_a_schema_from_the_future_is_refused(database: str, observer: Obse
                 await attempt()
 
 
+async def test_a_schema_that_does_not_exist_is_named_with_the_remedy(database: str) -> None:
+    separator = "&" if "?" in database else "?"
+
+    with pytest.raises(SchemaError, match="CREATE SCHEMA"):
+        async with open_master(f"{database}{separator}schema=nowhere"):
+            pass
+
+
 async def test_tables_can_be_in_a_schema_of_their_own(database: str, observer: Observer) -> None:
     observer.execute('DROP SCHEMA IF EXISTS "Back ground" CASCADE')
     observer.execute('CREATE SCHEMA "Back ground"')

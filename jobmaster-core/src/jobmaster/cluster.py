@@ -309,9 +309,10 @@ class Runtime:
         return self._env.master
 
     async def workers_ready(self) -> None:
-        """Wait until every worker of this process is registered and takes jobs."""
+        """Wait until every worker of this process takes jobs, and its static schedules are registered."""
         for worker in self._supervisor.workers:
             await worker.ready.wait()
+        await self._supervisor.declared.wait()
 
     async def list_workers(self) -> list[WorkerRecord]:
         """Return the cluster's workers, the newest first."""

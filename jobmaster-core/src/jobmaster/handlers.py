@@ -195,7 +195,7 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     where = f"handler {definition_id!r}"
     rules = _recurs(where, settings)
     asked = {name: value for name, value in settings.items() if rules is None or name not in _WHEN | _RULES}
-    check_known(where, asked, _SETTINGS | _WHEN)
+    check_known(where, asked, _SETTINGS | _WHEN | _RULES)
     return partial(_decorate, JobDefinition(definition_id, **asked), rules)
 
 

@@ -20,7 +20,6 @@ _NO_SCHEMA: Final = (
     errors.UndefinedTable,
     errors.UndefinedColumn,
     errors.UndefinedObject,
-    errors.InvalidSchemaName,
 )
 _UNAVAILABLE: Final = (
     psycopg.OperationalError,
@@ -49,6 +48,8 @@ def is_passing(error: psycopg.Error) -> bool:
 def translate(error: psycopg.Error, place: str) -> JobMasterError:
     """Return what an error of PostgreSQL means to JobMaster."""
     text = f"{place}: {_first_line(error)}"
+    if isinstance(error, errors.InvalidSchemaName):
+        return SchemaError(f"{text}; create it (CREATE SCHEMA …), or correct `schema` in the URL")
     if isinstance(error, _NO_SCHEMA):
         return SchemaError(f"{text}; run `jobmaster migrate`, or leave auto_migrate on")
     if isinstance(error, _UNAVAILABLE):

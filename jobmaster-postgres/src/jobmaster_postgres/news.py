@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Final, Self
 
@@ -16,6 +15,7 @@ from jobmaster.errors import StoreUnavailableError
 from jobmaster.loops import loop_caller
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.connecting import connect
+from jobmaster_postgres.wire import Wire
 
 _SEPARATOR: Final = "\n"
 _PAYLOAD_BYTES: Final = 7900
@@ -90,14 +90,14 @@ async def listen(address: Address, channel: str, is_own: Callable[[int], bool], 
             native = await connect(address, _CONNECT_TIMEOUT)
     except TimeoutError as error:
         raise StoreUnavailableError(f"{address}: no answer within {_CONNECT_TIMEOUT:g} s") from error
+    wire = Wire(native)
     try:
-        await native.execute(SQL("LISTEN {}").format(Identifier(channel)))
+        await wire.run_script(SQL("LISTEN {}").format(Identifier(channel)).as_string())
         delivery.ready()
-        async for message in native.notifies():
-            if not is_own(message.pid):
-                delivery.news(message.payload.split(_SEPARATOR))
+        async for message in wire.notifications():
+            if not is_own(message.be_pid):
+                delivery.news(message.extra.decode().split(_SEPARATOR))
     except psycopg.Error as error:
         raise StoreUnavailableError(f"{address}: the connection that listens for news broke") from error
     finally:
-        with suppress(psycopg.Error):
-            await native.close()
+        wire.close()

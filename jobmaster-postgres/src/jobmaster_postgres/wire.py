@@ -10,7 +10,7 @@ stay with psycopg.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -21,6 +21,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
+from psycopg.pq.misc import PGnotify
 
 from jobmaster_sql import Answer
 
@@ -106,6 +107,13 @@ class Wire:
         self._pgconn.send_query(text.encode())
         await self._flush()
         self._answer(await self._results())
+
+    async def notifications(self) -> AsyncIterator[PGnotify]:
+        """Yield what comes in for channels that were listened to; raises `psycopg.Error` when it breaks."""
+        while True:
+            while (notification := self._pgconn.notifies()) is not None:
+                yield notification
+            await self._readable()
 
     # Sending
 

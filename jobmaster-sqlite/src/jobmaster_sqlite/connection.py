@@ -10,8 +10,9 @@ from typing import Final
 from jobmaster.data import MessageData, Metadata
 from jobmaster.memory import matches
 from jobmaster.models import MetadataFilter, Operator
-from jobmaster_sql import Answer, Batch, Queries, Query, Step, replace_parameters
+from jobmaster_sql import Answer, Batch, Queries, Query, Step
 from jobmaster_sqlite.address import Address
+from jobmaster_sqlite.batches import BatchStatement, batch_statement
 
 _CACHED_STATEMENTS: Final = 256
 _PAGES_OF_CACHE: Final = -32 * 1024
@@ -27,7 +28,7 @@ class Connection:
     def __init__(self, address: Address, queries: Queries) -> None:
         """Open the file, creating it if need be; raises `sqlite3.Error`."""
         self._queries = queries
-        self._batches: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._batches: dict[tuple[str, tuple[str, ...]], BatchStatement] = {}
         self._deadline: float | None = None
         # timeout=0: waiting for a lock is the writer's business, which knows its callers' deadlines.
         self._native = sqlite3.connect(
@@ -79,19 +80,18 @@ class Connection:
             cursor = self._native.execute(self._queries.text(step.name), step.params)
             return Answer(cursor.fetchall(), cursor.rowcount)
         if isinstance(step, Batch):
-            return Answer([], self._native.executemany(self._batch_text(step), step.rows).rowcount)
+            return Answer([], self._batch(step).run(self._native, step))
         for statement in _statements(step.text):
             self._native.execute(statement)
         return Answer([], 0)
 
-    def _batch_text(self, batch: Batch) -> str:
-        """Return a statement whose parameters are numbered in the order of the batch's columns."""
+    def _batch(self, batch: Batch) -> BatchStatement:
         key = batch.name, batch.columns
-        text = self._batches.get(key)
-        if text is None:
-            places = {column: f"?{place}" for place, column in enumerate(batch.columns, start=1)}
-            text = self._batches[key] = replace_parameters(self._queries.text(batch.name), places)
-        return text
+        statement = self._batches.get(key)
+        if statement is None:
+            text = self._queries.text(batch.name)
+            statement = self._batches[key] = batch_statement(self._native, text, batch.columns)
+        return statement
 
     def close(self) -> None:
         """Let go of the file."""

@@ -58,9 +58,11 @@ class _Due:
 def plan(record: ScheduleRecord, times: Times, now: datetime, horizon: timedelta, grace: timedelta) -> Plan:
     """Decide about a schedule at `now`, the store's time.
 
-    Jobs are made up to `horizon` ahead, once it is certain that they will run. Nominal times that are more than
-    `grace` late were missed.
+    Jobs are made up to `horizon` ahead, once it is certain that they will run; just before their time, if one that
+    would be late is not to run at all. Nominal times that are more than `grace` late were missed.
     """
+    if record.misfire.rule is MisfireRule.SKIP:
+        horizon = min(horizon, LEAD)
     due = _due(record, times, now, grace)
     if record.overlap is Overlap.ALLOW:
         made = _side_by_side(record, due, times, now, horizon)

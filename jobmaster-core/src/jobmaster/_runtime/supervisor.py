@@ -42,6 +42,8 @@ class Supervisor:
     def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
         self.env = env
         self.workers = workers
+        self.declared = anyio.Event()
+        """Set once the static schedules of this process are stored."""
         self._services: list[Service] = []
         self._subscriptions = ExitStack()
 
@@ -85,6 +87,8 @@ class Supervisor:
             services += [self._assign(), self._recur()]
         if modes and (self.env.declarations or self._coordinates()):
             services.append(self._declare())
+        else:
+            self.declared.set()
         self._services = services
         return services
 
@@ -200,6 +204,7 @@ class Supervisor:
         async def tick() -> float | None:
             if await step.run_once():
                 env.notify.tell(Topics.schedules(env.cluster_id))
+            self.declared.set()
             return env.settings.lease
 
         return Service("declare", tick)

@@ -46,12 +46,12 @@ class Declare:
         return changed + (await self._rest() if self.coordinates() else 0)
 
     async def _keep(self) -> int:
-        changed = 0 if self._declared else await self._declare()
+        """Renew first, so that what is woken after that has a lease."""
         ids = [declaration.record.id for declaration in self.declarations]
         alive = await self.master.renew_schedules(self.cluster_id, ids, self.lease)
-        lapsed = any(one not in alive for one in ids)
-        if self._declared and lapsed:
-            changed += await self._declare()
+        if self._declared and alive.issuperset(ids):
+            return 0
+        changed = await self._declare()
         self._declared = True
         return changed
 

@@ -59,7 +59,8 @@ class ScheduleStore(ABC):
     ) -> frozenset[UUID]:
         """Renew declarations for `lease` seconds from the store's now.
 
-        Returns the ids of those that are neither inactive, over nor unknown: the others have to be declared anew.
+        Those that are inactive too, so that they have a lease when they are woken. Returns the ids of those that
+        are active or paused: the others have to be declared anew.
         """
 
     @abstractmethod

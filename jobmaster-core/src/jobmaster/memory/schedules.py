@@ -151,13 +151,11 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             until = self._later(lease)
-            alive = [
-                s
-                for s in self._schedules_of(cluster_id)
-                if s.id in schedule_ids and s.status in (ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED)
+            standing = [
+                s for s in self._schedules_of(cluster_id) if s.id in schedule_ids and not s.status.is_terminal
             ]
-            store.schedules |= {s.id: evolve(s, alive_until=until) for s in alive}
-            return frozenset(s.id for s in alive)
+            store.schedules |= {s.id: evolve(s, alive_until=until) for s in standing}
+            return frozenset(s.id for s in standing if s.status is not ScheduleStatus.INACTIVE)
 
     async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
         await anyio.lowlevel.checkpoint()

@@ -88,7 +88,7 @@ DELETE FROM {prefix}live WHERE {among:job_id:ids:uuid}
 
 -- name: schedule_renew
 UPDATE {prefix}schedule SET alive_until = {now} + :lease
-WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN (1, 2)
+WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN (1, 2, 3)
 
 -- name: schedule_alive
 SELECT id FROM {prefix}schedule WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN (1, 2)

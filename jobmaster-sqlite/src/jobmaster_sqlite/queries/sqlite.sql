@@ -12,3 +12,33 @@ SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :table
 -- name: by_metadata
 -- Asks the reference implementation in Python: exact for every type, and fast enough for one file.
 jobmaster_matches(j.metadata, :name{i}, :operator{i}, :value{i})
+
+-- name: live_delete
+DELETE FROM {prefix}live WHERE job_id IN (SELECT value FROM json_each(:job_id))
+
+-- name: held_assign
+-- The due jobs of one lane and priority, all to one bucket.
+UPDATE {prefix}live SET bucket_id = :bucket_id, status = 3, ready_at = MAX(ready_at, {now})
+WHERE job_id IN (
+  SELECT l.job_id FROM {prefix}live l
+  WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
+    AND l.lane = :lane AND l.priority = :priority AND l.ready_at <= {now} + :ahead
+  ORDER BY l.ready_at, l.job_id
+  LIMIT :limit
+)
+
+-- name: live_finish
+-- The live rows of reports that end their jobs. The plus keeps the planner away from the index by bucket.
+DELETE FROM {prefix}live
+WHERE job_id IN (SELECT json_extract(value, '$[0]') FROM json_each(:rows))
+  AND +bucket_id = :bucket_id AND attempt = :attempt
+  AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
+
+-- name: attempts_succeed
+INSERT INTO {prefix}attempt (
+  job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id
+)
+SELECT json_extract(value, '$[0]'), :attempt, b.cluster_id, 1, 6, json_extract(value, '$[1]'),
+  json_extract(value, '$[2]'), :worker, :host, b.id
+FROM {prefix}bucket b, json_each(:rows)
+WHERE b.id = :bucket_id

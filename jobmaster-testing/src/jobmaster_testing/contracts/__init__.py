@@ -22,6 +22,7 @@ from jobmaster_testing.contracts.news import NewsContract
 from jobmaster_testing.contracts.owning import OwningContract
 from jobmaster_testing.contracts.queries import FindingContract
 from jobmaster_testing.contracts.reading import ReadingContract
+from jobmaster_testing.contracts.recurring import RecurringContract
 from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
@@ -87,5 +88,5 @@ class MasterContract(
     """All that is required of a `MasterRepository`."""
 
 
-class EndToEndContract(RunningContract, ManyJobsContract, SurvivingContract, suite=True):
+class EndToEndContract(RunningContract, ManyJobsContract, SurvivingContract, RecurringContract, suite=True):
     """Jobs from the scheduling call to their end, in real clusters on the provider's store."""

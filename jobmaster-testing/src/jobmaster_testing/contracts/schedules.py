@@ -170,7 +170,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         assert await find(other, ScheduleQuery()) == []
         assert (await world.master.due_schedules(other.cluster_id, KINDS, 10)).next_in is None
         assert await world.master.renew_schedules(other.cluster_id, [schedule.id], LONG) == frozenset()
-        assert await add(other, key="k")
+        assert (await add(other, key="k")).id != schedule.id
 
     async def test_a_declaration_lapses_unless_it_is_renewed(self, world: World) -> None:
         kept, left = [make_schedule(make_job(cluster_id=world.cluster_id), name=name) for name in ("A", "B")]

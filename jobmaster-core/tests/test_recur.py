@@ -1,0 +1,476 @@
+"""The planner: one job for each nominal time, whoever plans, whatever breaks and whatever the clock does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from attrs import define, evolve, field
+
+from jobmaster import (
+    JobRecord,
+    JobStatus,
+    Misfire,
+    Overlap,
+    ScheduleRecord,
+    ScheduleStatus,
+    StoreUnavailableError,
+)
+from jobmaster._upkeep.declare import Declaration, Declare
+from jobmaster._upkeep.recur import Recur
+from jobmaster.contracts import MasterRepository, Room
+from jobmaster.memory import MemoryMaster
+from jobmaster.models import Bucket, Cursor, JobQuery
+from jobmaster.plugins import Plugins
+from jobmaster.recurring import DueSchedules, ScheduleWrite
+from jobmaster_testing.factories import (
+    CLUSTER,
+    make_bucket,
+    make_job,
+    make_report,
+    make_schedule,
+    make_worker,
+)
+
+pytestmark = pytest.mark.anyio
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HORIZON, GRACE = timedelta(seconds=120), timedelta(seconds=10)
+HOUR = 3600.0
+
+
+@define
+class HandMoved:
+    """A clock that a test moves, forwards or back."""
+
+    time: datetime = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return (self.time - START).total_seconds()
+
+    def move(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@define
+class Stage:
+    """A cluster in memory under a clock that is moved by hand, with a worker that runs jobs when it is told to."""
+
+    master: MemoryMaster
+    clock: HandMoved
+    bucket: Bucket
+    ran: list[UUID] = field(factory=list)
+
+    def planner(self, master: Any = None) -> Recur:
+        return Recur(
+            CLUSTER, cast("MasterRepository", master or self.master), Plugins().kinds, HORIZON, GRACE
+        )
+
+    async def add(self, period: str = "1m", **fields: Any) -> ScheduleRecord:
+        job = make_job(scheduled_at=self.clock.now(), created_at=self.clock.now())
+        schedule = make_schedule(job, expression=period, **fields)
+        await self.master.add_schedules([schedule])
+        return schedule
+
+    async def plan(self, planner: Recur | None = None) -> float | None:
+        """Plan until there is nothing to do; return in how many seconds there will be."""
+        step = planner or self.planner()
+        while (wait := (await step.run_once()).wait) == 0:
+            pass
+        return wait
+
+    async def run_due(self) -> None:
+        """Run all jobs that are due, at once."""
+        room = Room(bucket_id=self.bucket.id, lane="default", priority=self.bucket.priority, free=1000)
+        await self.master.assign_due(CLUSTER, 0.0, [room])
+        page = await self.master.read_bucket(self.bucket, Cursor(), 1000)
+        self.ran += [claim.job.id for claim in page.claims]
+        await self.master.report([make_report(claim) for claim in page.claims])
+
+    async def live(self, seconds: float, planners: list[Recur] | None = None, *, runs: bool = True) -> None:
+        """Let time pass as planners would: from one look to the next."""
+        end, steps = self.clock.now() + timedelta(seconds=seconds), planners or [self.planner()]
+        while True:
+            waits = [await self.plan(step) for step in steps]
+            if runs:
+                await self.run_due()
+            wait = min((w for w in waits if w is not None), default=seconds)
+            if self.clock.now() + timedelta(seconds=wait) > end:
+                break
+            self.clock.move(max(wait, 0.001))
+        self.clock.time = end
+        if runs:
+            await self.run_due()
+
+    async def jobs(self) -> list[JobRecord]:
+        found = await self.master.query_jobs(CLUSTER, JobQuery(limit=1000))
+        return list(reversed(found))
+
+    async def times(self) -> list[float]:
+        """Return the nominal times of all jobs, in seconds from the start."""
+        return [(job.nominal_at - START).total_seconds() for job in await self.jobs() if job.nominal_at]
+
+    async def stored(self, schedule: ScheduleRecord) -> ScheduleRecord:
+        [found] = await self.master.get_schedules(CLUSTER, [schedule.id])
+        return found
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    clock = HandMoved()
+    master = MemoryMaster(uuid4().hex, clock)
+    worker = make_worker()
+    bucket = make_bucket(worker)
+    await master.register_worker(worker, [bucket], 1e9)
+    return Stage(master, clock, bucket)
+
+
+# One job for each nominal time
+
+
+async def test_each_time_has_its_job_in_good_time(stage: Stage) -> None:
+    schedule = await stage.add()
+
+    await stage.live(10 * 60 + 1)
+
+    jobs = await stage.jobs()
+    assert await stage.times() == [60.0 * n for n in range(1, 11)]
+    assert {job.status for job in jobs} == {JobStatus.SUCCEEDED}
+    assert {job.schedule_id for job in jobs} == {schedule.id}
+    assert all(job.scheduled_at == job.nominal_at for job in jobs)
+
+
+async def test_a_job_is_there_before_its_time_and_due_to_the_microsecond(stage: Stage) -> None:
+    await stage.add("1s")
+
+    await stage.live(0.6)
+
+    [job] = await stage.jobs()
+    assert job.ready_at == job.nominal_at == START + timedelta(seconds=1)
+
+
+async def test_several_planners_make_each_job_once(stage: Stage) -> None:
+    schedules = [await stage.add(period) for period in ("1s", "7s", "1m")]
+    planners = [stage.planner() for _ in range(4)]
+    found: list[int] = []
+
+    async def tick(planner: Recur) -> None:
+        found.append((await planner.run_once()).fired)
+
+    for _ in range(400):
+        async with anyio.create_task_group() as group:
+            for planner in planners:
+                group.start_soon(tick, planner)
+        await stage.run_due()
+        stage.clock.move(0.5)
+
+    for schedule, period in zip(schedules, (1, 7, 60), strict=True):
+        jobs = await stage.master.query_jobs(CLUSTER, JobQuery(schedule_id=schedule.id, limit=1000))
+        nominal = sorted((job.nominal_at - START).total_seconds() for job in jobs if job.nominal_at)
+        assert nominal == [float(n) for n in range(period, int(nominal[-1]) + 1, period)]
+        assert nominal[-1] >= 199 - period
+    assert sum(found) == len(await stage.jobs())
+
+
+class Breaking:
+    """Hands calls on to a master; one of them breaks, before or after its work is done."""
+
+    def __init__(self, inner: MasterRepository, call: int, when: str) -> None:
+        self._inner, self._left, self._when = inner, call, when
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and self._when == "before":
+                raise StoreUnavailableError("the process died before the call")
+            result = await method(*args)
+            if self._left == 0:
+                raise StoreUnavailableError("the process died after the call")
+            return result
+
+        return call
+
+
+async def plan_for_ever(planner: Recur) -> None:
+    while True:
+        await planner.run_once()
+
+
+@pytest.mark.parametrize("overlap", Overlap)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", range(1, 7))
+async def test_a_planner_that_dies_between_two_steps_costs_no_time_and_doubles_none(
+    stage: Stage, overlap: Overlap, when: str, call: int
+) -> None:
+    await stage.add(overlap=overlap)
+    await stage.live(70, runs=False)
+    stage.clock.move(52.0)
+    dying = stage.planner(Breaking(stage.master, call, when))
+    with pytest.raises(StoreUnavailableError):
+        await plan_for_ever(dying)
+
+    await stage.live(120)
+
+    times = await stage.times()
+    assert len(times) == len(set(times))
+    skipped = {120.0} if overlap is Overlap.SKIP else set()
+    assert {60.0, 120.0, 180.0, 240.0} - skipped <= set(times) | {240.0}
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+async def test_a_clock_that_steps_an_hour_doubles_no_time(stage: Stage, step: float) -> None:
+    await stage.add(misfire=Misfire.run_all(1000), overlap=Overlap.ALLOW)
+    await stage.live(600)
+
+    stage.clock.move(step)
+    await stage.live(2 * HOUR)
+
+    times = await stage.times()
+    assert times == [60.0 * n for n in range(1, len(times) + 1)]
+    assert times[-1] >= 600 + step + 2 * HOUR
+
+
+async def test_a_clock_that_steps_back_lets_the_schedule_wait_for_it(stage: Stage) -> None:
+    await stage.add()
+    await stage.live(2 * HOUR)
+    before = await stage.times()
+
+    stage.clock.move(-HOUR)
+    await stage.live(HOUR - 120)
+    during = await stage.times()
+    await stage.live(HOUR)
+
+    assert during == before
+    assert len(await stage.times()) > len(before)
+
+
+# Misfires
+
+
+@pytest.mark.parametrize(
+    ("misfire", "caught_up"),
+    [
+        ("run_once", [5 * HOUR]),
+        ("skip", [5 * HOUR]),
+        ("run_all(3)", [5 * HOUR - 120, 5 * HOUR - 60, 5 * HOUR]),
+    ],
+)
+async def test_hours_of_downtime_are_made_up_for_as_told(
+    stage: Stage, misfire: str, caught_up: list[float]
+) -> None:
+    await stage.add(misfire=Misfire.parse(misfire))
+    await stage.live(90)
+    stage.clock.move(5 * HOUR - 90 + 1)
+
+    await stage.live(45)
+
+    times = [time for time in await stage.times() if time > 120]
+    assert [time for time in times if time <= 5 * HOUR] == caught_up
+    await stage.live(60)
+    assert 5 * HOUR + 60 in await stage.times()
+
+
+async def test_what_was_missed_is_run_one_after_the_other(stage: Stage) -> None:
+    schedule = await stage.add(misfire=Misfire.run_all(3))
+    stage.clock.move(HOUR + 1)
+
+    await stage.plan()
+    first, waiting = await stage.times(), (await stage.stored(schedule)).waiting
+    await stage.run_due()
+    stage.clock.move(0.6)
+    await stage.plan()
+
+    assert (first, len(waiting)) == ([HOUR - 120], 2)
+    assert await stage.times() == [HOUR - 120, HOUR - 60]
+
+
+# Overlap
+
+
+async def test_skip_leaves_times_out_while_a_job_lasts(stage: Stage) -> None:
+    await stage.add()
+    await stage.live(200, runs=False)
+    await stage.run_due()
+    await stage.live(60)
+
+    assert await stage.times() == [60.0, 240.0]
+
+
+async def test_queue_makes_up_for_them(stage: Stage) -> None:
+    await stage.add(overlap=Overlap.QUEUE)
+    await stage.live(200, runs=False)
+    assert await stage.times() == [60.0]
+
+    await stage.live(45)
+
+    assert await stage.times() == [60.0, 120.0, 180.0, 240.0]
+
+
+async def test_allow_runs_them_side_by_side(stage: Stage) -> None:
+    await stage.add(overlap=Overlap.ALLOW)
+
+    await stage.live(200, runs=False)
+
+    assert await stage.times() == [60.0 * n for n in range(1, 5)]
+
+
+async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> None:
+    await stage.add(overlap=Overlap.CANCEL_RUNNING)
+    await stage.live(70, runs=False)
+    room = Room(bucket_id=stage.bucket.id, lane="default", priority=stage.bucket.priority, free=10)
+    await stage.master.assign_due(CLUSTER, 0.0, [room])
+    stage.clock.move(50.0)
+
+    result = await stage.planner().run_once()
+
+    first, second = await stage.jobs()
+    assert (result.fired, set(result.cancelling)) == (1, {stage.bucket.id})
+    assert first.cancel_requested
+    assert not second.cancel_requested
+
+
+class Forgetful(MemoryMaster):
+    """Forgets all jobs between a planner's look and what it does about it."""
+
+    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+        found = await super().due_schedules(cluster_id, kinds, limit)
+        for rows in (self._store.live, self._store.jobs, self._store.firings):
+            cast("dict[UUID, Any]", rows).clear()
+        return found
+
+
+async def test_a_job_that_is_gone_makes_way(stage: Stage) -> None:
+    await stage.add(overlap=Overlap.CANCEL_RUNNING)
+    await stage.live(70, runs=False)
+    forgetful = Forgetful("", stage.clock)
+    forgetful._store = stage.master._store
+    stage.clock.move(50.0)
+
+    await stage.planner(forgetful).run_once()
+
+    assert await stage.times() == [120.0]
+
+
+# The end
+
+
+async def test_a_schedule_ends_before_its_end(stage: Stage) -> None:
+    schedule = await stage.add(ends_before=START + timedelta(minutes=3))
+
+    await stage.live(10 * 60)
+
+    stored = await stage.stored(schedule)
+    assert await stage.times() == [60.0, 120.0]
+    assert (stored.status, stored.next_at) == (ScheduleStatus.ENDED, None)
+
+
+async def test_an_expression_that_cannot_be_read_stops_nobody_else(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = await stage.add("yearly, or so"), await stage.add()
+
+    await stage.live(61)
+
+    assert {job.schedule_id for job in await stage.jobs()} == {sound.id}
+    assert str(broken.id) in caplog.text
+
+
+# Static schedules
+
+
+def declaration(period: str = "1m", name: str = "Nightly", **fields: Any) -> Declaration:
+    job = make_job(id=UUID(int=7), scheduled_at=fields.pop("start", START), created_at=START)
+    return Declaration(make_schedule(job, expression=period, name=name, **fields))
+
+
+def declaring(stage: Stage, *declarations: Declaration, lease: float = 60.0) -> Declare:
+    return Declare(CLUSTER, cast("MasterRepository", stage.master), declarations, lease, lambda: True)
+
+
+async def test_a_declared_schedule_is_there_once_and_stays_as_it_is(stage: Stage) -> None:
+    one, other = (
+        declaring(stage, declaration()),
+        declaring(stage, declaration(start=START + timedelta(seconds=30))),
+    )
+
+    changes = [await step.run_once() for step in (one, other, one, other)]
+    await stage.live(61)
+
+    assert changes == [1, 0, 0, 0]
+    assert await stage.times() == [60.0]
+
+
+async def test_what_nobody_declares_any_more_rests_with_its_jobs(stage: Stage) -> None:
+    one, other = declaring(stage, declaration()), declaring(stage)
+    await one.run_once()
+    await stage.plan()
+    stage.clock.move(30.0)
+    assert await other.run_once() == 0
+    stage.clock.move(29.0)
+    await one.run_once()
+    stage.clock.move(61.0)
+
+    assert await other.run_once() == 1
+
+    stored = await stage.stored(declaration().record)
+    assert (stored.status, stored.next_at) == (ScheduleStatus.INACTIVE, None)
+    assert await stage.times() == [60.0]
+
+
+async def test_it_goes_on_when_somebody_declares_it_again(stage: Stage) -> None:
+    one = declaring(stage, declaration())
+    await one.run_once()
+    stage.clock.move(HOUR)
+    await declaring(stage).run_once()
+    assert (await stage.stored(declaration().record)).status is ScheduleStatus.INACTIVE
+
+    assert await one.run_once() == 1
+    await stage.live(61)
+
+    assert (await stage.stored(declaration().record)).status is ScheduleStatus.ACTIVE
+    assert await stage.times() == [HOUR + 60]
+
+
+async def test_a_new_declaration_replaces_the_old_one(stage: Stage) -> None:
+    await declaring(stage, declaration()).run_once()
+    await stage.live(61)
+
+    assert await declaring(stage, declaration("90s")).run_once() == 1
+    await stage.live(60)
+
+    stored = await stage.stored(declaration().record)
+    assert (stored.expression, stored.starts_after) == ("90s", START)
+    assert await stage.times() == [60.0, 90.0]
+
+
+async def test_a_paused_schedule_stays_paused_when_it_is_declared(stage: Stage) -> None:
+    await declaring(stage, declaration()).run_once()
+    record = await stage.stored(declaration().record)
+    paused = evolve(record, status=ScheduleStatus.PAUSED, look_at=None)
+    await stage.master.write_schedules([ScheduleWrite(record=paused, restart=True)])
+
+    await declaring(stage, declaration("90s")).run_once()
+    await declaring(stage, declaration("90s")).run_once()
+
+    assert (await stage.stored(record)).status is ScheduleStatus.PAUSED
+    assert await stage.times() == []
+
+
+async def test_a_declaration_whose_process_was_down_for_hours_has_missed_its_times(stage: Stage) -> None:
+    await declaring(stage, declaration()).run_once()
+    await stage.live(61)
+    stage.clock.move(5 * HOUR)
+
+    await declaring(stage, declaration()).run_once()
+    await stage.live(30)
+
+    assert await stage.times() == [60.0, 5 * HOUR + 60]
