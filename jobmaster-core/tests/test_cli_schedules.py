@@ -16,10 +16,10 @@ import pytest
 from attrs import frozen
 from typer.testing import CliRunner, Result
 
-from jobmaster import Cluster, Cron, JobContext, Runtime, StaticSchedule, handler, hookimpl
+from jobmaster import Cluster, Cron, Interval, JobContext, Runtime, StaticSchedule, handler, hookimpl
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.recurrence import Recurrence, RecurrenceKind
-from jobmaster.recurrence.interval import IntervalKind
+from jobmaster.recurrence import RecurrenceKind
+from jobmaster.recurrence.interval import IntervalKind, IntervalRecurrence
 
 KEYS = {
     "id", "cluster_id", "definition_id", "lane", "priority", "created_at", "timeout", "max_retries", "metadata",
@@ -113,11 +113,14 @@ class TestPreview:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "shown_app.py").write_text(
-            "from jobmaster import Cluster\n"
-            "from jobmaster.recurrence.interval import IntervalKind\n"
-            "from jobmaster import hookimpl\n"
+            "from jobmaster import Cluster, Interval, hookimpl\n"
+            "from jobmaster.recurrence.interval import IntervalKind, IntervalRecurrence\n"
+            "class Tick(IntervalRecurrence):\n"
+            "    kind = 'ticks'\n"
             "class Ticks(IntervalKind):\n"
             "    name = 'ticks'\n"
+            "    def compile(self, expression, zone):\n"
+            "        return Tick(Interval(expression).every)\n"
             "class Plugin:\n"
             "    @hookimpl\n"
             "    def jobmaster_recurrence_kinds(self):\n"
@@ -157,27 +160,18 @@ class Seeded:
         return [names[one["id"]] for one in self.json("list", *arguments)["schedules"]]
 
 
+class Tick(IntervalRecurrence):
+    kind = "ticks"
+
+
 class Ticks(IntervalKind):
     """A kind that the command line does not know unless it is told."""
 
     name = "ticks"
 
-    def compile(self, expression: Any, zone: ZoneInfo) -> Any:
-        made = super().compile(expression, zone)
-
-        @frozen
-        class Tick:
-            kind = "ticks"
-            text = made.text
-
-            def next_after(self, after: datetime, start: datetime) -> datetime | None:
-                return made.next_after(after, start)
-
-            def describe(self) -> str:
-                return made.describe()
-
-        tick: Recurrence = Tick()
-        return tick
+    def compile(self, expression: Any, zone: ZoneInfo) -> Tick:
+        _ = zone
+        return Tick(Interval(expression).every)
 
 
 class Ticking:

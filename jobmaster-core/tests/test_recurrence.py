@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,6 +168,22 @@ def test_an_expression_may_come_to_an_end() -> None:
 # The registry
 
 
+@frozen
+class Moon:
+    """What the kind of a third party makes."""
+
+    text: str
+    zone: ZoneInfo
+
+    kind = "lunar"
+
+    def next_after(self, after: datetime, start: datetime) -> datetime | None:
+        return max(after, start) + timedelta(days=29.53)
+
+    def describe(self) -> str:
+        return "At full moon"
+
+
 class Lunar:
     """A kind of a third party."""
 
@@ -179,11 +196,10 @@ class Lunar:
         return isinstance(expression, str) or expression is Lunar
 
     def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:
-        _ = expression
         if self.fails:
             msg = "no moon"
             raise RuntimeError(msg)
-        return compiled("every 29 days at 12:00", zone)
+        return Moon(str(expression), zone)
 
 
 class Bringing:
@@ -199,8 +215,8 @@ def test_plug_ins_add_kinds() -> None:
     kinds = Plugins([Bringing(Lunar())]).kinds
 
     assert kinds.names == ["cron", "interval", "lunar", "natural"]
-    assert kinds.compile(Lunar, None, PARIS).text == "every 29 days at 12:00"
-    assert kinds.compile("full", "lunar", PARIS).text == "every 29 days at 12:00"
+    assert kinds.compile(Lunar, None, PARIS).kind == "lunar"
+    assert kinds.compile("full", "lunar", PARIS) == Moon("full", PARIS)
 
 
 def test_a_plug_in_does_not_take_over_what_is_built_in() -> None:
@@ -232,6 +248,34 @@ def test_what_implies_no_kind_is_refused() -> None:
 def test_a_kind_that_breaks_is_told_as_such() -> None:
     with pytest.raises(InvalidExpressionError, match="the kind failed with RuntimeError: no moon"):
         Kinds([Lunar(fails=True)]).compile("full", None, PARIS)
+
+
+def test_a_kind_that_cannot_even_look_is_told_as_such() -> None:
+    class Blind(Lunar):
+        def accepts(self, expression: Any) -> bool:
+            return bool(expression.moon)
+
+    with pytest.raises(InvalidExpressionError, match="the kind failed with AttributeError"):
+        Kinds([Blind()]).compile("full", None, PARIS)
+
+
+def test_a_kind_cannot_make_what_another_one_has_to_read() -> None:
+    class Borrowing(Lunar):
+        name = "borrowing"
+
+    with pytest.raises(InvalidExpressionError, match="it made a recurrence of the kind 'lunar'"):
+        Kinds([Borrowing()]).compile("full", "borrowing", PARIS)
+
+
+@pytest.mark.parametrize("kind", ["natural", "cron", "interval", "lunar"])
+def test_a_text_too_long_to_be_stored_is_refused(kind: str) -> None:
+    kinds = Plugins([Bringing(Lunar())]).kinds
+
+    with pytest.raises(InvalidExpressionError) as caught:
+        kinds.compile("x" * 4001, kind, PARIS)
+
+    assert caught.value.code == "too_long"
+    assert len(str(caught.value)) < 200
 
 
 # Zones

@@ -98,6 +98,16 @@ def test_a_time_that_comes_twice(zone: str, since: str, time: str, first: str, s
     assert shown(Cron(f"{minute} * * * *"), zone, since, 6).count(second) == 1
 
 
+def test_what_is_asked_while_times_come_again_leaves_nothing_out() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    line = KINDS.compile("*/20 2,3 * * *", "cron", paris), KINDS.compile("0,40 2,3 * * *", "cron", paris)
+    put_back = datetime(2025, 10, 26, 1, tzinfo=UTC)  # 02:00 for the second time
+    inside = put_back + timedelta(minutes=20)
+
+    assert [one.next_after(put_back, put_back) for one in line] == [inside, put_back + timedelta(hours=1)]
+    assert line[1].next_after(inside, put_back) == put_back + timedelta(hours=1)
+
+
 def test_named_times_that_fall_together_fire_once() -> None:
     assert shown(Cron("0,20,40 2 * * *"), "Europe/Paris", "2025-03-30T00:00", 2) == [
         "30 03:00+0200",

@@ -152,6 +152,7 @@ CRON_FAULTS = [
     ("*/0 * * * *", "out_of_range", 1, 4, "minute: a step from 1 to 59 expected, not '0'"),
     ("*/60 * * * *", "out_of_range", 1, 5, "minute: a step from 1 to 59 expected, not '60'"),
     ("*-5 * * * *", "unknown_token", 1, 4, "minute: a number"),
+    ("*/99999 * * * *", "unknown_token", 1, 8, "minute: a number"),
     ("5,,6 * * * *", "unknown_token", 3, 4, "minute: a number"),
     ("? * * * *", "unknown_token", 1, 2, "minute: a number"),
     ("h * * * *", "out_of_range", 1, 2, "minute: a number"),

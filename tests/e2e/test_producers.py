@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
 KILLS = 3
 ORDERS = 200
 """Receipts a producer may give before it is killed."""
+UNDER_WAY = 20
+"""Orders, at the most, that a producer has sent and not yet had a receipt for."""
 
 
 async def test_every_receipt_of_a_killed_producer_names_one_job(scenario: Scenario, tmp_path: Path) -> None:
@@ -35,10 +37,10 @@ async def test_every_receipt_of_a_killed_producer_names_one_job(scenario: Scenar
         audit = await scenario.audit(runtime, unacknowledged=True)
 
     print(f"\n{KILLS} producers killed, {len(receipts.ends())} receipts:", audit.summary())  # noqa: T201
-    assert len(given) >= ORDERS * KILLS
+    assert len(given) >= ORDERS * KILLS - UNDER_WAY
     assert {order: jobs for order, jobs in given.items() if jobs != {again[order]}} == {}
     stray = audit.tables.definitions.keys() - set(again.values())
-    assert len(stray) <= 20 * KILLS, "at the most what was under way at each kill has no receipt"
+    assert len(stray) <= UNDER_WAY * KILLS, "at the most what was under way at each kill has no receipt"
 
 
 async def produce_and_die(scenario: Scenario, receipts: LedgerReader, orders: int, backend: str) -> None:

@@ -94,10 +94,10 @@ class CronRecurrence:
         return end_of_gap(found, self.zone) if is_skipped(found, self.zone) else instant_of(found, self.zone)
 
     def _last_shown(self, since: datetime) -> datetime:
-        """Return the latest time that the clock has shown: in the hour that comes twice, what it would show else."""
+        """Return the latest time that the clock has shown: while times come again, that before it was put back."""
         wall = wall_at(since, self.zone)
-        passed = since - instant_of(wall, self.zone)
-        return wall + passed if wall.fold else wall
+        change = second_showing(instant_of(wall, self.zone), self.zone) if wall.fold else None
+        return wall if change is None else wall_at(change - _SECOND, self.zone)
 
     def _on_clock(self, since: datetime) -> datetime | None:
         moment, wall = since, wall_at(since, self.zone)

@@ -43,12 +43,12 @@ WEEKDAY: Final = Field("day of the week", 0, 7, {name: number for number, name i
 _FIVE: Final = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 _ITEM: Final = re.compile(
-    r"(?P<first>\*|\?|[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]+))?"
+    r"(?P<first>\*|\?|[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]{1,4}))?"
 )
 _TO_SUNDAY: Final = re.compile(r"(?<=[a-z1-6])(?<!sun)-(?:sun|0)(?!\w)")
 """The end of a range of weekdays that is Sunday: to others it is a 7."""
 _WORD: Final = re.compile(r"\S+")
-_DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]+)w")
+_DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]{1,2})w")
 _WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?P<last>l))")
 
 
@@ -175,7 +175,11 @@ def _mark(field: Field, item: str) -> str:
 def _fault(field: Field, item: str) -> tuple[str, str] | None:
     """Return code and reason if an item is wrong."""
     match = _ITEM.fullmatch(item)
-    if match is None or (item[0] in "*?" and match["last"]) or (item[0] == "?" and not _has_marks(field)):
+    if (
+        match is None
+        or (item[0] in "*?" and match["last"])
+        or (item[0] == "?" and field not in (DAY, WEEKDAY))
+    ):
         return "unknown_token", f"{field.name}: {_expected(field)} expected, not {item!r}"
     for word in filter(None, (match["first"], match["last"])):
         if word not in "*?" and _number(field, word) is None:
@@ -192,10 +196,6 @@ def _expected(field: Field) -> str:
     words = list(field.words)
     names = f" or {words[0]} to {words[-1]}" if words else ""
     return f"a number from {field.low} to {field.high}{names}, a range, a list or a step"
-
-
-def _has_marks(field: Field) -> bool:
-    return field in (DAY, WEEKDAY)
 
 
 def _numbers(field: Field, item: str) -> Iterator[int]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from jobmaster.errors import InvalidExpressionError
+
+LONGEST_TEXT: Final = 4000
+"""The most characters of a text that databases store."""
 
 
 class Recurrence(Protocol):
@@ -91,14 +95,15 @@ class Kinds:
             InvalidExpressionError: the expression is wrong, or no kind of this name is known.
 
         """
+        _check_length(kind or "", expression)
         chosen = self._implied(expression) if kind is None else self._named(kind, expression)
-        try:
-            return chosen.compile(expression, zone)
-        except InvalidExpressionError:
-            raise
-        except Exception as error:
-            reason = f"the kind failed with {type(error).__name__}: {error}"
-            raise InvalidExpressionError(chosen.name, expression, reason) from error
+        with _contained(chosen.name, expression):
+            made = chosen.compile(expression, zone)
+            if made.kind != chosen.name:
+                msg = f"it made a recurrence of the kind {made.kind!r}"
+                raise TypeError(msg)
+        _check_length(made.kind, made.text)
+        return made
 
     def _named(self, name: str, expression: Any) -> RecurrenceKind:
         try:
@@ -109,13 +114,32 @@ class Kinds:
 
     def _implied(self, expression: Any) -> RecurrenceKind:
         for kind in self._kinds.values():
-            if kind.accepts(expression):
-                return kind
+            with _contained(kind.name, expression):
+                if kind.accepts(expression):
+                    return kind
         reason = (
             f"{type(expression).__name__} implies no kind of recurrence; give a timedelta, an Interval, "
             f"a NaturalCron, a Cron or a text, or name the kind (known: {', '.join(self.names)})"
         )
         raise InvalidExpressionError("", expression, reason)
+
+
+def _check_length(kind: str, expression: Any) -> None:
+    if isinstance(expression, str) and len(expression) > LONGEST_TEXT:
+        reason = f"it has {len(expression)} characters, and {LONGEST_TEXT} at most are stored"
+        raise InvalidExpressionError(kind, f"{expression[:60]}…", reason, code="too_long")
+
+
+@contextmanager
+def _contained(kind: str, expression: Any) -> Iterator[None]:
+    """Within the block, an error of a kind's own is told as such."""
+    try:
+        yield
+    except InvalidExpressionError:
+        raise
+    except Exception as error:
+        reason = f"the kind failed with {type(error).__name__}: {error}"
+        raise InvalidExpressionError(kind, expression, reason) from error
 
 
 def upcoming(recurrence: Recurrence, after: datetime, start: datetime, count: int) -> list[datetime]:

@@ -16,7 +16,7 @@ KIND: Final = "natural"
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ANSWERS: Final = 4
-_MOST_STARTS: Final = 1000
+_MOST_STARTS: Final = 10_000
 _KEPT: Final = 4096
 
 
