@@ -44,7 +44,9 @@ from jobmaster.states import (
     ClusterMode,
     CodedEnum,
     JobStatus,
+    Overlap,
     Priority,
+    ScheduleStatus,
     WorkerMode,
     WorkerStatus,
 )
@@ -469,6 +471,8 @@ def test_the_tree_of_errors_is_that_of_the_code() -> None:
         ("Attempt outcome", AttemptOutcome),
         ("Bucket status", BucketStatus),
         ("Worker status", WorkerStatus),
+        ("Schedule status", ScheduleStatus),
+        ("Overlap", Overlap),
         ("Cluster mode", ClusterMode),
     ],
 )

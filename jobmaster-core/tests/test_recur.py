@@ -162,7 +162,7 @@ async def test_several_planners_make_each_job_once(stage: Stage) -> None:
     found: list[int] = []
 
     async def tick(planner: Recur) -> None:
-        found.append((await planner.run_once()).fired)
+        found.append(len((await planner.run_once()).made))
 
     for _ in range(400):
         async with anyio.create_task_group() as group:
@@ -333,7 +333,7 @@ async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> No
     result = await stage.planner().run_once()
 
     first, second = await stage.jobs()
-    assert (result.fired, set(result.cancelling)) == (1, {stage.bucket.id})
+    assert (len(result.made), set(result.cancelling)) == (1, {stage.bucket.id})
     assert first.cancel_requested
     assert not second.cancel_requested
 
@@ -358,6 +358,25 @@ async def test_a_job_that_is_gone_makes_way(stage: Stage) -> None:
     await stage.planner(forgetful).run_once()
 
     assert await stage.times() == [120.0]
+
+
+async def test_many_jobs_at_once_are_made_in_several_writes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = MemoryMaster.write_schedules
+
+    async def counting(self: MemoryMaster, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        sizes.append(sum(len(one.firings) for one in writes))
+        return await write(self, writes)
+
+    monkeypatch.setattr(MemoryMaster, "write_schedules", counting)
+    for _ in range(20):
+        await stage.add("1s", overlap=Overlap.ALLOW)
+
+    await stage.plan()
+
+    assert (sum(sizes), max(sizes)) == (20 * 120, 8 * 120)
 
 
 # The end

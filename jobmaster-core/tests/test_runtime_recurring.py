@@ -21,6 +21,8 @@ from jobmaster import (
     JobContext,
     JobDefinition,
     JobHandler,
+    JobObserver,
+    JobReceipt,
     Misfire,
     Overlap,
     Priority,
@@ -29,10 +31,13 @@ from jobmaster import (
     StaticSchedule,
     UnknownHandlerError,
     handler,
+    hookimpl,
 )
+from jobmaster.models import NewJob, Report
 from jobmaster.recurrence import Cron, Interval, NaturalCron
 from jobmaster.recurrence import host as host_zone
 from jobmaster.recurring import AT_ONCE
+from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
 
@@ -337,6 +342,37 @@ async def test_code_without_an_event_loop_has_the_same_verbs(producer: Build) ->
             assert s.schedule(schedule_id).status is ScheduleStatus.CANCELLED
 
     await anyio.to_thread.run_sync(work)
+
+
+class Watching:
+    """Notes the jobs that it is told of."""
+
+    def __init__(self) -> None:
+        self.scheduled: list[NewJob] = []
+
+    def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
+        assert receipt.job_id == new.job.id
+        self.scheduled.append(new)
+
+    def on_started(self, job: JobContext) -> None: ...
+
+    def on_reported(self, report: Report, stale: bool) -> None: ...
+
+    @hookimpl
+    def jobmaster_observer(self) -> JobObserver:
+        return self
+
+
+async def test_observers_are_told_of_jobs_that_recur(cluster: Build) -> None:
+    watching = Watching()
+    async with cluster(greet).use(watching).running() as runtime:
+        receipt = await runtime.scheduler.recurring(greet, timedelta(minutes=1))
+        now = await runtime.scheduler.run_now(receipt.schedule_id)
+        await until(lambda: len(watching.scheduled) == 2)
+        jobs = await runtime.jobs.query(schedule=receipt.schedule_id)
+
+    assert {new.job.id for new in watching.scheduled} == {job.id for job in jobs}
+    assert now.job_id in {job.id for job in jobs}
 
 
 # Static schedules

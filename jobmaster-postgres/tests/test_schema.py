@@ -1,13 +1,17 @@
 """The schema: scripts for a DBA, schemas from the future, other schemas, the view for people."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster_postgres.master import PostgresMaster
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.options import Options, open_master, unopened_master
@@ -104,5 +108,34 @@ async def test_a_database_that_does_not_exist_stops_the_start(database: str) -> 
     try:
         with pytest.raises(ConfigurationError, match="no_such_database"):
             await master.open()
+    finally:
+        await master.close()
+
+
+async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
+    database: str, fresh: Options
+) -> None:
+    old = unopened_master(database, fresh)
+    assert isinstance(old, PostgresMaster)
+    old._migrations = old._migrations[:1]
+    async with opened(old):
+        assert list(await old.migrate()) == ["0001_initial"]
+        world = await make_world(old)
+        bucket = await world.bucket()
+        await world.report(await world.claim(bucket))
+        waiting = await world.put_one(delay=60)
+    async with opened(unopened_master(database, fresh)) as new:
+        assert list(await new.migrate()) == ["0002_schedules"]
+        record = await new.get_job(world.cluster_id, waiting.id)
+
+    assert record is not None
+    assert (record.status, record.schedule_id) == (JobStatus.HELD_ON_MASTER, None)
+
+
+@asynccontextmanager
+async def opened(master: MasterRepository) -> AsyncIterator[MasterRepository]:
+    await master.open()
+    try:
+        yield master
     finally:
         await master.close()

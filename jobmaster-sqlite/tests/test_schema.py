@@ -1,6 +1,8 @@
 """The schema: scripts for a DBA, schemas from the future, the view for people."""
 
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import SchemaError
 from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster_sqlite.master import SqliteMaster
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.options import Options, open_master, unopened_master
@@ -61,3 +64,30 @@ async def test_the_view_shows_jobs_to_people(master: MasterRepository, path: Pat
             (str(waiting.id), "TestJob", "held_on_master", "medium", 0, None),
         ]
     )
+
+
+async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(url: str) -> None:
+    old = unopened_master(url)
+    assert isinstance(old, SqliteMaster)
+    old._migrations = old._migrations[:1]
+    async with opened(old):
+        assert list(await old.migrate()) == ["0001_initial"]
+        world = await make_world(old)
+        bucket = await world.bucket()
+        await world.report(await world.claim(bucket))
+        waiting = await world.put_one(delay=60)
+    async with opened(unopened_master(url)) as new:
+        assert list(await new.migrate()) == ["0002_schedules"]
+        record = await new.get_job(world.cluster_id, waiting.id)
+
+    assert record is not None
+    assert (record.status, record.schedule_id) == (JobStatus.HELD_ON_MASTER, None)
+
+
+@asynccontextmanager
+async def opened(master: MasterRepository) -> AsyncIterator[MasterRepository]:
+    await master.open()
+    try:
+        yield master
+    finally:
+        await master.close()

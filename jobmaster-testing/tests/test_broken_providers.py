@@ -9,6 +9,7 @@ from attrs import evolve
 from jobmaster.contracts import Assignment, CancelAnswer, Mark, MasterRepository, Room
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, BucketPage, CancelResult, Cursor, JobReceipt, NewJob, Report
+from jobmaster.recurring import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
 from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world
 
@@ -80,6 +81,33 @@ class PromisesCancellation(MemoryMaster):
         return [CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED) for job_id in job_ids]
 
 
+class LetsEveryPlannerWin(MemoryMaster):
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        versions = {schedule.id: schedule.version for schedule in self._store.schedules.values()}
+        records = [evolve(w.record, version=versions.get(w.record.id, 1)) for w in writes]
+        return await super().write_schedules(
+            [evolve(w, record=record) for w, record in zip(writes, records, strict=True)]
+        )
+
+
+class LeavesFutureJobs(MemoryMaster):
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        return await super().write_schedules([evolve(write, restart=False) for write in writes])
+
+
+class CallsEveryScheduleFree(MemoryMaster):
+    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+        found = await super().due_schedules(cluster_id, kinds, limit)
+        return evolve(found, due=[evolve(schedule, busy=False) for schedule in found.due])
+
+
+class KeepsDeclarationsForEver(MemoryMaster):
+    async def add_schedules(
+        self, schedules: Sequence[ScheduleRecord], lease: float | None = None
+    ) -> Sequence[ScheduleReceipt]:
+        return await super().add_schedules(schedules, lease and 1e9)
+
+
 DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     ReversesReceipts: "test_receipts_come_in_order",
     IgnoresKeys: "test_a_key_in_use_gives_the_first_job",
@@ -91,6 +119,10 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     RenewsEverybody: "test_a_heartbeat_answers_for_each_worker",
     ForgetsJobsOfGivenUpBuckets: "test_releasing_holds_all_jobs_as_they_are",
     PromisesCancellation: "test_a_held_job_is_cancelled_at_once",
+    LetsEveryPlannerWin: "test_a_stale_write_changes_nothing",
+    LeavesFutureJobs: "test_a_restart_takes_back_what_nobody_can_have_in_hand",
+    CallsEveryScheduleFree: "test_a_schedule_is_busy_until_its_newest_job_has_ended",
+    KeepsDeclarationsForEver: "test_a_declaration_lapses_unless_it_is_renewed",
 }
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -102,13 +102,13 @@ async def serve(cluster: Cluster, stop: anyio.Event) -> None:
             await anyio.sleep(RECONNECT)
 
 
-async def main(config: Config) -> None:
+async def main(config: Config, make: Callable[[Config, str], Cluster] = build) -> None:
     """Run all clusters of this process until SIGTERM."""
     stop = anyio.Event()
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
             for cluster_id in config.clusters:
-                group.start_soon(serve, build(config, cluster_id), stop)
+                group.start_soon(serve, make(config, cluster_id), stop)
             async for _ in signals:
                 stop.set()
                 return

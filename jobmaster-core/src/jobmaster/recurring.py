@@ -234,7 +234,7 @@ class DueSchedules:
 
 @frozen(kw_only=True)
 class ScheduleQuery:
-    """Which schedules to find. Every given condition must hold; the newest come first.
+    """Which schedules to find. Every given condition must hold; they come by descending id.
 
     `after` continues below the last schedule of the page before (its id); `limit` is at most 1,000.
     """

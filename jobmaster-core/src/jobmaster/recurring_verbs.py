@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -152,11 +153,12 @@ class RecurringVerbs(ABC):
 
         def out_of_turn(record: ScheduleRecord) -> ScheduleWrite:
             _check_not_over(record, "a schedule that is over runs nothing")
-            job = evolve(record.job, id=job_id, scheduled_at=now, created_at=now, key=None)
-            return ScheduleWrite(record=record, firings=[Firing(job=job)])
+            return ScheduleWrite(record=record, firings=[Firing(job=_out_of_turn(record, job_id, now))])
 
-        await scheduler._change(schedule_id, out_of_turn)  # noqa: SLF001 - same class
-        scheduler._env.notify.tell(Topics.held(scheduler._env.cluster_id))  # noqa: SLF001 - same class
+        record = await scheduler._change(schedule_id, out_of_turn)  # noqa: SLF001 - same class
+        env = scheduler._env  # noqa: SLF001 - same class
+        env.notify.tell(Topics.held(env.cluster_id))
+        env.jobs_made([_out_of_turn(record, job_id, now)])
         return JobReceipt(job_id=job_id, accepted_by="master")
 
     async def _change(self, schedule_id: UUID | str, change: Change) -> ScheduleRecord:
@@ -210,6 +212,11 @@ class RecurringVerbs(ABC):
 
     def _tell_planners(self) -> None:
         self._env.notify.tell(Topics.schedules(self._env.cluster_id))
+
+
+def _out_of_turn(record: ScheduleRecord, job_id: UUID, now: datetime) -> Job:
+    """Return a job of a schedule that is due now."""
+    return evolve(record.job, id=job_id, scheduled_at=now, created_at=now, key=None)
 
 
 def _requested(target: Any, data: Data, options: Mapping[str, Any]) -> JobRequest:

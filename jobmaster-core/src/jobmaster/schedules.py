@@ -45,7 +45,7 @@ class Schedules:
         limit: int = 100,
         after: UUID | None = None,
     ) -> Sequence[ScheduleRecord]:
-        """Return a page of schedules, the newest first.
+        """Return a page of schedules by descending id: dynamic ones come the newest first.
 
         Args:
             status: one or several; all if none is given.

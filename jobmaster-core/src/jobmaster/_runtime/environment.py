@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from attrs import define, field
@@ -17,7 +17,7 @@ from jobmaster.contracts import AgentRepository, MasterRepository, Topics
 from jobmaster.handlers import Registry
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
-from jobmaster.models import Report
+from jobmaster.models import Job, JobReceipt, NewJob, Report
 from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode, JobStatus
 
@@ -53,6 +53,13 @@ class Environment:
         """Return the longest time between two looks for work."""
         factor = LISTENING_POLLS_LESS if self.notify.listening else 1
         return self.settings.poll_interval * factor
+
+    def jobs_made(self, jobs: Iterable[Job]) -> None:
+        """Tell observers of jobs that were made for recurring schedules."""
+        for job in jobs:
+            receipt = JobReceipt(job_id=job.id, accepted_by="master")
+            for observer in self.observers:
+                observer.on_scheduled(NewJob(job=job), receipt)
 
     def reports_written(self, reports: Sequence[Report]) -> None:
         """Spread the news of what a batch of reports left to do, and wake who waits for a job's end."""

@@ -190,8 +190,9 @@ class Supervisor:
         async def tick() -> float | None:
             result = await step.run_once()
             env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
-            if result.fired:
+            if result.made:
                 env.notify.tell(Topics.held(env.cluster_id))
+                env.jobs_made(result.made)
             return result.wait
 
         return self._subscribe(Topics.schedules(env.cluster_id), Service("recur", tick, env.poll_interval))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from attrs import define, evolve, frozen
 from jobmaster._policy.recur import Plan, plan
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import JobNotFoundError
+from jobmaster.models import Job
 from jobmaster.recurrence import Kinds
 from jobmaster.recurring import Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
@@ -20,6 +21,8 @@ from jobmaster.states import ScheduleStatus
 log = logging.getLogger("jobmaster.recur")
 
 SCHEDULES_AT_ONCE: Final = 500
+JOBS_AT_ONCE: Final = 1000
+"""Jobs that one write makes, unless a single schedule has more: a unit of work is to be short."""
 UNREADABLE_PAUSE: Final = timedelta(minutes=1)
 """How long a schedule is left alone whose next time this process cannot tell."""
 
@@ -28,7 +31,7 @@ UNREADABLE_PAUSE: Final = timedelta(minutes=1)
 class RecurResult:
     """Jobs made, buckets that hold a job to be cancelled, and in how many seconds to look again."""
 
-    fired: int = 0
+    made: Sequence[Job] = ()
     cancelling: frozenset[UUID] = frozenset()
     wait: float | None = None
 
@@ -64,9 +67,18 @@ class Recur:
         cancelling = await self._cancel(
             [move.write.record for move in moves if move.plan and move.plan.cancel]
         )
-        written = await self.master.write_schedules([_with_jobs(move, found.now) for move in moves])
+        made: list[Job] = []
+        for chunk in _chunks([_with_jobs(move, found.now) for move in moves]):
+            made += await self._store(chunk)
+        return RecurResult(made, cancelling, 0.0)
+
+    async def _store(self, moves: Sequence[_Move]) -> list[Job]:
+        """Write plans with their jobs; return the jobs of those that nobody else had planned meanwhile."""
+        written = await self.master.write_schedules([move.write for move in moves])
         done = [move for move in moves if move.write.record.id in written]
-        return RecurResult(sum(map(_told, done)), cancelling, 0.0)
+        for move in done:
+            _tell(move)
+        return [firing.job for move in done for firing in move.write.firings]
 
     def _move(self, record: ScheduleRecord, now: datetime) -> _Move:
         try:
@@ -100,19 +112,34 @@ def _planned(record: ScheduleRecord, planned: Plan) -> ScheduleRecord:
     )
 
 
-def _with_jobs(move: _Move, now: datetime) -> ScheduleWrite:
-    """Return what to write, with the jobs of the plan."""
+def _with_jobs(move: _Move, now: datetime) -> _Move:
+    """Return a move that writes the jobs of its plan."""
     record = move.write.record
     times = move.plan.fire if move.plan else ()
     firings = [Firing(job=record.job_at(time, now), nominal_at=time) for time in times]
     newest = firings[-1].job.id if firings else record.newest_job_id
-    return evolve(move.write, record=evolve(record, newest_job_id=newest), firings=firings)
+    write = evolve(move.write, record=evolve(record, newest_job_id=newest), firings=firings)
+    return evolve(move, write=write)
 
 
-def _told(move: _Move) -> int:
-    """Log what did not happen because of overlap or misfires; return how many jobs there are."""
+def _chunks(moves: Sequence[_Move]) -> Iterator[list[_Move]]:
+    """Part moves so that no write makes too many jobs."""
+    chunk: list[_Move] = []
+    count = 0
+    for move in moves:
+        size = len(move.write.firings)
+        if chunk and count + size > JOBS_AT_ONCE:
+            yield chunk
+            chunk, count = [], 0
+        chunk.append(move)
+        count += size
+    yield chunk
+
+
+def _tell(move: _Move) -> None:
+    """Log what did not happen because of overlap or misfires."""
     if move.plan is None:
-        return 0
+        return
     if move.plan.skipped:
         log.info(
             "schedule %s: skipped %d times, as a job is unfinished", move.write.record.id, move.plan.skipped
@@ -121,4 +148,3 @@ def _told(move: _Move) -> int:
         log.warning(
             "schedule %s: times were missed; %d of them run now", move.write.record.id, len(move.plan.fire)
         )
-    return len(move.plan.fire)

@@ -29,7 +29,7 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
-        """Return a page of schedules, the newest first."""
+        """Return a page of schedules by descending id: dynamic ones come the newest first."""
 
     @abstractmethod
     async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:

@@ -371,8 +371,7 @@ class PlanningContract(MasterTests, suite=True):
 
         await world.master.write_schedules([ScheduleWrite(record=moved, restart=True)])
 
-        [job] = await world.all_jobs()
-        assert job.nominal_at == now - HOUR
+        assert [job.nominal_at for job in await world.all_jobs()] == [now - HOUR]
         assert before <= (await stored(world, schedule)).planned_to <= await world.master.now()
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == {bucket.id: 1}
 
