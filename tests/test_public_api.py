@@ -63,6 +63,15 @@ async def main() -> None:
         for receipt in (first, second, *many):
             job = await runtime.jobs.wait(receipt.job_id, 10)
             assert job.status == "succeeded" and receipt.accepted_by
+        every = await s.recurring(hello, timedelta(minutes=5), {"name": "Fay"})
+        await s.recurring(hello, "every day between mon and fri at 18:00", {"name": "Ann"})  # NaturalCron
+        await s.recurring(hello, "*/5 * * * *", kind="cron", time_zone="Europe/Paris")
+        await s.pause_recurring(every.schedule_id)
+        await s.resume_recurring(every.schedule_id)
+        fay = await runtime.jobs.wait((await s.run_now(every.schedule_id)).job_id, 10)
+        assert fay.schedule_id == every.schedule_id
+        cancelled = await s.cancel_recurring(every.schedule_id)
+        assert cancelled.status == "cancelled" and cancelled.next_at is None
         job_id = later.job_id
         await s.reschedule(job_id, datetime.now(timezone.utc) + timedelta(minutes=1))
         await s.cancel(job_id)
@@ -91,6 +100,7 @@ SAID = {
     "Hello Cid": 1,
     "Hello Dee": 1,
     "Hello Ann": 1,
+    "Hello Fay": 1,
     "https://example.org at 80": 1,
     "done": 1,
 }

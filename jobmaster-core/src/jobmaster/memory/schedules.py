@@ -44,7 +44,9 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         holder = self._holder_of_key(schedule.job)
         if holder is not None and holder != schedule.id:
             return ScheduleReceipt(schedule_id=holder, created=False)
-        stored = evolve(schedule, alive_until=until, changed_at=self._clock.now())
+        now = self._clock.now()
+        planned_to = max(schedule.planned_to, now)
+        stored = evolve(schedule, planned_to=planned_to, alive_until=until, changed_at=now)
         self._store.schedules.setdefault(schedule.id, stored)
         return ScheduleReceipt(schedule_id=schedule.id)
 

@@ -1,5 +1,6 @@
 -- name: schedule_add
--- A schedule that exists, or whose key another one has, is left alone; the caller looks who has it.
+-- A schedule that exists, or whose key another one has, is left alone; the caller looks who has it. Planned from the
+-- store's now on, whatever the clock of the caller says: what lies before was not missed.
 INSERT INTO {prefix}schedule (
   id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
   data, metadata, idempotency_key, kind, expression, time_zone, name, ends_before, overlap, misfire,
@@ -8,7 +9,7 @@ INSERT INTO {prefix}schedule (
 VALUES (
   :id, :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
   :data, :metadata, :idempotency_key, :kind, :expression, :time_zone, :name, :ends_before, :overlap, :misfire,
-  :status, :planned_to, :look_at, :next_at, :waiting, :newest_job_id, 1, {now} + :lease, {now}
+  :status, {greatest}(:planned_to, {now}), :look_at, :next_at, :waiting, :newest_job_id, 1, {now} + :lease, {now}
 )
 ON CONFLICT DO NOTHING
 

@@ -86,8 +86,15 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         await world.master.add_schedules([schedule])
         found = await stored(world, schedule)
 
-        assert evolve(found, changed_at=None) == schedule
         assert found.changed_at is not None
+        assert evolve(found, changed_at=None, planned_to=schedule.planned_to) == schedule
+
+    async def test_a_schedule_is_planned_from_the_stores_now_on(self, world: World) -> None:
+        now = await world.master.now()
+        past, future = await add(world, planned_to=now - HOUR), await add(world, planned_to=now + HOUR)
+
+        assert now <= past.planned_to <= await world.master.now()
+        assert future.planned_to == now + HOUR
 
     async def test_a_schedule_is_added_once(self, world: World) -> None:
         schedule = await add(world)
