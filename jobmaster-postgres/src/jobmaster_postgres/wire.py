@@ -99,6 +99,8 @@ class Wire:
         await self._flush()
         results = [await self._results() for _ in ready]
         await self._results()  # the mark of the end
+        if self._failure is not None:
+            raise self._failure
         self._pgconn.exit_pipeline_mode()
         return results
 
