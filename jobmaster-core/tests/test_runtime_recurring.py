@@ -47,7 +47,14 @@ HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC)
 
 
-@handler("RecurringTests.Greet", priority=Priority.LOW, lane="Greetings", timeout=5, max_retries=1, metadata={"team": "a"})
+@handler(
+    "RecurringTests.Greet",
+    priority=Priority.LOW,
+    lane="Greetings",
+    timeout=5,
+    max_retries=1,
+    metadata={"team": "a"},
+)
 async def greet(job: JobContext, name: str = "nobody") -> None: ...
 
 
