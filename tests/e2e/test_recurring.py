@@ -26,7 +26,7 @@ DOWN = 2.5
 DYNAMIC: tuple[Any, ...] = (SECOND, "every 2 seconds", Cron("*/2 * * * * *"))
 ON_THE_WAY = 2
 """Nominal times that may come, at the most, before a schedule is stored."""
-ON_TIME = 1.0
+ON_TIME = 3.0
 """Seconds after its time by which a job has started while nothing is wrong: the machine may be busy."""
 
 
