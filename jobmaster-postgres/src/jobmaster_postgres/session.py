@@ -31,7 +31,7 @@ class Session:
 
     def __init__(self, native: Native, statements: Statements, prelude: str | None = None) -> None:
         """`prelude` is a statement that every transaction has to begin with, if there is one."""
-        self._native, self._wire, self._statements = native, Wire(native), statements
+        self._wire, self._statements = Wire(native), statements
         self._plain = prelude is None
         self._begin = (_BEGIN,) if prelude is None else (_BEGIN, Message(prelude.encode()))
         self.pid = native.info.backend_pid

@@ -151,6 +151,18 @@ class InsertingContract(MasterTests, suite=True):
         assert await world.status(job) is JobStatus.SUCCEEDED
         assert await world.claims(bucket) == []
 
+    async def test_a_bulk_call_whose_answer_got_lost_can_be_sent_again(self, world: World) -> None:
+        bucket = await world.bucket()
+        jobs = [make_new_job(bucket) for _ in range(30)]
+        await world.master.insert_jobs(jobs[:20])
+
+        receipts = await world.master.insert_jobs(jobs)
+
+        assert [(receipt.job_id, receipt.created) for receipt in receipts] == [
+            (new.job.id, True) for new in jobs
+        ]
+        assert sorted(ids(await world.claims(bucket))) == sorted(new.job.id for new in jobs)
+
     async def test_the_same_job_twice_in_a_call_is_stored_once(self, world: World) -> None:
         bucket = await world.bucket()
         new = make_new_job(bucket)
