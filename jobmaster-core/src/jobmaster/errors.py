@@ -18,6 +18,7 @@ JobMasterError
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
+│   │   └── StoreUnreachableError no connection could be had, so that certainly nothing happened
 │   └── StoreConflictError        a constraint of the store refused the write
 └── LeaseLostError                this worker's lease ran out; its jobs belong to somebody else now
 
@@ -203,6 +204,10 @@ class StoreError(JobMasterError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be reached, or did not answer in time."""
+
+
+class StoreUnreachableError(StoreUnavailableError):
+    """No connection could be had: what was asked was never sent, and certainly did not happen."""
 
 
 class StoreConflictError(StoreError):

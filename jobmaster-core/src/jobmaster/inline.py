@@ -1,18 +1,27 @@
 """The agent of a standalone cluster: the master's own rows are the buckets, so nothing is copied."""
+# ruff: noqa: ARG002 - without messages of its own, it has no use for most of what it is asked about
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository, Message
-from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt
+from jobmaster.contracts import (
+    AgentRepository,
+    Backlog,
+    Capabilities,
+    MasterRepository,
+    Message,
+    SavePending,
+)
+from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor, JobReceipt, Position
 
 
 class InlineAgent(AgentRepository):
     """The agent contract over a master: a job costs one insert and one update."""
 
-    def __init__(self, master: MasterRepository, cluster_id: str, name: str = "standalone") -> None:
+    def __init__(self, master: MasterRepository, cluster_id: str, name: str = STANDALONE) -> None:
         self.name = name
         self._master = master
         self._cluster_id = cluster_id
@@ -21,6 +30,46 @@ class InlineAgent(AgentRepository):
     def capabilities(self) -> Capabilities:
         """The master's own."""
         return self._master.capabilities
+
+    # The store is the master's: who opened that one sees to it
+
+    async def open(self) -> None:
+        """Do nothing: the master is open."""
+
+    async def close(self) -> None:
+        """Do nothing: the master is closed by who opened it."""
+
+    async def migrate(self) -> Sequence[str]:
+        """Do nothing: there are no tables but the master's."""
+        return ()
+
+    async def pending_migrations(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
+    def migration_script(self) -> str:
+        """Return no statements."""
+        return ""
+
+    async def now(self) -> datetime:
+        """Return the master's clock."""
+        return await self._master.now()
+
+    async def announce(self, topics: Sequence[str]) -> None:
+        """Announce on the master."""
+        await self._master.announce(topics)
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Listen to the master."""
+        await self._master.listen(topics, on_news, on_ready)
+
+    async def fingerprint(self) -> str:
+        """Return the name: whatever the master is, its rows are there."""
+        return self.name
+
+    # Buckets
 
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
         """Insert what is new; what a coordinator assigned is in its bucket by that very assignment."""
@@ -59,9 +108,29 @@ class InlineAgent(AgentRepository):
         """Read the rows that a former owner may have had in hand."""
         return await self._master.read_exposed(bucket, limit)
 
+    async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
+        """Return nothing: the master knows every job."""
+        return SavePending()
+
+    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        """Return nothing: `release_bucket` holds the rows again."""
+        return ()
+
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        """Find nothing that the master would not find."""
+        return ()
+
+    async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
+        """Remove nothing: the master moves its own rows."""
+        return frozenset()
+
     async def holdings(self) -> Mapping[UUID, int]:
         """Count the rows by bucket."""
         return await self._master.bucket_holdings(self._cluster_id)
+
+    async def backlog(self) -> Mapping[UUID, Backlog]:
+        """Count the rows by bucket; none is save pending."""
+        return {bucket_id: Backlog(messages=count) for bucket_id, count in (await self.holdings()).items()}
 
     async def drop_bucket(self, bucket_id: UUID) -> bool:
         """Say whether the bucket is empty; its registration is the master's to delete."""

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 else:
     record = partial(define, unsafe_hash=True)
 
+STANDALONE = "standalone"
+"""The name that buckets in the master's own rows carry instead of an agent's."""
+
 __all__ = [
+    "STANDALONE",
+    "AgentRecord",
     "Attempt",
     "AttemptError",
     "Bucket",
@@ -40,6 +45,7 @@ __all__ = [
     "Claim",
     "ClusterRecord",
     "Cursor",
+    "HostRecord",
     "Job",
     "JobQuery",
     "JobReceipt",
@@ -135,7 +141,8 @@ class Claim:
     """A job that its bucket's owner took into memory, to run as attempt number `attempt` (from 1).
 
     `retries` counts the retries used so far; `crashes` the worker deaths it is held to account for; a
-    `suspect` may have brought its last worker down, so its start is written before it runs.
+    `suspect` may have brought its last worker down, so its start is written before it runs. A job that is not
+    `saved` came straight to an agent, and the master may not know it yet.
     """
 
     job: Job
@@ -148,6 +155,7 @@ class Claim:
     suspect: bool = False
     cancel_requested: bool = False
     started_at: datetime | None = None
+    saved: bool = True
 
 
 @frozen(kw_only=True)
@@ -207,7 +215,8 @@ class Report:
 
     With an `outcome` it appends an attempt record; without one nothing ran (the job is released or parked).
     `status` is where the job stands now: terminal; `held_on_master`, due in `delay` seconds; or
-    `assigned_to_bucket`, due in `delay` seconds in the same bucket.
+    `assigned_to_bucket`, due in `delay` seconds in the same bucket. One about a job that the master may not
+    know yet brings the `job`, to be stored along with it.
     """
 
     job_id: UUID
@@ -227,6 +236,7 @@ class Report:
     suspect: bool = False
     parked: str | None = None
     logs: Sequence[LogLine] = ()
+    job: Job | None = None
 
     @property
     def next_attempt(self) -> int:
@@ -354,6 +364,29 @@ class WorkerRecord:
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     lease_until: datetime | None = None
+
+
+@frozen(kw_only=True)
+class AgentRecord:
+    """An agent as the master knows it. `kind` is the scheme of its URL; `fingerprint` tells its store from others."""
+
+    cluster_id: str
+    name: str
+    kind: str
+    fingerprint: str
+    registered_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class HostRecord:
+    """A host on which processes of the cluster run. `info` says what it is like, as plain JSON values."""
+
+    cluster_id: str
+    name: str
+    info: Mapping[str, Any] = field(factory=dict)
+    registered_at: datetime | None = None
+    heartbeat_at: datetime | None = None
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,9 @@
 """What a provider implements. A provider is whatever passes the suite in `jobmaster_testing`."""
 
-from jobmaster.contracts.agent import AgentRepository, Message
+from jobmaster.contracts.agent import AgentRepository, Backlog, Message, SavePending
+from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.contracts.handovers import Handing, Handover, HandoverStore, Room
 from jobmaster.contracts.master import (
     Assignment,
     BucketStore,
@@ -10,26 +12,30 @@ from jobmaster.contracts.master import (
     JobStore,
     Mark,
     MasterRepository,
-    NewsListener,
-    Room,
-    SchemaStore,
 )
 from jobmaster.contracts.schedules import ScheduleStore
+from jobmaster.contracts.stores import NewsListener, SchemaStore
 from jobmaster.contracts.topics import Topics
 
 __all__ = [
     "AgentRepository",
+    "AgentStore",
     "Assignment",
+    "Backlog",
     "BucketStore",
     "CancelAnswer",
     "Capabilities",
     "ClusterStore",
+    "Handing",
+    "Handover",
+    "HandoverStore",
     "JobStore",
     "Mark",
     "MasterRepository",
     "Message",
     "NewsListener",
     "Room",
+    "SavePending",
     "ScheduleStore",
     "SchemaStore",
     "Topics",

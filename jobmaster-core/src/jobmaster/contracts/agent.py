@@ -11,33 +11,56 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts.capabilities import Capabilities
-from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob
+from jobmaster.contracts.stores import NewsListener, SchemaStore
+from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position, record
 
 
-@frozen(kw_only=True)
+@record(kw_only=True)
 class Message:
     """A job on its way to a bucket.
 
     `saved` tells the two channels apart: a new job that the master does not know yet (save pending), or a
-    job that a coordinator assigned. `attempt` is the number of the run it is meant for.
+    job that a coordinator assigned. `attempt` is the number of the run it is meant for; `retries`, `crashes`
+    and `suspect` are what its claim will say. `new.delay` counts from the agent's now.
     """
 
     new: NewJob
     attempt: int = 1
     saved: bool = False
+    retries: int = 0
+    crashes: int = 0
+    suspect: bool = False
 
 
-class AgentRepository(ABC):
+@frozen(kw_only=True)
+class SavePending:
+    """Messages of jobs that the master does not know yet, in the order they were pushed, and where to go on."""
+
+    messages: Sequence[Message] = ()
+    after: Position | None = None
+
+
+@frozen(kw_only=True)
+class Backlog:
+    """What lies in a bucket: messages, how many of them are save pending, and for how long the oldest, in seconds."""
+
+    messages: int
+    save_pending: int = 0
+    oldest_save_pending: float | None = None
+
+
+class AgentRepository(SchemaStore, NewsListener, ABC):
     """Buckets of messages, each read by its owner alone."""
 
     name: str
     """The agent's name in its cluster, unique and never repointed."""
 
-    @property
     @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What this agent can do beyond the minimum."""
+    async def fingerprint(self) -> str:
+        """Return what tells this agent's store from every other: made up once, with the schema, and kept there.
+
+        The master keeps it by the agent's name, so that a name that is pointed at another store is noticed.
+        """
 
     @abstractmethod
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
@@ -92,11 +115,47 @@ class AgentRepository(ABC):
         """Read messages that a former owner of this bucket may have had in hand, for the new owner."""
 
     @abstractmethod
+    async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
+        """Read save-pending messages of an owned bucket that were pushed `age` seconds ago or earlier, due or not.
+
+        In the order of their push, beyond `after` (what the last call returned; None for the first). Deletes
+        nothing. The owner sees to it that the master learns of jobs that have to wait.
+        """
+
+    @abstractmethod
+    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        """Read messages of a bucket, due or not, for who brings them back to the master.
+
+        `new.delay` is what is left until they are due. Deletes nothing: they are acknowledged, with any epoch,
+        once the master has them, and the next call reads on. Works for buckets that nobody has registered.
+        """
+
+    @abstractmethod
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        """Return the messages of these jobs, wherever they lie (`new.bucket_id`), saved or not.
+
+        An agent that is not `addressable` finds none.
+        """
+
+    @abstractmethod
+    async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
+        """Remove messages, given as (job id, attempt), that are not due yet; return the job ids of those removed.
+
+        None that is returned was ever handed out, or will be; one that could have been is left where it is.
+        The caller has seen to it that the master holds the jobs. An agent that is not `addressable` removes
+        none.
+        """
+
+    @abstractmethod
     async def holdings(self) -> Mapping[UUID, int]:
         """Return the number of messages by bucket id for every bucket *that holds messages*.
 
         Known or not: this is how messages in a bucket that nobody has registered are found.
         """
+
+    @abstractmethod
+    async def backlog(self) -> Mapping[UUID, Backlog]:
+        """Return what `holdings` counts in more detail, for people to look at."""
 
     @abstractmethod
     async def drop_bucket(self, bucket_id: UUID) -> bool:

@@ -11,14 +11,16 @@ A job is in exactly one of two places: it has a *live row* (it waits or runs) or
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from attrs import field, frozen
 
-from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.contracts.agents import AgentStore
+from jobmaster.contracts.handovers import HandoverStore, Room
 from jobmaster.contracts.schedules import ScheduleStore
+from jobmaster.contracts.stores import NewsListener, SchemaStore
 from jobmaster.models import (
     Bucket,
     BucketPage,
@@ -33,17 +35,7 @@ from jobmaster.models import (
     Report,
     WorkerRecord,
 )
-from jobmaster.states import BucketStatus, JobStatus, Priority
-
-
-@frozen(kw_only=True)
-class Room:
-    """A bucket that can take `free` more jobs of its lane and priority."""
-
-    bucket_id: UUID
-    lane: str
-    priority: Priority
-    free: int
+from jobmaster.states import BucketStatus, JobStatus
 
 
 @frozen(kw_only=True)
@@ -75,42 +67,6 @@ class CancelAnswer:
     job_id: UUID
     result: CancelResult
     bucket_id: UUID | None = None
-
-
-class SchemaStore(ABC):
-    """Opening, closing and provisioning a store."""
-
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What this store can do beyond the minimum."""
-
-    @abstractmethod
-    async def open(self) -> None:
-        """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Let go of every connection and thread. Idempotent; never raises for a store that is down."""
-
-    @abstractmethod
-    async def migrate(self) -> Sequence[str]:
-        """Bring the schema up to date under a lock; return the names of the migrations applied."""
-
-    @abstractmethod
-    async def pending_migrations(self) -> Sequence[str]:
-        """Return the names of the migrations that `migrate` would apply.
-
-        Raises `SchemaError` if the schema is newer than this code.
-        """
-
-    @abstractmethod
-    def migration_script(self) -> str:
-        """Return the statements of all migrations, for a DBA to run; needs no connection."""
-
-    @abstractmethod
-    async def now(self) -> datetime:
-        """Return the store's clock, which decides what is due and who owns what."""
 
 
 class ClusterStore(ABC):
@@ -184,8 +140,12 @@ class BucketStore(ABC):
         """Change the status of a bucket the caller owns (same epoch); return whether it was still its own."""
 
     @abstractmethod
-    async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
+    async def take_lost_buckets(
+        self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
+    ) -> Sequence[Bucket]:
         """Take over buckets that were left behind: their owner's lease ran out, or it stopped without them.
+
+        * Only buckets of these agents, which the rescuer can reach; of all with None.
 
         * Atomic: of several rescuers one gets a bucket. Its epoch grows by one, its owner is `rescuer`, its
           status `draining`, its `former_owner` who had it; a worker whose lease ran out becomes `lost`.
@@ -232,8 +192,9 @@ class JobStore(ABC):
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         """Store jobs, each in its bucket or held; return their receipts in order.
 
-        * Idempotent by job id. A job whose idempotency key the cluster already has (or an earlier job of the
-          same call) is not stored; its receipt names that job and says `created=False`.
+        * Idempotent by job id: one that is stored already, whatever became of it, changes nothing.
+        * A job whose idempotency key the cluster already has (or an earlier job of the same call) is not stored;
+          its receipt names that job and says `created=False`.
         * `accepted_by` is `master`.
         """
 
@@ -263,6 +224,9 @@ class JobStore(ABC):
           epoch. Otherwise it changes nothing.
         * A report with an outcome appends an attempt record. A terminal one removes the live row in the same
           unit; another one moves it (`delay` counts from the store's now).
+        * A report that brings its `job` stores it first, unless there is one with its id, in the same unit and
+          under the same condition: the bucket still has that epoch. A job that is stored by its report and
+          goes on has its live row from it. If the job was stored already, the report is one like any other.
         * A job whose cancellation was requested does not go back to waiting: a non-terminal report ends it
           as cancelled.
         """
@@ -273,8 +237,9 @@ class JobStore(ABC):
     ) -> Sequence[CancelAnswer]:
         """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
 
-        A job that no owner can have in hand (held, or in a bucket but not yet due) is cancelled at once.
-        Another one is marked, for its owner to see in `cancel_requests`.
+        A job that no owner can have in hand (held, or in a bucket of the master's own rows but not yet due)
+        is cancelled at once. Another one is marked, for its owner to see in `cancel_requests`: also every job
+        in a bucket on an agent, where its message lies.
         """
 
     @abstractmethod
@@ -282,8 +247,13 @@ class JobStore(ABC):
         """Return (bucket id, job id, attempt) of the cancel requests in some buckets."""
 
     @abstractmethod
-    async def reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> None:
+    async def reschedule(
+        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
+    ) -> None:
         """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
+
+        A job in a bucket on an agent can be rescheduled only by who has withdrawn its message under the
+        handover `withdrawn`, which is over with this; if it is not there any more, nothing changes.
 
         Raises `InvalidTransitionError` if it may be in hand or is finished, `JobNotFoundError` if unknown.
         """
@@ -326,25 +296,14 @@ class JobStore(ABC):
         """Delete up to `limit` jobs that finished over `age` seconds ago, with attempts and logs."""
 
 
-class NewsListener(ABC):
-    """Telling other processes that there is something to see. News may be lost: nothing depends on it."""
-
-    @abstractmethod
-    async def announce(self, topics: Sequence[str]) -> None:
-        """Send topics to all listeners of this store, this process included. Best effort, in one message."""
-
-    @abstractmethod
-    async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
-    ) -> None:
-        """Call `on_news(topic)` for every announcement of these topics, until cancelled.
-
-        `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
-        in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
-        connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;
-        `Topics.ANY` may arrive whatever was asked for.
-        """
-
-
-class MasterRepository(SchemaStore, ClusterStore, BucketStore, JobStore, ScheduleStore, NewsListener):
+class MasterRepository(
+    SchemaStore,
+    ClusterStore,
+    AgentStore,
+    BucketStore,
+    JobStore,
+    HandoverStore,
+    ScheduleStore,
+    NewsListener,
+):
     """All that a master does. One instance serves one URL and any number of clusters."""

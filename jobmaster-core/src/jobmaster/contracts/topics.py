@@ -40,3 +40,13 @@ class Topics:
     def schedules(cluster_id: str) -> str:
         """Recurring schedules were added or changed: coordinators look what is to be planned."""
         return f"s:{cluster_id}"
+
+    @staticmethod
+    def cluster(cluster_id: str) -> str:
+        """The cluster's mode, settings or paused lanes changed: every process reads them again."""
+        return f"c:{cluster_id}"
+
+    @staticmethod
+    def worker(worker_id: UUID) -> str:
+        """A request to a worker (stop, drain): its process looks at it."""
+        return f"w:{worker_id.hex}"

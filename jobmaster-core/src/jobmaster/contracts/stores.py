@@ -1,0 +1,65 @@
+"""What the stores of masters and agents have in common: opening, provisioning, and news."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from jobmaster.contracts.capabilities import Capabilities
+
+
+class SchemaStore(ABC):
+    """Opening, closing and provisioning a store."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this store can do beyond the minimum."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection and thread. Idempotent; never raises for a store that is down."""
+
+    @abstractmethod
+    async def migrate(self) -> Sequence[str]:
+        """Bring the schema up to date under a lock; return the names of the migrations applied."""
+
+    @abstractmethod
+    async def pending_migrations(self) -> Sequence[str]:
+        """Return the names of the migrations that `migrate` would apply.
+
+        Raises `SchemaError` if the schema is newer than this code.
+        """
+
+    @abstractmethod
+    def migration_script(self) -> str:
+        """Return the statements of all migrations, for a DBA to run; needs no connection."""
+
+    @abstractmethod
+    async def now(self) -> datetime:
+        """Return the store's clock, which decides what is due and who owns what."""
+
+
+class NewsListener(ABC):
+    """Telling other processes that there is something to see. News may be lost: nothing depends on it."""
+
+    @abstractmethod
+    async def announce(self, topics: Sequence[str]) -> None:
+        """Send topics to all listeners of this store, this process included. Best effort, in one message."""
+
+    @abstractmethod
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Call `on_news(topic)` for every announcement of these topics, until cancelled.
+
+        `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
+        in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
+        connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;
+        `Topics.ANY` may arrive whatever was asked for.
+        """
