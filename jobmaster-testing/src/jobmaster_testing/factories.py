@@ -10,6 +10,7 @@ from uuid import UUID
 from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import new_id
 from jobmaster.models import (
+    STANDALONE,
     AttemptError,
     Bucket,
     Claim,
@@ -190,7 +191,7 @@ def make_worker(**fields: Unpack[WorkerFields]) -> WorkerRecord:
         "id": new_id(),
         "cluster_id": CLUSTER,
         "name": "Worker-01",
-        "agent": "master",
+        "agent": STANDALONE,
         "lane": LANE,
         "mode": WorkerMode.FULL,
         "host": "host-1",

@@ -67,11 +67,12 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         """Store messages in the buckets they name; return a receipt for each, in order.
 
         * Returns only when every message is durable; raises `StoreUnavailableError` otherwise.
-        * Idempotent by (job id, attempt): the same message pushed again changes nothing, so that a caller
-          that does not know whether its push arrived may repeat it.
+        * Idempotent by (bucket, job id, attempt): the same message pushed again changes nothing, so that a
+          caller that does not know whether its push arrived may repeat it.
         * A message for a bucket that is gone or no longer active is not refused and never stranded: it is
           reported by `holdings` until somebody drains it.
-        * A new job whose idempotency key is taken gets the receipt of the job that has it.
+        * Keys are the master's: a new job with one comes here only where its rows are the bucket, and gets the
+          receipt of the job that has the key.
         """
 
     @abstractmethod

@@ -85,6 +85,7 @@ class HandoverStore(ABC):
     ) -> Sequence[Handover]:
         """Take over handovers that were written or last taken `age` seconds ago or earlier.
 
-        Of several callers one gets each. Its messages are of those jobs that are still in its bucket; there may
-        be none left, and then the caller closes it.
+        Of several callers one gets each, the oldest first and under a new id: to who had it before it is gone, so
+        that a take-back which comes too late changes nothing. Its messages are of those jobs that are still in
+        its bucket; there may be none left, and then the caller closes it.
         """

@@ -146,7 +146,6 @@ class BucketStore(ABC):
         """Take over buckets that were left behind: their owner's lease ran out, or it stopped without them.
 
         * Only buckets of these agents, which the rescuer can reach; of all with None.
-
         * Atomic: of several rescuers one gets a bucket. Its epoch grows by one, its owner is `rescuer`, its
           status `draining`, its `former_owner` who had it; a worker whose lease ran out becomes `lost`.
         * The moment a bucket is first found lost is kept: `exposed` looks at jobs due before it.
@@ -253,7 +252,8 @@ class JobStore(ABC):
         """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
 
         A job in a bucket on an agent can be rescheduled only by who has withdrawn its message under the
-        handover `withdrawn`, which is over with this; if it is not there any more, nothing changes.
+        handover `withdrawn` of that bucket, which is over with this. Without it, or if it is not there any more
+        (somebody retook it, and the message is back), the job counts as in hand.
 
         Raises `InvalidTransitionError` if it may be in hand or is finished, `JobNotFoundError` if unknown.
         """

@@ -1,24 +1,35 @@
 """The in-memory provider, `memory://name`: the reference for what the contracts mean, and for tests.
 
-Nothing outlives the process. Repositories of one process that name the same store share it; `memory://`
-without a name is a store of its own. Every method does its work without yielding, under one lock.
+Nothing outlives the process. Masters of one process that name the same store share it, and so do agents:
+an agent's store is not a master's of the same name. `memory://` without a name is a store of its own.
+Every method does its work without yielding, under one lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.hookspecs import StoreOptions, hookimpl
+from jobmaster.memory.agent import MemoryAgent
+from jobmaster.memory.agents import MemoryAgents
 from jobmaster.memory.buckets import MemoryBuckets
 from jobmaster.memory.clusters import MemoryClusters
+from jobmaster.memory.handovers import MemoryHandovers
 from jobmaster.memory.jobs import MemoryJobs
 from jobmaster.memory.queries import MemoryQueries, matches
 from jobmaster.memory.schedules import MemorySchedules
 
 
 class MemoryMaster(
-    MemoryClusters, MemoryBuckets, MemoryJobs, MemoryQueries, MemorySchedules, MasterRepository
+    MemoryClusters,
+    MemoryAgents,
+    MemoryBuckets,
+    MemoryJobs,
+    MemoryQueries,
+    MemoryHandovers,
+    MemorySchedules,
+    MasterRepository,
 ):
     """A master whose rows are Python objects."""
 
@@ -36,4 +47,18 @@ def jobmaster_master(url: str, options: StoreOptions) -> MasterRepository | None
     return MemoryMaster(name.strip("/"), options.options.get("clock")) if scheme == "memory" else None
 
 
-__all__ = ["MemoryMaster", "jobmaster_master", "jobmaster_schemes", "matches"]
+@hookimpl
+def jobmaster_agent(name: str, url: str, options: StoreOptions) -> AgentRepository | None:
+    """Return a memory agent; `store_options={"clock": …}` moves its time."""
+    scheme, _, store = url.partition("://")
+    return MemoryAgent(name, store.strip("/"), options.options.get("clock")) if scheme == "memory" else None
+
+
+__all__ = [
+    "MemoryAgent",
+    "MemoryMaster",
+    "jobmaster_agent",
+    "jobmaster_master",
+    "jobmaster_schemes",
+    "matches",
+]

@@ -1,4 +1,4 @@
-"""What the parts of the in-memory provider share: the store, its clock, its news."""
+"""What the stores of the in-memory provider share: a clock and news; and what the parts of its master share."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from jobmaster.memory.rows import (
     stores,
 )
 from jobmaster.models import (
+    STANDALONE,
     Bucket,
     Job,
 )
+from jobmaster.news import NewsHub
 from jobmaster.states import BucketStatus, JobStatus
 
 
-class MemoryBase(SchemaStore):
-    """Holds the store. Every method of the parts does its work without yielding, under one lock."""
+class InMemory(SchemaStore):
+    """A store without a schema, whose clock is the process's own or one that a test moves."""
 
-    def __init__(self, name: str = "", clock: Clock | None = None) -> None:
-        self._store = stores.setdefault(name, Store()) if name else Store()
+    def __init__(self, news: NewsHub, clock: Clock | None) -> None:
+        self._news = news
         self._clock = clock or SystemClock()
-
-    # Schema
 
     @property
     def capabilities(self) -> Capabilities:
@@ -62,15 +62,32 @@ class MemoryBase(SchemaStore):
     async def now(self) -> datetime:
         return self._clock.now()
 
+    def _later(self, delay: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=delay)
+
+    async def announce(self, topics: Sequence[str]) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._news.tell(topics)
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        with self._news.listener(topics, on_news):
+            on_ready()
+            await anyio.sleep_forever()
+
+
+class MemoryBase(InMemory):
+    """Holds the master's rows. Every method of the parts does its work without yielding, under one lock."""
+
+    def __init__(self, name: str = "", clock: Clock | None = None) -> None:
+        self._store = stores.setdefault(name, Store()) if name else Store()
+        super().__init__(self._store.news, clock)
+
     @contextmanager
     def _unit(self) -> Iterator[Store]:
         with self._store.lock:
             yield self._store
-
-    def _later(self, delay: float) -> datetime:
-        return self._clock.now() + timedelta(seconds=delay)
-
-    # Shared by the parts
 
     def _leased(self, worker_id: UUID) -> bool:
         worker = self._store.workers.get(worker_id)
@@ -91,6 +108,11 @@ class MemoryBase(SchemaStore):
             raise LeaseLostError(msg)
         return stored
 
+    def _on_an_agent(self, bucket_id: UUID | None) -> bool:
+        """Return whether the messages of a bucket lie on an agent, out of this store's reach."""
+        bucket = self._store.buckets.get(bucket_id) if bucket_id else None
+        return bucket is not None and bucket.agent != STANDALONE
+
     def _known(self, cluster_id: str, job_id: UUID) -> Job:
         job = self._store.jobs.get(job_id)
         if job is None or job.cluster_id != cluster_id:
@@ -100,16 +122,3 @@ class MemoryBase(SchemaStore):
     def _status(self, job_id: UUID) -> JobStatus:
         row = self._store.live.get(job_id)
         return row.status if row else self._store.final[job_id][0]
-
-    # News
-
-    async def announce(self, topics: Sequence[str]) -> None:
-        await anyio.lowlevel.checkpoint()
-        self._store.news.tell(topics)
-
-    async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
-    ) -> None:
-        with self._store.news.listener(topics, on_news):
-            on_ready()
-            await anyio.sleep_forever()

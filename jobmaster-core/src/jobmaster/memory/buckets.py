@@ -13,6 +13,7 @@ from jobmaster.contracts import (
     BucketStore,
 )
 from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.paging import due_page
 from jobmaster.memory.rows import (
     OWNED,
     RUNNING,
@@ -69,14 +70,19 @@ class MemoryBuckets(MemoryBase, BucketStore):
                 or any(row.job.cluster_id == cluster_id for row in self._orphans())
             )
 
-    async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
+    async def take_lost_buckets(
+        self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
+    ) -> Sequence[Bucket]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             self._declare_lost(cluster_id)
             left = [
                 b
                 for b in store.buckets.values()
-                if b.cluster_id == cluster_id and b.status in OWNED and self._left_behind(b)
+                if b.cluster_id == cluster_id
+                and b.status in OWNED
+                and self._left_behind(b)
+                and (agents is None or b.agent in agents)
             ]
             return [self._take(bucket, rescuer) for bucket in left[:limit]]
 
@@ -118,19 +124,13 @@ class MemoryBuckets(MemoryBase, BucketStore):
         await anyio.lowlevel.checkpoint()
         with self._unit():
             self._owned(bucket)
-            now = self._clock.now()
-            rows = self._in_bucket(bucket.id)
-            after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
-            due = [r for r in rows if r.ready_at <= now and (after is None or r.position > after)]
-            later = next((r.ready_at for r in rows if r.ready_at > now), None)
-            page, more = due[:limit], len(due) > limit
-            self._record_claimed(bucket, page, more=more)
-            last = Position(*page[-1].position) if page else cursor.after
+            page = due_page(self._in_bucket(bucket.id), cursor, limit, self._clock.now())
+            self._record_claimed(bucket, page.rows, more=page.more)
             return BucketPage(
-                claims=[claim_of(row, bucket) for row in page if row.job.id not in known],
-                cursor=Cursor(after=last if more else None, bounded=more),
-                more=more,
-                next_due_in=(later - now).total_seconds() if later else None,
+                claims=[claim_of(row, bucket) for row in page.rows if row.job.id not in known],
+                cursor=page.cursor,
+                more=page.more,
+                next_due_in=page.next_due_in,
             )
 
     def _record_claimed(self, bucket: Bucket, page: Sequence[Live], *, more: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 import anyio
@@ -11,14 +10,11 @@ import anyio.lowlevel
 from attrs import evolve
 
 from jobmaster.contracts import (
-    Assignment,
     CancelAnswer,
-    JobStore,
     Mark,
-    Room,
 )
 from jobmaster.errors import InvalidTransitionError
-from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.assigning import MemoryAssigning
 from jobmaster.memory.rows import (
     Live,
     attempt_of,
@@ -28,6 +24,7 @@ from jobmaster.models import (
     Attempt,
     Bucket,
     CancelResult,
+    Job,
     JobReceipt,
     NewJob,
     Report,
@@ -35,7 +32,7 @@ from jobmaster.models import (
 from jobmaster.states import JobStatus
 
 
-class MemoryJobs(MemoryBase, JobStore):
+class MemoryJobs(MemoryAssigning):
     """Jobs in memory, from the insert to the end."""
 
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
@@ -56,33 +53,6 @@ class MemoryJobs(MemoryBase, JobStore):
         store.live[job.id] = Live(job, status, self._later(new.delay), new.bucket_id)
         return JobReceipt(job_id=job.id, accepted_by="master")
 
-    async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
-        await anyio.lowlevel.checkpoint()
-        with self._unit():
-            now, horizon = self._clock.now(), self._later(ahead)
-            assigned: dict[UUID, int] = {}
-            for room in rooms:
-                held = [
-                    r
-                    for r in self._held(cluster_id)
-                    if (r.job.lane, r.job.priority) == (room.lane, room.priority)
-                ]
-                for row in [r for r in held if r.ready_at <= horizon][: room.free]:
-                    self._place(row, room.bucket_id, now)
-                    assigned[room.bucket_id] = assigned.get(room.bucket_id, 0) + 1
-            first = next(iter(self._held(cluster_id)), None)
-            next_in = max(0.0, (first.ready_at - horizon).total_seconds()) if first else None
-            return Assignment(assigned=assigned, next_in=next_in)
-
-    def _held(self, cluster_id: str) -> list[Live]:
-        rows = self._store.live.values()
-        held = [r for r in rows if r.bucket_id is None and not r.parked and r.job.cluster_id == cluster_id]
-        return sorted(held, key=lambda row: row.position)
-
-    def _place(self, row: Live, bucket_id: UUID, now: datetime) -> None:
-        row.status, row.bucket_id, row.parked = JobStatus.ASSIGNED_TO_BUCKET, bucket_id, None
-        row.ready_at = max(row.ready_at, now)
-
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
@@ -99,22 +69,40 @@ class MemoryJobs(MemoryBase, JobStore):
             return frozenset(report.job_id for report in reports if not self._report(report))
 
     def _report(self, report: Report) -> bool:
-        store = self._store
-        row, bucket = store.live.get(report.job_id), store.buckets.get(report.bucket_id)
-        fresh = row and bucket and bucket.epoch == report.epoch
-        if not row or not fresh or (row.bucket_id, row.attempt) != (report.bucket_id, report.attempt):
+        row = self._reported(report)
+        if row is None:
             return False
         status = report.status
         if row.cancel_requested and not status.is_terminal:
             status = JobStatus.CANCELLED
         if report.outcome is not None:
             self._append_attempt(report.job_id, attempt_of(report, self._clock.now()))
-            store.logs += [(row.job.cluster_id, line) for line in report.logs]
+            self._store.logs += [(row.job.cluster_id, line) for line in report.logs]
         if status.is_terminal:
             self._finish(row, status, report)
         else:
             self._requeue(row, report)
         return True
+
+    def _reported(self, report: Report) -> Live | None:
+        """Return the row that a report is about, made from the job it brings if that is new; None if it is stale."""
+        store = self._store
+        bucket = store.buckets.get(report.bucket_id)
+        if bucket is None or bucket.epoch != report.epoch:
+            return None
+        if report.job is not None and report.job.id not in store.jobs:
+            return self._save(report.job, report)
+        row = store.live.get(report.job_id)
+        fits = row and (row.bucket_id, row.attempt) == (report.bucket_id, report.attempt)
+        return row if fits else None
+
+    def _save(self, job: Job, report: Report) -> Live:
+        """Store a job that its owner brings; it lies in that bucket until the rest of the report is read."""
+        self._store.jobs[job.id] = job
+        status, now = JobStatus.ASSIGNED_TO_BUCKET, self._clock.now()
+        row = Live(job, status, now, report.bucket_id, attempt=report.attempt)
+        self._store.live[job.id] = row
+        return row
 
     def _append_attempt(self, job_id: UUID, attempt: Attempt) -> None:
         self._store.attempts.setdefault(job_id, []).append(attempt)
@@ -148,7 +136,7 @@ class MemoryJobs(MemoryBase, JobStore):
         row, now = self._store.live.get(job_id), self._clock.now()
         if row is None:
             return CancelAnswer(job_id=job_id, result=CancelResult.TOO_LATE)
-        if row.bucket_id and row.ready_at <= now:
+        if row.bucket_id and (row.ready_at <= now or self._on_an_agent(row.bucket_id)):
             row.cancel_requested = True
             return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=row.bucket_id)
         self._append_attempt(job_id, never_started(row, worker, now))
@@ -165,17 +153,26 @@ class MemoryJobs(MemoryBase, JobStore):
                 if row.cancel_requested and row.bucket_id in bucket_ids and row.bucket_id
             ]
 
-    async def reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> None:
+    async def reschedule(
+        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
+    ) -> None:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             self._known(cluster_id, job_id)
-            row, now = store.live.get(job_id), self._clock.now()
-            in_hand = row is not None and row.bucket_id is not None and row.ready_at <= now
-            if row is None or in_hand:
+            row = store.live.get(job_id)
+            if row is None or not self._is_out_of_hand(row, withdrawn):
                 raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
             row.hold()
             row.ready_at = self._later(delay)
             store.jobs[job_id] = row.job = evolve(row.job, scheduled_at=row.ready_at)
+            if withdrawn is not None:
+                store.handovers.pop(withdrawn, None)
+
+    def _is_out_of_hand(self, row: Live, withdrawn: UUID | None) -> bool:
+        if not self._on_an_agent(row.bucket_id):
+            return row.bucket_id is None or row.ready_at > self._clock.now()
+        carried = self._store.handovers.get(withdrawn) if withdrawn else None
+        return carried is not None and (carried.bucket_id == row.bucket_id and row.job.id in carried.job_ids)
 
     async def retry(self, cluster_id: str, job_id: UUID) -> None:
         await anyio.lowlevel.checkpoint()
@@ -186,18 +183,3 @@ class MemoryJobs(MemoryBase, JobStore):
             del store.final[job_id]
             number = store.attempts[job_id][-1].number + 1
             store.live[job_id] = Live(job, JobStatus.HELD_ON_MASTER, self._clock.now(), attempt=number)
-
-    async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
-        await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
-            parked = [
-                (row, homes[place])
-                for row in store.live.values()
-                if row.parked
-                and row.job.definition_id in definition_ids
-                and (place := (row.job.cluster_id, row.job.lane, row.job.priority)) in homes
-            ][:limit]
-            for row, bucket_id in parked:
-                self._place(row, bucket_id, self._clock.now())
-            return len(parked)

@@ -10,10 +10,12 @@ from uuid import UUID
 from attrs import define, field
 
 from jobmaster.models import (
+    AgentRecord,
     Attempt,
     Bucket,
     Claim,
     ClusterRecord,
+    HostRecord,
     Job,
     LogLine,
     Report,
@@ -52,6 +54,17 @@ class Live:
 
 
 @define
+class Carried:
+    """A handover as it is stored: which jobs may be missing in a bucket, and who sees to it since when."""
+
+    cluster_id: str
+    bucket_id: UUID
+    job_ids: tuple[UUID, ...]
+    carrier: UUID
+    taken_at: datetime
+
+
+@define
 class Store:
     """All rows of one named store."""
 
@@ -72,6 +85,9 @@ class Store:
     schedules: dict[UUID, ScheduleRecord] = field(factory=dict)
     firings: dict[UUID, tuple[UUID, datetime | None]] = field(factory=dict)
     """The schedule and the nominal time of each job that was made for one."""
+    agents: dict[tuple[str, str], AgentRecord] = field(factory=dict)
+    hosts: dict[tuple[str, str], HostRecord] = field(factory=dict)
+    handovers: dict[UUID, Carried] = field(factory=dict)
 
 
 stores: dict[str, Store] = {}

@@ -142,7 +142,7 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         ]
         for job_id in future:
             row = store.live.get(job_id)
-            if row is not None and _is_untouched(row, now):
+            if row is not None and _is_untouched(row, now) and not self._on_an_agent(row.bucket_id):
                 del store.live[job_id], store.jobs[job_id], store.firings[job_id]
 
     # Declarations

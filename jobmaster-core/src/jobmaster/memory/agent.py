@@ -1,0 +1,179 @@
+"""An agent in memory: the reference for what the agent's contract means."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import anyio.lowlevel
+
+from jobmaster.clock import Clock
+from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
+from jobmaster.errors import LeaseLostError
+from jobmaster.memory.base import InMemory
+from jobmaster.memory.mailbox import Letter, Mailbox, mailboxes
+from jobmaster.memory.paging import due_page
+from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, Position
+
+
+class MemoryAgent(InMemory, AgentRepository):
+    """Messages as Python objects. Every method does its work without yielding, under one lock."""
+
+    def __init__(self, name: str, store: str = "", clock: Clock | None = None) -> None:
+        self.name = name
+        self._mailbox = mailboxes.setdefault(store, Mailbox()) if store else Mailbox()
+        super().__init__(self._mailbox.news, clock)
+
+    @contextmanager
+    def _unit(self) -> Iterator[Mailbox]:
+        with self._mailbox.lock:
+            yield self._mailbox
+
+    async def fingerprint(self) -> str:
+        await anyio.lowlevel.checkpoint()
+        return self._mailbox.fingerprint
+
+    # Pushing
+
+    async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            for message in messages:
+                self._put(message)
+            return [JobReceipt(job_id=m.new.job.id, accepted_by=self.name) for m in messages]
+
+    def _put(self, message: Message) -> None:
+        new, now = message.new, self._clock.now()
+        if new.bucket_id is None:
+            msg = f"the message of job {new.job.id} names no bucket; jobs without one are held on the master"
+            raise ValueError(msg)
+        key = new.bucket_id, new.job.id, message.attempt
+        letter = Letter(message, ready_at=now + timedelta(seconds=new.delay), pushed_at=now)
+        self._mailbox.letters.setdefault(key, letter)
+
+    async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            for bucket in buckets:
+                box.epochs.setdefault(bucket.id, bucket.epoch)
+
+    # The owner
+
+    async def pull(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            if box.epochs.get(bucket.id) != bucket.epoch:
+                raise _lost(bucket)
+            page = due_page(box.in_bucket(bucket.id), cursor, limit, self._clock.now())
+            for letter in page.rows:
+                letter.handed_out = True
+            return BucketPage(
+                claims=[
+                    letter.claim(bucket) for letter in page.rows if letter.message.new.job.id not in known
+                ],
+                cursor=page.cursor,
+                more=page.more,
+                next_due_in=page.next_due_in,
+            )
+
+    async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            now = self._clock.now()
+            due = {key[0] for key, letter in box.letters.items() if letter.ready_at <= now}
+            return frozenset(bucket.id for bucket in buckets) & due
+
+    async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            for job_id, attempt in messages:
+                box.letters.pop((bucket.id, job_id, attempt), None)
+
+    async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            found = sorted(
+                (letter for letter in box.in_bucket(bucket.id) if self._is_unsaved(letter, age)),
+                key=lambda letter: _order(letter.pushed),
+            )
+            page = [a for a in found if after is None or _order(a.pushed) > _order(after)][:limit]
+            now = self._clock.now()
+            last = page[-1].pushed if page else after
+            return SavePending(messages=[letter.as_of(now) for letter in page], after=last)
+
+    def _is_unsaved(self, letter: Letter, age: float) -> bool:
+        return not letter.message.saved and letter.pushed_at <= self._later(-age)
+
+    # Who comes after the owner
+
+    async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            if box.epochs.get(bucket.id, bucket.epoch) > bucket.epoch:
+                raise _lost(bucket)
+            box.epochs[bucket.id] = bucket.epoch
+            found = [letter for letter in box.in_bucket(bucket.id) if letter.handed_out]
+            claims = [letter.claim(bucket) for letter in found[:limit]]
+            return BucketPage(claims=claims, cursor=Cursor(), more=len(found) > limit)
+
+    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            now = self._clock.now()
+            return [letter.as_of(now) for letter in box.in_bucket(bucket_id)[:limit]]
+
+    async def drop_bucket(self, bucket_id: UUID) -> bool:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            if box.in_bucket(bucket_id):
+                return False
+            box.epochs.pop(bucket_id, None)
+            return True
+
+    # Single messages
+
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            now, wanted = self._clock.now(), frozenset(job_ids)
+            return [letter.as_of(now) for key, letter in box.letters.items() if key[1] in wanted]
+
+    async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return frozenset(m[0] for m in messages if self._withdraw((bucket_id, *m)))
+
+    def _withdraw(self, key: tuple[UUID, UUID, int]) -> bool:
+        letter = self._mailbox.letters.get(key)
+        if letter is None or letter.handed_out or letter.ready_at <= self._clock.now():
+            return False
+        del self._mailbox.letters[key]
+        return True
+
+    # Looking
+
+    async def holdings(self) -> Mapping[UUID, int]:
+        return {bucket_id: found.messages for bucket_id, found in (await self.backlog()).items()}
+
+    async def backlog(self) -> Mapping[UUID, Backlog]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            return {bucket_id: self._backlog(bucket_id) for bucket_id in {key[0] for key in box.letters}}
+
+    def _backlog(self, bucket_id: UUID) -> Backlog:
+        letters = self._mailbox.in_bucket(bucket_id)
+        pending = [letter.pushed_at for letter in letters if not letter.message.saved]
+        oldest = max(0.0, (self._clock.now() - min(pending)).total_seconds()) if pending else None
+        return Backlog(messages=len(letters), save_pending=len(pending), oldest_save_pending=oldest)
+
+
+def _lost(bucket: Bucket) -> LeaseLostError:
+    return LeaseLostError(f"bucket {bucket.id} is no longer owned at epoch {bucket.epoch}")
+
+
+def _order(position: Position) -> tuple[object, UUID]:
+    return position.ready_at, position.job_id

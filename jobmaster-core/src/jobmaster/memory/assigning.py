@@ -1,0 +1,71 @@
+"""Giving held jobs to buckets, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import anyio.lowlevel
+
+from jobmaster.contracts import Assignment, JobStore, Room
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import Live
+from jobmaster.models import Bucket
+from jobmaster.states import JobStatus
+
+
+class MemoryAssigning(MemoryBase, JobStore):
+    """Giving held jobs to buckets, in memory."""
+
+    async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            assigned, next_in = self._assign(cluster_id, ahead, rooms)
+            return Assignment(assigned={b: len(rows) for b, rows in assigned.items()}, next_in=next_in)
+
+    def _assign(
+        self, cluster_id: str, ahead: float, rooms: Sequence[Room]
+    ) -> tuple[dict[UUID, list[Live]], float | None]:
+        """Place held jobs; return them by bucket, and in how many seconds the next one comes into reach."""
+        horizon = self._later(ahead)
+        assigned: dict[UUID, list[Live]] = {}
+        for room in rooms:
+            if rows := self._fill(cluster_id, room, horizon):
+                assigned.setdefault(room.bucket_id, []).extend(rows)
+        first = next(iter(self._held(cluster_id)), None)
+        return assigned, max(0.0, (first.ready_at - horizon).total_seconds()) if first else None
+
+    def _fill(self, cluster_id: str, room: Room, horizon: datetime) -> list[Live]:
+        fitting = [
+            row
+            for row in self._held(cluster_id)
+            if row.ready_at <= horizon and (row.job.lane, row.job.priority) == (room.lane, room.priority)
+        ]
+        for row in fitting[: room.free]:
+            self._place(row, room.bucket_id)
+        return fitting[: room.free]
+
+    def _held(self, cluster_id: str) -> list[Live]:
+        rows = self._store.live.values()
+        held = [r for r in rows if r.bucket_id is None and not r.parked and r.job.cluster_id == cluster_id]
+        return sorted(held, key=lambda row: row.position)
+
+    def _place(self, row: Live, bucket_id: UUID) -> None:
+        row.status, row.bucket_id, row.parked = JobStatus.ASSIGNED_TO_BUCKET, bucket_id, None
+        row.ready_at = max(row.ready_at, self._clock.now())
+
+    async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
+            parked = [
+                (row, homes[place])
+                for row in store.live.values()
+                if row.parked
+                and row.job.definition_id in definition_ids
+                and (place := (row.job.cluster_id, row.job.lane, row.job.priority)) in homes
+            ][:limit]
+            for row, bucket_id in parked:
+                self._place(row, bucket_id)
+            return len(parked)

@@ -1,0 +1,95 @@
+"""Handing held jobs over to agents, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import anyio.lowlevel
+
+from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.ids import new_id
+from jobmaster.memory.assigning import MemoryAssigning
+from jobmaster.memory.rows import Carried, Live, hold_all
+from jobmaster.models import NewJob
+
+
+class MemoryHandovers(MemoryAssigning, HandoverStore):
+    """Handing held jobs over to agents, in memory."""
+
+    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            assigned, next_in = self._assign(cluster_id, ahead, rooms)
+            handovers = [
+                self._handover(self._carry(cluster_id, bucket_id, (r.job.id for r in rows), carrier))
+                for bucket_id, rows in assigned.items()
+            ]
+            return Handing(handovers=handovers, next_in=next_in)
+
+    async def open_handover(
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+    ) -> UUID:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return self._carry(cluster_id, bucket_id, job_ids, carrier)
+
+    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            for handover_id in handover_ids:
+                store.handovers.pop(handover_id, None)
+
+    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            there = [store.handovers.pop(h) for h in handover_ids if h in store.handovers]
+            return sum(hold_all(self._still_there(carried)) for carried in there)
+
+    async def retake_handovers(
+        self, cluster_id: str, age: float, carrier: UUID, limit: int
+    ) -> Sequence[Handover]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            until = self._later(-age)
+            old = [
+                (carried.taken_at, handover_id)
+                for handover_id, carried in store.handovers.items()
+                if carried.cluster_id == cluster_id and carried.taken_at <= until
+            ]
+            return [self._retake(handover_id, carrier) for _, handover_id in sorted(old)[:limit]]
+
+    def _retake(self, handover_id: UUID, carrier: UUID) -> Handover:
+        """Give a handover to another carrier, under a new id: to the one before, it is gone."""
+        left = self._store.handovers.pop(handover_id)
+        return self._handover(self._carry(left.cluster_id, left.bucket_id, left.job_ids, carrier))
+
+    def _carry(self, cluster_id: str, bucket_id: UUID, job_ids: Iterable[UUID], carrier: UUID) -> UUID:
+        handover_id, now = new_id(), self._clock.now()
+        carried = Carried(cluster_id, bucket_id, tuple(job_ids), carrier, now)
+        self._store.handovers[handover_id] = carried
+        return handover_id
+
+    def _handover(self, handover_id: UUID) -> Handover:
+        carried, now = self._store.handovers[handover_id], self._clock.now()
+        messages = [_message(row, carried.bucket_id, now) for row in self._still_there(carried)]
+        return Handover(id=handover_id, bucket_id=carried.bucket_id, messages=messages)
+
+    def _still_there(self, carried: Carried) -> Iterator[Live]:
+        for job_id in carried.job_ids:
+            row = self._store.live.get(job_id)
+            if row is not None and row.bucket_id == carried.bucket_id:
+                yield row
+
+
+def _message(row: Live, bucket_id: UUID, now: datetime) -> Message:
+    delay = max(0.0, (row.ready_at - now).total_seconds())
+    return Message(
+        new=NewJob(job=row.job, delay=delay, bucket_id=bucket_id),
+        attempt=row.attempt,
+        saved=True,
+        retries=row.retries,
+        crashes=row.crashes,
+        suspect=row.suspect,
+    )

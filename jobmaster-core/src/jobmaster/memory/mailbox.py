@@ -1,0 +1,78 @@
+"""What lies on an in-memory agent: messages in buckets, and who owns these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from threading import RLock
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+from attrs import define, evolve, field
+
+from jobmaster.contracts import Message
+from jobmaster.models import Bucket, Claim, Position
+from jobmaster.news import NewsHub
+
+Key: TypeAlias = tuple[UUID, UUID, int]
+"""Bucket, job and attempt: what makes a message itself."""
+
+
+@define
+class Letter:
+    """A message as it lies in its bucket."""
+
+    message: Message
+    ready_at: datetime
+    pushed_at: datetime
+    handed_out: bool = False
+    """Whether some owner of the bucket may have it in hand."""
+
+    @property
+    def position(self) -> tuple[datetime, UUID]:
+        """Its place in the bucket: due time first."""
+        return self.ready_at, self.message.new.job.id
+
+    @property
+    def pushed(self) -> Position:
+        """Its place in the order of pushes."""
+        return Position(self.pushed_at, self.message.new.job.id)
+
+    def as_of(self, now: datetime) -> Message:
+        """Return the message with the delay that is left."""
+        left = max(0.0, (self.ready_at - now).total_seconds())
+        return evolve(self.message, new=evolve(self.message.new, delay=left))
+
+    def claim(self, bucket: Bucket) -> Claim:
+        """Return the message as what the bucket's owner claims."""
+        message = self.message
+        return Claim(
+            job=message.new.job,
+            bucket_id=bucket.id,
+            epoch=bucket.epoch,
+            attempt=message.attempt,
+            ready_at=self.ready_at,
+            retries=message.retries,
+            crashes=message.crashes,
+            suspect=message.suspect,
+            saved=message.saved,
+        )
+
+
+@define
+class Mailbox:
+    """All messages of one named store, and the epoch of each bucket that was made."""
+
+    lock: RLock = field(factory=RLock)
+    news: NewsHub = field(factory=NewsHub)
+    fingerprint: str = field(factory=lambda: uuid4().hex)
+    epochs: dict[UUID, int] = field(factory=dict)
+    letters: dict[Key, Letter] = field(factory=dict)
+
+    def in_bucket(self, bucket_id: UUID) -> Sequence[Letter]:
+        """Return what lies in a bucket, in order."""
+        found = [letter for key, letter in self.letters.items() if key[0] == bucket_id]
+        return sorted(found, key=lambda letter: letter.position)
+
+
+mailboxes: dict[str, Mailbox] = {}

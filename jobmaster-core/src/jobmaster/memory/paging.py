@@ -1,0 +1,55 @@
+"""Reading on in a bucket: what the rows of a master and the messages of an agent have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from attrs import frozen
+
+from jobmaster.models import Cursor, Position
+
+
+class Placed(Protocol):
+    """Something that lies in a bucket, at a place in its order."""
+
+    @property
+    def position(self) -> tuple[datetime, UUID]:
+        """Its due time, then its job's id."""
+
+
+R = TypeVar("R", bound=Placed)
+
+
+@frozen
+class Page(Generic[R]):
+    """The next due rows of a bucket, and where and when to read on."""
+
+    rows: Sequence[R]
+    cursor: Cursor
+    more: bool
+    next_due_in: float | None
+
+
+def due_page(rows: Sequence[R], cursor: Cursor, limit: int, now: datetime) -> Page[R]:
+    """Return up to `limit` due rows beyond the cursor, from all rows of the bucket in order.
+
+    Without more, the next page starts over: what becomes visible late may lie behind any place.
+    """
+    after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
+    due = [row for row in rows if row.position[0] <= now and (after is None or row.position > after)]
+    page, more = due[:limit], len(due) > limit
+    last = Position(*page[-1].position) if page else cursor.after
+    return Page(
+        rows=page,
+        cursor=Cursor(after=last if more else None, bounded=more),
+        more=more,
+        next_due_in=_next_due_in(rows, now),
+    )
+
+
+def _next_due_in(rows: Sequence[R], now: datetime) -> float | None:
+    later = next((row.position[0] for row in rows if row.position[0] > now), None)
+    return None if later is None else (later - now).total_seconds()
