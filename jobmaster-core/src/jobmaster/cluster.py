@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,32 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.schedule import Schedule
+from jobmaster._runtime.agents import Agents, Link
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.host import host_record
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.config import Settings, WorkerSettings, check_name, make
+from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, make
 from jobmaster.contracts import MasterRepository
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.ids import named_id
-from jobmaster.inline import InlineAgent
 from jobmaster.jobs import Jobs
-from jobmaster.models import Bucket, ClusterRecord, Job, WorkerRecord, evolve
+from jobmaster.models import (
+    STANDALONE,
+    AgentRecord,
+    Bucket,
+    ClusterRecord,
+    HostRecord,
+    Job,
+    WorkerRecord,
+    evolve,
+)
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule, declared
 from jobmaster.recurrence import Kinds
@@ -77,6 +87,7 @@ class Cluster:
         self.master_url = master
         self.mode = _cluster_mode(mode)
         self.settings = Settings()
+        self.agents: list[AgentSettings] = []
         self.workers: list[WorkerSettings] = []
         self._clock = clock or SystemClock()
         self._handlers: list[Any] = []
@@ -102,6 +113,25 @@ class Cluster:
         """Change settings, as listed in `jobmaster.config.Settings`; raises `ConfigurationError`."""
         present = {name: getattr(self.settings, name) for name in _setting_names()}
         self.settings = make(Settings, f"cluster {self.id!r}", present | settings)
+        return self
+
+    def add_agent(self, name: str, url: str, **settings: Any) -> Cluster:
+        """Add an agent, which makes the cluster a distributed one: new jobs land there, and workers name theirs.
+
+        Args:
+            name: unique in the cluster, and never given to another store.
+            url: where the agent's store is, for example `postgresql://host/database`.
+            settings: `weight`, `repoint`: see `jobmaster.config.AgentSettings`.
+
+        Raises:
+            ConfigurationError: the name is taken or invalid, or a setting is wrong.
+
+        """
+        agent = make(AgentSettings, f"agent {name!r}", {"name": name, "url": url, **settings})
+        if agent.name in {other.name for other in self.agents}:
+            msg = f"agent {agent.name!r} is added twice; names are unique in a cluster"
+            raise ConfigurationError(msg)
+        self.agents.append(agent)
         return self
 
     def add_worker(self, **settings: Any) -> Cluster:
@@ -176,10 +206,11 @@ class Cluster:
 
     @asynccontextmanager
     async def _joined(self, *, workers: bool) -> AsyncIterator[Runtime]:
+        placed = self._placed_workers() if workers else []
         env = self._environment()
         try:
-            await self._prepare(env, workers=workers and bool(self.workers))
-            chosen = self._running_workers(env) if workers else []
+            await self._prepare(env, placed)
+            chosen = self._running_workers(env, placed)
             supervisor = Supervisor(env, chosen)
             async with supervisor.running() as group:
                 runtime = Runtime(self, env, supervisor, group)
@@ -189,6 +220,7 @@ class Cluster:
                     yield runtime
         finally:
             with anyio.CancelScope(shield=True):
+                await env.agents.close()
                 await env.master.close()
 
     @asynccontextmanager
@@ -221,18 +253,27 @@ class Cluster:
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
         registry = Registry(self._handlers or registered_handlers())
+        notify = Notify(master)
         return Environment(
             cluster_id=self.id,
             settings=self.settings,
             plugins=plugins,
             master=master,
-            agent=InlineAgent(master, self.id),
-            notify=Notify(master),
+            agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
+            notify=notify,
             registry=registry,
             declarations=self._declarations(registry, plugins),
             clock=self._clock,
             observers=plugins.observers(),
         )
+
+    def _links(self, plugins: Plugins) -> list[Link]:
+        """Return the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
+        repositories = [plugins.agent(agent.name, agent.url, self.settings) for agent in self.agents]
+        return [
+            Link(settings, repository, Notify(repository))
+            for settings, repository in zip(self.agents, repositories, strict=True)
+        ]
 
     def _declarations(self, registry: Registry, plugins: Plugins) -> list[Declaration]:
         """Return the static schedules; raises `ConfigurationError` for one that is wrong."""
@@ -250,8 +291,16 @@ class Cluster:
         record = schedule_of(schedule.rules, known, plugins.kinds, zone, schedule.name)
         return Declaration(record, anchored=schedule.rules.starts_after is not None)
 
-    async def _prepare(self, env: Environment, *, workers: bool) -> None:
-        """Open the store, see to its schema, register the cluster."""
+    def _placed_workers(self) -> list[WorkerSettings]:
+        """Return the workers, each with its agent; raises `ConfigurationError` for one that is not known."""
+        names = [agent.name for agent in self.agents]
+        return [
+            evolve(worker, agent=_agent_of(worker, number, names))
+            for number, worker in enumerate(self.workers, 1)
+        ]
+
+    async def _prepare(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
+        """Open the stores, see to their schemas, register the cluster with its agents and this host."""
         await env.master.open()
         if self.settings.auto_migrate:
             await env.master.migrate()
@@ -261,7 +310,22 @@ class Cluster:
                 f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
             )
             raise SchemaError(msg)
-        env.mode = await self._join(env.master, register=workers)
+        env.mode = await self._join(env.master, register=bool(workers))
+        await env.agents.join_all(migrate=self.settings.auto_migrate)
+        if workers:
+            await self._check_one_way(env)
+            await env.master.register_host(host_record(self.id, env.host))
+
+    async def _check_one_way(self, env: Environment) -> None:
+        """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
+        known = [] if env.agents.distributed else await env.master.list_agents(self.id)
+        if known:
+            names = ", ".join(agent.name for agent in known)
+            msg = (
+                f"cluster {self.id!r} has agents ({names}) and cannot be standalone again; "
+                "name them with add_agent(name, url), and give each worker its agent"
+            )
+            raise ConfigurationError(msg)
 
     async def _join(self, master: MasterRepository, *, register: bool) -> ClusterMode:
         """Return the cluster's mode. Who has workers brings the cluster's settings; others leave them alone."""
@@ -271,15 +335,15 @@ class Cluster:
             known = await master.register_cluster(record)
         return known.mode
 
-    def _running_workers(self, env: Environment) -> list[RunningWorker]:
-        if env.mode is ClusterMode.ARCHIVED and self.workers:
+    def _running_workers(self, env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
+        if env.mode is ClusterMode.ARCHIVED and workers:
             msg = f"cluster {self.id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
             raise ConfigurationError(msg)
         if env.mode is not ClusterMode.ACTIVE:
             return []
         default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
-        names = [w.name or _numbered(default, number) for number, w in enumerate(self.workers, 1)]
-        return [RunningWorker(env, name, w) for name, w in zip(names, self.workers, strict=True)]
+        names = [w.name or _numbered(default, number) for number, w in enumerate(workers, 1)]
+        return [RunningWorker(env, name, w) for name, w in zip(names, workers, strict=True)]
 
 
 class Runtime:
@@ -321,6 +385,14 @@ class Runtime:
     async def list_buckets(self) -> list[Bucket]:
         """Return the cluster's buckets."""
         return list(await self._env.master.list_buckets(self.id))
+
+    async def list_agents(self) -> list[AgentRecord]:
+        """Return the cluster's agents by name; none for a standalone cluster."""
+        return list(await self._env.master.list_agents(self.id))
+
+    async def list_hosts(self) -> list[HostRecord]:
+        """Return the hosts that workers of the cluster run on, by name."""
+        return list(await self._env.master.list_hosts(self.id))
 
     async def set_mode(self, mode: ClusterMode | str) -> None:
         """Store the cluster's mode on the master; processes that start later follow it."""
@@ -385,6 +457,19 @@ def _cluster_mode(mode: ClusterMode | str) -> ClusterMode:
         names = ", ".join(ClusterMode)
         msg = f"mode: {mode!r} is no cluster mode; use one of {names}"
         raise ConfigurationError(msg) from None
+
+
+def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str:
+    """Return the agent that a worker's buckets are to be on."""
+    name = f"worker {worker.name or number}"
+    known = ", ".join(agents) or "none"
+    if worker.agent is None and len(agents) > 1 and worker.mode.executes:
+        msg = f"{name}: say which agent its buckets are on, with agent=...; the cluster has {known}"
+        raise ConfigurationError(msg)
+    if worker.agent is not None and worker.agent not in agents:
+        msg = f"{name}: there is no agent {worker.agent!r} (there are: {known}); add_agent({worker.agent!r}, url) adds it"
+        raise ConfigurationError(msg)
+    return worker.agent or (agents[0] if agents and worker.mode.executes else STANDALONE)
 
 
 def _setting_names() -> list[str]:

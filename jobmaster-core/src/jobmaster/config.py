@@ -14,6 +14,7 @@ from attrs import Attribute, field, fields_dict, frozen
 
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.errors import ConfigurationError
+from jobmaster.models import STANDALONE
 from jobmaster.recurrence import zone_of
 from jobmaster.states import ClusterMode, Priority, WorkerMode
 
@@ -117,6 +118,8 @@ class Settings:
         stop_grace: how long running jobs may go on after a stop is asked for.
         beat: jobs that are queued or running for longer than this are shown so on the master.
         poll_interval: the longest time between two looks for work when no news arrives.
+        save_after: a job that lies in a bucket of an agent for longer than this is saved on the master before its end.
+        fallback_patience: how long due jobs wait for a bucket before a coordinator runs them itself; None: for ever.
         misfire_grace: how late a recurring schedule's time may be noticed without counting as missed.
         store_timeout: the deadline of one unit of work on a store.
         table_prefix: what table names start with.
@@ -144,6 +147,10 @@ class Settings:
     stop_grace: float = field(default=30.0, converter=_to_seconds, validator=_between(0, 86400))
     beat: float = field(default=1.0, converter=_to_seconds, validator=_between(0.01, 3600))
     poll_interval: float = field(default=2.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    save_after: float = field(default=2.0, converter=_to_seconds, validator=_between(0.01, 3600))
+    fallback_patience: float | None = field(
+        default=60.0, converter=_to_seconds, validator=_between(0, LONGEST, optional=True)
+    )
     misfire_grace: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 86400))
     store_timeout: float = field(default=10.0, converter=_to_seconds, validator=_between(0.1, 600))
     table_prefix: str = field(default="jm_", validator=_check_prefix)
@@ -217,6 +224,7 @@ class WorkerSettings:
 
     Attributes:
         name: unique among the running workers of a process; generated from host and process if not given.
+        agent: the agent that its buckets are on; needed only where the cluster has several.
         lane: the lane it serves.
         mode: which duties it takes.
         batch_size: the most jobs one bucket holds in memory, and that one write carries.
@@ -226,6 +234,7 @@ class WorkerSettings:
     """
 
     name: str | None = None
+    agent: str | None = None
     lane: str = DEFAULT_LANE
     mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=_check_whole(1, 100_000))
@@ -237,6 +246,8 @@ class WorkerSettings:
         check_name("lane", self.lane)
         if self.name is not None:
             check_name("worker name", self.name)
+        if self.agent is not None:
+            check_name("agent", self.agent)
         if self.mode.executes and not any(self.bucket_count(priority) for priority in Priority):
             msg = "buckets: every priority is set to 0, so this worker could run nothing; leave one in"
             raise ConfigurationError(msg)
@@ -248,6 +259,46 @@ class WorkerSettings:
     def slots(self, priority: Priority) -> int:
         """Return how many jobs run at once in one bucket of a priority."""
         return max(1, round(priority.slots * self.parallelism))
+
+
+MOST_WEIGHT = 1000.0
+
+
+def _check_weight(_: Any, attribute: Attribute[Any], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_WEIGHT:
+        msg = (
+            f"{attribute.name}: {value!r} is out of range; it must be a positive number up to {MOST_WEIGHT:g}"
+        )
+        raise ConfigurationError(msg)
+
+
+@frozen(kw_only=True)
+class AgentSettings:
+    """What `Cluster.add_agent` can set.
+
+    Attributes:
+        name: unique in the cluster, for good: jobs and buckets carry it.
+        url: where the agent's store is.
+        weight: the share of new jobs it is to get, compared with that of the other agents.
+        repoint: allow a name that is known for another store, once nothing is left in that one.
+
+    """
+
+    name: str
+    url: str = field(validator=_instance_of(str, "a URL, for example postgresql://host/database"))
+    weight: float = field(default=1.0, validator=_check_weight)
+    repoint: bool = field(default=False, validator=_instance_of(bool, "True or False"))
+
+    def __attrs_post_init__(self) -> None:
+        """Check the name."""
+        check_name("agent", self.name)
+        if self.name.lower() in RESERVED_AGENTS:
+            msg = f"agent: {self.name!r} means the cluster database itself; choose another name"
+            raise ConfigurationError(msg)
+
+
+RESERVED_AGENTS = frozenset({STANDALONE, "master"})
+"""Names that receipts and buckets carry when no agent is involved."""
 
 
 def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -275,6 +326,7 @@ def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
 __all__ = [
     "DEFAULT_LANE",
     "LONGEST",
+    "AgentSettings",
     "ClusterMode",
     "Settings",
     "WorkerSettings",

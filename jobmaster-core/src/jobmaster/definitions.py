@@ -108,6 +108,7 @@ class CallOptions:
     key: str | None = None
     at: datetime | None = None
     after: timedelta | float | None = None
+    confirm: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were given."""
@@ -126,8 +127,13 @@ def _given(level: JobDefinition | CallOptions) -> dict[str, Any]:
 NO_OPTIONS = CallOptions()
 """Those of a call that gives none, as most do."""
 
-OPTION_NAMES = frozenset({"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after"})
+OPTION_NAMES = frozenset(
+    {"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after", "confirm"}
+)
 """Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
+
+CONFIRMERS = ("agent", "master")
+"""Whose answer a scheduling call may wait for: that of an agent, where there is one, or that of the master."""
 
 RESERVED_NAMES = OPTION_NAMES | {"cluster"}
 """Names that a handler's parameters cannot have."""
@@ -149,9 +155,16 @@ def split_options(
     except ConfigurationError as error:
         raise InvalidArgumentsError(str(error)) from None
     check_metadata(chosen.metadata)
+    _check_confirm(chosen.confirm)
     if isinstance(data, MessageData) and not arguments:
         return data, chosen
     return {**(data or {}), **arguments}, chosen
+
+
+def _check_confirm(value: Any) -> None:
+    if value not in (None, *CONFIRMERS):
+        msg = f"confirm: {value!r} cannot take a job; use one of {', '.join(CONFIRMERS)}"
+        raise InvalidArgumentsError(msg)
 
 
 def check_metadata(metadata: Any) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@
 | `master`   | URL of the cluster database                                                       |
 | `mode`     | what a cluster that is new to its master starts as: `active`, `passive`, …        |
 | `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
+| `agents`   | a list of `jobmaster.config.AgentSettings`: `name`, `url`, …                       |
 | `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
 | `imports`  | modules to import, so that their handlers are registered                          |
 
@@ -43,7 +44,7 @@ log = logging.getLogger("jobmaster.config")
 PREFIX = "JOBMASTER_"
 """What the names of environment variables start with."""
 
-_KEYS = ("cluster", "master", "mode", "settings", "workers", "imports")
+_KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "imports")
 _SETTINGS = tuple(attribute.name for attribute in fields(Settings) if attribute.name != "retry")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -78,7 +79,12 @@ def build_cluster(
     _check_keys(where, values)
     cluster = _new_cluster(cls, where, values, environ)
     _apply_settings(cluster, where, values.get("settings", {}), environ)
-    _add_workers(cluster, where, values.get("workers", []))
+    for place, agent in _tables(where, "agents", values.get("agents", [])):
+        with _naming(place):
+            cluster.add_agent(*_name_and_url(agent), **_but(agent, "name", "url"))
+    for place, worker in _tables(where, "workers", values.get("workers", [])):
+        with _naming(place):
+            cluster.add_worker(**_worker_settings(worker))
     for name in _names(f"{where}: imports", values.get("imports", [])):
         import_named(f"{where}: imports", name)
     return cluster
@@ -275,18 +281,30 @@ def _check_table(where: str, value: Any) -> None:
         raise ConfigurationError(msg)
 
 
-# Workers
+# Agents and workers
 
 
-def _add_workers(cluster: Cluster, where: str, workers: Any) -> None:
-    if not isinstance(workers, list | tuple):
-        msg = f"{where}: workers is a list; in TOML each one starts with [[workers]]"
+def _tables(where: str, key: str, given: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the tables of a list, each with how to call it in messages."""
+    if not isinstance(given, list | tuple):
+        msg = f"{where}: {key} is a list; in TOML each one starts with [[{key}]]"
         raise ConfigurationError(msg)
-    for number, worker in enumerate(workers, 1):
-        place = f"{where}: workers[{number}]"
-        _check_table(place, worker)
-        with _naming(place):
-            cluster.add_worker(**_worker_settings(worker))
+    for number, table in enumerate(given, 1):
+        place = f"{where}: {key}[{number}]"
+        _check_table(place, table)
+        yield place, table
+
+
+def _name_and_url(agent: Mapping[str, Any]) -> tuple[Any, Any]:
+    for key in ("name", "url"):
+        if key not in agent:
+            msg = f"{key!r} is missing; an agent has a name and a url"
+            raise ConfigurationError(msg)
+    return agent["name"], agent["url"]
+
+
+def _but(table: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in names}
 
 
 def _worker_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import anyio
 
+from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
 from jobmaster.clock import require_aware
 from jobmaster.definitions import JobDefinition
@@ -41,9 +42,18 @@ class Jobs:
         """Return a job with its attempts and logs, or None."""
         env = self._env
         try:
-            return await env.master.get_job(env.cluster_id, as_id(job_id, env.cluster_id))
+            wanted = as_id(job_id, env.cluster_id)
         except JobNotFoundError:
             return None
+        found = await env.master.get_job(env.cluster_id, wanted)
+        if found is None and env.agents.distributed:
+            found = await self._save_pending(wanted)
+        return found
+
+    async def _save_pending(self, job_id: UUID) -> JobRecord | None:
+        """Look for a job on the agents, and once more on the master: it may be on its way from there to here."""
+        on_agent = await Changing(self._env).find(job_id)
+        return await self._env.master.get_job(self._env.cluster_id, job_id) or on_agent
 
     async def query(
         self, *, limit: int = 100, after: UUID | None = None, **conditions: Any

@@ -104,8 +104,12 @@ class WorkerLease:
 class OwnedBucket:
     """A bucket this process owns, and what it has in hand of it."""
 
-    def __init__(self, bucket: Bucket, lease: WorkerLease, slots: int, batch_size: int) -> None:
+    def __init__(
+        self, bucket: Bucket, lease: WorkerLease, slots: int, batch_size: int, *, remote: bool = False
+    ) -> None:
+        """`remote` says that the bucket's messages are on an agent, to be acknowledged there."""
         self.bucket = bucket
+        self.remote = remote
         self.lease = lease
         self.slots = [Slot() for _ in range(slots)]
         self.batch_size = max(batch_size, slots)
@@ -115,6 +119,14 @@ class OwnedBucket:
         self.closed = False
         self.more_behind = False
         """Whether the store is known to hold more due jobs than were read."""
+        self.keeps_waiting = False
+        """Whether the last look left jobs in the bucket that are not in hand."""
+        self.saved: set[UUID] = set()
+        """Jobs that came as save pending, are not in hand yet, and are known to the master by now."""
+        self.unacknowledged: set[tuple[UUID, int]] = set()
+        """Attempts that are reported and whose messages are still on the agent."""
+        self.cancelled: set[tuple[UUID, int]] = set()
+        """Attempts that were cancelled before their messages were read; those may still be on their way here."""
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
@@ -154,8 +166,12 @@ class OwnedBucket:
 
     def knows(self, claim: Claim) -> bool:
         """Return whether a claim is in hand already, or was until a moment ago."""
+        key = claim.job.id, claim.attempt
         just_settled = self._settled_while_reading or ()
-        return claim.job.id in self.held or (claim.job.id, claim.attempt) in just_settled
+        return claim.job.id in self.held or key in just_settled or self._is_done_with(key)
+
+    def _is_done_with(self, key: tuple[UUID, int]) -> bool:
+        return key in self.unacknowledged or key in self.cancelled
 
     def in_hand_beyond(self, cursor: Cursor) -> int:
         """Return how many jobs in hand the next pull would find again."""
@@ -228,13 +244,23 @@ class OwnedBucket:
     def settled(self, report: Report) -> None:
         """Forget a job whose report is written (or was refused as stale)."""
         self.held.pop(report.job_id, None)
-        if self._settled_while_reading is not None:
-            self._settled_while_reading.add((report.job_id, report.attempt))
+        key = report.job_id, report.attempt
+        if self.remote:
+            self.unacknowledged.add(key)
+        elif self._settled_while_reading is not None:
+            self._settled_while_reading.add(key)
         if not self.held:
             self._emptied.set()
         if report.status is JobStatus.ASSIGNED_TO_BUCKET:
             self.pull_again.set()  # it stays in this bucket: learn when it is due
         self._ask_for_more()
+
+    def acknowledged(self, keys: Iterable[tuple[UUID, int]]) -> None:
+        """Forget attempts whose messages have left the agent."""
+        gone = set(keys)
+        self.unacknowledged -= gone
+        if self._settled_while_reading is not None:
+            self._settled_while_reading |= gone
 
     def close(self) -> list[Claim]:
         """Start no more jobs; return the claims that were waiting, for somebody to release."""

@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import anyio
-
-from jobmaster._pipeline.buffer import Buffer
 from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
+from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
-from jobmaster.contracts import Message, Topics
+from jobmaster._runtime.storing import MASTER, Storing
+from jobmaster.contracts import Topics
 from jobmaster.data import MessageData
 from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import (
@@ -23,18 +22,14 @@ from jobmaster.errors import (
     InvalidTransitionError,
     JobNotFoundError,
     NotRunningError,
-    StoreUnavailableError,
 )
 from jobmaster.handlers import Handler, handler_of
-from jobmaster.models import CancelResult, JobReceipt, NewJob
+from jobmaster.models import CancelResult, JobReceipt
 from jobmaster.recurring_verbs import RecurringVerbs
 from jobmaster.states import ClusterMode
 
 Data = Mapping[str, Any] | MessageData | None
 InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-
-TRIES = 3
-"""How often a flush is tried while the store cannot be reached."""
 
 
 class Scheduler(RecurringVerbs):
@@ -42,8 +37,9 @@ class Scheduler(RecurringVerbs):
 
     Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it as
     a mapping or as keyword arguments, and these options: `priority`, `lane`, `timeout`, `max_retries`,
-    `metadata`, `key` (a second call with the same key returns the first job), and `cluster` (the id of
-    another cluster that runs in this process).
+    `metadata`, `key` (a second call with the same key returns the first job), `confirm` (`"master"` returns only
+    when the master has the job, where an agent would do otherwise), and `cluster` (the id of another cluster that
+    runs in this process).
 
     Errors common to all: `SchedulingError` for a request that is refused (nothing was stored);
     `StoreUnavailableError` if the store cannot be reached in time, in which case the job may or may not
@@ -59,7 +55,8 @@ class Scheduler(RecurringVerbs):
         self._directory = Directory(
             lambda: env.master.active_buckets(env.cluster_id), env.monotonic, in_background
         )
-        self._buffer = Buffer(self._flush)
+        self._storing = Storing(env, self._directory)
+        self._changing = Changing(env)
         self.closed = False
 
     @property
@@ -91,8 +88,7 @@ class Scheduler(RecurringVerbs):
         Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
-        jobs = scheduler._schedule.jobs(map(_request, requests))  # noqa: SLF001 - same class
-        return await scheduler._submit(jobs) if jobs else ()  # noqa: SLF001 - same class
+        return await scheduler._submit([_request(one) for one in requests])  # noqa: SLF001 - same class
 
     async def _once(
         self,
@@ -107,7 +103,12 @@ class Scheduler(RecurringVerbs):
         if at is not None or after is not None:
             due = request.options.due(at=at, after=after)
             request = JobRequest(request.definition, request.values, due, request.target)
-        return (await scheduler._submit(scheduler._schedule.jobs([request])))[0]  # noqa: SLF001
+        return (await scheduler._submit([request]))[0]  # noqa: SLF001 - same class
+
+    async def _submit(self, requests: Sequence[JobRequest]) -> Sequence[JobReceipt]:
+        jobs = self._schedule.jobs(requests)
+        on_master = any(request.options.confirm == MASTER for request in requests)
+        return await self._storing.store(jobs, on_master=on_master) if jobs else ()
 
     def _on(self, cluster: str | None) -> Scheduler:
         scheduler = self if cluster in (None, self._env.cluster_id) else self._find(str(cluster))
@@ -120,41 +121,6 @@ class Scheduler(RecurringVerbs):
             raise NotRunningError(msg)
         if self._env.mode is ClusterMode.ARCHIVED:
             raise ClusterArchivedError(self._env.cluster_id)
-
-    # Storing
-
-    async def _submit(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        return await self._buffer.submit(jobs)
-
-    async def _flush(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        """Store jobs, all or none; tried again while the store is away, as inserts are idempotent."""
-        for attempt in range(1, TRIES + 1):
-            try:
-                return await self._flush_once(jobs)
-            except StoreUnavailableError:
-                if attempt == TRIES:
-                    raise
-                await anyio.sleep(0.1 * 2**attempt)
-        raise AssertionError  # pragma: no cover - the loop returns or raises
-
-    async def _flush_once(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        placed = jobs
-        if self._env.mode is ClusterMode.ACTIVE:
-            await self._directory.ready()
-            placed = self._directory.place(jobs, self._env.settings.transient_threshold)
-        receipts = await self._env.agent.push([Message(new=new) for new in placed])
-        self._tell(placed)
-        for observer in self._env.observers:
-            for new, receipt in zip(placed, receipts, strict=True):
-                observer.on_scheduled(new, receipt)
-        return receipts
-
-    def _tell(self, placed: Sequence[NewJob]) -> None:
-        env = self._env
-        topics = {
-            Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed
-        }
-        env.notify.tell(*topics)
 
     # Changing
 
@@ -169,11 +135,9 @@ class Scheduler(RecurringVerbs):
         self, job_ids: Iterable[UUID | str], *, cluster: str | None = None
     ) -> Sequence[CancelResult]:
         """Cancel jobs in one round trip; returns what became of each, in order."""
-        env = self._on(cluster)._env  # noqa: SLF001 - same class
-        ids = [as_id(job_id, env.cluster_id) for job_id in job_ids]
-        answers = await env.master.cancel(env.cluster_id, ids)
-        env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
-        return [answer.result for answer in answers]
+        scheduler = self._on(cluster)
+        ids = [as_id(job_id, scheduler._env.cluster_id) for job_id in job_ids]  # noqa: SLF001 - same class
+        return await scheduler._changing.cancel(ids)  # noqa: SLF001 - same class
 
     async def reschedule(
         self, job_id: UUID | str, at: datetime | timedelta | float, *, cluster: str | None = None
@@ -183,12 +147,12 @@ class Scheduler(RecurringVerbs):
         Raises `InvalidTransitionError` if it is due and a worker may have it in hand, or if it has
         finished; `JobNotFoundError` for an unknown id.
         """
-        env = self._on(cluster)._env  # noqa: SLF001 - same class
+        scheduler = self._on(cluster)
+        env = scheduler._env  # noqa: SLF001 - same class
         now = env.clock.now()
         due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
         with _refused("only a job that still waits can be rescheduled; retry() runs a finished one again"):
-            await env.master.reschedule(env.cluster_id, as_id(job_id, env.cluster_id), due.delay)
-        env.notify.tell(Topics.held(env.cluster_id))
+            await scheduler._changing.reschedule(as_id(job_id, env.cluster_id), due.delay)  # noqa: SLF001 - same class
 
     async def retry(self, job_id: UUID | str, *, cluster: str | None = None) -> None:
         """Run a finished job again, with all its retries; its attempts are kept.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from jobmaster._policy.placement import by_place, room_left
+from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
-from jobmaster.models import Bucket
+from jobmaster.models import STANDALONE, Bucket
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds until the next look when due jobs wait for room: longer each time that there is none."""
@@ -17,23 +18,30 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 
 @frozen
 class AssignResult:
-    """Jobs assigned by bucket, and in how many seconds to look again (None: when there is news)."""
+    """The buckets that got jobs, each with its agent, and in how many seconds to look again (None: on news).
 
-    assigned: Mapping[UUID, int]
+    `starving` says that there are due jobs, and none of them found a bucket.
+    """
+
+    assigned: Mapping[UUID, str]
     wait: float | None
+    starving: bool = False
 
 
 @define
 class Assign:
     """Looks ahead on the master by the transient threshold.
 
-    A bucket is given at most `target` jobs at a time, so that workers that join find something to do.
+    A bucket is given at most `target` jobs at a time, so that workers that join find something to do. What goes
+    to a bucket on an agent is handed over: marked on the master, then pushed by the `carrier`.
     """
 
     cluster_id: str
     master: MasterRepository
-    agent: AgentRepository
-    ahead: float
+    agents: Mapping[str, AgentRepository]
+    carrier: Carrier
+    me: Callable[[], UUID]
+    ahead: Callable[[], float]
     target: int = 4000
     _behind: bool = field(default=False, init=False)
     """Whether due jobs were left: then there is no need to ask whether there are any."""
@@ -42,21 +50,48 @@ class Assign:
     async def run_once(self) -> AssignResult:
         """Assign what is due within the look-ahead and finds room."""
         if not self._behind:
-            peek = await self.master.assign_due(self.cluster_id, self.ahead, ())
+            peek = await self.master.assign_due(self.cluster_id, self.ahead(), ())
             if peek.next_in is None or peek.next_in > 0:
                 return AssignResult({}, peek.next_in)
-        buckets = await self.master.active_buckets(self.cluster_id)
+        buckets = await self._buckets()
         if not buckets:
             self._behind = False
-            return AssignResult({}, None)
-        return self._result(await self._fill(buckets))
+            return AssignResult({}, None, starving=True)
+        return self._result(await self._fill(buckets), buckets)
+
+    async def _buckets(self) -> Sequence[Bucket]:
+        """Return the active buckets on agents that can be reached from here."""
+        active, reached = await self.master.active_buckets(self.cluster_id), set(self.agents)
+        return [bucket for bucket in active if bucket.agent in reached]
 
     async def _fill(self, buckets: Sequence[Bucket]) -> Assignment:
         """Put due jobs into the buckets that have room."""
-        rooms = self._rooms(buckets, await self.agent.holdings())
+        rooms = self._rooms(buckets, await self._holdings(buckets))
         if not rooms:
             return Assignment(assigned={}, next_in=0)
-        return await self.master.assign_due(self.cluster_id, self.ahead, rooms)
+        agents = {bucket.id: bucket.agent for bucket in buckets}
+        inline = [room for room in rooms if agents[room.bucket_id] == STANDALONE]
+        remote = [room for room in rooms if agents[room.bucket_id] != STANDALONE]
+        done = await self._hand_over(remote, agents) if remote else Assignment(next_in=0)
+        if not inline or (remote and done.next_in != 0):
+            return done
+        more = await self.master.assign_due(self.cluster_id, self.ahead(), inline)
+        return Assignment(assigned={**done.assigned, **more.assigned}, next_in=more.next_in)
+
+    async def _holdings(self, buckets: Sequence[Bucket]) -> Mapping[UUID, int]:
+        found: dict[UUID, int] = {}
+        for name in {bucket.agent for bucket in buckets}:
+            found |= await self.agents[name].holdings()
+        return found
+
+    async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
+        """Mark jobs as handed over, and push them; return which arrived."""
+        asked_at = self.carrier.monotonic()
+        handing = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
+        given = [(agents[one.bucket_id], one) for one in handing.handovers]
+        arrived = await self.carrier.carry(given, asked_at)
+        counts = {one.bucket_id: len(one.messages) for one in arrived}
+        return Assignment(assigned=counts, next_in=handing.next_in)
 
     def _rooms(self, buckets: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
         return [room for group in by_place(buckets).values() for room in self._rooms_of(group, holdings)]
@@ -70,10 +105,11 @@ class Assign:
             if b.id in free
         ]
 
-    def _result(self, assignment: Assignment) -> AssignResult:
+    def _result(self, assignment: Assignment, buckets: Sequence[Bucket]) -> AssignResult:
         self._behind = assignment.next_in == 0
         if assignment.assigned or not self._behind:
             self._pause = FIRST_PAUSE
-            return AssignResult(assignment.assigned, assignment.next_in)
+            assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
+            return AssignResult(assigned, assignment.next_in)
         wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return AssignResult({}, wait)
+        return AssignResult({}, wait, starving=True)

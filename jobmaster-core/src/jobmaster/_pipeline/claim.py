@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from jobmaster._policy.outcome import cancelled_unstarted, parked
 from jobmaster.contracts import AgentRepository
-from jobmaster.models import BucketPage, Claim, Cursor, Report
+from jobmaster.models import BucketPage, Claim, Cursor, Report, evolve
 from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 RESCAN = 30.0
@@ -47,10 +47,11 @@ class ClaimJobs:
             cursor = self._next_cursor(now)
             limit = room + self.owned.in_hand_beyond(cursor)
             page = await self.agent.pull(self.owned.bucket, cursor, limit, self.owned.held)
+            self.owned.keeps_waiting = page.more or page.next_due_in is not None
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if not self.owned.closed:
-            self._line_up(fresh)
+            self._line_up(self._with_saved(fresh))
         if page.more:
             self.owned.adapt(now)
         self.owned.more_behind = page.more
@@ -71,6 +72,15 @@ class ClaimJobs:
             return self._cursor
         self._scanned_at = now
         return Cursor(bounded=self._cursor.bounded)
+
+    def _with_saved(self, fresh: Sequence[Claim]) -> Sequence[Claim]:
+        """Say so of jobs that were saved on the master while they waited: then their reports are like any other."""
+        saved = self.owned.saved
+        if not saved:
+            return fresh
+        known = {claim.job.id for claim in fresh} & saved
+        saved -= known
+        return [evolve(claim, saved=True) if claim.job.id in known else claim for claim in fresh]
 
     def _line_up(self, fresh: Sequence[Claim]) -> None:
         now = self.monotonic()

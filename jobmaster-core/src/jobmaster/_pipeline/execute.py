@@ -243,4 +243,5 @@ def _report(job: JobContext, claim: Claim, verdict: Verdict, finished_at: dateti
         crashes=claim.crashes if interrupted else 0,
         suspect=claim.suspect and interrupted,
         logs=captured_lines(job),
+        job=None if claim.saved else claim.job,
     )

@@ -1,4 +1,4 @@
-"""Step 6: outcomes go to the master in batches that grow under load, then the agent is told."""
+"""Step 6: outcomes go to the master in batches that grow under load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import define, field
 
-from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreError, StoreUnavailableError
 from jobmaster.hookspecs import JobObserver
 from jobmaster.models import Report, evolve
@@ -19,17 +19,22 @@ from jobmaster.signals import Signal
 log = logging.getLogger("jobmaster.report")
 
 Entry = tuple[OwnedBucket, Report]
+OnSettled = Callable[[Sequence[Entry], frozenset[UUID]], None]
 
 
 @define(eq=False)
 class Reporter:
-    """Collects reports while the last flush is under way: at once when quiet, in hundreds when busy."""
+    """Collects reports while the last flush is under way: at once when quiet, in hundreds when busy.
+
+    Where messages lie on an agent, `on_settled` is handed what was written, with the ids of the stale reports:
+    only then may they go.
+    """
 
     master: MasterRepository
-    agent: AgentRepository
     observers: Sequence[JobObserver] = ()
     on_written: Callable[[Sequence[Report]], None] = lambda _: None
     batch_size: int = 1000
+    on_settled: OnSettled | None = None
     counts: Counter[str] = field(factory=Counter, init=False)
     _waiting: list[Entry] = field(factory=list, init=False)
     _news: Signal = field(factory=Signal, init=False)
@@ -67,7 +72,6 @@ class Reporter:
         except StoreError:
             await self._write_parts(batch)
             return
-        await self._acknowledge(batch)
         self._settle(batch, stale)
 
     async def _write_parts(self, batch: Sequence[Entry]) -> None:
@@ -86,15 +90,7 @@ class Reporter:
         )
         bare = evolve(report, error=None, logs=())
         stale = await self.master.report([bare])
-        await self._acknowledge([(owned, bare)])
         self._settle([(owned, bare)], stale)
-
-    async def _acknowledge(self, batch: Sequence[Entry]) -> None:
-        by_bucket: dict[OwnedBucket, list[Report]] = {}
-        for owned, report in batch:
-            by_bucket.setdefault(owned, []).append(report)
-        for owned, reports in by_bucket.items():
-            await self.agent.acknowledge(owned.bucket, [(r.job_id, r.attempt) for r in reports])
 
     def _settle(self, batch: Sequence[Entry], stale: frozenset[UUID]) -> None:
         for owned, report in batch:
@@ -102,6 +98,8 @@ class Reporter:
             self._count(report, refused=bool(stale) and report.job_id in stale)
         if stale:
             _log_stale(stale)
+        if self.on_settled is not None:
+            self.on_settled(batch, stale)
         self.on_written([report for _, report in batch])
 
     def _count(self, report: Report, *, refused: bool) -> None:

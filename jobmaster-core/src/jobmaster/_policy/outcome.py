@@ -132,6 +132,7 @@ def _unstarted(claim: Claim, status: JobStatus, reason: str | None = None) -> Re
         crashes=claim.crashes,
         suspect=claim.suspect,
         parked=reason,
+        job=None if claim.saved else claim.job,
     )
 
 

@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from jobmaster._policy.placement import by_place, spread
+from jobmaster._policy.placement import Place, agent_for, by_place, spread
 from jobmaster.errors import StoreError
-from jobmaster.models import Bucket, NewJob
-from jobmaster.states import Priority
+from jobmaster.models import STANDALONE, Bucket, NewJob
 
 log = logging.getLogger("jobmaster.directory")
 
@@ -22,7 +21,7 @@ USELESS = 10.0
 
 
 class Directory:
-    """The active buckets by lane and priority, with an estimate of their load."""
+    """The active buckets by agent, lane and priority, with an estimate of their load."""
 
     def __init__(
         self,
@@ -33,9 +32,10 @@ class Directory:
         self._fetch = fetch
         self._monotonic = monotonic
         self._in_background = in_background
-        self._places: Mapping[tuple[str, Priority], list[Bucket]] = {}
+        self._agents: Mapping[str, Mapping[Place, list[Bucket]]] = {}
         self._loads: Counter[UUID] = Counter()
         self._fetched_at = -USELESS
+        self._known = False
         self._fetching = False
 
     def invalidate(self, _topic: str = "") -> None:
@@ -43,10 +43,13 @@ class Directory:
         self._fetched_at = -float("inf")
 
     async def ready(self) -> None:
-        """See that the picture is young enough to be used; raises `StoreError` if none can be had."""
+        """See that the picture is young enough to be used; raises `StoreError` if none was ever to be had.
+
+        While the master is away an old one serves: what it has wrong costs time, and no job.
+        """
         age = self._monotonic() - self._fetched_at
         if age >= USELESS:
-            await self.refresh()
+            await self._refresh_or_make_do()
         elif age >= STALE and not self._fetching:
             self._fetching = True
             self._in_background(self._refresh_quietly)
@@ -55,37 +58,68 @@ class Directory:
         """Get a new picture."""
         asked_at = self._monotonic()
         buckets = await self._fetch()
-        self._places = by_place(buckets)
+        names = {bucket.agent for bucket in buckets}
+        self._agents = {name: by_place(b for b in buckets if b.agent == name) for name in names}
         self._loads = Counter({bucket.id: bucket.load for bucket in buckets})
-        self._fetched_at = asked_at
+        self._fetched_at, self._known = asked_at, True
+
+    async def _refresh_or_make_do(self) -> None:
+        try:
+            await self.refresh()
+        except StoreError:
+            if not self._known:
+                raise
+            self._fetched_at = self._monotonic() - STALE  # ask again, but let nobody wait for it
 
     async def _refresh_quietly(self) -> None:
         try:
             await self.refresh()
         except StoreError as error:
             log.debug("the list of buckets could not be renewed: %s", error)
+            self._fetched_at = self._monotonic()
         finally:
             self._fetching = False
 
-    def place(self, jobs: Sequence[NewJob], threshold: float) -> list[NewJob]:
+    # Choosing
+
+    def agent_for(self, jobs: Sequence[NewJob], weights: Mapping[str, float]) -> str | None:
+        """Return the agent whose buckets are to take all of these jobs, or None if no agent can."""
+        wanted = {(new.job.lane, new.job.priority) for new in jobs}
+        return agent_for(wanted, {name: self._burdens(name, wanted) for name in weights}, weights)
+
+    def _burdens(self, agent: str, wanted: set[Place]) -> Mapping[Place, float]:
+        places = self._agents.get(agent, {})
+        return {
+            place: sum(self._loads[b.id] for b in places[place]) / len(places[place])
+            for place in wanted
+            if place in places
+        }
+
+    def place_on(self, agent: str, jobs: Sequence[NewJob]) -> list[NewJob] | None:
+        """Give each job a bucket of its lane and priority on an agent; None if there is none for one of them."""
+        placed = self.place(jobs, float("inf"), agent)
+        return None if any(new.bucket_id is None for new in placed) else placed
+
+    def place(self, jobs: Sequence[NewJob], threshold: float, agent: str = STANDALONE) -> list[NewJob]:
         """Give each job due within `threshold` seconds a bucket of its lane and priority, if there is one."""
         if len(jobs) == 1:
-            return [self._place_one(jobs[0], threshold)]
+            return [self._place_one(jobs[0], threshold, agent)]
         wanted = Counter((n.job.lane, n.job.priority) for n in jobs if n.delay <= threshold)
-        chosen = {place: iter(self._choose(place, count)) for place, count in wanted.items()}
+        chosen = {place: iter(self._choose(agent, place, count)) for place, count in wanted.items()}
         return [
             _placed(n, next(chosen[n.job.lane, n.job.priority], None)) if n.delay <= threshold else n
             for n in jobs
         ]
 
-    def _place_one(self, new: NewJob, threshold: float) -> NewJob:
+    def _place_one(self, new: NewJob, threshold: float, agent: str) -> NewJob:
         if new.delay > threshold:
             return new
-        chosen = self._choose((new.job.lane, new.job.priority), 1)
+        chosen = self._choose(agent, (new.job.lane, new.job.priority), 1)
         return _placed(new, chosen[0]) if chosen else new
 
-    def _choose(self, place: tuple[str, Priority], count: int) -> list[UUID]:
-        loads = {bucket.id: self._loads[bucket.id] for bucket in self._places.get(place, ())}
+    def _choose(self, agent: str, place: Place, count: int) -> list[UUID]:
+        buckets = self._agents.get(agent, {}).get(place, ())
+        loads = {bucket.id: self._loads[bucket.id] for bucket in buckets}
         chosen = [next(iter(loads))] * count if len(loads) == 1 else spread(count, loads)
         self._loads.update(chosen)
         return chosen

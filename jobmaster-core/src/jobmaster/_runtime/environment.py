@@ -9,11 +9,13 @@ from uuid import UUID
 
 from attrs import define, field
 
+from jobmaster._runtime.agents import Agents
 from jobmaster._runtime.notify import Notify
 from jobmaster._upkeep.declare import Declaration
+from jobmaster.carrying import Carrier
 from jobmaster.clock import Clock
 from jobmaster.config import Settings
-from jobmaster.contracts import AgentRepository, MasterRepository, Topics
+from jobmaster.contracts import MasterRepository, Topics
 from jobmaster.handlers import Registry
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
@@ -33,7 +35,7 @@ class Environment:
     settings: Settings
     plugins: Plugins
     master: MasterRepository
-    agent: AgentRepository
+    agents: Agents
     notify: Notify
     registry: Registry
     clock: Clock
@@ -49,10 +51,23 @@ class Environment:
         """Return monotonic seconds."""
         return self.clock.monotonic()
 
-    def poll_interval(self) -> float:
-        """Return the longest time between two looks for work."""
-        factor = LISTENING_POLLS_LESS if self.notify.listening else 1
+    def poll_interval(self, news: Notify | None = None) -> float:
+        """Return the longest time between two looks for work of which `news` tells (the master's if not given)."""
+        factor = LISTENING_POLLS_LESS if (news or self.notify).listening else 1
         return self.settings.poll_interval * factor
+
+    def handover_age(self) -> float:
+        """Return the seconds after which a handover that is still there is anybody's: no push can still be under way."""
+        return max(self.settings.lease, 2 * self.settings.store_timeout)
+
+    def carrier(self) -> Carrier:
+        """Return what pushes handovers to the agents of this process."""
+        patience = self.handover_age() - self.settings.store_timeout
+        return Carrier(self.master, self.agents, self.agents.leave_alone, self.monotonic, patience)
+
+    def tell_bucket(self, agent: str, bucket_id: UUID) -> None:
+        """Tell a bucket's owner that there is something new in it."""
+        self.agents.news_of(agent).tell(Topics.bucket(bucket_id))
 
     def jobs_made(self, jobs: Iterable[Job]) -> None:
         """Tell observers of jobs that were made for recurring schedules."""

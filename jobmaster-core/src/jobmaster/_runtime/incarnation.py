@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
+from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.execute import DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
+from jobmaster._pipeline.sync import Sync
 from jobmaster._policy import outcome
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.beat import Beat
+from jobmaster.carrying import give_up
 from jobmaster.config import WorkerSettings
-from jobmaster.contracts import Topics
+from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, Report, WorkerRecord
+from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, Report, WorkerRecord
 from jobmaster.ownership import OwnedBucket, StopReason, WorkerLease
-from jobmaster.states import BucketStatus, Priority
+from jobmaster.states import Priority
 from jobmaster.version import __version__
 
 log = logging.getLogger("jobmaster.worker")
@@ -35,6 +39,9 @@ BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
 SHORT_PAUSE = 1.0
 """Longest pause in seconds between two tries while the store is away."""
+NEVER_STAYS = -1.0
+"""The delay, in seconds, up to which a job that runs again stays in a bucket on an agent: it goes to the master."""
+ADOPTED_AT_ONCE = 1000
 LAST_FLUSH = 5.0
 """Seconds the reporter gets to write the last outcomes."""
 
@@ -46,14 +53,17 @@ class Incarnation:
         self.env = env
         self.settings = settings
         self.record = _record(env, name, settings)
+        self.remote = self.record.agent != STANDALONE
+        self.news = env.agents.news_of(self.record.agent)
         self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
         self.owned = [
-            OwnedBucket(bucket, self.lease, settings.slots(bucket.priority), settings.batch_size)
-            for bucket in _buckets(env, self.record, settings)
+            OwnedBucket(
+                bucket, self.lease, settings.slots(bucket.priority), settings.batch_size, remote=self.remote
+            )
+            for bucket in _buckets(self.record, settings)
         ]
-        self.reporter = Reporter(
-            env.master, env.agent, env.observers, self._reports_written, settings.batch_size
-        )
+        self.acknowledge: Acknowledge | None = None
+        self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
         self.watch = DeadlineWatch(lambda: self.owned, env.monotonic)
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
@@ -68,7 +78,7 @@ class Incarnation:
             master=env.master,
             handlers=env.registry,
             retry=env.settings.retry,
-            threshold=env.settings.transient_threshold,
+            threshold=NEVER_STAYS if self.remote else env.settings.transient_threshold,
             worker=name,
             host=env.host,
             on_report=self.reporter.submit,
@@ -91,12 +101,19 @@ class Incarnation:
         """Make the worker and its buckets known. Its lease counts from before the call."""
         env, buckets = self.env, [owned.bucket for owned in self.owned]
         sent_at = env.monotonic()
-        await env.agent.create_buckets(buckets)
+        await self._use_agent(env.agents[self.record.agent], buckets)
         await env.master.register_worker(self.record, buckets, env.settings.lease)
         self.lease.renew(sent_at)
         for owned in self.owned:
             owned.last_progress = env.monotonic()
         env.notify.tell(Topics.buckets(env.cluster_id))
+
+    async def _use_agent(self, agent: AgentRepository, buckets: Sequence[Bucket]) -> None:
+        await agent.create_buckets(buckets)
+        self.agent = agent
+        if self.remote and self.acknowledge is None:
+            self.acknowledge = Acknowledge(self.env.master, agent, self.settings.batch_size)
+            self.reporter.on_settled = self.acknowledge.submit
 
     async def run(self) -> None:
         """Run all loops until the worker is over. Needs to be registered."""
@@ -115,6 +132,9 @@ class Incarnation:
         group.start_soon(self._reporting().run)
         group.start_soon(self._beating().run)
         group.start_soon(self._glancing().run)
+        if self.remote:
+            group.start_soon(self._acknowledging().run)
+            group.start_soon(self._syncing().run)
         for owned in self.owned:
             self._claims.append(self._claiming(owned))
             group.start_soon(self._claims[-1].run)
@@ -142,16 +162,20 @@ class Incarnation:
         """Give cancelled handlers and the last reports a moment."""
         with anyio.move_on_after(min(LAST_FLUSH, self.env.settings.lease)):
             # Two unlike things are waited for, rarely and for a bounded time: a look now and then will do.
-            while self.reporter.pending or any(any(o.running()) for o in self.owned):  # noqa: ASYNC110
+            while self._unsettled():  # noqa: ASYNC110
                 await anyio.sleep(0.01)
+
+    def _unsettled(self) -> bool:
+        acknowledging = self.acknowledge is not None and self.acknowledge.pending and not self.lease.fenced
+        return bool(self.reporter.pending or acknowledging or any(any(o.running()) for o in self.owned))
 
     # Loops
 
     def _claiming(self, owned: OwnedBucket) -> Service:
-        step = ClaimJobs(self.env.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic)
+        step = ClaimJobs(self.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic)
         topic = Topics.bucket(owned.id)
         self._subscriptions.enter_context(
-            self.env.notify.subscribed(topic, lambda _: owned.pull_again.set(), own=True)
+            self.news.subscribed(topic, lambda _: owned.pull_again.set(), own=True)
         )
         busy_until = self.env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
 
@@ -172,8 +196,8 @@ class Incarnation:
         return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
 
     def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval() if owned.held else IDLE_POLL
-        if busy and not self.env.notify.listening:
+        longest = self.env.poll_interval(self.news) if owned.held else IDLE_POLL
+        if busy and not self.news.listening:
             longest = min(longest, BUSY_POLL)
         return longest if wait is None else min(wait, longest)
 
@@ -183,11 +207,11 @@ class Incarnation:
         async def tick() -> float | None:
             idle = {owned.id: owned for owned in self.owned if not owned.held and not owned.closed}
             if idle:
-                for bucket_id in await self.env.agent.due_buckets([owned.bucket for owned in idle.values()]):
+                for bucket_id in await self.agent.due_buckets([owned.bucket for owned in idle.values()]):
                     idle[bucket_id].pull_again.set()
             return None
 
-        return Service("glance", tick, self.env.poll_interval, longest_pause=SHORT_PAUSE)
+        return Service("glance", tick, lambda: self.env.poll_interval(self.news), longest_pause=SHORT_PAUSE)
 
     def _reporting(self) -> Service:
         async def tick() -> float | None:
@@ -196,6 +220,32 @@ class Incarnation:
             return 0.0
 
         return Service("report", tick, longest_pause=SHORT_PAUSE)
+
+    def _acknowledging(self) -> Service:
+        step = self.acknowledge
+        if step is None:  # pragma: no cover - only called for buckets on an agent
+            raise AssertionError
+
+        async def tick() -> float | None:
+            await step.wait()
+            try:
+                await step.run_once()
+            except LeaseLostError:
+                self.fence("one of its buckets was taken over")
+            return 0.0
+
+        return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
+
+    def _syncing(self) -> Service:
+        """Let the master know of jobs that have to wait; nothing is asked while no bucket keeps any waiting."""
+        env = self.env
+        steps = [Sync(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
+
+        async def tick() -> float | None:
+            more = [await step.run_once() for step in steps if step.owned.keeps_waiting]
+            return 0.0 if any(more) else env.settings.save_after / 2
+
+        return Service("sync", tick, longest_pause=SHORT_PAUSE)
 
     def _beating(self) -> Service:
         beat = Beat(self.env.master, lambda: self.owned, self.env.settings.beat, self.env.monotonic)
@@ -217,18 +267,45 @@ class Incarnation:
             if claim is not None:
                 self.reporter.submit(owned, outcome.cancelled_unstarted(claim))
             elif job_id not in owned.held:
-                owned.pull_again.set()
+                await self._cancel_unclaimed(owned, job_id, attempt)
+
+    async def _cancel_unclaimed(self, owned: OwnedBucket, job_id: UUID, attempt: int) -> None:
+        """Cancel a job that lies in a bucket and is not in hand.
+
+        From the master's own rows the next pull brings it, marked. A message on an agent knows of no mark.
+        """
+        if not self.remote:
+            owned.pull_again.set()
+            return
+        record = await self.env.master.get_job(self.env.cluster_id, job_id)
+        if record is None or record.bucket_id != owned.id or owned.closed:
+            return
+        claim = _unclaimed(owned.bucket, record, attempt)
+        if not owned.knows(claim):
+            owned.take_aside(claim, self.env.monotonic())
+            owned.cancelled.add((job_id, attempt))
+            self.reporter.submit(owned, outcome.cancelled_unstarted(claim))
 
     async def adopt_parked(self) -> int:
         """Take parked jobs whose handlers are known here; return how many."""
         buckets = [owned.bucket for owned in self.owned if not owned.closed]
         if not buckets or not self.env.registry:
             return 0
-        adopted = await self.env.master.adopt_parked(buckets, list(self.env.registry), 1000)
+        adopted = await self._adopt(buckets, list(self.env.registry))
         if adopted:
             for owned in self.owned:
                 owned.pull_again.set()
         return adopted
+
+    async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str]) -> int:
+        master = self.env.master
+        if not self.remote:
+            return await master.adopt_parked(buckets, definition_ids, ADOPTED_AT_ONCE)
+        asked_at = self.env.monotonic()
+        handovers = await master.hand_over_parked(buckets, definition_ids, ADOPTED_AT_ONCE, self.record.id)
+        given = [(self.record.agent, one) for one in handovers]
+        arrived = await self.env.carrier().carry(given, asked_at)
+        return sum(len(one.messages) for one in arrived)
 
     # Stopping
 
@@ -265,16 +342,19 @@ class Incarnation:
 
     async def _leave(self) -> None:
         """Give up what is empty-handed. A bucket with unwritten outcomes stays ours until it is rescued."""
+        with anyio.move_on_after(LAST_FLUSH):
+            await self._acknowledged()
         clean = [owned for owned in self.owned if not owned.held]
         for owned in clean:
-            await self._quietly(self._give_up(owned.bucket))
+            await self._quietly(give_up(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):
             await self._quietly(self.env.master.retire_worker(self.record.id))
         self.env.notify.tell(Topics.held(self.env.cluster_id))
 
-    async def _give_up(self, bucket: Bucket) -> None:
-        await self.env.master.release_bucket(bucket)
-        await self.env.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+    async def _acknowledged(self) -> None:
+        """Wait until the messages of all reported jobs have left the agent."""
+        while any(owned.unacknowledged for owned in self.owned):  # noqa: ASYNC110 - rarely, and not for long
+            await anyio.sleep(0.01)
 
     async def _quietly(self, unit: Awaitable[object]) -> None:
         """Do what can be done while stopping; what fails is left to the rescue."""
@@ -289,7 +369,7 @@ def _record(env: Environment, name: str, settings: WorkerSettings) -> WorkerReco
         id=new_id(),
         cluster_id=env.cluster_id,
         name=name,
-        agent=env.agent.name,
+        agent=settings.agent or STANDALONE,
         lane=settings.lane,
         mode=settings.mode,
         host=env.host,
@@ -299,14 +379,14 @@ def _record(env: Environment, name: str, settings: WorkerSettings) -> WorkerReco
     )
 
 
-def _buckets(env: Environment, worker: WorkerRecord, settings: WorkerSettings) -> Sequence[Bucket]:
+def _buckets(worker: WorkerRecord, settings: WorkerSettings) -> Sequence[Bucket]:
     if not settings.mode.executes:
         return ()
     return [
         Bucket(
             id=new_id(),
-            cluster_id=env.cluster_id,
-            agent=env.agent.name,
+            cluster_id=worker.cluster_id,
+            agent=worker.agent,
             worker_id=worker.id,
             lane=settings.lane,
             priority=priority,
@@ -314,3 +394,15 @@ def _buckets(env: Environment, worker: WorkerRecord, settings: WorkerSettings) -
         for priority in sorted(Priority, reverse=True)
         for _ in range(settings.bucket_count(priority))
     ]
+
+
+def _unclaimed(bucket: Bucket, record: JobRecord, attempt: int) -> Claim:
+    """Return a job in an owned bucket as if it had been claimed."""
+    return Claim(
+        job=record.job,
+        bucket_id=bucket.id,
+        epoch=bucket.epoch,
+        attempt=attempt,
+        ready_at=record.ready_at or record.scheduled_at,
+        retries=record.retries,
+    )

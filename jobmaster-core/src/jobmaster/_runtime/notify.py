@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import anyio
 
-from jobmaster.contracts import MasterRepository, Topics
+from jobmaster.contracts import AgentRepository, MasterRepository, Topics
 from jobmaster.errors import StoreError
 from jobmaster.signals import Signal
 
@@ -26,15 +26,15 @@ OnTopic = Callable[[str], None]
 
 
 class Notify:
-    """Routes topics of one cluster.
+    """Routes topics of one cluster, or those of the buckets on one agent.
 
     Subscribers of this process hear at once. What others should hear gathers while the last announcement
     is under way and a moment longer, so that a burst becomes a few messages. Lost news only costs time:
     everybody also polls.
     """
 
-    def __init__(self, master: MasterRepository) -> None:
-        self._master = master
+    def __init__(self, store: MasterRepository | AgentRepository) -> None:
+        self._store = store
         self._subscribers: dict[str, list[OnTopic]] = {}
         self._exact: set[OnTopic] = set()
         self._own: set[str] = set()
@@ -89,11 +89,11 @@ class Notify:
                 if on_topic not in self._exact:
                     on_topic(topic)
 
-    async def run(self) -> None:
-        """Announce and listen until cancelled."""
+    async def run(self, *, listen: bool = True) -> None:
+        """Announce, and listen to others, until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._announce_forever)
-            if self._master.capabilities.notifications:
+            if listen and self._store.capabilities.notifications:
                 group.start_soon(self._listen_forever)
 
     async def _announce_forever(self) -> None:
@@ -111,14 +111,14 @@ class Notify:
 
     async def _announce(self, topics: Iterable[str]) -> None:
         try:
-            await self._master.announce(list(topics))
+            await self._store.announce(list(topics))
         except StoreError as error:
             log.debug("news could not be announced, others will poll: %s", error)
 
     async def _listen_forever(self) -> None:
         while True:
             try:
-                await self._master.listen([Topics.ANY], self.hear, self._on_ready)
+                await self._store.listen([Topics.ANY], self.hear, self._on_ready)
             except StoreError as error:
                 if self.listening:
                     log.warning("listening for news was interrupted, polling meanwhile: %s", error)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import anyio
@@ -16,10 +17,12 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declare
+from jobmaster._upkeep.handovers import Handovers
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
 from jobmaster._upkeep.recur import Recur
 from jobmaster._upkeep.rescue import Rescue
+from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import WorkerMode
@@ -54,6 +57,7 @@ class Supervisor:
         with self._subscriptions:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.env.notify.run)
+                self._serve_agents(group)
                 for worker in self.workers:
                     group.start_soon(worker.run)
                 for service in self._upkeep():
@@ -77,12 +81,34 @@ class Supervisor:
                 group.start_soon(worker.stop, grace)
         with anyio.move_on_after(LAST_NEWS):
             await self.env.notify.flush()
+            for link in self.env.agents.links.values():
+                await link.notify.flush()
+
+    def _serve_agents(self, group: TaskGroup) -> None:
+        """Announce on all agents, listen on those that workers of this process have buckets on."""
+        agents = self.env.agents
+        for link in agents.links.values():
+            listens = any(worker.settings.agent == link.name for worker in self.workers)
+            group.start_soon(partial(link.notify.run, listen=listens))
+        if agents.distributed:
+            group.start_soon(self._joining().run)
+
+    def _joining(self) -> Service:
+        """Join agents that were away at the start."""
+        env = self.env
+
+        async def tick() -> float | None:
+            return await env.agents.join_missing(migrate=env.settings.auto_migrate)
+
+        return Service("join agents", tick)
 
     def _upkeep(self) -> Sequence[Service]:
         modes = {worker.settings.mode for worker in self.workers}
         services = [self._heartbeat(), self._prune()] if modes else []
         if any(mode.rescues for mode in modes):
             services.append(self._rescue())
+        if any(mode.rescues for mode in modes) and self.env.agents.distributed:
+            services += [self._strays(), self._handovers()]
         if any(mode.coordinates for mode in modes):
             services += [self._assign(), self._recur()]
         if modes and (self.env.declarations or self._coordinates()):
@@ -126,7 +152,9 @@ class Supervisor:
 
     def _rescue(self) -> Service:
         env = self.env
-        rescue = Rescue(env.cluster_id, env.master, env.agent, self._rescuer, env.clock.now)
+        rescue = Rescue(
+            env.cluster_id, env.master, env.agents, env.agents.reachable, self._rescuer, env.clock.now
+        )
 
         async def tick() -> float | None:
             result = await rescue.run_once()
@@ -152,23 +180,54 @@ class Supervisor:
                 return lease.worker_id
         return None
 
+    def _strays(self) -> Service:
+        env = self.env
+        step = Strays(env.cluster_id, env.master, env.agents)
+
+        async def tick() -> float | None:
+            found = await step.run_once() if self._rescuer() else 0
+            if found:
+                log.warning("brought back %d jobs that lay in buckets nobody reads", found)
+                env.notify.tell(Topics.held(env.cluster_id))
+            return env.settings.lease
+
+        return Service("strays", tick)
+
+    def _handovers(self) -> Service:
+        env = self.env
+        step = Handovers(env.cluster_id, env.master, env.carrier(), self._me, env.handover_age())
+
+        async def tick() -> float | None:
+            for bucket_id, agent in (await step.run_once()).items():
+                env.tell_bucket(agent, bucket_id)
+            return env.settings.lease
+
+        return Service("handovers", tick)
+
+    def _me(self) -> UUID:
+        """Return who carries handovers: a worker that is alive, or the process."""
+        return self._rescuer() or self.env.process_id
+
     # Assigning
 
     def _assign(self) -> Service:
         env = self.env
         lanes = [w.settings.batch_size for w in self.workers if w.settings.mode is not WorkerMode.DRAIN]
         step = Assign(
-            env.cluster_id,
-            env.master,
-            env.agent,
-            env.settings.transient_threshold,
-            4 * max(lanes, default=1000),
+            cluster_id=env.cluster_id,
+            master=env.master,
+            agents=env.agents,
+            carrier=env.carrier(),
+            me=self._me,
+            ahead=lambda: env.settings.transient_threshold,
+            target=4 * max(lanes, default=1000),
         )
 
         async def tick() -> float | None:
             while True:
                 result = await step.run_once()
-                env.notify.tell(*(Topics.bucket(bucket_id) for bucket_id in result.assigned))
+                for bucket_id, agent in result.assigned.items():
+                    env.tell_bucket(agent, bucket_id)
                 if result.wait != 0:
                     return result.wait
 

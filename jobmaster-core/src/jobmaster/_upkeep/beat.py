@@ -8,6 +8,7 @@ from attrs import define
 
 from jobmaster.contracts import Mark, MasterRepository
 from jobmaster.errors import LeaseLostError
+from jobmaster.models import NewJob
 from jobmaster.ownership import Held, OwnedBucket
 from jobmaster.states import JobStatus
 
@@ -31,12 +32,20 @@ class Beat:
         if not due:
             return 0
         try:
+            await self._save(owned, [held for held, _ in due if not held.claim.saved])
             await self.master.mark(owned.bucket, [_mark(held, status) for held, status in due])
         except LeaseLostError:
             return 0
         for held, status in due:
             held.marked = status
         return len(due)
+
+    async def _save(self, owned: OwnedBucket, unsaved: Sequence[Held]) -> None:
+        """Let the master know of jobs that came straight to the agent, and last."""
+        if unsaved:
+            await self.master.insert_jobs(
+                [NewJob(job=held.claim.job, bucket_id=owned.id) for held in unsaved]
+            )
 
 
 def _lasting(held: Held, before: float) -> JobStatus | None:

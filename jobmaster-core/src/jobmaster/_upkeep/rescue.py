@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
+from jobmaster.carrying import give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.errors import LeaseLostError
-from jobmaster.models import AttemptError, Bucket, Claim, Report, WorkerRecord
+from jobmaster.errors import LeaseLostError, StoreUnavailableError
+from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
 
 log = logging.getLogger("jobmaster.rescue")
@@ -41,12 +42,14 @@ class Rescue:
     """Takes over lost buckets and drains them to the master.
 
     A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and what
-    was moved is no longer in the bucket.
+    was moved is no longer in the bucket. `reachable` names the agents whose buckets can be brought back from
+    here; one that turns out not to be leaves its buckets to whoever can reach it.
     """
 
     cluster_id: str
     master: MasterRepository
-    agent: AgentRepository
+    agents: Mapping[str, AgentRepository]
+    reachable: Callable[[], Sequence[str]]
     rescuer: Callable[[], UUID | None]
     now: Callable[[], datetime]
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
@@ -72,7 +75,8 @@ class Rescue:
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""
         in_doubt, self._in_doubt = self._in_doubt, True
-        taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE))
+        names = self.reachable()
+        taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names))
         if in_doubt:
             known = self._draining.keys() | {bucket.id for bucket in taken}
             taken += [b for b in await self._draining_for(rescuer) if b.id not in known]
@@ -89,26 +93,65 @@ class Rescue:
         lost = released = 0
         for bucket in list(self._draining.values()):
             owner = workers.get(bucket.former_owner) if bucket.former_owner else None
-            try:
-                lost += await self._report_lost(bucket, owner)
-                released += await self.master.release_bucket(bucket)
-                await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
-            except LeaseLostError:
-                log.info("bucket %s was taken over from us while we drained it", bucket.id)
-            del self._draining[bucket.id]
+            in_hand, waiting = await self._bring_back(bucket, owner)
+            lost, released = lost + in_hand, released + waiting
         return lost, released
 
-    async def _report_lost(self, bucket: Bucket, owner: WorkerRecord | None) -> int:
+    async def _bring_back(self, bucket: Bucket, owner: WorkerRecord | None) -> tuple[int, int]:
+        """Drain a bucket; return how many jobs may have been in hand, and how many only waited."""
+        lost, released, agent = 0, None, self.agents[bucket.agent]
+        try:
+            lost = await self._report_lost(agent, bucket, owner)
+            released = await give_up(self.master, agent, bucket)
+        except LeaseLostError:
+            log.info("bucket %s was taken over from us while we drained it", bucket.id)
+        except StoreUnavailableError as error:
+            if await _answers(agent):
+                raise
+            log.warning("bucket %s is left to who can reach %s: %s", bucket.id, bucket.agent, error)
+            await self.master.set_bucket_status(bucket, BucketStatus.LOST)
+        else:
+            if released is None:
+                return lost, 0
+        del self._draining[bucket.id]
+        return lost, released or 0
+
+    async def _report_lost(self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None) -> int:
         """Record a lost attempt for each job that the dead owner may have been running."""
-        count = 0
-        while claims := (await self.agent.exposed(bucket, JOBS_AT_ONCE)).claims:
-            reports = [self._lost(claim, owner) for claim in claims]
-            stale = await self.master.report(reports)
-            await self.agent.acknowledge(bucket, [(c.job.id, c.attempt) for c in claims])
-            count += len(claims) - len(stale)
-            if len(stale) == len(claims):
+        known = await self._known_to_master(bucket)
+        count, before = 0, frozenset[UUID]()
+        while claims := (await agent.exposed(bucket, JOBS_AT_ONCE)).claims:
+            ids = frozenset(claim.job.id for claim in claims)
+            if ids == before:
                 break
+            count += await self._report_page(agent, bucket, owner, [known.get(c.job.id, c) for c in claims])
+            before = ids
         return count
+
+    async def _known_to_master(self, bucket: Bucket) -> Mapping[UUID, Claim]:
+        """Return the jobs of a bucket on an agent as the master has them: only it knows which starts were noted."""
+        if bucket.agent == STANDALONE:
+            return {}
+        found: dict[UUID, Claim] = {}
+        cursor = Cursor()
+        while True:
+            page = await self.master.read_bucket(bucket, cursor, JOBS_AT_ONCE)
+            found |= {claim.job.id: claim for claim in page.claims}
+            if not page.more:
+                return found
+            cursor = page.cursor
+
+    async def _report_page(
+        self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None, claims: Iterable[Claim]
+    ) -> int:
+        reports = [self._lost(claim, owner) for claim in claims]
+        stale = await self.master.report(reports)
+        if stale:
+            await self.master.mark(
+                bucket, ()
+            )  # raises if they are stale because the bucket is not ours any more
+        await agent.acknowledge(bucket, [(report.job_id, report.attempt) for report in reports])
+        return len(reports) - len(stale)
 
     def _lost(self, claim: Claim, owner: WorkerRecord | None) -> Report:
         blame = after_crash(claim.crashes, suspect=claim.suspect, start_recorded=claim.started_at is not None)
@@ -128,7 +171,17 @@ class Rescue:
             retries=claim.retries,
             crashes=blame.crashes,
             suspect=blame.suspect,
+            job=None if claim.saved else claim.job,
         )
+
+
+async def _answers(agent: AgentRepository) -> bool:
+    """Return whether an agent can be reached, to tell its failure from the master's."""
+    try:
+        await agent.now()
+    except StoreUnavailableError:
+        return False
+    return True
 
 
 def _poison_error() -> AttemptError:

@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from jobmaster.contracts.agent import Message
+from jobmaster.models import Bucket
 from jobmaster.states import Priority
 
 
@@ -56,6 +57,12 @@ class HandoverStore(ABC):
 
         `carrier` is the worker (or process) that will push; it has `retake_handovers` worth of time for that.
         """
+
+    @abstractmethod
+    async def hand_over_parked(
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+    ) -> Sequence[Handover]:
+        """Do as `adopt_parked` for buckets on an agent, and return what it put there, one handover for each bucket."""
 
     @abstractmethod
     async def open_handover(

@@ -57,15 +57,18 @@ class MemoryAssigning(MemoryBase, JobStore):
 
     async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
-            parked = [
-                (row, homes[place])
-                for row in store.live.values()
-                if row.parked
-                and row.job.definition_id in definition_ids
-                and (place := (row.job.cluster_id, row.job.lane, row.job.priority)) in homes
-            ][:limit]
-            for row, bucket_id in parked:
-                self._place(row, bucket_id)
-            return len(parked)
+        with self._unit():
+            return sum(len(rows) for rows in self._adopt(buckets, definition_ids, limit).values())
+
+    def _adopt(
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int
+    ) -> dict[UUID, list[Live]]:
+        """Place parked jobs; return them by bucket."""
+        homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
+        adopted: dict[UUID, list[Live]] = {}
+        fitting = [r for r in self._store.live.values() if r.parked and r.job.definition_id in definition_ids]
+        places = [(row, homes.get((row.job.cluster_id, row.job.lane, row.job.priority))) for row in fitting]
+        for row, home in [(row, home) for row, home in places if home is not None][:limit]:
+            self._place(row, home)
+            adopted.setdefault(home, []).append(row)
+        return adopted

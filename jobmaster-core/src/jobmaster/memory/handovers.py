@@ -12,7 +12,7 @@ from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
 from jobmaster.ids import new_id
 from jobmaster.memory.assigning import MemoryAssigning
 from jobmaster.memory.rows import Carried, Live, hold_all
-from jobmaster.models import NewJob
+from jobmaster.models import Bucket, NewJob
 
 
 class MemoryHandovers(MemoryAssigning, HandoverStore):
@@ -27,6 +27,18 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
                 for bucket_id, rows in assigned.items()
             ]
             return Handing(handovers=handovers, next_in=next_in)
+
+    async def hand_over_parked(
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+    ) -> Sequence[Handover]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return [
+                self._handover(
+                    self._carry(rows[0].job.cluster_id, bucket_id, [r.job.id for r in rows], carrier)
+                )
+                for bucket_id, rows in self._adopt(buckets, definition_ids, limit).items()
+            ]
 
     async def open_handover(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID

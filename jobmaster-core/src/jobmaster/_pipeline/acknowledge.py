@@ -1,0 +1,79 @@
+"""Step 7: messages leave their agent, after the master has committed what became of their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import define, field
+
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.models import Report
+from jobmaster.ownership import OwnedBucket
+from jobmaster.signals import Signal
+
+Key = tuple[UUID, int]
+"""A job's id and the number of an attempt: what names a message in its bucket."""
+
+
+@define(eq=False)
+class Acknowledge:
+    """Collects what was reported while the last round is under way, and removes it from the agent.
+
+    It has no hurry, and nothing waits for it: until then the owner knows by `unacknowledged` that these
+    messages are done with.
+    """
+
+    master: MasterRepository
+    agent: AgentRepository
+    batch_size: int = 1000
+    _waiting: list[tuple[OwnedBucket, Key]] = field(factory=list, init=False)
+    _doubtful: set[Key] = field(factory=set, init=False)
+    _news: Signal = field(factory=Signal, init=False)
+
+    def submit(self, settled: Sequence[tuple[OwnedBucket, Report]], stale: frozenset[UUID]) -> None:
+        """Take reports that the master has written, or refused as stale."""
+        if not self._waiting:
+            self._news.set()
+        self._waiting += [(owned, (report.job_id, report.attempt)) for owned, report in settled]
+        if stale:
+            self._doubtful |= {(r.job_id, r.attempt) for _, r in settled if r.job_id in stale}
+
+    @property
+    def pending(self) -> int:
+        """Messages that are still to be removed."""
+        return len(self._waiting)
+
+    async def wait(self) -> None:
+        """Wait for something to remove."""
+        if not self._waiting:
+            await self._news.wait()
+
+    async def run_once(self) -> bool:
+        """Remove one batch; return whether there was any.
+
+        Raises `StoreUnavailableError`, and `LeaseLostError` if a bucket is somebody else's; nothing is forgotten.
+        """
+        batch = self._waiting[: self.batch_size]
+        if not batch:
+            return False
+        for owned, keys in _by_bucket(batch).items():
+            await self._remove(owned, keys)
+        del self._waiting[: len(batch)]
+        return True
+
+    async def _remove(self, owned: OwnedBucket, keys: Sequence[Key]) -> None:
+        if self._doubtful.intersection(keys):
+            # A stale report has two reasons. Either the master has moved the job on: then its message may go.
+            # Or the bucket is somebody else's, who has yet to read it: then this raises, and it stays.
+            await self.master.mark(owned.bucket, ())
+        await self.agent.acknowledge(owned.bucket, keys)
+        owned.acknowledged(keys)
+        self._doubtful.difference_update(keys)
+
+
+def _by_bucket(batch: Sequence[tuple[OwnedBucket, Key]]) -> dict[OwnedBucket, list[Key]]:
+    found: dict[OwnedBucket, list[Key]] = {}
+    for owned, key in batch:
+        found.setdefault(owned, []).append(key)
+    return found

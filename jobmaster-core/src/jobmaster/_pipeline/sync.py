@@ -1,0 +1,50 @@
+"""Beside the flow: jobs that have to wait on an agent get to the master, behind the caller's back.
+
+A job that starts and ends soon reaches the master with its report, in one write. One that has to wait, for its
+time or for a free slot, is saved before that, so that it can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from jobmaster.contracts import AgentRepository, MasterRepository, Message
+from jobmaster.models import NewJob, Position
+from jobmaster.ownership import OwnedBucket
+
+JOBS_AT_ONCE = 500
+
+
+@define(eq=False)
+class Sync:
+    """Saves what has waited in an owned bucket for `age` seconds."""
+
+    master: MasterRepository
+    agent: AgentRepository
+    owned: OwnedBucket
+    age: float
+    _after: Position | None = field(default=None, init=False)
+
+    async def run_once(self) -> bool:
+        """Save a page of jobs; return whether there may be more."""
+        page = await self.agent.unsaved(self.owned.bucket, self.age, self._after, JOBS_AT_ONCE)
+        waiting = [message for message in page.messages if self._waits(message)]
+        if waiting:
+            await self.master.insert_jobs([self._in_bucket(message) for message in waiting])
+            self._note(waiting)
+        self._after = page.after
+        return len(page.messages) == JOBS_AT_ONCE
+
+    def _waits(self, message: Message) -> bool:
+        """Return whether a job is not in hand, where it is seen to by its report, or by the beat."""
+        job_id = message.new.job.id
+        return job_id not in self.owned.held and (job_id, message.attempt) not in self.owned.unacknowledged
+
+    def _in_bucket(self, message: Message) -> NewJob:
+        return NewJob(job=message.new.job, delay=message.new.delay, bucket_id=self.owned.id)
+
+    def _note(self, saved: Sequence[Message]) -> None:
+        """Remember which jobs are saved, unless they were claimed in the meantime."""
+        self.owned.saved.update(m.new.job.id for m in saved if self._waits(m))

@@ -1,0 +1,206 @@
+"""The agents of one cluster as this process uses them: joined when they can be reached, left alone while they fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+import anyio
+from attrs import define, field
+
+from jobmaster._runtime.notify import Notify
+from jobmaster.config import AgentSettings
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import ConfigurationError, SchemaError, StoreError, StoreUnreachableError
+from jobmaster.inline import InlineAgent
+from jobmaster.models import STANDALONE, AgentRecord
+
+log = logging.getLogger("jobmaster.agents")
+
+TIME_OUT = 3.0
+"""Seconds for which no job is sent to an agent that could not be reached; others take its share meanwhile."""
+JOIN_EVERY = 2.0
+"""Seconds between two tries to join an agent that could not be reached at the start."""
+
+
+@define(eq=False)
+class Link:
+    """One agent: what was configured, its repository, and whether it can be used now.
+
+    `joined` says that its schema is there and that its store is the one the master knows by this name;
+    `refused` says why it never will be.
+    """
+
+    settings: AgentSettings
+    repository: AgentRepository
+    notify: Notify
+    joined: bool = False
+    refused: str | None = None
+    away_until: float = field(default=0.0)
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.settings.name
+
+
+class Agents(Mapping[str, AgentRepository]):
+    """The agents by name, the master's own rows among them.
+
+    Indexing an agent that is not joined raises `StoreUnreachableError`; iterating passes over those.
+    """
+
+    def __init__(
+        self,
+        cluster_id: str,
+        master: MasterRepository,
+        links: Iterable[Link],
+        news: Notify,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.inline = InlineAgent(master, cluster_id)
+        self.links = {link.name: link for link in links}
+        self._cluster_id = cluster_id
+        self._master = master
+        self._news = news
+        self._monotonic = monotonic
+
+    # Using them
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the cluster has agents besides its master's own rows."""
+        return bool(self.links)
+
+    def __getitem__(self, name: str) -> AgentRepository:
+        """Return an agent's repository."""
+        if name == STANDALONE:
+            return self.inline
+        link = self.links.get(name)
+        if link is None:
+            msg = f"agent {name!r} is not configured in this process; add_agent({name!r}, url) makes it known"
+            raise StoreUnreachableError(msg)
+        if not link.joined:
+            raise StoreUnreachableError(link.refused or f"agent {name!r} could not be reached yet")
+        return link.repository
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of those that were joined; the master's own rows come first."""
+        yield STANDALONE
+        yield from (link.name for link in self.links.values() if link.joined)
+
+    def __len__(self) -> int:
+        """Return how many can be used."""
+        return sum(1 for _ in self)
+
+    def news_of(self, name: str) -> Notify:
+        """Return where news about an agent's buckets are told and heard."""
+        link = self.links.get(name)
+        return self._news if link is None else link.notify
+
+    def weights(self) -> Mapping[str, float]:
+        """Return the agents that new jobs may be sent to, with their weights."""
+        now = self._monotonic()
+        return {
+            link.name: link.settings.weight
+            for link in self.links.values()
+            if link.joined and link.away_until <= now
+        }
+
+    def leave_alone(self, name: str) -> None:
+        """Note that an agent could not be reached: for a while it gets no new jobs."""
+        link = self.links.get(name)
+        if link is not None:
+            link.away_until = self._monotonic() + TIME_OUT
+
+    def reachable(self) -> list[str]:
+        """Return the names of agents that answered last: those worth a rescue."""
+        return [STANDALONE, *self.weights()]
+
+    # Joining them
+
+    async def join_all(self, *, migrate: bool) -> None:
+        """Join all agents at once; those that cannot be reached are left for `join_missing`.
+
+        Raises `ConfigurationError` if an agent's store is not the one that the master knows by its name, or if
+        two names are of one store, and `SchemaError` if its tables are not there and may not be made.
+        """
+        failures: list[Exception] = []
+        async with anyio.create_task_group() as group:
+            for link in self.links.values():
+                group.start_soon(self._try_to_join, link, migrate, failures)
+        if failures:
+            raise failures[0]
+
+    async def join_missing(self, *, migrate: bool) -> float | None:
+        """Join what can be reached now; return when to try again, None once all are joined or refused."""
+        missing = [link for link in self.links.values() if not link.joined and link.refused is None]
+        failures: list[Exception] = []
+        for link in missing:
+            await self._try_to_join(link, migrate, failures)
+        for failure in failures:
+            log.error("%s", failure)
+        left = [link for link in missing if not link.joined and link.refused is None]
+        return JOIN_EVERY if left else None
+
+    async def _try_to_join(self, link: Link, migrate: bool, failures: list[Exception]) -> None:
+        try:
+            await self._join(link, migrate=migrate)
+        except ConfigurationError as error:
+            link.refused = str(error)
+            failures.append(error)
+        except StoreError as error:
+            log.warning("agent %s cannot be reached, trying again: %s", link.name, error)
+
+    async def _join(self, link: Link, *, migrate: bool) -> None:
+        repository = link.repository
+        await repository.open()
+        if migrate:
+            await repository.migrate()
+        elif pending := await repository.pending_migrations():
+            msg = (
+                f"the schema of agent {link.name!r} lacks {', '.join(pending)}; run `jobmaster migrate`, "
+                "or set auto_migrate=True"
+            )
+            raise SchemaError(msg)
+        await self._check_identity(link, await repository.fingerprint())
+        link.joined = True
+
+    async def _check_identity(self, link: Link, fingerprint: str) -> None:
+        record = AgentRecord(
+            cluster_id=self._cluster_id,
+            name=link.name,
+            kind=urlsplit(link.settings.url).scheme,
+            fingerprint=fingerprint,
+        )
+        repoint = [link.name] if link.settings.repoint else []
+        (known,) = await self._master.register_agents([record], repoint=repoint)
+        if known.fingerprint != fingerprint:
+            msg = (
+                f"agent {link.name!r} points at another store than the one the cluster knows by this name; "
+                "point it back, or give the new store a name of its own. If nothing is left in the old "
+                "one, add_agent(..., repoint=True) moves the name"
+            )
+            raise ConfigurationError(msg)
+        await self._check_unlike_others(link, fingerprint)
+
+    async def _check_unlike_others(self, link: Link, fingerprint: str) -> None:
+        known = await self._master.list_agents(self._cluster_id)
+        for other in known:
+            if other.name != link.name and other.fingerprint == fingerprint:
+                msg = (
+                    f"agents {link.name!r} and {other.name!r} are one and the same store; "
+                    "give each agent a database, or a table_prefix, of its own"
+                )
+                raise ConfigurationError(msg)
+
+    async def close(self) -> None:
+        """Close all repositories."""
+        for link in self.links.values():
+            await link.repository.close()
+
+
+def joined_names(agents: Agents) -> Sequence[str]:
+    """Return the names of the agents that were joined, without the master's own rows."""
+    return [name for name in agents if name != STANDALONE]

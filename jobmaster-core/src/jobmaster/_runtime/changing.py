@@ -1,0 +1,117 @@
+"""Cancelling and rescheduling jobs, wherever they are: on the master, or only on an agent so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from jobmaster._runtime.environment import Environment
+from jobmaster.contracts import Message, Topics
+from jobmaster.errors import InvalidTransitionError, JobNotFoundError, StoreUnavailableError
+from jobmaster.models import STANDALONE, Bucket, CancelResult, JobRecord
+from jobmaster.states import IN_BUCKET, JobStatus
+
+
+class Changing:
+    """Changes jobs of one cluster. A job that the master does not know yet is saved there first."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    # Cancelling
+
+    async def cancel(self, job_ids: Sequence[UUID]) -> Sequence[CancelResult]:
+        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id."""
+        env = self._env
+        try:
+            answers = await env.master.cancel(env.cluster_id, job_ids)
+        except JobNotFoundError:
+            if not env.agents.distributed:
+                raise
+            await self._save(job_ids)
+            answers = await env.master.cancel(env.cluster_id, job_ids)
+        env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
+        return [answer.result for answer in answers]
+
+    # Rescheduling
+
+    async def reschedule(self, job_id: UUID, delay: float) -> None:
+        """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
+
+        Raises `InvalidTransitionError` if it may be in hand or has finished, `JobNotFoundError` if unknown.
+        """
+        env = self._env
+        bucket = await self._bucket_of(job_id) if env.agents.distributed else None
+        if bucket is None:
+            await env.master.reschedule(env.cluster_id, job_id, delay)
+        else:
+            await self._reschedule_in(bucket, job_id, delay)
+        env.notify.tell(Topics.held(env.cluster_id))
+
+    async def _reschedule_in(self, bucket: Bucket, job_id: UUID, delay: float) -> None:
+        """Withdraw a job's message from its agent, then hold the job.
+
+        The handover is noted first: a job whose message is gone, and that was not held in the end, is pushed
+        again by a coordinator.
+        """
+        env = self._env
+        handover = await env.master.open_handover(env.cluster_id, bucket.id, [job_id], env.process_id)
+        agent = env.agents[bucket.agent]
+        messages = [
+            (m.new.job.id, m.attempt) for m in await agent.find([job_id]) if m.new.bucket_id == bucket.id
+        ]
+        if job_id not in await agent.withdraw(bucket.id, messages):
+            await env.master.close_handovers([handover])
+            raise InvalidTransitionError(job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER)
+        await env.master.reschedule(env.cluster_id, job_id, delay, handover)
+
+    async def _bucket_of(self, job_id: UUID) -> Bucket | None:
+        """Return the bucket on an agent that a job lies in; saves the job if only the agent knows it."""
+        env = self._env
+        record = await env.master.get_job(env.cluster_id, job_id)
+        if record is None and await self._save([job_id]):
+            record = await env.master.get_job(env.cluster_id, job_id)
+        if record is None or record.status not in IN_BUCKET:
+            return None
+        buckets = await env.master.list_buckets(env.cluster_id)
+        return next((b for b in buckets if b.id == record.bucket_id and b.agent != STANDALONE), None)
+
+    # Looking on the agents
+
+    async def find(self, job_id: UUID) -> JobRecord | None:
+        """Return a job that only an agent knows so far."""
+        found = await self._on_agents([job_id])
+        return _save_pending(found[0]) if found else None
+
+    async def _save(self, job_ids: Sequence[UUID]) -> int:
+        """Save jobs that only agents know, as lying in their buckets; return how many."""
+        found = await self._on_agents(job_ids)
+        if found:
+            await self._env.master.insert_jobs([message.new for message in found])
+        return len(found)
+
+    async def _on_agents(self, job_ids: Sequence[UUID]) -> list[Message]:
+        found: list[Message] = []
+        for name, agent in self._env.agents.items():
+            if name != STANDALONE:
+                try:
+                    found += [m for m in await agent.find(job_ids) if self._is_new(m)]
+                except StoreUnavailableError:
+                    continue  # what lies there cannot be changed now; the caller is told that it is not known
+        return found
+
+    def _is_new(self, message: Message) -> bool:
+        return not message.saved and message.new.job.cluster_id == self._env.cluster_id
+
+
+def _save_pending(message: Message) -> JobRecord:
+    job = message.new.job
+    return JobRecord(
+        job=job,
+        status=JobStatus.SAVE_PENDING,
+        ready_at=job.scheduled_at,
+        finished_at=None,
+        attempt=message.attempt,
+        retries=0,
+        bucket_id=message.new.bucket_id,
+    )

@@ -1,0 +1,162 @@
+"""How jobs become durable: on an agent, or on the master, or on the one because the other is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import anyio
+
+from jobmaster._pipeline.buffer import Buffer
+from jobmaster._runtime.directory import Directory
+from jobmaster._runtime.environment import Environment
+from jobmaster.contracts import Message, Topics
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.models import STANDALONE, JobReceipt, NewJob
+from jobmaster.states import ClusterMode
+
+log = logging.getLogger("jobmaster.scheduler")
+
+TRIES = 3
+"""How often a flush is tried while the store cannot be reached."""
+MASTER = "master"
+
+Receipts = Sequence[JobReceipt]
+
+
+class Storing:
+    """Stores the jobs of scheduling calls; the calls of one process that go the same way share a flush.
+
+    In a standalone cluster there is one way: the master's rows. Otherwise the jobs of a call go to one agent,
+    so that all or none are accepted, or to the master: those with a key, which only the master can know to be
+    taken, those that are due later than buckets look ahead, those whose caller wants them there, and those for
+    which no agent has a bucket.
+    """
+
+    def __init__(self, env: Environment, directory: Directory) -> None:
+        self._env = env
+        self._directory = directory
+        self._ways: dict[str, Buffer] = {}
+
+    async def store(self, jobs: Sequence[NewJob], *, on_master: bool = False) -> Receipts:
+        """Store jobs, all or none; return their receipts in order."""
+        way = await self._way_of(jobs, on_master=on_master)
+        return await self._buffer(way).submit(jobs)
+
+    # Which way
+
+    async def _way_of(self, jobs: Sequence[NewJob], *, on_master: bool) -> str:
+        env = self._env
+        if not env.agents.distributed:
+            return STANDALONE
+        if on_master or env.mode is not ClusterMode.ACTIVE or any(self._is_for_master(new) for new in jobs):
+            return MASTER
+        try:
+            await self._directory.ready()
+        except StoreUnavailableError:
+            return MASTER
+        return self._directory.agent_for(jobs, env.agents.weights()) or MASTER
+
+    def _is_for_master(self, new: NewJob) -> bool:
+        return new.job.key is not None or new.delay > self._env.settings.transient_threshold
+
+    def _buffer(self, way: str) -> Buffer:
+        buffer = self._ways.get(way)
+        if buffer is None:
+            buffer = self._ways[way] = Buffer(self._flush_for(way))
+        return buffer
+
+    def _flush_for(self, way: str) -> Callable[[Sequence[NewJob]], Awaitable[Receipts]]:
+        if way == STANDALONE:
+            return self._flush_standalone
+        if way == MASTER:
+            return self._flush_to_master
+
+        async def flush(jobs: Sequence[NewJob]) -> Receipts:
+            return await self._flush_to_agent(way, jobs)
+
+        return flush
+
+    # Standalone
+
+    async def _flush_standalone(self, jobs: Sequence[NewJob]) -> Receipts:
+        return await _repeatedly(lambda: self._insert_placed(jobs))
+
+    async def _insert_placed(self, jobs: Sequence[NewJob]) -> Receipts:
+        env, placed = self._env, jobs
+        if env.mode is ClusterMode.ACTIVE:
+            await self._directory.ready()
+            placed = self._directory.place(jobs, env.settings.transient_threshold)
+        receipts = await env.agents.inline.push([Message(new=new) for new in placed])
+        topics = {
+            Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed
+        }
+        env.notify.tell(*topics)
+        return self._accepted(placed, receipts)
+
+    # The master
+
+    async def _flush_to_master(self, jobs: Sequence[NewJob]) -> Receipts:
+        receipts = await _repeatedly(lambda: self._env.master.insert_jobs(jobs))
+        self._env.notify.tell(Topics.held(self._env.cluster_id))
+        return self._accepted(jobs, receipts)
+
+    # An agent
+
+    async def _flush_to_agent(self, agent: str, jobs: Sequence[NewJob]) -> Receipts:
+        """Push jobs to an agent; if it is away, the master takes them."""
+        placed = self._directory.place_on(agent, jobs)
+        if placed is None:
+            return await self._flush_to_master(jobs)
+        try:
+            receipts = await self._env.agents[agent].push([Message(new=new) for new in placed])
+        except StoreUnreachableError as error:
+            self._leave_alone(agent, error)
+            return await self._flush_to_master(jobs)
+        except StoreUnavailableError as error:
+            self._leave_alone(agent, error)
+            return await self._entrust(placed)
+        for bucket_id in _bucket_ids(placed):
+            self._env.tell_bucket(agent, bucket_id)
+        return self._accepted(placed, receipts)
+
+    def _leave_alone(self, agent: str, error: Exception) -> None:
+        log.warning("agent %s is away; its share of new jobs goes elsewhere: %s", agent, error)
+        self._env.agents.leave_alone(agent)
+
+    async def _entrust(self, placed: Sequence[NewJob]) -> Receipts:
+        """Have the master see to jobs that may or may not have reached their buckets.
+
+        Pushed again they might run again: their owner may be through with them by now, and their messages gone.
+        So the master holds those that are new to it as lying in these buckets, and by the handover, which is
+        noted first, a coordinator pushes what is still to be run once the agent is back.
+        """
+        env = self._env
+        for bucket_id in _bucket_ids(placed):
+            ids = [new.job.id for new in placed if new.bucket_id == bucket_id]
+            await env.master.open_handover(env.cluster_id, bucket_id, ids, env.process_id)
+        receipts = await _repeatedly(lambda: env.master.insert_jobs(placed))
+        return self._accepted(placed, receipts)
+
+    def _accepted(self, jobs: Sequence[NewJob], receipts: Receipts) -> Receipts:
+        for observer in self._env.observers:
+            for new, receipt in zip(jobs, receipts, strict=True):
+                observer.on_scheduled(new, receipt)
+        return receipts
+
+
+def _bucket_ids(placed: Sequence[NewJob]) -> set[UUID]:
+    return {new.bucket_id for new in placed if new.bucket_id is not None}
+
+
+async def _repeatedly(insert: Callable[[], Awaitable[Receipts]]) -> Receipts:
+    """Insert, and try again while the store is away: inserts are idempotent."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            return await insert()
+        except StoreUnavailableError:
+            if attempt == TRIES:
+                raise
+            await anyio.sleep(0.1 * 2**attempt)
+    raise AssertionError  # pragma: no cover - the loop returns or raises

@@ -1,0 +1,62 @@
+"""Messages in buckets that nobody reads: late pushes to a bucket that is gone are found on their agent and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from attrs import define
+
+from jobmaster.carrying import drain
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.models import STANDALONE, Bucket
+from jobmaster.states import BucketStatus, Priority
+
+
+@define(eq=False)
+class Strays:
+    """Looks on each agent for buckets that hold messages and that the master has no owner for."""
+
+    cluster_id: str
+    master: MasterRepository
+    agents: Mapping[str, AgentRepository]
+
+    async def run_once(self) -> int:
+        """Bring back what lies astray on the agents that can be reached; return how many jobs."""
+        return sum([await self._bring_back(name) for name in self.agents if name != STANDALONE])
+
+    async def _bring_back(self, name: str) -> int:
+        agent = self.agents[name]
+        # The agent first: a bucket is registered before anybody may push to it.
+        holding = await agent.holdings()
+        if not holding:
+            return 0
+        read = read_by_somebody(await self.master.list_buckets(self.cluster_id))
+        return sum([await self._drain(agent, bucket_id) for bucket_id in holding if bucket_id not in read])
+
+    async def _drain(self, agent: AgentRepository, bucket_id: UUID) -> int:
+        """Bring back what lies in a bucket, unless it is another cluster's: they may share an agent's store."""
+        first = await agent.drain(bucket_id, 1)
+        if not first or first[0].new.job.cluster_id != self.cluster_id:
+            return 0
+        count = await drain(self.master, agent, _nobodys(self.cluster_id, agent.name, bucket_id))
+        await agent.drop_bucket(bucket_id)
+        return count
+
+
+def read_by_somebody(buckets: Sequence[Bucket]) -> frozenset[UUID]:
+    """Return the ids of buckets that have an owner, or will get one by rescue."""
+    return frozenset(bucket.id for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE)
+
+
+def _nobodys(cluster_id: str, agent: str, bucket_id: UUID) -> Bucket:
+    """Return a bucket that is registered nowhere, for who only needs its id."""
+    return Bucket(
+        id=bucket_id,
+        cluster_id=cluster_id,
+        agent=agent,
+        worker_id=UUID(int=0),
+        lane="",
+        priority=Priority.MEDIUM,
+        status=BucketStatus.READY_TO_DELETE,
+    )

@@ -1,0 +1,104 @@
+"""Carrying jobs between the master and agents: handovers to their buckets, and what lies in a bucket back.
+
+Copy, then delete: a message leaves its agent after the master holds the job, and a handover is forgotten
+after its messages are on the agent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import define
+
+from jobmaster.contracts import AgentRepository, Handover, MasterRepository, Message
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.models import Bucket, NewJob
+from jobmaster.states import BucketStatus
+
+log = logging.getLogger("jobmaster.carrying")
+
+MESSAGES_AT_ONCE = 500
+DRAINS = 5
+"""How often a bucket is drained again because late messages came in, before it is left for the next round."""
+
+
+@define(eq=False)
+class Carrier:
+    """Pushes handovers to the agents of their buckets.
+
+    `on_away` is told of an agent that could not be reached. `patience` is for how many seconds a handover is
+    the carrier's own: after that another one may have pushed it, its jobs may have been run and their messages
+    removed, so that a second push would have them run again.
+    """
+
+    master: MasterRepository
+    agents: Mapping[str, AgentRepository]
+    on_away: Callable[[str], None]
+    monotonic: Callable[[], float]
+    patience: float
+
+    async def carry(self, handovers: Sequence[tuple[str, Handover]], asked_at: float) -> list[Handover]:
+        """Push handovers, each with the name of its agent; return those that arrived.
+
+        What certainly did not arrive is held on the master again. What may have arrived stays as it is: whoever
+        retakes it later pushes it again. `asked_at` is when the master was asked for them (monotonic).
+        """
+        arrived: list[Handover] = []
+        for name in dict.fromkeys(name for name, _ in handovers):
+            if self.monotonic() - asked_at > self.patience:
+                log.warning("%d handovers took too long to be carried and are left to others", len(handovers))
+                break
+            arrived += await self._carry_to(name, [one for agent, one in handovers if agent == name])
+        return arrived
+
+    async def _carry_to(self, name: str, handovers: Sequence[Handover]) -> Sequence[Handover]:
+        try:
+            await self.agents[name].push([message for one in handovers for message in one.messages])
+        except StoreUnreachableError as error:
+            log.warning("agent %s is away; its jobs stay on the master: %s", name, error)
+            self.on_away(name)
+            await self.master.take_back([one.id for one in handovers])
+            return ()
+        except StoreUnavailableError as error:
+            self.on_away(name)
+            log.warning("agent %s did not answer; its jobs will be pushed again: %s", name, error)
+            return ()
+        await self.master.close_handovers([one.id for one in handovers])
+        return handovers
+
+
+async def drain(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:
+    """Bring all messages of a bucket to the master, where their jobs are held; return how many.
+
+    Safe to be done by several at once, and to be broken off anywhere.
+    """
+    count = 0
+    while messages := await agent.drain(bucket.id, MESSAGES_AT_ONCE):
+        unsaved = [held(message) for message in messages if not message.saved]
+        if unsaved:
+            await master.insert_jobs(unsaved)
+        await agent.acknowledge(bucket, [(message.new.job.id, message.attempt) for message in messages])
+        count += len(messages)
+    return count
+
+
+def held(message: Message) -> NewJob:
+    """Return the job of a message as one to be held on the master."""
+    return NewJob(job=message.new.job, delay=message.new.delay)
+
+
+async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:
+    """Bring back all that an owned bucket holds and mark it as ready to delete; return how many jobs it held.
+
+    None if late messages kept coming: then it is not empty, and stays as it is. Raises `LeaseLostError` if the
+    bucket is somebody else's.
+    """
+    count = 0
+    for _ in range(DRAINS):
+        count += await drain(master, agent, bucket)
+        await master.release_bucket(bucket)
+        if await agent.drop_bucket(bucket.id):
+            await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+            return count
+    return None
