@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 
 from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, Assign
+from jobmaster.carrying import Carrier
 from jobmaster.contracts import MasterRepository
 from jobmaster.inline import InlineAgent
-from jobmaster.models import Bucket, Cursor
+from jobmaster.models import STANDALONE, Bucket, Cursor
 from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import (
     CLUSTER,
@@ -39,7 +40,9 @@ async def master() -> AsyncIterator[MasterRepository]:
 
 @pytest.fixture
 def step(master: MasterRepository) -> Assign:
-    return Assign(CLUSTER, master, InlineAgent(master, CLUSTER), ahead=120.0, target=TARGET)
+    agents = {STANDALONE: InlineAgent(master, CLUSTER)}
+    carrier = Carrier(master, agents, lambda _: None, lambda: 0.0, patience=10.0)
+    return Assign(CLUSTER, master, agents, carrier, uuid4, lambda: 120.0, TARGET)
 
 
 async def hold(master: MasterRepository, count: int, *, lane: str = "default", delay: float = 0.0) -> None:
@@ -64,7 +67,8 @@ async def test_a_bucket_is_filled_up_to_the_target(master: MasterRepository, ste
 
     result = await step.run_once()
 
-    assert result.assigned == {bucket.id: TARGET}
+    assert result.assigned == {bucket.id: STANDALONE}
+    assert await master.bucket_holdings(CLUSTER) == {bucket.id: TARGET}
     assert result.wait == 0
 
 
@@ -78,7 +82,8 @@ async def test_a_bucket_is_filled_again_once_half_of_it_is_done(
     await finish(master, bucket, TARGET // 2 - 1)
     assert not (await step.run_once()).assigned
     await finish(master, bucket, 1)
-    assert (await step.run_once()).assigned == {bucket.id: TARGET // 2}
+    assert (await step.run_once()).assigned == {bucket.id: STANDALONE}
+    assert await master.bucket_holdings(CLUSTER) == {bucket.id: TARGET}
 
 
 async def test_the_pause_grows_while_there_is_no_room_and_starts_anew_after_that(
@@ -113,7 +118,9 @@ async def test_jobs_of_a_lane_without_a_worker_are_looked_for_with_patience(
 async def test_without_any_bucket_it_waits_for_news(master: MasterRepository, step: Assign) -> None:
     await hold(master, 1)
 
-    assert (await step.run_once()).wait is None
+    result = await step.run_once()
+
+    assert (result.wait, result.starving) == (None, True)
 
 
 async def test_it_waits_until_the_next_job_comes_into_reach(master: MasterRepository, step: Assign) -> None:

@@ -17,6 +17,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declare
+from jobmaster._upkeep.fallback import Fallback
 from jobmaster._upkeep.handovers import Handovers
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
@@ -24,6 +25,7 @@ from jobmaster._upkeep.recur import Recur
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
+from jobmaster.models import STANDALONE, evolve
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import WorkerMode
 
@@ -44,10 +46,12 @@ class Supervisor:
 
     def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
         self.env = env
-        self.workers = workers
+        self.workers = list(workers)
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
         self._services: list[Service] = []
+        self._starving = False
+        """Whether due jobs found no bucket when a coordinator of this process last looked."""
         self._subscriptions = ExitStack()
 
     @asynccontextmanager
@@ -60,7 +64,7 @@ class Supervisor:
                 self._serve_agents(group)
                 for worker in self.workers:
                     group.start_soon(worker.run)
-                for service in self._upkeep():
+                for service in [*self._upkeep(), *self._fallbacks(group)]:
                     group.start_soon(service.run)
                 try:
                     yield group
@@ -226,6 +230,7 @@ class Supervisor:
         async def tick() -> float | None:
             while True:
                 result = await step.run_once()
+                self._starving = result.starving
                 for bucket_id, agent in result.assigned.items():
                     env.tell_bucket(agent, bucket_id)
                 if result.wait != 0:
@@ -234,6 +239,41 @@ class Supervisor:
         service = Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
         self._subscribe(Topics.buckets(env.cluster_id), service)
         return self._subscribe(Topics.held(env.cluster_id), service)
+
+    # Fallback
+
+    def _fallbacks(self, group: TaskGroup) -> list[Service]:
+        """Return a service for each coordinator that is to run jobs itself when nobody else does."""
+        env, patience = self.env, self.env.settings.fallback_patience
+        if patience is None or not env.agents.distributed or not env.registry:
+            return []
+        coordinators = [w for w in self.workers if w.settings.mode is WorkerMode.COORDINATOR]
+        return [self._fallback(worker, patience, group) for worker in coordinators]
+
+    def _fallback(self, coordinator: RunningWorker, patience: float, group: TaskGroup) -> Service:
+        env, lane = self.env, coordinator.settings.lane
+        step = Fallback(env.cluster_id, lane, env.master, env.agents, patience, env.monotonic)
+        settings = evolve(coordinator.settings, name=None, mode=WorkerMode.EXECUTION, agent=STANDALONE)
+        running: RunningWorker | None = None
+
+        async def tick() -> float | None:
+            nonlocal running
+            if running is None and not self._starving:
+                return min(patience, env.settings.heartbeat)
+            wanted = await step.run_once(open_now=running is not None)
+            if wanted and running is None:
+                running = RunningWorker(env, f"{coordinator.name}-fallback", settings)
+                log.warning("nobody else runs the jobs of lane %s: %s does", lane, running.name)
+                self.workers.append(running)
+                group.start_soon(running.run)
+            elif running is not None and not wanted:
+                log.info("the lane %s has workers again: %s stops", lane, running.name)
+                await running.stop(env.settings.stop_grace)
+                self.workers.remove(running)
+                running = None
+            return min(patience, env.settings.heartbeat)
+
+        return Service("fallback", tick)
 
     # Recurring schedules
 
