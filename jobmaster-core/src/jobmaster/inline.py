@@ -112,6 +112,9 @@ class InlineAgent(AgentRepository):
         """Return nothing: the master knows every job."""
         return SavePending()
 
+    async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Do nothing: the master knows every job."""
+
     async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Return nothing: `release_bucket` holds the rows again."""
         return ()

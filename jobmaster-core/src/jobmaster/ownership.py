@@ -121,8 +121,6 @@ class OwnedBucket:
         """Whether the store is known to hold more due jobs than were read."""
         self.keeps_waiting = False
         """Whether the last look left jobs in the bucket that are not in hand."""
-        self.saved: set[UUID] = set()
-        """Jobs that came as save pending, are not in hand yet, and are known to the master by now."""
         self.unacknowledged: set[tuple[UUID, int]] = set()
         """Attempts that are reported and whose messages are still on the agent."""
         self.cancelled: set[tuple[UUID, int]] = set()

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from jobmaster._policy.outcome import cancelled_unstarted, parked
 from jobmaster.contracts import AgentRepository
-from jobmaster.models import BucketPage, Claim, Cursor, Report, evolve
+from jobmaster.models import BucketPage, Claim, Cursor, Report
 from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 RESCAN = 30.0
@@ -51,7 +51,7 @@ class ClaimJobs:
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if not self.owned.closed:
-            self._line_up(self._with_saved(fresh))
+            self._line_up(fresh)
         if page.more:
             self.owned.adapt(now)
         self.owned.more_behind = page.more
@@ -72,15 +72,6 @@ class ClaimJobs:
             return self._cursor
         self._scanned_at = now
         return Cursor(bounded=self._cursor.bounded)
-
-    def _with_saved(self, fresh: Sequence[Claim]) -> Sequence[Claim]:
-        """Say so of jobs that were saved on the master while they waited: then their reports are like any other."""
-        saved = self.owned.saved
-        if not saved:
-            return fresh
-        known = {claim.job.id for claim in fresh} & saved
-        saved -= known
-        return [evolve(claim, saved=True) if claim.job.id in known else claim for claim in fresh]
 
     def _line_up(self, fresh: Sequence[Claim]) -> None:
         now = self.monotonic()

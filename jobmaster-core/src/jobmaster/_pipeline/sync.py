@@ -6,8 +6,6 @@ time or for a free slot, is saved before that, so that it can be seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from attrs import define, field
 
 from jobmaster.contracts import AgentRepository, MasterRepository, Message
@@ -33,7 +31,7 @@ class Sync:
         waiting = [message for message in page.messages if self._waits(message)]
         if waiting:
             await self.master.insert_jobs([self._in_bucket(message) for message in waiting])
-            self._note(waiting)
+            await self.agent.note_saved(self.owned.bucket, [(m.new.job.id, m.attempt) for m in waiting])
         self._after = page.after
         return len(page.messages) == JOBS_AT_ONCE
 
@@ -44,7 +42,3 @@ class Sync:
 
     def _in_bucket(self, message: Message) -> NewJob:
         return NewJob(job=message.new.job, delay=message.new.delay, bucket_id=self.owned.id)
-
-    def _note(self, saved: Sequence[Message]) -> None:
-        """Remember which jobs are saved, unless they were claimed in the meantime."""
-        self.owned.saved.update(m.new.job.id for m in saved if self._waits(m))

@@ -124,6 +124,14 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         """
 
     @abstractmethod
+    async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Note that the master knows the jobs of these messages by now, given as (job id, attempt). Idempotent.
+
+        From then on they are `saved`, and not save pending any more. An agent that cannot change a message does
+        nothing: its owner's reports bring the jobs once more, which changes nothing.
+        """
+
+    @abstractmethod
     async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Read messages of a bucket, due or not, for who brings them back to the master.
 

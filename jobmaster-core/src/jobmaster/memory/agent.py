@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import anyio.lowlevel
+from attrs import evolve
 
 from jobmaster.clock import Clock
 from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
@@ -107,6 +108,14 @@ class MemoryAgent(InMemory, AgentRepository):
 
     def _is_unsaved(self, letter: Letter, age: float) -> bool:
         return not letter.message.saved and letter.pushed_at <= self._later(-age)
+
+    async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            for job_id, attempt in messages:
+                letter = box.letters.get((bucket.id, job_id, attempt))
+                if letter is not None:
+                    letter.message = evolve(letter.message, saved=True)
 
     # Who comes after the owner
 
