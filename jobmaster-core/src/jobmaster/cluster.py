@@ -269,7 +269,9 @@ class Cluster:
 
     def _links(self, plugins: Plugins) -> list[Link]:
         """Return the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
-        repositories = [plugins.agent(agent.name, agent.url, self.settings) for agent in self.agents]
+        repositories = [
+            plugins.agent(agent.name, agent.url, agent.options(self.settings)) for agent in self.agents
+        ]
         return [
             Link(settings, repository, Notify(repository))
             for settings, repository in zip(self.agents, repositories, strict=True)

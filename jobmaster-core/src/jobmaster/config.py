@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from math import isnan
 from typing import Any, TypeVar
 
-from attrs import Attribute, field, fields_dict, frozen
+from attrs import Attribute, evolve, field, fields_dict, frozen
+from attrs.validators import optional
 
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.errors import ConfigurationError
@@ -264,6 +265,11 @@ class WorkerSettings:
 MOST_WEIGHT = 1000.0
 
 
+def _check_own_prefix(agent: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        _check_prefix(agent, attribute, value)
+
+
 def _check_weight(_: Any, attribute: Attribute[Any], value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_WEIGHT:
         msg = (
@@ -281,6 +287,8 @@ class AgentSettings:
         url: where the agent's store is.
         weight: the share of new jobs it is to get, compared with that of the other agents.
         repoint: allow a name that is known for another store, once nothing is left in that one.
+        table_prefix: what the agent's table names start with; the cluster's if not given.
+        store_options: the provider's own settings; the cluster's if not given.
 
     """
 
@@ -288,6 +296,16 @@ class AgentSettings:
     url: str = field(validator=_instance_of(str, "a URL, for example postgresql://host/database"))
     weight: float = field(default=1.0, validator=_check_weight)
     repoint: bool = field(default=False, validator=_instance_of(bool, "True or False"))
+    table_prefix: str | None = field(default=None, validator=_check_own_prefix)
+    store_options: Mapping[str, Any] | None = field(
+        default=None, validator=optional(_instance_of(Mapping, "a mapping"))
+    )
+
+    def options(self, cluster: Settings) -> Settings:
+        """Return the settings that the agent's store is opened with."""
+        prefix = cluster.table_prefix if self.table_prefix is None else self.table_prefix
+        options = cluster.store_options if self.store_options is None else self.store_options
+        return evolve(cluster, table_prefix=prefix, store_options=options)
 
     def __attrs_post_init__(self) -> None:
         """Check the name."""
