@@ -32,7 +32,7 @@ from attrs import fields_dict
 
 import jobmaster
 from jobmaster import errors, handlers, hookspecs
-from jobmaster.config import Settings, WorkerSettings
+from jobmaster.config import AgentSettings, Settings, WorkerSettings
 from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository
 from jobmaster.hookspecs import JobObserver
 from jobmaster.states import (
@@ -202,7 +202,11 @@ def _offers(module: str, name: str) -> bool:
 
 @each_page
 def test_snippets_use_settings_that_exist(page: Path) -> None:
-    known = {"configure": fields_dict(Settings), "add_worker": fields_dict(WorkerSettings)}
+    known = {
+        "configure": fields_dict(Settings),
+        "add_agent": fields_dict(AgentSettings),
+        "add_worker": fields_dict(WorkerSettings),
+    }
     unknown = [
         f"{node.func.attr}({keyword.arg}=)"
         for tree in parsed(page)
@@ -427,7 +431,9 @@ def test_capabilities_are_documented_with_their_defaults() -> None:
     assert documented == {name: str(field.default) for name, field in fields_dict(Capabilities).items()}
 
 
-@pytest.mark.parametrize(("heading", "settings"), [("Settings", Settings), ("Workers", WorkerSettings)])
+@pytest.mark.parametrize(
+    ("heading", "settings"), [("Settings", Settings), ("Agents", AgentSettings), ("Workers", WorkerSettings)]
+)
 def test_settings_are_documented(heading: str, settings: type[Any]) -> None:
     assert column("configuration.md", heading) == list(fields_dict(settings))
 
