@@ -4,10 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from jobmaster.contracts import AgentRepository
-from jobmaster.inline import InlineAgent
-from jobmaster_testing.contracts import AgentContract, EndToEndContract, MasterContract
-from jobmaster_testing.contracts.world import World
+from jobmaster_testing.contracts import AgentContract, EndToEndContract, InlineContract, MasterContract
 
 
 class TestMemoryMaster(MasterContract):
@@ -16,10 +13,18 @@ class TestMemoryMaster(MasterContract):
         return f"memory://{uuid4().hex}"
 
 
-class TestInlineAgent(AgentContract):
+class TestInlineAgent(InlineContract):
+    """Over the in-memory master, which is the suite's default."""
+
+
+class TestMemoryAgent(AgentContract):
     @pytest.fixture
-    def agent(self, world: World) -> AgentRepository:
-        return InlineAgent(world.master, world.cluster_id)
+    def agent_url(self) -> str:
+        return f"memory://{uuid4().hex}"
+
+    @pytest.fixture
+    def other_agent_url(self) -> str:
+        return f"memory://{uuid4().hex}"
 
 
 class TestMemoryEndToEnd(EndToEndContract):

@@ -2,10 +2,7 @@
 
 import pytest
 
-from jobmaster.contracts import AgentRepository
-from jobmaster.inline import InlineAgent
-from jobmaster_testing.contracts import AgentContract, EndToEndContract, MasterContract
-from jobmaster_testing.contracts.world import World
+from jobmaster_testing.contracts import EndToEndContract, InlineContract, MasterContract
 
 pytestmark = pytest.mark.postgres
 
@@ -16,14 +13,10 @@ class TestPostgresMaster(MasterContract):
         return every_database
 
 
-class TestPostgresAgent(AgentContract):
+class TestPostgresInlineAgent(InlineContract):
     @pytest.fixture
     def store_url(self, every_database: str) -> str:
         return every_database
-
-    @pytest.fixture
-    def agent(self, world: World) -> AgentRepository:
-        return InlineAgent(world.master, world.cluster_id)
 
 
 class TestPostgresEndToEnd(EndToEndContract):

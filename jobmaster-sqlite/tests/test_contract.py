@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobmaster.contracts import AgentRepository
-from jobmaster.inline import InlineAgent
-from jobmaster_testing.contracts import AgentContract, EndToEndContract, MasterContract
-from jobmaster_testing.contracts.world import World
+from jobmaster_testing.contracts import EndToEndContract, InlineContract, MasterContract
 
 
 @pytest.fixture
@@ -22,14 +19,10 @@ class TestSqliteMaster(MasterContract):
         return store_url
 
 
-class TestSqliteAgent(AgentContract):
+class TestSqliteInlineAgent(InlineContract):
     @pytest.fixture
     def store_url(self, store_url: str) -> str:
         return store_url
-
-    @pytest.fixture
-    def agent(self, world: World) -> AgentRepository:
-        return InlineAgent(world.master, world.cluster_id)
 
 
 class TestSqliteEndToEnd(EndToEndContract):

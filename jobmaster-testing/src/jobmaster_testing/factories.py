@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
+from jobmaster.contracts import Message
 from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import new_id
 from jobmaster.models import (
     STANDALONE,
+    AgentRecord,
     AttemptError,
     Bucket,
     Claim,
     ClusterRecord,
+    HostRecord,
     Job,
     LogLine,
     NewJob,
@@ -98,6 +101,17 @@ class ReportFields(TypedDict, total=False):
     suspect: bool
     parked: str | None
     logs: Sequence[LogLine]
+    job: Job | None
+
+
+class MessageFields(TypedDict, total=False):
+    """What can be said about a message, besides the job it carries and its bucket."""
+
+    attempt: int
+    saved: bool
+    retries: int
+    crashes: int
+    suspect: bool
 
 
 class BucketFields(TypedDict, total=False):
@@ -165,6 +179,22 @@ def make_new_job(
     return NewJob(job=make_job(**fields), delay=delay, bucket_id=bucket)
 
 
+def make_message(
+    bucket: Bucket | UUID, job: Job | None = None, *, delay: float = 0.0, **fields: Unpack[MessageFields]
+) -> Message:
+    """Return the message of `job`, or of a new one like those of `make_new_job`, on its way to `bucket`.
+
+    It is the first attempt of a job that the master does not know, unless something else is said.
+    """
+    bucket_id = bucket.id if isinstance(bucket, Bucket) else bucket
+    new = (
+        make_new_job(bucket, delay=delay)
+        if job is None
+        else NewJob(job=job, delay=delay, bucket_id=bucket_id)
+    )
+    return Message(new=new, **fields)
+
+
 def make_schedule(job: Job | None = None, **fields: Unpack[ScheduleFields]) -> ScheduleRecord:
     """Return an active schedule that fires every minute, whose jobs are like `job`."""
     template = job or make_job()
@@ -185,8 +215,19 @@ def make_cluster(
     return ClusterRecord(id=cluster_id, mode=mode, settings=settings)
 
 
+def make_agent(name: str = "Agent-1", cluster_id: str = CLUSTER, **fields: Any) -> AgentRecord:
+    """Return an agent in memory with a fingerprint of its own."""
+    given = {"kind": "memory", "fingerprint": new_id().hex, **fields}
+    return AgentRecord(cluster_id=cluster_id, name=name, **given)
+
+
+def make_host(name: str = "host-1", cluster_id: str = CLUSTER, **info: Any) -> HostRecord:
+    """Return a host of which `info` is known."""
+    return HostRecord(cluster_id=cluster_id, name=name, info=info)
+
+
 def make_worker(**fields: Unpack[WorkerFields]) -> WorkerRecord:
-    """Return an active worker of mode `full` on the default lane, in a process of its own."""
+    """Return an active worker of a standalone cluster, of mode `full`, in a process of its own."""
     defaults: WorkerFields = {
         "id": new_id(),
         "cluster_id": CLUSTER,
@@ -220,7 +261,7 @@ def make_bucket(worker: WorkerRecord | None = None, **fields: Unpack[BucketField
 def make_report(
     claim: Claim, status: JobStatus = JobStatus.SUCCEEDED, **fields: Unpack[ReportFields]
 ) -> Report:
-    """Return a report about `claim`.
+    """Return a report about `claim`, with its job if the master may not know that yet.
 
     A terminal status brings its outcome with it; another one says that nothing ran, unless `outcome` is
     given. With an outcome the attempt started and ended just now.
@@ -240,6 +281,7 @@ def make_report(
         "retries": claim.retries,
         "crashes": claim.crashes,
         "suspect": claim.suspect,
+        "job": None if claim.saved else claim.job,
     }
     given: ReportFields = {**defaults, **fields}
     return Report(job_id=claim.job.id, status=status, **given)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from attrs import field, frozen
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import AgentRepository, MasterRepository, SchemaStore
 from jobmaster.plugins import Plugins
+
+S = TypeVar("S", bound=SchemaStore)
 
 
 @frozen(kw_only=True)
@@ -34,14 +36,31 @@ def unopened_master(url: str, options: Options | None = None) -> MasterRepositor
     return Plugins().master(url, options or Options())
 
 
+def unopened_agent(name: str, url: str, options: Options | None = None) -> AgentRepository:
+    """Return the agent of a URL, found through its provider's entry point and not yet opened."""
+    return Plugins().agent(name, url, options or Options())
+
+
 @asynccontextmanager
 async def open_master(url: str, options: Options | None = None) -> AsyncIterator[MasterRepository]:
     """Open a master by its URL, as a cluster would, bring its schema up to date, and close it at the end."""
-    master = unopened_master(url, options)
-    await master.open()
-    try:
-        await master.migrate()
+    async with _opened(unopened_master(url, options)) as master:
         yield master
+
+
+@asynccontextmanager
+async def open_agent(name: str, url: str, options: Options | None = None) -> AsyncIterator[AgentRepository]:
+    """Open an agent by its URL, as a cluster would, bring its schema up to date, and close it at the end."""
+    async with _opened(unopened_agent(name, url, options)) as agent:
+        yield agent
+
+
+@asynccontextmanager
+async def _opened(store: S) -> AsyncIterator[S]:
+    await store.open()
+    try:
+        await store.migrate()
+        yield store
     finally:
         with anyio.CancelScope(shield=True):
-            await master.close()
+            await store.close()

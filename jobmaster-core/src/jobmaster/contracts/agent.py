@@ -113,14 +113,19 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
 
     @abstractmethod
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Read messages that a former owner of this bucket may have had in hand, for the new owner."""
+        """Read messages that a former owner of this bucket may have had in hand, for the new owner.
+
+        * The bucket belongs to the caller's epoch from then on, whether it was made here or not; a call with an
+          earlier one raises `LeaseLostError`, as `pull` does.
+        * The next call reads on, once these are acknowledged.
+        """
 
     @abstractmethod
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         """Read save-pending messages of an owned bucket that were pushed `age` seconds ago or earlier, due or not.
 
         In the order of their push, beyond `after` (what the last call returned; None for the first). Deletes
-        nothing. The owner sees to it that the master learns of jobs that have to wait.
+        nothing. The owner sees to it that the master learns of jobs that have to wait. `new.delay` is what is left.
         """
 
     @abstractmethod
@@ -141,7 +146,7 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
 
     @abstractmethod
     async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
-        """Return the messages of these jobs, wherever they lie (`new.bucket_id`), saved or not.
+        """Return the messages of these jobs, wherever they lie (`new.bucket_id`), saved or not, due or not.
 
         An agent that is not `addressable` finds none.
         """

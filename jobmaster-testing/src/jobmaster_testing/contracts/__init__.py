@@ -9,27 +9,35 @@ A provider's test module imports a contract and says where its store is:
         def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
 """
 
-from jobmaster_testing.contracts.agent import AgentContract
+from jobmaster_testing.contracts.agent_schema import AgentNewsContract, AgentSchemaContract
 from jobmaster_testing.contracts.assigning import AssigningContract
 from jobmaster_testing.contracts.base import Contract
+from jobmaster_testing.contracts.carrying import CarryingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.draining import DrainingContract, DroppingContract
 from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
 from jobmaster_testing.contracts.histories import HistoryContract
+from jobmaster_testing.contracts.inline import InlineOnlyContract
 from jobmaster_testing.contracts.inserting import InsertingContract
+from jobmaster_testing.contracts.leaving import LeavingContract
 from jobmaster_testing.contracts.marking import MarkingContract
 from jobmaster_testing.contracts.metadata import MetadataContract
 from jobmaster_testing.contracts.news import NewsContract
 from jobmaster_testing.contracts.owning import OwningContract
+from jobmaster_testing.contracts.pulling import PullingContract
+from jobmaster_testing.contracts.pushing import PushingContract
 from jobmaster_testing.contracts.queries import FindingContract
 from jobmaster_testing.contracts.reading import ReadingContract
 from jobmaster_testing.contracts.recurring import RecurringContract
 from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
+from jobmaster_testing.contracts.saving import UnsavedContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
 from jobmaster_testing.contracts.surviving import SurvivingContract
 from jobmaster_testing.contracts.units import UnitContract
+from jobmaster_testing.contracts.withdrawing import WithdrawingContract
 
 __all__ = [
     "AgentContract",
@@ -37,6 +45,7 @@ __all__ = [
     "ClusterContract",
     "Contract",
     "EndToEndContract",
+    "InlineContract",
     "JobContract",
     "MasterContract",
     "NewsContract",
@@ -44,6 +53,7 @@ __all__ = [
     "ScheduleContract",
     "SchemaContract",
     "SeparationContract",
+    "TransportContract",
     "UnitContract",
 ]
 
@@ -86,6 +96,28 @@ class MasterContract(
     suite=True,
 ):
     """All that is required of a `MasterRepository`."""
+
+
+class TransportContract(PushingContract, PullingContract, LeavingContract, suite=True):
+    """What is required of every agent: with messages of its own, or over the master's rows."""
+
+
+class AgentContract(
+    TransportContract,
+    CarryingContract,
+    UnsavedContract,
+    DrainingContract,
+    DroppingContract,
+    WithdrawingContract,
+    AgentSchemaContract,
+    AgentNewsContract,
+    suite=True,
+):
+    """All that is required of an `AgentRepository` that a provider's `jobmaster_agent` returns."""
+
+
+class InlineContract(InlineOnlyContract, TransportContract, suite=True):
+    """All that is required of a master for `InlineAgent` to make an agent of it."""
 
 
 class EndToEndContract(RunningContract, ManyJobsContract, SurvivingContract, RecurringContract, suite=True):

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts import Mark, MasterRepository, Room
+from jobmaster.contracts import Mark, MasterRepository, Room, SchemaStore
 from jobmaster.models import (
+    STANDALONE,
     Attempt,
     Bucket,
     Claim,
@@ -61,16 +62,27 @@ class World:
         return worker
 
     async def bucket(
-        self, *, lane: str = LANE, priority: Priority = Priority.MEDIUM, lease: float = LONG
+        self,
+        *,
+        lane: str = LANE,
+        priority: Priority = Priority.MEDIUM,
+        lease: float = LONG,
+        agent: str = STANDALONE,
     ) -> Bucket:
         """Register a worker with one bucket and return the bucket."""
-        return (await self.buckets(1, lane=lane, priority=priority, lease=lease))[0]
+        return (await self.buckets(1, lane=lane, priority=priority, lease=lease, agent=agent))[0]
 
     async def buckets(
-        self, count: int, *, lane: str = LANE, priority: Priority = Priority.MEDIUM, lease: float = LONG
+        self,
+        count: int,
+        *,
+        lane: str = LANE,
+        priority: Priority = Priority.MEDIUM,
+        lease: float = LONG,
+        agent: str = STANDALONE,
     ) -> list[Bucket]:
         """Register a worker with some buckets and return them."""
-        worker = make_worker(cluster_id=self.cluster_id, lane=lane)
+        worker = make_worker(cluster_id=self.cluster_id, lane=lane, agent=agent)
         buckets = [make_bucket(worker, priority=priority) for _ in range(count)]
         await self.master.register_worker(worker, buckets, lease)
         return buckets
@@ -184,18 +196,23 @@ class World:
 
     async def tick(self) -> None:
         """Wait until the store's clock has moved on."""
-        before = await self.master.now()
-
-        async def moved() -> bool:
-            return await self.master.now() > before
-
-        await until(moved, what="the store's clock to move")
+        await clock_moved(self.master)
 
     async def close_bucket(self, bucket: Bucket) -> None:
         """Let the owner give a bucket up in an orderly way."""
         if bucket.status is BucketStatus.ACTIVE:
             assert await self.master.set_bucket_status(bucket, BucketStatus.COMPLETING)
         assert await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+
+
+async def clock_moved(store: SchemaStore) -> None:
+    """Wait until a store's clock has moved on."""
+    before = await store.now()
+
+    async def moved() -> bool:
+        return await store.now() > before
+
+    await until(moved, what="the store's clock to move")
 
 
 def room(bucket: Bucket, free: int = 1000) -> Room:

@@ -1,0 +1,282 @@
+"""What is required of an agent whose buckets are emptied and given up, by whoever does it."""
+# ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import anyio
+import pytest
+
+from jobmaster.contracts import AgentRepository, Backlog, Message
+from jobmaster.errors import LeaseLostError
+from jobmaster.ids import new_id
+from jobmaster.models import Cursor
+from jobmaster_testing.contracts.agent import AgentTests
+from jobmaster_testing.contracts.base import needs
+from jobmaster_testing.contracts.depot import PLENTY, Depot, job_ids, keys
+from jobmaster_testing.contracts.world import ids
+from jobmaster_testing.factories import make_bucket, make_message
+from jobmaster_testing.probes import until
+
+
+class DrainingContract(AgentTests, suite=True):
+    """`drain`, `holdings` and `backlog`."""
+
+    async def test_an_empty_bucket_is_drained_at_once(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+
+        assert list(await depot.agent.drain(bucket.id, 10)) == []
+        assert list(await depot.agent.drain(new_id(), 10)) == []
+
+    async def test_everything_is_drained_due_or_not(self, depot: Depot) -> None:
+        bucket, other = await depot.buckets(2)
+        due, later = await depot.push_one(bucket), await depot.push_one(bucket, delay=30)
+        await depot.push(other)
+
+        found = {m.new.job.id: m for m in await depot.agent.drain(bucket.id, 10)}
+
+        assert found.keys() == {due.new.job.id, later.new.job.id}
+        assert found[due.new.job.id].new.delay == 0
+        assert 20 < found[later.new.job.id].new.delay <= 30
+
+    async def test_a_drained_message_keeps_what_it_says(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        messages = [
+            make_message(bucket, depot.job(), attempt=4, saved=saved, retries=2, crashes=1, suspect=True)
+            for saved in (True, False)
+        ]
+        await depot.agent.push(messages)
+
+        found = await depot.agent.drain(bucket.id, 10)
+
+        assert _by_job(found) == _by_job(messages)
+
+    async def test_messages_in_hand_are_drained_too(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        messages = await depot.push(bucket, 3)
+        await depot.pull(bucket)
+
+        assert sorted(job_ids(await depot.agent.drain(bucket.id, 10))) == job_ids(messages)
+
+    async def test_draining_deletes_nothing(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        await depot.push(bucket, 3)
+
+        for _ in range(2):
+            assert len(await depot.agent.drain(bucket.id, 2)) == 2
+        assert dict(await depot.agent.holdings()) == {bucket.id: 3}
+
+    async def test_draining_goes_on_with_what_is_not_acknowledged(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        messages = [*await depot.push(bucket, 3), *await depot.push(bucket, 2, delay=30)]
+
+        assert sorted(job_ids(await depot.drain(bucket, page=2))) == sorted(job_ids(messages))
+        assert dict(await depot.agent.holdings()) == {}
+
+    async def test_a_bucket_that_nobody_registered_is_drained(self, depot: Depot) -> None:
+        stray = make_bucket(cluster_id=depot.world.cluster_id, epoch=77)
+        messages = await depot.push(stray, 3)
+        assert dict(await depot.agent.holdings()) == {stray.id: 3}
+
+        assert sorted(job_ids(await depot.drain(stray))) == job_ids(messages)
+
+        assert dict(await depot.agent.holdings()) == {}
+
+    async def test_a_message_that_comes_while_others_are_drained_is_drained(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        first = await depot.push(bucket, 2)
+        await depot.agent.acknowledge(bucket, keys(await depot.agent.drain(bucket.id, 10)))
+
+        second = await depot.push(bucket)
+
+        assert job_ids(await depot.drain(bucket)) == job_ids(second)
+        assert first != second
+
+    async def test_concurrent_drains_leave_nothing_and_miss_nothing(
+        self, depot: Depot, agent_peer: AgentRepository
+    ) -> None:
+        bucket = await depot.bucket()
+        messages = await depot.push(bucket, 60)
+        seen: set[UUID] = set()
+
+        async def drain(one: Depot) -> None:
+            seen.update(job_ids(await one.drain(bucket, page=7)))
+
+        async with anyio.create_task_group() as group:
+            for agent in [depot.agent, agent_peer] * 2:
+                group.start_soon(drain, Depot(depot.world, agent))
+
+        assert seen == set(job_ids(messages))
+        assert dict(await depot.agent.holdings()) == {}
+
+    # Counting
+
+    async def test_a_backlog_counts_what_is_unsaved_and_how_long(self, depot: Depot) -> None:
+        both, saved, empty = await depot.buckets(3)
+        unregistered = new_id()
+        await depot.agent.push(
+            [make_message(both), make_message(both, saved=True), make_message(saved, saved=True)]
+        )
+        await depot.push(unregistered, 2, delay=30)
+
+        found = await depot.agent.backlog()
+
+        assert {b: (f.messages, f.save_pending) for b, f in found.items()} == {
+            both.id: (2, 1),
+            saved.id: (1, 0),
+            unregistered: (2, 2),
+        }
+        assert found[saved.id] == Backlog(messages=1)
+        assert empty.id not in found
+        assert {b: f.messages for b, f in found.items()} == dict(await depot.agent.holdings())
+
+    async def test_a_backlog_grows_old(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        await depot.push(bucket)
+
+        async def is_old() -> bool:
+            found = (await depot.agent.backlog())[bucket.id].oldest_save_pending
+            assert found is not None
+            assert 0 <= found < 30
+            return found > 0.1
+
+        await until(is_old, what="the oldest message to grow old")
+        await depot.push(bucket)
+        assert await is_old()
+
+
+class DroppingContract(AgentTests, suite=True):
+    """`drop_bucket`, and what is left of a bucket whose owner is gone."""
+
+    async def test_dropping_never_deletes_a_message(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        message = await depot.push_one(bucket, delay=30)
+
+        assert not await depot.agent.drop_bucket(bucket.id)
+
+        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [message.new.job.id]
+        assert (await depot.agent.pull(bucket, Cursor(), 10)).next_due_in is not None
+
+    async def test_a_bucket_that_nobody_made_is_gone(self, depot: Depot) -> None:
+        assert await depot.agent.drop_bucket(new_id())
+
+    async def test_a_message_for_a_dropped_bucket_is_found_and_drained(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        assert await depot.agent.drop_bucket(bucket.id)
+
+        message = await depot.push_one(bucket)
+
+        assert dict(await depot.agent.holdings()) == {bucket.id: 1}
+        assert not await depot.agent.drop_bucket(bucket.id)
+        assert job_ids(await depot.drain(bucket)) == [message.new.job.id]
+        assert await depot.agent.drop_bucket(bucket.id)
+
+    async def test_a_dropped_bucket_is_nobodys(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        await depot.agent.drop_bucket(bucket.id)
+        await depot.push(bucket)
+
+        with pytest.raises(LeaseLostError):
+            await depot.agent.pull(bucket, Cursor(), 10)
+
+    async def test_a_message_pushed_while_a_bucket_is_dropped_is_not_lost(
+        self, depot: Depot, agent_peer: AgentRepository
+    ) -> None:
+        buckets = await depot.buckets(10)
+        messages = [make_message(bucket) for bucket in buckets]
+
+        async with anyio.create_task_group() as group:
+            for bucket, message in zip(buckets, messages, strict=True):
+                group.start_soon(depot.agent.drop_bucket, bucket.id)
+                group.start_soon(agent_peer.push, [message])
+
+        assert dict(await depot.agent.holdings()) == {bucket.id: 1 for bucket in buckets}
+
+    # The next owner
+
+    async def test_every_message_of_a_page_is_exposed(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        await depot.push(bucket, 7)
+        first = await depot.agent.pull(bucket, Cursor(), 2)
+        second = await depot.agent.pull(bucket, first.cursor, 3)
+
+        exposed = await depot.exposed(await depot.take_over(bucket))
+
+        assert {*ids(first.claims), *ids(second.claims)} <= set(ids(exposed))
+
+    async def test_exposed_messages_say_what_they_said(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        job = depot.job()
+        message = make_message(bucket, job, attempt=3, saved=True, retries=2, crashes=1, suspect=True)
+        await depot.agent.push([message])
+        [claim] = await depot.pull(bucket)
+        taken = await depot.take_over(bucket)
+
+        [exposed] = await depot.exposed(taken)
+
+        assert (exposed.job, exposed.attempt, exposed.saved, exposed.epoch) == (job, 3, True, taken.epoch)
+        assert (exposed.retries, exposed.crashes, exposed.suspect) == (2, 1, True)
+        assert exposed.ready_at == claim.ready_at
+
+    async def test_exposed_messages_come_in_pages(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        messages = await depot.push(bucket, 5)
+        await depot.pull(bucket)
+        taken = await depot.take_over(bucket)
+
+        pages: list[list[UUID]] = []
+        while claims := (page := await depot.agent.exposed(taken, 2)).claims:
+            assert page.more == (len(claims) == 2)
+            pages.append(ids(claims))
+            await depot.agent.acknowledge(taken, [(c.job.id, c.attempt) for c in claims])
+
+        assert [len(page_ids) for page_ids in pages] == [2, 2, 1]
+        assert sorted(job_id for page_ids in pages for job_id in page_ids) == job_ids(messages)
+
+    async def test_messages_that_nobody_can_have_had_are_not_exposed(self, depot: Depot) -> None:
+        needs(depot.agent.capabilities.ordered, "ordered")
+        bucket = await depot.bucket()
+        in_hand = await depot.push_one(bucket)
+        await depot.push(bucket, delay=30)
+        await depot.pull(bucket)
+        taken = await depot.take_over(bucket)
+        await depot.exposed(taken)
+        await depot.tick()
+        await depot.push(bucket)
+
+        assert ids(await depot.exposed(taken)) == [in_hand.new.job.id]
+
+    async def test_the_next_rescuer_finds_what_the_first_one_left(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        messages = await depot.push(bucket, 3)
+        await depot.pull(bucket)
+        first = await depot.take_over(bucket)
+        done, *_ = await depot.exposed(first)
+        await depot.finish(first, done)
+
+        second = await depot.take_over(first)
+
+        assert set(ids(await depot.exposed(second))) == set(job_ids(messages)) - {done.job.id}
+
+    async def test_a_former_rescuer_is_fenced_off(self, depot: Depot) -> None:
+        first = await depot.take_over(await depot.bucket())
+        await depot.exposed(first)
+        await depot.exposed(await depot.take_over(first))
+
+        with pytest.raises(LeaseLostError):
+            await depot.agent.exposed(first, 10)
+
+    async def test_a_bucket_that_was_never_made_can_be_taken_over(self, depot: Depot) -> None:
+        bucket = await depot.world.bucket(agent=depot.agent.name)
+        await depot.push(bucket, 2)
+
+        taken = await depot.take_over(bucket)
+
+        assert len(await depot.exposed(taken)) <= 2
+        assert len(await depot.agent.drain(taken.id, PLENTY)) == 2
+
+
+def _by_job(messages: Sequence[Message]) -> dict[UUID, Message]:
+    return {message.new.job.id: message for message in messages}
