@@ -29,8 +29,10 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
     parts = [
         contracts.SchemaContract,
         contracts.ClusterContract,
+        contracts.AgentStoreContract,
         contracts.BucketContract,
         contracts.JobContract,
+        contracts.HandoverContract,
         contracts.QueryContract,
         contracts.ScheduleContract,
         contracts.SeparationContract,
@@ -45,7 +47,8 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "contract", [contracts.MasterContract, contracts.AgentContract, contracts.EndToEndContract]
+    "contract",
+    [contracts.MasterContract, contracts.AgentContract, contracts.InlineContract, contracts.EndToEndContract],
 )
 def test_every_test_of_the_suite_is_async_and_runs_under_both_event_loops(contract: type[Contract]) -> None:
     tests = {name: test for name, test in contract.suite_tests.items() if name.startswith("test_")}

@@ -10,17 +10,21 @@ A provider's test module imports a contract and says where its store is:
 """
 
 from jobmaster_testing.contracts.agent_schema import AgentNewsContract, AgentSchemaContract
+from jobmaster_testing.contracts.arriving import ArrivingContract
 from jobmaster_testing.contracts.assigning import AssigningContract
 from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.carrying import CarryingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
 from jobmaster_testing.contracts.draining import DrainingContract, DroppingContract
 from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
+from jobmaster_testing.contracts.handing import HandingOverContract
+from jobmaster_testing.contracts.handovers import CarryContract
 from jobmaster_testing.contracts.histories import HistoryContract
 from jobmaster_testing.contracts.inline import InlineOnlyContract
 from jobmaster_testing.contracts.inserting import InsertingContract
 from jobmaster_testing.contracts.leaving import LeavingContract
 from jobmaster_testing.contracts.marking import MarkingContract
+from jobmaster_testing.contracts.members import AgentStoreContract
 from jobmaster_testing.contracts.metadata import MetadataContract
 from jobmaster_testing.contracts.news import NewsContract
 from jobmaster_testing.contracts.owning import OwningContract
@@ -29,6 +33,7 @@ from jobmaster_testing.contracts.pushing import PushingContract
 from jobmaster_testing.contracts.queries import FindingContract
 from jobmaster_testing.contracts.reading import ReadingContract
 from jobmaster_testing.contracts.recurring import RecurringContract
+from jobmaster_testing.contracts.remote import RemoteContract
 from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
 from jobmaster_testing.contracts.saving import UnsavedContract
@@ -41,10 +46,12 @@ from jobmaster_testing.contracts.withdrawing import WithdrawingContract
 
 __all__ = [
     "AgentContract",
+    "AgentStoreContract",
     "BucketContract",
     "ClusterContract",
     "Contract",
     "EndToEndContract",
+    "HandoverContract",
     "InlineContract",
     "JobContract",
     "MasterContract",
@@ -67,12 +74,17 @@ class JobContract(
     AssigningContract,
     MarkingContract,
     ReportingContract,
+    ArrivingContract,
     CancelContract,
     RescheduleContract,
     HistoryContract,
     suite=True,
 ):
     """Jobs, from the first insert to the end."""
+
+
+class HandoverContract(HandingOverContract, CarryContract, RemoteContract, suite=True):
+    """Jobs on their way to agents and back, and what can be asked about them there."""
 
 
 class QueryContract(FindingContract, MetadataContract, suite=True):
@@ -86,8 +98,10 @@ class ScheduleContract(ScheduleKeepingContract, PlanningContract, suite=True):
 class MasterContract(
     SchemaContract,
     ClusterContract,
+    AgentStoreContract,
     BucketContract,
     JobContract,
+    HandoverContract,
     QueryContract,
     ScheduleContract,
     SeparationContract,
