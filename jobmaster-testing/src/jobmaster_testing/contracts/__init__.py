@@ -23,6 +23,7 @@ from jobmaster_testing.contracts.histories import HistoryContract
 from jobmaster_testing.contracts.inline import InlineOnlyContract
 from jobmaster_testing.contracts.inserting import InsertingContract
 from jobmaster_testing.contracts.leaving import LeavingContract
+from jobmaster_testing.contracts.lives import LifeContract
 from jobmaster_testing.contracts.marking import MarkingContract
 from jobmaster_testing.contracts.members import AgentStoreContract
 from jobmaster_testing.contracts.metadata import MetadataContract
@@ -123,6 +124,7 @@ class AgentContract(
     DrainingContract,
     DroppingContract,
     WithdrawingContract,
+    LifeContract,
     AgentSchemaContract,
     AgentNewsContract,
     suite=True,

@@ -166,7 +166,7 @@ class AgentSchemaContract(AgentTests, suite=True):
         assert await other_agent.drop_bucket(bucket.id)
 
         assert job_ids(await depot.agent.drain(bucket.id, 10)) == [key[0]]
-        assert dict(await depot.agent.holdings()) == {bucket.id: 1}
+        assert await depot.holdings() == {bucket.id: 1}
 
 
 class AgentNewsContract(AgentTests, NewsContract, suite=True):

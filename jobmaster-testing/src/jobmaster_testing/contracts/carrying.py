@@ -83,7 +83,7 @@ class CarryingContract(AgentTests, suite=True):
         await depot.agent.push([make_message(first, job), make_message(second, job, saved=True)])
         await depot.agent.push([make_message(second, job, attempt=2, saved=True)])
 
-        assert dict(await depot.agent.holdings()) == {first.id: 1, second.id: 2}
+        assert await depot.holdings() == {first.id: 1, second.id: 2}
         await depot.agent.acknowledge(second, [(job.id, 1)])
         assert [c.attempt for c in await depot.pull(second)] == [2]
         assert [c.attempt for c in await depot.pull(first)] == [1]
@@ -129,7 +129,7 @@ class CarryingContract(AgentTests, suite=True):
                 group.start_soon(agent.push, messages)
                 group.start_soon(agent.push, messages[::-1])
 
-        assert dict(await depot.agent.holdings()) == {bucket.id: len(messages)}
+        assert await depot.holdings() == {bucket.id: len(messages)}
         assert sorted(ids(await depot.pull(bucket))) == sorted(job_ids(messages))
 
     async def test_a_cancelled_push_happened_or_did_not(self, depot: Depot) -> None:
@@ -166,14 +166,14 @@ class CarryingContract(AgentTests, suite=True):
             await depot.agent.push([message])
             mine = next(c for c in await depot.pull(bucket) if c.job.id == message.new.job.id)
             await depot.finish(bucket, mine)
-            await depot.agent.holdings()
+            await depot.holdings()
 
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 for message in messages:
                     group.start_soon(use_the_agent, message)
 
-        assert dict(await depot.agent.holdings()) == {}
+        assert await depot.holdings() == {}
         assert {await depot.world.status(m.new.job) for m in messages} == {JobStatus.SUCCEEDED}
 
 

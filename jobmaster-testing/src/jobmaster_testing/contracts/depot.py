@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Unpack
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
-from jobmaster.contracts import AgentRepository, Message
+from jobmaster.contracts import AgentRepository, Backlog, Message
 from jobmaster.models import Bucket, Claim, Cursor, Job
 from jobmaster_testing.contracts.world import LONG, World, clock_moved
 from jobmaster_testing.factories import JobFields, make_job, make_new_job, make_report
@@ -23,6 +23,8 @@ class Depot:
 
     world: World
     agent: AgentRepository
+    _used: set[UUID] = field(factory=set, kw_only=True)
+    """The buckets of this test: others may lie on the same agent."""
 
     # Buckets
 
@@ -34,6 +36,7 @@ class Depot:
         """Make buckets on the agent, and register a worker with them."""
         buckets = await self.world.buckets(count, lease=lease, agent=self.agent.name)
         await self.agent.create_buckets(buckets)
+        self._used.update(bucket.id for bucket in buckets)
         return buckets
 
     async def take_over(self, bucket: Bucket) -> Bucket:
@@ -54,6 +57,7 @@ class Depot:
         """Push new jobs to a bucket in one call; return their messages."""
         given: JobFields = {"cluster_id": self.world.cluster_id, **fields}
         messages = [Message(new=make_new_job(bucket, delay=delay, **given)) for _ in range(count)]
+        self._used.add(bucket if isinstance(bucket, UUID) else bucket.id)
         await self.agent.push(messages)
         return messages
 
@@ -92,6 +96,16 @@ class Depot:
     async def unsaved(self, bucket: Bucket, age: float = 0.0) -> list[UUID]:
         """Return the ids of save-pending jobs in the order of their push."""
         return job_ids((await self.agent.unsaved(bucket, age, None, PLENTY)).messages)
+
+    async def holdings(self) -> dict[UUID, int]:
+        """Return the number of messages by bucket, for the buckets of this test."""
+        found = await self.agent.holdings()
+        return {bucket_id: count for bucket_id, count in found.items() if bucket_id in self._used}
+
+    async def backlog(self) -> dict[UUID, Backlog]:
+        """Return what lies in the buckets of this test."""
+        found = await self.agent.backlog()
+        return {bucket_id: backlog for bucket_id, backlog in found.items() if bucket_id in self._used}
 
     async def tick(self) -> None:
         """Wait until the agent's clock has moved on."""

@@ -66,23 +66,23 @@ class DrainingContract(AgentTests, suite=True):
 
         for _ in range(2):
             assert len(await depot.agent.drain(bucket.id, 2)) == 2
-        assert dict(await depot.agent.holdings()) == {bucket.id: 3}
+        assert await depot.holdings() == {bucket.id: 3}
 
     async def test_draining_goes_on_with_what_is_not_acknowledged(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         messages = [*await depot.push(bucket, 3), *await depot.push(bucket, 2, delay=30)]
 
         assert sorted(job_ids(await depot.drain(bucket, page=2))) == sorted(job_ids(messages))
-        assert dict(await depot.agent.holdings()) == {}
+        assert await depot.holdings() == {}
 
     async def test_a_bucket_that_nobody_registered_is_drained(self, depot: Depot) -> None:
         stray = make_bucket(cluster_id=depot.world.cluster_id, epoch=77)
         messages = await depot.push(stray, 3)
-        assert dict(await depot.agent.holdings()) == {stray.id: 3}
+        assert await depot.holdings() == {stray.id: 3}
 
         assert sorted(job_ids(await depot.drain(stray))) == job_ids(messages)
 
-        assert dict(await depot.agent.holdings()) == {}
+        assert await depot.holdings() == {}
 
     async def test_a_message_that_comes_while_others_are_drained_is_drained(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -109,7 +109,7 @@ class DrainingContract(AgentTests, suite=True):
                 group.start_soon(drain, Depot(depot.world, agent))
 
         assert seen == set(job_ids(messages))
-        assert dict(await depot.agent.holdings()) == {}
+        assert await depot.holdings() == {}
 
     # Counting
 
@@ -121,7 +121,7 @@ class DrainingContract(AgentTests, suite=True):
         )
         await depot.push(unregistered, 2, delay=30)
 
-        found = await depot.agent.backlog()
+        found = await depot.backlog()
 
         assert {b: (f.messages, f.save_pending) for b, f in found.items()} == {
             both.id: (2, 1),
@@ -130,14 +130,14 @@ class DrainingContract(AgentTests, suite=True):
         }
         assert found[saved.id] == Backlog(messages=1)
         assert empty.id not in found
-        assert {b: f.messages for b, f in found.items()} == dict(await depot.agent.holdings())
+        assert {b: f.messages for b, f in found.items()} == await depot.holdings()
 
     async def test_a_backlog_grows_old(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         await depot.push(bucket)
 
         async def is_old() -> bool:
-            found = (await depot.agent.backlog())[bucket.id].oldest_save_pending
+            found = (await depot.backlog())[bucket.id].oldest_save_pending
             assert found is not None
             assert 0 <= found < 30
             return found > 0.1
@@ -168,7 +168,7 @@ class DroppingContract(AgentTests, suite=True):
 
         message = await depot.push_one(bucket)
 
-        assert dict(await depot.agent.holdings()) == {bucket.id: 1}
+        assert await depot.holdings() == {bucket.id: 1}
         assert not await depot.agent.drop_bucket(bucket.id)
         assert job_ids(await depot.drain(bucket)) == [message.new.job.id]
         assert await depot.agent.drop_bucket(bucket.id)
@@ -192,7 +192,7 @@ class DroppingContract(AgentTests, suite=True):
                 group.start_soon(depot.agent.drop_bucket, bucket.id)
                 group.start_soon(agent_peer.push, [message])
 
-        assert dict(await depot.agent.holdings()) == {bucket.id: 1 for bucket in buckets}
+        assert await depot.holdings() == {bucket.id: 1 for bucket in buckets}
 
     # The next owner
 

@@ -40,7 +40,7 @@ class InlineOnlyContract(InlineTests, suite=True):
 
         assert (await depot.world.record(message.new.job)).bucket_id == bucket.id
         assert await depot.unsaved(bucket) == []
-        assert await depot.agent.backlog() == {bucket.id: Backlog(messages=1)}
+        assert await depot.backlog() == {bucket.id: Backlog(messages=1)}
 
     async def test_rows_of_the_master_are_no_messages(self, depot: Depot) -> None:
         bucket = await depot.bucket()

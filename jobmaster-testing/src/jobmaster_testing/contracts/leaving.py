@@ -28,7 +28,7 @@ class LeavingContract(AgentTests, suite=True):
         await depot.agent.acknowledge(bucket, [])
 
         assert ids(await depot.pull(bucket)) == ids(rest)
-        assert dict(await depot.agent.holdings()) == {bucket.id: 2}
+        assert await depot.holdings() == {bucket.id: 2}
 
     async def test_a_next_attempt_outlives_the_one_before(self, depot: Depot) -> None:
         bucket = await depot.bucket()

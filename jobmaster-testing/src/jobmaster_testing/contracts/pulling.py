@@ -83,7 +83,7 @@ class PullingContract(AgentTests, suite=True):
         await depot.push(bucket, 3)
 
         assert await depot.pull(bucket) == await depot.pull(bucket)
-        assert dict(await depot.agent.holdings()) == {bucket.id: 3}
+        assert await depot.holdings() == {bucket.id: 3}
 
     async def test_messages_in_hand_may_be_left_out_and_no_others(self, depot: Depot) -> None:
         bucket = await depot.bucket()

@@ -26,7 +26,7 @@ class PushingContract(AgentTests, suite=True):
         assert list(receipts) == [
             JobReceipt(job_id=m.new.job.id, accepted_by=depot.agent.name) for m in messages
         ]
-        assert dict(await depot.agent.holdings()) == {first.id: 2, second.id: 1}
+        assert await depot.holdings() == {first.id: 2, second.id: 1}
 
     async def test_pushing_again_changes_nothing(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -37,7 +37,7 @@ class PushingContract(AgentTests, suite=True):
         expected = JobReceipt(job_id=message.new.job.id, accepted_by=depot.agent.name)
         assert [r for page in receipts for r in page] == [expected] * 3
         assert ids(await depot.pull(bucket)) == [message.new.job.id]
-        assert dict(await depot.agent.holdings()) == {bucket.id: 1}
+        assert await depot.holdings() == {bucket.id: 1}
 
     async def test_pushing_again_does_not_move_the_due_time(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -53,14 +53,14 @@ class PushingContract(AgentTests, suite=True):
 
         messages = await depot.push(bucket, 1500)
 
-        assert dict(await depot.agent.holdings()) == {bucket.id: len(messages)}
+        assert await depot.holdings() == {bucket.id: len(messages)}
 
     async def test_a_message_for_an_unknown_bucket_is_not_lost(self, depot: Depot) -> None:
         bucket_id = new_id()
 
         await depot.push(bucket_id)
 
-        assert dict(await depot.agent.holdings()) == {bucket_id: 1}
+        assert await depot.holdings() == {bucket_id: 1}
 
     async def test_a_message_for_a_closed_bucket_is_not_lost(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -68,7 +68,7 @@ class PushingContract(AgentTests, suite=True):
 
         await depot.push(bucket)
 
-        assert dict(await depot.agent.holdings()) == {bucket.id: 1}
+        assert await depot.holdings() == {bucket.id: 1}
         assert not await depot.agent.drop_bucket(bucket.id)
 
     async def test_an_assigned_job_reaches_its_bucket_once(self, depot: Depot) -> None:

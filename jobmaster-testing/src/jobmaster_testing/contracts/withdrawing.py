@@ -147,7 +147,7 @@ class WithdrawingContract(AgentTests, suite=True):
         assert await depot.agent.withdraw(second.id, [(job_id, attempt)]) == frozenset()
         assert await depot.agent.withdraw(first.id, [(job_id, attempt + 1)]) == frozenset()
 
-        assert dict(await depot.agent.holdings()) == {first.id: 1}
+        assert await depot.holdings() == {first.id: 1}
 
     async def test_of_concurrent_withdrawals_one_gets_a_message(
         self, addressed: Depot, agent_peer: AgentRepository

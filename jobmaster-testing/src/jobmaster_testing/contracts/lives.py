@@ -1,0 +1,36 @@
+"""The life of jobs on an agent, through every kind of mishap: whatever is accepted ends, and ends once."""
+# ruff: noqa: D102 - test names say it all; tests assert
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from jobmaster_testing.contracts.agent import AgentTests
+from jobmaster_testing.contracts.depot import Depot
+from jobmaster_testing.contracts.mishaps import Mishaps
+
+STEPS = 100
+SEEDS = range(5)
+
+
+class LifeContract(AgentTests, suite=True):
+    """Sequences of calls, lost answers and deaths that nobody thought of."""
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    async def test_every_accepted_job_ends_once_whatever_happens(self, depot: Depot, seed: int) -> None:
+        await live_and_let_die(depot, seed)
+
+
+async def live_and_let_die(depot: Depot, seed: int) -> None:
+    """Let a number decide on what happens to a cluster with one agent; check that no job is lost or doubled."""
+    mishaps = Mishaps(depot, Random(seed))  # noqa: S311 - it is to be repeatable
+    try:
+        await mishaps.start()
+        for _ in range(STEPS):
+            await mishaps.step()
+        await mishaps.settle()
+    except AssertionError as error:
+        error.add_note(f"seed {seed}, after: {'; '.join(mishaps.steps)}")
+        raise
