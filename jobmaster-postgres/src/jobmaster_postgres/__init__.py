@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.hookspecs import StoreOptions, hookimpl
+from jobmaster_postgres.agent import PostgresAgent
 from jobmaster_postgres.master import PostgresMaster
 
-__all__ = ["PostgresMaster", "jobmaster_master", "jobmaster_schemes"]
+__all__ = ["PostgresAgent", "PostgresMaster", "jobmaster_agent", "jobmaster_master", "jobmaster_schemes"]
 
 _SCHEMES = {
     "postgresql": "PostgreSQL 13 or newer: postgresql://user:password@host:5432/database",
@@ -25,4 +26,14 @@ def jobmaster_schemes() -> Mapping[str, str]:
 @hookimpl
 def jobmaster_master(url: str, options: StoreOptions) -> MasterRepository | None:
     """Return a PostgreSQL master for its URLs; raises `ConfigurationError` for a wrong one."""
-    return PostgresMaster(url, options) if url.partition("://")[0].lower() in _SCHEMES else None
+    return PostgresMaster(url, options) if _is_ours(url) else None
+
+
+@hookimpl
+def jobmaster_agent(name: str, url: str, options: StoreOptions) -> AgentRepository | None:
+    """Return a PostgreSQL agent for the same URLs; raises `ConfigurationError` for a wrong one."""
+    return PostgresAgent(name, url, options) if _is_ours(url) else None
+
+
+def _is_ours(url: str) -> bool:
+    return url.partition("://")[0].lower() in _SCHEMES

@@ -14,6 +14,7 @@ class PostgresDialect(Dialect):
 
     # statement_timestamp() and not clock_timestamp(): one value for all rows, which indexes can be searched by.
     now = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+    began = "(extract(epoch FROM transaction_timestamp()) * 1000000)::bigint"
     now_in_script = now
     greatest = "GREATEST"
     lock = "FOR UPDATE OF {0}"

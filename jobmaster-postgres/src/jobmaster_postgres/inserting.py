@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from jobmaster.clock import to_micros
-from jobmaster.models import NewJob
+from jobmaster.models import Job, NewJob
 from jobmaster.states import JobStatus
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_sql import Batch, Query, Step
@@ -16,7 +16,7 @@ from jobmaster_sql.rows import job_values, micros
 
 _DIALECT: Final = PostgresDialect()
 _VALUES: Final = (*JOB_VALUES, "bucket_id", "status", "delay")
-_FEW: Final = 8
+FEW: Final = 8
 """Jobs of a kind, on average, below which a statement for each kind is not worth it."""
 
 
@@ -27,7 +27,7 @@ def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
     if any(new.job.key is not None for new in jobs):
         return (_of_all_sorts(jobs),)
     kinds = _kinds(jobs)
-    if len(kinds) * _FEW > len(jobs):
+    if len(kinds) * FEW > len(jobs):
         return (_of_all_sorts(jobs),)
     return tuple(_alike(kind) for kind in kinds)
 
@@ -46,15 +46,24 @@ def _values(new: NewJob) -> tuple[Any, ...]:
 def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
     kinds: dict[tuple[Any, ...], list[NewJob]] = {}
     for new in jobs:
-        job = new.job
-        settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
-        kinds.setdefault((job.definition_id, job.cluster_id, settings), []).append(new)
+        kinds.setdefault(kind_of(new.job), []).append(new)
     return list(kinds.values())
 
 
+def kind_of(job: Job) -> tuple[Any, ...]:
+    """Return what the jobs of one kind have in common."""
+    settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
+    return job.definition_id, job.cluster_id, settings
+
+
 def _alike(kind: Sequence[NewJob]) -> Query:
+    return Query("jobs_insert_alike", content_params(kind), last=True)
+
+
+def content_params(kind: Sequence[NewJob]) -> dict[str, Any]:
+    """Return the parameters for jobs of one kind: what they share, and arrays of the rest."""
     job = kind[0].job
-    params = {
+    return {
         "cluster_id": job.cluster_id,
         "definition_id": job.definition_id,
         "lane": job.lane,
@@ -69,7 +78,6 @@ def _alike(kind: Sequence[NewJob]) -> Query:
         "delay": [micros(new.delay) if new.delay else 0 for new in kind],
         "data": [new.job.data.encoded for new in kind],
     }
-    return Query("jobs_insert_alike", params, last=True)
 
 
 def _stamps(moments: Iterable[datetime]) -> list[int]:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
-
-import anyio
-import anyio.lowlevel
 
 from jobmaster.contracts import Capabilities
 from jobmaster.hookspecs import StoreOptions
 from jobmaster.models import JobReceipt, MetadataFilter, NewJob, Report
-from jobmaster.news import NewsHub
 from jobmaster_postgres.address import parse_address
+from jobmaster_postgres.channel import Channel
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
 from jobmaster_postgres.finishing import finish_groups, finish_query, log_rows, stale_of
 from jobmaster_postgres.inserting import insert_steps
 from jobmaster_postgres.metadata import conditions_for
-from jobmaster_postgres.news import Delivery, listen, payloads
 from jobmaster_sql import Answer, Batch, Query, SqlMaster, Unit, load_migrations, load_queries
 from jobmaster_sql.jobs import SomeExistError, place_params, receipt_for
 from jobmaster_sql.placement import Group
@@ -32,17 +27,16 @@ class PostgresMaster(SqlMaster):
 
     def __init__(self, url: str, options: StoreOptions) -> None:
         """Check the URL; raises `ConfigurationError`. Nothing is opened yet."""
-        self._address = parse_address(url)
+        address = parse_address(url)
         queries = load_queries("jobmaster_postgres", PostgresDialect(), options.table_prefix)
-        self._postgres = PostgresDriver(self._address, queries, options.store_timeout)
-        self._news = NewsHub()
-        self._channel = f"{options.table_prefix}news"
-        super().__init__(self._postgres, load_migrations("jobmaster_postgres"), options.table_prefix)
+        driver = PostgresDriver(address, queries, options.store_timeout)
+        self._channel = Channel(address, driver, f"{options.table_prefix}news")
+        super().__init__(driver, load_migrations("jobmaster_postgres"), options.table_prefix)
 
     @property
     def capabilities(self) -> Capabilities:
-        """It tells by NOTIFY, which PgBouncer in transaction mode does not pass on."""
-        return Capabilities(notifications=not self._address.pooled, migrations=True)
+        """News unless PgBouncer pools transactions, and migrations."""
+        return self._channel.capabilities
 
     # The hot path, each in one statement
 
@@ -90,26 +84,12 @@ class PostgresMaster(SqlMaster):
     # News
 
     async def announce(self, topics: Sequence[str]) -> None:
-        self._news.tell(topics)
-        await anyio.lowlevel.checkpoint()
-        messages = list(payloads(topics))
-        if messages and not self._address.pooled:
-            await self._driver.run(partial(self._send, messages))
-
-    def _send(self, messages: Sequence[str]) -> Unit[None]:
-        yield Query("news_send", {"channel": self._channel, "payloads": messages}, last=True)
+        await self._channel.announce(topics)
 
     async def listen(
         self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        with self._news.listener(topics, on_news):
-            if self._address.pooled:
-                on_ready()
-                await anyio.sleep_forever()
-            with Delivery(topics, on_news, on_ready) as delivery:
-                await self._postgres.bridge.run_cancellable(
-                    listen, self._address, self._channel, self._postgres.is_own, delivery
-                )
+        await self._channel.listen(topics, on_news, on_ready)
 
     def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:
         return conditions_for(wanted)

@@ -3,6 +3,7 @@
 For authors of providers. `docs/how-to/write-a-provider.md` leads through it.
 """
 
+from jobmaster_sql.agent import SqlAgent, load_agent_queries
 from jobmaster_sql.driver import Dialect, SqlDriver
 from jobmaster_sql.queries import Queries, parameters, replace_parameters
 from jobmaster_sql.repository import SqlMaster, load_queries
@@ -17,11 +18,13 @@ __all__ = [
     "Queries",
     "Query",
     "Script",
+    "SqlAgent",
     "SqlDriver",
     "SqlMaster",
     "Step",
     "Unit",
     "UnitFactory",
+    "load_agent_queries",
     "load_migrations",
     "load_queries",
     "parameters",

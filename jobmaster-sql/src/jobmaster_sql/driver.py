@@ -18,6 +18,8 @@ class Dialect(ABC):
 
     now: str
     """The store's clock as whole microseconds since 1970 UTC; one value for all rows of a statement."""
+    began: str
+    """The same when the unit began: not later than what the statement sees. A driver's agent may have to tell."""
     now_in_script: str
     """The same where only the database's own functions are at hand: in a script for a DBA."""
     greatest: str
@@ -34,6 +36,7 @@ class Dialect(ABC):
         return {
             "prefix": check_prefix(prefix),
             "now": self.now,
+            "began": self.began,
             "greatest": self.greatest,
             "lock": self.lock,
             "lock_free": self.lock_free,

@@ -15,7 +15,7 @@ has its shape, and the statement. A provider's folder overrides base statements 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -45,13 +45,19 @@ def check_prefix(prefix: str) -> str:
 class Queries:
     """The statements of one dialect, complete but for their parameters."""
 
-    def __init__(self, packages: Iterable[str], macros: Mapping[str, str]) -> None:
-        """Read the folder `queries` of each package; a later one overrides statements of an earlier one."""
+    def __init__(
+        self, packages: Iterable[str], macros: Mapping[str, str], sources: Sequence[str] = ("queries",)
+    ) -> None:
+        """Read the sources, folders or single files, of each package.
+
+        A later package overrides statements of an earlier one.
+        """
         self._macros = macros
         self._texts: dict[str, str] = {}
         for package in packages:
-            for name, text in _blocks(files(package) / "queries"):
-                self._texts[name] = self._complete(name, text)
+            for source in sources:
+                for name, text in _blocks(files(package).joinpath(*source.split("/"))):
+                    self._texts[name] = self._complete(name, text)
         # Bounded, because users choose what to search for.
         self._cached = lru_cache(maxsize=512)(self._compose)
 
@@ -103,8 +109,9 @@ def replace_parameters(text: str, places: Mapping[str, str]) -> str:
     return _PARAM.sub(lambda match: places[match[1]], text)
 
 
-def _blocks(folder: Traversable) -> Iterable[tuple[str, str]]:
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+def _blocks(source: Traversable) -> Iterable[tuple[str, str]]:
+    entries = [source] if source.is_file() else source.iterdir()
+    for file in sorted(entries, key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
             _, *parts = _NAME.split(file.read_text(encoding="utf-8"))
             for name, body in zip(parts[::2], parts[1::2], strict=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from jobmaster.contracts import MasterRepository
 from jobmaster_sql.buckets import SqlBucketStore
 from jobmaster_sql.clusters import SqlClusterStore
@@ -14,9 +12,7 @@ from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.rows import COLUMN_MACROS
 from jobmaster_sql.schedules import SqlScheduleStore, job_macros
-
-REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
-"""Statements that every provider has to have of its own."""
+from jobmaster_sql.store import REQUIRED
 
 
 def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:

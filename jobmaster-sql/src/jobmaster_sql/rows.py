@@ -140,7 +140,10 @@ def job_of(row: Row, dialect: Dialect) -> Job:
 
 
 def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Container[UUID]) -> list[Claim]:
-    """Return the claims in rows of `CLAIM_COLUMNS`, without those of known jobs. The hot path of a drain."""
+    """Return the claims in rows of `CLAIM_COLUMNS`, without those of known jobs. The hot path of a drain.
+
+    An agent's rows have one more column: whether the master knows the job.
+    """
     claims = []
     cluster_id, lane, priority = bucket.cluster_id, bucket.lane, bucket.priority
     bucket_id, epoch, to_uuid = bucket.id, bucket.epoch, dialect.to_uuid
@@ -149,7 +152,7 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
         job_id = to_uuid(stored_id)
         if job_id in known:
             continue
-        definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key = asked
+        definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key, *saved = asked
         job = Job(
             id=job_id,
             cluster_id=cluster_id,
@@ -175,6 +178,7 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
             suspect=bool(suspect),
             cancel_requested=bool(cancel_requested),
             started_at=moment(started_at),
+            saved=not saved or bool(saved[0]),
         )
         claims.append(claim)
     return claims

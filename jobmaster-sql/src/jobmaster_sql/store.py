@@ -21,6 +21,10 @@ MIGRATION_TIMEOUT: Final = 600.0
 """Seconds that migrating may take: a new index on a long history is no short unit of work."""
 
 
+REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
+"""Statements that every provider has to have of its own."""
+
+
 @frozen
 class Migration:
     """One numbered step of the schema; its text still holds the prefix as `{prefix}`."""
@@ -30,9 +34,9 @@ class Migration:
     text: str
 
 
-def load_migrations(package: str) -> list[Migration]:
-    """Return the migrations in a package's folder `migrations`, named `0001_some_name.sql`, in order."""
-    folder = files(package) / "migrations"
+def load_migrations(package: str, name: str = "migrations") -> list[Migration]:
+    """Return the migrations in a folder of a package, named `0001_some_name.sql`, in order."""
+    folder = files(package) / name
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [
         Migration(int(name[:4]), name.removesuffix(".sql"), (folder / name).read_text(encoding="utf-8"))

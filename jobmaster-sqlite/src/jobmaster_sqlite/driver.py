@@ -26,6 +26,7 @@ class SqliteDialect(Dialect):
     """UUIDs are text of 36 characters, arrays are JSON, and one lock covers the whole file."""
 
     now = "jobmaster_now()"
+    began = ":began"  # a function would be asked after the snapshot is taken
     now_in_script = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
     greatest = "MAX"
     lock = ""

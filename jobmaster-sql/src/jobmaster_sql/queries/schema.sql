@@ -1,3 +1,5 @@
+-- What masters and agents share.
+
 -- name: store_now
 -- One clock decides what is due and who owns what: the store's.
 SELECT {now}

@@ -1,14 +1,3 @@
--- name: migration_limit
--- The driver interrupts what takes too long; the file needs no telling.
-SELECT :milliseconds
-
--- name: migration_lock
--- A unit that writes holds the file's one write lock from its first statement on.
-SELECT :lock
-
--- name: migration_table
-SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :table
-
 -- name: by_metadata
 -- Asks the reference implementation in Python: exact for every type, and fast enough for one file.
 jobmaster_matches(j.metadata, :name{i}, :operator{i}, :value{i})

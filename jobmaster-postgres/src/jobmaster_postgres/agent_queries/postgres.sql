@@ -1,0 +1,42 @@
+-- Batches take an array for each column: one statement, one plan, one round trip, however many rows.
+
+-- name: bucket_add
+INSERT INTO {prefix}bucket (id, epoch, claimed_ready_at, created_at)
+SELECT id, epoch, 0, {now} FROM unnest(:id::uuid[], :epoch::bigint[]) AS n (id, epoch)
+ON CONFLICT DO NOTHING
+
+-- name: messages_alike
+-- Messages that differ only in what is an array here, as those of one bulk call do. They are new, unless the push is
+-- repeated; then the statement fails, and the caller leaves those alone that are there. To be ready for a conflict with
+-- each row costs a third of the whole insert.
+INSERT INTO {prefix}message (
+  job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect,
+  cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries, data, metadata
+)
+SELECT n.job_id, n.bucket_id, :attempt::bigint, {now} + n.delay, {now}, :saved::bigint, :retries::bigint,
+  :crashes::bigint, :suspect::bigint, :cluster_id::text, :definition_id::text, :lane::text, :priority::bigint,
+  n.scheduled_at, n.created_at, :timeout_us::bigint, :max_retries::bigint, n.data, :metadata::text
+FROM unnest(
+  :job_id::uuid[], :bucket_id::uuid[], :scheduled_at::bigint[], :created_at::bigint[], :delay::bigint[], :data::text[]
+) AS n (job_id, bucket_id, scheduled_at, created_at, delay, data)
+
+-- name: messages_add
+-- Any messages. In the order of their ids: two callers that push the same ones wait for each other one way.
+INSERT INTO {prefix}message (
+  job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect,
+  cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
+  data, metadata, idempotency_key
+)
+SELECT n.job_id, n.bucket_id, n.attempt, {now} + n.delay, {now}, n.saved, n.retries, n.crashes, n.suspect,
+  n.cluster_id, n.definition_id, n.lane, n.priority, n.scheduled_at, n.created_at, n.timeout_us, n.max_retries,
+  n.data, n.metadata, n.idempotency_key
+FROM unnest(
+  :bucket_id::uuid[], :attempt::bigint[], :saved::bigint[], :retries::bigint[], :crashes::bigint[],
+  :suspect::bigint[], :job_id::uuid[], :cluster_id::text[], :definition_id::text[], :lane::text[], :priority::bigint[],
+  :scheduled_at::bigint[], :created_at::bigint[], :timeout_us::bigint[], :max_retries::bigint[], :data::text[],
+  :metadata::text[], :idempotency_key::text[], :delay::bigint[]
+) AS n (
+  bucket_id, attempt, saved, retries, crashes, suspect, job_id, cluster_id, definition_id, lane, priority,
+  scheduled_at, created_at, timeout_us, max_retries, data, metadata, idempotency_key, delay
+)
+ON CONFLICT DO NOTHING

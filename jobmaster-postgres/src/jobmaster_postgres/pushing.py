@@ -1,0 +1,55 @@
+"""Which statements store messages: one for a lone message, one for each kind among many, or one for all sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from jobmaster.contracts import Message
+from jobmaster_postgres.dialect import PostgresDialect
+from jobmaster_postgres.inserting import FEW, content_params, kind_of
+from jobmaster_sql import Batch, Query, Step
+from jobmaster_sql.messages import MESSAGE_VALUES, message_values
+
+_DIALECT: Final = PostgresDialect()
+
+
+def push_steps(messages: Sequence[Message]) -> tuple[Step, ...]:
+    """Return the statements that store messages which are most likely new."""
+    if len(messages) == 1:
+        params = dict(zip(MESSAGE_VALUES, message_values(messages[0], _DIALECT), strict=True))
+        return (Query("message_add", params, last=True),)
+    kinds = _kinds(messages)
+    if len(kinds) * FEW > len(messages) or any(message.new.job.key is not None for message in messages):
+        return (push_any(messages),)
+    return tuple(_alike(kind) for kind in kinds)
+
+
+def push_any(messages: Sequence[Message]) -> Batch:
+    """Return the statement that stores those messages which are new."""
+    ordered = sorted(messages, key=lambda message: message.new.job.id)
+    return Batch(
+        "messages_add", MESSAGE_VALUES, [message_values(message, _DIALECT) for message in ordered], last=True
+    )
+
+
+def _kinds(messages: Iterable[Message]) -> list[list[Message]]:
+    kinds: dict[tuple[Any, ...], list[Message]] = {}
+    for message in messages:
+        state = message.attempt, message.saved, message.retries, message.crashes, message.suspect
+        kinds.setdefault((kind_of(message.new.job), state), []).append(message)
+    return list(kinds.values())
+
+
+def _alike(kind: Sequence[Message]) -> Query:
+    first = kind[0]
+    params = content_params([message.new for message in kind])
+    params["job_id"] = params.pop("id")
+    state = {
+        "attempt": first.attempt,
+        "saved": int(first.saved),
+        "retries": first.retries,
+        "crashes": first.crashes,
+        "suspect": int(first.suspect),
+    }
+    return Query("messages_alike", params | state, last=True)

@@ -1,0 +1,196 @@
+"""The shared agent repository: messages in tables of their own, wherever the master is."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from jobmaster.clock import from_micros, to_micros
+from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
+from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, Position
+from jobmaster_sql.claims import MIN_PLACE
+from jobmaster_sql.driver import Dialect, SqlDriver
+from jobmaster_sql.messages import AGENT_MACROS, MESSAGE_VALUES, message_of, message_values
+from jobmaster_sql.queries import Queries
+from jobmaster_sql.reading import BucketReader
+from jobmaster_sql.rows import micros
+from jobmaster_sql.store import REQUIRED, check_epoch, load_migrations
+from jobmaster_sql.units import Answer, Batch, Query, Unit
+from jobmaster_sql.withdrawing import Withdrawal, removals
+
+_SOURCES: Final = ("queries/schema.sql", "agent_queries")
+
+
+def agent_prefix(table_prefix: str) -> str:
+    """Return what the names of an agent's tables begin with, so that a master's can lie beside them."""
+    return f"{table_prefix}agent_"
+
+
+def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Queries:
+    """Return the base statements of agents, with those of a provider's package in their place.
+
+    Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
+    """
+    macros = {**dialect.macros(table_prefix), **AGENT_MACROS, "prefix": agent_prefix(table_prefix)}
+    queries = Queries(["jobmaster_sql", package], macros, _SOURCES)
+    queries.require(REQUIRED)
+    return queries
+
+
+class SqlAgent(BucketReader, AgentRepository):
+    """An agent on a SQL database.
+
+    A provider adds its driver, its `agent_migrations`, news (`announce` and `listen`) and its capabilities.
+    """
+
+    def __init__(self, name: str, driver: SqlDriver, package: str, table_prefix: str) -> None:
+        """`driver` is not opened here; `package` is the provider's, which holds its migrations."""
+        super().__init__(driver, load_migrations(package, "agent_migrations"), agent_prefix(table_prefix))
+        self.name = name
+
+    async def fingerprint(self) -> str:
+        """Return what the migration made up for this store."""
+        return await self._driver.run(self._fingerprint, read_only=True)
+
+    def _fingerprint(self) -> Unit[str]:
+        answer: Answer = yield Query("fingerprint", last=True)
+        return str(answer.rows[0][0])
+
+    # Messages come
+
+    async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
+        """Store messages in their buckets; return their receipts in order."""
+        if messages:
+            await self._push(messages)
+        return [JobReceipt(job_id=message.new.job.id, accepted_by=self.name) for message in messages]
+
+    async def _push(self, messages: Sequence[Message]) -> None:
+        await self._driver.run(lambda: self._add(messages))
+
+    def _add(self, messages: Sequence[Message]) -> Unit[None]:
+        """Add messages, but for those that are there already."""
+        rows = [message_values(message, self._dialect) for message in messages]
+        yield Batch("message_add", MESSAGE_VALUES, rows, last=True)
+
+    async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
+        """Note the buckets and the epochs at which they are owned."""
+        if buckets:
+            await self._driver.run(lambda: self._create(buckets))
+
+    def _create(self, buckets: Sequence[Bucket]) -> Unit[None]:
+        rows = [(self._dialect.uuid(bucket.id), bucket.epoch) for bucket in buckets]
+        yield Batch("bucket_add", ("id", "epoch"), rows, last=True)
+
+    # Owners read
+
+    async def pull(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+    ) -> BucketPage:
+        """Read due messages beyond the cursor, and put on record what may be in hand."""
+        return await self._read_bucket(bucket, cursor, limit, known)
+
+    async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
+        """Return the ids of the buckets that hold a message that is due."""
+        bucket_ids = [bucket.id for bucket in buckets]
+        return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
+
+    async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
+        """Read messages of jobs that the master may not know, in the order of their push."""
+        return await self._driver.run(lambda: self._unsaved(bucket, age, after, limit), read_only=True)
+
+    def _unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> Unit[SavePending]:
+        pushed_at, job_id = (to_micros(after.ready_at), after.job_id) if after else MIN_PLACE
+        params = {"bucket_id": self._dialect.uuid(bucket.id), "age": micros(age), "limit": limit}
+        place = {"pushed_at": pushed_at, "job_id": self._dialect.uuid(job_id)}
+        answer: Answer = yield Query("message_unsaved", params | place, last=True)
+        messages = [message_of(row[1:], self._dialect) for row in answer.rows]
+        if messages:
+            after = Position(from_micros(answer.rows[-1][0]), messages[-1].new.job.id)
+        return SavePending(messages=messages, after=after)
+
+    # The next owner, and anybody
+
+    async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
+        """Shut a former owner out, and read what it may have had in hand.
+
+        A bucket that was dropped was in nobody's hand.
+        """
+        return await self._driver.run(lambda: self._take(bucket, limit))
+
+    def _take(self, bucket: Bucket, limit: int) -> Unit[BucketPage]:
+        params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch}
+        answers: list[Answer] = yield Query("bucket_take", params), Query("bucket_lost_at", params)
+        state = answers[1].rows
+        if not state:
+            return BucketPage(claims=(), cursor=Cursor())
+        check_epoch(bucket, state)
+        return (yield from self._exposed(bucket, limit, state[0]))
+
+    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        """Read messages of a bucket, due or not, the earliest first."""
+        params = {"bucket_id": self._dialect.uuid(bucket_id), "limit": limit}
+        return await self._driver.run(
+            lambda: self._messages(Query("message_drain", params, last=True)), read_only=True
+        )
+
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        """Return the messages of some jobs, wherever they lie."""
+        if not job_ids:
+            return []
+        params = {"job_ids": self._dialect.uuids(job_ids)}
+        return await self._driver.run(
+            lambda: self._messages(Query("message_find", params, last=True)), read_only=True
+        )
+
+    def _messages(self, query: Query) -> Unit[list[Message]]:
+        answer: Answer = yield query
+        return [message_of(row, self._dialect) for row in answer.rows]
+
+    # Messages go
+
+    async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Remove messages, given as (job id, attempt), whose state the master holds."""
+        if messages:
+            await self._driver.run(lambda: self._remove(bucket.id, messages))
+
+    def _remove(self, bucket_id: UUID, messages: Iterable[tuple[UUID, int]]) -> Unit[None]:
+        yield removals(self._dialect, bucket_id, messages)
+
+    async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
+        """Remove messages that nobody was handed, nor will be; return the ids of their jobs."""
+        if not messages:
+            return frozenset()
+        return await Withdrawal(self._driver, bucket_id, messages).run()
+
+    async def holdings(self) -> Mapping[UUID, int]:
+        """Return the number of messages by bucket id."""
+        return await self._driver.run(self._holdings, read_only=True)
+
+    def _holdings(self) -> Unit[dict[UUID, int]]:
+        answer: Answer = yield Query("bucket_holdings", last=True)
+        return {self._dialect.to_uuid(bucket_id): count for bucket_id, count in answer.rows}
+
+    async def backlog(self) -> Mapping[UUID, Backlog]:
+        """Return what lies in each bucket that holds messages."""
+        return await self._driver.run(self._backlog, read_only=True)
+
+    def _backlog(self) -> Unit[dict[UUID, Backlog]]:
+        answer: Answer = yield Query("bucket_backlog", last=True)
+        return {
+            self._dialect.to_uuid(bucket_id): Backlog(
+                messages=count,
+                save_pending=pending,
+                oldest_save_pending=None if oldest is None else max(0, oldest) / 1_000_000,
+            )
+            for bucket_id, count, pending, oldest in answer.rows
+        }
+
+    async def drop_bucket(self, bucket_id: UUID) -> bool:
+        """Delete a bucket if it is empty; return whether there is nothing of it any more."""
+        return await self._driver.run(lambda: self._drop(bucket_id))
+
+    def _drop(self, bucket_id: UUID) -> Unit[bool]:
+        params = {"id": self._dialect.uuid(bucket_id)}
+        answers: list[Answer] = yield Query("bucket_drop", params), Query("bucket_filled", params, last=True)
+        return not answers[1].rows

@@ -1,0 +1,138 @@
+-- The statements of agents. {prefix} ends in `agent_` here. {began} is the store's clock when the unit began: not
+-- later than what the unit sees, so that a message that was taken away while it was not due is never handed out.
+
+-- name: fingerprint
+SELECT fingerprint FROM {prefix}identity
+
+-- Buckets
+
+-- name: bucket_add
+-- claimed_ready_at = 0 without an id says that nothing was handed out yet (see jobmaster_sql.claims).
+INSERT INTO {prefix}bucket (id, epoch, claimed_ready_at, created_at)
+VALUES (:id, :epoch, 0, {now})
+ON CONFLICT DO NOTHING
+
+-- name: bucket_take
+-- A new owner shuts the former one out. The first moment of loss is kept: what became due later was in nobody's hand.
+UPDATE {prefix}bucket SET epoch = :epoch, lost_at = COALESCE(lost_at, {now}) WHERE id = :id AND epoch < :epoch
+
+-- name: bucket_drop
+DELETE FROM {prefix}bucket
+WHERE id = :id AND NOT EXISTS (SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id)
+
+-- name: bucket_filled
+SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id LIMIT 1
+
+-- name: bucket_holdings
+-- Along the index, which holds all that is asked for.
+SELECT bucket_id, COUNT(*) FROM {prefix}message GROUP BY bucket_id
+
+-- name: bucket_backlog
+SELECT bucket_id, COUNT(*), COUNT(CASE WHEN saved = 0 THEN 1 END),
+  {now} - MIN(CASE WHEN saved = 0 THEN pushed_at END)
+FROM {prefix}message
+GROUP BY bucket_id
+
+-- name: bucket_due
+SELECT b.id FROM {prefix}bucket b
+WHERE {among:b.id:ids:uuid}
+  AND EXISTS (SELECT 1 FROM {prefix}message m WHERE m.bucket_id = b.id AND m.ready_at <= {now})
+
+-- name: bucket_state
+-- Ends with the time until the next message that is not due yet: one statement less for every look at a bucket.
+SELECT b.epoch, b.claimed_ready_at, b.claimed_job_id, {began}, (
+  SELECT m.ready_at FROM {prefix}message m
+  WHERE m.bucket_id = :id AND m.ready_at > {began}
+  ORDER BY m.ready_at
+  LIMIT 1
+) - {began}
+FROM {prefix}bucket b WHERE b.id = :id
+
+-- name: bucket_claim_to
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id WHERE id = :id AND epoch = :epoch
+
+-- name: bucket_lost_at
+SELECT epoch, COALESCE(lost_at, {now}), claimed_ready_at, claimed_job_id FROM {prefix}bucket WHERE id = :id
+
+-- name: bucket_page
+-- No lock and no write: only the owner reads a bucket. The row comparison is one range of the index
+-- (bucket_id, ready_at, job_id), so that a page costs what it returns.
+SELECT {claim_columns}
+FROM {prefix}message m
+WHERE m.bucket_id = :bucket_id AND m.ready_at <= {began} AND (m.ready_at, m.job_id) > (:ready_at, :job_id)
+ORDER BY m.ready_at, m.job_id
+LIMIT :limit
+
+-- name: bucket_exposed
+SELECT {claim_columns}
+FROM {prefix}message m
+WHERE m.bucket_id = :bucket_id AND m.ready_at <= :lost_at AND (m.ready_at, m.job_id) <= (:ready_at, :job_id)
+ORDER BY m.ready_at, m.job_id
+LIMIT :limit
+
+-- Messages
+
+-- name: message_add
+-- The store's clock plus a delay: never in the past, so that no owner has read beyond it for good. A message that is
+-- there already is left alone, so that a push may be repeated.
+INSERT INTO {prefix}message (
+  job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect,
+  cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
+  data, metadata, idempotency_key
+)
+VALUES (
+  :job_id, :bucket_id, :attempt, {now} + :delay, {now}, :saved, :retries, :crashes, :suspect,
+  :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
+  :data, :metadata, :idempotency_key
+)
+ON CONFLICT DO NOTHING
+
+-- name: message_remove
+-- With any epoch: the master has the jobs' state, and it is the master that looked at the epoch.
+DELETE FROM {prefix}message
+WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt
+
+-- name: message_drain
+SELECT m.ready_at - {now}, {message_columns}
+FROM {prefix}message m
+WHERE m.bucket_id = :bucket_id
+ORDER BY m.ready_at, m.job_id
+LIMIT :limit
+
+-- name: message_find
+SELECT m.ready_at - {now}, {message_columns}
+FROM {prefix}message m
+WHERE {among:m.job_id:job_ids:uuid}
+ORDER BY m.job_id
+
+-- name: message_unsaved
+-- What is due at once, which most is, was pushed when it became due, and lies in the order of its push along the index
+-- that owners read by. Only what has a delay needs an index of its own for this.
+SELECT m.pushed_at, m.wait, {message_columns} FROM (
+  SELECT * FROM (
+    SELECT m.ready_at - {now} AS wait, m.*
+    FROM {prefix}message m
+    WHERE m.bucket_id = :bucket_id AND m.saved = 0 AND m.ready_at = m.pushed_at
+      AND m.ready_at <= {now} - :age AND (m.ready_at, m.job_id) > (:pushed_at, :job_id)
+    ORDER BY m.ready_at, m.job_id
+    LIMIT :limit
+  ) at_once
+  UNION ALL
+  SELECT * FROM (
+    SELECT m.ready_at - {now} AS wait, m.*
+    FROM {prefix}message m
+    WHERE m.bucket_id = :bucket_id AND m.saved = 0 AND m.ready_at > m.pushed_at
+      AND m.pushed_at <= {now} - :age AND (m.pushed_at, m.job_id) > (:pushed_at, :job_id)
+    ORDER BY m.pushed_at, m.job_id
+    LIMIT :limit
+  ) delayed
+) m
+ORDER BY m.pushed_at, m.job_id
+LIMIT :limit
+
+-- name: message_places
+-- Due or not, so that the caller can tell what stays from what is gone.
+SELECT m.job_id, m.attempt, m.ready_at, {now} FROM {prefix}message m
+WHERE {among:m.job_id:job_ids:uuid} AND m.bucket_id = :bucket_id
+ORDER BY m.job_id
+{lock:m}

@@ -1,0 +1,69 @@
+"""Messages and rows: what an agent stores, and which columns its statements select."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from jobmaster.contracts import Message
+from jobmaster.models import NewJob
+from jobmaster_sql.driver import Dialect
+from jobmaster_sql.rows import Row, job_of, job_values, micros
+
+_JOB_COLUMNS: Final = (
+    "cluster_id",
+    "definition_id",
+    "lane",
+    "priority",
+    "scheduled_at",
+    "created_at",
+    "timeout_us",
+    "max_retries",
+    "data",
+    "metadata",
+    "idempotency_key",
+)
+_ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect")
+
+MESSAGE_VALUES: Final = (*_ROUTING, "job_id", *_JOB_COLUMNS, "delay")
+"""What a message is stored with, in the order of `message_values`."""
+
+AGENT_MACROS: Final = {
+    "message_columns": ", ".join(f"m.{name}" for name in (*_ROUTING, "job_id", *_JOB_COLUMNS)),
+    # As `CLAIM_COLUMNS` of a master, whose owners hear of cancellations and starts from there.
+    "claim_columns": (
+        "m.attempt, m.ready_at, m.retries, m.crashes, m.suspect, 0, NULL, "
+        "m.job_id, m.definition_id, m.scheduled_at, m.created_at, m.timeout_us, m.max_retries, m.data, m.metadata, "
+        "m.idempotency_key, m.saved"
+    ),
+}
+
+
+def message_values(message: Message, dialect: Dialect) -> tuple[Any, ...]:
+    """Return a message's values in the order of `MESSAGE_VALUES`."""
+    new = message.new
+    return (
+        dialect.optional_uuid(new.bucket_id),
+        message.attempt,
+        int(message.saved),
+        message.retries,
+        message.crashes,
+        int(message.suspect),
+        *job_values(new.job, dialect),
+        micros(new.delay),
+    )
+
+
+def message_of(row: Row, dialect: Dialect) -> Message:
+    """Return the message in a row of the time until it is due, in microseconds, and the message's columns."""
+    wait, bucket_id, attempt, saved, retries, crashes, suspect, *job = row
+    new = NewJob(
+        job=job_of(job, dialect), delay=max(0, wait) / 1_000_000, bucket_id=dialect.to_uuid(bucket_id)
+    )
+    return Message(
+        new=new,
+        attempt=attempt,
+        saved=bool(saved),
+        retries=retries,
+        crashes=crashes,
+        suspect=bool(suspect),
+    )

@@ -1,0 +1,89 @@
+"""Taking messages back that nobody was handed, while their owner reads on without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import anyio
+
+from jobmaster.errors import StoreUnavailableError
+from jobmaster_sql.driver import Dialect, SqlDriver
+from jobmaster_sql.units import Answer, Query, Unit
+
+MARGIN: Final = 1_000_000
+"""Microseconds before its due time from which on a message is left where it is."""
+
+
+def removals(
+    dialect: Dialect, bucket_id: UUID, messages: Iterable[tuple[UUID, int]], *, last: bool = True
+) -> tuple[Query, ...]:
+    """Return the statements that remove messages, given as (job id, attempt): one for each attempt number."""
+    by_attempt: dict[int, list[UUID]] = {}
+    for job_id, attempt in messages:
+        by_attempt.setdefault(attempt, []).append(job_id)
+    stored_id = dialect.uuid(bucket_id)
+    return tuple(
+        Query(
+            "message_remove",
+            {"bucket_id": stored_id, "attempt": attempt, "job_ids": dialect.uuids(job_ids)},
+            last=last,
+        )
+        for attempt, job_ids in by_attempt.items()
+    )
+
+
+class Withdrawal:
+    """One withdrawal of messages, given as (job id, attempt).
+
+    An owner that began to read before the messages were gone still sees them, and takes those that are due by
+    the time it began. So only what is not due when the removal has been committed was certainly never handed
+    out. To put back what was due by then could give a message a second life that its owner has run and
+    acknowledged meanwhile. Therefore messages that are nearly due are left alone, and a removal that took longer
+    than that, or that may have been committed without our knowing, is reported as not known to have happened:
+    the caller has noted on the master that these messages may be missing.
+    """
+
+    def __init__(self, driver: SqlDriver, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
+        self._driver, self._dialect = driver, driver.dialect
+        self._bucket_id, self._messages = bucket_id, messages
+        self._tries = 0
+
+    async def run(self) -> frozenset[UUID]:
+        """Return the ids of the jobs whose messages were removed.
+
+        Raises `StoreUnavailableError` if some may have been removed and handed out as well.
+        """
+        with anyio.CancelScope(shield=True):
+            removed = await self._driver.run(self._remove)
+            if removed:
+                await self._driver.run(lambda: self._check(min(removed.values())), read_only=True)
+        return frozenset(removed)
+
+    def _remove(self) -> Unit[dict[UUID, int]]:
+        """Remove what is not nearly due; return due times by job id."""
+        self._tries += 1
+        bucket_id, ids = (
+            self._dialect.uuid(self._bucket_id),
+            self._dialect.uuids([job_id for job_id, _ in self._messages]),
+        )
+        found: Answer = yield Query("message_places", {"bucket_id": bucket_id, "job_ids": ids})
+        places = {(self._dialect.to_uuid(row[0]), row[1]): row for row in found.rows}
+        if self._tries > 1 and not places.keys() >= set(self._messages):
+            raise StoreUnavailableError("a withdrawal was interrupted, and may have been done in part")
+        waiting = {key: places[key] for key in self._messages if key in places and _has_time(places[key])}
+        if waiting:
+            yield removals(self._dialect, self._bucket_id, waiting)
+        return {job_id: row[2] for (job_id, _), row in waiting.items()}
+
+    def _check(self, ready_at: int) -> Unit[None]:
+        """Raise `StoreUnavailableError` if a moment is not in the future."""
+        answer: Answer = yield Query("store_now", last=True)
+        if answer.rows[0][0] >= ready_at:
+            raise StoreUnavailableError("a withdrawal took so long that messages became due meanwhile")
+
+
+def _has_time(row: Sequence[Any]) -> bool:
+    """Whether a row of `message_places` is not nearly due."""
+    return bool(row[2] > row[3] + MARGIN)

@@ -1,0 +1,48 @@
+"""The SQLite agent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jobmaster.contracts import Capabilities
+from jobmaster.hookspecs import StoreOptions
+from jobmaster_sql import SqlAgent, load_agent_queries
+from jobmaster_sqlite.address import parse_address
+from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
+from jobmaster_sqlite.news import CAPABILITIES, FileNews, hub_of
+
+_PACKAGE = "jobmaster_sqlite"
+
+
+class SqliteAgent(SqlAgent):
+    """An agent in a file, for processes of one host."""
+
+    def __init__(self, name: str, url: str, options: StoreOptions) -> None:
+        """Check the URL; raises `ConfigurationError`. Nothing is opened yet."""
+        address = parse_address(url)
+        queries = load_agent_queries(_PACKAGE, SqliteDialect(), options.table_prefix)
+        hub = hub_of(address.path, "agent")
+        driver = SqliteDriver(address, queries, options.store_timeout, hub)
+        self._news = FileNews(hub, driver)
+        super().__init__(name, driver, _PACKAGE, options.table_prefix)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """News and migrations."""
+        return CAPABILITIES
+
+    def _began(self) -> Mapping[str, Any]:
+        """Return the time by the clock of this host, which is the file's: before any statement takes a snapshot."""
+        return {"began": time.time_ns() // 1000}
+
+    async def announce(self, topics: Sequence[str]) -> None:
+        """Tell listeners of this process. Others have seen the commit that came before."""
+        await self._news.announce(topics)
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
+        await self._news.listen(topics, on_news, on_ready)

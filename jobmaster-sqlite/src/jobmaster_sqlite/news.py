@@ -1,0 +1,48 @@
+"""A file's news: told in this process, and seen in what others commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
+
+import anyio
+import anyio.lowlevel
+
+from jobmaster.contracts import Capabilities
+from jobmaster.news import NewsHub
+from jobmaster_sqlite.driver import SqliteDriver
+
+CAPABILITIES = Capabilities(notifications=True, migrations=True)
+"""It notices other processes' commits by looking at the file every 10 to 50 ms."""
+
+_hubs: WeakValueDictionary[tuple[Path, str], NewsHub] = WeakValueDictionary()
+_hubs_lock = Lock()
+
+
+def hub_of(path: Path, kind: str) -> NewsHub:
+    """Return the hub that all masters, or all agents, on one file share in this process."""
+    with _hubs_lock:
+        return _hubs.setdefault((path, kind), NewsHub())
+
+
+class FileNews:
+    """Announces and listens for one master or agent; its methods are theirs of the same names."""
+
+    def __init__(self, hub: NewsHub, driver: SqliteDriver) -> None:
+        """`driver` tells `hub` when other processes commit."""
+        self._hub, self._driver = hub, driver
+
+    async def announce(self, topics: Sequence[str]) -> None:
+        """Tell listeners of this process. Others have seen the commit that came before."""
+        await anyio.lowlevel.checkpoint()
+        self._hub.tell(topics)
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
+        with self._hub.listener(topics, on_news), self._driver.watching():
+            on_ready()
+            await anyio.sleep_forever()
