@@ -10,7 +10,7 @@ import anyio
 import psycopg
 import pytest
 
-from jobmaster.errors import StoreConflictError, StoreError, StoreUnavailableError
+from jobmaster.errors import StoreConflictError, StoreError, StoreUnavailableError, StoreUnreachableError
 from jobmaster_postgres.driver import PostgresDriver
 from jobmaster_sql import Answer, Query, Script, Unit
 from jobmaster_testing.probes import until
@@ -200,7 +200,7 @@ async def test_too_few_connections_are_reported(make_driver: Maker, database: st
     async with anyio.create_task_group() as group:
         group.start_soon(hold)
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(StoreUnavailableError, match=r"no connection within 0\.1 s"):
+        with pytest.raises(StoreUnreachableError, match=r"no connection within 0\.1 s"):
             await driver.run(now, time_limit=0.1)
 
 
@@ -273,10 +273,29 @@ async def test_a_server_that_is_gone_is_reported_at_once_and_used_when_it_is_bac
     assert await driver.run(now) > 0
 
 
+async def test_what_may_have_happened_is_not_called_unreachable(
+    make_driver: Maker, wired: str, wire: Wire, observer: Observer
+) -> None:
+    driver = make_driver(wired)
+
+    def unit() -> Unit[None]:
+        yield Script("INSERT INTO numbers VALUES (1)")
+        wire.cut()
+        yield Script("SELECT 1")
+
+    with pytest.raises(StoreUnavailableError) as lost:
+        await driver.run(unit)
+    with pytest.raises(StoreUnreachableError):
+        await driver.run(unit)
+
+    assert type(lost.value) is StoreUnavailableError
+    assert stored(observer) == []
+
+
 async def test_a_server_that_is_not_there_is_reported_at_once(make_driver: Maker) -> None:
     driver = make_driver("postgresql://ann:secret@127.0.0.1:1/jobs")
 
-    with pytest.raises(StoreUnavailableError) as caught:
+    with pytest.raises(StoreUnreachableError) as caught:
         await driver.open()
 
     assert "secret" not in str(caught.value)

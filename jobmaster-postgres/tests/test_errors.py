@@ -11,6 +11,7 @@ from jobmaster.errors import (
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
+    StoreUnreachableError,
 )
 from jobmaster_postgres.errors import cannot_connect, is_passing, translate
 
@@ -65,8 +66,8 @@ def test_what_is_tried_again_at_once(native: psycopg.Error, *, passing: bool) ->
     [
         ('connection failed: FATAL:  password authentication failed for user "ann"', ConfigurationError),
         ('connection failed: FATAL:  database "jbos" does not exist', ConfigurationError),
-        ('connection to server at "127.0.0.1", port 1 failed: Connection refused', StoreUnavailableError),
-        ("connection failed: FATAL:  the database system is starting up", StoreUnavailableError),
+        ('connection to server at "127.0.0.1", port 1 failed: Connection refused', StoreUnreachableError),
+        ("connection failed: FATAL:  the database system is starting up", StoreUnreachableError),
     ],
 )
 def test_why_there_is_no_connection(text: str, meaning: type[JobMasterError]) -> None:

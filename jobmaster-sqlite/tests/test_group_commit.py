@@ -12,7 +12,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from jobmaster.contracts import MasterRepository
-from jobmaster.errors import StoreConflictError, StoreError, StoreUnavailableError
+from jobmaster.errors import StoreConflictError, StoreError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.models import JobQuery
 from jobmaster.news import NewsHub
 from jobmaster_sql import Script, Unit, load_queries
@@ -127,7 +127,7 @@ async def test_a_lock_that_is_held_too_long_is_reported(
     master: MasterRepository, url: str, path: Path
 ) -> None:
     async with open_master(url, Options(store_timeout=0.2)) as hasty:
-        with write_lock(path), pytest.raises(StoreUnavailableError, match="kept the database too long"):
+        with write_lock(path), pytest.raises(StoreUnreachableError, match="kept the database too long"):
             await insert_one(hasty)
 
     await insert_one(master)

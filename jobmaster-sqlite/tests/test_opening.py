@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobmaster.errors import ConfigurationError, SchemaError, StoreUnavailableError
+from jobmaster.errors import ConfigurationError, SchemaError, StoreUnreachableError
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.options import Options, open_master, unopened_master
 
@@ -78,7 +78,7 @@ async def test_a_file_that_stays_locked_is_unavailable(url: str, path: Path) -> 
     blocker.execute("CREATE TABLE t (a)")
     master = unopened_master(url, Options(store_timeout=0.2))
     try:
-        with pytest.raises(StoreUnavailableError, match="write lock too long"):
+        with pytest.raises(StoreUnreachableError, match="write lock too long"):
             await master.open()
         blocker.execute("COMMIT")
         await master.open()

@@ -40,7 +40,7 @@ _ADAPTERS: Final = _Adapters()
 async def connect(address: Address, time_limit: float) -> Native:
     """Open a connection in autocommit mode whose statements take at most `time_limit` seconds.
 
-    Raises `StoreUnavailableError`, or `ConfigurationError` for what waiting does not mend.
+    Raises `StoreUnreachableError`, or `ConfigurationError` for what waiting does not mend.
     """
     try:
         native = await psycopg.AsyncConnection.connect(

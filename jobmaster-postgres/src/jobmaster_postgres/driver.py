@@ -10,7 +10,7 @@ import psycopg
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from jobmaster.bridge import Bridge
-from jobmaster.errors import StoreUnavailableError
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.connecting import connect, prelude_of
 from jobmaster_postgres.dialect import PostgresDialect
@@ -59,10 +59,12 @@ class PostgresDriver(SqlDriver):
         attempt = 1
         while True:
             try:
-                return await self._run_once(unit, read_only, deadline)
-            except TimeoutError as error:
-                msg = f"{self._address}: no connection within {time_limit:g} s (store_timeout)"
-                raise StoreUnavailableError(msg) from error
+                return await self._run_once(unit, read_only, deadline, time_limit)
+            except StoreUnreachableError as error:
+                if attempt == 1:
+                    raise
+                # Only this try certainly did nothing: the one before it can have lost no more than its answer.
+                raise StoreUnavailableError(str(error)) from error
             except psycopg.Error as error:
                 overdue = asyncio.get_running_loop().time() >= deadline
                 if overdue or attempt == _TRIES or not is_passing(error):
@@ -70,9 +72,13 @@ class PostgresDriver(SqlDriver):
             await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - so as not to collide again
             attempt += 1
 
-    async def _run_once(self, unit: UnitFactory[T], read_only: bool, deadline: float) -> T:
+    async def _run_once(self, unit: UnitFactory[T], read_only: bool, deadline: float, time_limit: float) -> T:
         pool = self._open_pool()
-        session = await pool.take(deadline)
+        try:
+            session = await pool.take(deadline)
+        except TimeoutError as error:
+            msg = f"{self._address}: no connection within {time_limit:g} s (store_timeout)"
+            raise StoreUnreachableError(msg) from error
         try:
             return await session.run(unit, read_only=read_only, deadline=deadline)
         finally:

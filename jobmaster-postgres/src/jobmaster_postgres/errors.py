@@ -14,6 +14,7 @@ from jobmaster.errors import (
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
+    StoreUnreachableError,
 )
 
 _NO_SCHEMA: Final = (
@@ -66,7 +67,7 @@ def cannot_connect(error: psycopg.Error, place: str) -> JobMasterError:
         return ConfigurationError(
             f"{place}: {_last_line(text)}; correct the URL's user, password or database"
         )
-    return StoreUnavailableError(f"{place}: {_last_line(text)}")
+    return StoreUnreachableError(f"{place}: {_last_line(text)}")
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from jobmaster.contracts import Topics
-from jobmaster.errors import StoreUnavailableError
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.loops import loop_caller
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.connecting import connect
@@ -89,7 +89,7 @@ async def listen(address: Address, channel: str, is_own: Callable[[int], bool], 
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             native = await connect(address, _CONNECT_TIMEOUT)
     except TimeoutError as error:
-        raise StoreUnavailableError(f"{address}: no answer within {_CONNECT_TIMEOUT:g} s") from error
+        raise StoreUnreachableError(f"{address}: no answer within {_CONNECT_TIMEOUT:g} s") from error
     wire = Wire(native)
     try:
         await wire.run_script(SQL("LISTEN {}").format(Identifier(channel)).as_string())

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from jobmaster.clock import from_micros, to_micros
 from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
-from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, Position
+from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position
 from jobmaster_sql.claims import MIN_PLACE
 from jobmaster_sql.driver import Dialect, SqlDriver
 from jobmaster_sql.messages import AGENT_MACROS, MESSAGE_VALUES, message_of, message_values
@@ -61,6 +61,8 @@ class SqlAgent(BucketReader, AgentRepository):
 
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
         """Store messages in their buckets; return their receipts in order."""
+        for message in messages:
+            _check_names_bucket(message.new)
         if messages:
             await self._push(messages)
         return [JobReceipt(job_id=message.new.job.id, accepted_by=self.name) for message in messages]
@@ -112,20 +114,14 @@ class SqlAgent(BucketReader, AgentRepository):
     # The next owner, and anybody
 
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Shut a former owner out, and read what it may have had in hand.
-
-        A bucket that was dropped was in nobody's hand.
-        """
+        """Shut a former owner out, and read what it may have had in hand."""
         return await self._driver.run(lambda: self._take(bucket, limit))
 
     def _take(self, bucket: Bucket, limit: int) -> Unit[BucketPage]:
         params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch}
         answers: list[Answer] = yield Query("bucket_take", params), Query("bucket_lost_at", params)
-        state = answers[1].rows
-        if not state:
-            return BucketPage(claims=(), cursor=Cursor())
-        check_epoch(bucket, state)
-        return (yield from self._exposed(bucket, limit, state[0]))
+        check_epoch(bucket, answers[1].rows)
+        return (yield from self._exposed(bucket, limit, answers[1].rows[0]))
 
     async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Read messages of a bucket, due or not, the earliest first."""
@@ -194,3 +190,9 @@ class SqlAgent(BucketReader, AgentRepository):
         params = {"id": self._dialect.uuid(bucket_id)}
         answers: list[Answer] = yield Query("bucket_drop", params), Query("bucket_filled", params, last=True)
         return not answers[1].rows
+
+
+def _check_names_bucket(new: NewJob) -> None:
+    if new.bucket_id is None:
+        msg = f"the message of job {new.job.id} names no bucket; jobs without one are held on the master"
+        raise ValueError(msg)

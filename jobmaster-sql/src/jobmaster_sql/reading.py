@@ -13,7 +13,16 @@ from uuid import UUID
 from attrs import frozen
 
 from jobmaster.models import Bucket, BucketPage, Cursor
-from jobmaster_sql.claims import END_OF_TIME, Bound, Place, bound_after, bound_of, cursor_after, start_of
+from jobmaster_sql.claims import (
+    END_OF_TIME,
+    MIN_PLACE,
+    Bound,
+    Place,
+    bound_after,
+    bound_of,
+    cursor_after,
+    start_of,
+)
 from jobmaster_sql.rows import Row, claims_of, place_of
 from jobmaster_sql.store import SqlStore, check_epoch, lease_lost
 from jobmaster_sql.units import Answer, Query, Unit
@@ -113,7 +122,7 @@ class BucketReader(SqlStore):
         """Return what a former owner may have had in hand; `state` is the row of `bucket_lost_at`."""
         _, lost_at, ready_at, job_id = state
         bound = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
-        place = bound.place or END_OF_TIME
+        place = MIN_PLACE if bound.fresh else bound.place or END_OF_TIME
         params = self._page_params(self._dialect.uuid(bucket.id), place, limit) | {"lost_at": lost_at}
         found: Answer = yield Query("bucket_exposed", params, last=True)
         claims = claims_of(found.rows[:limit], bucket, self._dialect, known=())

@@ -14,6 +14,7 @@ from jobmaster.errors import (
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
+    StoreUnreachableError,
 )
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -63,7 +64,10 @@ def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
             )
     if _code(error) == sqlite3.SQLITE_READONLY:
         return ConfigurationError(f"{path} is on a file system that cannot be written; choose another place")
-    return translate(error, path)
+    translated = translate(error, path)
+    if isinstance(translated, StoreUnavailableError):
+        return StoreUnreachableError(str(translated))
+    return translated
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
 
-from jobmaster.errors import StoreUnavailableError
+from jobmaster.errors import StoreUnreachableError
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
@@ -131,7 +131,7 @@ def _in_time(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
     """Fail those calls that cannot wait any longer; return the others."""
     for call in calls:
         if call.is_overdue:
-            call.fail(StoreUnavailableError("another process or unit of work kept the database too long"))
+            call.fail(StoreUnreachableError("another process or unit of work kept the database too long"))
     return [call for call in calls if not call.has_failed]
 
 

@@ -14,7 +14,11 @@ ON CONFLICT DO NOTHING
 
 -- name: bucket_take
 -- A new owner shuts the former one out. The first moment of loss is kept: what became due later was in nobody's hand.
-UPDATE {prefix}bucket SET epoch = :epoch, lost_at = COALESCE(lost_at, {now}) WHERE id = :id AND epoch < :epoch
+-- Of a bucket that is not there, or was dropped, nothing was.
+INSERT INTO {prefix}bucket (id, epoch, claimed_ready_at, created_at)
+VALUES (:id, :epoch, 0, {now})
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, lost_at = COALESCE({prefix}bucket.lost_at, {now})
+WHERE {prefix}bucket.epoch < excluded.epoch
 
 -- name: bucket_drop
 DELETE FROM {prefix}bucket
