@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobmaster_testing.contracts import EndToEndContract, InlineContract, MasterContract
+from jobmaster_testing.contracts import AgentContract, EndToEndContract, InlineContract, MasterContract
 
 
 @pytest.fixture
@@ -22,6 +22,22 @@ class TestSqliteMaster(MasterContract):
 class TestSqliteInlineAgent(InlineContract):
     @pytest.fixture
     def store_url(self, store_url: str) -> str:
+        return store_url
+
+
+class TestSqliteAgent(AgentContract):
+    @pytest.fixture
+    def agent_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/agent.db"
+
+
+class TestSqliteAgentBesideItsMaster(AgentContract):
+    @pytest.fixture
+    def store_url(self, store_url: str) -> str:
+        return store_url
+
+    @pytest.fixture
+    def agent_url(self, store_url: str) -> str:
         return store_url
 
 

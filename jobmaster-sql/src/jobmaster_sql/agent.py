@@ -72,8 +72,9 @@ class SqlAgent(BucketReader, AgentRepository):
 
     def _add(self, messages: Sequence[Message]) -> Unit[None]:
         """Add messages, but for those that are there already."""
-        rows = [message_values(message, self._dialect) for message in messages]
-        yield Batch("message_add", MESSAGE_VALUES, rows, last=True)
+        began = self._began()
+        rows = [(*message_values(message, self._dialect), *began.values()) for message in messages]
+        yield Batch("message_add", (*MESSAGE_VALUES, *began), rows, last=True)
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
         """Note the buckets and the epochs at which they are owned."""

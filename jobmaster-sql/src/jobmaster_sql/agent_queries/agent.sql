@@ -1,5 +1,6 @@
--- The statements of agents. {prefix} ends in `agent_` here. {began} is the store's clock when the unit began: not
--- later than what the unit sees, so that a message that was taken away while it was not due is never handed out.
+-- The statements of agents. {prefix} ends in `agent_` here. {began} is the store's clock when the unit began: one value
+-- for a whole statement, and not later than what the unit sees, so that a message that was taken away while it was not
+-- due is never handed out.
 
 -- name: fingerprint
 SELECT fingerprint FROM {prefix}identity
@@ -85,7 +86,7 @@ INSERT INTO {prefix}message (
   data, metadata, idempotency_key
 )
 VALUES (
-  :job_id, :bucket_id, :attempt, {now} + :delay, {now}, :saved, :retries, :crashes, :suspect,
+  :job_id, :bucket_id, :attempt, {began} + :delay, {began}, :saved, :retries, :crashes, :suspect,
   :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
   :data, :metadata, :idempotency_key
 )
