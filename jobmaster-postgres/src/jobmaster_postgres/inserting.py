@@ -51,18 +51,13 @@ def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
 
 
 def kind_of(job: Job) -> tuple[Any, ...]:
-    """Return what the jobs of one kind have in common."""
+    """Return what jobs have in common that one statement can store with few arrays."""
     settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
     return job.definition_id, job.cluster_id, settings
 
 
-def _alike(kind: Sequence[NewJob]) -> Query:
-    return Query("jobs_insert_alike", content_params(kind), last=True)
-
-
-def content_params(kind: Sequence[NewJob]) -> dict[str, Any]:
-    """Return the parameters for jobs of one kind: what they share, and arrays of the rest."""
-    job = kind[0].job
+def shared_values(job: Job) -> dict[str, Any]:
+    """Return the parameters that say what a job has in common with others of its kind."""
     return {
         "cluster_id": job.cluster_id,
         "definition_id": job.definition_id,
@@ -71,16 +66,23 @@ def content_params(kind: Sequence[NewJob]) -> dict[str, Any]:
         "timeout_us": None if job.timeout is None else micros(job.timeout),
         "max_retries": job.max_retries,
         "metadata": job.metadata.encoded.decode(),
-        "id": [new.job.id for new in kind],
-        "bucket_id": [new.bucket_id for new in kind],
-        "scheduled_at": _stamps(new.job.scheduled_at for new in kind),
-        "created_at": _stamps(new.job.created_at for new in kind),
-        "delay": [micros(new.delay) if new.delay else 0 for new in kind],
-        "data": [new.job.data.encoded for new in kind],
     }
 
 
-def _stamps(moments: Iterable[datetime]) -> list[int]:
+def _alike(kind: Sequence[NewJob]) -> Query:
+    params = {
+        **shared_values(kind[0].job),
+        "id": [new.job.id for new in kind],
+        "bucket_id": [new.bucket_id for new in kind],
+        "scheduled_at": stamps(new.job.scheduled_at for new in kind),
+        "created_at": stamps(new.job.created_at for new in kind),
+        "delay": [micros(new.delay) if new.delay else 0 for new in kind],
+        "data": [new.job.data.encoded for new in kind],
+    }
+    return Query("jobs_insert_alike", params, last=True)
+
+
+def stamps(moments: Iterable[datetime]) -> list[int]:
     """Return moments as they are stored: those of one call are one object."""
     last, stamp, stamps = None, 0, []
     for moment in moments:

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from jobmaster.contracts import Message
 from jobmaster_postgres.dialect import PostgresDialect
-from jobmaster_postgres.inserting import FEW, content_params, kind_of
+from jobmaster_postgres.inserting import FEW, kind_of, shared_values, stamps
 from jobmaster_sql import Batch, Query, Step
 from jobmaster_sql.messages import MESSAGE_VALUES, message_values
+from jobmaster_sql.rows import micros
 
 _DIALECT: Final = PostgresDialect()
 
@@ -42,14 +43,19 @@ def _kinds(messages: Iterable[Message]) -> list[list[Message]]:
 
 
 def _alike(kind: Sequence[Message]) -> Query:
-    first = kind[0]
-    params = content_params([message.new for message in kind])
-    params["job_id"] = params.pop("id")
-    state = {
+    first, jobs = kind[0], [message.new.job for message in kind]
+    params = {
+        **shared_values(jobs[0]),
         "attempt": first.attempt,
         "saved": int(first.saved),
         "retries": first.retries,
         "crashes": first.crashes,
         "suspect": int(first.suspect),
+        "job_id": [job.id for job in jobs],
+        "bucket_id": [message.new.bucket_id for message in kind],
+        "scheduled_at": stamps(job.scheduled_at for job in jobs),
+        "created_at": stamps(job.created_at for job in jobs),
+        "delay": [micros(message.new.delay) for message in kind],
+        "data": [job.data.encoded for job in jobs],
     }
-    return Query("messages_alike", params | state, last=True)
+    return Query("messages_alike", params, last=True)

@@ -26,7 +26,8 @@ class SqliteDialect(Dialect):
     """UUIDs are text of 36 characters, arrays are JSON, and one lock covers the whole file."""
 
     now = "jobmaster_now()"
-    began = ":began"  # a function would be asked after the snapshot is taken
+    # A parameter, since a function is asked when the snapshot is taken already, and once for each place it stands in.
+    began = ":began"
     now_in_script = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
     greatest = "MAX"
     lock = ""

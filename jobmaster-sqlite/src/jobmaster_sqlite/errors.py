@@ -64,10 +64,12 @@ def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
             )
     if _code(error) == sqlite3.SQLITE_READONLY:
         return ConfigurationError(f"{path} is on a file system that cannot be written; choose another place")
-    translated = translate(error, path)
-    if isinstance(translated, StoreUnavailableError):
-        return StoreUnreachableError(str(translated))
-    return translated
+    return _unreachable(translate(error, path))
+
+
+def _unreachable(error: JobMasterError) -> JobMasterError:
+    """Return an error of a file that could not be opened: nothing was asked of it yet."""
+    return StoreUnreachableError(str(error)) if isinstance(error, StoreUnavailableError) else error
 
 
 def _code(error: sqlite3.Error) -> int:
