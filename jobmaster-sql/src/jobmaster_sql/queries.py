@@ -48,7 +48,7 @@ class Queries:
     def __init__(
         self, packages: Iterable[str], macros: Mapping[str, str], sources: Sequence[str] = ("queries",)
     ) -> None:
-        """Read the sources, folders or single files, of each package.
+        """Read the sources, folders or single files, of each package that has them.
 
         A later package overrides statements of an earlier one.
         """
@@ -110,8 +110,8 @@ def replace_parameters(text: str, places: Mapping[str, str]) -> str:
 
 
 def _blocks(source: Traversable) -> Iterable[tuple[str, str]]:
-    entries = [source] if source.is_file() else source.iterdir()
-    for file in sorted(entries, key=lambda entry: entry.name):
+    files_in = source.iterdir() if source.is_dir() else [source] if source.is_file() else []
+    for file in sorted(files_in, key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
             _, *parts = _NAME.split(file.read_text(encoding="utf-8"))
             for name, body in zip(parts[::2], parts[1::2], strict=True):
