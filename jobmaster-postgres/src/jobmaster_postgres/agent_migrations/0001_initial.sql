@@ -26,9 +26,11 @@ CREATE TABLE {prefix}bucket (
 
 -- Jobs in flight: one row for each, written once and deleted within seconds, so that the dead ones are cleared away
 -- early, at full speed. saved = 0: the master may not know the job yet. The primary key leads with the job, which is
--- new: both indexes grow at their ends.
+-- new: both indexes grow at their ends. The index by bucket is for statements that say something of ready_at: whoever
+-- looks up jobs does not, and so no planner, whatever it believes of the table's size, walks through a bucket to find
+-- them. That takes a column which is not known to be NOT NULL.
 CREATE TABLE {prefix}message (
-  ready_at bigint NOT NULL,
+  ready_at bigint CHECK (ready_at IS NOT NULL),
   pushed_at bigint NOT NULL,
   scheduled_at bigint NOT NULL,
   created_at bigint NOT NULL,
@@ -59,6 +61,7 @@ CREATE TABLE {prefix}message (
   toast.autovacuum_vacuum_scale_factor = 0.02,
   toast.autovacuum_vacuum_cost_delay = 0
 );
-CREATE INDEX {prefix}message_by_bucket ON {prefix}message (bucket_id, ready_at, job_id);
+CREATE INDEX {prefix}message_by_bucket ON {prefix}message (bucket_id, ready_at, job_id)
+  WHERE ready_at IS NOT NULL;
 CREATE INDEX {prefix}message_delayed ON {prefix}message (bucket_id, pushed_at, job_id)
   WHERE saved = 0 AND ready_at > pushed_at;

@@ -1,6 +1,7 @@
 -- The statements of agents. {prefix} ends in `agent_` here. {began} is the store's clock when the unit began: one value
 -- for a whole statement, and not later than what the unit sees, so that a message that was taken away while it was not
--- due is never handed out.
+-- due is never handed out. ready_at IS NOT NULL is always so; a database may need it to be told that the index by bucket
+-- will do.
 
 -- name: fingerprint
 SELECT fingerprint FROM {prefix}identity
@@ -23,19 +24,21 @@ WHERE {prefix}bucket.epoch < excluded.epoch
 
 -- name: bucket_drop
 DELETE FROM {prefix}bucket
-WHERE id = :id AND NOT EXISTS (SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id)
+WHERE id = :id
+  AND NOT EXISTS (SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id AND m.ready_at IS NOT NULL)
 
 -- name: bucket_filled
-SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id LIMIT 1
+SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id AND m.ready_at IS NOT NULL LIMIT 1
 
 -- name: bucket_holdings
 -- Along the index, which holds all that is asked for.
-SELECT bucket_id, COUNT(*) FROM {prefix}message GROUP BY bucket_id
+SELECT bucket_id, COUNT(*) FROM {prefix}message WHERE ready_at IS NOT NULL GROUP BY bucket_id
 
 -- name: bucket_backlog
 SELECT bucket_id, COUNT(*), COUNT(CASE WHEN saved = 0 THEN 1 END),
   {now} - MIN(CASE WHEN saved = 0 THEN pushed_at END)
 FROM {prefix}message
+WHERE ready_at IS NOT NULL
 GROUP BY bucket_id
 
 -- name: bucket_due
@@ -100,7 +103,7 @@ WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :atte
 -- name: message_drain
 SELECT m.ready_at - {now}, {message_columns}
 FROM {prefix}message m
-WHERE m.bucket_id = :bucket_id
+WHERE m.bucket_id = :bucket_id AND m.ready_at IS NOT NULL
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
 
