@@ -1,0 +1,183 @@
+"""The agent on SQLite: what the contract cannot reach."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from jobmaster.contracts import AgentRepository
+from jobmaster.errors import SchemaError, StoreUnavailableError, StoreUnreachableError
+from jobmaster.models import Bucket, Cursor
+from jobmaster_sql import Answer, SqlDriver, Unit, UnitFactory
+from jobmaster_sql.withdrawing import Withdrawal
+from jobmaster_sqlite.agent import SqliteAgent
+from jobmaster_testing.factories import make_bucket, make_job, make_message
+from jobmaster_testing.options import Options, open_agent, unopened_agent
+from jobmaster_testing.probes import until
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+async def agent(url: str) -> AsyncIterator[AgentRepository]:
+    async with open_agent("Sqlite-1", url) as agent:
+        yield agent
+
+
+@pytest.fixture
+async def bucket(agent: AgentRepository) -> Bucket:
+    bucket = make_bucket()
+    await agent.create_buckets([bucket])
+    return bucket
+
+
+class Stuttering(SqlDriver):
+    """A driver that loses the answer of each unit, once it is committed, and so does it again."""
+
+    def __init__(self, driver: SqlDriver) -> None:
+        self.driver, self.dialect = driver, driver.dialect
+
+    async def open(self) -> None:
+        """Leave it to the driver's owner."""
+
+    async def close(self) -> None:
+        """Leave it to the driver's owner."""
+
+    async def run(
+        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+    ) -> T:
+        """Run a unit twice."""
+        await self.driver.run(unit, read_only=read_only, time_limit=time_limit)
+        return await self.driver.run(unit, read_only=read_only, time_limit=time_limit)
+
+
+async def test_many_messages_of_all_sorts_come_back_as_they_were(
+    agent: AgentRepository, bucket: Bucket
+) -> None:
+    messages = [
+        make_message(
+            bucket,
+            make_job(
+                data={"n": n, "text": "ü" * n}, timeout=None if n % 2 else 1.5, key=f"k{n}" if n % 3 else None
+            ),
+            attempt=1 + n % 4,
+            saved=n % 2 == 0,
+            retries=n % 3,
+            crashes=n % 2,
+            suspect=n % 5 == 0,
+        )
+        for n in range(400)
+    ]
+
+    await agent.push(messages)
+
+    assert list(await agent.drain(bucket.id, 1000)) == messages
+
+
+async def test_a_withdrawal_whose_answer_got_lost_is_not_known_to_have_happened(
+    agent: AgentRepository, bucket: Bucket
+) -> None:
+    assert isinstance(agent, SqliteAgent)
+    message = make_message(bucket, delay=60)
+    await agent.push([message])
+
+    with pytest.raises(StoreUnavailableError, match="may have been done in part"):
+        await Withdrawal(Stuttering(agent._driver), bucket.id, [(message.new.job.id, 1)]).run()
+
+
+async def test_a_message_that_is_nearly_due_is_left(agent: AgentRepository, bucket: Bucket) -> None:
+    message = make_message(bucket, delay=0.9)
+    await agent.push([message])
+
+    assert await agent.withdraw(bucket.id, [(message.new.job.id, 1)]) == frozenset()
+
+    assert dict(await agent.holdings()) == {bucket.id: 1}
+
+
+async def test_an_owner_takes_what_was_due_when_it_began_to_read(
+    agent: AgentRepository, bucket: Bucket
+) -> None:
+    assert isinstance(agent, SqliteAgent)
+    await agent.push([make_message(bucket, delay=0.05)])
+    steps = next(agent._find(bucket, Cursor(), 9))
+    await until(lambda: agent.due_buckets([bucket]))
+
+    def read() -> Unit[list[Answer]]:
+        answers: list[Answer] = yield steps
+        return answers
+
+    page, _ = await agent._driver.run(read, read_only=True)
+
+    assert page.rows == []
+    assert len((await agent.pull(bucket, Cursor(), 9)).claims) == 1
+
+
+async def test_what_nobody_read_is_not_exposed(agent: AgentRepository, bucket: Bucket) -> None:
+    await agent.push([make_message(bucket)])
+
+    assert list((await agent.exposed(make_bucket(id=bucket.id, epoch=2), 10)).claims) == []
+
+
+# The schema
+
+
+async def test_the_script_provisions_a_fresh_file(url: str, path: Path) -> None:
+    agent = unopened_agent("Sqlite-1", url, Options(table_prefix="my_"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(agent.migration_script())
+    try:
+        await agent.open()
+        assert list(await agent.pending_migrations()) == []
+        assert await agent.fingerprint()
+    finally:
+        await agent.close()
+
+
+async def test_a_schema_from_the_future_is_refused(agent: AgentRepository, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO jm_agent_migration VALUES (9999, '9999_from_the_future', 0)")
+
+    with pytest.raises(SchemaError, match=r"9999_from_the_future.*upgrade JobMaster"):
+        await agent.migrate()
+
+
+async def test_a_file_without_an_agents_schema_is_reported_as_such(url: str) -> None:
+    agent = unopened_agent("Sqlite-1", url)
+    try:
+        await agent.open()
+        with pytest.raises(SchemaError, match="jobmaster migrate"):
+            await agent.push([make_message(make_bucket())])
+    finally:
+        await agent.close()
+
+
+# A file that is away
+
+
+async def test_a_push_that_never_got_the_lock_did_not_happen(
+    agent: AgentRepository, bucket: Bucket, url: str, path: Path
+) -> None:
+    async with open_agent("Sqlite-1", url, Options(store_timeout=0.2)) as hasty:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnreachableError):
+                await hasty.push([make_message(bucket)])
+
+    assert dict(await agent.holdings()) == {}
+
+
+async def test_a_file_that_cannot_be_opened_was_pushed_nothing(url: str, path: Path) -> None:
+    agent = unopened_agent("Sqlite-1", url, Options(store_timeout=0.2))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("CREATE TABLE t (a)")
+        try:
+            with pytest.raises(StoreUnreachableError):
+                await agent.push([make_message(make_bucket())])
+        finally:
+            await agent.close()
