@@ -57,6 +57,14 @@ def test_a_provider_overrides_by_name(package: str) -> None:
     assert queries.text("other") == "SELECT clock()"
 
 
+def test_sources_may_be_single_files_and_may_be_missing(package: str) -> None:
+    queries = Queries([package, "own_queries"], MACROS, ["queries/own.sql", "no_such_folder"])
+
+    assert queries.text("other") == "SELECT clock()"
+    with pytest.raises(LookupError, match="find"):
+        queries.require(["find"])
+
+
 def test_conditions_are_put_together(package: str) -> None:
     queries = Queries([package], MACROS)
 
