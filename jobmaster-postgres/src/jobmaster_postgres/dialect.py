@@ -41,6 +41,11 @@ class PostgresDialect(Dialect):
         uuid: UUID = stored
         return uuid
 
+    def to_uuids(self, stored: Any) -> list[UUID]:
+        """Return UUIDs as they are."""
+        uuids: list[UUID] = stored
+        return uuids
+
     def array(self, values: Sequence[Any]) -> list[Any]:
         """Return values as a list; the statement says of which type they are."""
         return list(values)

@@ -1,9 +1,9 @@
-"""Reports that end their jobs: the most common ones, one statement for all of a bucket."""
+"""Reports that end jobs which the master has: the most common ones, one statement for all of a bucket."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from jobmaster.models import Report
@@ -15,13 +15,25 @@ from jobmaster_sql.rows import log_values, optional_micros
 _ERROR: Final = ("error_type", "error_message", "error_traceback")
 
 
-def finish_groups(reports: Iterable[Report]) -> list[list[Report]]:
-    """Part reports that end their jobs by what one statement can write."""
+Part: TypeAlias = tuple[Sequence[Report], Query]
+"""Reports that one statement writes, and the statement."""
+
+
+def finish_parts(reports: Iterable[Report]) -> list[Part]:
+    """Part reports that end jobs by what one statement can write.
+
+    A statement answers with which were written, if not all, how many, and the cluster's id.
+    """
     groups: dict[tuple[Any, ...], list[Report]] = {}
     for report in reports:
         place = report.bucket_id, report.epoch, report.worker, report.host
         groups.setdefault((is_plain(report), place), []).append(report)
-    return list(groups.values())
+    return [(group, _query(group)) for group in groups.values()]
+
+
+def is_end(report: Report) -> bool:
+    """Whether a job is over with a report, and one statement can say so: not if a key has to be looked at."""
+    return report.status.is_terminal and (report.job is None or report.job.key is None)
 
 
 def is_plain(report: Report) -> bool:
@@ -29,8 +41,7 @@ def is_plain(report: Report) -> bool:
     return report.outcome is AttemptOutcome.SUCCEEDED and report.finished_at is not None
 
 
-def finish_query(group: Sequence[Report], *, last: bool) -> Query:
-    """Return the statement that writes a group. It answers with which were written, if not all, and how many."""
+def _query(group: Sequence[Report]) -> Query:
     first = group[0]
     params = {
         "bucket_id": first.bucket_id,
@@ -43,11 +54,12 @@ def finish_query(group: Sequence[Report], *, last: bool) -> Query:
     }
     if is_plain(first):
         started = [optional_micros(report.started_at) for report in group]
-        return Query("reports_succeed", params | {"started_at": started}, last=last)
-    return Query("reports_finish", params | _any_end(group), last=last)
+        return Query("reports_succeed", params | {"started_at": started})
+    return Query("reports_finish", params | any_end(group))
 
 
-def _any_end(group: Sequence[Report]) -> dict[str, Any]:
+def any_end(group: Sequence[Report]) -> dict[str, Any]:
+    """Return the parameters that say how jobs ended, whichever way."""
     errors = zip(_ERROR, zip(*map(error_values, group), strict=True), strict=True)
     return {
         "outcome": [(report.outcome or AttemptOutcome.CANCELLED).code for report in group],

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
+
+from attrs import evolve
 
 from jobmaster.contracts import Capabilities
 from jobmaster.hookspecs import StoreOptions
@@ -13,13 +16,16 @@ from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.channel import Channel
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
-from jobmaster_postgres.finishing import finish_groups, finish_query, log_rows, stale_of
+from jobmaster_postgres.finishing import finish_parts, is_end, log_rows, stale_of
 from jobmaster_postgres.inserting import insert_steps
 from jobmaster_postgres.metadata import conditions_for
-from jobmaster_sql import Answer, Batch, Query, SqlMaster, Unit, load_migrations, load_queries
+from jobmaster_postgres.saving import part_brought, save_parts
+from jobmaster_sql import Answer, Batch, Query, SqlMaster, Step, Unit, load_migrations, load_queries
+from jobmaster_sql.handovers import Messages, Note
 from jobmaster_sql.jobs import SomeExistError, place_params, receipt_for
 from jobmaster_sql.placement import Group
 from jobmaster_sql.reports import LOG_VALUES
+from jobmaster_sql.rows import message_of
 
 
 class PostgresMaster(SqlMaster):
@@ -57,16 +63,44 @@ class PostgresMaster(SqlMaster):
         )
         return {bucket_id: count for answer in answers for bucket_id, count in answer.rows}
 
+    def _mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
+        answers: list[Answer] = yield tuple(
+            Query(
+                "held_hand_over",
+                {"cluster_id": cluster_id, "ahead": ahead, "turns": group.turns, **place_params(group)},
+            )
+            for group in groups
+        )
+        messages: Messages = {}
+        for bucket_id, now, *row in (row for answer in answers for row in answer.rows):
+            messages.setdefault(bucket_id, []).append(message_of(row, bucket_id, now, self._dialect))
+        return messages
+
+    def _handover_steps(self, cluster_id: str, carrier: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
+        ends = list(accumulate(len(note.job_ids) for note in noted))
+        params = {
+            "cluster_id": cluster_id,
+            "carrier": carrier,
+            "id": [note.id for note in noted],
+            "bucket_id": [note.bucket_id for note in noted],
+            "job_ids": [job_id for note in noted for job_id in note.job_ids],
+            "begins": [1, *(end + 1 for end in ends[:-1])],
+            "ends": ends,
+        }
+        return (Query("handovers_add", params),)
+
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
         """Write all that end their jobs in a statement or two, the others as any database does."""
-        ends = [report for report in reports if report.status.is_terminal]
-        others = [report for report in reports if not report.status.is_terminal]
+        ends = [report for report in reports if is_end(report)]
+        others = [report for report in reports if not is_end(report)]
         stale = (yield from self._finish(ends, last=not others)) if ends else []
-        return (yield from super()._report(others)).union(stale) if others else frozenset(stale)
+        return (yield from self._report_any(others)).union(stale) if others else frozenset(stale)
 
     def _finish(self, ends: Sequence[Report], *, last: bool) -> Unit[list[UUID]]:
-        groups, logged = finish_groups(ends), any(report.logs for report in ends)
-        answers: list[Answer] = yield tuple(finish_query(group, last=last and not logged) for group in groups)
+        brought, known = part_brought(ends)
+        groups, queries = zip(*save_parts(brought), *finish_parts(known), strict=True)
+        logged = any(report.logs for report in ends)
+        answers: list[Answer] = yield (*queries[:-1], evolve(queries[-1], last=last and not logged))
         stale, logs = [], []
         for group, answer in zip(groups, answers, strict=True):
             left = stale_of(group, answer)

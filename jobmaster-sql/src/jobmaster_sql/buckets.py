@@ -9,12 +9,18 @@ from uuid import UUID
 from attrs import evolve
 
 from jobmaster.contracts import BucketStore
-from jobmaster.models import Bucket, BucketPage, Cursor
+from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor
 from jobmaster.states import BucketStatus
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import bucket_of
 from jobmaster_sql.store import check_epoch
 from jobmaster_sql.units import Answer, Query, Unit
+
+
+def bucket_macros(prefix: str) -> Mapping[str, str]:
+    """Return the macro that tells whether the message of a live row, by its alias, lies on an agent."""
+    bucket = f"SELECT 1 FROM {prefix}bucket b WHERE b.id = {{0}}.bucket_id"  # noqa: S608 - a checked prefix
+    return {"on_an_agent": f"EXISTS ({bucket} AND b.agent <> '{STANDALONE}')"}
 
 
 class SqlBucketStore(BucketReader, BucketStore):
@@ -49,12 +55,20 @@ class SqlBucketStore(BucketReader, BucketStore):
         answer: Answer = yield Query("rescue_needed", {"cluster_id": cluster_id}, last=True)
         return bool(answer.rows)
 
-    async def take_lost_buckets(self, cluster_id: str, rescuer: UUID, limit: int) -> Sequence[Bucket]:
+    async def take_lost_buckets(
+        self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
+    ) -> Sequence[Bucket]:
         """Declare workers lost whose lease ran out, and take over buckets that were left behind."""
-        return await self._driver.run(lambda: self._take_lost(cluster_id, rescuer, limit))
+        which = {
+            "cluster_id": cluster_id,
+            "everywhere": int(agents is None),
+            "agents": self._dialect.array(agents or ()),
+            "limit": limit,
+        }
+        return await self._driver.run(lambda: self._take_lost(cluster_id, rescuer, which))
 
-    def _take_lost(self, cluster_id: str, rescuer: UUID, limit: int) -> Unit[list[Bucket]]:
-        left_behind = Query("bucket_left_behind", {"cluster_id": cluster_id, "limit": limit})
+    def _take_lost(self, cluster_id: str, rescuer: UUID, which: Mapping[str, Any]) -> Unit[list[Bucket]]:
+        left_behind = Query("bucket_left_behind", which)
         answers: list[Answer] = yield Query("worker_expire", {"cluster_id": cluster_id}), left_behind
         if not answers[1].rows:
             return []

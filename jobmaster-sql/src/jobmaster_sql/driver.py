@@ -55,6 +55,10 @@ class Dialect(ABC):
     def array(self, values: Sequence[Any]) -> Any:
         """Return values (already parameters themselves) as one array parameter."""
 
+    @abstractmethod
+    def to_uuids(self, stored: Any) -> list[UUID]:
+        """Return UUIDs that were stored as one array parameter."""
+
     def optional_uuid(self, value: UUID | None) -> Any:
         """Return a UUID or None as a parameter."""
         return None if value is None else self.uuid(value)

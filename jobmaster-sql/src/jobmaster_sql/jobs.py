@@ -60,7 +60,7 @@ class SomeExistError(Exception):
 
 @frozen
 class _Cancelling:
-    """A live row that is asked to be cancelled, as the database wrote its ids."""
+    """A live row that is asked to be cancelled, as the database wrote its ids; it `waits` in nobody's hand."""
 
     stored_id: Any
     bucket_id: Any
@@ -110,6 +110,13 @@ class SqlJobStore(SqlStore, JobStore):
 
     def _insert_new(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
         """Insert those jobs that are not there yet."""
+        new_jobs, receipts = yield from self._sort_out(jobs)
+        if new_jobs:
+            yield from self._insert_all(new_jobs)
+        return receipts
+
+    def _sort_out(self, jobs: Sequence[NewJob]) -> Unit[tuple[list[NewJob], list[JobReceipt]]]:
+        """Return those jobs that are not there yet, and the receipts of all."""
         known, keys = yield from self._known(jobs)
         new_jobs, receipts = [], []
         for new in jobs:
@@ -119,9 +126,7 @@ class SqlJobStore(SqlStore, JobStore):
                 known.add(new.job.id)
                 keys[new.job.cluster_id, new.job.key] = new.job.id
             receipts.append(receipt_for(holder or new.job.id, created=holder in (None, new.job.id)))
-        if new_jobs:
-            yield from self._insert_all(new_jobs)
-        return receipts
+        return new_jobs, receipts
 
     def _known(self, jobs: Sequence[NewJob]) -> Unit[tuple[set[UUID], dict[tuple[str, str | None], UUID]]]:
         """Return the ids and idempotency keys among these jobs' that the database has."""
@@ -146,9 +151,7 @@ class SqlJobStore(SqlStore, JobStore):
         groups = groups_of(rooms)
         assigned = (yield from self._assign_held(cluster_id, micros(ahead), groups)) if groups else {}
         next_due: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
-        due_in = next_due.rows[0][0]
-        next_in = None if due_in is None else max(0, due_in - micros(ahead)) / 1_000_000
-        return Assignment(assigned=assigned, next_in=next_in)
+        return Assignment(assigned=assigned, next_in=next_in(next_due, micros(ahead)))
 
     def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
         """Give each group's buckets the held jobs that are due in `ahead` microseconds; return jobs by bucket."""
@@ -242,10 +245,8 @@ class SqlJobStore(SqlStore, JobStore):
                 raise JobNotFoundError(job_id, cluster_id)
         rows = answers[1].rows
         live = {
-            self._dialect.to_uuid(stored_id): _Cancelling(
-                stored_id, bucket_id, attempt, waits=bucket_id is None or ready_at > now
-            )
-            for stored_id, bucket_id, attempt, ready_at, now in rows
+            self._dialect.to_uuid(stored_id): _Cancelling(stored_id, bucket_id, attempt, waits=not in_hand)
+            for stored_id, bucket_id, attempt, in_hand, _ in rows
         }
         return live, rows[0][-1] if rows else 0
 
@@ -268,23 +269,39 @@ class SqlJobStore(SqlStore, JobStore):
         uuid = self._dialect.to_uuid
         return [(uuid(bucket_id), uuid(job_id), attempt) for bucket_id, job_id, attempt in answer.rows]
 
-    async def reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> None:
+    async def reschedule(
+        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
+    ) -> None:
         """Give a waiting job a new due time, and hold it on the master."""
-        await self._driver.run(lambda: self._reschedule(cluster_id, job_id, delay))
+        await self._driver.run(lambda: self._reschedule(cluster_id, job_id, delay, withdrawn))
 
-    def _reschedule(self, cluster_id: str, job_id: UUID, delay: float) -> Unit[None]:
+    def _reschedule(self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None) -> Unit[None]:
         final = yield from self._final_of(cluster_id, job_id)
+        carried = (yield from self._withdrawn(withdrawn)) if withdrawn is not None else {}
         stored_id = {"job_id": self._dialect.uuid(job_id)}
         live: Answer = yield Query("live_one", stored_id)
         if not live.rows:
             raise _not_possible(job_id, JobStatus.from_code(final[1] or JobStatus.SUCCEEDED.code))
-        status, bucket_id, ready_at, now = live.rows[0]
-        if bucket_id is not None and ready_at <= now:
+        status, bucket_id, ready_at, now, on_an_agent = live.rows[0]
+        in_hand = (
+            carried.get(job_id) != bucket_id if on_an_agent else bucket_id is not None and ready_at <= now
+        )
+        if in_hand:
             raise _not_possible(job_id, JobStatus.from_code(status))
         yield (
             Query("live_reschedule", stored_id | {"delay": micros(delay)}),
             Query("job_reschedule", stored_id),
         )
+
+    def _withdrawn(self, handover_id: UUID) -> Unit[dict[UUID, Any]]:
+        """End a handover, if it is there; return the stored id of its bucket by the ids of its jobs."""
+        ids = {"ids": self._dialect.uuids([handover_id])}
+        answers: list[Answer] = yield Query("handover_lock", ids), Query("handover_delete", ids)
+        return {
+            job_id: bucket_id
+            for _, bucket_id, job_ids in answers[0].rows
+            for job_id in self._dialect.to_uuids(job_ids)
+        }
 
     async def retry(self, cluster_id: str, job_id: UUID) -> None:
         """Hold a finished job on the master, due now, with all its retries again."""
@@ -322,6 +339,12 @@ def _holder(new: NewJob, known: Iterable[UUID], keys: Mapping[tuple[str, str | N
     if new.job.id in known:
         return new.job.id
     return None if new.job.key is None else keys.get((new.job.cluster_id, new.job.key))
+
+
+def next_in(next_due: Answer, ahead: int) -> float | None:
+    """Return in how many seconds the next held job comes into a reach of `ahead` microseconds."""
+    due_in = next_due.rows[0][0]
+    return None if due_in is None else max(0, due_in - ahead) / 1_000_000
 
 
 def place_params(group: Group) -> dict[str, Any]:

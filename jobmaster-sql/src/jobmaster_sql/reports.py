@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from jobmaster.contracts import JobStore
-from jobmaster.models import Report
+from jobmaster.errors import StoreConflictError
+from jobmaster.models import Job, NewJob, Report
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_sql.driver import Dialect
-from jobmaster_sql.jobs import ATTEMPT_VALUES
+from jobmaster_sql.jobs import ATTEMPT_VALUES, JOB_VALUES, SomeExistError, SqlJobStore
 from jobmaster_sql.rows import clean, log_values, micros, optional_micros
-from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 REQUEUE_VALUES: Final = (
@@ -28,12 +28,17 @@ REQUEUE_VALUES: Final = (
     "suspect",
     "parked",
 )
+PUT_VALUES: Final = (*REQUEUE_VALUES, "cluster_id", "lane", "priority")
 LOG_VALUES: Final = ("cluster_id", "at", "level", "message", "fields", "subject", "subject_id", "attempt")
+
+
+_REPORT_TRIES: Final = 10
+"""How often to look again when others store the same jobs between our look and our insert."""
 
 
 @frozen
 class _Found:
-    """The live row that a report is about."""
+    """The live row that a report is about; `new` is the job if the report brought it, and there is no row yet."""
 
     stored_id: Any
     bucket_id: UUID | None
@@ -42,6 +47,7 @@ class _Found:
     cluster_id: str
     cancel_requested: bool
     now: int
+    new: Job | None = None
 
 
 @frozen
@@ -51,51 +57,99 @@ class _Writes:
     attempts: list[tuple[Any, ...]] = field(factory=list)
     finished: list[tuple[Any, ...]] = field(factory=list)
     requeued: list[tuple[Any, ...]] = field(factory=list)
+    put: list[tuple[Any, ...]] = field(factory=list)
     logs: list[tuple[Any, ...]] = field(factory=list)
 
     def batches(self) -> tuple[Batch, ...]:
         """Return the statements to run, without those that have nothing to do."""
-        *batches, last = (
-            batch
-            for batch in (
-                Batch("log_add", LOG_VALUES, self.logs),
-                Batch("attempt_add", ATTEMPT_VALUES, self.attempts),
-                Batch("live_delete", ("job_id",), self.finished),
-                Batch("live_requeue", REQUEUE_VALUES, self.requeued),
-            )
-            if batch.rows
+        all_of_them = (
+            Batch("log_add", LOG_VALUES, self.logs),
+            Batch("attempt_add", ATTEMPT_VALUES, self.attempts),
+            Batch("live_delete", ("job_id",), self.finished),
+            Batch("live_requeue", REQUEUE_VALUES, self.requeued),
+            Batch("live_put", PUT_VALUES, self.put),
         )
-        return (*batches, evolve(last, last=True))
+        batches = [batch for batch in all_of_them if batch.rows]
+        return (*batches[:-1], evolve(batches[-1], last=True)) if batches else ()
 
 
-class SqlReportStore(SqlStore, JobStore):
+class SqlReportStore(SqlJobStore):
     """Implements `report` of `JobStore`."""
 
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
         """Write the outcomes of claimed jobs, all in one unit; return the ids of the stale ones."""
         if not reports:
             return frozenset()
-        return await self._driver.run(lambda: self._report(reports))
+        report = self._report
+        for _ in range(_REPORT_TRIES):
+            try:
+                return await self._driver.run(partial(report, reports))
+            except (SomeExistError, StoreConflictError):
+                report = self._report_any
+        raise StoreConflictError("other callers keep storing the jobs that are reported about")
 
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
+        """Write outcomes as fast as the database can; raises when others stored the same jobs just now."""
+        return self._report_any(reports)
+
+    def _report_any(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
         """Lock the live rows, keep the reports that hold, and write them in bulk.
 
-        The live row is the gate: whoever deletes it ends the job, and nobody can do so twice.
+        The live row is the gate: whoever deletes it ends the job, and nobody can do so twice. For a job that its
+        report brings, the gate is the job's own row.
         """
-        ids = self._dialect.uuids([report.job_id for report in reports])
+        brought = yield from self._store_brought(reports)
+        ids = self._dialect.uuids([report.job_id for report in reports if report.job_id not in brought])
         answer: Answer = yield Query("live_reported", {"ids": ids})
-        found = {row.stored_id: row for row in map(self._found, answer.rows)}
+        found = {row.stored_id: row for row in (*map(self._found, answer.rows), *brought.values())}
         stale, writes = set(), _Writes()
         for report in reports:
-            # A second report of the same attempt in one batch is stale: the first one moved the job on.
-            row = found.pop(self._dialect.uuid(report.job_id), None)
+            row = found.get(self._dialect.uuid(report.job_id))
             if row is not None and holds(report, row):
                 self._write(report, row, writes)
+                # A second report of the same attempt in one batch is stale: this one moves the job on.
+                del found[row.stored_id]
             else:
                 stale.add(report.job_id)
-        if writes.attempts or writes.requeued:
-            yield writes.batches()
+        if batches := writes.batches():
+            yield batches
         return frozenset(stale)
+
+    def _store_brought(self, reports: Sequence[Report]) -> Unit[dict[UUID, _Found]]:
+        """Store those jobs that reports bring and that are new; return what takes the place of their live rows."""
+        bringing = {report.job_id: report for report in reversed(reports) if report.job is not None}
+        if not bringing:
+            return {}
+        owned, now = yield from self._epochs({report.bucket_id for report in bringing.values()})
+        jobs = [
+            NewJob(job=report.job)
+            for report in bringing.values()
+            if report.job is not None and owned.get(report.bucket_id) == report.epoch
+        ]
+        new = (yield from self._sort_out(jobs))[0] if jobs else []
+        if new:
+            added: Answer = yield Batch("job_add", JOB_VALUES, self._job_rows(new))
+            if added.touched < len(new):
+                raise SomeExistError
+        return {one.job.id: self._brought(bringing[one.job.id], one.job, now) for one in new}
+
+    def _epochs(self, bucket_ids: Collection[UUID]) -> Unit[tuple[dict[UUID, int], int]]:
+        """Return the epochs of buckets, and the time."""
+        answer: Answer = yield Query("bucket_epochs", {"ids": self._dialect.uuids(sorted(bucket_ids))})
+        epochs = {self._dialect.to_uuid(stored): epoch for stored, epoch, _ in answer.rows}
+        return epochs, answer.rows[0][-1] if answer.rows else 0
+
+    def _brought(self, report: Report, job: Job, now: int) -> _Found:
+        return _Found(
+            stored_id=self._dialect.uuid(job.id),
+            bucket_id=report.bucket_id,
+            epoch=report.epoch,
+            attempt=report.attempt,
+            cluster_id=job.cluster_id,
+            cancel_requested=False,
+            now=now,
+            new=job,
+        )
 
     def _found(self, row: Sequence[Any]) -> _Found:
         stored_id, bucket_id, epoch, attempt, cluster_id, cancel_requested, now = row
@@ -110,10 +164,18 @@ class SqlReportStore(SqlStore, JobStore):
             writes.attempts.append(self._attempt_values(report, row, status))
         if report.outcome is not None:
             writes.logs.extend(log_values(row.cluster_id, line) for line in report.logs)
+        self._move(report, row, status, writes)
+
+    def _move(self, report: Report, row: _Found, status: JobStatus, writes: _Writes) -> None:
+        """Note what becomes of the live row. A job that was brought has none, until it goes on."""
         if status.is_terminal:
-            writes.finished.append((row.stored_id,))
+            writes.finished.extend([(row.stored_id,)] if row.new is None else [])
+            return
+        goes_on = requeue_values(report, row.stored_id, self._dialect)
+        if row.new is None:
+            writes.requeued.append(goes_on)
         else:
-            writes.requeued.append(requeue_values(report, row.stored_id, self._dialect))
+            writes.put.append((*goes_on, row.cluster_id, row.new.lane, int(row.new.priority)))
 
     def _attempt_values(self, report: Report, row: _Found, status: JobStatus) -> tuple[Any, ...]:
         finished_at = optional_micros(report.finished_at)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from jobmaster.contracts import MasterRepository
-from jobmaster_sql.buckets import SqlBucketStore
+from jobmaster_sql.buckets import SqlBucketStore, bucket_macros
 from jobmaster_sql.clusters import SqlClusterStore
 from jobmaster_sql.driver import Dialect
+from jobmaster_sql.handovers import SqlHandoverStore
 from jobmaster_sql.history import SqlHistoryStore
 from jobmaster_sql.jobs import SqlJobStore
+from jobmaster_sql.members import SqlMemberStore
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.rows import COLUMN_MACROS
@@ -20,18 +22,19 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    queries = Queries(
-        ["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **job_macros(dialect, prefix)}
-    )
+    own = {**bucket_macros(prefix), **job_macros(dialect, prefix)}
+    queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **own})
     queries.require(REQUIRED)
     return queries
 
 
 class SqlMaster(
     SqlClusterStore,
+    SqlMemberStore,
     SqlBucketStore,
     SqlReportStore,
     SqlHistoryStore,
+    SqlHandoverStore,
     SqlJobStore,
     SqlScheduleStore,
     MasterRepository,

@@ -11,16 +11,20 @@ from uuid import UUID
 import orjson
 
 from jobmaster.clock import from_micros, to_micros
+from jobmaster.contracts import Message
 from jobmaster.data import NO_METADATA, MessageData, Metadata
 from jobmaster.models import (
+    AgentRecord,
     Attempt,
     AttemptError,
     Bucket,
     Claim,
     ClusterRecord,
+    HostRecord,
     Job,
     JobRecord,
     LogLine,
+    NewJob,
     Position,
     WorkerRecord,
 )
@@ -47,6 +51,7 @@ CLAIM_COLUMNS: Final = (
     "j.idempotency_key"
 )
 """What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
+MESSAGE_COLUMNS: Final = f"l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, {JOB_COLUMNS}"
 RECORD_COLUMNS: Final = (
     "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), l.retries, "
     "l.bucket_id, l.parked, l.cancel_requested, m.schedule_id, m.nominal_at"
@@ -72,6 +77,7 @@ LOG_COLUMNS: Final = "at, level, message, fields, subject, subject_id, attempt"
 COLUMN_MACROS: Final = {
     "job_columns": JOB_COLUMNS,
     "claim_columns": CLAIM_COLUMNS,
+    "message_columns": MESSAGE_COLUMNS,
     "record_columns": RECORD_COLUMNS,
     "attempt_columns": ATTEMPT_COLUMNS,
     "bucket_columns": BUCKET_COLUMNS,
@@ -184,6 +190,20 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
     return claims
 
 
+def message_of(row: Row, bucket_id: UUID, now: int, dialect: Dialect) -> Message:
+    """Return a row of `MESSAGE_COLUMNS` as what its bucket is told, at the store's `now`."""
+    attempt, ready_at, retries, crashes, suspect, *job = row
+    delay = max(0, ready_at - now) / _MILLION
+    return Message(
+        new=NewJob(job=job_of(job, dialect), delay=delay, bucket_id=bucket_id),
+        attempt=attempt,
+        saved=True,
+        retries=retries,
+        crashes=crashes,
+        suspect=bool(suspect),
+    )
+
+
 def place_of(row: Row, dialect: Dialect) -> tuple[int, UUID]:
     """Return due time, in microseconds, and job id of a row of `CLAIM_COLUMNS`."""
     return row[1], dialect.to_uuid(row[7])
@@ -272,6 +292,29 @@ def cluster_of(row: Row) -> ClusterRecord:
         mode=ClusterMode.from_code(row[1]),
         settings=orjson.loads(row[2]),
         created_at=moment(row[3]),
+    )
+
+
+def agent_of(row: Row) -> AgentRecord:
+    """Return the agent in a row of cluster, name, kind, fingerprint, registration and last heartbeat."""
+    return AgentRecord(
+        cluster_id=row[0],
+        name=row[1],
+        kind=row[2],
+        fingerprint=row[3],
+        registered_at=moment(row[4]),
+        heartbeat_at=moment(row[5]),
+    )
+
+
+def host_of(row: Row) -> HostRecord:
+    """Return the host in a row of cluster, name, info, registration and last heartbeat."""
+    return HostRecord(
+        cluster_id=row[0],
+        name=row[1],
+        info=orjson.loads(row[2]),
+        registered_at=moment(row[3]),
+        heartbeat_at=moment(row[4]),
     )
 
 

@@ -42,6 +42,10 @@ class SqliteDialect(Dialect):
         """Return a UUID from its text."""
         return _uuid_of(stored)
 
+    def to_uuids(self, stored: Any) -> list[UUID]:
+        """Return UUIDs from a JSON array."""
+        return [_uuid_of(text) for text in orjson.loads(stored)]
+
     def array(self, values: Sequence[Any]) -> str:
         """Return values as a JSON array."""
         return orjson.dumps(list(values)).decode()

@@ -1,14 +1,15 @@
-"""Successes: the most common reports, written in two statements for each bucket."""
+"""Successes: the most common reports, written in a few statements for each bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobmaster.models import Report
 from jobmaster.states import AttemptOutcome
-from jobmaster_sql import Answer, Dialect, Query, Unit
-from jobmaster_sql.rows import optional_micros
+from jobmaster_sql import Answer, Batch, Dialect, Query, Unit
+from jobmaster_sql.jobs import JOB_VALUES
+from jobmaster_sql.rows import job_values, optional_micros
 
 
 class SomeStaleError(Exception):
@@ -27,8 +28,8 @@ def finish(reports: Sequence[Report], dialect: Dialect) -> Unit[None]:
     """Write successes; raises `SomeStaleError`, and then nothing is written, unless all of them hold."""
     groups: dict[tuple[Any, ...], list[Report]] = {}
     for report in reports:
-        who = report.worker, report.host
-        groups.setdefault((report.bucket_id, report.epoch, report.attempt, who), []).append(report)
+        what = report.worker, report.host, report.job is None
+        groups.setdefault((report.bucket_id, report.epoch, report.attempt, what), []).append(report)
     for group in groups.values():
         yield from _finish_group(group, dialect)
 
@@ -43,10 +44,24 @@ def _finish_group(group: Sequence[Report], dialect: Dialect) -> Unit[None]:
         "host": first.host,
         "rows": dialect.array([_row(report, dialect) for report in group]),
     }
-    gone: Answer = yield Query("live_finish", params)
-    if gone.touched < len(group):
+    if first.job is None:
+        gone: Answer = yield Query("live_finish", params)
+        written = gone.touched
+    else:
+        written = yield from _store(group, params, dialect)
+    if written < len(group):
         raise SomeStaleError
     yield Query("attempts_succeed", params)
+
+
+def _store(group: Sequence[Report], params: Mapping[str, Any], dialect: Dialect) -> Unit[int]:
+    """Store the jobs that reports bring; return how many are new, if the bucket is still the owner's."""
+    owned: Answer = yield Query("bucket_epoch", {"id": params["bucket_id"]})
+    if not owned.rows or owned.rows[0][0] != params["epoch"]:
+        return 0
+    rows = [job_values(report.job, dialect) for report in group if report.job is not None]
+    added: Answer = yield Batch("job_add", JOB_VALUES, rows)
+    return added.touched
 
 
 def _row(report: Report, dialect: Dialect) -> tuple[Any, ...]:

@@ -106,6 +106,36 @@ assigned AS (
 )
 SELECT bucket_id, COUNT(*) FROM assigned GROUP BY bucket_id
 
+-- name: held_hand_over
+-- As held_assign, and back come the jobs' contents. Each is looked up by itself (OFFSET 0): a planner that guesses how
+-- many they are might read all jobs there ever were.
+WITH due AS (
+  SELECT l.job_id FROM {prefix}live l
+  WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
+    AND l.lane = :lane AND l.priority = :priority AND l.ready_at <= {now} + :ahead
+  ORDER BY l.ready_at, l.job_id
+  LIMIT :limit
+  FOR UPDATE OF l SKIP LOCKED
+),
+shared AS (
+  SELECT job_id, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id
+  FROM due
+),
+assigned AS (
+  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, {now})
+  FROM shared s
+  WHERE l.job_id = s.job_id
+  RETURNING l.job_id, l.bucket_id, l.attempt, l.ready_at, l.retries, l.crashes, l.suspect
+)
+SELECT l.bucket_id, {now}, {message_columns}
+FROM assigned l CROSS JOIN LATERAL (SELECT * FROM {prefix}job j WHERE j.id = l.job_id OFFSET 0) j
+
+-- name: handovers_add
+-- The jobs of all handovers come as one array, of which each takes its part.
+INSERT INTO {prefix}handover (id, cluster_id, bucket_id, carrier, job_ids, taken_at)
+SELECT h.id, :cluster_id, h.bucket_id, :carrier, (:job_ids::uuid[])[h.begins::int:h.ends::int], {now}
+FROM unnest(:id::uuid[], :bucket_id::uuid[], :begins::bigint[], :ends::bigint[]) AS h (id, bucket_id, begins, ends)
+
 -- name: reports_succeed
 -- The end of many jobs of one bucket in one statement. Deleting the live row is the gate; the attempts of those
 -- that pass are appended by the same statement, so that there is never one without the other. IS NOT DISTINCT
@@ -172,6 +202,21 @@ SELECT * FROM unnest(
   :job_id::uuid[], :number::bigint[], :cluster_id::text[], :outcome::bigint[], :final_status::bigint[],
   :started_at::bigint[], :finished_at::bigint[], :worker::text[], :host::text[], :bucket_id::uuid[],
   :error_type::text[], :error_message::text[], :error_traceback::text[]
+)
+
+-- name: live_put
+INSERT INTO {prefix}live (
+  job_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, parked, cluster_id, lane, priority,
+  cancel_requested
+)
+SELECT n.job_id, n.bucket_id, n.status, {now} + n.delay, n.attempt, n.retries, n.crashes, n.suspect, n.parked,
+  n.cluster_id, n.lane, n.priority, 0
+FROM unnest(
+  :job_id::uuid[], :bucket_id::uuid[], :status::bigint[], :delay::bigint[], :attempt::bigint[],
+  :retries::bigint[], :crashes::bigint[], :suspect::bigint[], :parked::text[],
+  :cluster_id::text[], :lane::text[], :priority::bigint[]
+) AS n (
+  job_id, bucket_id, status, delay, attempt, retries, crashes, suspect, parked, cluster_id, lane, priority
 )
 
 -- name: live_delete

@@ -29,7 +29,7 @@ UPDATE {prefix}bucket SET status = :status, status_changed_at = {now} WHERE id =
 -- name: bucket_left_behind
 -- Passing over locked rows makes rescuers share the work instead of waiting for one another.
 SELECT b.id, b.worker_id, b.epoch FROM {prefix}bucket b
-WHERE b.cluster_id = :cluster_id AND b.status <> 5
+WHERE b.cluster_id = :cluster_id AND b.status <> 5 AND (:everywhere = 1 OR {among:b.agent:agents:text})
   AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
 ORDER BY b.id
 LIMIT :limit
@@ -73,6 +73,9 @@ SELECT {bucket_columns} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid} ORDER 
 
 -- name: bucket_epoch
 SELECT b.epoch FROM {prefix}bucket b WHERE b.id = :id {lock:b}
+
+-- name: bucket_epochs
+SELECT b.id, b.epoch, {now} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid}
 
 -- name: bucket_state
 -- Ends with the time until the next job that is not due yet: one statement less for every look at a bucket.

@@ -75,6 +75,17 @@ VALUES (
   :error_type, :error_message, :error_traceback
 )
 
+-- name: live_put
+-- The live row of a job that was stored by the report which says how it goes on.
+INSERT INTO {prefix}live (
+  job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, parked, lane, priority,
+  cancel_requested
+)
+VALUES (
+  :job_id, :cluster_id, :bucket_id, :status, {now} + :delay, :attempt, :retries, :crashes, :suspect, :parked,
+  :lane, :priority, 0
+)
+
 -- name: live_delete
 DELETE FROM {prefix}live WHERE job_id = :job_id
 
@@ -85,7 +96,11 @@ SET bucket_id = :bucket_id, status = :status, ready_at = {now} + :delay, attempt
 WHERE job_id = :job_id
 
 -- name: live_for_cancel
-SELECT l.job_id, l.bucket_id, l.attempt, l.ready_at, {now} FROM {prefix}live l
+-- Whether an owner may have it in hand: it is due, or its message lies on an agent, out of reach.
+SELECT l.job_id, l.bucket_id, l.attempt, CASE
+    WHEN l.bucket_id IS NULL THEN 0 WHEN l.ready_at <= {now} OR {on_an_agent:l} THEN 1 ELSE 0
+  END, {now}
+FROM {prefix}live l
 WHERE l.cluster_id = :cluster_id AND {among:l.job_id:ids:uuid}
 ORDER BY l.job_id
 {lock:l}
@@ -107,7 +122,8 @@ LEFT JOIN {prefix}attempt f ON f.job_id = j.id AND f.final_status IS NOT NULL
 WHERE j.id = :job_id AND j.cluster_id = :cluster_id
 
 -- name: live_one
-SELECT l.status, l.bucket_id, l.ready_at, {now} FROM {prefix}live l WHERE l.job_id = :job_id {lock:l}
+SELECT l.status, l.bucket_id, l.ready_at, {now}, CASE WHEN {on_an_agent:l} THEN 1 ELSE 0 END
+FROM {prefix}live l WHERE l.job_id = :job_id {lock:l}
 
 -- name: live_reschedule
 UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = {now} + :delay

@@ -74,10 +74,12 @@ VALUES (:job_id, :cluster_id, NULL, 2, {greatest}(:ready_at, {now}), 1, 0, 0, 0,
 
 -- name: firing_untouched
 -- Jobs that are not due, and that nobody can have in hand before their rows are gone: a bucket's owner reads what
--- is due, so that one in a bucket has to be due a little later than now.
+-- is due, so that one in a bucket has to be due a little later than now. The message of one in a bucket on an agent is
+-- out of reach.
 SELECT l.job_id FROM {prefix}firing f JOIN {prefix}live l ON l.job_id = f.job_id
 WHERE {among:f.schedule_id:ids:uuid} AND f.nominal_at > {now} AND l.ready_at > {now}
   AND l.status IN (2, 3) AND l.attempt = 1 AND (l.bucket_id IS NULL OR l.ready_at > {now} + :reach)
+  AND NOT {on_an_agent:l}
 ORDER BY l.job_id
 {lock:l}
 

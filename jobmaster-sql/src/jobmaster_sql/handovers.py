@@ -1,0 +1,162 @@
+"""Handing held jobs over to agents, on any SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from attrs import evolve
+
+from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.ids import new_id
+from jobmaster_sql.jobs import next_in, place_params
+from jobmaster_sql.placement import Group, groups_of, share_out
+from jobmaster_sql.rows import Row, message_of, micros
+from jobmaster_sql.store import SqlStore
+from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
+
+HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "carrier", "job_ids")
+
+
+class Note(NamedTuple):
+    """A handover as it is written down."""
+
+    id: UUID
+    bucket_id: UUID
+    job_ids: Sequence[UUID]
+
+
+Messages: TypeAlias = dict[UUID, list[Message]]
+"""Messages by the bucket that they are for."""
+
+
+class SqlHandoverStore(SqlStore, HandoverStore):
+    """Implements `HandoverStore`; the contract's docstrings say what each method does."""
+
+    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+        """Put held jobs due within `ahead` seconds into buckets on agents, and return their messages."""
+        return await self._driver.run(lambda: self._hand_over(cluster_id, micros(ahead), rooms, carrier))
+
+    def _hand_over(self, cluster_id: str, ahead: int, rooms: Sequence[Room], carrier: UUID) -> Unit[Handing]:
+        groups = groups_of(rooms)
+        messages = (yield from self._mark_held(cluster_id, ahead, groups)) if groups else {}
+        handovers = [Handover(id=new_id(), bucket_id=b, messages=found) for b, found in messages.items()]
+        following = Query("held_next", {"cluster_id": cluster_id}, last=True)
+        answers: list[Answer] = yield (*self._note(cluster_id, carrier, handovers), following)
+        return Handing(handovers=handovers, next_in=next_in(answers[-1], ahead))
+
+    def _mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
+        """Put the held jobs that are due in `ahead` microseconds into each group's buckets; return the messages.
+
+        The rows are locked with all that their messages say, and then moved bucket by bucket.
+        """
+        params = {"cluster_id": cluster_id, "ahead": ahead}
+        found: list[Answer] = yield tuple(Query("held_contents", params | place_params(g)) for g in groups)
+        messages: Messages = {}
+        for group, answer in zip(groups, found, strict=True):
+            for (now, *row), bucket_id in zip(answer.rows, share_out(group), strict=False):
+                messages.setdefault(bucket_id, []).append(message_of(row, bucket_id, now, self._dialect))
+        if messages:
+            yield tuple(self._hand_to(bucket_id, moved) for bucket_id, moved in messages.items())
+        return messages
+
+    def _hand_to(self, bucket_id: UUID, messages: Sequence[Message]) -> Query:
+        params = {"bucket_id": self._dialect.uuid(bucket_id), "ids": self._dialect.uuids(_jobs_of(messages))}
+        return Query("live_hand_over", params)
+
+    def _note(self, cluster_id: str, carrier: UUID, handovers: Sequence[Handover]) -> tuple[Step, ...]:
+        """Return the steps that write handovers down."""
+        noted = [Note(h.id, h.bucket_id, _jobs_of(h.messages)) for h in handovers]
+        return self._handover_steps(cluster_id, carrier, noted) if noted else ()
+
+    def _handover_steps(self, cluster_id: str, carrier: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
+        """Return the steps that write down handovers, at least one."""
+        uuid, uuids = self._dialect.uuid, self._dialect.uuids
+        rows = [
+            (uuid(note.id), cluster_id, uuid(note.bucket_id), uuid(carrier), uuids(note.job_ids))
+            for note in noted
+        ]
+        return (Batch("handover_add", HANDOVER_VALUES, rows),)
+
+    async def open_handover(
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+    ) -> UUID:
+        """Note that messages of these jobs may be missing in a bucket; return the note's id."""
+        note = Note(new_id(), bucket_id, job_ids)
+        await self._driver.run(lambda: self._open_handover(cluster_id, carrier, note))
+        return note.id
+
+    def _open_handover(self, cluster_id: str, carrier: UUID, note: Note) -> Unit[None]:
+        *steps, last = self._handover_steps(cluster_id, carrier, [note])
+        yield (*steps, evolve(last, last=True))
+
+    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+        """Forget handovers whose messages are on the agent."""
+        if handover_ids:
+            await self._driver.run(lambda: self._close_handovers(handover_ids))
+
+    def _close_handovers(self, handover_ids: Sequence[UUID]) -> Unit[None]:
+        yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)
+
+    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+        """Hold the jobs of handovers on the master again, and forget these; return how many jobs."""
+        if not handover_ids:
+            return 0
+        return await self._driver.run(lambda: self._take_back(handover_ids))
+
+    def _take_back(self, handover_ids: Sequence[UUID]) -> Unit[int]:
+        ids = {"ids": self._dialect.uuids(handover_ids)}
+        there: Answer = yield Query("handover_lock", ids)
+        if not there.rows:
+            return 0
+        released = [
+            Query(
+                "live_take_back", {"bucket_id": b, "ids": self._dialect.uuids(self._dialect.to_uuids(jobs))}
+            )
+            for _, b, jobs in there.rows
+        ]
+        answers: list[Answer] = yield (*released, Query("handover_delete", ids, last=True))
+        return sum(answer.touched for answer in answers[:-1])
+
+    async def retake_handovers(
+        self, cluster_id: str, age: float, carrier: UUID, limit: int
+    ) -> Sequence[Handover]:
+        """Take over handovers that are `age` seconds old, with the messages of jobs still in their buckets."""
+        which = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
+        return await self._driver.run(lambda: self._retake(which, carrier))
+
+    def _retake(self, which: Mapping[str, Any], carrier: UUID) -> Unit[list[Handover]]:
+        old: Answer = yield Query("handover_old", which)
+        if not old.rows:
+            return []
+        ids, uuid, uuids_of = [new_id() for _ in old.rows], self._dialect.uuid, self._dialect.to_uuids
+        moves = [(uuid(id_), row[0], uuid(carrier)) for id_, row in zip(ids, old.rows, strict=True)]
+        jobs = sorted({job_id for _, _, job_ids in old.rows for job_id in uuids_of(job_ids)})
+        answers: list[Answer] = yield (
+            Batch("handover_retake", ("new_id", "id", "carrier"), moves),
+            Query("live_contents", {"ids": self._dialect.uuids(jobs)}, last=True),
+        )
+        found = self._contents(answers[1].rows)
+        return [self._handover(id_, row, found) for id_, row in zip(ids, old.rows, strict=True)]
+
+    def _contents(self, rows: Sequence[Row]) -> dict[tuple[UUID, UUID], Message]:
+        """Return messages by bucket and job."""
+        found = {}
+        for stored_bucket, now, *row in rows:
+            bucket_id = self._dialect.to_optional_uuid(stored_bucket)
+            if bucket_id is not None:
+                message = message_of(row, bucket_id, now, self._dialect)
+                found[bucket_id, message.new.job.id] = message
+        return found
+
+    def _handover(self, id_: UUID, row: Row, found: Mapping[tuple[UUID, UUID], Message]) -> Handover:
+        _, stored_bucket, job_ids = row
+        bucket_id = self._dialect.to_uuid(stored_bucket)
+        there = ((bucket_id, job_id) for job_id in self._dialect.to_uuids(job_ids))
+        messages = [found[place] for place in there if place in found]
+        return Handover(id=id_, bucket_id=bucket_id, messages=messages)
+
+
+def _jobs_of(messages: Sequence[Message]) -> list[UUID]:
+    return [message.new.job.id for message in messages]
