@@ -21,7 +21,10 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("
 Watcher = psycopg.Connection[tuple[Any, ...]]
 
 JOBS = 3000
-TABLES = ["migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"]
+TABLES = [
+    *("migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"),
+    *("agent", "host", "handover"),
+]
 Rows = Mapping[str, tuple[int, int, int]]
 
 
@@ -125,6 +128,37 @@ async def test_a_job_is_written_as_often_as_it_has_to_be(
     assert statements["held_assign"] < JOBS / 30
 
 
+async def test_a_job_that_came_by_an_agent_is_one_write(
+    database: str, statements: Counter[str], watcher: Watcher
+) -> None:
+    async with open_master(database, Options(table_prefix="cost_")) as master:
+        world = await make_world(master)
+        bucket = await world.bucket()
+        statements.clear()
+        await master.report([saving_report(bucket) for _ in range(JOBS)])
+        await master.report([saving_report(bucket)])
+
+    assert statements == {"reports_save_alike": 1, "report_save": 1}
+    expected = {"job": (JOBS + 1, 0, 0), "live": (0, 0, 0), "attempt": (JOBS + 1, 0, 0)}
+    await until(lambda: rows_written(watcher) == expected, what="the server's counts")
+
+
+async def test_jobs_are_handed_over_in_three_statements(
+    database: str, statements: Counter[str], watcher: Watcher
+) -> None:
+    async with open_master(database, Options(table_prefix="cost_")) as master:
+        world = await make_world(master)
+        buckets = await world.buckets(3)
+        await world.put(count=JOBS)
+        statements.clear()
+        handing = await master.hand_over(world.cluster_id, 1.0, [room(b) for b in buckets], new_id())
+
+    assert sum(len(handover.messages) for handover in handing.handovers) == JOBS
+    assert statements == {"held_hand_over": 1, "handovers_add": 1, "held_next": 1}
+    expected = {"job": (JOBS, 0, 0), "live": (JOBS, JOBS, 0), "attempt": (0, 0, 0)}
+    await until(lambda: rows_written(watcher) == expected, what="the server's counts")
+
+
 async def test_an_idle_worker_asks_little(database: str, statements: Counter[str]) -> None:
     quick = {"heartbeat": 0.05, "lease": 5, "poll_interval": 0.01}
     async with cluster(database, **quick).add_worker().running():
@@ -137,6 +171,11 @@ async def test_an_idle_worker_asks_little(database: str, statements: Counter[str
     each_poll = {"bucket_due", "cancel_requests", "parked_places", "held_next", "schedule_next"}
     assert asked.keys() == each_heartbeat | each_poll
     assert asked["rescue_needed"] <= asked["worker_renew"] + 2
+
+
+def saving_report(bucket: Bucket) -> Report:
+    """Return what an owner says of a job that is new to the master."""
+    return evolve(make_report(make_claim(bucket)), job=None)
 
 
 def rows_written(watcher: Watcher) -> Rows:

@@ -14,7 +14,8 @@ from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.statements import Statements
 from jobmaster_sql import Query, load_queries
 from jobmaster_sql.reports import REQUEUE_VALUES
-from jobmaster_testing.options import open_master
+from jobmaster_testing.factories import make_new_job
+from jobmaster_testing.options import Options, open_master
 
 pytestmark = pytest.mark.postgres
 
@@ -32,6 +33,21 @@ FINISH = {
     "host": "h",
 }
 
+SAVE = {
+    **FINISH,
+    **dict.fromkeys(("definition_id", "lane", "priority", "scheduled_at", "created_at", "timeout_us"), ()),
+    **dict.fromkeys(("max_retries", "data", "metadata"), ()),
+    "job_id": [ID],
+    "cluster_id": "c",
+    "number": 1,
+}
+ALIKE = {**SAVE, "definition_id": "d", "lane": "l", "priority": 3, "timeout_us": 1, "max_retries": 1}
+ALIKE |= {"metadata": "{}"}
+LONE = {**ALIKE, "job_id": ID, "outcome": 1, "final_status": 6}
+LONE |= dict.fromkeys(("scheduled_at", "created_at", "started_at", "finished_at"), 1)
+LONE |= dict.fromkeys(("data", "error_type", "error_message", "error_traceback"), "{}")
+ASSIGN = {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9, "turns": [ID]}
+
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_page": ({"bucket_id": ID, **PLACE}, "jm_live_by_bucket"),
     "bucket_state": ({"id": ID}, "jm_live_by_bucket"),
@@ -41,10 +57,18 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "held_next": ({"cluster_id": "c"}, "jm_live_held_next"),
     "cancel_requests": ({"ids": [ID]}, "jm_live_cancelling"),
     "live_reported": ({"ids": [ID]}, "jm_live_pkey"),
-    "held_assign": (
-        {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9, "turns": [ID]},
-        "jm_live_held",
-    ),
+    "held_assign": (ASSIGN, "jm_live_held"),
+    "held_hand_over": (ASSIGN, "jm_live_held"),
+    "handover_old": ({"cluster_id": "c", "age": 0, "limit": 9}, "jm_handover_by_age"),
+    "handover_lock": ({"ids": [ID]}, "jm_handover_pkey"),
+    "handover_delete": ({"ids": [ID]}, "jm_handover_pkey"),
+    "handover_retake": ({"id": ID, "new_id": ID, "carrier": ID}, "jm_handover_pkey"),
+    "live_take_back": ({"ids": [ID], "bucket_id": ID}, "jm_live_pkey"),
+    "live_contents": ({"ids": [ID]}, "jm_live_pkey"),
+    "live_for_cancel": ({"cluster_id": "c", "ids": [ID]}, "jm_live_pkey"),
+    "report_save": (LONE, "jm_live_pkey"),
+    "reports_save_alike": (ALIKE, "jm_live_pkey"),
+    "reports_save": (SAVE, "jm_live_pkey"),
     "reports_succeed": (FINISH, "jm_live_pkey"),
     "reports_finish": (FINISH, "jm_live_pkey"),
     "live_mark": (
@@ -59,6 +83,10 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "schedule_next": ({"cluster_id": "c", "kinds": ["cron"]}, "jm_schedule_by_look"),
     "firing_untouched": ({"ids": [ID], "reach": 0}, "jm_firing_by_schedule"),
 }
+
+
+SORTED = {"live_reported", "live_contents", "live_for_cancel", "handover_lock", "firing_untouched"}
+"""Statements that are given ids and return the few rows they find in an order of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +113,43 @@ def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> N
     plan = "\n".join(row[0] for row in found)
 
     assert f"using {index} " in plan
-    assert "Sort" not in plan or name in {"live_reported", "firing_untouched"}
+    assert "Sort" not in plan or name in SORTED
     assert index == "jm_live_by_bucket" or "jm_live_by_bucket" not in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize(
+    ("name", "lookups"),
+    [
+        ("report_save", ("(id = $3)", "(job_id = $3)")),
+        ("reports_save", ("(id = s.job_id)", "(job_id = ANY ($1))")),
+        ("reports_save_alike", ("(id = s.job_id)", "(job_id = ANY ($1))")),
+    ],
+)
+def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
+    planner: Planner, few_jobs: str, name: str, lookups: tuple[str, str]
+) -> None:
+    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), few_jobs)).get(name)
+    nothing = ", ".join(["NULL"] * len(statement.names))
+
+    planner.execute(b"PREPARE it AS " + statement.text)
+    found = planner.execute(f"EXPLAIN (COSTS OFF) EXECUTE it ({nothing})".encode())
+    plan = "\n".join(row[0] for row in found)
+    planner.execute("DEALLOCATE it")
+
+    for lookup in lookups:
+        assert f"Index Cond: {lookup}" in plan
+    assert "Join" not in plan
+
+
+@pytest.fixture
+def few_jobs(planner: Planner, every_database: str) -> str:
+    """Return the prefix of tables that hold five jobs, and of which the planner knows that."""
+
+    async def insert() -> None:
+        async with open_master(every_database, Options(table_prefix="few_")) as master:
+            await master.insert_jobs([make_new_job() for _ in range(5)])
+
+    anyio.run(insert)
+    planner.execute("ANALYZE few_job, few_live")
+    return "few_"

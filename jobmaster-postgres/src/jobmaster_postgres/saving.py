@@ -45,7 +45,7 @@ def save_parts(reports: Iterable[Report]) -> list[Part]:
     for report in reports:
         job = report.job
         if job is not None:
-            place = report.bucket_id, report.epoch, report.worker, report.host, job.cluster_id
+            place = report.bucket_id, report.epoch, report.worker, report.host, job.cluster_id, report.attempt
             places.setdefault(place, []).append((report, job))
     return [part for brought in places.values() for part in _parts(brought)]
 
@@ -56,7 +56,7 @@ def _parts(brought: Sequence[_Brought]) -> Iterator[Part]:
         return
     kinds: dict[tuple[Any, ...] | None, list[_Brought]] = {}
     for report, job in brought:
-        kind = (report.attempt, kind_of(job)) if is_plain(report) else None
+        kind = kind_of(job) if is_plain(report) else None
         kinds.setdefault(kind, []).append((report, job))
     if len(kinds) * FEW > len(brought):
         kinds = {None: list(brought)}
@@ -75,6 +75,7 @@ def _part(name: str, group: Sequence[_Brought], params: dict[str, Any]) -> Part:
         "worker": first.worker,
         "host": first.host,
         "cluster_id": job.cluster_id,
+        "number": first.attempt,
     }
     return [report for report, _ in group], Query(name, params | place)
 
@@ -82,14 +83,12 @@ def _part(name: str, group: Sequence[_Brought], params: dict[str, Any]) -> Part:
 def _lone(report: Report, job: Job) -> dict[str, Any]:
     columns = any_end([report])
     values = {name: column[0] for name, column in columns.items()}
-    ended = {"number": report.attempt, "finished_at": optional_micros(report.finished_at)}
-    return dict(zip(_COLUMNS, job_values(job, _DIALECT), strict=False)) | values | ended
+    values["finished_at"] = optional_micros(report.finished_at)
+    return dict(zip(_COLUMNS, job_values(job, _DIALECT), strict=False)) | values
 
 
 def _alike(group: Sequence[_Brought]) -> dict[str, Any]:
-    first, job = group[0]
-    return shared_values(job) | {
-        "number": first.attempt,
+    return shared_values(group[0][1]) | {
         "job_id": [job.id for _, job in group],
         "scheduled_at": stamps(job.scheduled_at for _, job in group),
         "created_at": stamps(job.created_at for _, job in group),
@@ -105,6 +104,5 @@ def _of_all_sorts(group: Sequence[_Brought]) -> dict[str, Any]:
     return {
         **dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)),
         **any_end(reports),
-        "number": [report.attempt for report in reports],
         "finished_at": [optional_micros(report.finished_at) for report in reports],
     }
