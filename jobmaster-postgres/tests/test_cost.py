@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -11,9 +11,15 @@ import psycopg
 import pytest
 
 from jobmaster import Cluster, JobContext, Runtime, handler
+from jobmaster.ids import new_id
+from jobmaster.models import Bucket, Claim, Report
 from jobmaster_postgres.statements import Statements
 from jobmaster_postgres.wire import Message
 from jobmaster_sql import Batch, Query
+from jobmaster_testing.contracts.provider import make_world
+from jobmaster_testing.contracts.world import room
+from jobmaster_testing.factories import make_new_job, make_report
+from jobmaster_testing.options import Options, open_master
 from jobmaster_testing.probes import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("watcher")]
@@ -174,8 +180,9 @@ async def test_an_idle_worker_asks_little(database: str, statements: Counter[str
 
 
 def saving_report(bucket: Bucket) -> Report:
-    """Return what an owner says of a job that is new to the master."""
-    return evolve(make_report(make_claim(bucket)), job=None)
+    """Return what an owner says of a short job that the master does not know."""
+    job, now = make_new_job(bucket).job, datetime.now(UTC)
+    return make_report(Claim(job=job, bucket_id=bucket.id, epoch=1, attempt=1, ready_at=now, saved=False))
 
 
 def rows_written(watcher: Watcher) -> Rows:
