@@ -59,7 +59,7 @@ async def test_the_short_way_comes_to_the_same_as_the_long_one(world: World) -> 
 
 async def prepared(world: World, bucket: Bucket, random: Random) -> tuple[list[Report], list[Report]]:
     """Return reports about all sorts of jobs, after those about jobs that were stored before in some way."""
-    reports = [any_report(world, bucket, random) for _ in range(random.choice([1, 2, 30]))]
+    reports = [any_report(bucket, random) for _ in range(random.choice([1, 2, 30]))]
     for report in reports:
         if report.job is not None and random.random() < 0.3:
             place = random.choice([bucket.id, bucket.id, None])
@@ -70,7 +70,7 @@ async def prepared(world: World, bucket: Bucket, random: Random) -> tuple[list[R
     return before, reports
 
 
-def any_report(world: World, bucket: Bucket, random: Random) -> Report:
+def any_report(bucket: Bucket, random: Random) -> Report:
     status, outcome = random.choice(ENDS)
     claim = new_claim(bucket, random.choice("AAAB"))
     ran = outcome is not None

@@ -10,10 +10,10 @@ from attrs import evolve
 
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
 from jobmaster.ids import new_id
-from jobmaster_sql.jobs import next_in, place_params
+from jobmaster.models import Bucket
+from jobmaster_sql.jobs import SqlJobStore, next_in, place_params
 from jobmaster_sql.placement import Group, groups_of, share_out
 from jobmaster_sql.rows import Row, message_of, micros
-from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "carrier", "job_ids")
@@ -31,7 +31,7 @@ Messages: TypeAlias = dict[UUID, list[Message]]
 """Messages by the bucket that they are for."""
 
 
-class SqlHandoverStore(SqlStore, HandoverStore):
+class SqlHandoverStore(SqlJobStore, HandoverStore):
     """Implements `HandoverStore`; the contract's docstrings say what each method does."""
 
     async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
@@ -41,18 +41,26 @@ class SqlHandoverStore(SqlStore, HandoverStore):
     def _hand_over(self, cluster_id: str, ahead: int, rooms: Sequence[Room], carrier: UUID) -> Unit[Handing]:
         groups = groups_of(rooms)
         messages = (yield from self._mark_held(cluster_id, ahead, groups)) if groups else {}
-        handovers = [Handover(id=new_id(), bucket_id=b, messages=found) for b, found in messages.items()]
+        handovers = _handovers(messages)
         following = Query("held_next", {"cluster_id": cluster_id}, last=True)
         answers: list[Answer] = yield (*self._note(cluster_id, carrier, handovers), following)
         return Handing(handovers=handovers, next_in=next_in(answers[-1], ahead))
 
     def _mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
-        """Put the held jobs that are due in `ahead` microseconds into each group's buckets; return the messages.
+        """Put the held jobs that are due in `ahead` microseconds into each group's buckets; return the messages."""
+        params = {"cluster_id": cluster_id, "ahead": ahead}
+        return (
+            yield from self._mark_found(
+                groups, [Query("held_contents", params | place_params(g)) for g in groups]
+            )
+        )
+
+    def _mark_found(self, groups: Sequence[Group], queries: Sequence[Query]) -> Unit[Messages]:
+        """Put the jobs that each query finds into the buckets of its group; return the messages.
 
         The rows are locked with all that their messages say, and then moved bucket by bucket.
         """
-        params = {"cluster_id": cluster_id, "ahead": ahead}
-        found: list[Answer] = yield tuple(Query("held_contents", params | place_params(g)) for g in groups)
+        found: list[Answer] = yield tuple(queries)
         messages: Messages = {}
         for group, answer in zip(groups, found, strict=True):
             for (now, *row), bucket_id in zip(answer.rows, share_out(group), strict=False):
@@ -78,6 +86,30 @@ class SqlHandoverStore(SqlStore, HandoverStore):
             for note in noted
         ]
         return (Batch("handover_add", HANDOVER_VALUES, rows),)
+
+    async def hand_over_parked(
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+    ) -> Sequence[Handover]:
+        """Put parked jobs of these definitions into the bucket of their lane and priority, on an agent."""
+        homes = await self._parked_homes(buckets, definition_ids)
+        if not homes:
+            return []
+        return await self._driver.run(lambda: self._hand_over_parked(homes, definition_ids, limit, carrier))
+
+    def _hand_over_parked(
+        self, homes: Sequence[tuple[str, Group]], definition_ids: Sequence[str], limit: int, carrier: UUID
+    ) -> Unit[list[Handover]]:
+        handovers: list[Handover] = []
+        for cluster_id, home in homes:
+            if limit > 0:
+                room = home.with_room(limit)
+                known = Query("parked_contents", self._parked_params(cluster_id, room, definition_ids))
+                new = _handovers((yield from self._mark_found([room], [known])))
+                if new:
+                    yield self._note(cluster_id, carrier, new)
+                    limit -= len(new[0].messages)
+                    handovers += new
+        return handovers
 
     async def open_handover(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
@@ -156,6 +188,10 @@ class SqlHandoverStore(SqlStore, HandoverStore):
         there = ((bucket_id, job_id) for job_id in self._dialect.to_uuids(job_ids))
         messages = [found[place] for place in there if place in found]
         return Handover(id=id_, bucket_id=bucket_id, messages=messages)
+
+
+def _handovers(messages: Messages) -> list[Handover]:
+    return [Handover(id=new_id(), bucket_id=b, messages=found) for b, found in messages.items()]
 
 
 def _jobs_of(messages: Sequence[Message]) -> list[UUID]:

@@ -173,23 +173,41 @@ class SqlJobStore(SqlStore, JobStore):
 
     async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
         """Put parked jobs of these definitions into the bucket of their lane and priority."""
-        if not buckets or not definition_ids:
-            return 0
-        return await self._driver.run(lambda: self._adopt(buckets, definition_ids, limit))
+        homes = await self._parked_homes(buckets, definition_ids)
+        return await self._driver.run(lambda: self._adopt(homes, definition_ids, limit)) if homes else 0
 
-    def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> Unit[int]:
+    async def _parked_homes(
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str]
+    ) -> list[tuple[str, Group]]:
+        """Return the homes of parked jobs of these definitions. It is asked with every poll, so it writes nothing."""
+        if not buckets or not definition_ids:
+            return []
+        params = {
+            "clusters": self._dialect.array(sorted({bucket.cluster_id for bucket in buckets})),
+            "definitions": self._dialect.array(definition_ids),
+        }
+        places = await self._driver.run(lambda: self._parked_places(params), read_only=True)
+        homes = homes_of(buckets)
+        return [(c, group) for c, group in homes if (c, group.lane, int(group.priority)) in places]
+
+    def _parked_places(self, params: Mapping[str, Any]) -> Unit[set[tuple[Any, ...]]]:
+        parked: Answer = yield Query("parked_places", params, last=True)
+        return set(parked.rows)
+
+    def _adopt(
+        self, homes: Sequence[tuple[str, Group]], definition_ids: Sequence[str], limit: int
+    ) -> Unit[int]:
         adopted = 0
-        definitions = self._dialect.array(definition_ids)
-        clusters = self._dialect.array(sorted({bucket.cluster_id for bucket in buckets}))
-        parked: Answer = yield Query("parked_places", {"clusters": clusters, "definitions": definitions})
-        places = set(parked.rows)
-        for cluster_id, group in homes_of(buckets):
-            if adopted < limit and (cluster_id, group.lane, int(group.priority)) in places:
-                room = Group(group.lane, group.priority, {group.only: limit - adopted})
-                params = {"cluster_id": cluster_id, "definitions": definitions} | place_params(room)
-                placed = yield from self._place([room], [Query("parked_known", params)])
-                adopted += sum(placed.values())
+        for cluster_id, home in homes:
+            if adopted < limit:
+                room = home.with_room(limit - adopted)
+                known = Query("parked_known", self._parked_params(cluster_id, room, definition_ids))
+                adopted += sum((yield from self._place([room], [known])).values())
         return adopted
+
+    def _parked_params(self, cluster_id: str, room: Group, definition_ids: Sequence[str]) -> dict[str, Any]:
+        definitions = self._dialect.array(definition_ids)
+        return {"cluster_id": cluster_id, "definitions": definitions} | place_params(room)
 
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
         """Write down states that last."""

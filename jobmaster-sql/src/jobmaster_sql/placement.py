@@ -36,6 +36,10 @@ class Group:
         """The first bucket."""
         return next(iter(self.rooms))
 
+    def with_room(self, free: int) -> Group:
+        """Return the first bucket as a group with so much room."""
+        return Group(self.lane, self.priority, {self.only: free})
+
 
 def groups_of(rooms: Sequence[Room]) -> list[Group]:
     """Return the rooms that can take something, grouped by lane and priority."""

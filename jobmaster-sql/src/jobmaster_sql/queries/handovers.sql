@@ -8,9 +8,20 @@ ORDER BY l.ready_at, l.job_id
 LIMIT :limit
 {lock_free:l}
 
+-- name: parked_contents
+-- As parked_known, with all that a message says.
+SELECT {now}, {message_columns}
+FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
+WHERE l.cluster_id = :cluster_id AND l.parked IS NOT NULL AND l.lane = :lane AND l.priority = :priority
+  AND {among:j.definition_id:definitions:text}
+ORDER BY l.ready_at, l.job_id
+LIMIT :limit
+{lock_free:l}
+
 -- name: live_hand_over
 -- As live_assign, for all jobs of one bucket.
-UPDATE {prefix}live SET bucket_id = :bucket_id, status = 3, ready_at = {greatest}(ready_at, {now})
+UPDATE {prefix}live
+SET bucket_id = :bucket_id, status = 3, parked = NULL, ready_at = {greatest}(ready_at, {now})
 WHERE {among:job_id:ids:uuid}
 
 -- name: handover_add
