@@ -38,6 +38,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
         {BY_BUCKET, DELAYED},
     ),
     "message_remove": ({"bucket_id": ID, "attempt": 1, "job_ids": [ID]}, {KEY}),
+    "message_saved": ({"bucket_id": ID, "attempt": 1, "job_ids": [ID]}, {KEY}),
     "message_places": ({"bucket_id": ID, "job_ids": [ID]}, {KEY}),
     "message_find": ({"job_ids": [ID]}, {KEY}),
 }

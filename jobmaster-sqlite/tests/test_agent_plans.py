@@ -37,6 +37,10 @@ HOT: Mapping[str, tuple[Mapping[str, Any], list[str]]] = {
         {"bucket_id": ID, "attempt": 1, "job_ids": "[]"},
         [f"{KEY} AND bucket_id=? AND attempt=?)"],
     ),
+    "message_saved": (
+        {"bucket_id": ID, "attempt": 1, "job_ids": "[]"},
+        [f"{KEY} AND bucket_id=? AND attempt=?)"],
+    ),
     "message_places": ({"bucket_id": ID, "job_ids": "[]"}, [f"{KEY} AND bucket_id=?)"]),
     "message_find": ({"job_ids": "[]"}, [KEY]),
 }
@@ -61,4 +65,4 @@ def test_an_agents_statement_walks_along_its_index(url: str, path: Path, name: s
     for index in indexes:
         assert index in plan
     # Two pages of unsaved messages are sorted into one.
-    assert plan.count("TEMP B-TREE") == (name == "message_unsaved")
+    assert ("TEMP B-TREE" in plan) == (name == "message_unsaved")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -11,13 +11,13 @@ from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
 from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position
 from jobmaster_sql.claims import MIN_PLACE
 from jobmaster_sql.driver import Dialect, SqlDriver
-from jobmaster_sql.messages import AGENT_MACROS, MESSAGE_VALUES, message_of, message_values
+from jobmaster_sql.messages import AGENT_MACROS, MESSAGE_VALUES, by_attempt, message_of, message_values
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import micros
 from jobmaster_sql.store import REQUIRED, check_epoch, load_migrations
 from jobmaster_sql.units import Answer, Batch, Query, Unit
-from jobmaster_sql.withdrawing import Withdrawal, removals
+from jobmaster_sql.withdrawing import Withdrawal
 
 _SOURCES: Final = ("queries/schema.sql", "agent_queries")
 
@@ -112,6 +112,11 @@ class SqlAgent(BucketReader, AgentRepository):
             after = Position(from_micros(answer.rows[-1][0]), messages[-1].new.job.id)
         return SavePending(messages=messages, after=after)
 
+    async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Note that the master knows the jobs of messages, given as (job id, attempt)."""
+        if messages:
+            await self._driver.run(lambda: self._change("message_saved", bucket, messages))
+
     # The next owner, and anybody
 
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
@@ -149,10 +154,10 @@ class SqlAgent(BucketReader, AgentRepository):
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Remove messages, given as (job id, attempt), whose state the master holds."""
         if messages:
-            await self._driver.run(lambda: self._remove(bucket.id, messages))
+            await self._driver.run(lambda: self._change("message_remove", bucket, messages))
 
-    def _remove(self, bucket_id: UUID, messages: Iterable[tuple[UUID, int]]) -> Unit[None]:
-        yield removals(self._dialect, bucket_id, messages)
+    def _change(self, name: str, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> Unit[None]:
+        yield by_attempt(name, bucket.id, messages, self._dialect)
 
     async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
         """Remove messages that nobody was handed, nor will be; return the ids of their jobs."""

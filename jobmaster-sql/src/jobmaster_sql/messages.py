@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
+from uuid import UUID
 
 from jobmaster.contracts import Message
 from jobmaster.models import NewJob
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.rows import Row, job_of, job_values, micros
+from jobmaster_sql.units import Query
 
 _JOB_COLUMNS: Final = (
     "cluster_id",
@@ -66,4 +69,18 @@ def message_of(row: Row, dialect: Dialect) -> Message:
         retries=retries,
         crashes=crashes,
         suspect=bool(suspect),
+    )
+
+
+def by_attempt(
+    name: str, bucket_id: UUID, messages: Iterable[tuple[UUID, int]], dialect: Dialect
+) -> tuple[Query, ...]:
+    """Return the last statements of a unit about messages, given as (job id, attempt): one for each attempt number."""
+    attempts: dict[int, list[UUID]] = {}
+    for job_id, attempt in messages:
+        attempts.setdefault(attempt, []).append(job_id)
+    bucket = {"bucket_id": dialect.uuid(bucket_id)}
+    return tuple(
+        Query(name, {**bucket, "attempt": attempt, "job_ids": dialect.uuids(job_ids)}, last=True)
+        for attempt, job_ids in attempts.items()
     )

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import anyio
 
 from jobmaster.errors import StoreUnavailableError
-from jobmaster_sql.driver import Dialect, SqlDriver
+from jobmaster_sql.driver import SqlDriver
+from jobmaster_sql.messages import by_attempt
 from jobmaster_sql.units import Answer, Query, Unit
 
 MARGIN: Final = 1_000_000
 """Microseconds before its due time from which on a message is left where it is."""
-
-
-def removals(
-    dialect: Dialect, bucket_id: UUID, messages: Iterable[tuple[UUID, int]], *, last: bool = True
-) -> tuple[Query, ...]:
-    """Return the statements that remove messages, given as (job id, attempt): one for each attempt number."""
-    by_attempt: dict[int, list[UUID]] = {}
-    for job_id, attempt in messages:
-        by_attempt.setdefault(attempt, []).append(job_id)
-    stored_id = dialect.uuid(bucket_id)
-    return tuple(
-        Query(
-            "message_remove",
-            {"bucket_id": stored_id, "attempt": attempt, "job_ids": dialect.uuids(job_ids)},
-            last=last,
-        )
-        for attempt, job_ids in by_attempt.items()
-    )
 
 
 class Withdrawal:
@@ -64,17 +47,15 @@ class Withdrawal:
     def _remove(self) -> Unit[dict[UUID, int]]:
         """Remove what is not nearly due; return due times by job id."""
         self._tries += 1
-        bucket_id, ids = (
-            self._dialect.uuid(self._bucket_id),
-            self._dialect.uuids([job_id for job_id, _ in self._messages]),
-        )
+        ids = self._dialect.uuids([job_id for job_id, _ in self._messages])
+        bucket_id = self._dialect.uuid(self._bucket_id)
         found: Answer = yield Query("message_places", {"bucket_id": bucket_id, "job_ids": ids})
         places = {(self._dialect.to_uuid(row[0]), row[1]): row for row in found.rows}
         if self._tries > 1 and not places.keys() >= set(self._messages):
             raise StoreUnavailableError("a withdrawal was interrupted, and may have been done in part")
         waiting = {key: places[key] for key in self._messages if key in places and _has_time(places[key])}
         if waiting:
-            yield removals(self._dialect, self._bucket_id, waiting)
+            yield by_attempt("message_remove", self._bucket_id, waiting, self._dialect)
         return {job_id: row[2] for (job_id, _), row in waiting.items()}
 
     def _check(self, ready_at: int) -> Unit[None]:

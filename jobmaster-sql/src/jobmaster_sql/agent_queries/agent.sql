@@ -100,6 +100,10 @@ ON CONFLICT DO NOTHING
 DELETE FROM {prefix}message
 WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt
 
+-- name: message_saved
+UPDATE {prefix}message SET saved = 1
+WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt AND saved = 0
+
 -- name: message_drain
 SELECT m.ready_at - {now}, {message_columns}
 FROM {prefix}message m
