@@ -75,6 +75,10 @@ format: environment  ## format the code and mend what ruff can mend
 bench: environment  ## run the benchmarks (ARGS="--quick", see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+.PHONY: chaos
+chaos: environment  ## kill, freeze, restart and cut off a cluster (ARGS="--seed 7 --jobs 20000", or --massacre)
+	$(BIN)/python -m tests.e2e.chaos_run $(ARGS)
+
 .PHONY: package
 package: environment  ## build a wheel and a source archive of every member into dist/
 	$(BIN)/uv build --quiet --all-packages --python $(BIN)/python --build-constraint constraints.txt --out-dir dist

@@ -2,83 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from statistics import median
-from typing import Any
 from uuid import UUID
 
-import anyio.to_thread
 from attrs import field, frozen
 
 from jobmaster import AttemptOutcome, JobStatus, Runtime
 from tests.e2e.ledger import END, START, Entry
+from tests.e2e.tables import AttemptRow, Tables
 
 Run = tuple[UUID, int]
 
-_JOBS = "SELECT id, cluster_id, definition_id FROM jm_job"
-_LIVE = "SELECT job_id, cluster_id FROM jm_live"
-_ATTEMPTS = "SELECT job_id, cluster_id, number, outcome, final_status FROM jm_attempt ORDER BY job_id, number"
-
 EXPLAINED = {AttemptOutcome.LOST, AttemptOutcome.INTERRUPTED, AttemptOutcome.POISONED}
 """Outcomes of attempts that ended without the job's own doing."""
-
-
-@frozen
-class AttemptRow:
-    """An attempt as the store keeps it."""
-
-    number: int
-    outcome: AttemptOutcome
-    final: JobStatus | None
-
-
-@frozen
-class Tables:
-    """What the tables hold about one cluster, read directly."""
-
-    definitions: Mapping[UUID, str]
-    live: frozenset[UUID]
-    attempts: Mapping[UUID, Sequence[AttemptRow]]
-
-
-async def read_tables(url: str, cluster_id: str) -> Tables:
-    """Read the tables behind a URL."""
-    rows = await anyio.to_thread.run_sync(_read, url)
-    jobs, live, attempts = ([row for row in part if row[1] == cluster_id] for part in rows)
-    by_job: dict[UUID, list[AttemptRow]] = defaultdict(list)
-    for job_id, _, number, outcome, final in attempts:
-        status = None if final is None else JobStatus.from_code(final)
-        by_job[_uuid(job_id)].append(AttemptRow(number, AttemptOutcome.from_code(outcome), status))
-    return Tables(
-        definitions={_uuid(job_id): definition for job_id, _, definition in jobs},
-        live=frozenset(_uuid(job_id) for job_id, _ in live),
-        attempts=by_job,
-    )
-
-
-def _read(url: str) -> list[list[Any]]:
-    if url.startswith("sqlite:///"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-            return [connection.execute(query).fetchall() for query in (_JOBS, _LIVE, _ATTEMPTS)]
-    import psycopg
-
-    with psycopg.connect(url) as native:
-        return [native.execute(query).fetchall() for query in (_JOBS, _LIVE, _ATTEMPTS)]
-
-
-def _uuid(value: Any) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
+CLOCK = 0.001
+"""Seconds that the clocks of two processes, or of a database and a process, may seem to differ."""
+CRASHES_BEFORE_POISON = 2
+"""Lost attempts, at the least, of a job that fails as poison with its third crash."""
 
 
 @frozen
 class Audit:
     """A finished scenario: the accepted jobs, the ledger, the tables. `check` asserts what must hold.
 
-    `failed` are the jobs that are meant to fail. `extra` are jobs that may be there without a receipt, as
-    their caller heard of an outage instead; None allows any.
+    `failed` are the jobs that are meant to fail. With `unacknowledged` there may be jobs without a receipt,
+    whose callers heard of an outage instead; with `poison`, jobs that were hit by a third crash have failed.
     """
 
     accepted: Collection[UUID]
@@ -86,6 +36,7 @@ class Audit:
     tables: Tables
     failed: Collection[UUID] = ()
     unacknowledged: bool = False
+    poison: bool = False
     runs: Counter[Run] = field(init=False)
 
     @runs.default
@@ -93,10 +44,11 @@ class Audit:
         return Counter(entry.run for entry in self.entries if entry.event == START)
 
     def check(self) -> None:
-        """Assert that nothing was lost, run twice, or ended twice."""
+        """Assert that nothing was lost, run early, run twice, or ended twice."""
         self.check_nothing_is_lost()
         self.check_every_job_ended_once()
         self.check_every_start_is_on_record()
+        self.check_none_ran_early()
         self.check_successes_were_real()
         self.check_crashes_used_no_retry()
 
@@ -117,8 +69,13 @@ class Audit:
             numbers = [row.number for row in attempts]
             assert numbers == list(range(1, len(numbers) + 1)), f"{job_id}: attempts {numbers}"
             assert finals == [len(numbers)], f"{job_id}: {len(numbers)} attempts, final: {finals}"
-            wanted = JobStatus.FAILED if job_id in self.failed else JobStatus.SUCCEEDED
+            wanted = JobStatus.FAILED if self._is_to_fail(job_id, attempts) else JobStatus.SUCCEEDED
             assert attempts[-1].final is wanted, f"{job_id} ended as {attempts[-1]}"
+
+    def _is_to_fail(self, job_id: UUID, attempts: Sequence[AttemptRow]) -> bool:
+        crashes = sum(row.outcome is AttemptOutcome.LOST for row in attempts)
+        is_poison = attempts[-1].outcome is AttemptOutcome.POISONED and crashes >= CRASHES_BEFORE_POISON
+        return job_id in self.failed or (self.poison and is_poison)
 
     def check_every_start_is_on_record(self) -> None:
         """An attempt was started at most once, and each start belongs to an attempt on record."""
@@ -126,6 +83,12 @@ class Audit:
         assert not doubles, f"{len(doubles)} attempts were started twice: {_some(doubles)}"
         unexplained = self.runs.keys() - self._outcomes().keys()
         assert not unexplained, f"{len(unexplained)} starts are on no record: {_some(unexplained)}"
+
+    def check_none_ran_early(self) -> None:
+        """No attempt was started before its job was due."""
+        due = self.tables.due
+        early = [e.run for e in self.entries if e.event == START and e.at < due[e.job_id] - CLOCK]
+        assert not early, f"{len(early)} attempts were started early: {_some(early)}"
 
     def check_successes_were_real(self) -> None:
         """What is on record as succeeded was started and ended in the ledger; also once at most."""
@@ -135,10 +98,12 @@ class Audit:
         assert not invented, f"{len(invented)} successes never happened: {_some(invented)}"
 
     def check_crashes_used_no_retry(self) -> None:
-        """Failures on record are the jobs' own: one for each flaky job, none for any other."""
+        """Failures on record are the jobs' own: one for each flaky job that came to its end, none for any other."""
         for job_id, definition in self.tables.definitions.items():
             outcomes = Counter(row.outcome for row in self.tables.attempts[job_id])
             own = 1 if definition == "Flaky" else 0
+            if outcomes[AttemptOutcome.POISONED]:
+                own = min(own, outcomes[AttemptOutcome.FAILED])
             assert outcomes[AttemptOutcome.FAILED] == own, f"{definition} {job_id}: {outcomes}"
             strange = outcomes.keys() - EXPLAINED - {AttemptOutcome.SUCCEEDED, AttemptOutcome.FAILED}
             assert not strange, f"{definition} {job_id}: {outcomes}"
@@ -167,6 +132,7 @@ class Audit:
             f"{sum(self.runs.values())} starts ({sum(self.runs.values()) - needed} extra)",
             f"{outcomes[AttemptOutcome.LOST]} lost attempts ({len(never)} of them never started)",
             f"{outcomes[AttemptOutcome.INTERRUPTED]} interrupted",
+            f"{outcomes[AttemptOutcome.POISONED]} poisoned",
             f"{len(self.late_ends())} ends that came too late",
         ]
         if rescues:

@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:
 
 from jobmaster_testing.servers import postgres_url  # noqa: E402 - after the path is set
 from tests.e2e.scenario import Scenario  # noqa: E402
-from tests.e2e.stores import OwnPostgres, own_postgres  # noqa: E402
+from tests.e2e.stores import NewDatabase, OwnPostgres, databases, own_postgres  # noqa: E402
 
 STORES = [
     pytest.param("sqlite", id="sqlite"),
@@ -51,13 +51,35 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def scenario(url: str, tmp_path: Path, settings: dict[str, Any]) -> Scenario:
+def agents() -> dict[str, str]:
+    """Return the agents of a module's clusters, URLs by name; for modules to override."""
+    return {}
+
+
+@pytest.fixture
+def scenario(url: str, tmp_path: Path, settings: dict[str, Any], agents: dict[str, str]) -> Scenario:
     """Return a cluster of its own for each test: the databases are shared."""
-    return Scenario(url, tmp_path, cluster_id=f"E2E-{uuid4().hex[:8]}", settings=settings)
+    return Scenario(url, tmp_path, f"E2E-{uuid4().hex[:8]}", settings, agents)
+
+
+@pytest.fixture
+def new_database() -> Iterator[NewDatabase]:
+    """Create databases for one test only, on the server that all tests share."""
+    with databases(postgres_url()) as new:
+        yield new
 
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[OwnPostgres]:
+    yield from _own_server()
+
+
+@pytest.fixture(scope="session")
+def own_agent_server() -> Iterator[OwnPostgres]:
+    yield from _own_server()
+
+
+def _own_server() -> Iterator[OwnPostgres]:
     try:
         with own_postgres() as server:
             yield server

@@ -22,7 +22,7 @@ STOPPED = "stopped"
 
 @frozen
 class Entry:
-    """One event. `monotonic` counts seconds on the machine's clock, the same in all processes."""
+    """One event. `monotonic` counts seconds on the machine's clock, the same in all processes; `at` since 1970."""
 
     event: str
     job_id: UUID
@@ -30,6 +30,7 @@ class Entry:
     worker: str
     pid: int
     monotonic: float
+    at: float
 
     @property
     def run(self) -> tuple[UUID, int]:
@@ -46,8 +47,8 @@ class Ledger:
 
     def write(self, event: str, job_id: UUID, attempt: int, worker: str) -> None:
         """Append an event that happens now."""
-        line = f"{event} {job_id.hex} {attempt} {worker} {self._pid} {time.monotonic():.6f}\n"
-        os.write(self._file, line.encode())
+        moments = f"{time.monotonic():.6f} {time.time():.6f}"
+        os.write(self._file, f"{event} {job_id.hex} {attempt} {worker} {self._pid} {moments}\n".encode())
 
 
 class LedgerReader:
@@ -82,5 +83,5 @@ class LedgerReader:
 
 
 def _parse(line: str) -> Entry:
-    event, job_id, attempt, worker, pid, monotonic = line.split()
-    return Entry(event, UUID(job_id), int(attempt), worker, int(pid), float(monotonic))
+    event, job_id, attempt, worker, pid, monotonic, at = line.split()
+    return Entry(event, UUID(job_id), int(attempt), worker, int(pid), float(monotonic), float(at))

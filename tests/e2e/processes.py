@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +27,7 @@ class Process:
     """One run of a module as a process of its own. Its output goes to a file."""
 
     def __init__(self, module: str, config: Config, log: Path) -> None:
+        self.module = module
         self.config = config
         self.log = log
         with log.open("ab") as output:
@@ -103,25 +104,36 @@ class Fleet:
 
     def start(self, module: str = "tests.e2e.worker_app", **changes: object) -> Process:
         """Start a process with changes to the scenario's configuration."""
-        config = self.config.but(**changes)
+        return self._run(module, self.config.but(**changes))
+
+    def _run(self, module: str, config: Config) -> Process:
         log = self._folder / f"{config.worker}-{len(self.processes)}.log"
         process = Process(module, config, log)
         self.processes.append(process)
         return process
 
-    def start_workers(self, count: int) -> list[Process]:
-        """Start worker processes W-1, W-2, …, every second one under trio."""
-        backends = ("asyncio", "trio")
-        return [self.start(worker=f"W-{n + 1}", backend=backends[n % 2]) for n in range(count)]
+    def start_workers(self, count: int, name: str = "W", **changes: object) -> list[Process]:
+        """Start worker processes W-1, W-2, …, every second one under trio, one agent's worker each."""
+        numbers, backends = range(count), ("asyncio", "trio")
+        agents = list(self.config.agents)
+        serves = [(agents[n % len(agents)],) if agents else () for n in numbers]
+        return [
+            self.start(worker=f"{name}-{n + 1}", backend=backends[n % 2], serves=serves[n], **changes)
+            for n in numbers
+        ]
 
     def restart(self, process: Process) -> Process:
-        """Start an ended worker process again, as a new one with the same settings."""
-        config = process.config
-        return self.start(worker=config.worker, backend=config.backend, clusters=config.clusters)
+        """Start a process again, as a new one that is told the same."""
+        return self._run(process.module, process.config)
 
     def alive(self) -> Iterator[Process]:
         """Iterate over the processes that run."""
         return (process for process in self.processes if process.is_alive)
+
+
+def kill_all(processes: Sequence[Process]) -> float:
+    """Kill processes, one right after another; return the moment of the first signal."""
+    return min([process.kill() for process in processes])
 
 
 async def registered(runtime: Runtime, *processes: Process) -> None:

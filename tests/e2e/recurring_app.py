@@ -23,8 +23,7 @@ STATIC = (
 
 def build(config: Config, cluster_id: str) -> Cluster:
     """Return a cluster of this process, with the static schedules."""
-    made = config.producer(cluster_id).add_handlers(*worker_app.HANDLERS).add_schedules(*STATIC)
-    return made.add_worker(name=config.worker, parallelism=config.parallelism)
+    return worker_app.build(config, cluster_id).add_schedules(*STATIC)
 
 
 if __name__ == "__main__":

@@ -10,27 +10,39 @@ from uuid import UUID
 
 import anyio
 
-from jobmaster import JobRequest, JobStatus, Runtime
-from tests.e2e.audit import Audit, check_through_the_api, read_tables
+from jobmaster import BucketStatus, JobRequest, JobStatus, Runtime, StoreUnavailableError, WorkerStatus
+from tests.e2e.agents import holdings
+from tests.e2e.audit import Audit, check_through_the_api
 from tests.e2e.config import Config
 from tests.e2e.ledger import LedgerReader
 from tests.e2e.processes import Fleet
+from tests.e2e.tables import read_tables, unfinished_business
 from tests.e2e.workload import chunks
 
 LIMIT = 60.0
 """Seconds until a scenario that makes no progress has failed."""
 
 UNFINISHED = [status for status in JobStatus if not status.is_terminal]
+AT_WORK = (WorkerStatus.ACTIVE, WorkerStatus.STOPPING)
+OWNED = (BucketStatus.ACTIVE, BucketStatus.COMPLETING)
 
 
 class Scenario:
-    """One cluster on one database."""
+    """One cluster on one database, with or without agents (URLs by name)."""
 
     def __init__(
-        self, url: str, folder: Path, cluster_id: str = "E2E-1", settings: Mapping[str, Any] | None = None
+        self,
+        url: str,
+        folder: Path,
+        cluster_id: str = "E2E-1",
+        settings: Mapping[str, Any] | None = None,
+        agents: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url
-        config = Config(url=url, ledger=str(folder / "ledger.txt"), clusters=(cluster_id,))
+        self.agents = agents or {}
+        config = Config(
+            url=url, ledger=str(folder / "ledger.txt"), clusters=(cluster_id,), agents=self.agents
+        )
         self.config = config.but(settings=settings or {})
         self.fleet = Fleet(self.config, folder)
         self.ledger = LedgerReader(folder / "ledger.txt")
@@ -54,13 +66,37 @@ class Scenario:
             receipts = await runtime.scheduler.once_many(chunk)
             self.accepted.extend(receipt.job_id for receipt in receipts)
 
+    async def ended(self, runtime: Runtime, limit: float = LIMIT) -> None:
+        """Wait until every accepted job has ended on the master."""
+        await eventually(lambda: self._all_ended(runtime), limit, what="all jobs to end")
+
     async def finished(self, runtime: Runtime, limit: float = LIMIT) -> None:
-        """Wait until every job of the cluster has ended."""
+        """Wait until every job of the cluster has ended, and no agent holds one that nobody has heard of."""
 
         async def none_left() -> bool:
-            return await runtime.jobs.count(status=UNFINISHED) == 0
+            return await self._all_ended(runtime) and not await holdings(self.agents)
 
-        await eventually(none_left, limit, what="all jobs to end")
+        await eventually(none_left, limit, what="all jobs to end, and agents to be empty")
+
+    async def _all_ended(self, runtime: Runtime) -> bool:
+        counts = await runtime.jobs.count_by_status()
+        return all(status.is_terminal for status in counts) and sum(counts.values()) >= len(self.accepted)
+
+    async def settled(self, runtime: Runtime) -> None:
+        """Wait until nothing speaks of workers that are gone: their buckets are ready to delete, handovers closed."""
+
+        async def nothing_left() -> bool:
+            tables = await read_tables(self.url, runtime.id)
+            return not unfinished_business(tables, await self._owned(runtime))
+
+        await eventually(nothing_left, what="buckets and handovers to be cleared away")
+
+    async def _owned(self, runtime: Runtime) -> set[UUID]:
+        """Return the ids of the buckets that processes of now own and serve."""
+        alive = {process.pid for process in self.fleet.alive()}
+        workers = {w.id for w in await runtime.list_workers() if w.pid in alive and w.status in AT_WORK}
+        buckets = await runtime.list_buckets()
+        return {b.id for b in buckets if b.worker_id in workers and b.status in OWNED}
 
     async def second_tries_are_over(self, runtime: Runtime) -> None:
         """Wait until no unfinished job has been tried before.
@@ -75,12 +111,18 @@ class Scenario:
         await eventually(none_left, LIMIT, what="second tries to end")
 
     async def audit(
-        self, runtime: Runtime, *, failed: Collection[UUID] = (), unacknowledged: bool = False
+        self,
+        runtime: Runtime,
+        *,
+        failed: Collection[UUID] = (),
+        unacknowledged: bool = False,
+        poison: bool = False,
     ) -> Audit:
         """Check everything that must hold at the end."""
+        await self.settled(runtime)
         tables = await read_tables(self.url, runtime.id)
         ours = [entry for entry in self.ledger.entries() if entry.job_id in tables.definitions]
-        audit = Audit(self.accepted, ours, tables, failed, unacknowledged)
+        audit = Audit(self.accepted, ours, tables, failed, unacknowledged, poison)
         audit.check()
         await check_through_the_api(runtime, audit)
         return audit
@@ -89,9 +131,19 @@ class Scenario:
 async def eventually(
     predicate: Callable[[], Awaitable[bool]], limit: float = LIMIT, pause: float = 0.1, what: str = ""
 ) -> None:
-    """Ask until the answer is true; pauses between, so that the question costs the cluster little."""
+    """Ask until the answer is true; pauses between, so that the question costs the cluster little.
+
+    A store that is not there yet, or not any more, has not answered.
+    """
     with anyio.move_on_after(limit):
-        while not await predicate():  # noqa: ASYNC110 - it asks other processes, which set no event here
+        while not await _answer(predicate):  # noqa: ASYNC110 - it asks other processes, which set no event here
             await anyio.sleep(pause)
         return
     raise AssertionError(f"waited {limit:g} s for {what or predicate}")
+
+
+async def _answer(predicate: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await predicate()
+    except StoreUnavailableError:
+        return False

@@ -1,4 +1,4 @@
-"""Databases for the scenarios; one of them a PostgreSQL server of our own, to be restarted at will."""
+"""Databases for the scenarios: on any server, on servers of our own that can be restarted, and behind proxies."""
 
 from __future__ import annotations
 
@@ -6,13 +6,60 @@ import atexit
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from jobmaster_testing.servers import Wire
+
+NewDatabase = Callable[[], str]
+"""Creates an empty database and returns its URL."""
+
+
+@contextmanager
+def databases(address: str) -> Iterator[NewDatabase]:
+    """Within the block, create databases on the PostgreSQL server of a URL; they are dropped at its end."""
+    made: list[str] = []
+
+    def new_database() -> str:
+        made.append(f"e2e_{uuid4().hex[:12]}")
+        _execute(address, f"CREATE DATABASE {made[-1]}")
+        return urlunsplit(urlsplit(address)._replace(path=f"/{made[-1]}"))
+
+    try:
+        yield new_database
+    finally:
+        for name in made:
+            _execute(address, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _execute(address: str, statement: str) -> None:
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def make_agents(kinds: Sequence[str], folder: Path, new_database: NewDatabase) -> dict[str, str]:
+    """Return the URLs of new agents by name: `Postgres-1`, a database of its own; `Sqlite-2`, a file; …"""
+    return {
+        f"{kind.capitalize()}-{n}": new_database()
+        if kind == "postgres"
+        else f"sqlite:///{folder}/agent-{n}.db"
+        for n, kind in enumerate(kinds, 1)
+    }
+
+
+def wired(url: str) -> tuple[Wire, str]:
+    """Return a proxy in front of a PostgreSQL server, and the URL that leads through it."""
+    parameters = conninfo_to_dict(url)
+    wire = Wire(str(parameters.get("host", "127.0.0.1")), int(parameters.get("port") or 5432))
+    where = f"{parameters.get('user', 'postgres')}@127.0.0.1:{wire.port}"
+    return wire, urlunsplit(urlsplit(url)._replace(netloc=where, query="sslmode=disable"))
 
 
 class OwnPostgres:
@@ -22,12 +69,8 @@ class OwnPostgres:
         self._server = server
         self._address: str = server.get_uri()
 
-    def new_database(self) -> str:
-        """Create a database and return its URL."""
-        name = f"e2e_{uuid4().hex[:12]}"
-        with psycopg.connect(self._address, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return urlunsplit(urlsplit(self._address)._replace(path=f"/{name}"))
+        self._databases = ExitStack()
+        self.new_database = self._databases.enter_context(databases(self._address))
 
     def terminate_backends(self, url: str) -> int:
         """End every other connection to the database of a URL; return how many there were."""
@@ -43,7 +86,8 @@ class OwnPostgres:
         self._control("-w", "-m", mode, "-l", str(self._server.log), "restart")
 
     def close(self) -> None:
-        """Stop the server for good."""
+        """Stop the server for good, with all its databases."""
+        self._databases.pop_all()
         # The wheel remembers the process it started, which is long gone after a restart.
         self._server.cleanup()
         atexit.unregister(self._server._cleanup)

@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 
 from jobmaster import Runtime
-from tests.e2e.audit import Audit, read_tables
+from tests.e2e.audit import Audit
 from tests.e2e.processes import registered
 from tests.e2e.scenario import UNFINISHED, Scenario, eventually
+from tests.e2e.tables import read_tables
 from tests.e2e.workload import long_jobs, short_jobs, shuffled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]

@@ -85,10 +85,11 @@ HANDLERS = (noop, nap, think, compute, flaky, deadly)
 
 
 def build(config: Config, cluster_id: str) -> Cluster:
-    """Return a cluster of this process; with several, its worker is named after the cluster."""
-    name = config.worker if len(config.clusters) == 1 else f"{config.worker}-{cluster_id}"
+    """Return a cluster of this process, with its workers."""
     made = config.producer(cluster_id).add_handlers(*HANDLERS)
-    return made.add_worker(name=name, parallelism=config.parallelism)
+    for settings in config.workers(cluster_id):
+        made.add_worker(**settings)
+    return made
 
 
 async def serve(cluster: Cluster, stop: anyio.Event) -> None:

@@ -42,6 +42,18 @@ def long_jobs(seed: int, count: int, shortest: float = 1.0, longest: float = 2.0
     return [kinds[n % 3].request({"seconds": chance.uniform(shortest, longest)}) for n in range(count)]
 
 
+def delayed_jobs(seed: int, count: int, shortest: float, longest: float) -> list[JobRequest]:
+    """Return short jobs that are due in so many seconds."""
+    chance = random.Random(seed)
+    naps = [{"seconds": chance.uniform(0.001, 0.05)} for _ in range(count)]
+    return [NAP.request(data, after=chance.uniform(shortest, longest)) for data in naps]
+
+
+def keyed_jobs(prefix: str, count: int) -> list[JobRequest]:
+    """Return short jobs with idempotency keys, which only the master can tell apart."""
+    return [NOOP.request(key=f"{prefix}-{number}") for number in range(count)]
+
+
 def shuffled(seed: int, *parts: Sequence[Any]) -> list[Any]:
     """Return all of the parts in a random order."""
     mixed = [one for part in parts for one in part]

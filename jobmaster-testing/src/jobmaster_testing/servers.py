@@ -129,60 +129,90 @@ def _execute(address: str, statement: str) -> None:
 
 
 class Wire:
-    """A proxy in front of a server: it can fall silent, and it can go away and come back."""
+    """A proxy in front of a server: it can fall silent, in one direction or both, and go away and come back."""
 
     def __init__(self, host: str, port: int) -> None:
         """Say where the server is. A host that is a folder holds PostgreSQL's Unix socket."""
         self._unix = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else None
         self._tcp = (host, port)
-        self._lock, self._flowing = Lock(), Event()
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock, self._to_server, self._to_client = Lock(), Event(), Event()
+        self._sockets: set[socket.socket] = set()
+        self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
         self.connect()
 
-    def connect(self) -> None:
-        """Let connections through, (again) on the same port."""
-        if self._listener.fileno() < 0:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._flowing.set()
-        Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
 
-    def fall_silent(self) -> None:
-        """Carry nothing any more, without telling anybody."""
-        self._flowing.clear()
+    def connect(self) -> None:
+        """Let everything through, (again) on the same port."""
+        if self._listener.fileno() < 0:
+            self._listener = self._listen(self.port)
+        self._flow()
+
+    def fall_silent(self, *, to_server: bool = True, to_client: bool = True) -> None:
+        """Carry nothing any more in these directions, without telling anybody; `connect` lets it through, late."""
+        for direction, silent in ((self._to_server, to_server), (self._to_client, to_client)):
+            if silent:
+                direction.clear()
 
     def cut(self) -> None:
         """End all connections and refuse new ones."""
         with self._lock:
-            ended, self._sockets = [*self._sockets, self._listener], []
-        for each in ended:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._flowing.set()
+            ended, self._sockets = [*self._sockets, self._listener], set()
+            for each in ended:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+        self._flow()
+
+    def _flow(self) -> None:
+        self._to_server.set()
+        self._to_client.set()
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = self._dial()
-                with self._lock:
-                    self._sockets += [client, server]
-                for source, target in ((client, server), (server, client)):
-                    Thread(target=self._carry, args=(source, target), daemon=True).start()
+                Thread(target=self._serve, args=(listener, client), daemon=True).start()
+
+    def _serve(self, listener: socket.socket, client: socket.socket) -> None:
+        """Carry one connection. A server that is away refuses it, as it would without a proxy."""
+        with client, suppress(OSError), self._dial() as server:
+            if not self._keep(listener, client, server):
+                return
+            back = Thread(target=self._carry, args=(server, client, self._to_client), daemon=True)
+            back.start()
+            self._carry(client, server, self._to_server)
+            back.join()
+            with self._lock:
+                self._sockets -= {client, server}
+
+    def _keep(self, listener: socket.socket, *sockets: socket.socket) -> bool:
+        """Note what `cut` has to end; return False if there was a cut while the server was being dialled."""
+        with self._lock:
+            if listener.fileno() < 0:
+                return False
+            self._sockets.update(sockets)
+        return True
 
     def _dial(self) -> socket.socket:
         if self._unix is None:
             return socket.create_connection(self._tcp)
         server = socket.socket(socket.AF_UNIX)
-        server.connect(self._unix)
+        try:
+            server.connect(self._unix)
+        except OSError:
+            server.close()
+            raise
         return server
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, flowing: Event) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                self._flowing.wait()
+                flowing.wait()
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,102 @@
+"""What chaos does to a cluster: a plan of faults, made from a seed and nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from attrs import frozen
+
+Kind = Literal["kill", "freeze", "restart", "cut", "stall"]
+Whom = Literal["workers", "coordinators", "server"]
+Store = Literal["", "master", "agent"]
+Direction = Literal["", "both", "to_server", "to_client"]
+
+
+@frozen(kw_only=True)
+class Fault:
+    """One fault.
+
+    A process is named by its `number` among the `workers` or `coordinators`, modulo how many there are. On a line,
+    the other end is a `store`: the master, or the agent that the process serves. A `stall` is silence in a
+    `direction`. A restart is of a `store`'s server, in a `mode` of PostgreSQL. What lasts lasts for `leases`.
+    """
+
+    kind: Kind
+    whom: Whom
+    number: int = 0
+    store: Store = ""
+    leases: float = 0.0
+    direction: Direction = ""
+    mode: str = ""
+
+    def __str__(self) -> str:
+        """Return what happens, in words."""
+        who = f"{self.store} server" if self.kind == "restart" else f"{self.whom} {self.number}"
+        line = f" <-> {self.store}" if self.store and self.kind != "restart" else ""
+        lasting = f" for {self.leases:.1f} leases" if self.leases else ""
+        return " ".join(filter(None, (self.kind, who + line, self.direction, self.mode))) + lasting
+
+
+Make = Callable[[random.Random], Fault]
+
+
+def _kill(whom: Whom) -> Make:
+    return lambda chance: Fault(kind="kill", whom=whom, number=chance.randrange(100))
+
+
+def _freeze(chance: random.Random) -> Fault:
+    number, leases = chance.randrange(100), chance.uniform(1.2, 2.0)
+    return Fault(kind="freeze", whom="workers", number=number, leases=leases)
+
+
+def _restart(store: Store) -> Make:
+    return lambda chance: Fault(
+        kind="restart", whom="server", store=store, mode=chance.choice(["fast", "immediate"])
+    )
+
+
+def _cut(whom: Whom, store: Store) -> Make:
+    return lambda chance: Fault(
+        kind="cut", whom=whom, store=store, number=chance.randrange(100), leases=_any_length(chance)
+    )
+
+
+def _stall(whom: Whom, store: Store) -> Make:
+    return lambda chance: Fault(
+        kind="stall",
+        whom=whom,
+        store=store,
+        number=chance.randrange(100),
+        leases=_any_length(chance),
+        direction=chance.choice(["both", "to_server", "to_client"]),
+    )
+
+
+def _any_length(chance: random.Random) -> float:
+    """Return a time in leases: well within one, or well beyond."""
+    return chance.choice([chance.uniform(0.1, 0.6), chance.uniform(1.2, 2.0)])
+
+
+KINDS: Sequence[Make] = (
+    _kill("workers"),
+    _kill("coordinators"),
+    _freeze,
+    _restart("agent"),
+    _restart("master"),
+    *(
+        make(whom, store)
+        for make in (_cut, _stall)
+        for whom, store in (("workers", "agent"), ("workers", "master"), ("coordinators", "master"))
+    ),
+)
+
+
+def plan(seed: int, count: int) -> list[Fault]:
+    """Return so many faults. Every kind comes before any comes again; the order is the seed's."""
+    chance = random.Random(seed)
+    kinds: list[Make] = []
+    while len(kinds) < count:
+        kinds += chance.sample(KINDS, len(KINDS))
+    return [make(chance) for make in kinds[:count]]
