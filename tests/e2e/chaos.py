@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +19,7 @@ from tests.e2e.faults import Fault, Kind, Whom
 from tests.e2e.processes import Process, registered
 from tests.e2e.scenario import Scenario, eventually
 from tests.e2e.stores import NewDatabase, OwnPostgres, wired
-from tests.e2e.workload import chunks, delayed_jobs, keyed_jobs, short_jobs, shuffled
+from tests.e2e.workload import calls, delayed_jobs, keyed_jobs, short_jobs, shuffled
 
 SETTINGS = {"lease": 2.0, "heartbeat": 0.4, "store_timeout": 2.0, "fallback_patience": 2.0}
 WORKERS = 4
@@ -71,7 +71,7 @@ class World:
     def start(self) -> Iterator[Process]:
         """Start a coordinator, and workers on all agents, some of which coordinate as well."""
         agents = list(self.scenario.agents)
-        yield self._start("coordinators", "Coordinator", agents[0], "coordinator", "trio")
+        yield self._start("coordinators", "Coordinator", "", "coordinator", "trio")
         for n in range(WORKERS):
             mode, backend = ("execution", "full")[n % 2], ("asyncio", "trio")[n // 2 % 2]
             yield self._start("workers", f"W-{n + 1}", agents[n % len(agents)], mode, backend)
@@ -79,7 +79,12 @@ class World:
     def _start(self, whom: Whom, name: str, agent: str, mode: str, backend: str) -> Process:
         config, lines = with_lines(self.scenario.config)
         process = self.scenario.fleet.start(
-            worker=name, serves=(agent,), mode=mode, backend=backend, url=config.url, agents=config.agents
+            worker=name,
+            serves=(agent,) if agent else (),
+            mode=mode,
+            backend=backend,
+            url=config.url,
+            agents=config.agents,
         )
         own = {"master": lines["master"], **({"agent": lines[agent]} if agent in lines else {})}
         self.members[whom].append(Member(process, own))
@@ -94,7 +99,7 @@ class World:
 
     async def inflict(self, fault: Fault) -> None:
         """Let a fault happen, and be over."""
-        kinds: Mapping[Kind, Callable[[Fault], object]] = {
+        kinds: Mapping[Kind, Callable[[Fault], Awaitable[None]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
             "restart": self._restart,
@@ -158,7 +163,7 @@ class Producer:
 
     async def schedule(self, requests: Sequence[JobRequest]) -> None:
         """Schedule all requests."""
-        for chunk in chunks(requests, BULK):
+        for chunk in calls(requests, BULK):
             while not await self._try(chunk):
                 self.unanswered += len(chunk)
 

@@ -79,17 +79,18 @@ def _any_length(chance: random.Random) -> float:
     return chance.choice([chance.uniform(0.1, 0.6), chance.uniform(1.2, 2.0)])
 
 
+_LINES: Sequence[tuple[Whom, Store]] = (
+    ("workers", "agent"),
+    ("workers", "master"),
+    ("coordinators", "master"),
+)
 KINDS: Sequence[Make] = (
     _kill("workers"),
     _kill("coordinators"),
     _freeze,
     _restart("agent"),
     _restart("master"),
-    *(
-        make(whom, store)
-        for make in (_cut, _stall)
-        for whom, store in (("workers", "agent"), ("workers", "master"), ("coordinators", "master"))
-    ),
+    *(make(*line) for make in (_cut, _stall) for line in _LINES),
 )
 
 

@@ -102,7 +102,7 @@ class Fleet:
             for process in self.processes:
                 print(f"--- {process.log.name} (pid {process.pid})\n{process.tail()}")  # noqa: T201
 
-    def start(self, module: str = "tests.e2e.worker_app", **changes: object) -> Process:
+    def start(self, module: str = "tests.e2e.worker_app", /, **changes: object) -> Process:
         """Start a process with changes to the scenario's configuration."""
         return self._run(module, self.config.but(**changes))
 
@@ -113,14 +113,13 @@ class Fleet:
         return process
 
     def start_workers(self, count: int, name: str = "W", **changes: object) -> list[Process]:
-        """Start worker processes W-1, W-2, …, every second one under trio, one agent's worker each."""
-        numbers, backends = range(count), ("asyncio", "trio")
-        agents = list(self.config.agents)
-        serves = [(agents[n % len(agents)],) if agents else () for n in numbers]
-        return [
-            self.start(worker=f"{name}-{n + 1}", backend=backends[n % 2], serves=serves[n], **changes)
-            for n in numbers
+        """Start worker processes W-1, W-2, …, every second one under trio, each with a worker on one agent."""
+        backends, agents = ("asyncio", "trio"), list(self.config.agents)
+        told = [
+            {"backend": backends[n % 2], "serves": (agents[n % len(agents)],) if agents else (), **changes}
+            for n in range(count)
         ]
+        return [self.start(worker=f"{name}-{n}", **each) for n, each in enumerate(told, 1)]
 
     def restart(self, process: Process) -> Process:
         """Start a process again, as a new one that is told the same."""

@@ -17,7 +17,7 @@ from tests.e2e.config import Config
 from tests.e2e.ledger import LedgerReader
 from tests.e2e.processes import Fleet
 from tests.e2e.tables import read_tables, unfinished_business
-from tests.e2e.workload import chunks
+from tests.e2e.workload import calls
 
 LIMIT = 60.0
 """Seconds until a scenario that makes no progress has failed."""
@@ -62,7 +62,7 @@ class Scenario:
 
     async def schedule(self, runtime: Runtime, requests: Sequence[JobRequest], size: int = 100) -> None:
         """Schedule all requests in chunks, and note what was accepted."""
-        for chunk in chunks(requests, size):
+        for chunk in calls(requests, size):
             receipts = await runtime.scheduler.once_many(chunk)
             self.accepted.extend(receipt.job_id for receipt in receipts)
 

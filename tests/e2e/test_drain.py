@@ -43,7 +43,7 @@ async def test_drain_workers_bring_back_what_dead_executors_held(scenario: Scena
         originals = {bucket.id for bucket in await runtime.list_buckets()}
         killed_at = kill_all(executors)
 
-        drains = scenario.fleet.start_workers(EXECUTORS, "Drain", mode="drain")
+        drains = scenario.fleet.start_workers(EXECUTORS, "Drain", mode="drain", serves=())
         held = await all_back_on_the_master(scenario, runtime)
         before = len(scenario.ledger.starts())
         for executor in executors:

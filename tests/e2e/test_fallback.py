@@ -45,7 +45,7 @@ def agents(wire: tuple[Wire, str]) -> dict[str, str]:
 
 
 def coordinate(scenario: Scenario) -> Process:
-    return scenario.fleet.start(worker="Coordinator", mode="coordinator", serves=("Postgres-1",))
+    return scenario.fleet.start(worker="Coordinator", mode="coordinator")
 
 
 async def test_without_executors_jobs_run_in_the_coordinators_fallback_bucket(scenario: Scenario) -> None:

@@ -13,7 +13,7 @@ from jobmaster import JobRequest, Runtime, StoreUnavailableError
 from tests.e2e.processes import registered
 from tests.e2e.scenario import Scenario, eventually
 from tests.e2e.stores import OwnPostgres
-from tests.e2e.workload import chunks, short_jobs
+from tests.e2e.workload import calls, short_jobs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(150)]
 
@@ -30,7 +30,7 @@ class StubbornProducer:
 
     def __init__(self, scenario: Scenario, runtime: Runtime, seed: int) -> None:
         self._scenario, self._runtime = scenario, runtime
-        self._batches = itertools.cycle(chunks(short_jobs(seed, 500), 20))
+        self._batches = itertools.cycle(calls(short_jobs(seed, 500), 20))
         self.refused = 0
         self.enough = False
 

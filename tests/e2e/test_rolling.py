@@ -30,9 +30,7 @@ def agents(tmp_path: Path, new_database: NewDatabase) -> dict[str, str]:
 
 async def test_a_rolling_deploy_costs_no_retry(scenario: Scenario) -> None:
     async with scenario.watching() as runtime:
-        coordinator = scenario.fleet.start(
-            worker="Coordinator", mode="coordinator", serves=first_agent(scenario)
-        )
+        coordinator = scenario.fleet.start(worker="Coordinator", mode="coordinator")
         workers = scenario.fleet.start_workers(3, mode="execution")
         await registered(runtime, coordinator, *workers)
         async with anyio.create_task_group() as group:
@@ -50,10 +48,6 @@ async def test_a_rolling_deploy_costs_no_retry(scenario: Scenario) -> None:
     assert outcomes <= {AttemptOutcome.SUCCEEDED, AttemptOutcome.FAILED}, "all ended within the grace period"
     old = {worker.status for worker in records if worker.pid in {p.pid for p in (*workers, coordinator)}}
     assert old == {WorkerStatus.STOPPED}
-
-
-def first_agent(scenario: Scenario) -> tuple[str, ...]:
-    return (next(iter(scenario.agents)),)
 
 
 async def load(scenario: Scenario, runtime: Runtime, enough: anyio.Event) -> None:

@@ -17,12 +17,10 @@ from tests.e2e.ledger import START
 from tests.e2e.processes import registered
 from tests.e2e.scenario import Scenario
 from tests.e2e.stores import NewDatabase, make_agents
-from tests.e2e.workload import NAP, NOOP, delayed_jobs, shuffled
+from tests.e2e.workload import NAP, NOOP, SOON, delayed_jobs, shuffled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(150)]
 
-THRESHOLD = 10.0
-"""Jobs due within so many seconds go to buckets; later ones wait on the master."""
 TOTAL = 999
 PUNCTUAL = 5.0
 """Seconds after its due time by which a delayed job has started: the machine may be busy."""
@@ -30,7 +28,7 @@ PUNCTUAL = 5.0
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    return {"transient_threshold": THRESHOLD, "lease": 3.0, "heartbeat": 0.5}
+    return {"transient_threshold": SOON, "lease": 3.0, "heartbeat": 0.5}
 
 
 @pytest.fixture
@@ -52,8 +50,8 @@ def jobs(seed: int) -> list[JobRequest]:
         [NOOP.request() for _ in range(150)],
         [NAP.request({"seconds": chance.uniform(0.1, 0.3)}) for _ in range(50)],
         [NAP.request({"seconds": 3.0}) for _ in range(3)],
-        delayed_jobs(seed, 100, 0.2, THRESHOLD / 2),
-        delayed_jobs(seed + 1, 30, THRESHOLD + 0.5, THRESHOLD + 2),
+        delayed_jobs(seed, 100, 0.2, SOON / 2),
+        delayed_jobs(seed + 1, 30, SOON + 0.5, SOON + 2),
     )
 
 

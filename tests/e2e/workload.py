@@ -16,6 +16,9 @@ FLAKY = JobDefinition("Flaky", max_retries=1)
 DEADLY = JobDefinition("Deadly", max_retries=0)
 """Without retries to spare: one that a crash used up would fail the job."""
 
+SOON = 10.0
+"""Seconds: the shortest transient threshold that there can be, within which jobs go to buckets."""
+
 Make = Callable[[random.Random], JobRequest]
 
 _SHORT: Mapping[Make, int] = {
@@ -59,6 +62,21 @@ def shuffled(seed: int, *parts: Sequence[Any]) -> list[Any]:
     mixed = [one for part in parts for one in part]
     random.Random(seed).shuffle(mixed)
     return mixed
+
+
+def calls(requests: Sequence[JobRequest], size: int) -> list[Sequence[JobRequest]]:
+    """Return the requests in chunks, in order, those apart that can only go to the master.
+
+    Jobs of one call go the same way: one with a key, or one that is not due for long, would take all along.
+    """
+    quick = [request for request in requests if not _is_for_master(request)]
+    others = [request for request in requests if _is_for_master(request)]
+    return chunks(quick, size) + chunks(others, size)
+
+
+def _is_for_master(request: JobRequest) -> bool:
+    after = request.options.after
+    return request.options.key is not None or (isinstance(after, float) and after > SOON)
 
 
 def chunks(items: Sequence[JobRequest], size: int) -> list[Sequence[JobRequest]]:
