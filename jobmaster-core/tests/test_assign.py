@@ -42,7 +42,7 @@ async def master() -> AsyncIterator[MasterRepository]:
 def step(master: MasterRepository) -> Assign:
     agents = {STANDALONE: InlineAgent(master, CLUSTER)}
     carrier = Carrier(master, agents, lambda _: None, lambda: 0.0, patience=10.0)
-    return Assign(CLUSTER, master, agents, carrier, uuid4, lambda: 120.0, TARGET)
+    return Assign(CLUSTER, master, agents, lambda: list(agents), carrier, uuid4, lambda: 120.0, TARGET)
 
 
 async def hold(master: MasterRepository, count: int, *, lane: str = "default", delay: float = 0.0) -> None:

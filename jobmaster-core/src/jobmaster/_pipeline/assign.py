@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -10,7 +11,10 @@ from attrs import define, field, frozen
 from jobmaster._policy.placement import by_place, room_left
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
+from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
+
+log = logging.getLogger("jobmaster.assign")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds until the next look when due jobs wait for room: longer each time that there is none."""
@@ -33,12 +37,14 @@ class Assign:
     """Looks ahead on the master by the transient threshold.
 
     A bucket is given at most `target` jobs at a time, so that workers that join find something to do. What goes
-    to a bucket on an agent is handed over: marked on the master, then pushed by the `carrier`.
+    to a bucket on an agent is handed over: marked on the master, then pushed by the `carrier`. Agents that are not
+    `reachable`, or that do not answer now, get nothing and hold up nothing.
     """
 
     cluster_id: str
     master: MasterRepository
     agents: Mapping[str, AgentRepository]
+    reachable: Callable[[], Sequence[str]]
     carrier: Carrier
     me: Callable[[], UUID]
     ahead: Callable[[], float]
@@ -61,12 +67,13 @@ class Assign:
 
     async def _buckets(self) -> Sequence[Bucket]:
         """Return the active buckets on agents that can be reached from here."""
-        active, reached = await self.master.active_buckets(self.cluster_id), set(self.agents)
+        active, reached = await self.master.active_buckets(self.cluster_id), set(self.reachable())
         return [bucket for bucket in active if bucket.agent in reached]
 
     async def _fill(self, buckets: Sequence[Bucket]) -> Assignment:
         """Put due jobs into the buckets that have room."""
-        rooms = self._rooms(buckets, await self._holdings(buckets))
+        holdings = await self._holdings({bucket.agent for bucket in buckets})
+        rooms = self._rooms([bucket for bucket in buckets if bucket.agent in holdings], holdings)
         if not rooms:
             return Assignment(assigned={}, next_in=0)
         agents = {bucket.id: bucket.agent for bucket in buckets}
@@ -78,10 +85,17 @@ class Assign:
         more = await self.master.assign_due(self.cluster_id, self.ahead(), inline)
         return Assignment(assigned={**done.assigned, **more.assigned}, next_in=more.next_in)
 
-    async def _holdings(self, buckets: Sequence[Bucket]) -> Mapping[UUID, int]:
-        found: dict[UUID, int] = {}
-        for name in {bucket.agent for bucket in buckets}:
-            found |= await self.agents[name].holdings()
+    async def _holdings(self, names: Iterable[str]) -> Mapping[str, Mapping[UUID, int]]:
+        """Return what buckets hold, by agent; those that do not answer are left out."""
+        found: dict[str, Mapping[UUID, int]] = {}
+        for name in names:
+            try:
+                found[name] = await self.agents[name].holdings()
+            except StoreUnavailableError as error:
+                if name == STANDALONE:
+                    raise
+                log.warning("agent %s is away and gets no jobs: %s", name, error)
+                self.carrier.on_away(name)
         return found
 
     async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
@@ -93,8 +107,9 @@ class Assign:
         counts = {one.bucket_id: len(one.messages) for one in arrived}
         return Assignment(assigned=counts, next_in=handing.next_in)
 
-    def _rooms(self, buckets: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
-        return [room for group in by_place(buckets).values() for room in self._rooms_of(group, holdings)]
+    def _rooms(self, buckets: Sequence[Bucket], holdings: Mapping[str, Mapping[UUID, int]]) -> list[Room]:
+        held = {bucket_id: count for counts in holdings.values() for bucket_id, count in counts.items()}
+        return [room for group in by_place(buckets).values() for room in self._rooms_of(group, held)]
 
     def _rooms_of(self, group: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
         free = room_left(group, holdings, self.target)

@@ -221,6 +221,7 @@ class Supervisor:
             cluster_id=env.cluster_id,
             master=env.master,
             agents=env.agents,
+            reachable=env.agents.reachable,
             carrier=env.carrier(),
             me=self._me,
             ahead=lambda: env.settings.transient_threshold,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -9,8 +10,11 @@ from attrs import define
 
 from jobmaster.carrying import drain
 from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus, Priority
+
+log = logging.getLogger("jobmaster.strays")
 
 
 @define(eq=False)
@@ -23,10 +27,17 @@ class Strays:
 
     async def run_once(self) -> int:
         """Bring back what lies astray on the agents that can be reached; return how many jobs."""
-        return sum([await self._bring_back(name) for name in self.agents if name != STANDALONE])
+        return sum([await self._try(name) for name in self.agents if name != STANDALONE])
 
-    async def _bring_back(self, name: str) -> int:
-        agent = self.agents[name]
+    async def _try(self, name: str) -> int:
+        """Bring back what lies astray on one agent, whatever is the matter with the others."""
+        try:
+            return await self._bring_back(self.agents[name])
+        except StoreUnavailableError as error:
+            log.info("agent %s could not be looked through for strays: %s", name, error)
+            return 0
+
+    async def _bring_back(self, agent: AgentRepository) -> int:
         # The agent first: a bucket is registered before anybody may push to it.
         holding = await agent.holdings()
         if not holding:

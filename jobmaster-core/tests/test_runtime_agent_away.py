@@ -1,0 +1,74 @@
+"""An agent that cannot be reached holds up nothing but what lies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from attrs import define
+
+from jobmaster import Cluster, JobContext, JobStatus, handler, hookimpl
+from jobmaster.contracts import AgentRepository
+from jobmaster.errors import StoreUnreachableError
+from jobmaster.plugins import Plugins
+from jobmaster_testing.probes import until
+
+pytestmark = pytest.mark.anyio
+
+Build = Callable[..., Cluster]
+
+
+@handler("AgentAway")
+async def away(job: JobContext) -> None:
+    """Do nothing."""
+
+
+@define
+class Switch:
+    """Serves `switched+memory://` agents, which cannot be reached while it is off."""
+
+    on: bool = True
+
+    @hookimpl
+    def jobmaster_schemes(self) -> Mapping[str, str]:
+        return {"switched+memory": "for tests"}
+
+    @hookimpl
+    def jobmaster_agent(self, name: str, url: str, options: Any) -> AgentRepository | None:
+        before, switched, inner = url.partition("switched+")
+        if before or not switched:
+            return None
+        return cast("AgentRepository", Switched(self, Plugins().agent(name, inner, options)))
+
+
+class Switched:
+    """Hands every call on to a real agent, if that can be reached."""
+
+    def __init__(self, switch: Switch, inner: AgentRepository) -> None:
+        self._switch, self._inner = switch, inner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return self._refuse if callable(found) and not self._switch.on and name != "close" else found
+
+    async def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise StoreUnreachableError("the test's agent is away")
+
+
+async def test_held_jobs_go_to_the_agents_that_can_be_reached(producer: Build) -> None:
+    switch = Switch()
+    cluster = producer(away, lease=30.0, fallback_patience=None).use(switch)
+    cluster.add_agent("A", f"switched+memory://{uuid4().hex}").add_agent("B", f"memory://{uuid4().hex}")
+    for name in "AB":
+        cluster.add_worker(name=f"Worker-{name}", agent=name)
+    async with cluster.running() as runtime:
+        switch.on = False
+        receipts = await runtime.scheduler.once_many([away.request(confirm="master") for _ in range(20)])
+
+        async def all_done() -> bool:
+            return await runtime.jobs.count(status=JobStatus.SUCCEEDED) == len(receipts)
+
+        await until(all_done, timeout=15, what="the jobs to run on agent B")
+        switch.on = True
