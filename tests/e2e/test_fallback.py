@@ -73,36 +73,33 @@ async def test_without_executors_jobs_run_in_the_coordinators_fallback_bucket(sc
 async def test_while_no_agent_can_be_reached_jobs_run_in_the_fallback_bucket(
     scenario: Scenario, wire: tuple[Wire, str]
 ) -> None:
+    wire[0].cut()
     async with scenario.watching() as runtime:
-        coordinator, [executor] = coordinate(scenario), scenario.fleet.start_workers(1, mode="execution")
-        await registered(runtime, coordinator, executor)
-        await scenario.schedule(runtime, short_jobs(3, 60))
-        await scenario.finished(runtime)
-        before = len(starts_of(scenario, executor))
-
-        wire[0].cut()
+        coordinator = coordinate(scenario)
+        await registered(runtime, coordinator)
         await scenario.schedule(runtime, short_jobs(4, 60))
         await scenario.ended(runtime)
-        meanwhile = len(starts_of(scenario, coordinator))
-        wire[0].connect()
+        alone = {entry.pid for entry in scenario.ledger.entries()}
 
-        await runs_again(scenario, runtime, executor, before)
+        wire[0].connect()
+        [executor] = scenario.fleet.start_workers(1, mode="execution")
+        await registered(runtime, executor)
+        await runs_again(scenario, runtime, executor)
         await scenario.finished(runtime)
         audit = await scenario.audit(runtime)
 
-    print("\nagents away and back:", audit.summary())  # noqa: T201
-    assert before >= 60
-    assert meanwhile >= 60, "the coordinator was to run what could not reach an executor"
+    print("\nno agent at first:", audit.summary())  # noqa: T201
+    assert alone == {coordinator.pid}
 
 
-async def runs_again(scenario: Scenario, runtime: Runtime, executor: Process, before: int) -> None:
+async def runs_again(scenario: Scenario, runtime: Runtime, executor: Process) -> None:
     """Schedule a job now and then, until one has run on the executor."""
 
     async def ran() -> bool:
         await scenario.schedule(runtime, short_jobs(5, 1))
-        return len(starts_of(scenario, executor)) > before
+        return bool(starts_of(scenario, executor))
 
-    await eventually(ran, pause=0.2, what="the executor to take jobs again")
+    await eventually(ran, pause=0.2, what="the executor to take jobs")
 
 
 def starts_of(scenario: Scenario, process: Process) -> list[Entry]:
