@@ -34,8 +34,8 @@ async def test_a_standalone_cluster_that_is_killed_goes_on_as_a_distributed_one(
         await half_done(standalone)
         leaving, staying = standalone.fleet.alive()
         leaving.terminate()
-        staying.kill()
         await leaving.wait()
+        staying.kill()
     scenario.accepted += standalone.accepted
 
     async with scenario.watching() as runtime:
@@ -56,7 +56,7 @@ async def test_a_standalone_cluster_that_is_killed_goes_on_as_a_distributed_one(
 
 def jobs_before() -> list[JobRequest]:
     shorts = short_jobs(6, BEFORE - 46)
-    return shuffled(6, shorts, long_jobs(6, 6), delayed_jobs(6, 40, 4.0, 6.0))
+    return shuffled(6, shorts, long_jobs(6, 6), delayed_jobs(6, 40, 6.0, 9.0))
 
 
 async def half_done(scenario: Scenario) -> None:
