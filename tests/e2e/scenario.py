@@ -85,11 +85,14 @@ class Scenario:
     async def settled(self, runtime: Runtime) -> None:
         """Wait until nothing speaks of workers that are gone: their buckets are ready to delete, handovers closed."""
 
+        left: list[str] = []
+
         async def nothing_left() -> bool:
             tables = await read_tables(self.url, runtime.id)
-            return not unfinished_business(tables, await self._owned(runtime))
+            left[:] = unfinished_business(tables, await self._owned(runtime))
+            return not left
 
-        await eventually(nothing_left, what="buckets and handovers to be cleared away")
+        await eventually(nothing_left, what=lambda: f"these to be cleared away: {', '.join(left)}")
 
     async def _owned(self, runtime: Runtime) -> set[UUID]:
         """Return the ids of the buckets that processes of now own and serve."""
@@ -129,7 +132,10 @@ class Scenario:
 
 
 async def eventually(
-    predicate: Callable[[], Awaitable[bool]], limit: float = LIMIT, pause: float = 0.1, what: str = ""
+    predicate: Callable[[], Awaitable[bool]],
+    limit: float = LIMIT,
+    pause: float = 0.1,
+    what: str | Callable[[], str] = "",
 ) -> None:
     """Ask until the answer is true; pauses between, so that the question costs the cluster little.
 
@@ -139,7 +145,7 @@ async def eventually(
         while not await _answer(predicate):  # noqa: ASYNC110 - it asks other processes, which set no event here
             await anyio.sleep(pause)
         return
-    raise AssertionError(f"waited {limit:g} s for {what or predicate}")
+    raise AssertionError(f"waited {limit:g} s for {what() if callable(what) else what or predicate}")
 
 
 async def _answer(predicate: Callable[[], Awaitable[bool]]) -> bool:
