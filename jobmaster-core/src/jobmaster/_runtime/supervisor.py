@@ -157,7 +157,13 @@ class Supervisor:
     def _rescue(self) -> Service:
         env = self.env
         rescue = Rescue(
-            env.cluster_id, env.master, env.agents, env.agents.reachable, self._rescuer, env.clock.now
+            cluster_id=env.cluster_id,
+            master=env.master,
+            agents=env.agents,
+            reachable=env.agents.reachable,
+            rescuer=self._rescuer,
+            now=env.clock.now,
+            on_away=env.agents.leave_alone,
         )
 
         async def tick() -> float | None:

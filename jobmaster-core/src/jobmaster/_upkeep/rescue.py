@@ -43,7 +43,7 @@ class Rescue:
 
     A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and what
     was moved is no longer in the bucket. `reachable` names the agents whose buckets can be brought back from
-    here; one that turns out not to be leaves its buckets to whoever can reach it.
+    here; one that turns out not to be, of which `on_away` is told, leaves its buckets to whoever can reach it.
     """
 
     cluster_id: str
@@ -52,6 +52,7 @@ class Rescue:
     reachable: Callable[[], Sequence[str]]
     rescuer: Callable[[], UUID | None]
     now: Callable[[], datetime]
+    on_away: Callable[[str], None] = lambda _: None
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
     _in_doubt: bool = field(default=False, init=False)
 
@@ -109,6 +110,7 @@ class Rescue:
             if await _answers(agent):
                 raise
             log.warning("bucket %s is left to who can reach %s: %s", bucket.id, bucket.agent, error)
+            self.on_away(bucket.agent)
             await self.master.set_bucket_status(bucket, BucketStatus.LOST)
         else:
             if released is None:
