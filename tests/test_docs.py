@@ -55,7 +55,13 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("jobmaster-*/*.md"), *ROOT.glob("benchmarks/*.md"), *DOCS.rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("jobmaster-*/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+        *ROOT.glob("tests/*/*.md"),
+        *DOCS.rglob("*.md"),
+    ]
 )
 SESSIONS = [ROOT / "README.md", DOCS / "tutorial.md", DOCS / "how-to" / "test-your-handlers.md"]
 
