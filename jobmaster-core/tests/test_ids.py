@@ -6,7 +6,6 @@ import os
 import pickle
 import threading
 import time
-from types import SimpleNamespace
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobmaster import ids
-from jobmaster.ids import new_id
+from jobmaster.ids import new_id, reproducible_ids
 
 
 def millis_of(made: UUID) -> int:
@@ -24,10 +23,7 @@ def millis_of(made: UUID) -> int:
 def made_at(readings: list[int]) -> list[UUID]:
     """Return ids made while the clock showed these milliseconds, one after the other."""
     left = iter(readings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: next(left) * 1_000_000))
-        patch.setattr(ids, "_last_millis", 0)
-        patch.setattr(ids, "_counter", 0)
+    with reproducible_ids(0, lambda: next(left) * 1_000_000):
         return [new_id() for _ in readings]
 
 
@@ -79,8 +75,7 @@ def test_ids_show_the_time_they_were_made(millis: int) -> None:
 
 
 def test_a_millisecond_that_is_used_up_lends_from_the_next() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: 5_000_000))
+    with reproducible_ids(0, lambda: 5_000_000), pytest.MonkeyPatch.context() as patch:
         patch.setattr(ids, "_last_millis", 5)
         patch.setattr(ids, "_counter", 2**32 - 2)
         made = [new_id() for _ in range(3)]
@@ -88,6 +83,16 @@ def test_a_millisecond_that_is_used_up_lends_from_the_next() -> None:
     assert made == sorted(set(made))
     assert [millis_of(one) for one in made] == [5, 6, 6]
     assert all((one.version, one.variant) == (7, RFC_4122) for one in made)
+
+
+def test_one_seed_and_one_clock_make_the_same_ids_again() -> None:
+    def made(seed: int) -> list[UUID]:
+        with reproducible_ids(seed, lambda: 5_000_000):
+            return [new_id() for _ in range(3)]
+
+    before = new_id()
+    assert made(1) == made(1) != made(2)
+    assert new_id() > before
 
 
 def test_an_id_is_a_uuid_like_any_other() -> None:

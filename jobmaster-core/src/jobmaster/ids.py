@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from random import Random
 from threading import Lock
@@ -11,6 +13,7 @@ from uuid import UUID, SafeUUID
 
 _lock = Lock()
 _random = Random()  # noqa: S311 - ids are to be unique, not secret
+_time_ns: Callable[[], int] = time.time_ns
 _last_millis = 0
 _counter = 0
 _COUNTER_BITS = 32
@@ -28,7 +31,7 @@ def new_id() -> UUID:
     global _last_millis, _counter  # noqa: PLW0603 - one sequence for the process, under its lock
     random = _random.getrandbits(72)
     with _lock:
-        millis = time.time_ns() // 1_000_000
+        millis = _time_ns() // 1_000_000
         if millis > _last_millis:
             _last_millis, _counter = millis, random >> (72 - _COUNTER_BITS + 1)
         else:
@@ -60,6 +63,23 @@ def named_id(*names: str) -> UUID:
     bits = int.from_bytes(blake2b(text, digest_size=16).digest(), "big")
     high = bits >> 64 & ~(0xF << 12) | 0x8 << 12
     return UUID(int=high << 64 | 0b10 << 62 | bits & ((1 << 62) - 1))
+
+
+@contextmanager
+def reproducible_ids(seed: int, time_ns: Callable[[], int]) -> Iterator[None]:
+    """Within the block, `new_id` follows from `seed` and from the nanoseconds since 1970 that `time_ns` returns.
+
+    For simulations that are to come out the same each time: one at once in a process, and nothing beside it.
+    """
+    global _time_ns, _last_millis, _counter  # noqa: PLW0603 - the sequence is the process's
+    before = _time_ns, _last_millis, _counter, _random.getstate()
+    _time_ns, _last_millis, _counter = time_ns, 0, 0
+    _random.seed(seed)
+    try:
+        yield
+    finally:
+        _time_ns, _last_millis, _counter = before[:3]
+        _random.setstate(before[3])
 
 
 _new, _set = object.__new__, object.__setattr__
