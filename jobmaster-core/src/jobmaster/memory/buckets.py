@@ -94,7 +94,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
 
     def _left_behind(self, bucket: Bucket) -> bool:
         worker = self._store.workers.get(bucket.worker_id)
-        return worker is None or worker.status not in RUNNING
+        return bucket.status is BucketStatus.LOST or worker is None or worker.status not in RUNNING
 
     def _take(self, bucket: Bucket, rescuer: UUID) -> Bucket:
         self._store.lost_at.setdefault(bucket.id, self._clock.now())

@@ -139,6 +139,15 @@ class OwningContract(MasterTests, suite=True):
         assert [b.id for b in await world.rescue()] == [kept.id]
         assert (await world.stored_worker(kept.worker_id)).status is WorkerStatus.STOPPED
 
+    async def test_a_bucket_that_was_given_away_is_taken_though_its_owner_lives(self, world: World) -> None:
+        bucket = await world.bucket()
+        await world.master.set_bucket_status(bucket, BucketStatus.LOST)
+
+        assert await world.master.needs_rescue(world.cluster_id)
+        [taken] = await world.master.take_lost_buckets(world.cluster_id, new_id(), 10)
+
+        assert (taken.id, taken.epoch, taken.status) == (bucket.id, 2, BucketStatus.DRAINING)
+
     async def test_not_more_than_the_limit_is_taken(self, world: World) -> None:
         buckets = await world.buckets(3)
         await world.master.retire_worker(buckets[0].worker_id)
