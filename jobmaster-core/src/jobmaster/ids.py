@@ -71,7 +71,7 @@ def reproducible_ids(seed: int, time_ns: Callable[[], int]) -> Iterator[None]:
 
     For simulations that are to come out the same each time: one at once in a process, and nothing beside it.
     """
-    global _time_ns, _last_millis, _counter  # noqa: PLW0603 - the sequence is the process's
+    global _time_ns, _last_millis, _counter
     before = _time_ns, _last_millis, _counter, _random.getstate()
     _time_ns, _last_millis, _counter = time_ns, 0, 0
     _random.seed(seed)

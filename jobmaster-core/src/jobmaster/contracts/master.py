@@ -143,9 +143,10 @@ class BucketStore(ABC):
     async def take_lost_buckets(
         self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
     ) -> Sequence[Bucket]:
-        """Take over buckets that were left behind: their owner's lease ran out, it stopped without them, or it gave
-        them away as `lost`, for whoever can reach their agent.
+        """Take over buckets that were left behind.
 
+        * Their owner's lease ran out, it stopped without them, or it gave them away as `lost`, for whoever can
+          reach their agent.
         * Only buckets of these agents, which the rescuer can reach; of all with None.
         * Atomic: of several rescuers one gets a bucket. Its epoch grows by one, its owner is `rescuer`, its
           status `draining`, its `former_owner` who had it; a worker whose lease ran out becomes `lost`.

@@ -27,10 +27,11 @@ ORDER BY b.created_at, b.id
 UPDATE {prefix}bucket SET status = :status, status_changed_at = {now} WHERE id = :id AND epoch = :epoch
 
 -- name: bucket_left_behind
--- Passing over locked rows makes rescuers share the work instead of waiting for one another.
+-- Passing over locked rows makes rescuers share the work instead of waiting for one another. One that is lost (3)
+-- was given away by its owner, who lives.
 SELECT b.id, b.worker_id, b.epoch FROM {prefix}bucket b
 WHERE b.cluster_id = :cluster_id AND b.status <> 5 AND (:everywhere = 1 OR {among:b.agent:agents:text})
-  AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
+  AND (b.status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2)))
 ORDER BY b.id
 LIMIT :limit
 {lock_free:b}
@@ -51,7 +52,7 @@ WHERE EXISTS (
 OR EXISTS (
   SELECT 1 FROM {prefix}bucket b
   WHERE b.cluster_id = :cluster_id AND b.status <> 5
-    AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2))
+    AND (b.status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2)))
 )
 OR EXISTS (
   SELECT 1 FROM held
@@ -66,7 +67,7 @@ OR EXISTS (
 UPDATE {prefix}bucket
 SET epoch = epoch + 1, worker_id = :rescuer, status = 4, lost_at = COALESCE(lost_at, {now}), status_changed_at = {now}
 WHERE {among:id:ids:uuid}
-  AND NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2))
+  AND (status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2)))
 
 -- name: bucket_get
 SELECT {bucket_columns} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid} ORDER BY b.id
