@@ -15,6 +15,7 @@ JobMasterError
 │   └── NotRunningError           the cluster's runtime has not started or has stopped
 ├── JobNotFoundError              no job with this id in the cluster
 ├── ScheduleNotFoundError         no recurring schedule with this id in the cluster
+├── WorkerNotFoundError           no worker of this name runs in the cluster
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
@@ -175,6 +176,16 @@ class ScheduleNotFoundError(JobMasterError):
         super().__init__(
             f"cluster {cluster_id!r} has no recurring schedule {schedule_id}; it may have been over for longer than "
             "the retention, or be of another cluster"
+        )
+
+
+class WorkerNotFoundError(JobMasterError):
+    """No worker of this name runs in the cluster."""
+
+    def __init__(self, name: str, cluster_id: str) -> None:
+        self.name, self.cluster_id = name, cluster_id
+        super().__init__(
+            f"no worker {name!r} runs in cluster {cluster_id!r}; `jobmaster workers list` shows those that do"
         )
 
 

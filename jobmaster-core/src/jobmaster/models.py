@@ -23,6 +23,7 @@ from jobmaster.states import (
     JobStatus,
     Priority,
     WorkerMode,
+    WorkerRequest,
     WorkerStatus,
 )
 
@@ -348,7 +349,7 @@ class Bucket:
 
 @frozen(kw_only=True)
 class WorkerRecord:
-    """A worker as the master knows it. `lease_until` is by the master's clock."""
+    """A worker as the master knows it. `lease_until` is by the master's clock; `request` is what it was asked."""
 
     id: UUID
     cluster_id: str
@@ -364,6 +365,7 @@ class WorkerRecord:
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     lease_until: datetime | None = None
+    request: WorkerRequest | None = None
 
 
 @frozen(kw_only=True)
@@ -391,11 +393,17 @@ class HostRecord:
 
 @frozen(kw_only=True)
 class ClusterRecord:
-    """A cluster as registered on its master, with its cluster-wide settings as plain JSON values."""
+    """A cluster as registered on its master, with its cluster-wide settings as plain JSON values.
+
+    `settings` are those that its processes were started with; `changes` were made since, while it ran, and come
+    before them. Jobs in `paused_lanes` wait.
+    """
 
     id: str
     mode: ClusterMode = ClusterMode.ACTIVE
     settings: Mapping[str, Any] = field(factory=dict)
+    changes: Mapping[str, Any] = field(factory=dict)
+    paused_lanes: frozenset[str] = frozenset()
     created_at: datetime | None = None
 
 

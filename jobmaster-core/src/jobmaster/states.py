@@ -120,6 +120,13 @@ class WorkerStatus(CodedEnum):
     LOST = "lost", 4
 
 
+class WorkerRequest(CodedEnum):
+    """What a worker was asked from outside. The one with the higher code counts: a stop ends a drain."""
+
+    DRAIN = "drain", 1
+    STOP = "stop", 2
+
+
 class WorkerMode(CodedEnum):
     """Which duties a worker takes."""
 

@@ -49,10 +49,6 @@ class SqlClusterStore(SqlStore, ClusterStore):
         answer: Answer = yield Query("cluster_get", {"id": cluster_id}, last=True)
         return cluster_of(answer.rows[0]) if answer.rows else None
 
-    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
-        """Store the cluster's mode."""
-        await self._change("cluster_set_mode", {"id": cluster.id, "mode": cluster.mode.code})
-
     async def _change(self, name: str, params: Mapping[str, Any]) -> int:
         """Run one statement that writes; return how many rows it touched."""
 

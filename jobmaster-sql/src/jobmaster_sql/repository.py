@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobmaster.contracts import MasterRepository
 from jobmaster_sql.buckets import SqlBucketStore, bucket_macros
 from jobmaster_sql.clusters import SqlClusterStore
+from jobmaster_sql.control import SqlControlStore
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.handovers import SqlHandoverStore
 from jobmaster_sql.history import SqlHistoryStore
@@ -30,6 +31,7 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
 class SqlMaster(
     SqlClusterStore,
+    SqlControlStore,
     SqlMemberStore,
     SqlBucketStore,
     SqlReportStore,

@@ -35,6 +35,7 @@ from jobmaster.states import (
     JobStatus,
     Priority,
     WorkerMode,
+    WorkerRequest,
     WorkerStatus,
 )
 from jobmaster_sql.driver import Dialect
@@ -66,8 +67,9 @@ BUCKET_COLUMNS: Final = (
 )
 WORKER_COLUMNS: Final = (
     "id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version, "
-    "started_at, heartbeat_at, lease_until"
+    "started_at, heartbeat_at, lease_until, request"
 )
+CLUSTER_COLUMNS: Final = "c.id, c.mode, c.settings, c.created_at, c.changes, c.paused_lanes"
 SCHEDULE_COLUMNS: Final = (
     f"{JOB_COLUMNS}, j.kind, j.expression, j.time_zone, j.name, j.ends_before, j.overlap, j.misfire, j.status, "
     "j.planned_to, j.look_at, j.next_at, j.waiting, j.newest_job_id, j.version, j.alive_until, j.changed_at"
@@ -82,6 +84,7 @@ COLUMN_MACROS: Final = {
     "attempt_columns": ATTEMPT_COLUMNS,
     "bucket_columns": BUCKET_COLUMNS,
     "worker_columns": WORKER_COLUMNS,
+    "cluster_columns": CLUSTER_COLUMNS,
     "log_columns": LOG_COLUMNS,
     "schedule_columns": SCHEDULE_COLUMNS,
 }
@@ -282,16 +285,19 @@ def worker_of(row: Row, dialect: Dialect) -> WorkerRecord:
         started_at=moment(row[11]),
         heartbeat_at=moment(row[12]),
         lease_until=moment(row[13]),
+        request=None if row[14] is None else WorkerRequest.from_code(row[14]),
     )
 
 
 def cluster_of(row: Row) -> ClusterRecord:
-    """Return the cluster in a row of id, mode, settings and creation."""
+    """Return the cluster in a row of `CLUSTER_COLUMNS`."""
     return ClusterRecord(
         id=row[0],
         mode=ClusterMode.from_code(row[1]),
         settings=orjson.loads(row[2]),
         created_at=moment(row[3]),
+        changes=orjson.loads(row[4]),
+        paused_lanes=frozenset(orjson.loads(row[5])),
     )
 
 

@@ -3,6 +3,7 @@
 from jobmaster.contracts.agent import AgentRepository, Backlog, Message, SavePending
 from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.contracts.control import ClusterChange, ControlStore, Orders
 from jobmaster.contracts.handovers import Handing, Handover, HandoverStore, Room
 from jobmaster.contracts.master import (
     Assignment,
@@ -25,7 +26,9 @@ __all__ = [
     "BucketStore",
     "CancelAnswer",
     "Capabilities",
+    "ClusterChange",
     "ClusterStore",
+    "ControlStore",
     "Handing",
     "Handover",
     "HandoverStore",
@@ -34,6 +37,7 @@ __all__ = [
     "MasterRepository",
     "Message",
     "NewsListener",
+    "Orders",
     "Room",
     "SavePending",
     "ScheduleStore",

@@ -18,6 +18,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from jobmaster.contracts.agents import AgentStore
+from jobmaster.contracts.control import ControlStore
 from jobmaster.contracts.handovers import HandoverStore, Room
 from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.stores import NewsListener, SchemaStore
@@ -74,15 +75,14 @@ class ClusterStore(ABC):
 
     @abstractmethod
     async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
-        """Store a cluster or update its settings (its mode only when it is new); return what is stored."""
+        """Store a cluster or update its settings (its mode only when it is new); return what is stored.
+
+        What `change_cluster` keeps stays as it is.
+        """
 
     @abstractmethod
     async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
         """Return a cluster, or None if this master has no such cluster."""
-
-    @abstractmethod
-    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
-        """Store the cluster's mode."""
 
     @abstractmethod
     async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
@@ -301,6 +301,7 @@ class JobStore(ABC):
 class MasterRepository(
     SchemaStore,
     ClusterStore,
+    ControlStore,
     AgentStore,
     BucketStore,
     JobStore,

@@ -15,6 +15,7 @@ from jobmaster.memory.agent import MemoryAgent
 from jobmaster.memory.agents import MemoryAgents
 from jobmaster.memory.buckets import MemoryBuckets
 from jobmaster.memory.clusters import MemoryClusters
+from jobmaster.memory.control import MemoryControl
 from jobmaster.memory.handovers import MemoryHandovers
 from jobmaster.memory.jobs import MemoryJobs
 from jobmaster.memory.queries import MemoryQueries, matches
@@ -23,6 +24,7 @@ from jobmaster.memory.schedules import MemorySchedules
 
 class MemoryMaster(
     MemoryClusters,
+    MemoryControl,
     MemoryAgents,
     MemoryBuckets,
     MemoryJobs,

@@ -33,19 +33,21 @@ class MemoryClusters(MemoryBase, ClusterStore):
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             known = store.clusters.get(cluster.id)
-            mode, created = (known.mode, known.created_at) if known else (cluster.mode, self._clock.now())
-            stored = evolve(cluster, mode=mode, created_at=created)
+            if known is None:
+                stored = ClusterRecord(
+                    id=cluster.id,
+                    mode=cluster.mode,
+                    settings=cluster.settings,
+                    created_at=self._clock.now(),
+                )
+            else:
+                stored = evolve(known, settings=cluster.settings)
             store.clusters[cluster.id] = stored
             return stored
 
     async def get_cluster(self, cluster_id: str) -> ClusterRecord | None:
         await anyio.lowlevel.checkpoint()
         return self._store.clusters.get(cluster_id)
-
-    async def set_cluster_mode(self, cluster: ClusterRecord) -> None:
-        await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            store.clusters[cluster.id] = evolve(store.clusters[cluster.id], mode=cluster.mode)
 
     async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
         await anyio.lowlevel.checkpoint()

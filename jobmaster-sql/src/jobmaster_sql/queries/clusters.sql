@@ -1,14 +1,11 @@
 -- name: cluster_put
--- The mode of a cluster that exists is left alone: only set_cluster_mode changes it.
+-- What people have changed about a cluster that exists is left alone.
 INSERT INTO {prefix}cluster (id, mode, settings, created_at)
 VALUES (:id, :mode, :settings, {now})
 ON CONFLICT (id) DO UPDATE SET settings = excluded.settings
 
 -- name: cluster_get
-SELECT id, mode, settings, created_at FROM {prefix}cluster WHERE id = :id
-
--- name: cluster_set_mode
-UPDATE {prefix}cluster SET mode = :mode WHERE id = :id
+SELECT {cluster_columns} FROM {prefix}cluster c WHERE c.id = :id
 
 -- name: worker_add
 -- A repeated registration changes nothing: renewing the lease is what heartbeats are for.

@@ -15,6 +15,7 @@ from jobmaster_testing.contracts.assigning import AssigningContract
 from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.carrying import CarryingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.control import ControlContract
 from jobmaster_testing.contracts.draining import DrainingContract, DroppingContract
 from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
 from jobmaster_testing.contracts.handing import HandingOverContract
@@ -51,6 +52,7 @@ __all__ = [
     "BucketContract",
     "ClusterContract",
     "Contract",
+    "ControlContract",
     "EndToEndContract",
     "HandoverContract",
     "InlineContract",
@@ -99,6 +101,7 @@ class ScheduleContract(ScheduleKeepingContract, PlanningContract, suite=True):
 class MasterContract(
     SchemaContract,
     ClusterContract,
+    ControlContract,
     AgentStoreContract,
     BucketContract,
     JobContract,

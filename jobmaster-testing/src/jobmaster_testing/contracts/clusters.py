@@ -51,17 +51,6 @@ class ClusterContract(MasterTests, suite=True):
         assert stored == evolve(again, mode=ClusterMode.ACTIVE, created_at=first.created_at)
         assert await world.master.get_cluster(world.cluster_id) == stored
 
-    async def test_the_mode_is_set_alone(self, world: World) -> None:
-        await world.master.register_cluster(make_cluster(world.cluster_id, max_retries=9))
-
-        await world.master.set_cluster_mode(
-            make_cluster(world.cluster_id, ClusterMode.PASSIVE, max_retries=1)
-        )
-
-        stored = await world.master.get_cluster(world.cluster_id)
-        assert stored is not None
-        assert (stored.mode, stored.settings) == (ClusterMode.PASSIVE, {"max_retries": 9})
-
     async def test_a_worker_comes_back_with_its_lease(self, world: World) -> None:
         before = await world.master.now()
         worker = await world.worker(

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from jobmaster.contracts import ClusterChange
 from jobmaster.errors import JobNotFoundError
 from jobmaster.models import JobQuery
-from jobmaster.states import ClusterMode, JobStatus
+from jobmaster.states import ClusterMode, JobStatus, WorkerRequest
 from jobmaster_testing.contracts.provider import MasterTests, make_world
 from jobmaster_testing.contracts.world import World, ids, room
-from jobmaster_testing.factories import make_cluster, make_log_line, make_new_job
+from jobmaster_testing.factories import make_log_line, make_new_job
 
 
 class SeparationContract(MasterTests, suite=True):
@@ -125,8 +126,19 @@ class SeparationContract(MasterTests, suite=True):
         assert list(await world.master.list_logs(other.cluster_id, "cluster", "same", 10)) == [line]
 
     async def test_clusters_share_no_modes(self, world: World, other: World) -> None:
-        await world.master.set_cluster_mode(make_cluster(other.cluster_id, ClusterMode.ARCHIVED))
+        change = ClusterChange(mode=ClusterMode.ARCHIVED, settings={"retention": 1}, pause=["lane"])
+        await world.master.change_cluster(other.cluster_id, change)
 
         mine = await world.master.get_cluster(world.cluster_id)
         assert mine is not None
-        assert mine.mode is ClusterMode.ACTIVE
+        assert (mine.mode, dict(mine.changes), mine.paused_lanes) == (ClusterMode.ACTIVE, {}, frozenset())
+
+    async def test_clusters_share_no_requests_to_workers(self, world: World, other: World) -> None:
+        mine, theirs = await world.worker(name="w"), await other.worker(name="w")
+
+        assert list(await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == [mine.id]
+
+        assert (await other.stored_worker(theirs.id)).request is None
+        orders = await world.master.read_orders(other.cluster_id, mine.process_id)
+        assert orders is not None
+        assert dict(orders.requests) == {}

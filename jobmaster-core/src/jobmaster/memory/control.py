@@ -1,0 +1,56 @@
+"""Steering what runs, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import ClusterChange, ControlStore, Orders
+from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.rows import RUNNING
+from jobmaster.models import ClusterRecord
+from jobmaster.states import WorkerRequest
+
+
+class MemoryControl(MemoryBase, ControlStore):
+    """Steering what runs, in memory."""
+
+    async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            known = store.clusters.get(cluster_id)
+            if known is None:
+                return None
+            store.clusters[cluster_id] = change.applied_to(known)
+            return store.clusters[cluster_id]
+
+    async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            asked = [
+                w
+                for w in store.workers.values()
+                if (w.cluster_id, w.name) == (cluster_id, name) and w.status in RUNNING
+            ]
+            for worker in asked:
+                if worker.request is None or worker.request.code < request.code:
+                    store.workers[worker.id] = evolve(worker, request=request)
+            return [worker.id for worker in asked]
+
+    async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            cluster = store.clusters.get(cluster_id)
+            if cluster is None:
+                return None
+            asked = [
+                (w.request, w.name)
+                for w in store.workers.values()
+                if (w.cluster_id, w.process_id) == (cluster_id, process_id) and w.request is not None
+            ]
+            by_weight = sorted(asked, key=lambda one: one[0].code)
+            return Orders(cluster=cluster, requests={name: request for request, name in by_weight})

@@ -1,0 +1,64 @@
+"""Steering what runs, on any SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from jobmaster.contracts import ClusterChange, ControlStore, Orders
+from jobmaster.models import ClusterRecord
+from jobmaster.states import WorkerRequest
+from jobmaster_sql.rows import cluster_of
+from jobmaster_sql.store import SqlStore
+from jobmaster_sql.units import Answer, Query, Unit
+
+_CLUSTER_WIDTH: Final = 6
+"""Columns of a cluster in a row of orders; the name and request of a worker follow."""
+
+
+class SqlControlStore(SqlStore, ControlStore):
+    """Implements `ControlStore`; the contract's docstrings say what each method does."""
+
+    async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:
+        """Apply a change; return the cluster as it is then, or None."""
+        return await self._driver.run(lambda: self._change_cluster(cluster_id, change))
+
+    def _change_cluster(self, cluster_id: str, change: ClusterChange) -> Unit[ClusterRecord | None]:
+        found: Answer = yield Query("cluster_lock", {"id": cluster_id})
+        if not found.rows:
+            return None
+        cluster = change.applied_to(cluster_of(found.rows[0]))
+        params = {
+            "id": cluster.id,
+            "mode": cluster.mode.code,
+            "changes": orjson.dumps(cluster.changes).decode(),
+            "paused_lanes": orjson.dumps(sorted(cluster.paused_lanes)).decode(),
+        }
+        yield Query("cluster_change", params, last=True)
+        return cluster
+
+    async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
+        """Note a request on every running worker of this name; return their ids."""
+        return await self._driver.run(lambda: self._request_worker(cluster_id, name, request))
+
+    def _request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Unit[list[UUID]]:
+        who = {"cluster_id": cluster_id, "name": name}
+        ask = Query("worker_request", {**who, "request": request.code})
+        answers: list[Answer] = yield ask, Query("worker_named", who, last=True)
+        return [self._dialect.to_uuid(row[0]) for row in answers[1].rows]
+
+    async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
+        """Return the cluster and the requests to a process's workers, or None."""
+        return await self._driver.run(lambda: self._read_orders(cluster_id, process_id), read_only=True)
+
+    def _read_orders(self, cluster_id: str, process_id: UUID) -> Unit[Orders | None]:
+        params = {"id": cluster_id, "process_id": self._dialect.uuid(process_id)}
+        answer: Answer = yield Query("orders_read", params, last=True)
+        if not answer.rows:
+            return None
+        asked = [row[_CLUSTER_WIDTH:] for row in answer.rows if row[_CLUSTER_WIDTH] is not None]
+        requests = {name: WorkerRequest.from_code(code) for name, code in asked}
+        return Orders(cluster=cluster_of(answer.rows[0]), requests=requests)

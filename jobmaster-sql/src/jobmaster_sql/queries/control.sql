@@ -1,0 +1,23 @@
+-- name: cluster_lock
+SELECT {cluster_columns} FROM {prefix}cluster c WHERE c.id = :id {lock:c}
+
+-- name: cluster_change
+UPDATE {prefix}cluster SET mode = :mode, changes = :changes, paused_lanes = :paused_lanes WHERE id = :id
+
+-- name: worker_request
+-- The weightier request stays: a stop that follows a drain, or comes before it.
+UPDATE {prefix}worker SET request = {greatest}(COALESCE(request, 0), :request)
+WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
+
+-- name: worker_named
+SELECT id FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
+
+-- name: orders_read
+-- All that a process wants to know now and then, in one question. Of several registrations of a worker, the one
+-- with the weightiest request comes last.
+SELECT {cluster_columns}, w.name, w.request
+FROM {prefix}cluster c
+LEFT JOIN {prefix}worker w
+  ON w.process_id = :process_id AND w.request IS NOT NULL AND w.cluster_id = c.id
+WHERE c.id = :id
+ORDER BY w.request
