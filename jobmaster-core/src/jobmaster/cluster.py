@@ -22,8 +22,9 @@ from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, make
+from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
 from jobmaster.contracts import MasterRepository
+from jobmaster.control_verbs import ControlVerbs
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
 from jobmaster.handlers import Registry, registered_handlers
@@ -85,7 +86,7 @@ class Cluster:
         """
         self.id = check_name("cluster id", cluster_id)
         self.master_url = master
-        self.mode = _cluster_mode(mode)
+        self.mode = cluster_mode(mode)
         self.settings = Settings()
         self.agents: list[AgentSettings] = []
         self.workers: list[WorkerSettings] = []
@@ -262,7 +263,7 @@ class Cluster:
             agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
             notify=notify,
             registry=registry,
-            declarations=self._declarations(registry, plugins),
+            declarations=self._declarations(registry, plugins, self.settings),
             clock=self._clock,
             observers=plugins.observers(),
         )
@@ -277,19 +278,20 @@ class Cluster:
             for settings, repository in zip(self.agents, repositories, strict=True)
         ]
 
-    def _declarations(self, registry: Registry, plugins: Plugins) -> list[Declaration]:
+    def _declarations(self, registry: Registry, plugins: Plugins, settings: Settings) -> list[Declaration]:
         """Return the static schedules; raises `ConfigurationError` for one that is wrong."""
         schedules = declared(registry, self._schedules)
-        build = Schedule(self.id, self.settings, self._clock)
+        build = Schedule(self.id, lambda: settings, self._clock)
         templates = [new.job for new in build.jobs(schedule.request for schedule in schedules)]
         return [
-            self._declaration(schedule, template, plugins)
+            self._declaration(schedule, template, plugins, settings.time_zone)
             for schedule, template in zip(schedules, templates, strict=True)
         ]
 
-    def _declaration(self, schedule: StaticSchedule, template: Job, plugins: Plugins) -> Declaration:
+    def _declaration(
+        self, schedule: StaticSchedule, template: Job, plugins: Plugins, zone: str | None
+    ) -> Declaration:
         known = evolve(template, id=named_id(self.id, "schedule", schedule.name))
-        zone = self.settings.time_zone
         record = schedule_of(schedule.rules, known, plugins.kinds, zone, schedule.name)
         return Declaration(record, anchored=schedule.rules.starts_after is not None)
 
@@ -312,7 +314,9 @@ class Cluster:
                 f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
             )
             raise SchemaError(msg)
-        env.mode = await self._join(env.master, register=bool(workers))
+        env.follow(await self._join(env.master, register=bool(workers)))
+        if env.settings != self.settings:  # static schedules too are made with what was changed
+            env.declarations = self._declarations(env.registry, env.plugins, env.settings)
         await env.agents.join_all(migrate=self.settings.auto_migrate)
         if workers:
             await self._check_one_way(env)
@@ -329,33 +333,35 @@ class Cluster:
             )
             raise ConfigurationError(msg)
 
-    async def _join(self, master: MasterRepository, *, register: bool) -> ClusterMode:
-        """Return the cluster's mode. Who has workers brings the cluster's settings; others leave them alone."""
+    async def _join(self, master: MasterRepository, *, register: bool) -> ClusterRecord:
+        """Return the cluster as registered. Who has workers brings its settings; others leave them alone."""
         known = None if register else await master.get_cluster(self.id)
         if known is None:
             record = ClusterRecord(id=self.id, mode=self.mode, settings=self.settings.shared())
             known = await master.register_cluster(record)
-        return known.mode
+        return known
 
     def _running_workers(self, env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
         if env.mode is ClusterMode.ARCHIVED and workers:
             msg = f"cluster {self.id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
             raise ConfigurationError(msg)
-        if env.mode is not ClusterMode.ACTIVE:
-            return []
         default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
         names = [w.name or _numbered(default, number) for number, w in enumerate(workers, 1)]
         return [RunningWorker(env, name, w) for name, w in zip(names, workers, strict=True)]
 
 
-class Runtime:
-    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look."""
+class Runtime(ControlVerbs):
+    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look.
+
+    What `ControlVerbs` adds steers the cluster itself.
+    """
 
     def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
         self.cluster = cluster
         self.id = cluster.id
         self._env = env
         self._supervisor = supervisor
+        self._control = supervisor.control
         self._group = group
         self.scheduler = Scheduler(env, self._in_background, find_scheduler)
         self.jobs = Jobs(env)
@@ -363,11 +369,6 @@ class Runtime:
 
     def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._group.start_soon(work)
-
-    @property
-    def mode(self) -> ClusterMode:
-        """The cluster's mode when this process joined."""
-        return self._env.mode
 
     @property
     def master(self) -> MasterRepository:
@@ -379,6 +380,13 @@ class Runtime:
         for worker in self._supervisor.workers:
             await worker.ready.wait()
         await self._supervisor.declared.wait()
+
+    async def workers_stopped(self) -> None:
+        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever."""
+        if not self._supervisor.workers:
+            await anyio.sleep_forever()
+        for worker in self._supervisor.workers:
+            await worker.stopped.wait()
 
     async def list_workers(self) -> list[WorkerRecord]:
         """Return the cluster's workers, the newest first."""
@@ -395,13 +403,6 @@ class Runtime:
     async def list_hosts(self) -> list[HostRecord]:
         """Return the hosts that workers of the cluster run on, by name."""
         return list(await self._env.master.list_hosts(self.id))
-
-    async def set_mode(self, mode: ClusterMode | str) -> None:
-        """Store the cluster's mode on the master; processes that start later follow it."""
-        chosen = _cluster_mode(mode)
-        record = ClusterRecord(id=self.id, mode=chosen, settings=self._env.settings.shared())
-        await self._env.master.set_cluster_mode(record)
-        self._env.mode = chosen
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -450,15 +451,6 @@ class _Builder:
     @hookimpl
     def jobmaster_build_handler(self, handler_class: type[Any]) -> Any:
         return self._build(handler_class)
-
-
-def _cluster_mode(mode: ClusterMode | str) -> ClusterMode:
-    try:
-        return ClusterMode(mode)
-    except ValueError:
-        names = ", ".join(ClusterMode)
-        msg = f"mode: {mode!r} is no cluster mode; use one of {names}"
-        raise ConfigurationError(msg) from None
 
 
 def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str:

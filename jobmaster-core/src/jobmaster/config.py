@@ -174,10 +174,17 @@ class Settings:
 
     def shared(self) -> dict[str, Any]:
         """Return the cluster-wide settings as JSON values, the form that is stored on the master."""
-        return {name: getattr(self, name) for name in _SHARED}
+        return {name: getattr(self, name) for name in SHARED}
+
+    def changed(self, changes: Mapping[str, Any]) -> Settings:
+        """Return these settings with changes to cluster-wide ones; others are left out.
+
+        Raises `ConfigurationError` for a value that does not fit.
+        """
+        return evolve(self, **{name: changes[name] for name in SHARED if name in changes})
 
 
-_SHARED = (
+SHARED = (
     "default_job_timeout",
     "default_max_retries",
     "transient_threshold",
@@ -185,6 +192,7 @@ _SHARED = (
     "max_message_bytes",
     "retention",
 )
+"""The cluster-wide settings: those that can be changed while the cluster runs."""
 
 
 def default_parallelism() -> float:
@@ -196,6 +204,16 @@ def _check_parallelism(_: Any, attribute: Attribute[Any], value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_PARALLELISM:
         msg = f"{attribute.name}: {value!r} is out of range; it must be a positive number up to {MOST_PARALLELISM}"
         raise ConfigurationError(msg)
+
+
+def cluster_mode(mode: ClusterMode | str) -> ClusterMode:
+    """Return a cluster mode; raises `ConfigurationError` for what is none."""
+    try:
+        return ClusterMode(mode)
+    except ValueError:
+        names = ", ".join(ClusterMode)
+        msg = f"mode: {mode!r} is no cluster mode; use one of {names}"
+        raise ConfigurationError(msg) from None
 
 
 def _worker_mode(value: WorkerMode | str) -> WorkerMode:
@@ -344,12 +362,14 @@ def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
 __all__ = [
     "DEFAULT_LANE",
     "LONGEST",
+    "SHARED",
     "AgentSettings",
     "ClusterMode",
     "Settings",
     "WorkerSettings",
     "check_known",
     "check_name",
+    "cluster_mode",
     "default_parallelism",
     "make",
     "seconds",

@@ -51,7 +51,7 @@ class Scheduler(RecurringVerbs):
     ) -> None:
         self._env = env
         self._find = find
-        self._schedule = Schedule(env.cluster_id, env.settings, env.clock)
+        self._schedule = Schedule(env.cluster_id, lambda: env.settings, env.clock)
         self._directory = Directory(
             lambda: env.master.active_buckets(env.cluster_id), env.monotonic, in_background
         )

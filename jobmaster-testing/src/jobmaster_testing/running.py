@@ -71,7 +71,7 @@ def make_context(
     `handler` may be a `JobDefinition` too; the other arguments are those of `run_handler`.
     """
     target = handler if isinstance(handler, JobDefinition | Handler) else handler_of(handler)
-    (new,) = Schedule(CLUSTER, Settings(), SystemClock()).jobs([target.request(data, **keywords)])
+    (new,) = Schedule(CLUSTER, Settings, SystemClock()).jobs([target.request(data, **keywords)])
     claim = Claim(
         job=new.job,
         bucket_id=UUID(int=0),

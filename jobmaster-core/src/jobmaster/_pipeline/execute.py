@@ -72,7 +72,7 @@ class Execute:
     master: MasterRepository
     handlers: Mapping[str, Handler]
     retry: RetryPolicy
-    threshold: float
+    threshold: Callable[[], float]
     worker: str
     host: str
     on_report: OnReport
@@ -163,7 +163,7 @@ class Execute:
             return outcome.succeeded(claim)
         if slot.stop_reason is not None:
             return self._stopped(slot)
-        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold)
+        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold())
 
     def _stopped(self, slot: Slot) -> Verdict:
         """Judge a handler that was stopped."""
@@ -171,7 +171,7 @@ class Execute:
         if claim is None:  # pragma: no cover - only called for a slot with a job
             raise AssertionError
         if slot.stop_reason == StopReason.TIMEOUT:
-            return outcome.timed_out(claim, self._policy(claim), self.random, self.threshold)
+            return outcome.timed_out(claim, self._policy(claim), self.random, self.threshold())
         if slot.stop_reason == StopReason.CANCEL:
             return outcome.cancelled(claim)
         return outcome.interrupted(claim)

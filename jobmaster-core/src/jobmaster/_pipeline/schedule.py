@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,10 +30,10 @@ class Due:
 
 @define
 class Schedule:
-    """Turns requests into jobs of one cluster."""
+    """Turns requests into jobs of one cluster. `settings` returns the ones that count now."""
 
     cluster_id: str
-    settings: Settings
+    settings: Callable[[], Settings]
     clock: Clock
 
     def jobs(self, requests: Iterable[JobRequest]) -> list[NewJob]:
@@ -65,7 +65,7 @@ class Schedule:
             scheduled_at=at,
             created_at=now,
             timeout=self._timeout(given.get("timeout", UNSET)),
-            max_retries=given.get("max_retries", self.settings.default_max_retries),
+            max_retries=given.get("max_retries", self.settings().default_max_retries),
             data=data,
             metadata=_metadata(definition, options),
             key=_key(options.key),
@@ -73,7 +73,7 @@ class Schedule:
 
     def _timeout(self, value: Any) -> float | None:
         if value is UNSET:
-            return self.settings.default_job_timeout
+            return self.settings().default_job_timeout
         return None if value is None else seconds("timeout", value)
 
     def _data(self, request: JobRequest) -> MessageData:
@@ -81,9 +81,9 @@ class Schedule:
         if request.target is not None:
             request.target.check(values)
         data = values if isinstance(values, MessageData) else MessageData.of(values)
-        size = len(data.encoded)
-        if size > self.settings.max_message_bytes:
-            raise MessageTooLargeError(request.definition.id, size, self.settings.max_message_bytes)
+        size, most = len(data.encoded), self.settings().max_message_bytes
+        if size > most:
+            raise MessageTooLargeError(request.definition.id, size, most)
         return data
 
 

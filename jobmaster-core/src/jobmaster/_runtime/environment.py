@@ -19,8 +19,9 @@ from jobmaster.contracts import MasterRepository, Topics
 from jobmaster.handlers import Registry
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
-from jobmaster.models import Job, JobReceipt, NewJob, Report
+from jobmaster.models import ClusterRecord, Job, JobReceipt, NewJob, Report
 from jobmaster.plugins import Plugins
+from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode, JobStatus
 
 LISTENING_POLLS_LESS = 5
@@ -40,12 +41,29 @@ class Environment:
     registry: Registry
     clock: Clock
     mode: ClusterMode = ClusterMode.ACTIVE
+    paused_lanes: frozenset[str] = frozenset()
     observers: Sequence[JobObserver] = ()
     declarations: Sequence[Declaration] = ()
     host: str = field(factory=socket.gethostname)
     pid: int = field(factory=os.getpid)
     process_id: UUID = field(factory=new_id)
     waiters: dict[UUID, list[Callable[[], None]]] = field(factory=dict)
+    orders: Signal = field(factory=Signal)
+    """Set to have the master asked what this process is to go by."""
+    _configured: Settings = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Keep the settings that this process was started with."""
+        self._configured = self.settings
+
+    def follow(self, cluster: ClusterRecord) -> None:
+        """Go by a cluster's mode, lanes, and changed settings; raises `ConfigurationError` for one that is wrong."""
+        self.mode, self.paused_lanes = cluster.mode, cluster.paused_lanes
+        self.settings = self._configured.changed(cluster.changes)
+
+    def suspends(self, lane: str) -> bool:
+        """Return whether workers of a lane are to run nothing now."""
+        return self.mode is not ClusterMode.ACTIVE or lane in self.paused_lanes
 
     def monotonic(self) -> float:
         """Return monotonic seconds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from jobmaster._pipeline.report import Reporter
 from jobmaster._pipeline.sync import Sync
 from jobmaster._policy import outcome
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.beat import Beat
 from jobmaster.carrying import give_up
@@ -42,16 +43,24 @@ SHORT_PAUSE = 1.0
 NEVER_STAYS = -1.0
 """The delay, in seconds, up to which a job that runs again stays in a bucket on an agent: it goes to the master."""
 ADOPTED_AT_ONCE = 1000
+DRAIN_LOOK = 0.5
+"""Seconds between two looks at what the buckets of a draining worker still hold."""
 LAST_FLUSH = 5.0
 """Seconds the reporter gets to write the last outcomes."""
 
 
 class Incarnation:
-    """One life of a worker, from its registration until it stops or its lease runs out."""
+    """One life of a worker, from its registration until it stops or its lease runs out.
 
-    def __init__(self, env: Environment, name: str, settings: WorkerSettings) -> None:
+    A suspended one owns no buckets: it renews its lease, and rescues if that is among its duties.
+    """
+
+    def __init__(
+        self, env: Environment, name: str, settings: WorkerSettings, *, suspended: bool = False
+    ) -> None:
         self.env = env
         self.settings = settings
+        self.suspended = suspended
         self.record = _record(env, name, settings)
         self.remote = self.record.agent != STANDALONE
         self.news = env.agents.news_of(self.record.agent)
@@ -60,7 +69,7 @@ class Incarnation:
             OwnedBucket(
                 bucket, self.lease, settings.slots(bucket.priority), settings.batch_size, remote=self.remote
             )
-            for bucket in _buckets(self.record, settings)
+            for bucket in (() if suspended else _buckets(self.record, settings))
         ]
         self.acknowledge: Acknowledge | None = None
         self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
@@ -78,7 +87,7 @@ class Incarnation:
             master=env.master,
             handlers=env.registry,
             retry=env.settings.retry,
-            threshold=NEVER_STAYS if self.remote else env.settings.transient_threshold,
+            threshold=lambda: NEVER_STAYS if self.remote else env.settings.transient_threshold,
             worker=name,
             host=env.host,
             on_report=self.reporter.submit,
@@ -118,11 +127,15 @@ class Incarnation:
     async def run(self) -> None:
         """Run all loops until the worker is over. Needs to be registered."""
         with self._subscriptions:
+            self._subscribe(self.env.notify, Topics.worker(self.record.id), self.env.orders.set)
             async with anyio.create_task_group() as group:
                 self._start(group)
                 await self.over.wait()
                 await self._settle_down()
                 group.cancel_scope.cancel()
+
+    def _subscribe(self, news: Notify, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
+        self._subscriptions.enter_context(news.subscribed(topic, lambda _: wake(), own=own))
 
     def _start(self, group: TaskGroup) -> None:
         group.start_soon(self._guard)
@@ -173,10 +186,7 @@ class Incarnation:
 
     def _claiming(self, owned: OwnedBucket) -> Service:
         step = ClaimJobs(self.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic)
-        topic = Topics.bucket(owned.id)
-        self._subscriptions.enter_context(
-            self.news.subscribed(topic, lambda _: owned.pull_again.set(), own=True)
-        )
+        self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
         busy_until = self.env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
 
         async def tick() -> float | None:
@@ -309,9 +319,33 @@ class Incarnation:
 
     # Stopping
 
+    @property
+    def leaving(self) -> bool:
+        """Whether this life is over, or about to be."""
+        return self._stopping or self.over.is_set()
+
+    def draining(self) -> Service:
+        """Return the loop of a drain: take nothing new, and end when the buckets hold nothing more."""
+        ids = {owned.id for owned in self.owned}
+        closed = False
+
+        async def tick() -> float | None:
+            nonlocal closed
+            if not closed:
+                await self.env.master.set_worker_stopping(self.record.id)
+                self.env.notify.tell(Topics.buckets(self.env.cluster_id))
+                closed = True
+            if self.leaving or not ids & (await self.agent.holdings()).keys():
+                service.stop()
+            return DRAIN_LOOK
+
+        service = Service("drain", tick, longest_pause=SHORT_PAUSE)
+        return service
+
     async def stop(self, grace: float) -> None:
         """Stop gracefully: take nothing new, let running jobs end, hand back the rest; costs no retry."""
-        if self._stopping or self.lease.fenced:
+        if self.leaving:
+            await self.over.wait()
             return
         self._stopping = True
         await self._quietly(self.env.master.set_worker_stopping(self.record.id))

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.assign import Assign
+from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
@@ -27,7 +28,7 @@ from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.ownership import OwnedBucket, WorkerLease
-from jobmaster.states import WorkerMode
+from jobmaster.states import ClusterMode, WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")
 
@@ -35,6 +36,8 @@ LONGEST_HORIZON = 120.0
 """Seconds ahead of their time for which jobs of recurring schedules are made at most."""
 DECLARATION_LEASES = 4
 """How many leases the declaration of a static schedule outlives its process: a deploy is to go unnoticed."""
+UNCHANGING = frozenset({ClusterMode.ARCHIVED, ClusterMode.MIGRATING})
+"""Cluster modes in which static schedules are left as they are."""
 PRUNE_EVERY = 300.0
 """Seconds between two looks for what is past its retention."""
 LAST_NEWS = 1.0
@@ -47,6 +50,7 @@ class Supervisor:
     def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
         self.env = env
         self.workers = list(workers)
+        self.control = Control(env, self.workers)
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
         self._services: list[Service] = []
@@ -108,7 +112,9 @@ class Supervisor:
 
     def _upkeep(self) -> Sequence[Service]:
         modes = {worker.settings.mode for worker in self.workers}
-        services = [self._heartbeat(), self._prune()] if modes else []
+        services = [self._subscribe(Topics.cluster(self.env.cluster_id), self.control.service())]
+        if modes:
+            services += [self._heartbeat(), self._prune()]
         if any(mode.rescues for mode in modes):
             services.append(self._rescue())
         if any(mode.rescues for mode in modes) and self.env.agents.distributed:
@@ -235,13 +241,14 @@ class Supervisor:
         )
 
         async def tick() -> float | None:
-            while True:
+            while not self._stands_still():
                 result = await step.run_once()
                 self._starving = result.starving
                 for bucket_id, agent in result.assigned.items():
                     env.tell_bucket(agent, bucket_id)
                 if result.wait != 0:
                     return result.wait
+            return None
 
         service = Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
         self._subscribe(Topics.buckets(env.cluster_id), service)
@@ -267,7 +274,8 @@ class Supervisor:
             nonlocal running
             if running is None and not self._starving:
                 return min(patience, env.settings.heartbeat)
-            wanted = await step.run_once(open_now=running is not None)
+            rests = self._stands_still() or env.suspends(lane)
+            wanted = not rests and await step.run_once(open_now=running is not None)
             if wanted and running is None:
                 running = RunningWorker(env, f"{coordinator.name}-fallback", settings)
                 log.warning("nobody else runs the jobs of lane %s: %s does", lane, running.name)
@@ -285,15 +293,26 @@ class Supervisor:
     # Recurring schedules
 
     def _coordinates(self) -> bool:
-        return any(worker.settings.mode.coordinates for worker in self.workers)
+        return any(
+            worker.settings.mode.coordinates and not worker.stopped.is_set() for worker in self.workers
+        )
+
+    def _stands_still(self) -> bool:
+        """Whether nothing is to be assigned or planned here now."""
+        return self.env.mode is not ClusterMode.ACTIVE or not self._coordinates()
+
+    def _horizon(self) -> timedelta:
+        return timedelta(seconds=min(self.env.settings.transient_threshold, LONGEST_HORIZON))
 
     def _recur(self) -> Service:
         env = self.env
-        horizon = timedelta(seconds=min(env.settings.transient_threshold, LONGEST_HORIZON))
         grace = timedelta(seconds=env.settings.misfire_grace)
-        step = Recur(env.cluster_id, env.master, env.plugins.kinds, horizon, grace)
+        step = Recur(env.cluster_id, env.master, env.plugins.kinds, self._horizon(), grace)
 
         async def tick() -> float | None:
+            if self._stands_still():
+                return None
+            step.horizon = self._horizon()
             result = await step.run_once()
             env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
             if result.made:
@@ -309,10 +328,10 @@ class Supervisor:
         step = Declare(env.cluster_id, env.master, env.declarations, lasting, self._coordinates)
 
         async def tick() -> float | None:
-            if await step.run_once():
+            if env.mode not in UNCHANGING and await step.run_once():
                 env.notify.tell(Topics.schedules(env.cluster_id))
             self.declared.set()
-            return env.settings.lease
+            return env.settings.lease if env.declarations else lasting
 
         return Service("declare", tick)
 
@@ -322,6 +341,9 @@ class Supervisor:
         prune = Prune(self.env.cluster_id, self.env.master, self.env.settings.retention)
 
         async def tick() -> float | None:
+            if self.env.mode is ClusterMode.ARCHIVED:
+                return None
+            prune.retention = self.env.settings.retention
             deleted = await prune.run_once()
             return 0.0 if prune.is_full(deleted) else PRUNE_EVERY
 

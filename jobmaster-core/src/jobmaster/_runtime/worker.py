@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 
 import anyio
+from anyio.abc import TaskGroup
 
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.incarnation import Incarnation
@@ -13,6 +14,7 @@ from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.ownership import WorkerLease
+from jobmaster.states import WorkerRequest
 
 log = logging.getLogger("jobmaster.worker")
 
@@ -26,8 +28,12 @@ class RunningWorker:
         self.settings = settings
         self.current: Incarnation | None = None
         self.ready = anyio.Event()
+        self.stopped = anyio.Event()
+        self.request: WorkerRequest | None = None
+        self._suspended = self._is_to_rest()
+        self._draining: Incarnation | None = None
         self._stopping = False
-        self._stopped = anyio.Event()
+        self._group: TaskGroup | None = None
 
     @property
     def lease(self) -> WorkerLease | None:
@@ -36,17 +42,18 @@ class RunningWorker:
         return None if life is None or life.lease.fenced or life.over.is_set() else life.lease
 
     async def run(self) -> None:
-        """Live, and live again after a lost lease, until stopped."""
-        async with anyio.create_task_group() as group:
-            while not self._stopping:
-                life = Incarnation(self.env, self.name, self.settings)
+        """Live, and live again after a lost lease or a change of duties, until stopped."""
+        async with anyio.create_task_group() as self._group:
+            while not (self._stopping or self.request):
+                life = Incarnation(self.env, self.name, self.settings, suspended=self._suspended)
                 await self._register(life)
                 self.current = life
-                group.start_soon(life.run)
-                group.start_soon(self._serve_news, life)
+                self._group.start_soon(life.run)
+                self._group.start_soon(self._serve_news, life)
                 self.ready.set()
+                self._keep_in_step()
                 await life.over.wait()
-        self._stopped.set()
+        self.stopped.set()
 
     async def _register(self, life: Incarnation) -> None:
         registered = anyio.Event()
@@ -59,7 +66,8 @@ class RunningWorker:
 
         service = Service(f"register worker {self.name}", tick)
         await service.run()
-        log.info("worker %s is up with %d buckets", self.name, len(life.owned))
+        resting = " (suspended)" if life.suspended else ""
+        log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
 
     async def _serve_news(self, life: Incarnation) -> None:
         """Look after cancel requests and parked jobs: on news, and with every heartbeat as the safety net."""
@@ -82,6 +90,35 @@ class RunningWorker:
             return None
 
         return Service("requests", tick, self.env.poll_interval, spacing=NEWS_SPACING)
+
+    # Following orders
+
+    def follow(self, request: WorkerRequest | None = None) -> None:
+        """Do as the cluster's mode and lanes are now, and as was asked; ending what runs may take a while."""
+        self._suspended = self._is_to_rest()
+        if request is not None and request is not self.request:
+            log.info("worker %s was asked to %s", self.name, request)
+            self.request = request
+        self._keep_in_step()
+
+    def _is_to_rest(self) -> bool:
+        """Return whether to live without buckets. Who has none anyway goes on as ever."""
+        return self.settings.mode.executes and self.env.suspends(self.settings.lane)
+
+    def _keep_in_step(self) -> None:
+        """End the present life if another one is wanted, or none."""
+        life, group = self.current, self._group
+        if life is None or group is None or life.leaving:
+            return
+        if self._stopping or self.request is WorkerRequest.STOP or life.suspended != self._suspended:
+            group.start_soon(life.stop, self.env.settings.stop_grace)
+        elif self.request is WorkerRequest.DRAIN and self._draining is not life:
+            self._draining = life
+            group.start_soon(self._drain, life)
+
+    async def _drain(self, life: Incarnation) -> None:
+        await life.draining().run()
+        await life.stop(self.env.settings.stop_grace)
 
     async def stop(self, grace: float) -> None:
         """Stop gracefully; returns when the worker has left."""

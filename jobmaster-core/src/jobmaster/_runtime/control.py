@@ -1,0 +1,82 @@
+"""Following what people change while a cluster runs: its mode, settings and lanes, and requests to workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster.contracts import ClusterChange, Topics
+from jobmaster.errors import ConfigurationError
+from jobmaster.models import ClusterRecord
+
+log = logging.getLogger("jobmaster.control")
+
+LOOK = 30.0
+"""Longest time in seconds between two looks while news arrive by themselves."""
+
+
+class Control:
+    """Has this process go by what the master says, and changes what it says."""
+
+    def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
+        self.env = env
+        self.workers = workers
+        self._lock = anyio.Lock()
+
+    def service(self) -> Service:
+        """Return the loop that looks on news, and now and then."""
+
+        async def tick() -> float | None:
+            await self.run_once()
+            return None
+
+        return Service("control", tick, self._longest, wake=self.env.orders, spacing=NEWS_SPACING)
+
+    def _longest(self) -> float:
+        return LOOK if self.env.notify.listening else self.env.settings.heartbeat
+
+    async def run_once(self) -> None:
+        """Ask what this process is to go by, and follow it."""
+        async with self._lock:
+            orders = await self.env.master.read_orders(self.env.cluster_id, self.env.process_id)
+            if orders is None:
+                return
+            self._follow(orders.cluster)
+            for worker in self.workers:
+                worker.follow(orders.requests.get(worker.name))
+
+    async def change(self, change: ClusterChange) -> None:
+        """Store a change, follow it here at once, and tell the others.
+
+        While it is stored, nothing that was read before is followed.
+        """
+        async with self._lock:
+            cluster = await self.env.master.change_cluster(self.env.cluster_id, change)
+            if cluster is not None:
+                self._follow(cluster)
+        for worker in self.workers:
+            worker.follow()
+        self.env.notify.tell(Topics.cluster(self.env.cluster_id))
+
+    def _follow(self, cluster: ClusterRecord) -> None:
+        env, before = self.env, self._state()
+        try:
+            env.follow(cluster)
+        except ConfigurationError as error:
+            log.error("the settings stored for cluster %s are left alone: %s", cluster.id, error)  # noqa: TRY400
+        if self._state() != before:
+            log.info("cluster %s: %s, paused lanes: %s", cluster.id, env.mode, _listed(env.paused_lanes))
+            for topic in (Topics.held, Topics.schedules, Topics.buckets):
+                env.notify.hear(topic(env.cluster_id))
+
+    def _state(self) -> object:
+        return self.env.mode, self.env.paused_lanes, self.env.settings
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

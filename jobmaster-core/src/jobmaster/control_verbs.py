@@ -1,0 +1,110 @@
+"""The verbs that steer a cluster while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import fields_dict
+
+from jobmaster._runtime.control import Control
+from jobmaster._runtime.environment import Environment
+from jobmaster.config import SHARED, Settings, check_known, check_name, cluster_mode
+from jobmaster.contracts import ClusterChange, Topics
+from jobmaster.errors import ConfigurationError, WorkerNotFoundError
+from jobmaster.states import ClusterMode, WorkerRequest
+
+SETTINGS: Final = fields_dict(Settings)
+
+
+class ControlVerbs:
+    """What `Runtime` can change about its cluster, and about workers in any of its processes.
+
+    A change is stored on the master and followed in this process when the call returns. Other processes follow
+    at once where news reaches them, and else with their next heartbeat.
+    """
+
+    _env: Environment
+    _control: Control
+
+    @property
+    def mode(self) -> ClusterMode:
+        """The cluster's mode, as this process last heard."""
+        return self._env.mode
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that count in this process now: its own, and over them what was changed while it runs."""
+        return self._env.settings
+
+    @property
+    def paused_lanes(self) -> frozenset[str]:
+        """The lanes whose jobs wait, as this process last heard."""
+        return self._env.paused_lanes
+
+    async def set_mode(self, mode: ClusterMode | str) -> None:
+        """Change the cluster's mode; raises `ConfigurationError` for one that there is not.
+
+        In every other mode than `active` its workers suspend: running jobs get `stop_grace` seconds, the rest is
+        held, and none of that uses up a retry.
+        """
+        await self._control.change(ClusterChange(mode=cluster_mode(mode)))
+
+    async def configure(self, **settings: Any) -> None:
+        """Change cluster-wide settings, for what is done from now on.
+
+        They come before what processes are started with, until `reset_settings`. Raises `ConfigurationError` for
+        a setting that cannot be changed so, or a value that does not fit.
+        """
+        check_shared(f"cluster {self._env.cluster_id!r}", settings)
+        checked = self._env.settings.changed(settings).shared()
+        await self._control.change(ClusterChange(settings={name: checked[name] for name in settings}))
+
+    async def reset_settings(self, *names: str) -> None:
+        """Take changes by `configure` back: what processes were started with counts again.
+
+        Raises `ConfigurationError` for a setting that is no cluster-wide one.
+        """
+        check_shared(f"cluster {self._env.cluster_id!r}", names)
+        await self._control.change(ClusterChange(reset=names))
+
+    async def pause_lane(self, lane: str) -> None:
+        """Let the jobs of a lane wait: its workers suspend, as with `set_mode`."""
+        await self._control.change(ClusterChange(pause=[check_name("lane", lane)]))
+
+    async def resume_lane(self, lane: str) -> None:
+        """Let the jobs of a lane run again."""
+        await self._control.change(ClusterChange(resume=[check_name("lane", lane)]))
+
+    async def stop_worker(self, name: str) -> int:
+        """Ask the workers of a name to stop gracefully, wherever they run; return how many were asked.
+
+        They stay stopped for as long as their process runs. Raises `WorkerNotFoundError` if none runs.
+        """
+        return await self._request(name, WorkerRequest.STOP)
+
+    async def drain_worker(self, name: str) -> int:
+        """Ask the workers of a name to take no new jobs, finish those in their buckets, and stop.
+
+        Returns how many were asked; raises `WorkerNotFoundError` if none runs.
+        """
+        return await self._request(name, WorkerRequest.DRAIN)
+
+    async def _request(self, name: str, request: WorkerRequest) -> int:
+        env = self._env
+        asked = await env.master.request_worker(env.cluster_id, name, request)
+        if not asked:
+            raise WorkerNotFoundError(name, env.cluster_id)
+        env.notify.tell(*(Topics.worker(worker_id) for worker_id in asked))
+        return len(asked)
+
+
+def check_shared(where: str, names: Any) -> None:
+    """Raise `ConfigurationError` for the first name that is no cluster-wide setting."""
+    check_known(where, names, SETTINGS)
+    for name in names:
+        if name not in SHARED:
+            msg = (
+                f"{where}: {name} belongs to each process, and cannot be changed while the cluster runs; "
+                f"set it with Cluster.configure(...) before the start. These can: {', '.join(SHARED)}"
+            )
+            raise ConfigurationError(msg)
