@@ -23,7 +23,7 @@ from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.control_verbs import ControlVerbs
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
@@ -246,6 +246,11 @@ class Cluster:
         """Return the master's repository, not yet opened; raises `ConfigurationError` for a bad URL."""
         return Plugins(self._plugins).master(self.master_url, self.settings)
 
+    def open_agents(self, plugins: Plugins | None = None) -> list[AgentRepository]:
+        """Return the repositories of the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
+        found = plugins or Plugins(self._plugins)
+        return [found.agent(agent.name, agent.url, agent.options(self.settings)) for agent in self.agents]
+
     def kinds(self) -> Kinds:
         """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""
         return Plugins(self._plugins).kinds
@@ -270,9 +275,7 @@ class Cluster:
 
     def _links(self, plugins: Plugins) -> list[Link]:
         """Return the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
-        repositories = [
-            plugins.agent(agent.name, agent.url, agent.options(self.settings)) for agent in self.agents
-        ]
+        repositories = self.open_agents(plugins)
         return [
             Link(settings, repository, Notify(repository))
             for settings, repository in zip(self.agents, repositories, strict=True)

@@ -15,7 +15,16 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from jobmaster.data import MessageData, Metadata
-from jobmaster.models import Attempt, Bucket, JobRecord, LogLine, WorkerRecord
+from jobmaster.models import (
+    AgentRecord,
+    Attempt,
+    Bucket,
+    ClusterRecord,
+    HostRecord,
+    JobRecord,
+    LogLine,
+    WorkerRecord,
+)
 from jobmaster.recurring import Misfire, ScheduleRecord
 from jobmaster.states import CodedEnum, Priority
 
@@ -52,10 +61,15 @@ def _make_converter() -> Converter:
         LogLine: {"subject", "subject_id"},
         Bucket: {"cluster_id", "former_owner", "claimed_to", "created_at", "status_changed_at"},
         WorkerRecord: {"cluster_id", "process_id"},
+        AgentRecord: {"cluster_id"},
+        HostRecord: {"cluster_id"},
     }
     for model, names in hidden.items():
         omitted: dict[str, Any] = dict.fromkeys(names, _OMIT)
         made.register_unstructure_hook(model, make_dict_unstructure_fn(model, made, **omitted))
+    lanes = override(unstruct_hook=sorted)
+    cluster = make_dict_unstructure_fn(ClusterRecord, made, paused_lanes=lanes)
+    made.register_unstructure_hook(ClusterRecord, cluster)
     made.register_unstructure_hook(JobRecord, _job_record(made))
     made.register_unstructure_hook(Misfire, str)
     made.register_unstructure_hook(ScheduleRecord, _schedule_record(made))

@@ -221,6 +221,14 @@ def _environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
+def setting_from_text(where: str, name: str, text: str) -> Any:
+    """Return the value of a setting that is written as text, such as `30s`; `where` names it in messages.
+
+    Raises `ConfigurationError` for a text that stands for no such value.
+    """
+    return _setting(where, name, _from_text(where, name, text))
+
+
 def _kind(hint: Any) -> tuple[type[Any], bool]:
     """Return the type that an annotation names, and whether it allows None."""
     if isinstance(hint, UnionType):

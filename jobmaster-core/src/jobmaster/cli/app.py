@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from jobmaster.cli import jobs, schedules
+from jobmaster.cli import buckets, clusters, jobs, lanes, schedules, workers
 from jobmaster.cli.demo.command import demo
 from jobmaster.cli.exits import ExitCode, reported_errors
 from jobmaster.cli.migrate import migrate
@@ -51,8 +51,16 @@ def build_app(plugins: Sequence[Any] = ()) -> typer.Typer:
     app.callback()(_options)
     for command in (demo, worker, migrate, status):
         app.command()(command)
-    app.add_typer(jobs.app, name="jobs")
-    app.add_typer(schedules.app, name="schedules")
+    groups = {
+        "jobs": jobs,
+        "schedules": schedules,
+        "workers": workers,
+        "buckets": buckets,
+        "lane": lanes,
+        "cluster": clusters,
+    }
+    for name, group in groups.items():
+        app.add_typer(group.app, name=name)
     Plugins(plugins).hook.jobmaster_commands(app=app)
     _check_names(app)
     return app

@@ -18,6 +18,7 @@ from jobmaster.errors import (
     ScheduleNotFoundError,
     SchemaError,
     StoreUnavailableError,
+    WorkerNotFoundError,
 )
 
 
@@ -35,7 +36,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4
     """The store cannot be reached or did not answer in time."""
     NOT_FOUND = 5
-    """No such job, schedule or cluster."""
+    """No such job, schedule, worker or cluster."""
     SCHEMA = 6
     """Migrations are pending, or the schema is newer than this version."""
     INTERRUPTED = 130
@@ -59,6 +60,7 @@ _CODES = (
     (StoreUnavailableError, ExitCode.UNAVAILABLE),
     (JobNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
+    (WorkerNotFoundError, ExitCode.NOT_FOUND),
     (ClusterNotFoundError, ExitCode.NOT_FOUND),
 )
 

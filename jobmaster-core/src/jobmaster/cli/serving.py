@@ -100,8 +100,18 @@ async def _run(cluster: Cluster, stop: StopRequest) -> None:
             stop.started()
             _spare_the_collector()
             _greet(runtime)
-            await stop.wait()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_stop_with_workers, runtime, stop)
+                await stop.wait()
+                group.cancel_scope.cancel()
     log.info("cluster %s: stopped", cluster.id)
+
+
+async def _stop_with_workers(runtime: Runtime, stop: StopRequest) -> None:
+    """Ask for a stop once all workers were stopped from outside: there is nothing left to do here."""
+    await runtime.workers_stopped()
+    log.info("cluster %s: all workers of this process were stopped", runtime.id)
+    stop.ask()
 
 
 def _spare_the_collector() -> None:
@@ -118,7 +128,7 @@ def _greet(runtime: Runtime) -> None:
         log.info("cluster %s: running; SIGTERM or Ctrl-C stops it", runtime.id)
     else:
         log.warning(
-            "cluster %s is %s: it runs no jobs; start again when it is active", runtime.id, runtime.mode
+            "cluster %s is %s: it runs no jobs until its mode is active again", runtime.id, runtime.mode
         )
 
 

@@ -1,0 +1,77 @@
+"""`jobmaster lane`: pausing and resuming lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from jobmaster.cli.output import JsonOption, console, print_json, table
+from jobmaster.cli.picture import RUNNING, Picture, look
+from jobmaster.cli.reading import run_async
+from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.steering import changed
+from jobmaster.config import check_name
+from jobmaster.contracts import ClusterChange
+
+app = typer.Typer(no_args_is_help=True, help="Look at lanes, pause and resume them.")
+
+LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="The lane's name.")]
+
+
+@app.command("list")
+def list_lanes(
+    *,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """List the lanes that running workers serve, and those that are paused."""
+    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
+    found = list(_lanes(picture))
+    if as_json:
+        print_json({"lanes": found})
+    else:
+        rows = [(one["lane"], "paused" if one["paused"] else "active", one["workers"]) for one in found]
+        console().print(table("Lanes", ("Lane", "Status", ">Workers"), rows) if rows else "No lanes.")
+
+
+def _lanes(picture: Picture) -> Iterator[dict[str, Any]]:
+    """Yield the JSON form of each lane; its keys are documented and stay."""
+    served = [w.lane for w in picture.workers if w.status in RUNNING and w.mode.executes]
+    paused = picture.cluster.paused_lanes
+    for lane in sorted({*served, *paused}):
+        yield {"lane": lane, "paused": lane in paused, "workers": served.count(lane)}
+
+
+def _command(change: Callable[[Sequence[str]], ClusterChange], follows: str) -> Callable[..., None]:
+    """Return a command that changes one lane; `follows` says what its jobs do then."""
+
+    def command(
+        lane: LaneArgument,
+        *,
+        as_json: JsonOption = False,
+        app: AppOption = None,
+        config: ConfigOption = None,
+        cluster: ClusterOption = None,
+        master: MasterOption = None,
+    ) -> None:
+        found = find_cluster(Source(app, config, cluster, master))
+        record = run_async(changed, found, change([check_name("lane", lane)]))
+        if as_json:
+            print_json({"paused_lanes": sorted(record.paused_lanes)})
+        else:
+            console().print(f"Jobs of lane {lane} {follows}.")
+
+    return command
+
+
+app.command("pause", help="Let the jobs of a lane wait. Its workers suspend.")(
+    _command(lambda lanes: ClusterChange(pause=lanes), "wait until it is resumed")
+)
+app.command("resume", help="Let the jobs of a paused lane run again.")(
+    _command(lambda lanes: ClusterChange(resume=lanes), "run")
+)

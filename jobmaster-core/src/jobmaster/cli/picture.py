@@ -1,0 +1,179 @@
+"""A cluster at one moment: what its master knows, and what its agents hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import anyio
+from attrs import field, frozen
+
+from jobmaster.cli.reading import opened, registered
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import AgentRepository, Backlog, MasterRepository
+from jobmaster.errors import JobMasterError
+from jobmaster.models import (
+    STANDALONE,
+    AgentRecord,
+    Bucket,
+    ClusterRecord,
+    HostRecord,
+    JobQuery,
+    WorkerRecord,
+)
+from jobmaster.states import ClusterMode, JobStatus, WorkerStatus
+
+RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
+PATIENCE = 5.0
+"""Seconds that an agent gets to answer."""
+
+Backlogs = Mapping[UUID, Backlog]
+
+
+@frozen(kw_only=True)
+class Agent:
+    """An agent: what the master knows of it, what its buckets hold, or why that is not known."""
+
+    record: AgentRecord
+    backlogs: Backlogs | None = None
+    problem: str | None = None
+
+    @property
+    def messages(self) -> int | None:
+        """How many messages it holds."""
+        return None if self.backlogs is None else sum(one.messages for one in self.backlogs.values())
+
+    @property
+    def save_pending(self) -> int | None:
+        """How many of those the master does not know yet."""
+        return None if self.backlogs is None else sum(one.save_pending for one in self.backlogs.values())
+
+    @property
+    def oldest_save_pending(self) -> float | None:
+        """For how many seconds the oldest of those has been there."""
+        ages = [one.oldest_save_pending for one in (self.backlogs or {}).values()]
+        return max((age for age in ages if age is not None), default=None)
+
+
+@frozen(kw_only=True)
+class Picture:
+    """A cluster at one moment, `now` by its master's clock."""
+
+    now: datetime
+    cluster: ClusterRecord
+    jobs: Mapping[JobStatus, int]
+    workers: Sequence[WorkerRecord]
+    buckets: Sequence[Bucket]
+    agents: Sequence[Agent] = ()
+    hosts: Sequence[HostRecord] = ()
+    holdings: Mapping[UUID, int] = field(factory=dict)
+    """Unfinished jobs by bucket, as the master knows them."""
+    pending: Sequence[str] = ()
+    """Names of pending migrations."""
+
+    def is_alive(self, worker: WorkerRecord) -> bool:
+        """Whether a worker runs and its lease has not run out."""
+        in_time = worker.lease_until is not None and worker.lease_until >= self.now
+        return worker.status in RUNNING and in_time
+
+    def is_suspended(self, worker: WorkerRecord) -> bool:
+        """Whether a live worker is to run nothing, because of the cluster's mode or its lane."""
+        rests = self.cluster.mode is not ClusterMode.ACTIVE or worker.lane in self.cluster.paused_lanes
+        return rests and worker.mode.executes and self.is_alive(worker)
+
+    def age(self, moment: datetime | None) -> float | None:
+        """Return the seconds since a moment."""
+        return None if moment is None else (self.now - moment).total_seconds()
+
+    def messages(self, bucket: Bucket) -> int | None:
+        """Return how many jobs lie in a bucket; None if its agent was not asked."""
+        if bucket.agent == STANDALONE:
+            return self.holdings.get(bucket.id, 0)
+        agent = next((one for one in self.agents if one.record.name == bucket.agent), None)
+        if agent is None or agent.backlogs is None:
+            return None
+        return agent.backlogs[bucket.id].messages if bucket.id in agent.backlogs else 0
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs have not reached a terminal state."""
+        return sum(count for status, count in self.jobs.items() if not status.is_terminal)
+
+    def warnings(self) -> list[str]:
+        """Return what somebody should look at."""
+        return [*self._of_the_cluster(), *self._of_workers(), *self._of_agents()]
+
+    def _of_the_cluster(self) -> Iterator[str]:
+        if self.pending:
+            yield f"migrations are pending ({', '.join(self.pending)}); run `jobmaster migrate`"
+        if self.cluster.mode is not ClusterMode.ACTIVE:
+            yield f"the cluster is {self.cluster.mode}: no jobs run"
+        if self.cluster.paused_lanes:
+            yield f"paused lanes: {', '.join(sorted(self.cluster.paused_lanes))}; their jobs wait"
+
+    def _of_workers(self) -> Iterator[str]:
+        if not any(self.is_alive(worker) for worker in self.workers):
+            yield f"no worker is alive; unfinished jobs: {self.unfinished:,}"
+        expired = [w.name for w in self.workers if w.status in RUNNING and not self.is_alive(w)]
+        if expired:
+            yield f"the lease of {', '.join(expired)} has run out; a live worker will take over its jobs"
+
+    def _of_agents(self) -> Iterator[str]:
+        for agent in self.agents:
+            if agent.problem:
+                yield f"agent {agent.record.name}: {agent.problem}"
+
+
+async def look(cluster: Cluster) -> Picture:
+    """Take a picture of a cluster that its master knows, and of those of its agents that answer."""
+    async with opened(cluster) as master:
+        record = await registered(cluster, master)
+        pending = await master.pending_migrations()
+        return Picture(
+            now=await master.now(),
+            cluster=record,
+            jobs=await master.count_jobs(cluster.id, JobQuery()),
+            workers=await master.list_workers(cluster.id),
+            buckets=await master.list_buckets(cluster.id),
+            agents=await _agents(cluster, master),
+            hosts=await master.list_hosts(cluster.id),
+            holdings=await master.bucket_holdings(cluster.id),
+            pending=pending,
+        )
+
+
+async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
+    """Return the agents that the master knows, with the contents of those that are configured here."""
+    records = await master.list_agents(cluster.id)
+    repositories = {repository.name: repository for repository in cluster.open_agents()}
+    found: dict[str, Agent] = {}
+
+    async def ask(record: AgentRecord) -> None:
+        found[record.name] = await _asked(record, repositories.get(record.name))
+
+    async with anyio.create_task_group() as group:
+        for record in records:
+            group.start_soon(ask, record)
+    return [found[record.name] for record in records]
+
+
+async def _asked(record: AgentRecord, repository: AgentRepository | None) -> Agent:
+    if repository is None:
+        return Agent(record=record)
+    try:
+        with anyio.fail_after(PATIENCE):
+            return await _opened_and_asked(record, repository)
+    except (JobMasterError, TimeoutError) as error:
+        why = str(error) or f"no answer within {PATIENCE:g} s"
+        return Agent(record=record, problem=f"it cannot be asked: {why}")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await repository.close()
+
+
+async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) -> Agent:
+    await repository.open()
+    if await repository.fingerprint() != record.fingerprint:
+        return Agent(record=record, problem="its URL leads to another store than the one the cluster knows")
+    return Agent(record=record, backlogs=await repository.backlog())

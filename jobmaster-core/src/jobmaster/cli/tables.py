@@ -1,0 +1,135 @@
+"""Workers, buckets, agents and hosts of a picture: as JSON values, and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from rich.table import Table
+
+from jobmaster.cli.output import duration, state, table
+from jobmaster.cli.picture import RUNNING, Agent, Picture
+from jobmaster.converters import to_plain
+from jobmaster.models import Bucket, HostRecord, WorkerRecord
+
+SHORT_FINGERPRINT = 8
+
+# For programs. Keys are documented and stay.
+
+
+def plain_worker(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
+    """Return the JSON form of a worker."""
+    facts = {
+        "alive": picture.is_alive(worker),
+        "suspended": picture.is_suspended(worker),
+        "heartbeat_age": picture.age(worker.heartbeat_at),
+    }
+    return {**to_plain(worker), **facts}
+
+
+def plain_bucket(picture: Picture, bucket: Bucket) -> dict[str, Any]:
+    """Return the JSON form of a bucket."""
+    return {**to_plain(bucket), "messages": picture.messages(bucket)}
+
+
+def plain_agent(picture: Picture, agent: Agent) -> dict[str, Any]:
+    """Return the JSON form of an agent."""
+    facts = {
+        "heartbeat_age": picture.age(agent.record.heartbeat_at),
+        "messages": agent.messages,
+        "save_pending": agent.save_pending,
+        "oldest_save_pending": agent.oldest_save_pending,
+        "problem": agent.problem,
+    }
+    return {**to_plain(agent.record), **facts}
+
+
+def plain_host(picture: Picture, host: HostRecord) -> dict[str, Any]:
+    """Return the JSON form of a host."""
+    return {**to_plain(host), "heartbeat_age": picture.age(host.heartbeat_at)}
+
+
+# For people
+
+
+def worker_table(picture: Picture, workers: Sequence[WorkerRecord]) -> Table:
+    """Return workers as a table."""
+    columns = ("Worker", "Status", "Asked to", "Heartbeat", "Agent", "Lane", "Mode", "Host", ">PID")
+    return table("Workers", columns, [_worker_row(picture, worker) for worker in workers])
+
+
+def _worker_row(picture: Picture, worker: WorkerRecord) -> Sequence[Any]:
+    return (
+        worker.name,
+        state(_shown_status(picture, worker)),
+        worker.request,
+        _ago(picture.age(worker.heartbeat_at)),
+        worker.agent,
+        worker.lane,
+        worker.mode,
+        worker.host,
+        worker.pid,
+    )
+
+
+def _shown_status(picture: Picture, worker: WorkerRecord) -> str:
+    if worker.status in RUNNING and not picture.is_alive(worker):
+        return "lost"
+    return "suspended" if picture.is_suspended(worker) else str(worker.status)
+
+
+def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
+    """Return buckets as a table."""
+    names: Mapping[UUID, str] = {worker.id: worker.name for worker in picture.workers}
+    columns = ("Worker", "Agent", "Lane", "Priority", "Status", ">Load", ">Messages")
+    rows = [
+        (
+            names.get(b.worker_id, b.worker_id),
+            b.agent,
+            b.lane,
+            b.priority.name.lower(),
+            state(b.status),
+            f"{b.load:,}",
+            _count(picture.messages(b)),
+        )
+        for b in buckets
+    ]
+    return table("Buckets", columns, rows)
+
+
+def agent_table(picture: Picture) -> Table:
+    """Return the agents as a table."""
+    columns = ("Agent", "Kind", "Fingerprint", "Heartbeat", ">Messages", ">Save pending", ">Oldest")
+    rows = [
+        (
+            agent.record.name,
+            agent.record.kind,
+            agent.record.fingerprint[:SHORT_FINGERPRINT],
+            _ago(picture.age(agent.record.heartbeat_at)),
+            _count(agent.messages),
+            _count(agent.save_pending),
+            duration(agent.oldest_save_pending),
+        )
+        for agent in picture.agents
+    ]
+    return table("Agents", columns, rows)
+
+
+def host_table(picture: Picture) -> Table:
+    """Return the hosts as a table."""
+    rows = [(host.name, _ago(picture.age(host.heartbeat_at)), _facts(host.info)) for host in picture.hosts]
+    return table("Hosts", ("Host", "Heartbeat", "About"), rows)
+
+
+def _facts(info: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in info.items())
+
+
+def _ago(age: float | None) -> str:
+    return "" if age is None else f"{duration(max(0.0, age))} ago"
+
+
+def _count(number: int | None) -> str:
+    """Return a number for people; a question mark for what could not be asked."""
+    return "?" if number is None else f"{number:,}"

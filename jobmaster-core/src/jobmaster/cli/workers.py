@@ -1,0 +1,71 @@
+"""`jobmaster workers`: looking at workers, and asking them to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from jobmaster.cli.output import JsonOption, console, print_json
+from jobmaster.cli.picture import RUNNING, look
+from jobmaster.cli.reading import run_async
+from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.steering import asked
+from jobmaster.cli.tables import plain_worker, worker_table
+from jobmaster.states import WorkerRequest
+
+app = typer.Typer(no_args_is_help=True, help="Look at workers, stop and drain them.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The worker's name.")]
+
+
+@app.command("list")
+def list_workers(
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that have stopped or were lost a short while ago.")
+    ] = False,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """List the workers that run, the newest first."""
+    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
+    found = [worker for worker in picture.workers if every or worker.status in RUNNING]
+    if as_json:
+        print_json({"workers": [plain_worker(picture, worker) for worker in found]})
+    else:
+        console().print(worker_table(picture, found) if found else "No workers.")
+
+
+def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:
+    """Return a command that asks the workers of a name for something; `follows` says what they do then."""
+
+    def ask(
+        name: NameArgument,
+        *,
+        as_json: JsonOption = False,
+        app: AppOption = None,
+        config: ConfigOption = None,
+        cluster: ClusterOption = None,
+        master: MasterOption = None,
+    ) -> None:
+        found = find_cluster(Source(app, config, cluster, master))
+        ids = run_async(asked, found, name, request)
+        if as_json:
+            print_json({"request": str(request), "workers": [str(worker_id) for worker_id in ids]})
+        else:
+            console().print(f"Asked {name} to {request}: {follows}.")
+
+    return ask
+
+
+app.command("stop", help="Have a worker stop gracefully, wherever it runs. It stays stopped.")(
+    _command(WorkerRequest.STOP, "running jobs get their grace, the rest goes back")
+)
+app.command("drain", help="Have a worker take nothing new, finish what its buckets hold, and stop.")(
+    _command(WorkerRequest.DRAIN, "it finishes what its buckets hold, then stops")
+)
