@@ -35,6 +35,7 @@ from jobmaster.errors import StoreError as StoreError
 from jobmaster.errors import StoreUnavailableError as StoreUnavailableError
 from jobmaster.errors import UnknownHandlerError as UnknownHandlerError
 from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
+from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError
 from jobmaster.handlers import Handler as Handler
 from jobmaster.handlers import JobHandler as JobHandler
 from jobmaster.handlers import handler as handler
@@ -64,6 +65,7 @@ from jobmaster.states import Overlap as Overlap
 from jobmaster.states import Priority as Priority
 from jobmaster.states import ScheduleStatus as ScheduleStatus
 from jobmaster.states import WorkerMode as WorkerMode
+from jobmaster.states import WorkerRequest as WorkerRequest
 from jobmaster.states import WorkerStatus as WorkerStatus
 from jobmaster.sync import SyncScheduler as SyncScheduler
 from jobmaster.version import __version__ as __version__

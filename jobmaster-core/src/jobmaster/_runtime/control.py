@@ -16,9 +16,6 @@ from jobmaster.models import ClusterRecord
 
 log = logging.getLogger("jobmaster.control")
 
-LOOK = 30.0
-"""Longest time in seconds between two looks while news arrive by themselves."""
-
 
 class Control:
     """Has this process go by what the master says, and changes what it says."""
@@ -35,10 +32,10 @@ class Control:
             await self.run_once()
             return None
 
-        return Service("control", tick, self._longest, wake=self.env.orders, spacing=NEWS_SPACING)
+        def longest() -> float:
+            return self.env.seldom(self.env.settings.heartbeat)
 
-    def _longest(self) -> float:
-        return LOOK if self.env.notify.listening else self.env.settings.heartbeat
+        return Service("control", tick, longest, wake=self.env.orders, spacing=NEWS_SPACING)
 
     async def run_once(self) -> None:
         """Ask what this process is to go by, and follow it."""

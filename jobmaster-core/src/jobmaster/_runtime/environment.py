@@ -26,6 +26,8 @@ from jobmaster.states import ClusterMode, JobStatus
 
 LISTENING_POLLS_LESS = 5
 """How much longer the safety net may wait while news arrive by themselves."""
+SELDOM = 30.0
+"""Longest time in seconds between two looks for what seldom happens, while news arrive by themselves."""
 
 
 @define(eq=False)
@@ -73,6 +75,10 @@ class Environment:
         """Return the longest time between two looks for work of which `news` tells (the master's if not given)."""
         factor = LISTENING_POLLS_LESS if (news or self.notify).listening else 1
         return self.settings.poll_interval * factor
+
+    def seldom(self, otherwise: float) -> float:
+        """Return the longest time between two looks for what seldom happens; `otherwise` without news."""
+        return max(SELDOM, otherwise) if self.notify.listening else otherwise
 
     def handover_age(self) -> float:
         """Return the seconds after which a handover that is still there is anybody's: no push can still be under way."""

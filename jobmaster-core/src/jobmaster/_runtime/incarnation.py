@@ -34,7 +34,7 @@ log = logging.getLogger("jobmaster.worker")
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that nobody brings news."""
-IDLE_POLL = 60.0
+IDLE_POLL = 300.0
 """Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
@@ -77,6 +77,7 @@ class Incarnation:
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
         self._stopping = False
+        self._completing = False
         self._claims: list[Service] = []
         self._subscriptions = ExitStack()
 
@@ -299,7 +300,7 @@ class Incarnation:
     async def adopt_parked(self) -> int:
         """Take parked jobs whose handlers are known here; return how many."""
         buckets = [owned.bucket for owned in self.owned if not owned.closed]
-        if not buckets or not self.env.registry:
+        if not buckets or self._completing or not self.env.registry:
             return 0
         adopted = await self._adopt(buckets, list(self.env.registry))
         if adopted:
@@ -327,14 +328,12 @@ class Incarnation:
     def draining(self) -> Service:
         """Return the loop of a drain: take nothing new, and end when the buckets hold nothing more."""
         ids = {owned.id for owned in self.owned}
-        closed = False
 
         async def tick() -> float | None:
-            nonlocal closed
-            if not closed:
+            if not self._completing:
                 await self.env.master.set_worker_stopping(self.record.id)
                 self.env.notify.tell(Topics.buckets(self.env.cluster_id))
-                closed = True
+                self._completing = True
             if self.leaving or not ids & (await self.agent.holdings()).keys():
                 service.stop()
             return DRAIN_LOOK

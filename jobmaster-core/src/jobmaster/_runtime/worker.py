@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -70,26 +70,42 @@ class RunningWorker:
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
 
     async def _serve_news(self, life: Incarnation) -> None:
-        """Look after cancel requests and parked jobs: on news, and with every heartbeat as the safety net."""
-        notify, service = self.env.notify, self._request_service(life)
-        topics = [Topics.control(owned.id) for owned in life.owned] + [Topics.parked(self.env.cluster_id)]
+        """Look after cancel requests and parked jobs: on news, and now and then as the safety net."""
         if not life.owned:
             return
+        services = {
+            self._cancelling(life): [Topics.control(owned.id) for owned in life.owned],
+            self._adopting(life): [Topics.parked(self.env.cluster_id)],
+        }
         with ExitStack() as subscriptions:
-            for topic in topics:
-                subscriptions.enter_context(notify.subscribed(topic, lambda _: service.wake.set()))
             async with anyio.create_task_group() as group:
-                group.start_soon(service.run)
+                for service, topics in services.items():
+                    for topic in topics:
+                        subscriptions.enter_context(self._woken(service, topic))
+                    group.start_soon(service.run)
                 await life.over.wait()
                 group.cancel_scope.cancel()
 
-    def _request_service(self, life: Incarnation) -> Service:
+    def _woken(self, service: Service, topic: str) -> AbstractContextManager[None]:
+        """Within the block, news of a topic wake a service."""
+        return self.env.notify.subscribed(topic, lambda _: service.wake.set())
+
+    def _cancelling(self, life: Incarnation) -> Service:
         async def tick() -> float | None:
             await life.handle_cancel_requests()
-            await life.adopt_parked()
             return None
 
         return Service("requests", tick, self.env.poll_interval, spacing=NEWS_SPACING)
+
+    def _adopting(self, life: Incarnation) -> Service:
+        async def tick() -> float | None:
+            await life.adopt_parked()
+            return None
+
+        def longest() -> float:
+            return self.env.seldom(self.env.settings.poll_interval)
+
+        return Service("adopt", tick, longest, spacing=NEWS_SPACING)
 
     # Following orders
 

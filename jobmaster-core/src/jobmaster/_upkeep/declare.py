@@ -70,6 +70,8 @@ class Declare:
     async def _rest(self) -> int:
         """Make inactive what nobody has declared for a whole lease. Its future jobs go with it."""
         expired = await self.master.expired_schedules(self.cluster_id, SCHEDULES_AT_ONCE)
+        if not expired:
+            return 0
         writes = [_to_rest(record) for record in expired]
         rested: frozenset[UUID] = await self.master.write_schedules(writes)
         for record in expired:
