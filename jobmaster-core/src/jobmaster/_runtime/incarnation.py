@@ -259,7 +259,8 @@ class Incarnation:
         return Service("sync", tick, longest_pause=SHORT_PAUSE)
 
     def _beating(self) -> Service:
-        beat = Beat(self.env.master, lambda: self.owned, self.env.settings.beat, self.env.monotonic)
+        env = self.env
+        beat = Beat(env.master, self.agent, lambda: self.owned, env.settings.beat, env.monotonic)
 
         async def tick() -> float | None:
             await beat.run_once()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from attrs import define
 
-from jobmaster.contracts import Mark, MasterRepository
-from jobmaster.errors import LeaseLostError
-from jobmaster.models import NewJob
+from jobmaster.contracts import AgentRepository, Mark, MasterRepository
+from jobmaster.errors import LeaseLostError, StoreUnavailableError
+from jobmaster.models import NewJob, evolve
 from jobmaster.ownership import Held, OwnedBucket
 from jobmaster.states import JobStatus
 
 
 @define(eq=False)
 class Beat:
-    """Writes `queued` and `processing`, once each, for jobs that stay so for `after` seconds."""
+    """Writes `queued` and `processing`, once each, for jobs that stay so for `after` seconds.
+
+    A job that came straight to the agent is stored on the master before its first mark.
+    """
 
     master: MasterRepository
+    agent: AgentRepository
     buckets: Callable[[], Sequence[OwnedBucket]]
     after: float
     monotonic: Callable[[], float]
@@ -41,11 +46,14 @@ class Beat:
         return len(due)
 
     async def _save(self, owned: OwnedBucket, unsaved: Sequence[Held]) -> None:
-        """Let the master know of jobs that came straight to the agent, and last."""
-        if unsaved:
-            await self.master.insert_jobs(
-                [NewJob(job=held.claim.job, bucket_id=owned.id) for held in unsaved]
-            )
+        """Let the master know of jobs that it does not know yet; the agent, if it answers, notes that it does."""
+        if not unsaved:
+            return
+        await self.master.insert_jobs([NewJob(job=held.claim.job, bucket_id=owned.id) for held in unsaved])
+        for held in unsaved:
+            held.claim = evolve(held.claim, saved=True)
+        with suppress(StoreUnavailableError):
+            await self.agent.note_saved(owned.bucket, [(h.claim.job.id, h.claim.attempt) for h in unsaved])
 
 
 def _lasting(held: Held, before: float) -> JobStatus | None:
