@@ -19,12 +19,12 @@ from bench.measures import MEASURES
 from bench.report import Report
 from bench.rounds import Run
 from bench.servers import running_server
-from bench.stores import PostgresStore, SqliteStore, Store
+from bench.stores import PairStore, PostgresStore, SqliteStore, Store
 from bench.systems import CATALOGUE, System
 from bench.trials import QUICK, Bench, Sizes
 from rich.console import Console
 
-STORES = ("postgres", "sqlite")
+STORES = ("postgres", "pair", "sqlite")
 
 
 def main() -> int:
@@ -69,7 +69,9 @@ def parse_options() -> argparse.Namespace:
     add = parser.add_argument
     add("--measures", type=names_of(MEASURES), default=tuple(MEASURES), help="comma-separated; default: all")
     add("--systems", type=names_of(CATALOGUE.systems), default=(), help="default: all of the chosen stores")
-    add("--stores", type=names_of(STORES), default=STORES, help="postgres, sqlite or both (default)")
+    add(
+        "--stores", type=names_of(STORES), default=STORES, help="some of postgres, pair, sqlite; default: all"
+    )
     add("--rounds", type=int, default=3, help="rounds of every measure; the median counts (default: 3)")
     add("--jobs", type=int, help="jobs of bulk calls and drains (default: 20,000)")
     add("--history", type=int, help="finished jobs of measure G (default: 1,000,000)")
@@ -155,8 +157,12 @@ def opened_stores(
     needed = {system.store for system in systems}
     with ExitStack() as stack:
         stores: dict[str, Store] = {}
-        if "postgres" in needed:
-            stores["postgres"] = PostgresStore(stack.enter_context(running_server(programs, folder)))
+        if needed & {"postgres", "pair"}:
+            master = PostgresStore(stack.enter_context(running_server(programs, folder)))
+            stores["postgres"] = master
+            if "pair" in needed:
+                agent = PostgresStore(stack.enter_context(running_server(programs, folder)))
+                stores["pair"] = PairStore(master, agent)
         if "sqlite" in needed:
             stores["sqlite"] = SqliteStore(folder)
         yield stores

@@ -10,13 +10,14 @@ from attrs import frozen
 
 from bench import processes
 from bench.sampling import Sampler
-from bench.scripts import Reply
+from bench.scripts import NotOfferedError, Reply
 from bench.systems import System
 from bench.trials import Bench, Sample, Trial, VerificationError
 
 SETTLING = 2.0
 """Seconds that a worker gets to come to rest before it is watched."""
 LATENCY_RATE = 50
+COST_RATE = 500
 
 
 @frozen
@@ -141,6 +142,28 @@ def steady_load(bench: Bench, system: System) -> Sample:
         return {**_latency_sample(reply), **_growth(reply["tenths_p99"]), **dead}
 
 
+def cost_on_master(bench: Bench, system: System) -> Sample:
+    """M: what a short job costs the master while a worker runs them as they come: statements, and rows written."""
+    jobs = LATENCY_RATE * bench.sizes.latency_seconds
+    with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
+        time.sleep(SETTLING)
+        before = _written(trial)
+        _produce(trial, COST_RATE, jobs)
+        _await_empty(trial)
+        time.sleep(SETTLING)
+        statements, rows = (now - then for now, then in zip(_written(trial), before, strict=True))
+        trial.drained(worker.end()["handled"])
+    return {"statements_per_job": statements / jobs, "rows_per_job": rows / jobs}
+
+
+def _written(trial: Trial) -> tuple[int, int]:
+    """Return how many statements were run, and rows written, so far."""
+    statements, rows = trial.database.queries(), trial.database.written_rows()
+    if statements is None or rows is None:
+        raise NotOfferedError("nobody counts statements and rows here")
+    return statements, rows
+
+
 def _produce(trial: Trial, rate: int, jobs: int) -> None:
     trial.script.run("latency-producer", f"--rate={rate}", f"--jobs={jobs}")
     trial.waiting += jobs
@@ -176,6 +199,7 @@ MEASURES: Mapping[str, Measure] = {
         Measure("E", "call to handler start, 50 jobs/s", latency),
         Measure("F", "memory, and cost when idle", idleness),
         Measure("G", "C with a long history", drain_with_history, repeats_itself=True),
+        Measure("M", "what a short job costs the master, at 500 jobs/s", cost_on_master),
         Measure("H", "steady load under a held snapshot", steady_load, repeats_itself=True),
     )
 }

@@ -36,6 +36,10 @@ _COLUMNS: Mapping[str, Sequence[_Column]] = {
         ("idle CPU %", "idle_cpu_percent", ".2f"),
     ),
     "G": (("jobs/s", "rate", ",.0f"), ("without history", "control", ",.0f"), ("ratio", "ratio", ".2f")),
+    "M": (
+        ("statements a job", "statements_per_job", ".3f"),
+        ("rows written a job", "rows_per_job", ".2f"),
+    ),
     "H": (
         ("p50 ms", "p50", ".1f"),
         ("p99 ms", "p99", ".1f"),

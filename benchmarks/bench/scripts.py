@@ -39,6 +39,8 @@ class Script:
     environment: Environment
     url: str
     time_limit: float
+    options: tuple[str, ...] = ()
+    """What it is told about the database besides."""
 
     def run(self, command: str, *arguments: str) -> Reply:
         """Run a command to its end and return its result."""
@@ -51,7 +53,7 @@ class Script:
         full = [str(self.environment.interpreter), str(self.system.path), command, "--url", self.url]
         with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - a script of ours, in an environment of ours
-                [*full, *self.system.arguments, *arguments],
+                [*full, *self.options, *self.system.arguments, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

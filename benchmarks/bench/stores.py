@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from bench.servers import SETTINGS, Server
 
@@ -30,6 +30,8 @@ class Database(ABC):
     """One database, empty at first."""
 
     url: str
+    options: tuple[str, ...] = ()
+    """What a system's script is told about it besides its URL."""
 
     @abstractmethod
     def settle(self) -> None:
@@ -43,11 +45,21 @@ class Database(ABC):
         """Return how many dead rows its tables hold; None where there is no such thing."""
         return None
 
+    def written_rows(self) -> int | None:
+        """Return how many rows were written so far, those of agents apart; None if nobody counts them."""
+        return None
+
     @contextmanager
     def held_snapshot(self) -> Iterator[None]:
         """Keep a transaction open that sees the database as it is now."""
         raise NotImplementedError
         yield
+
+
+_WRITTEN = """
+SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables
+WHERE relname NOT LIKE '%agent%' AND relname NOT LIKE '%worker' AND relname NOT LIKE '%bucket'
+"""
 
 
 class Store(ABC):
@@ -71,6 +83,7 @@ class PostgresDatabase(Database):
 
     server: Server
     name: str
+    options: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:  # type: ignore[override]  # made from the two fields
@@ -92,6 +105,12 @@ class PostgresDatabase(Database):
         """Return how many dead rows its tables hold, by the server's own statistics."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             row = connection.execute(_DEAD.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def written_rows(self) -> int | None:
+        """Return how many rows were inserted, updated and deleted, those of agents apart."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            row = connection.execute(_WRITTEN.encode()).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
@@ -116,7 +135,7 @@ class PostgresStore(Store):
         self.counts = "statements" if self.server.counts_statements else "transactions"
 
     @contextmanager
-    def fresh(self) -> Iterator[Database]:
+    def fresh(self) -> Iterator[PostgresDatabase]:
         """Create a database, and drop it at the end."""
         name = f"bench_{next(_numbers)}"
         self.server.execute(f"CREATE DATABASE {name}")
@@ -128,6 +147,29 @@ class PostgresStore(Store):
     def facts(self) -> Mapping[str, str]:
         """Return version and settings."""
         return {"PostgreSQL": self.server.version, **SETTINGS}
+
+
+@frozen
+class PairStore(Store):
+    """A database on each of two servers: the second one is an agent's."""
+
+    master: PostgresStore
+    agent: PostgresStore
+
+    @property
+    def counts(self) -> str:  # type: ignore[override]  # what is counted is counted on the master
+        """What `Database.queries` counts."""
+        return f"{self.master.counts} of the master"
+
+    @contextmanager
+    def fresh(self) -> Iterator[Database]:
+        """Create both, and drop them at the end."""
+        with self.master.fresh() as master, self.agent.fresh() as agent:
+            yield evolve(master, options=("--agent", agent.url))
+
+    def facts(self) -> Mapping[str, str]:
+        """Return version and settings."""
+        return {**self.master.facts(), "servers": "two, on one machine: master and agent"}
 
 
 @frozen

@@ -10,7 +10,7 @@ from attrs import frozen
 from bench.environments import HERE, Environment, own_environment, peer_environment
 
 SCRIPTS = HERE / "systems"
-ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H")
+ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H", "M")
 USUAL = ("A", "A100", "B", "C", "D", "E", "F")
 """What is measured of peers unless they are named; G and H are about ourselves."""
 
@@ -21,13 +21,14 @@ class System:
 
     Attributes:
         name: how it is called on the command line and in tables.
-        store: `postgres` or `sqlite`.
+        store: `postgres`, `sqlite`, or `pair`: two PostgreSQL servers, for master and agent.
         script: the file in `systems/`.
         measures: what is measured of it unless it is named on the command line.
         supports: what can be measured of it.
         language: `python` for the peers that a target compares us with.
         arguments: what its script is told besides.
         peer: its section in `peers.txt`; None for what runs in our own environment.
+        has_agent: whether jobs land on an agent, unless they are to be held.
 
     """
 
@@ -39,6 +40,7 @@ class System:
     language: str = "python"
     arguments: tuple[str, ...] = ()
     peer: str | None = None
+    has_agent: bool = False
 
     @property
     def path(self) -> Path:
@@ -66,6 +68,7 @@ class Catalogue:
         return [system for system in wanted if set(system.measures) & set(measures)]
 
 
+_DISTRIBUTED = ("A", "A100", "B", "C", "D", "E", "M")
 _LOOP = ("A", "B", "C", "D")
 _TRIO = ("--backend", "trio")
 _SQLITE = ("A", "A100", "B", "C", "E")
@@ -79,6 +82,20 @@ CATALOGUE = Catalogue(
             script="bench_jobmaster.py",
             measures=("C",),
             arguments=_TRIO,
+        ),
+        System(
+            name="jobmaster-agent",
+            store="postgres",
+            script="bench_jobmaster_agents.py",
+            measures=_DISTRIBUTED,
+            has_agent=True,
+        ),
+        System(
+            name="jobmaster-agent-apart",
+            store="pair",
+            script="bench_jobmaster_agents.py",
+            measures=_DISTRIBUTED,
+            has_agent=True,
         ),
         System(name="raw", store="postgres", script="bench_raw.py", measures=_LOOP, supports=(*_LOOP, "G")),
         System(name="pgqueuer", store="postgres", script="bench_pgqueuer.py", peer="pgqueuer"),

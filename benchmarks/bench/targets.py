@@ -102,6 +102,17 @@ TARGETS: Sequence[Target] = (
         "F", "F: idle queries a second", _one("F", OURS, "idle_queries_per_s"), 1, at_most=True, unit="/s"
     ),
     Target("F", "F: peak memory", _one("F", OURS, "peak_mb"), 80, at_most=True, unit=" MiB"),
+    *(
+        Target("E", f"E: p99 of {name}", _one("E", name, "p99"), 20, at_most=True, unit=" ms")
+        for name in ("jobmaster-agent", "jobmaster-agent-apart")
+    ),
+    Target(
+        "M",
+        "M: rows written on the master for a short job, agent apart: the job and its attempt",
+        _one("M", "jobmaster-agent-apart", "rows_per_job"),
+        2.1,
+        at_most=True,
+    ),
     Target("G", "G / C of ours, in turn", _one("G", OURS, "ratio"), 0.9),
     Target("H", "H: p99", _one("H", OURS, "p99"), 50, at_most=True, unit=" ms"),
     Target("H", "H: late p99 / early p99", _one("H", OURS, "growth"), 1.5, at_most=True),

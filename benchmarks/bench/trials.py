@@ -80,7 +80,7 @@ class Bench:
         """Set a system up on a new database."""
         environment = self.environment(system)
         with self.stores[system.store].fresh() as database:
-            script = Script(system, environment, database.url, self.time_limit)
+            script = Script(system, environment, database.url, self.time_limit, database.options)
             about = script.run("setup")
             self.notes[system.name] = about
             yield Trial(script, database, self.sizes, has_bulk=bool(about["bulk"]))
@@ -99,16 +99,18 @@ class Trial:
     waiting: int = 0
     """Jobs that the store must hold as unfinished."""
 
-    def schedule(self, mode: str, jobs: int) -> Reply:
+    def schedule(self, mode: str, jobs: int, *options: str) -> Reply:
         """Schedule jobs, and check that the store holds them."""
-        reply = self.script.run("schedule", "--mode", mode, f"--jobs={jobs}", f"--batch={self.sizes.batch}")
+        sizes = (f"--jobs={jobs}", f"--batch={self.sizes.batch}")
+        reply = self.script.run("schedule", "--mode", mode, *sizes, *options)
         self.waiting += jobs
         self.verify()
         return reply
 
     def fill(self, jobs: int) -> None:
         """Have jobs in the store, the quickest way, and let the database come to rest."""
-        self.schedule("bulk" if self.has_bulk else "concurrent", jobs)
+        held = ("--held",) if self.script.system.has_agent else ()
+        self.schedule("bulk" if self.has_bulk else "concurrent", jobs, *held)
         self.database.settle()
 
     def drain(self, workers: int = 1) -> Sample:

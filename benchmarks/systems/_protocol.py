@@ -67,6 +67,8 @@ class Options:
     backend: str
     worker: int
     workers: int
+    agent: str
+    held: bool
 
 
 def parse_options() -> Options:
@@ -82,6 +84,10 @@ def parse_options() -> Options:
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio")
     parser.add_argument("--worker", type=int, default=0, help="number of this worker process")
     parser.add_argument("--workers", type=int, default=1, help="how many worker processes there are")
+    parser.add_argument("--agent", default="", help="the database of an agent, where a system has one")
+    parser.add_argument(
+        "--held", action="store_true", help="jobs are to be where no worker has claimed a place"
+    )
     return Options(**vars(parser.parse_args()))
 
 

@@ -16,6 +16,11 @@ UNFINISHED = [status for status in JobStatus if not status.is_terminal]
 _on_job: list[OnJob] = []
 
 
+def on_each_job(on_job: OnJob) -> None:
+    """Have each job seen by `on_job`."""
+    _on_job[:] = [on_job]
+
+
 @handler("Noop")
 async def noop(job: JobContext) -> None:
     """Do nothing but be seen."""
@@ -65,7 +70,7 @@ class JobMaster(AsyncSystem):
 
     async def work(self, on_job: OnJob) -> None:
         """Run one worker."""
-        _on_job[:] = [on_job]
+        on_each_job(on_job)
         async with self._cluster().add_worker().running() as runtime:
             self._runtime = runtime
             await anyio.sleep_forever()
