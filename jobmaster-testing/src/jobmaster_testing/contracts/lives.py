@@ -11,7 +11,7 @@ from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.mishaps import Mishaps
 
-STEPS = 100
+STEPS = 150
 SEEDS = range(5)
 
 

@@ -1,67 +1,28 @@
-"""Producers, owners, coordinators and rescuers of one cluster, each of which may die between any two calls."""
+"""Owners and rescuers of the same cluster, each of which may die between any two calls; and the end of it all."""
 # ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum, auto
-from random import Random
-from typing import TypeVar
-from uuid import UUID
+from collections.abc import Awaitable, Callable
 
-from attrs import define, evolve, field
+from attrs import define, evolve
 
-from jobmaster.contracts import Handover, Message
-from jobmaster.errors import InvalidTransitionError, LeaseLostError
+from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, Claim, Cursor, NewJob
+from jobmaster.models import Bucket, Claim, Cursor
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
-from jobmaster_testing.contracts.depot import PLENTY, Depot, keys
-from jobmaster_testing.contracts.world import room
-from jobmaster_testing.factories import make_message, make_report
-
-T = TypeVar("T")
-
-LATER = 1000.0
-"""Seconds until a message that is not due within a test."""
+from jobmaster_testing.contracts.actors import Actors, Owner
+from jobmaster_testing.contracts.depot import PLENTY, keys
+from jobmaster_testing.factories import make_report
 
 ROUNDS = 20
 """How often everything is set right at the end before something must be wrong."""
 
 
-class Fate(Enum):
-    """What becomes of a call to the agent."""
-
-    ARRIVES = auto()
-    ANSWER_IS_LOST = auto()
-    NEVER_ARRIVES = auto()
-
-
 @define(eq=False)
-class Owner:
-    """Who owns a bucket, and what it has in memory."""
-
-    bucket: Bucket
-    in_hand: list[Claim] = field(factory=list)
-    unacknowledged: list[Claim] = field(factory=list)
-    done: set[tuple[UUID, int]] = field(factory=set)
-
-
-@define(eq=False)
-class Mishaps:
-    """Does one thing after the other, chosen by `random`, and keeps count of what was accepted and what ended."""
-
-    depot: Depot
-    random: Random
-    steps: list[str] = field(factory=list)
-    accepted: set[UUID] = field(factory=set)
-    ended: Counter[UUID] = field(factory=Counter)
-    owners: list[Owner] = field(factory=list)
-    ghosts: list[Owner] = field(factory=list)
-    """Owners that others take for dead, and that go on all the same."""
-    carried: list[Handover] = field(factory=list)
-    """What coordinators have yet to push."""
+class Mishaps(Actors):
+    """Does one thing after the other, and sets everything right in the end."""
 
     async def start(self) -> None:
         """Begin with two owners."""
@@ -70,73 +31,16 @@ class Mishaps:
 
     async def step(self) -> None:
         """Do one thing, and look whether everything is still somewhere."""
-        frequent = [self.push, self.push, self.pull, self.pull, self.report, self.report, self.acknowledge]
-        rare = [self.hold, self.hand_over, self.carry, self.retake, self.save, self.reschedule]
-        mishaps = [self.die, self.haunt, self.rescue, self.sweep]
-        todo = self._one([*frequent, *rare, *mishaps])
+        often = [self.push, self.pull, self.report, self.acknowledge, self.hand_over, self.carry]
+        now_and_then = [self.hold, self.save, self.reschedule, self.sweep]
+        mishaps = [self.die, self.haunt, self.haunt, self.rescue, self.retake, self.give_up]
+        todo = self._one([*often, *often, *now_and_then, *mishaps])
         self.steps.append(todo.__name__)
         await todo()
         await self._check_nothing_is_lost()
 
-    def _one(self, choices: Sequence[T]) -> T:
-        return self.random.choice(choices)
-
     async def _new_owner(self) -> None:
         self.owners.append(Owner(await self.depot.bucket()))
-
-    # Producers
-
-    async def push(self) -> None:
-        """Push a new job; a producer that gets no answer lets the master make sure of it, or gives up."""
-        bucket, delay = self._one(self.owners).bucket, self._one([0.0, 0.0, 0.0, LATER])
-        message = make_message(bucket, self.depot.job(), delay=delay)
-        fate = self._one(list(Fate))
-        if fate is not Fate.NEVER_ARRIVES:
-            await self.depot.agent.push([message])
-        if fate is Fate.ARRIVES:
-            self.accepted.add(message.new.job.id)
-        elif self._one([True, False]):
-            await self._store_instead(message, bucket)
-
-    async def _store_instead(self, message: Message, bucket: Bucket) -> None:
-        master, job = self.depot.world.master, message.new.job
-        await master.open_handover(job.cluster_id, bucket.id, [job.id], new_id())
-        if self._one([True, True, False]):
-            await master.insert_jobs([message.new])
-            self.accepted.add(job.id)
-
-    async def hold(self) -> None:
-        """Store a job on the master."""
-        job = self.depot.job()
-        await self.depot.world.insert(NewJob(job=job))
-        self.accepted.add(job.id)
-
-    async def reschedule(self) -> None:
-        """Withdraw a message and give its job another time; the caller may die on the way."""
-        if not self.accepted:
-            return
-        found = await self.depot.agent.find([self._one(sorted(self.accepted))])
-        for message in found[:1]:
-            await self._reschedule(message)
-
-    async def _reschedule(self, message: Message) -> None:
-        master, job, bucket_id = self.depot.world.master, message.new.job, message.new.bucket_id
-        assert bucket_id is not None
-        await master.insert_jobs([message.new])
-        withdrawn = await master.open_handover(job.cluster_id, bucket_id, [job.id], new_id())
-        if not await self.depot.agent.withdraw(bucket_id, keys([message])):
-            await master.close_handovers([withdrawn])
-        elif self._one([True, True, False]):
-            await self._give_another_time(job.id, withdrawn)
-
-    async def _give_another_time(
-        self, job_id: UUID, withdrawn: UUID | None = None, delay: float = 0.0
-    ) -> None:
-        world = self.depot.world
-        try:
-            await world.master.reschedule(world.cluster_id, job_id, delay, withdrawn)
-        except InvalidTransitionError:
-            assert withdrawn, "a job that nobody can have in hand could not be moved"
 
     # Owners
 
@@ -162,9 +66,13 @@ class Mishaps:
             return
         claim = owner.in_hand.pop(self.random.randrange(len(owner.in_hand)))
         status = self._one([JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.HELD_ON_MASTER])
-        if await self._write(claim, status, AttemptOutcome.FAILED) or await self._is_mine(owner.bucket):
+        if await self._write(claim, status, AttemptOutcome.FAILED):
             owner.unacknowledged.append(claim)
             owner.done.add((claim.job.id, claim.attempt))
+        else:
+            assert not await self._is_mine(owner.bucket), (
+                f"{claim.job.id} ran where the master does not have it"
+            )
 
     async def _write(self, claim: Claim, status: JobStatus, other: AttemptOutcome) -> bool:
         """Report about a claim; return whether that held. `other` is how a run ended that is not the last."""
@@ -176,7 +84,7 @@ class Mishaps:
         return not stale
 
     async def _is_mine(self, bucket: Bucket) -> bool:
-        """Whether a stale report was about a job that the master has elsewhere: the bucket is still ours."""
+        """Whether a bucket still belongs to who has this epoch."""
         try:
             await self.depot.world.master.mark(bucket, [])
         except LeaseLostError:
@@ -199,39 +107,18 @@ class Mishaps:
         found = await self.depot.agent.unsaved(owner.bucket, 0, None, 3)
         await self.depot.world.master.insert_jobs([message.new for message in found.messages])
 
-    # Coordinators
-
-    async def hand_over(self) -> None:
-        """Mark held jobs, to be pushed later."""
-        rooms = [room(owner.bucket, 2) for owner in self.owners]
-        world = self.depot.world
-        found = await world.master.hand_over(world.cluster_id, 1, rooms, new_id())
-        self.carried += found.handovers
-
-    async def carry(self) -> None:
-        """Push what was marked a while ago; who gets no answer leaves the handover to others."""
-        if not self.carried:
-            return
-        handover, fate = self.carried.pop(0), self._one([*Fate, None])
-        if fate in (Fate.ARRIVES, Fate.ANSWER_IS_LOST):
-            await self.depot.agent.push(handover.messages)
-        if fate is Fate.ARRIVES:
-            await self.depot.world.master.close_handovers([handover.id])
-        if fate is Fate.NEVER_ARRIVES:
-            await self.depot.world.master.take_back([handover.id])
-
-    async def retake(self) -> None:
-        """Take over what other coordinators left."""
-        world = self.depot.world
-        self.carried += await world.master.retake_handovers(world.cluster_id, 0, new_id(), 3)
-
     # Deaths and rescues
 
     async def die(self) -> None:
-        """Let an owner be taken for dead; another one comes in its place."""
-        owner = self.owners.pop(0)
+        """Let an owner be taken for dead, with its hands full; another one comes in its place."""
+        owner = self._one(self.owners)
+        await self._pull(owner)
+        await self._kill(owner)
+
+    async def _kill(self, owner: Owner) -> None:
+        self.owners.remove(owner)
         await self.depot.world.master.retire_worker(owner.bucket.worker_id)
-        self.ghosts.append(owner)
+        self.ghosts = [*self.ghosts[-1:], owner]
         await self._new_owner()
 
     async def haunt(self) -> None:
@@ -240,16 +127,20 @@ class Mishaps:
             return
         ghost = self._one(self.ghosts)
         todo: Callable[[Owner], Awaitable[None]] = self._one(
-            [self._pull, self._report, self._acknowledge, self._save]
+            [self._pull, self._save, self._finish, self._finish]
         )
         try:
             await todo(ghost)
         except LeaseLostError:
             self.ghosts.remove(ghost)
 
+    async def _finish(self, owner: Owner) -> None:
+        await self._report(owner)
+        await self._acknowledge(owner)
+
     async def rescue(self) -> None:
         """Let a rescuer begin with a lost bucket, and get so and so far."""
-        await self._rescue(self._one(range(6)))
+        await self._rescue(self._one([0, 0, 0, 1, 2, 3, 4, 5]))
 
     async def _rescue(self, steps: int) -> bool:
         world = self.depot.world
@@ -271,6 +162,8 @@ class Mishaps:
             await self._bring_back(bucket)
         if steps > 3:  # noqa: PLR2004 - as above
             await self.depot.world.master.release_bucket(bucket)
+        if not self.calm and self._one([True, False, False]):
+            await self._push_to(bucket)
         if steps > 4 and await self.depot.agent.drop_bucket(bucket.id):  # noqa: PLR2004 - as above
             await self.depot.world.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
 
@@ -292,37 +185,48 @@ class Mishaps:
     # The end
 
     async def settle(self) -> None:
-        """Let all owners die, set right what is left, and run what is not finished."""
-        for _ in range(len(self.owners)):
-            await self.die()
+        """Finish what others left, and let the owners run everything: nothing needs one of them to die."""
+        self.calm = True
         for _ in range(ROUNDS):
-            while await self._rescue(5):
-                pass
-            await self.sweep()
+            await self._finish_rescues()
             await self._push_all()
             await self._run_all()
-        await self._check_the_end()
+        await self._check_all_have_ended()
+        for owner in list(self.owners):
+            await self._kill(owner)
+        await self._finish_rescues()
+        await self._check_nothing_is_left()
+
+    async def _finish_rescues(self) -> None:
+        while await self._rescue(5):
+            pass
+        await self.sweep()
 
     async def _push_all(self) -> None:
         world = self.depot.world
         taken = await world.master.retake_handovers(world.cluster_id, 0, new_id(), PLENTY)
-        for handover in [*self.carried, *taken]:
+        for handover in taken:
             await self.depot.agent.push(handover.messages)
             await world.master.close_handovers([handover.id])
-        self.carried = []
 
     async def _run_all(self) -> None:
-        """Run all that is held, due or not."""
-        for record in await self.depot.world.all_jobs():
+        """Make everything due, and run it."""
+        unfinished = {r.id: r for r in await self.depot.world.all_jobs() if not r.status.is_terminal}
+        for job_id in sorted(unfinished.keys() | self.accepted):
+            await self._withdraw_one([job_id], [True])
+        for job_id, record in unfinished.items():
             if record.status is JobStatus.HELD_ON_MASTER:
-                await self._give_another_time(record.id)
+                await self._move(job_id)
         await self.hand_over()
         await self._push_all()
         for owner in self.owners:
-            await self._pull(owner)
-            while owner.in_hand:
-                await self._report(owner)
-            await self._acknowledge(owner)
+            await self._run(owner)
+
+    async def _run(self, owner: Owner) -> None:
+        await self._pull(owner)
+        while owner.in_hand:
+            await self._report(owner)
+        await self._acknowledge(owner)
 
     async def _check_nothing_is_lost(self) -> None:
         if not self.depot.agent.capabilities.addressable:
@@ -332,10 +236,17 @@ class Mishaps:
         found = {message.new.job.id for message in await self.depot.agent.find(missing)}
         assert found == set(missing), f"jobs that were accepted are nowhere: {set(missing) - found}"
 
-    async def _check_the_end(self) -> None:
+    async def _check_all_have_ended(self) -> None:
         records = {record.id: record for record in await self.depot.world.all_jobs()}
         assert self.accepted <= records.keys()
         assert {i: r.status for i, r in records.items() if not r.status.is_terminal} == {}
         assert self.ended == Counter(records.keys())
+
+    async def _check_nothing_is_left(self) -> None:
+        world = self.depot.world
         assert await self.depot.holdings() == {}
-        assert dict(await self.depot.world.master.bucket_holdings(self.depot.world.cluster_id)) == {}
+        assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
+        assert await world.master.retake_handovers(world.cluster_id, 0, new_id(), 1) == []
+        statuses = Counter(bucket.status for bucket in await world.master.list_buckets(world.cluster_id))
+        assert statuses.keys() == {BucketStatus.ACTIVE, BucketStatus.READY_TO_DELETE}
+        assert statuses[BucketStatus.ACTIVE] == len(self.owners)

@@ -1,0 +1,168 @@
+"""Producers and coordinators of a cluster with one agent, whose calls get lost and who die on the way."""
+# ruff: noqa: S101 - tests assert
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum, auto
+from random import Random
+from typing import TypeVar
+from uuid import UUID
+
+from attrs import define, field
+
+from jobmaster.contracts import Handover, Message
+from jobmaster.errors import InvalidTransitionError
+from jobmaster.ids import new_id
+from jobmaster.models import Bucket, Claim, NewJob
+from jobmaster_testing.contracts.depot import Depot, keys
+from jobmaster_testing.contracts.world import room
+from jobmaster_testing.factories import make_message
+
+T = TypeVar("T")
+
+LATER = 1000.0
+"""Seconds until a message that is not due within a test."""
+
+
+class Fate(Enum):
+    """What becomes of a call to the agent."""
+
+    ARRIVES = auto()
+    ANSWER_IS_LOST = auto()
+    NEVER_ARRIVES = auto()
+
+
+@define(eq=False)
+class Owner:
+    """Who owns a bucket, and what it has in memory."""
+
+    bucket: Bucket
+    in_hand: list[Claim] = field(factory=list)
+    unacknowledged: list[Claim] = field(factory=list)
+    done: set[tuple[UUID, int]] = field(factory=set)
+
+
+@define(eq=False)
+class Actors:
+    """What they know and have in memory, what was accepted, and what ended. `random` decides on everything."""
+
+    depot: Depot
+    random: Random
+    steps: list[str] = field(factory=list)
+    accepted: set[UUID] = field(factory=set)
+    ended: Counter[UUID] = field(factory=Counter)
+    owners: list[Owner] = field(factory=list)
+    ghosts: list[Owner] = field(factory=list)
+    """Owners that others take for dead, and that go on all the same."""
+    carried: list[Handover] = field(factory=list)
+    """What coordinators have written and have yet to push."""
+    retaken: list[Handover] = field(factory=list)
+    """What others left, and coordinators have yet to push again."""
+    late: list[Handover] = field(factory=list)
+    """What coordinators did not push in time."""
+    calm: bool = False
+    """Whether nothing more goes wrong, and nothing new comes."""
+
+    def _one(self, choices: Sequence[T]) -> T:
+        return self.random.choice(choices)
+
+    # Producers
+
+    async def push(self) -> None:
+        """Push a new job; a producer that gets no answer lets the master make sure of it, or gives up."""
+        await self._push_to(self._one(self.owners).bucket)
+
+    async def _push_to(self, bucket: Bucket) -> None:
+        message = make_message(bucket, self.depot.job(), delay=self._delay())
+        fate = self._one(list(Fate))
+        if fate is not Fate.NEVER_ARRIVES:
+            await self.depot.agent.push([message])
+        if fate is Fate.ARRIVES:
+            self.accepted.add(message.new.job.id)
+        elif self._one([True, False]):
+            await self._store_instead(message, bucket)
+
+    def _delay(self) -> float:
+        """Return 0 mostly; an agent that cannot withdraw messages keeps those that are not due for ever."""
+        return self._one([0.0, 0.0, 0.0, LATER]) if self.depot.agent.capabilities.addressable else 0.0
+
+    async def _store_instead(self, message: Message, bucket: Bucket) -> None:
+        master, job = self.depot.world.master, message.new.job
+        await master.open_handover(job.cluster_id, bucket.id, [job.id], new_id())
+        if self._one([True, True, False]):
+            await master.insert_jobs([message.new])
+            self.accepted.add(job.id)
+
+    async def hold(self) -> None:
+        """Store a job on the master."""
+        job = self.depot.job()
+        await self.depot.world.insert(NewJob(job=job))
+        self.accepted.add(job.id)
+
+    async def reschedule(self) -> None:
+        """Withdraw a message and give its job another time; the caller may die on the way, or be slow."""
+        await self._withdraw_one(sorted(self.accepted), [True, True, False])
+
+    async def _withdraw_one(self, job_ids: Sequence[UUID], goes_on: Sequence[bool]) -> None:
+        found = await self.depot.agent.find(job_ids)
+        waiting = sorted((m for m in found if m.new.delay), key=lambda m: m.new.job.id)
+        if waiting:
+            await self._withdraw(self._one(waiting), goes_on)
+
+    async def _withdraw(self, message: Message, goes_on: Sequence[bool]) -> None:
+        master, job, bucket_id = self.depot.world.master, message.new.job, message.new.bucket_id
+        assert bucket_id is not None
+        await master.insert_jobs([message.new])
+        withdrawn = await master.open_handover(job.cluster_id, bucket_id, [job.id], new_id())
+        if not await self.depot.agent.withdraw(bucket_id, keys([message])):
+            await master.close_handovers([withdrawn])
+            return
+        if not all(goes_on) and self._one([True, False]):
+            await self.retake()
+            await self.carry()
+        if self._one(goes_on):
+            await self._move(job.id, withdrawn)
+
+    async def _move(self, job_id: UUID, withdrawn: UUID | None = None) -> None:
+        """Make a job due; whoever has withdrawn its message may have to learn that it is back."""
+        world = self.depot.world
+        try:
+            await world.master.reschedule(world.cluster_id, job_id, 0, withdrawn)
+        except InvalidTransitionError:
+            assert withdrawn, "a job that nobody can have in hand could not be moved"
+
+    # Coordinators
+
+    async def hand_over(self) -> None:
+        """Mark held jobs, to be pushed later."""
+        rooms = [room(owner.bucket, 2) for owner in self.owners]
+        world = self.depot.world
+        found = await world.master.hand_over(world.cluster_id, 1, rooms, new_id())
+        self.carried += found.handovers
+
+    async def carry(self) -> None:
+        """Push what was marked a while ago; who gets no answer, or dies, leaves the handover to others."""
+        retaken = bool(self.retaken)
+        queue = self.retaken or self.carried
+        if not queue:
+            return
+        handover, fate = queue.pop(0), self._one([*Fate, None])
+        if fate in (Fate.ARRIVES, Fate.ANSWER_IS_LOST):
+            await self.depot.agent.push(handover.messages)
+        if fate is Fate.ARRIVES:
+            await self.depot.world.master.close_handovers([handover.id])
+        if fate is Fate.NEVER_ARRIVES and not retaken:
+            await self.depot.world.master.take_back([handover.id])
+
+    async def retake(self) -> None:
+        """Take over what other coordinators left, or were too slow to push."""
+        world = self.depot.world
+        self.late, self.carried = self.late + self.carried, []
+        self.retaken += await world.master.retake_handovers(world.cluster_id, 0, new_id(), 3)
+
+    async def give_up(self) -> None:
+        """Let a coordinator that could push nothing take its jobs back, maybe after others did it for it."""
+        late, self.late = self.late, []
+        await self.depot.world.master.take_back([handover.id for handover in late])
