@@ -29,6 +29,7 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
     parts = [
         contracts.SchemaContract,
         contracts.ClusterContract,
+        contracts.ControlContract,
         contracts.AgentStoreContract,
         contracts.BucketContract,
         contracts.JobContract,

@@ -17,7 +17,7 @@ class Capabilities:
         migrations: the store has a schema with numbered migrations.
         transactional_enqueue: jobs can be inserted in a transaction of the user's own.
         ordered: a bucket hands out its jobs by due time, then by id.
-        addressable: an agent can find and withdraw single messages by their job's id.
+        addressable: an agent can find, note and withdraw single messages by their job's id.
 
     """
 

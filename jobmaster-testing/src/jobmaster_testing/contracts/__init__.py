@@ -38,7 +38,7 @@ from jobmaster_testing.contracts.recurring import RecurringContract
 from jobmaster_testing.contracts.remote import RemoteContract
 from jobmaster_testing.contracts.reporting import ReportingContract
 from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
-from jobmaster_testing.contracts.saving import UnsavedContract
+from jobmaster_testing.contracts.saving import NotingContract, UnsavedContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
@@ -124,6 +124,7 @@ class AgentContract(
     TransportContract,
     CarryingContract,
     UnsavedContract,
+    NotingContract,
     DrainingContract,
     DroppingContract,
     WithdrawingContract,

@@ -119,6 +119,64 @@ class HandingOverContract(MasterTests, suite=True):
         assert is_nothing(await hand_over(world, bucket))
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
+    async def test_parked_jobs_are_handed_over_to_who_knows_them(self, world: World) -> None:
+        here, bucket = await world.bucket(), await world.bucket(agent=AGENT)
+        known = [await world.parked(here, definition_id=name) for name in ("A", "B")]
+        unknown = await world.parked(here, definition_id="C")
+        await world.put(definition_id="A")
+
+        [handover] = await _adopt(world, [bucket], ["A", "B", "Z"])
+
+        expected = [Message(new=NewJob(job=job, bucket_id=bucket.id), saved=True) for job in known]
+        assert (handover.bucket_id, sorted(handover.messages, key=_job_id)) == (bucket.id, expected)
+        record = await world.record(known[0])
+        assert (record.status, record.bucket_id) == (JobStatus.ASSIGNED_TO_BUCKET, bucket.id)
+        assert record.reason is None
+        assert (await world.record(unknown)).reason is not None
+        assert [h.messages for h in await retake(world)] == [handover.messages]
+
+    async def test_parked_jobs_are_handed_over_into_their_lane_and_priority(self, world: World) -> None:
+        places = [("a", Priority.HIGH), ("a", Priority.LOW), ("b", Priority.HIGH)]
+        buckets = {p: await world.bucket(lane=p[0], priority=p[1], agent=AGENT) for p in places}
+        jobs = {p: await world.parked(await world.bucket(lane=p[0], priority=p[1])) for p in places}
+        reached = [buckets[p] for p in places[:2]]
+
+        found = await _adopt(world, reached, ["TestJob"])
+
+        by_bucket = {h.bucket_id: [m.new.job.id for m in h.messages] for h in found}
+        assert by_bucket == {buckets[p].id: [jobs[p].id] for p in places[:2]}
+        assert await world.status(jobs[places[2]]) is JobStatus.HELD_ON_MASTER
+
+    async def test_not_more_parked_jobs_than_the_limit_are_handed_over(self, world: World) -> None:
+        here, bucket = await world.bucket(), await world.bucket(agent=AGENT)
+        for _ in range(3):
+            await world.parked(here)
+
+        pages = [await _adopt(world, [bucket], ["TestJob"], limit=2) for _ in range(3)]
+
+        assert [sum(len(h.messages) for h in page) for page in pages] == [2, 1, 0]
+        assert list(await _adopt(world, [], ["TestJob"])) == []
+        assert list(await _adopt(world, [bucket], [])) == []
+
+    async def test_concurrent_adopters_hand_each_parked_job_over_once(
+        self, world: World, peer: MasterRepository
+    ) -> None:
+        here, buckets = await world.bucket(), await world.buckets(4, agent=AGENT)
+        jobs = [await world.parked(here) for _ in range(8)]
+        seen: list[UUID] = []
+
+        async def adopt(master: MasterRepository, bucket: Bucket) -> None:
+            found = await master.hand_over_parked([bucket], ["TestJob"], 3, new_id())
+            seen.extend(m.new.job.id for handover in found for m in handover.messages)
+
+        async with anyio.create_task_group() as group:
+            for master, bucket in zip([world.master, peer] * 2, buckets, strict=True):
+                group.start_soon(adopt, master, bucket)
+
+        assert len(seen) == len(set(seen))
+        assert set(seen) <= set(ids(jobs))
+        assert {r.id for r in await world.all_jobs() if r.bucket_id} == set(seen)
+
     async def test_what_is_handed_over_is_not_assigned_again(self, world: World) -> None:
         here, there = await world.bucket(), await world.bucket(agent=AGENT)
         await world.put(count=4)
@@ -179,6 +237,12 @@ async def hand_over(world: World, bucket: Bucket, *, ahead: float = 1, free: int
 
 async def _hand_over(world: World, rooms: Sequence[Room], ahead: float = 1) -> Handing:
     return await world.master.hand_over(world.cluster_id, ahead, rooms, new_id())
+
+
+async def _adopt(
+    world: World, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int = 100
+) -> Sequence[Handover]:
+    return await world.master.hand_over_parked(buckets, definition_ids, limit, new_id())
 
 
 async def retake(world: World, age: float = 0.0, limit: int = 1000) -> list[Handover]:

@@ -106,6 +106,8 @@ class Mishaps(Actors):
     async def _save(self, owner: Owner) -> None:
         found = await self.depot.agent.unsaved(owner.bucket, 0, None, 3)
         await self.depot.world.master.insert_jobs([message.new for message in found.messages])
+        if self._one([True, False]):
+            await self.depot.agent.note_saved(owner.bucket, keys(found.messages))
 
     # Deaths and rescues
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from attrs import evolve
+
 from jobmaster.contracts import Message
+from jobmaster.ids import new_id
 from jobmaster.models import Bucket, Position
 from jobmaster_testing.contracts.agent import AgentTests
+from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import Depot, job_ids, keys
+from jobmaster_testing.contracts.world import ids
 from jobmaster_testing.factories import make_message
 from jobmaster_testing.probes import until
 
@@ -116,6 +121,71 @@ class UnsavedContract(AgentTests, suite=True):
 
         assert await depot.unsaved(bucket) == await depot.unsaved(bucket)
         assert len(await depot.pull(bucket)) == 3
+
+
+class NotingContract(AgentTests, suite=True):
+    """`note_saved`."""
+
+    async def test_what_the_master_knows_is_saved_from_then_on(self, depot: Depot) -> None:
+        needs(depot.agent.capabilities.addressable, "addressable")
+        bucket = await depot.bucket()
+        known, unknown = await depot.push(bucket, 2, data={"n": 1})
+
+        await depot.agent.note_saved(bucket, keys([known]))
+
+        assert await depot.unsaved(bucket) == [unknown.new.job.id]
+        assert {c.job.id: c.saved for c in await depot.pull(bucket)} == {
+            known.new.job.id: True,
+            unknown.new.job.id: False,
+        }
+        drained = {m.new.job.id: m for m in await depot.agent.drain(bucket.id, 10)}
+        assert [drained[job_id].saved for job_id in job_ids([known, unknown])] == [True, False]
+        backlog = (await depot.backlog())[bucket.id]
+        assert (backlog.messages, backlog.save_pending) == (2, 1)
+
+    async def test_noting_changes_nothing_else(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        message = make_message(bucket, depot.job(), attempt=2, retries=1, crashes=1, suspect=True)
+        await depot.agent.push([message])
+        [before] = await depot.pull(bucket)
+
+        for _ in range(2):
+            await depot.agent.note_saved(bucket, keys([message]))
+
+        [after] = await depot.pull(bucket)
+        assert after == evolve(before, saved=after.saved)
+
+    async def test_a_noted_message_is_not_pushed_anew(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        message = await depot.push_one(bucket)
+        await depot.agent.note_saved(bucket, keys([message]))
+
+        await depot.agent.push([message])
+
+        assert ids(await depot.pull(bucket)) == [message.new.job.id]
+        assert await depot.holdings() == {bucket.id: 1}
+
+    async def test_what_is_not_there_is_not_noted(self, depot: Depot) -> None:
+        bucket, other = await depot.buckets(2)
+        message = await depot.push_one(bucket)
+        [(job_id, attempt)] = keys([message])
+
+        await depot.agent.note_saved(bucket, [])
+        await depot.agent.note_saved(bucket, [(job_id, attempt + 1), (new_id(), 1)])
+        await depot.agent.note_saved(other, [(job_id, attempt)])
+
+        assert await depot.unsaved(bucket) == [job_id]
+        assert await depot.holdings() == {bucket.id: 1}
+
+    async def test_a_noted_message_in_hand_is_exposed_as_saved(self, depot: Depot) -> None:
+        needs(depot.agent.capabilities.addressable, "addressable")
+        bucket = await depot.bucket()
+        claim = await depot.claim(bucket)
+        await depot.agent.note_saved(bucket, [(claim.job.id, claim.attempt)])
+
+        [exposed] = await depot.exposed(await depot.take_over(bucket))
+
+        assert (exposed.job.id, exposed.saved) == (claim.job.id, True)
 
 
 async def _pages(
