@@ -15,7 +15,7 @@ from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_postgres.master import PostgresMaster
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
-from jobmaster_testing.factories import make_job, make_log_line, make_report
+from jobmaster_testing.factories import make_log_line, make_new_job, make_report
 from jobmaster_testing.options import open_master
 from jobmaster_testing.probes import until
 
@@ -91,8 +91,7 @@ def any_report(bucket: Bucket, random: Random) -> Report:
 
 def new_claim(bucket: Bucket, definition_id: str = "A") -> Claim:
     """Return what the owner of a bucket on an agent claims: the master does not know the job."""
-    place = {"cluster_id": bucket.cluster_id, "lane": bucket.lane, "priority": bucket.priority}
-    job = make_job(definition_id=definition_id, **place)
+    job = make_new_job(bucket, definition_id=definition_id).job
     return Claim(job=job, bucket_id=bucket.id, epoch=bucket.epoch, attempt=1, ready_at=NOW, saved=False)
 
 
