@@ -18,15 +18,19 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.cli.status import Picture, as_plain
+from jobmaster.cli.picture import Picture
+from jobmaster.cli.status import as_plain
 from jobmaster.models import ClusterRecord, WorkerRecord
+from jobmaster_sql import load_migrations
 
-PENDING = ["0001_initial", "0002_schedules"]
+PENDING = [migration.name for migration in load_migrations("jobmaster_sqlite")]
 JOB_KEYS = {
     "id", "cluster_id", "definition_id", "lane", "priority", "status", "created_at", "scheduled_at", "ready_at",
     "finished_at", "attempt", "retries", "max_retries", "timeout", "key", "bucket_id", "cancel_requested",
     "reason", "metadata", "schedule_id", "nominal_at",
 }  # fmt: skip
+
+STATUS_KEYS = {"now", "cluster", "schema", "jobs", "agents", "hosts", "workers", "buckets", "warnings"}
 
 
 @handler("Looking.Greet", metadata={"category": "demo"})
@@ -204,7 +208,7 @@ class TestStatus:
     def test_json_has_the_documented_keys(self, seeded: Seeded) -> None:
         found = seeded.json("status")
 
-        assert set(found) == {"now", "cluster", "schema", "jobs", "workers", "buckets", "warnings"}
+        assert set(found) == STATUS_KEYS
         assert (found["cluster"]["id"], found["cluster"]["mode"]) == ("Look-1", "active")
         assert found["schema"] == {"up_to_date": True, "pending": []}
         counts = {name: count for name, count in found["jobs"].items() if count}

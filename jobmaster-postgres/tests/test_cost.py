@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio, pytest.mark.usefixtures("
 Watcher = psycopg.Connection[tuple[Any, ...]]
 
 JOBS = 3000
+LOOKS = 2
+"""How often a process looks at once what it is to go by: when it has started, and when it hears news."""
 TABLES = [
     *("migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"),
     *("agent", "host", "handover"),
@@ -93,6 +95,7 @@ async def test_a_call_is_one_statement(database: str, statements: Counter[str]) 
             await runtime.scheduler.once_now(counted, {"n": n})
 
     assert statements.pop("news_send") <= 50
+    assert statements.pop("orders_read", 0) <= LOOKS
     assert statements == {"job_insert": 50}
 
 
@@ -102,6 +105,7 @@ async def test_a_bulk_call_is_one_statement(database: str, statements: Counter[s
         await runtime.scheduler.once_many(counted.request({"n": n}) for n in range(JOBS))
 
     assert statements.pop("news_send") <= 2
+    assert statements.pop("orders_read", 0) <= LOOKS
     assert statements == {"jobs_insert_alike": 1}
 
 
@@ -174,7 +178,9 @@ async def test_an_idle_worker_asks_little(database: str, statements: Counter[str
         asked = Counter(statements)
 
     each_heartbeat = {"worker_renew", "rescue_needed"}
-    each_poll = {"bucket_due", "cancel_requests", "parked_places", "held_next", "schedule_next"}
+    each_poll = {"bucket_due", "cancel_requests", "held_next", "schedule_next"}
+    for seldom in ("orders_read", "parked_places"):
+        assert asked.pop(seldom, 0) <= LOOKS
     assert asked.keys() == each_heartbeat | each_poll
     assert asked["rescue_needed"] <= asked["worker_renew"] + 2
 

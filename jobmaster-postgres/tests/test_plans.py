@@ -80,6 +80,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "live_assign": ({"job_id": (), "bucket_id": ()}, "jm_live_pkey"),
     "job_find": ({"cluster_id": "c", "limit": 9}, "jm_job_pkey"),
     "job_find_live": ({"cluster_id": "c", "limit": 9}, "jm_live_pkey"),
+    "orders_read": ({"id": "c", "process_id": ID}, "jm_worker_requested"),
     "schedule_next": ({"cluster_id": "c", "kinds": ["cron"]}, "jm_schedule_by_look"),
     "firing_untouched": ({"ids": [ID], "reach": 0}, "jm_firing_by_schedule"),
 }

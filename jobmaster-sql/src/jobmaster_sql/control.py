@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
 import orjson
@@ -14,9 +13,6 @@ from jobmaster.states import WorkerRequest
 from jobmaster_sql.rows import cluster_of
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Query, Unit
-
-_CLUSTER_WIDTH: Final = 6
-"""Columns of a cluster in a row of orders; the name and request of a worker follow."""
 
 
 class SqlControlStore(SqlStore, ControlStore):
@@ -59,6 +55,6 @@ class SqlControlStore(SqlStore, ControlStore):
         answer: Answer = yield Query("orders_read", params, last=True)
         if not answer.rows:
             return None
-        asked = [row[_CLUSTER_WIDTH:] for row in answer.rows if row[_CLUSTER_WIDTH] is not None]
-        requests = {name: WorkerRequest.from_code(code) for name, code in asked}
+        asked = sorted((code, name) for *_, name, code in answer.rows if name is not None)
+        requests = {name: WorkerRequest.from_code(code) for code, name in asked}
         return Orders(cluster=cluster_of(answer.rows[0]), requests=requests)

@@ -61,8 +61,8 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
 async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
     """Return the cluster as its master knows it.
 
-    Pending migrations alone are no obstacle, as code runs on the schema before its own. Raises
-    `SchemaError` if there is no schema to read, `ClusterNotFoundError` if the master has no such cluster.
+    Pending migrations alone are no obstacle. Raises `SchemaError` if what is to be read is not there before
+    they are applied, `ClusterNotFoundError` if the master has no such cluster.
     """
     try:
         record = await master.get_cluster(cluster.id)

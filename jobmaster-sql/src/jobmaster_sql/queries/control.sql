@@ -13,11 +13,9 @@ WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
 SELECT id FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
 
 -- name: orders_read
--- All that a process wants to know now and then, in one question. Of several registrations of a worker, the one
--- with the weightiest request comes last.
+-- All that a process wants to know now and then, in one question.
 SELECT {cluster_columns}, w.name, w.request
 FROM {prefix}cluster c
 LEFT JOIN {prefix}worker w
   ON w.process_id = :process_id AND w.request IS NOT NULL AND w.cluster_id = c.id
 WHERE c.id = :id
-ORDER BY w.request
