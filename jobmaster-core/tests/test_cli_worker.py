@@ -259,10 +259,35 @@ def test_a_cluster_that_is_not_active_is_said_to_be_idle(worker: Process) -> Non
 
     anyio.run(pause)
     worker.start()
-    worker.wait_for_log("cluster Worker-1 is passive: it runs no jobs")
+    worker.wait_for_log("cluster Worker-1 is passive: it runs no jobs until its mode is active again")
     worker.signal(signal.SIGTERM)
 
     assert worker.code() == ExitCode.OK
+
+
+def test_a_process_follows_its_cluster_and_ends_when_its_worker_is_stopped(
+    worker: Process, backend: Sequence[str]
+) -> None:
+    async def steer(verb: str, *arguments: str) -> None:
+        async with worker.cluster.running(workers=False) as runtime:
+            await getattr(runtime, verb)(*arguments)
+
+    worker.start("--name", "w1", *backend)
+    worker.wait_for_log("cluster Worker-1: running")
+    anyio.run(steer, "set_mode", "passive")
+    worker.wait_for_log("worker w1 is up with 0 buckets (suspended)")
+    worker.schedule("Gate")
+    anyio.run(steer, "set_mode", "active")
+    worker.wait_for_file("started")
+    anyio.run(steer, "stop_worker", "w1")
+    worker.wait_for_log("worker w1 was asked to stop")
+    assert not worker.ended
+    (worker.folder / "open").touch()
+
+    assert worker.code() == ExitCode.OK
+    assert "all workers of this process were stopped" in worker.log
+    assert [job.status for job in worker.jobs()] == [JobStatus.SUCCEEDED]
+    assert "Traceback" not in worker.log
 
 
 def test_log_lines_can_be_json(worker: Process) -> None:
