@@ -31,7 +31,7 @@ def agents(tmp_path: Path, new_database: NewDatabase) -> dict[str, str]:
 async def test_a_rolling_deploy_costs_no_retry(scenario: Scenario) -> None:
     async with scenario.watching() as runtime:
         coordinator = scenario.fleet.start(worker="Coordinator", mode="coordinator")
-        workers = scenario.fleet.start_workers(3, mode="execution")
+        workers = scenario.fleet.start_workers(2, mode="execution")
         await registered(runtime, coordinator, *workers)
         async with anyio.create_task_group() as group:
             deployed = anyio.Event()
@@ -57,7 +57,7 @@ async def load(scenario: Scenario, runtime: Runtime, enough: anyio.Event) -> Non
         number += 1
         waiting = [*delayed_jobs(number, 5, 0.5, 2.0), *keyed_jobs(f"rolling-{number}", 5)]
         await scenario.schedule(
-            runtime, shuffled(number, short_jobs(number, BATCH), long_jobs(number, 2), waiting)
+            runtime, shuffled(number, short_jobs(number, BATCH), long_jobs(number, 2, 0.5, 1.0), waiting)
         )
         await keeps_up(scenario)
 
