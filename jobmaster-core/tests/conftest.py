@@ -1,12 +1,15 @@
 """Clusters on the memory provider, quick enough for tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from jobmaster import Cluster, FixedBackoff, RetryPolicy
+from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster_testing.clock import VirtualClock
+from jobmaster_testing.faults import Faults
 
 QUICK = {
     "heartbeat": 0.1,
@@ -15,6 +18,8 @@ QUICK = {
     "stop_grace": 1.0,
     "retry": RetryPolicy(default=FixedBackoff(0.01)),
 }
+PATIENT = {"stop_grace": 1.0, "retry": RetryPolicy(default=FixedBackoff(0.01))}
+"""For virtual time, which costs nothing: the intervals are those that users have."""
 
 
 @pytest.fixture
@@ -40,3 +45,47 @@ def cluster(producer: Callable[..., Cluster]) -> Callable[..., Cluster]:
         return producer(*handlers, **settings).add_worker(**({"parallelism": 1.0} | (worker or {})))
 
     return build
+
+
+# Distributed clusters
+
+
+@pytest.fixture
+def distributed(store_url: str, virtual_clock: VirtualClock) -> Callable[..., Cluster]:
+    """Build a cluster with agents: `distributed(*handlers, agents="AB", workers=[{"agent": "A"}], faults=None)`.
+
+    There is a worker for each agent unless told otherwise; `workers=()` builds a producer. Its clock is that of
+    the event loop: a test whose `anyio_backend` is the virtual one waits for nothing.
+    """
+
+    def build(
+        *handlers: Any,
+        agents: str = "A",
+        workers: Sequence[Mapping[str, Any]] | None = None,
+        faults: Faults | None = None,
+        **settings: Any,
+    ) -> Cluster:
+        prefix = "faulty+" if faults else ""
+        cluster = Cluster("Test-1", prefix + store_url, clock=virtual_clock)
+        cluster.configure(**(PATIENT | {"store_options": {"clock": virtual_clock}} | settings))
+        cluster.add_handlers(*handlers).use(*([faults] if faults else []))
+        for name in agents:
+            cluster.add_agent(name, f"{prefix}{store_url}-{name}")
+        for worker in [{"agent": name} for name in agents] if workers is None else workers:
+            cluster.add_worker(**({"parallelism": 1.0} | dict(worker)))
+        return cluster
+
+    return build
+
+
+@pytest.fixture
+def master(store_url: str, virtual_clock: VirtualClock) -> MemoryMaster:
+    """Return the master of the clusters that `distributed` builds, for tests to look at and to put things in."""
+    return MemoryMaster(store_url.partition("://")[2], virtual_clock)
+
+
+@pytest.fixture
+def agent(store_url: str, virtual_clock: VirtualClock) -> Callable[[str], MemoryAgent]:
+    """Return an agent of the clusters that `distributed` builds, by its name."""
+    store = store_url.partition("://")[2]
+    return lambda name: MemoryAgent(name, f"{store}-{name}", virtual_clock)

@@ -27,7 +27,7 @@ from jobmaster import (
     hookimpl,
 )
 from jobmaster.contracts import MasterRepository
-from jobmaster.models import NewJob
+from jobmaster.models import STANDALONE, NewJob
 from jobmaster.plugins import Plugins
 from jobmaster_testing.probes import Seen, until
 
@@ -88,7 +88,7 @@ def counted(producer: Build, store_url: str, counting: Counting) -> Cluster:
 
 
 def gathered(runtime: Runtime) -> int:
-    return len(runtime.scheduler._buffer._gathered)
+    return len(runtime.scheduler._storing._buffer(STANDALONE)._gathered)
 
 
 # Group commit

@@ -1,0 +1,185 @@
+"""Stores that fail when a test says so: the connection breaks before a call or its answer, or cannot be had at all.
+
+`Cluster.use(Faults(...))` serves `faulty+<url>` as `<url>`, masters and agents alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import iscoroutinefunction
+from typing import Any, Literal, cast
+
+import anyio
+from attrs import define, field, frozen
+
+from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.hookspecs import hookimpl
+from jobmaster.plugins import Plugins
+
+MASTER = "master"
+"""What calls of the master's carry where those of an agent carry its name."""
+
+When = Literal["before", "after"]
+Act = Callable[[], Awaitable[Any]]
+
+
+@define
+class Fault:
+    """Fails `count` calls of one method from call number `first`, before or after the store did its work.
+
+    `store` says whose: the master's, an agent's by its name, or anybody's (None).
+    """
+
+    method: str
+    when: When = "before"
+    first: int = 1
+    count: int = 1
+    store: str | None = None
+    error: type[StoreUnavailableError] = StoreUnavailableError
+    calls: int = field(default=0, init=False)
+    hits: int = field(default=0, init=False)
+
+    def concerns(self, store: str, method: str) -> bool:
+        """Return whether it is about this method of this store."""
+        return method == self.method and self.store in (None, store)
+
+    def strikes(self) -> bool:
+        """Count a call; return whether it is to fail."""
+        self.calls += 1
+        strikes = self.first <= self.calls < self.first + self.count
+        self.hits += strikes
+        return strikes
+
+    async def around(self, act: Act) -> Any:
+        """Make a call, or break it off."""
+        strikes = self.strikes()
+        if strikes and self.when == "before":
+            raise self.error("the connection broke before the call")
+        result = await act()
+        if strikes:
+            raise self.error("the connection broke before the answer")
+        return result
+
+
+@frozen
+class Call:
+    """A call that a store has answered."""
+
+    store: str
+    method: str
+    args: tuple[Any, ...]
+
+
+@define
+class Gate:
+    """A point at which calls of one method wait until the gate is opened: the store has done nothing of them yet."""
+
+    store: str
+    method: str
+    reached: anyio.Event = field(factory=anyio.Event, init=False)
+    opened: anyio.Event = field(factory=anyio.Event, init=False)
+
+    async def pass_through(self) -> None:
+        """Say that somebody is there, and wait."""
+        self.reached.set()
+        await self.opened.wait()
+
+
+@define(eq=False)
+class Faults:
+    """What is to go wrong, and what was done.
+
+    `away` names the stores that cannot be reached now. `calls` has what was answered, in that order.
+    """
+
+    faults: list[Fault] = field(factory=list)
+    away: set[str] = field(factory=set, init=False)
+    calls: list[Call] = field(factory=list, init=False)
+    _gates: list[Gate] = field(factory=list, init=False)
+
+    def add(self, *faults: Fault) -> None:
+        """Have more go wrong from now on."""
+        self.faults += faults
+
+    @contextmanager
+    def held_up(self, store: str, method: str) -> Iterator[Gate]:
+        """Within the block, let calls of a method wait at a gate; at its end it is opened."""
+        gate = Gate(store, method)
+        self._gates.append(gate)
+        try:
+            yield gate
+        finally:
+            self._gates.remove(gate)
+            gate.opened.set()
+
+    def made(self, store: str, *methods: str) -> list[str]:
+        """Return the methods of a store that were called and answered, in that order: these, or all."""
+        return [c.method for c in self.calls if c.store == store and (not methods or c.method in methods)]
+
+    async def call(self, store: str, method: str, act: Act, args: tuple[Any, ...]) -> Any:
+        """Make a call of a store, with everything that is to happen to it."""
+        self._check_reached(store)
+        for gate in [gate for gate in self._gates if (gate.store, gate.method) == (store, method)]:
+            await gate.pass_through()
+            self._check_reached(store)
+        for fault in [fault for fault in self.faults if fault.concerns(store, method)]:
+            act = _around(fault, act)
+        answer = await act()
+        self.calls.append(Call(store, method, args))
+        return answer
+
+    def _check_reached(self, store: str) -> None:
+        if store in self.away:
+            raise StoreUnreachableError(f"{store} cannot be reached")
+
+    # Serving
+
+    @hookimpl
+    def jobmaster_schemes(self) -> Mapping[str, str]:
+        """Serve what is there to be tested with."""
+        return {"faulty+memory": "for tests", "faulty+sqlite": "for tests"}
+
+    @hookimpl
+    def jobmaster_master(self, url: str, options: Any) -> MasterRepository | None:
+        """Return a master through which these faults strike."""
+        inner = _inner(url)
+        return inner and cast("MasterRepository", FaultyStore(MASTER, Plugins().master(inner, options), self))
+
+    @hookimpl
+    def jobmaster_agent(self, name: str, url: str, options: Any) -> AgentRepository | None:
+        """Return an agent through which these faults strike."""
+        inner = _inner(url)
+        return inner and cast(
+            "AgentRepository", FaultyStore(name, Plugins().agent(name, inner, options), self)
+        )
+
+
+class FaultyStore:
+    """Hands every call on to a real store, and lets faults strike the ones they are about."""
+
+    def __init__(self, store: str, inner: Any, faults: Faults) -> None:
+        self._store, self._inner, self._faults = store, inner, faults
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if not iscoroutinefunction(method) or name == "close":
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await self._faults.call(self._store, name, lambda: method(*args, **kwargs), args)
+
+        return call
+
+
+def _around(fault: Fault, act: Act) -> Act:
+    return lambda: fault.around(act)
+
+
+def _inner(url: str) -> Any:
+    before, faulty, inner = url.partition("faulty+")
+    return None if before or not faulty else inner
+
+
+__all__ = ["MASTER", "Call", "Fault", "Faults", "FaultyStore", "Gate"]
