@@ -39,7 +39,10 @@ class Jobs:
         return found
 
     async def find(self, job_id: UUID | str) -> JobRecord | None:
-        """Return a job with its attempts and logs, or None."""
+        """Return a job with its attempts and logs, or None.
+
+        Raises `StoreUnavailableError` if the master does not know it and an agent, where it may be, cannot be asked.
+        """
         env = self._env
         try:
             wanted = as_id(job_id, env.cluster_id)
@@ -47,13 +50,8 @@ class Jobs:
             return None
         found = await env.master.get_job(env.cluster_id, wanted)
         if found is None and env.agents.distributed:
-            found = await self._save_pending(wanted)
+            found = await Changing(env).find(wanted)
         return found
-
-    async def _save_pending(self, job_id: UUID) -> JobRecord | None:
-        """Look for a job on the agents, and once more on the master: it may be on its way from there to here."""
-        on_agent = await Changing(self._env).find(job_id)
-        return await self._env.master.get_job(self._env.cluster_id, job_id) or on_agent
 
     async def query(
         self, *, limit: int = 100, after: UUID | None = None, **conditions: Any

@@ -99,6 +99,10 @@ class Agents(Mapping[str, AgentRepository]):
         link = self.links.get(name)
         return self._news if link is None else link.notify
 
+    def usable(self) -> list[str]:
+        """Return the names of the agents that are reached now or will be: all but those that were refused."""
+        return [link.name for link in self.links.values() if link.refused is None]
+
     def weights(self) -> Mapping[str, float]:
         """Return the agents that new jobs may be sent to, with their weights."""
         now = self._monotonic()

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
-from jobmaster.contracts import Message, Topics
-from jobmaster.errors import InvalidTransitionError, JobNotFoundError, StoreUnavailableError
+from jobmaster.contracts import CancelAnswer, Message, Topics
+from jobmaster.errors import (
+    InvalidTransitionError,
+    JobMasterError,
+    JobNotFoundError,
+    StoreUnavailableError,
+)
 from jobmaster.models import STANDALONE, Bucket, CancelResult, JobRecord
 from jobmaster.states import IN_BUCKET, JobStatus
 
@@ -21,17 +26,26 @@ class Changing:
     # Cancelling
 
     async def cancel(self, job_ids: Sequence[UUID]) -> Sequence[CancelResult]:
-        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id."""
+        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
+
+        Raises `StoreUnavailableError` where an agent that may know it cannot be asked.
+        """
         env = self._env
         try:
             answers = await env.master.cancel(env.cluster_id, job_ids)
         except JobNotFoundError:
             if not env.agents.distributed:
                 raise
-            await self._save(job_ids)
-            answers = await env.master.cancel(env.cluster_id, job_ids)
+            answers = await self._cancel_saved(job_ids)
         env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
         return [answer.result for answer in answers]
+
+    async def _cancel_saved(self, job_ids: Sequence[UUID]) -> Sequence[CancelAnswer]:
+        silent = await self._save(job_ids)
+        try:
+            return await self._env.master.cancel(self._env.cluster_id, job_ids)
+        except JobNotFoundError as error:
+            raise _unknown(error, silent) from None
 
     # Rescheduling
 
@@ -51,15 +65,14 @@ class Changing:
     async def _reschedule_in(self, bucket: Bucket, job_id: UUID, delay: float) -> None:
         """Withdraw a job's message from its agent, then hold the job.
 
-        The handover is noted first: a job whose message is gone, and that was not held in the end, is pushed
-        again by a coordinator.
+        The handover is noted in between: a job whose message is gone, and that was not held in the end, is pushed
+        again by a coordinator. Before that only looking is done, which leaves nothing to be made up for.
         """
         env = self._env
-        handover = await env.master.open_handover(env.cluster_id, bucket.id, [job_id], env.process_id)
         agent = env.agents[bucket.agent]
-        messages = [
-            (m.new.job.id, m.attempt) for m in await agent.find([job_id]) if m.new.bucket_id == bucket.id
-        ]
+        found = await agent.find([job_id])
+        handover = await env.master.open_handover(env.cluster_id, bucket.id, [job_id], env.process_id)
+        messages = [(m.new.job.id, m.attempt) for m in found if m.new.bucket_id == bucket.id]
         if job_id not in await agent.withdraw(bucket.id, messages):
             await env.master.close_handovers([handover])
             raise InvalidTransitionError(job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER)
@@ -69,9 +82,12 @@ class Changing:
         """Return the bucket on an agent that a job lies in; saves the job if only the agent knows it."""
         env = self._env
         record = await env.master.get_job(env.cluster_id, job_id)
-        if record is None and await self._save([job_id]):
+        if record is None:
+            silent = await self._save([job_id])
             record = await env.master.get_job(env.cluster_id, job_id)
-        if record is None or record.status not in IN_BUCKET:
+            if record is None:
+                raise _unknown(JobNotFoundError(job_id, env.cluster_id), silent)
+        if record.status not in IN_BUCKET:
             return None
         buckets = await env.master.list_buckets(env.cluster_id)
         return next((b for b in buckets if b.id == record.bucket_id and b.agent != STANDALONE), None)
@@ -79,29 +95,49 @@ class Changing:
     # Looking on the agents
 
     async def find(self, job_id: UUID) -> JobRecord | None:
-        """Return a job that only an agent knows so far."""
-        found = await self._on_agents([job_id])
-        return _save_pending(found[0]) if found else None
+        """Return a job that the master did not know a moment ago: one that only an agent knows, for one.
 
-    async def _save(self, job_ids: Sequence[UUID]) -> int:
-        """Save jobs that only agents know, as lying in their buckets; return how many."""
-        found = await self._on_agents(job_ids)
-        if found:
-            await self._env.master.insert_jobs([message.new for message in found])
-        return len(found)
+        Raises `StoreUnavailableError` if it is found nowhere, and an agent cannot be asked.
+        """
+        env = self._env
+        messages, silent = await self._on_agents([job_id])
+        # It may be on its way from there to here.
+        record = await env.master.get_job(env.cluster_id, job_id)
+        if record is None and not messages and silent:
+            raise _unknown(JobNotFoundError(job_id, env.cluster_id), silent)
+        return record or (_save_pending(messages[0]) if messages else None)
 
-    async def _on_agents(self, job_ids: Sequence[UUID]) -> list[Message]:
+    async def _save(self, job_ids: Sequence[UUID]) -> Sequence[str]:
+        """Save jobs that only agents know, as lying in their buckets; return the agents that could not be asked."""
+        messages, silent = await self._on_agents(job_ids)
+        if messages:
+            await self._env.master.insert_jobs([message.new for message in messages])
+        return silent
+
+    async def _on_agents(self, job_ids: Sequence[UUID]) -> tuple[Sequence[Message], Sequence[str]]:
+        """Return what only agents know of these jobs, and the agents that could not be asked."""
+        agents = self._env.agents
         found: list[Message] = []
-        for name, agent in self._env.agents.items():
-            if name != STANDALONE:
-                try:
-                    found += [m for m in await agent.find(job_ids) if self._is_new(m)]
-                except StoreUnavailableError:
-                    continue  # what lies there cannot be changed now; the caller is told that it is not known
-        return found
+        silent: list[str] = []
+        for name in agents.usable():
+            try:
+                found += [m for m in await agents[name].find(job_ids) if self._is_new(m)]
+            except StoreUnavailableError:
+                silent.append(name)
+        return found, silent
 
     def _is_new(self, message: Message) -> bool:
         return not message.saved and message.new.job.cluster_id == self._env.cluster_id
+
+
+def _unknown(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
+    """Return what to raise for a job that was found nowhere: as long as an agent is silent, it may be there."""
+    if not silent:
+        return error
+    return StoreUnavailableError(
+        f"job {error.job_id} is not on the master, and agent {', '.join(silent)} cannot be asked now; "
+        "try again once it can be reached"
+    )
 
 
 def _save_pending(message: Message) -> JobRecord:
