@@ -124,7 +124,10 @@ class OwnedBucket:
         self.unacknowledged: set[tuple[UUID, int]] = set()
         """Attempts that are reported and whose messages are still on the agent."""
         self.cancelled: set[tuple[UUID, int]] = set()
-        """Attempts that were cancelled before their messages were read; those may still be on their way here."""
+        """Attempts that were cancelled before their messages were read; those may still be on their way here.
+
+        One that comes is reported as cancelled once more, in vain, so that it is acknowledged.
+        """
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
@@ -166,10 +169,7 @@ class OwnedBucket:
         """Return whether a claim is in hand already, or was until a moment ago."""
         key = claim.job.id, claim.attempt
         just_settled = self._settled_while_reading or ()
-        return claim.job.id in self.held or key in just_settled or self._is_done_with(key)
-
-    def _is_done_with(self, key: tuple[UUID, int]) -> bool:
-        return key in self.unacknowledged or key in self.cancelled
+        return claim.job.id in self.held or key in just_settled or key in self.unacknowledged
 
     def in_hand_beyond(self, cursor: Cursor) -> int:
         """Return how many jobs in hand the next pull would find again."""

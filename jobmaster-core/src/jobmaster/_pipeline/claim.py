@@ -86,7 +86,7 @@ class ClaimJobs:
         self.owned.take_in(runnable, now)
 
     def _refusal(self, claim: Claim) -> Report | None:
-        if claim.cancel_requested:
+        if claim.cancel_requested or (claim.job.id, claim.attempt) in self.owned.cancelled:
             return cancelled_unstarted(claim)
         if claim.job.definition_id not in self.known:
             return parked(claim)
