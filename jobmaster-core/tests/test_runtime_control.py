@@ -350,7 +350,7 @@ async def test_a_stored_setting_that_this_version_does_not_take_stops_nothing(
         strange = ClusterChange(mode=ClusterMode.PASSIVE, settings={"retention": -1, "of_the_future": 1})
         await runtime.master.change_cluster(runtime.id, strange)
         await runtime.pause_lane("other")
-        assert (runtime.mode, runtime.paused_lanes) == (ClusterMode.PASSIVE, {"other"})
+        assert (runtime.mode, runtime.paused_lanes) == (ClusterMode.PASSIVE, frozenset({"other"}))
         assert runtime.settings.retention == 30 * 86400
     assert "retention: -1 is out of range" in caplog.text
 
