@@ -149,9 +149,8 @@ class Rescue:
         reports = [self._lost(claim, owner) for claim in claims]
         stale = await self.master.report(reports)
         if stale:
-            await self.master.mark(
-                bucket, ()
-            )  # raises if they are stale because the bucket is not ours any more
+            # Raises if they are stale because the bucket is not ours any more: then their messages stay.
+            await self.master.mark(bucket, ())
         await agent.acknowledge(bucket, [(report.job_id, report.attempt) for report in reports])
         return len(reports) - len(stale)
 
