@@ -108,7 +108,8 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Remove messages, given as (job id, attempt), whose state the master holds. Idempotent.
 
-        The caller has committed to the master first: a message leaves an agent only after that.
+        The caller has committed to the master first: a message leaves an agent only after that. A stale report is
+        no such commit, unless the caller knows that the bucket was still its own after it. Any epoch will do.
         """
 
     @abstractmethod
@@ -155,8 +156,9 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
     async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
         """Remove messages, given as (job id, attempt), that are not due yet; return the job ids of those removed.
 
-        None that is returned was ever handed out, or will be; one that could have been is left where it is.
-        The caller has seen to it that the master holds the jobs. An agent that is not `addressable` removes
+        None that is returned was ever handed out, or will be; one that could have been, or is about to be due, is
+        left where it is. If it raises, messages may be gone: the caller's handover stays open. The caller has
+        seen to it that the master holds the jobs. An agent that is not `addressable` removes
         none.
         """
 

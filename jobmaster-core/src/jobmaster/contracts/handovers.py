@@ -82,8 +82,8 @@ class HandoverStore(ABC):
     async def take_back(self, handover_ids: Sequence[UUID]) -> int:
         """Hold the jobs of handovers on the master again, as they are, and forget these; return how many jobs.
 
-        One unit. For a push that certainly did not happen. A job that is no longer in the handover's bucket,
-        or that a handover which is gone was about, is left alone.
+        One unit. For a push that certainly did not happen, of a handover that nobody had before. A job that is no
+        longer in the handover's bucket, or that a handover which is gone was about, is left alone.
         """
 
     @abstractmethod
