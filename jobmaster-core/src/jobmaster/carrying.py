@@ -39,27 +39,29 @@ class Carrier:
     monotonic: Callable[[], float]
     patience: float
 
-    async def carry(self, handovers: Sequence[tuple[str, Handover]], asked_at: float) -> list[Handover]:
+    async def carry(
+        self, handovers: Sequence[tuple[str, Handover]], asked_at: float, *, retaken: bool = False
+    ) -> list[Handover]:
         """Push handovers, each with the name of its agent; return those that arrived.
 
         What certainly did not arrive is held on the master again. What may have arrived stays as it is: whoever
-        retakes it later pushes it again. `asked_at` is when the master was asked for them (monotonic).
+        retakes it later pushes it again. That is so of all that was `retaken`, because who had it before may have
+        pushed it. `asked_at` is when the master was asked for them (monotonic).
         """
         arrived: list[Handover] = []
         for name in dict.fromkeys(name for name, _ in handovers):
             if self.monotonic() - asked_at > self.patience:
                 log.warning("%d handovers took too long to be carried and are left to others", len(handovers))
                 break
-            arrived += await self._carry_to(name, [one for agent, one in handovers if agent == name])
+            arrived += await self._carry_to(name, [one for agent, one in handovers if agent == name], retaken)
         return arrived
 
-    async def _carry_to(self, name: str, handovers: Sequence[Handover]) -> Sequence[Handover]:
+    async def _carry_to(self, name: str, handovers: Sequence[Handover], retaken: bool) -> Sequence[Handover]:
         try:
             await self.agents[name].push([message for one in handovers for message in one.messages])
         except StoreUnreachableError as error:
-            log.warning("agent %s is away; its jobs stay on the master: %s", name, error)
             self.on_away(name)
-            await self.master.take_back([one.id for one in handovers])
+            await self._not_pushed(name, handovers, retaken, error)
             return ()
         except StoreUnavailableError as error:
             self.on_away(name)
@@ -67,6 +69,15 @@ class Carrier:
             return ()
         await self.master.close_handovers([one.id for one in handovers])
         return handovers
+
+    async def _not_pushed(
+        self, name: str, handovers: Sequence[Handover], retaken: bool, error: StoreUnreachableError
+    ) -> None:
+        if retaken:
+            log.warning("agent %s is away; its jobs will be pushed when it is back: %s", name, error)
+        else:
+            log.warning("agent %s is away; its jobs stay on the master: %s", name, error)
+            await self.master.take_back([one.id for one in handovers])
 
 
 async def drain(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:

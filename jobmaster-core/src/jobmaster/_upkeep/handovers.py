@@ -32,7 +32,7 @@ class Handovers:
         agents = {bucket.id: bucket.agent for bucket in await self.master.list_buckets(self.cluster_id)}
         await self.master.close_handovers([one.id for one in taken if not self._matters(one, agents)])
         left = [(agents[one.bucket_id], one) for one in taken if self._matters(one, agents)]
-        arrived = await self.carrier.carry(left, asked_at)
+        arrived = await self.carrier.carry(left, asked_at, retaken=True)
         return {one.bucket_id: agents[one.bucket_id] for one in arrived}
 
     def _matters(self, handover: Handover, agents: Mapping[UUID, str]) -> bool:

@@ -1,0 +1,114 @@
+"""Pushing handovers: what certainly did not arrive is held again, and what may have arrived is never."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+
+from jobmaster._upkeep.handovers import Handovers
+from jobmaster.carrying import Carrier
+from jobmaster.contracts import Message
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
+from jobmaster.states import JobStatus
+from jobmaster_testing.contracts.depot import Depot
+from jobmaster_testing.contracts.provider import make_world
+from jobmaster_testing.contracts.world import World, room
+from jobmaster_testing.factories import make_report
+
+pytestmark = pytest.mark.anyio
+
+
+class Moody(MemoryAgent):
+    """Can be out of reach, or take messages without saying so."""
+
+    away = False
+    mute = False
+
+    async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
+        if self.away:
+            raise StoreUnreachableError("the test's agent is away")
+        receipts = await super().push(messages)
+        if self.mute:
+            raise StoreUnavailableError("the test's agent does not answer")
+        return receipts
+
+
+@pytest.fixture
+async def world() -> World:
+    return await make_world(MemoryMaster())
+
+
+@pytest.fixture
+def agent() -> Moody:
+    return Moody("Agent-1")
+
+
+@pytest.fixture
+async def bucket(world: World, agent: Moody) -> Bucket:
+    return await Depot(world, agent).bucket()
+
+
+@pytest.fixture
+def carrier(world: World, agent: Moody) -> Carrier:
+    return Carrier(world.master, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0)
+
+
+@pytest.fixture
+def handovers(world: World, carrier: Carrier) -> Handovers:
+    return Handovers(world.cluster_id, world.master, carrier, uuid4, age=0.0)
+
+
+async def carry(world: World, carrier: Carrier, bucket: Bucket) -> None:
+    handing = await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
+    await carrier.carry([(bucket.agent, one) for one in handing.handovers], 0.0)
+
+
+async def pull(agent: Moody, bucket: Bucket) -> Sequence[Claim]:
+    return (await agent.pull(bucket, Cursor(), 10)).claims
+
+
+async def test_what_certainly_did_not_arrive_is_held_again(
+    world: World, agent: Moody, bucket: Bucket, carrier: Carrier, handovers: Handovers
+) -> None:
+    job = await world.put_one()
+    agent.away = True
+
+    await carry(world, carrier, bucket)
+
+    assert await world.status(job) is JobStatus.HELD_ON_MASTER
+    assert await handovers.run_once() == {}
+
+
+async def test_what_may_have_arrived_is_not_held_again_though_its_agent_is_away_now(
+    world: World, agent: Moody, bucket: Bucket, carrier: Carrier, handovers: Handovers
+) -> None:
+    job = await world.put_one()
+    agent.mute = True
+    await carry(world, carrier, bucket)
+    [claim] = await pull(agent, bucket)
+
+    agent.mute, agent.away = False, True
+    assert await handovers.run_once() == {}
+
+    assert (await world.record(job)).bucket_id == bucket.id
+    assert await world.master.report([make_report(claim)]) == frozenset()
+
+
+async def test_what_did_not_arrive_is_pushed_when_its_agent_is_back(
+    world: World, agent: Moody, bucket: Bucket, handovers: Handovers
+) -> None:
+    job = await world.put_one()
+    await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
+    agent.away = True
+    assert await handovers.run_once() == {}
+    assert await pull(agent, bucket) == []
+
+    agent.away = False
+    assert await handovers.run_once() == {bucket.id: agent.name}
+
+    assert [claim.job.id for claim in await pull(agent, bucket)] == [job.id]
+    assert await handovers.run_once() == {}
