@@ -6,9 +6,26 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from jobmaster.contracts import Assignment, CancelAnswer, Mark, MasterRepository, Room
+from jobmaster.contracts import (
+    Assignment,
+    CancelAnswer,
+    Handing,
+    Handover,
+    Mark,
+    MasterRepository,
+    Room,
+)
 from jobmaster.memory import MemoryMaster
-from jobmaster.models import Bucket, BucketPage, CancelResult, Cursor, JobReceipt, NewJob, Report
+from jobmaster.models import (
+    AgentRecord,
+    Bucket,
+    BucketPage,
+    CancelResult,
+    Cursor,
+    JobReceipt,
+    NewJob,
+    Report,
+)
 from jobmaster.recurring import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
 from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world
@@ -108,6 +125,57 @@ class KeepsDeclarationsForEver(MemoryMaster):
         return await super().add_schedules(schedules, lease and 1e9)
 
 
+class DropsJobsOfReports(MemoryMaster):
+    async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
+        return await super().report([evolve(report, job=None) for report in reports])
+
+
+class ForgetsHandovers(MemoryMaster):
+    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+        found = await super().hand_over(cluster_id, ahead, rooms, carrier)
+        await self.close_handovers([handover.id for handover in found.handovers])
+        return found
+
+
+class TakesEverythingBack(MemoryMaster):
+    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+        for row in self._store.live.values():
+            row.hold()
+        return await super().take_back(handover_ids)
+
+
+class RetakesForEver(MemoryMaster):
+    async def retake_handovers(
+        self, cluster_id: str, age: float, carrier: UUID, limit: int
+    ) -> Sequence[Handover]:
+        del age
+        return await super().retake_handovers(cluster_id, 0, carrier, limit)
+
+
+class TakesAllBuckets(MemoryMaster):
+    async def take_lost_buckets(
+        self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
+    ) -> Sequence[Bucket]:
+        del agents
+        return await super().take_lost_buckets(cluster_id, rescuer, limit)
+
+
+class MovesWhatMayBeInHand(MemoryMaster):
+    async def reschedule(
+        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
+    ) -> None:
+        if row := self._store.live.get(job_id):
+            row.hold()
+        await super().reschedule(cluster_id, job_id, delay, withdrawn)
+
+
+class RepointsEverything(MemoryMaster):
+    async def register_agents(
+        self, agents: Sequence[AgentRecord], *, repoint: Sequence[str] = ()
+    ) -> Sequence[AgentRecord]:
+        return await super().register_agents(agents, repoint=[*repoint, *(a.name for a in agents)])
+
+
 DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     ReversesReceipts: "test_receipts_come_in_order",
     IgnoresKeys: "test_a_key_in_use_gives_the_first_job",
@@ -123,6 +191,16 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     LeavesFutureJobs: "test_a_restart_takes_back_what_nobody_can_have_in_hand",
     CallsEveryScheduleFree: "test_a_schedule_is_busy_until_its_newest_job_has_ended",
     KeepsDeclarationsForEver: "test_a_declaration_lapses_unless_it_is_renewed",
+    ForgetsHandovers: "test_clusters_share_no_handovers",
+    RepointsEverything: "test_an_agent_keeps_its_fingerprint_and_shows_it",
+    TakesAllBuckets: "test_buckets_of_the_agents_in_reach_are_taken",
+}
+DEFECTS_IN_BUCKETS: Mapping[Callable[[], MasterRepository], str] = {
+    DropsJobsOfReports: "test_a_new_job_ends_once",
+    IgnoresEpochs: "test_a_new_job_of_a_former_owner_is_not_stored",
+    TakesEverythingBack: "test_jobs_of_a_handover_that_is_gone_are_left_alone",
+    RetakesForEver: "test_a_handover_is_retaken_when_it_is_old",
+    MovesWhatMayBeInHand: "test_a_job_whose_withdrawal_somebody_undid_is_not_moved",
 }
 
 
@@ -135,3 +213,16 @@ async def test_a_wrong_provider_fails_where_it_is_wrong(
     await run(await make_world(MemoryMaster()))
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         await run(await make_world(provider()))
+
+
+@pytest.mark.parametrize(("provider", "test"), DEFECTS_IN_BUCKETS.items())
+async def test_a_wrong_provider_fails_where_jobs_lie_on_agents(
+    provider: Callable[[], MasterRepository], test: str
+) -> None:
+    async def run(master: MasterRepository) -> None:
+        world = await make_world(master)
+        await getattr(MasterContract(), test)(world, await world.bucket(agent="Agent-1"))
+
+    await run(MemoryMaster())
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await run(provider())
