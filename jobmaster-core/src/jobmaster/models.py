@@ -217,7 +217,7 @@ class Report:
     With an `outcome` it appends an attempt record; without one nothing ran (the job is released or parked).
     `status` is where the job stands now: terminal; `held_on_master`, due in `delay` seconds; or
     `assigned_to_bucket`, due in `delay` seconds in the same bucket. One about a job that the master may not
-    know yet brings the `job`, to be stored along with it.
+    know yet brings the `job`, to be stored along with it: a job without a key, since keys are the master's.
     """
 
     job_id: UUID
