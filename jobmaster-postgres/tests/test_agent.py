@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
@@ -51,17 +52,17 @@ async def bucket(agent: AgentRepository) -> Bucket:
 
 
 @contextmanager
-def slow_deletes(observer: Observer, prefix: str) -> Iterator[None]:
-    """Let every transaction that deletes messages take more than half a second to commit."""
+def slow_commits(observer: Observer, prefix: str, event: str) -> Iterator[None]:
+    """Let every transaction that inserts or deletes messages take more than half a second to commit."""
     names = {"message": Identifier(f"{prefix}agent_message"), "wait": Identifier(f"{prefix}wait")}
     function = "CREATE FUNCTION {wait}() RETURNS trigger LANGUAGE plpgsql AS {body}"
     trigger = (
-        "CREATE CONSTRAINT TRIGGER slow AFTER DELETE ON {message} DEFERRABLE INITIALLY DEFERRED "
+        "CREATE CONSTRAINT TRIGGER slow AFTER {event} ON {message} DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION {wait}()"
     )
     body = Literal("BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END")
     observer.execute(SQL(function).format(body=body, **names))
-    observer.execute(SQL(trigger).format(**names))
+    observer.execute(SQL(trigger).format(event=SQL(event), **names))
     yield
     observer.execute(SQL("DROP FUNCTION {wait}() CASCADE").format(**names))
 
@@ -140,7 +141,7 @@ async def test_a_withdrawal_that_took_too_long_is_not_known_to_have_happened(
 ) -> None:
     monkeypatch.setattr(withdrawing, "MARGIN", 0)
     message = make_message(bucket, delay=0.5)
-    with slow_deletes(observer, options.table_prefix):
+    with slow_commits(observer, options.table_prefix, "DELETE"):
         await agent.push([message])
 
         with pytest.raises(StoreUnavailableError, match="became due meanwhile"):
@@ -162,6 +163,53 @@ async def test_an_owner_takes_what_was_due_when_it_began_to_read(
         assert psycopg.RawCursor(reader).execute(page.text, page.values).fetchall() == []
         reader.rollback()
         assert len(psycopg.RawCursor(reader).execute(page.text, page.values).fetchall()) == 1
+
+
+# Answers that get lost
+
+
+@pytest.fixture
+async def named_agent(database: str, options: Options) -> AsyncIterator[AgentRepository]:
+    """Open an agent whose sessions can be told from others."""
+    url = f"{database}{'&' if '?' in database else '?'}application_name={options.table_prefix}"
+    async with open_agent("Postgres-1", url, options) as agent:
+        yield agent
+
+
+async def end_the_commit(observer: Observer, options: Options) -> None:
+    """End the agent's session that commits slowly, once there is one."""
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = %s AND wait_event = 'PgSleep'"
+    )
+    await until(
+        lambda: observer.execute(end, [options.table_prefix]).fetchall(), what="the commit to be under way"
+    )
+
+
+async def test_a_push_without_an_answer_is_not_repeated(
+    named_agent: AgentRepository, observer: Observer, options: Options
+) -> None:
+    with slow_commits(observer, options.table_prefix, "INSERT"):
+        async with anyio.create_task_group() as group:
+            group.start_soon(end_the_commit, observer, options)
+            with pytest.raises(StoreUnavailableError):
+                await named_agent.push([make_message(make_bucket())])
+
+    assert dict(await named_agent.holdings()) == {}
+
+
+async def test_a_withdrawal_without_an_answer_is_not_known_to_have_happened(
+    named_agent: AgentRepository, observer: Observer, options: Options
+) -> None:
+    bucket = make_bucket()
+    message = make_message(bucket, delay=60)
+    await named_agent.push([message])
+    with slow_commits(observer, options.table_prefix, "DELETE"):
+        async with anyio.create_task_group() as group:
+            group.start_soon(end_the_commit, observer, options)
+            with pytest.raises(StoreUnavailableError):
+                await named_agent.withdraw(bucket.id, [(message.new.job.id, 1)])
 
 
 # Who owns a bucket

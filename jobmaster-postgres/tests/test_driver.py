@@ -5,6 +5,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 
 import anyio
 import psycopg
@@ -98,7 +100,10 @@ async def test_what_a_unit_raises_comes_out_as_it_is(
     assert stored(observer) == []
 
 
-async def test_a_deadlock_is_tried_again(make_driver: Maker, database: str, observer: Observer) -> None:
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_deadlock_is_tried_again(
+    make_driver: Maker, database: str, observer: Observer, *, again: bool
+) -> None:
     observer.execute("INSERT INTO numbers VALUES (10), (20)")
     driver = make_driver(database)
     began = 0
@@ -111,8 +116,8 @@ async def test_a_deadlock_is_tried_again(make_driver: Maker, database: str, obse
         yield Script(f"UPDATE numbers SET value = value + 1 WHERE value / 10 = {second}")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(driver.run, lambda: unit(1, 2))
-        group.start_soon(driver.run, lambda: unit(2, 1))
+        for first, second in ((1, 2), (2, 1)):
+            group.start_soon(partial(driver.run, partial(unit, first, second), again=again))
 
     assert stored(observer) == [12, 22]
     assert began >= 3
@@ -232,8 +237,9 @@ async def test_a_lost_idle_connection_is_replaced_unnoticed(
     assert await driver.run(now) > 0
 
 
-async def test_a_unit_whose_connection_is_lost_is_tried_again(
-    make_driver: Maker, database: str, observer: Observer
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_unit_whose_connection_is_lost_is_tried_again_unless_it_must_not_happen_twice(
+    make_driver: Maker, database: str, observer: Observer, *, again: bool
 ) -> None:
     driver = make_driver(named(database, "midway"))
     began = 0
@@ -251,9 +257,10 @@ async def test_a_unit_whose_connection_is_lost_is_tried_again(
 
     async with anyio.create_task_group() as group:
         group.start_soon(cut)
-        await driver.run(unit)
+        with nullcontext() if again else pytest.raises(StoreUnavailableError):
+            await driver.run(unit, again=again)
 
-    assert (began, stored(observer)) == (2, [1])
+    assert (began, stored(observer)) == ((2, [1]) if again else (1, []))
 
 
 async def test_a_server_that_is_gone_is_reported_at_once_and_used_when_it_is_back(

@@ -4,23 +4,19 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from jobmaster.contracts import AgentRepository
-from jobmaster.errors import SchemaError, StoreUnavailableError, StoreUnreachableError
+from jobmaster.errors import SchemaError, StoreUnreachableError
 from jobmaster.models import Bucket, Cursor
-from jobmaster_sql import Answer, SqlDriver, Unit, UnitFactory
-from jobmaster_sql.withdrawing import Withdrawal
+from jobmaster_sql import Answer, Unit
 from jobmaster_sqlite.agent import SqliteAgent
 from jobmaster_testing.factories import make_bucket, make_job, make_message
 from jobmaster_testing.options import Options, open_agent, unopened_agent
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
-
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -34,26 +30,6 @@ async def bucket(agent: AgentRepository) -> Bucket:
     bucket = make_bucket()
     await agent.create_buckets([bucket])
     return bucket
-
-
-class Stuttering(SqlDriver):
-    """A driver that loses the answer of each unit, once it is committed, and so does it again."""
-
-    def __init__(self, driver: SqlDriver) -> None:
-        self.driver, self.dialect = driver, driver.dialect
-
-    async def open(self) -> None:
-        """Leave it to the driver's owner."""
-
-    async def close(self) -> None:
-        """Leave it to the driver's owner."""
-
-    async def run(
-        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
-    ) -> T:
-        """Run a unit twice."""
-        await self.driver.run(unit, read_only=read_only, time_limit=time_limit)
-        return await self.driver.run(unit, read_only=read_only, time_limit=time_limit)
 
 
 async def test_many_messages_of_all_sorts_come_back_as_they_were(
@@ -77,17 +53,6 @@ async def test_many_messages_of_all_sorts_come_back_as_they_were(
     await agent.push(messages)
 
     assert list(await agent.drain(bucket.id, 1000)) == messages
-
-
-async def test_a_withdrawal_whose_answer_got_lost_is_not_known_to_have_happened(
-    agent: AgentRepository, bucket: Bucket
-) -> None:
-    assert isinstance(agent, SqliteAgent)
-    message = make_message(bucket, delay=60)
-    await agent.push([message])
-
-    with pytest.raises(StoreUnavailableError, match="may have been done in part"):
-        await Withdrawal(Stuttering(agent._driver), bucket.id, [(message.new.job.id, 1)]).run()
 
 
 async def test_a_message_that_is_nearly_due_is_left(agent: AgentRepository, bucket: Bucket) -> None:

@@ -36,9 +36,9 @@ class PostgresAgent(SqlAgent):
     async def _push(self, messages: Sequence[Message]) -> None:
         """Store messages that are new, or else those among them that are."""
         try:
-            await self._driver.run(lambda: self._push_new(messages))
+            await self._driver.run(lambda: self._push_new(messages), again=False)
         except StoreConflictError:
-            await self._driver.run(lambda: self._add(messages))
+            await super()._push(messages)
 
     def _push_new(self, messages: Sequence[Message]) -> Unit[None]:
         yield push_steps(messages)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TypeVar
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -14,13 +15,16 @@ from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.connecting import connect, prelude_of
 from jobmaster_postgres.dialect import PostgresDialect
-from jobmaster_postgres.errors import is_passing, translate
+from jobmaster_postgres.errors import is_passing, is_undone, translate
 from jobmaster_postgres.pool import Pool
 from jobmaster_postgres.session import Session
 from jobmaster_postgres.statements import Statements
 from jobmaster_sql import Queries, Query, SqlDriver, Unit, UnitFactory
 
 T = TypeVar("T")
+
+_IsWorthIt: TypeAlias = Callable[[psycopg.Error], bool]
+"""Whether the same unit is tried again after an error."""
 
 _TRIES = 5
 """How often a transaction is tried that others keep colliding with, or that loses its connection."""
@@ -49,12 +53,20 @@ class PostgresDriver(SqlDriver):
         await self.bridge.close()
 
     async def run(
-        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+        self,
+        unit: UnitFactory[T],
+        *,
+        read_only: bool = False,
+        time_limit: float | None = None,
+        again: bool = True,
     ) -> T:
         await checkpoint_if_cancelled()
-        return await self.bridge.run(self._run, unit, read_only, time_limit or self._timeout)
+        is_worth_it = is_passing if again else is_undone
+        return await self.bridge.run(self._run, unit, read_only, time_limit or self._timeout, is_worth_it)
 
-    async def _run(self, unit: UnitFactory[T], read_only: bool, time_limit: float) -> T:
+    async def _run(
+        self, unit: UnitFactory[T], read_only: bool, time_limit: float, is_worth_it: _IsWorthIt
+    ) -> T:
         deadline = asyncio.get_running_loop().time() + time_limit
         attempt = 1
         while True:
@@ -67,7 +79,7 @@ class PostgresDriver(SqlDriver):
                 raise StoreUnavailableError(str(error)) from error
             except psycopg.Error as error:
                 overdue = asyncio.get_running_loop().time() >= deadline
-                if overdue or attempt == _TRIES or not is_passing(error):
+                if overdue or attempt == _TRIES or not is_worth_it(error):
                     raise translate(error, str(self._address)) from error
             await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - so as not to collide again
             attempt += 1

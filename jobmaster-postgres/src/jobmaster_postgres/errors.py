@@ -30,9 +30,12 @@ _UNAVAILABLE: Final = (
     errors.ReadOnlySqlTransaction,
 )
 """Down, overloaded, in the middle of a switch to another server: all of it may pass."""
-_AGAIN: Final = (
+_UNDONE: Final = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
+)
+_AGAIN: Final = (
+    *_UNDONE,
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.IdleInTransactionSessionTimeout,
@@ -44,6 +47,11 @@ def is_passing(error: psycopg.Error) -> bool:
     """Whether the same transaction can be expected to succeed at once, if need be on a new connection."""
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     return lost or isinstance(error, _AGAIN)
+
+
+def is_undone(error: psycopg.Error) -> bool:
+    """Whether the same transaction can be expected to succeed, and certainly has not been committed yet."""
+    return isinstance(error, _UNDONE)
 
 
 def translate(error: psycopg.Error, place: str) -> JobMasterError:

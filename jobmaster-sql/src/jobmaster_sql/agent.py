@@ -68,7 +68,8 @@ class SqlAgent(BucketReader, AgentRepository):
         return [JobReceipt(job_id=message.new.job.id, accepted_by=self.name) for message in messages]
 
     async def _push(self, messages: Sequence[Message]) -> None:
-        await self._driver.run(lambda: self._add(messages))
+        """Store messages. Not again if they may be there: some may have been run and be gone by then."""
+        await self._driver.run(lambda: self._add(messages), again=False)
 
     def _add(self, messages: Sequence[Message]) -> Unit[None]:
         """Add messages, but for those that are there already."""

@@ -87,14 +87,20 @@ class SqlDriver(ABC):
 
     @abstractmethod
     async def run(
-        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+        self,
+        unit: UnitFactory[T],
+        *,
+        read_only: bool = False,
+        time_limit: float | None = None,
+        again: bool = True,
     ) -> T:
         """Run a unit as one transaction and return its result.
 
         * All of it happens, or nothing: when the unit or a statement raises, the transaction is undone.
         * It is shielded from cancellation once it began, and it ends within `time_limit` seconds (without it:
           the driver's own limit).
-        * Faults that pass (a deadlock, a lost connection) are tried again while there is time.
+        * Faults that pass (a deadlock, a lost connection) are tried again while there is time. Without `again`, a
+          unit that may have been committed is not.
         * Native errors come out as `StoreUnavailableError`, `StoreConflictError`, `SchemaError` or
           `StoreError`; what the unit itself raises comes out as it is.
         * A `read_only` unit must not write. It need not see one snapshot.

@@ -24,14 +24,13 @@ class Withdrawal:
     the time it began. So only what is not due when the removal has been committed was certainly never handed
     out. To put back what was due by then could give a message a second life that its owner has run and
     acknowledged meanwhile. Therefore messages that are nearly due are left alone, and a removal that took longer
-    than that, or that may have been committed without our knowing, is reported as not known to have happened:
-    the caller has noted on the master that these messages may be missing.
+    than that, or whose answer got lost, is reported as not known to have happened: the caller has noted on the
+    master that these messages may be missing.
     """
 
     def __init__(self, driver: SqlDriver, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
         self._driver, self._dialect = driver, driver.dialect
         self._bucket_id, self._messages = bucket_id, messages
-        self._tries = 0
 
     async def run(self) -> frozenset[UUID]:
         """Return the ids of the jobs whose messages were removed.
@@ -39,20 +38,17 @@ class Withdrawal:
         Raises `StoreUnavailableError` if some may have been removed and handed out as well.
         """
         with anyio.CancelScope(shield=True):
-            removed = await self._driver.run(self._remove)
+            removed = await self._driver.run(self._remove, again=False)
             if removed:
                 await self._driver.run(lambda: self._check(min(removed.values())), read_only=True)
         return frozenset(removed)
 
     def _remove(self) -> Unit[dict[UUID, int]]:
         """Remove what is not nearly due; return due times by job id."""
-        self._tries += 1
         ids = self._dialect.uuids([job_id for job_id, _ in self._messages])
         bucket_id = self._dialect.uuid(self._bucket_id)
         found: Answer = yield Query("message_places", {"bucket_id": bucket_id, "job_ids": ids})
         places = {(self._dialect.to_uuid(row[0]), row[1]): row for row in found.rows}
-        if self._tries > 1 and not places.keys() >= set(self._messages):
-            raise StoreUnavailableError("a withdrawal was interrupted, and may have been done in part")
         waiting = {key: places[key] for key in self._messages if key in places and _has_time(places[key])}
         if waiting:
             yield by_attempt("message_remove", self._bucket_id, waiting, self._dialect)

@@ -79,7 +79,12 @@ class SqliteDriver(SqlDriver):
                     await run_sync(thread.join)
 
     async def run(
-        self, unit: UnitFactory[T], *, read_only: bool = False, time_limit: float | None = None
+        self,
+        unit: UnitFactory[T],
+        *,
+        read_only: bool = False,
+        time_limit: float | None = None,
+        again: bool = True,  # noqa: ARG002 - what is tried again was undone
     ) -> T:
         """Run a unit as one transaction and return its result."""
         await checkpoint_if_cancelled()

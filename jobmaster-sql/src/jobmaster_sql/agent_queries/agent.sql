@@ -143,7 +143,7 @@ ORDER BY m.pushed_at, m.job_id
 LIMIT :limit
 
 -- name: message_places
--- Due or not, so that the caller can tell what stays from what is gone.
+-- When some messages of a bucket are due.
 SELECT m.job_id, m.attempt, m.ready_at, {now} FROM {prefix}message m
 WHERE {among:m.job_id:job_ids:uuid} AND m.bucket_id = :bucket_id
 ORDER BY m.job_id
