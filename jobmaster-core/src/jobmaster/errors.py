@@ -19,7 +19,7 @@ JobMasterError
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
-│   │   └── StoreUnreachableError no connection could be had, so that certainly nothing happened
+│   │   └── StoreUnreachableError  no connection could be had, so that certainly nothing happened
 │   └── StoreConflictError        a constraint of the store refused the write
 └── LeaseLostError                this worker's lease ran out; its jobs belong to somebody else now
 
