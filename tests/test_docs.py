@@ -48,6 +48,7 @@ from jobmaster.states import (
     Priority,
     ScheduleStatus,
     WorkerMode,
+    WorkerRequest,
     WorkerStatus,
 )
 
@@ -483,6 +484,7 @@ def test_the_tree_of_errors_is_that_of_the_code() -> None:
         ("Attempt outcome", AttemptOutcome),
         ("Bucket status", BucketStatus),
         ("Worker status", WorkerStatus),
+        ("Worker request", WorkerRequest),
         ("Schedule status", ScheduleStatus),
         ("Overlap", Overlap),
         ("Cluster mode", ClusterMode),
