@@ -32,10 +32,11 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster.contracts import Capabilities, MasterRepository
-from jobmaster.models import Bucket, WorkerRecord
+from jobmaster.contracts import Capabilities, ClusterChange, MasterRepository, Orders, Topics
+from jobmaster.models import Bucket, Cursor, WorkerRecord
 from jobmaster.plugins import Plugins
 from jobmaster_testing.clock import VirtualClock, virtual_backend
+from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.probes import Seen, until
 
 pytestmark = pytest.mark.anyio
@@ -178,8 +179,6 @@ def passive(cluster: Cluster) -> Cluster:
 
 async def stranded(runtime: Runtime) -> UUID:
     """Return a job in the bucket of a worker whose lease has run out."""
-    from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
-
     worker = make_worker(cluster_id=runtime.id, agent="standalone")
     bucket = make_bucket(worker)
     await runtime.master.register_worker(worker, [bucket], 0.001)
@@ -344,8 +343,6 @@ async def test_what_cannot_be_changed_is_refused(
 async def test_a_stored_setting_that_this_version_does_not_take_stops_nothing(
     cluster: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from jobmaster.contracts import ClusterChange
-
     async with cluster(quick).running() as runtime:
         strange = ClusterChange(mode=ClusterMode.PASSIVE, settings={"retention": -1, "of_the_future": 1})
         await runtime.master.change_cluster(runtime.id, strange)
@@ -415,6 +412,35 @@ def runtime_has_stopped(runtime: Runtime) -> bool:
     return all(worker.stopped.is_set() for worker in runtime._supervisor.workers)
 
 
+async def test_a_worker_that_drains_adopts_nothing(
+    cluster: Build, gate: Any, running: Seen[UUID], opened: anyio.Event
+) -> None:
+    async with cluster(gate, worker={"name": "a"}).running() as runtime:
+        await runtime.scheduler.once_now(gate)
+        await running.count(1)
+        await runtime.drain_worker("a")
+        await until(lambda: all_completing(runtime))
+        parked = await parked_elsewhere(runtime, "Control.Gate")
+        await anyio.wait_all_tasks_blocked()
+        assert (await runtime.jobs.get(parked)).reason == "no handler"
+        opened.set()
+        await stopped(runtime, "a")
+        assert await held_again(runtime, parked)
+
+
+async def parked_elsewhere(runtime: Runtime, definition_id: str) -> UUID:
+    """Return a job that some worker has parked, for want of a handler."""
+    worker = make_worker(cluster_id=runtime.id, agent="standalone")
+    bucket = make_bucket(worker, priority=Priority.VERY_LOW)
+    await runtime.master.register_worker(worker, [bucket], 60)
+    new = make_new_job(bucket, definition_id=definition_id)
+    await runtime.master.insert_jobs([new])
+    [claim] = (await runtime.master.read_bucket(bucket, Cursor(), 10)).claims
+    await runtime.master.report([make_report(claim, JobStatus.HELD_ON_MASTER, parked="no handler")])
+    runtime._env.notify.tell(Topics.parked(runtime.id))
+    return new.job.id
+
+
 async def test_a_stop_cuts_a_drain_short(cluster: Build, gate: Any, running: Seen[UUID]) -> None:
     async with cluster(gate, worker={"name": "a"}, stop_grace=0.05).running() as runtime:
         receipt = await runtime.scheduler.once_now(gate)
@@ -456,6 +482,41 @@ async def test_nobody_of_that_name(producer: Build) -> None:
         for ask in (runtime.stop_worker, runtime.drain_worker):
             with pytest.raises(WorkerNotFoundError, match="no worker 'ghost' runs in cluster 'Test-1'"):
                 await ask("ghost")
+
+
+# What was read before
+
+
+class Slow:
+    """A master whose orders arrive late, once `asked` is wanted."""
+
+    def __init__(self, inner: MasterRepository) -> None:
+        self._inner = inner
+        self.asked, self.arrives = anyio.Event(), anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
+        orders = await self._inner.read_orders(cluster_id, process_id)
+        self.asked.set()
+        await self.arrives.wait()
+        return orders
+
+
+async def test_an_answer_that_was_under_way_does_not_take_a_change_back(producer: Build) -> None:
+    async with producer(quick).running() as runtime:
+        slow = Slow(runtime.master)
+        runtime._env.master = cast("MasterRepository", slow)
+        async with anyio.create_task_group() as group:
+            runtime._env.orders.set()
+            await slow.asked.wait()
+            group.start_soon(runtime.set_mode, "archived")
+            await anyio.wait_all_tasks_blocked()
+            slow.arrives.set()
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(ClusterArchivedError):
+            await runtime.scheduler.once_now(quick)
 
 
 # Without news
