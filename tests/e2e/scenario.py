@@ -68,23 +68,35 @@ class Scenario:
 
     async def ended(self, runtime: Runtime, limit: float = LIMIT) -> None:
         """Wait until every accepted job has ended on the master."""
-        await eventually(lambda: self._all_ended(runtime), limit, what="all jobs to end")
+        counts: Mapping[JobStatus, int] = {}
+
+        async def all_ended() -> bool:
+            nonlocal counts
+            counts = await runtime.jobs.count_by_status()
+            return _are_ends(counts, len(self.accepted))
+
+        def wanted() -> str:
+            return f"{len(self.accepted)} jobs to end; the master knows {dict(counts)}"
+
+        await eventually(all_ended, limit, what=wanted)
 
     async def finished(self, runtime: Runtime, limit: float = LIMIT) -> None:
         """Wait until every job of the cluster has ended, and no agent holds one that nobody has heard of."""
+        held: Mapping[Any, int] = {}
 
         async def none_left() -> bool:
-            return await self._all_ended(runtime) and not await holdings(self.agents)
+            nonlocal held
+            held = await holdings(self.agents)
+            return not held and await self._all_ended(runtime)
 
-        await eventually(none_left, limit, what="all jobs to end, and agents to be empty")
+        await self.ended(runtime, limit)
+        await eventually(none_left, limit, what=lambda: f"agents to be empty; they hold {held}")
 
     async def _all_ended(self, runtime: Runtime) -> bool:
-        counts = await runtime.jobs.count_by_status()
-        return all(status.is_terminal for status in counts) and sum(counts.values()) >= len(self.accepted)
+        return _are_ends(await runtime.jobs.count_by_status(), len(self.accepted))
 
     async def settled(self, runtime: Runtime) -> None:
         """Wait until nothing speaks of workers that are gone: their buckets are ready to delete, handovers closed."""
-
         left: list[str] = []
 
         async def nothing_left() -> bool:
@@ -129,6 +141,10 @@ class Scenario:
         audit.check()
         await check_through_the_api(runtime, audit)
         return audit
+
+
+def _are_ends(counts: Mapping[JobStatus, int], accepted: int) -> bool:
+    return all(status.is_terminal for status in counts) and sum(counts.values()) >= accepted
 
 
 async def eventually(
