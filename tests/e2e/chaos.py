@@ -15,7 +15,7 @@ from jobmaster import JobRequest, Runtime, StoreUnavailableError
 from jobmaster_testing.servers import Wire
 from tests.e2e.audit import Audit, rescue_times
 from tests.e2e.config import Config
-from tests.e2e.faults import Fault, Kind, Whom
+from tests.e2e.faults import Fault, Kind, Whom, waves
 from tests.e2e.processes import Process, registered
 from tests.e2e.scenario import Scenario, eventually
 from tests.e2e.stores import NewDatabase, OwnPostgres, wired
@@ -67,6 +67,7 @@ class World:
     servers: Servers
     members: dict[Whom, list[Member]] = field(factory=lambda: {"workers": [], "coordinators": []})
     killed: list[Process] = field(factory=list)
+    _restarting: anyio.Lock = field(factory=anyio.Lock, init=False)
 
     def start(self) -> Iterator[Process]:
         """Start a coordinator, and workers on all agents, some of which coordinate as well."""
@@ -122,7 +123,8 @@ class World:
 
     async def _restart(self, fault: Fault) -> None:
         server = self.servers.master if fault.store == "master" else self.servers.agent
-        await anyio.to_thread.run_sync(server.restart, fault.mode)
+        async with self._restarting:
+            await anyio.to_thread.run_sync(server.restart, fault.mode)
 
     async def _cut(self, fault: Fault) -> None:
         line = self._member(fault).lines[fault.store]
@@ -194,12 +196,13 @@ def _closing(world: World) -> Iterator[None]:
 
 
 async def run(scenario: Scenario, servers: Servers, seed: int, jobs: int, faults: Sequence[Fault]) -> str:
-    """Let all faults happen, one after another, while jobs are scheduled and run; check all, and sum up."""
+    """Let all faults happen, wave after wave, while jobs are scheduled and run; check all, and sum up."""
+    planned = waves(seed, faults)
     async with at_work(scenario, servers) as (world, runtime):
         producer = Producer(scenario, runtime)
-        for number, fault in enumerate(faults):
-            share = jobs // len(faults) + (number < jobs % len(faults))
-            await step(world, producer, fault, workload(seed * 1000 + number, share))
+        for number, wave in enumerate(planned):
+            share = jobs // len(planned) + (number < jobs % len(planned))
+            await step(world, producer, wave, workload(seed * 1000 + number, share))
         await scenario.finished(runtime, LIMIT)
         audit = await scenario.audit(runtime, unacknowledged=True, poison=True)
     check_extra(audit, producer)
@@ -213,14 +216,17 @@ def workload(seed: int, count: int) -> list[JobRequest]:
     return shuffled(seed, short_jobs(seed, count - len(keyed) - len(later)), keyed, later)
 
 
-async def step(world: World, producer: Producer, fault: Fault, requests: Sequence[JobRequest]) -> None:
-    """Schedule a share of the jobs. A fault comes when they are under way, and has to be got over."""
-    print(f"  {len(requests)} jobs, {fault}", flush=True)  # noqa: T201
+async def step(
+    world: World, producer: Producer, wave: Sequence[Fault], requests: Sequence[JobRequest]
+) -> None:
+    """Schedule a share of the jobs. A wave of faults comes when they are under way, and has to be got over."""
+    print(f"  {len(requests)} jobs,", " and ".join(map(str, wave)), flush=True)  # noqa: T201
     before = len(world.scenario.ledger.starts())
     async with anyio.create_task_group() as group:
         group.start_soon(producer.schedule, requests)
         await starts(world.scenario, before + int(len(requests) * UNDER_WAY))
-        await world.inflict(fault)
+        for fault in wave:
+            group.start_soon(world.inflict, fault)
     await starts(world.scenario, before + int(len(requests) * MOSTLY_DONE))
 
 

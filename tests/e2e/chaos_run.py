@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="jobmaster-chaos-"))
     try:
         print(anyio.run(run, told, folder))  # noqa: T201
+        shutil.rmtree(folder)
     except Exception:  # noqa: BLE001 - shown, with what is needed to repeat it
         traceback.print_exc()
         print(f"FAILED with seed {told.seed}; the logs and the ledger are in {folder}")  # noqa: T201

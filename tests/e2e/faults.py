@@ -101,3 +101,15 @@ def plan(seed: int, count: int) -> list[Fault]:
     while len(kinds) < count:
         kinds += chance.sample(KINDS, len(KINDS))
     return [make(chance) for make in kinds[:count]]
+
+
+def waves(seed: int, faults: Sequence[Fault]) -> list[Sequence[Fault]]:
+    """Return the faults in the order of the plan, together those that come at once: first one by one, then often two."""
+    chance = random.Random(seed)
+    found: list[Sequence[Fault]] = []
+    left = list(faults)
+    while left:
+        size = 1 if len(found) < len(KINDS) else chance.choice([1, 2])
+        found.append(left[:size])
+        del left[:size]
+    return found

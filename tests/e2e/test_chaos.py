@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import chaos
-from tests.e2e.faults import KINDS, plan
+from tests.e2e.faults import KINDS, plan, waves
 from tests.e2e.stores import NewDatabase, OwnPostgres
 
 SEED = 20
@@ -39,3 +39,11 @@ def test_a_plan_has_every_kind_of_fault_before_any_comes_again() -> None:
     whats = [(fault.kind, fault.whom, fault.store) for fault in plan(7, 2 * len(KINDS))]
     assert len(set(whats[: len(KINDS)])) == len(KINDS)
     assert set(whats[len(KINDS) :]) == set(whats[: len(KINDS)])
+
+
+def test_waves_leave_no_fault_out() -> None:
+    faults = plan(7, 3 * len(KINDS))
+    found = waves(7, faults)
+    assert [fault for wave in found for fault in wave] == faults
+    assert {len(wave) for wave in found[: len(KINDS)]} == {1}
+    assert max(len(wave) for wave in found) == 2
