@@ -72,7 +72,7 @@ class Assign:
 
     async def _fill(self, buckets: Sequence[Bucket]) -> Assignment:
         """Put due jobs into the buckets that have room."""
-        holdings = await self._holdings({bucket.agent for bucket in buckets})
+        holdings = await self._holdings(dict.fromkeys(bucket.agent for bucket in buckets))
         rooms = self._rooms([bucket for bucket in buckets if bucket.agent in holdings], holdings)
         if not rooms:
             return Assignment(assigned={}, next_in=0)

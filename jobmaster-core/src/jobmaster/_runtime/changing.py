@@ -37,7 +37,7 @@ class Changing:
             if not env.agents.distributed:
                 raise
             answers = await self._cancel_saved(job_ids)
-        env.notify.tell(*{Topics.control(a.bucket_id) for a in answers if a.bucket_id})
+        env.notify.tell(*dict.fromkeys(Topics.control(a.bucket_id) for a in answers if a.bucket_id))
         return [answer.result for answer in answers]
 
     async def _cancel_saved(self, job_ids: Sequence[UUID]) -> Sequence[CancelAnswer]:

@@ -89,10 +89,9 @@ class Storing:
             await self._directory.ready()
             placed = self._directory.place(jobs, env.settings.transient_threshold)
         receipts = await env.agents.inline.push([Message(new=new) for new in placed])
-        topics = {
-            Topics.bucket(new.bucket_id) if new.bucket_id else Topics.held(env.cluster_id) for new in placed
-        }
-        env.notify.tell(*topics)
+        held = Topics.held(env.cluster_id)
+        topics = (Topics.bucket(new.bucket_id) if new.bucket_id else held for new in placed)
+        env.notify.tell(*dict.fromkeys(topics))
         return self._accepted(placed, receipts)
 
     # The master
