@@ -16,6 +16,7 @@ from jobmaster._pipeline.execute import DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
 from jobmaster._pipeline.sync import Sync
 from jobmaster._policy import outcome
+from jobmaster._policy.liveness import Lease
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.service import Service
@@ -65,6 +66,7 @@ class Incarnation:
         self.remote = self.record.agent != STANDALONE
         self.news = env.agents.news_of(self.record.agent)
         self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
+        self._asked_at: float | None = None
         self.owned = [
             OwnedBucket(
                 bucket, self.lease, settings.slots(bucket.priority), settings.batch_size, remote=self.remote
@@ -108,15 +110,20 @@ class Incarnation:
     # Life
 
     async def register(self) -> None:
-        """Make the worker and its buckets known. Its lease counts from before the call."""
+        """Make the worker and its buckets known. May be called again: its lease counts from the first call."""
         env, buckets = self.env, [owned.bucket for owned in self.owned]
-        sent_at = env.monotonic()
         await self._use_agent(env.agents[self.record.agent], buckets)
+        if self._asked_at is None:
+            self._asked_at = env.monotonic()
         await env.master.register_worker(self.record, buckets, env.settings.lease)
-        self.lease.renew(sent_at)
+        self.lease.renew(self._asked_at)
         for owned in self.owned:
             owned.last_progress = env.monotonic()
         env.notify.tell(Topics.buckets(env.cluster_id))
+
+    def is_expired_unheard(self, now: float) -> bool:
+        """Return whether it asked to be registered, got no answer, and may have been declared lost since."""
+        return self._asked_at is not None and not Lease(self.env.settings.lease, self._asked_at).is_safe(now)
 
     async def _use_agent(self, agent: AgentRepository, buckets: Sequence[Bucket]) -> None:
         await agent.create_buckets(buckets)

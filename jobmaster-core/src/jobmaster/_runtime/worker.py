@@ -45,8 +45,7 @@ class RunningWorker:
         """Live, and live again after a lost lease or a change of duties, until stopped."""
         async with anyio.create_task_group() as self._group:
             while not (self._stopping or self.request):
-                life = Incarnation(self.env, self.name, self.settings, suspended=self._suspended)
-                await self._register(life)
+                life = await self._register()
                 self.current = life
                 self._group.start_soon(life.run)
                 self._group.start_soon(self._serve_news, life)
@@ -55,12 +54,19 @@ class RunningWorker:
                 await life.over.wait()
         self.stopped.set()
 
-    async def _register(self, life: Incarnation) -> None:
-        registered = anyio.Event()
+    async def _register(self) -> Incarnation:
+        """Return a new life once it is registered.
+
+        A try without an answer may have been heard, and its lease runs from then on. When that can be over, others
+        may have declared this life lost and taken its buckets: then it is another one that registers.
+        """
+        life = self._new_life()
 
         async def tick() -> float | None:
+            nonlocal life
+            if life.is_expired_unheard(self.env.monotonic()):
+                life = self._new_life()
             await life.register()
-            registered.set()
             service.stop()
             return None
 
@@ -68,6 +74,10 @@ class RunningWorker:
         await service.run()
         resting = " (suspended)" if life.suspended else ""
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
+        return life
+
+    def _new_life(self) -> Incarnation:
+        return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)
 
     async def _serve_news(self, life: Incarnation) -> None:
         """Look after cancel requests and parked jobs: on news, and now and then as the safety net."""

@@ -1,0 +1,80 @@
+"""A worker whose registration is not answered: what it then owns, the master says it owns."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import anyio
+import pytest
+
+from jobmaster import Cluster, StoreUnavailableError, hookimpl
+from jobmaster.contracts import MasterRepository
+from jobmaster.memory import MemoryMaster
+from jobmaster.models import Bucket, WorkerRecord
+from jobmaster.states import WorkerStatus
+from jobmaster_testing import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+CLUSTER = "Test-1"
+LEASE = 2.0
+
+
+@pytest.fixture
+def anyio_backend(virtual_backend: Any) -> Any:
+    return virtual_backend
+
+
+class Unheard(MemoryMaster):
+    """A master whose answers to registrations get lost until a moment; only the first of them is heard at all."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__("", VirtualClock())
+        self.until = until
+        self.asked: list[UUID] = []
+
+    async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
+        self.asked.append(worker.id)
+        if len(self.asked) == 1 or self._clock.monotonic() >= self.until:
+            await super().register_worker(worker, buckets, lease)
+        if self._clock.monotonic() < self.until:
+            raise StoreUnavailableError("the answer got lost")
+
+    @hookimpl
+    def jobmaster_schemes(self) -> dict[str, str]:
+        return {"unheard": "for tests"}
+
+    @hookimpl
+    def jobmaster_master(self, url: str) -> MasterRepository | None:
+        return cast("MasterRepository", self) if url.startswith("unheard://") else None
+
+
+def served_by(master: Unheard) -> Cluster:
+    cluster = Cluster(CLUSTER, "unheard://", clock=master._clock).use(master)
+    return cluster.configure(lease=LEASE, heartbeat=LEASE / 4).add_worker(name="Worker-01", parallelism=0.2)
+
+
+async def test_a_life_that_may_be_over_is_not_registered_again() -> None:
+    master = Unheard(until=2 * LEASE)
+    async with served_by(master).running() as runtime:
+        await master.take_lost_buckets(CLUSTER, UUID(int=1), 100)
+        [worker] = [w for w in await runtime.list_workers() if w.status is WorkerStatus.ACTIVE]
+
+        assert worker.id == master.asked[-1] != master.asked[0]
+        assert {b.worker_id for b in await master.active_buckets(CLUSTER)} == {worker.id}
+
+
+async def test_the_lease_counts_from_the_first_try() -> None:
+    """The master counts from the first call that it hears, whichever it answers."""
+    master = Unheard(until=LEASE / 2)
+    async with served_by(master).running() as runtime:
+        with anyio.fail_after(LEASE):
+            await runtime.workers_ready()
+        [worker] = await runtime.list_workers()
+        [running] = runtime._supervisor.workers
+
+        assert len(set(master.asked)) == 1 < len(master.asked)
+        assert running.lease is not None
+        assert worker.lease_until is not None
+        left = (worker.lease_until - await master.now()).total_seconds()
+        assert running.lease.safe_until - master._clock.monotonic() < left
