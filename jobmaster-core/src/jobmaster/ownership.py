@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -17,6 +17,9 @@ from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
 NEVER = float("inf")
+
+Attempt = tuple[UUID, int]
+"""A job's id and the number of an attempt: what names a message in its bucket."""
 
 SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
@@ -101,15 +104,45 @@ class WorkerLease:
         return not self.fenced and self._lease.is_safe(now)
 
 
+class Finished:
+    """Attempts whose end is on record, for as long as their messages can come again.
+
+    A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked.
+    """
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._until: dict[Attempt, float] = {}
+
+    def __contains__(self, key: Attempt) -> bool:
+        """Return whether an attempt has ended lately."""
+        return key in self._until
+
+    def add(self, key: Attempt) -> None:
+        """Remember an attempt, and forget those that ended long ago."""
+        now = self._monotonic()
+        self._until[key] = now + self._seconds
+        while (oldest := next(iter(self._until))) != key and self._until[oldest] < now:
+            del self._until[oldest]
+
+
 class OwnedBucket:
     """A bucket this process owns, and what it has in hand of it."""
 
     def __init__(
-        self, bucket: Bucket, lease: WorkerLease, slots: int, batch_size: int, *, remote: bool = False
+        self,
+        bucket: Bucket,
+        lease: WorkerLease,
+        slots: int,
+        batch_size: int,
+        *,
+        finished: Finished | None = None,
     ) -> None:
-        """`remote` says that the bucket's messages are on an agent, to be acknowledged there."""
+        """With `finished`, the bucket's messages are on an agent, to be acknowledged there."""
         self.bucket = bucket
-        self.remote = remote
+        self.remote = finished is not None
+        self._finished = finished
         self.lease = lease
         self.slots = [Slot() for _ in range(slots)]
         self.batch_size = max(batch_size, slots)
@@ -121,18 +154,15 @@ class OwnedBucket:
         """Whether the store is known to hold more due jobs than were read."""
         self.keeps_waiting = False
         """Whether the last look left jobs in the bucket that are not in hand."""
-        self.unacknowledged: set[tuple[UUID, int]] = set()
+        self.unacknowledged: set[Attempt] = set()
         """Attempts that are reported and whose messages are still on the agent."""
-        self.cancelled: set[tuple[UUID, int]] = set()
-        """Attempts that were cancelled before their messages were read; those may still be on their way here.
-
-        One that comes is reported as cancelled once more, in vain, so that it is acknowledged.
-        """
+        self.cancelled: set[Attempt] = set()
+        """Attempts that were cancelled before their messages were read; those may still be on their way here."""
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
         self._page_at = -NEVER
-        self._settled_while_reading: set[tuple[UUID, int]] | None = None
+        self._settled_while_reading: set[Attempt] | None = None
         self._aside: list[Held] = []
         self._idle: list[anyio.Event] = []
         self._emptied = Signal()
@@ -169,7 +199,18 @@ class OwnedBucket:
         """Return whether a claim is in hand already, or was until a moment ago."""
         key = claim.job.id, claim.attempt
         just_settled = self._settled_while_reading or ()
-        return claim.job.id in self.held or key in just_settled or key in self.unacknowledged
+        return claim.job.id in self.held or key in just_settled or self._is_done_with(key)
+
+    def _is_done_with(self, key: Attempt) -> bool:
+        return key in self.unacknowledged or self._is_over(key)
+
+    def _is_over(self, key: Attempt) -> bool:
+        return key in self.cancelled or (self._finished is not None and key in self._finished)
+
+    def echoes(self, claims: Iterable[Claim]) -> list[Attempt]:
+        """Return which claims are of messages that came again after all was done with them: nobody removes those."""
+        keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.held]
+        return [key for key in keys if self._is_over(key) and key not in self.unacknowledged]
 
     def in_hand_beyond(self, cursor: Cursor) -> int:
         """Return how many jobs in hand the next pull would find again."""
@@ -243,7 +284,7 @@ class OwnedBucket:
         """Forget a job whose report is written (or was refused as stale)."""
         self.held.pop(report.job_id, None)
         key = report.job_id, report.attempt
-        if self.remote:
+        if self._finished is not None:
             self.unacknowledged.add(key)
         elif self._settled_while_reading is not None:
             self._settled_while_reading.add(key)
@@ -253,7 +294,19 @@ class OwnedBucket:
             self.pull_again.set()  # it stays in this bucket: learn when it is due
         self._ask_for_more()
 
-    def acknowledged(self, keys: Iterable[tuple[UUID, int]]) -> None:
+    def recorded(self, report: Report, *, stale: bool) -> None:
+        """Note that the end of an attempt is on record, so that it is not run again if its message comes again.
+
+        Not of one that was released or parked: it may come again to be run. Nor of one that the master refused: it
+        is elsewhere, and may come back from there. What was never handed over, nobody pushes again.
+        """
+        key, ended = (report.job_id, report.attempt), report.outcome is not None or report.status.is_terminal
+        if stale:
+            self.cancelled.discard(key)
+        elif ended and report.job is None and self._finished is not None:
+            self._finished.add(key)
+
+    def acknowledged(self, keys: Iterable[Attempt]) -> None:
         """Forget attempts whose messages have left the agent."""
         gone = set(keys)
         self.unacknowledged -= gone
@@ -324,3 +377,5 @@ class OwnedBucket:
 
 OnReport = Callable[[OwnedBucket, Report], None]
 """The channel from running to reporting."""
+OnEcho = Callable[[OwnedBucket, Sequence[Attempt]], None]
+"""The channel from reading to acknowledging, for messages that came again."""

@@ -9,11 +9,8 @@ from attrs import define, field
 
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import Report
-from jobmaster.ownership import OwnedBucket
+from jobmaster.ownership import Attempt, OwnedBucket
 from jobmaster.signals import Signal
-
-Key = tuple[UUID, int]
-"""A job's id and the number of an attempt: what names a message in its bucket."""
 
 
 @define(eq=False)
@@ -27,8 +24,8 @@ class Acknowledge:
     master: MasterRepository
     agent: AgentRepository
     batch_size: int = 1000
-    _waiting: list[tuple[OwnedBucket, Key]] = field(factory=list, init=False)
-    _doubtful: set[Key] = field(factory=set, init=False)
+    _waiting: list[tuple[OwnedBucket, Attempt]] = field(factory=list, init=False)
+    _doubtful: set[Attempt] = field(factory=set, init=False)
     _news: Signal = field(factory=Signal, init=False)
 
     def submit(self, settled: Sequence[tuple[OwnedBucket, Report]], stale: frozenset[UUID]) -> None:
@@ -36,8 +33,17 @@ class Acknowledge:
         if not self._waiting:
             self._news.set()
         self._waiting += [(owned, (report.job_id, report.attempt)) for owned, report in settled]
+        for owned, report in settled:
+            owned.recorded(report, stale=bool(stale) and report.job_id in stale)
         if stale:
             self._doubtful |= {(r.job_id, r.attempt) for _, r in settled if r.job_id in stale}
+
+    def again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
+        """Take messages that came again after they were removed."""
+        if not self._waiting:
+            self._news.set()
+        owned.unacknowledged.update(keys)
+        self._waiting += [(owned, key) for key in keys]
 
     @property
     def pending(self) -> int:
@@ -62,7 +68,7 @@ class Acknowledge:
         del self._waiting[: len(batch)]
         return True
 
-    async def _remove(self, owned: OwnedBucket, keys: Sequence[Key]) -> None:
+    async def _remove(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
         if self._doubtful.intersection(keys):
             # A stale report has two reasons. Either the master has moved the job on: then its message may go.
             # Or the bucket is somebody else's, who has yet to read it: then this raises, and it stays.
@@ -72,8 +78,8 @@ class Acknowledge:
         self._doubtful.difference_update(keys)
 
 
-def _by_bucket(batch: Sequence[tuple[OwnedBucket, Key]]) -> dict[OwnedBucket, list[Key]]:
-    found: dict[OwnedBucket, list[Key]] = {}
+def _by_bucket(batch: Sequence[tuple[OwnedBucket, Attempt]]) -> dict[OwnedBucket, list[Attempt]]:
+    found: dict[OwnedBucket, list[Attempt]] = {}
     for owned, key in batch:
         found.setdefault(owned, []).append(key)
     return found

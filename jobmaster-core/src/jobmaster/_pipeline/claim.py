@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from jobmaster._policy.outcome import cancelled_unstarted, parked
 from jobmaster.contracts import AgentRepository
 from jobmaster.models import BucketPage, Claim, Cursor, Report
-from jobmaster.ownership import NEVER, OnReport, OwnedBucket
+from jobmaster.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 
 RESCAN = 30.0
 """Seconds after which a bucket is read from its start again, whatever the cursor says: the safety net for
@@ -32,6 +32,7 @@ class ClaimJobs:
     owned: OwnedBucket
     known: Container[str]
     on_report: OnReport
+    on_echo: OnEcho
     monotonic: Callable[[], float]
     _cursor: Cursor = field(factory=Cursor, init=False)
     _scanned_at: float = field(default=-NEVER, init=False)
@@ -50,6 +51,8 @@ class ClaimJobs:
             self.owned.keeps_waiting = page.more or page.next_due_in is not None
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
+        if len(fresh) < len(page.claims) and (echoes := self.owned.echoes(page.claims)):
+            self.on_echo(self.owned, echoes)
         if not self.owned.closed:
             self._line_up(fresh)
         if page.more:
@@ -86,7 +89,7 @@ class ClaimJobs:
         self.owned.take_in(runnable, now)
 
     def _refusal(self, claim: Claim) -> Report | None:
-        if claim.cancel_requested or (claim.job.id, claim.attempt) in self.owned.cancelled:
+        if claim.cancel_requested:
             return cancelled_unstarted(claim)
         if claim.job.definition_id not in self.known:
             return parked(claim)

@@ -27,7 +27,7 @@ from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, LeaseLostError
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, Report, WorkerRecord
-from jobmaster.ownership import OwnedBucket, StopReason, WorkerLease
+from jobmaster.ownership import Attempt, Finished, OwnedBucket, StopReason, WorkerLease
 from jobmaster.states import Priority
 from jobmaster.version import __version__
 
@@ -69,7 +69,11 @@ class Incarnation:
         self._asked_at: float | None = None
         self.owned = [
             OwnedBucket(
-                bucket, self.lease, settings.slots(bucket.priority), settings.batch_size, remote=self.remote
+                bucket,
+                self.lease,
+                settings.slots(bucket.priority),
+                settings.batch_size,
+                finished=Finished(env.handover_age(), env.monotonic) if self.remote else None,
             )
             for bucket in (() if suspended else _buckets(self.record, settings))
         ]
@@ -193,7 +197,10 @@ class Incarnation:
     # Loops
 
     def _claiming(self, owned: OwnedBucket) -> Service:
-        step = ClaimJobs(self.agent, owned, self.env.registry, self.reporter.submit, self.env.monotonic)
+        env = self.env
+        step = ClaimJobs(
+            self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
+        )
         self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
         busy_until = self.env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
 
@@ -212,6 +219,10 @@ class Incarnation:
 
         name = f"claim {owned.bucket.priority.name}"
         return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
+
+    def _came_again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
+        if self.acknowledge is not None:
+            self.acknowledge.again(owned, keys)
 
     def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
         longest = self.env.poll_interval(self.news) if owned.held else IDLE_POLL

@@ -1,0 +1,100 @@
+"""Handovers that are pushed a second time: their jobs run once all the same."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster.carrying import Carrier
+from jobmaster.contracts import Message, Room
+from jobmaster.errors import StoreUnreachableError
+from jobmaster.ids import new_id
+from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster.models import Job, NewJob
+from jobmaster.ownership import Finished
+from jobmaster.states import Priority
+from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
+from jobmaster_testing.probes import until
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "Agent-1"
+starts: list[int] = []
+
+
+@handler("EchoCounts")
+async def counts(job: JobContext) -> None:
+    starts.append(job.attempt)
+
+
+async def test_a_message_that_comes_again_after_its_job_has_ended_is_removed_and_not_run(
+    producer: Callable[..., Cluster],
+) -> None:
+    starts.clear()
+    agent_url = f"memory://{uuid4().hex}"
+    cluster = producer(counts).add_agent(AGENT, agent_url).add_worker(agent=AGENT, parallelism=0.2)
+    async with cluster.running() as runtime:
+        job = await _run_one(runtime)
+        agent = runtime._env.agents[AGENT]
+        [bucket] = [b for b in await runtime.list_buckets() if b.priority is Priority.MEDIUM]
+        again = Message(new=NewJob(job=job, bucket_id=bucket.id), attempt=1, saved=True)
+        await agent.push([again])
+        assert await agent.holdings() == {bucket.id: 1}
+
+        await until(lambda: _is_empty(runtime))
+
+    assert starts == [1]
+
+
+async def _run_one(runtime: Runtime) -> Job:
+    receipt = await runtime.scheduler.once_now(counts, confirm="master")
+    record = await runtime.jobs.wait(receipt.job_id, 10)
+    assert record.status is JobStatus.SUCCEEDED
+    await until(lambda: _is_empty(runtime))
+    return record.job
+
+
+async def _is_empty(runtime: Runtime) -> bool:
+    return not await runtime._env.agents[AGENT].holdings()
+
+
+async def test_a_handover_that_may_have_arrived_before_is_not_taken_back() -> None:
+    """Its agent cannot be reached now, but was when its first carrier pushed it, whose answer got lost."""
+    master = MemoryMaster()
+    bucket = make_bucket(make_worker(agent=AGENT))
+    await master.insert_jobs([make_new_job()])
+    room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
+    handing = await master.hand_over(CLUSTER, 10.0, [room], new_id())
+    carrier = Carrier(master, {AGENT: Away(AGENT)}, lambda _: None, lambda: 0.0, patience=10.0)
+
+    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0, first=False) == []
+    assert await master.bucket_holdings(CLUSTER) == {bucket.id: 1}
+
+    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0) == []
+    assert await master.bucket_holdings(CLUSTER) == {}
+
+
+class Away(MemoryAgent):
+    """An agent that cannot be reached."""
+
+    async def push(self, _: object) -> list[object]:  # type: ignore[override]
+        raise StoreUnreachableError("the test's agent is away")
+
+
+def test_what_has_ended_is_remembered_for_a_while() -> None:
+    now = 0.0
+    finished = Finished(10.0, lambda: now)
+    first, second, third = (new_id(), 1), (new_id(), 1), (new_id(), 2)
+    finished.add(first)
+    now = 9.0
+    finished.add(second)
+    assert first in finished
+    assert second in finished
+
+    now = 11.0
+    finished.add(third)
+
+    assert first not in finished
+    assert second in finished
+    assert third in finished
