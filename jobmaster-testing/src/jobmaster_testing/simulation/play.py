@@ -1,0 +1,206 @@
+"""The course of a simulation: trouble for a while, then calm until all is done, then an orderly end and the audit."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.abc
+from attrs import define, field, frozen
+
+from jobmaster.memory import MemoryMaster
+from jobmaster.states import BucketStatus, WorkerMode
+from jobmaster_testing.clock import VirtualClock
+from jobmaster_testing.simulation.audit import audit
+from jobmaster_testing.simulation.order import run_in_order
+from jobmaster_testing.simulation.processes import Process
+from jobmaster_testing.simulation.scenario import Event, ProcessSpec, Scenario
+from jobmaster_testing.simulation.trace import Trace
+from jobmaster_testing.simulation.weather import Outage
+from jobmaster_testing.simulation.world import CLUSTER, World
+
+FINISHER = ProcessSpec(name="Finisher", modes=[WorkerMode.FULL])
+"""The process that sees to the rest when all is calm: it knows every handler."""
+LONGEST_CALM = 400.0
+"""Virtual seconds in which a calm cluster has to get done with all that there is."""
+LOOK = 0.25
+RESTART = 1.5
+"""Longest time in seconds until a dead process is started again."""
+
+
+@frozen
+class Outcome:
+    """What came of a simulation: `broken` names the guarantees that did not hold."""
+
+    scenario: Scenario
+    broken: list[str]
+    summary: str
+    trace: Trace
+
+    def __str__(self) -> str:
+        seed = self.scenario.seed
+        if not self.broken:
+            return f"seed {seed}: {self.summary}"
+        replay = f"replay it with: python -m jobmaster_testing.simulation --seed {seed} --trace"
+        return "\n".join([f"seed {seed}: {len(self.broken)} guarantees broken; {replay}", *self.broken])
+
+
+def simulate(scenario: Scenario, backend: str = "asyncio") -> Outcome:
+    """Play a scenario; the same one always comes to the same end."""
+
+    async def main(clock: VirtualClock) -> Outcome:
+        clock.now()
+        world = World(scenario, clock)
+        with world.opened():
+            return await Play(world).run()
+
+    return run_in_order(main, scenario.seed, backend)
+
+
+@define(eq=False)
+class Play:
+    """Plays the scenario of a world."""
+
+    world: World
+    _current: list[Process] = field(factory=list, init=False)
+    """The process that stands now for each one of the scenario."""
+
+    async def run(self) -> Outcome:
+        """Play it, and judge."""
+        world = self.world
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.serve_late_calls)
+            async with anyio.create_task_group() as background:
+                background.start_soon(self._undertake, group)
+                await self._trouble(group)
+                background.cancel_scope.cancel()
+            await self._calm(group)
+            broken = [*world.watch.found, *audit(world)]
+            await self._end_all()
+            group.cancel_scope.cancel()
+        return Outcome(world.scenario, broken, self._summary(), world.trace)
+
+    def _summary(self) -> str:
+        world = self.world
+        killed = sum(process.killed for process in world.processes)
+        return (
+            f"{len(world.rows.jobs)} jobs, {len(world.ledger.runs)} runs, {len(world.processes)} processes, "
+            f"{killed} killed, {len(world.ledger.stale)} stale reports, {world.watch.echoes} echoes, "
+            f"{world.clock.monotonic():.0f} s"
+        )
+
+    # Trouble
+
+    async def _trouble(self, group: anyio.abc.TaskGroup) -> None:
+        scenario = self.world.scenario
+        self._current = [self.world.start(group, spec) for spec in scenario.processes]
+        async with anyio.create_task_group() as events:
+            for event in scenario.events:
+                events.start_soon(self._befall, event, group)
+            await anyio.sleep(scenario.duration)
+            events.cancel_scope.cancel()
+
+    async def _befall(self, event: Event, group: anyio.abc.TaskGroup) -> None:
+        await anyio.sleep(event.at)
+        process = self._current[event.process]
+        match event.what:
+            case "kill":
+                self.world.kill(process, "by the scenario")
+            case "freeze":
+                await self._freeze(process, event.lasting)
+            case "restart":
+                await self._restart(event.process, group)
+            case "roll":
+                for place in range(len(self._current)):
+                    await self._restart(place, group)
+            case "outage":
+                await self._cut(process if event.lasting > 4 else None, event)
+
+    async def _freeze(self, process: Process, seconds: float) -> None:
+        if process.stands:
+            self.world.trace.add(process.name, "FROZEN", seconds)
+            process.freeze()
+            await anyio.sleep(seconds)
+            self.world.trace.add(process.name, "THAWED")
+            process.thaw()
+
+    async def _restart(self, place: int, group: anyio.abc.TaskGroup) -> None:
+        """Start a new process, then stop the old one, as a rolling deploy does."""
+        old = self._current[place]
+        if old.killed:
+            return
+        self._current[place] = self.world.start(group, old.spec)
+        self.world.trace.add(old.name, "is to stop")
+        old.stop()
+        await anyio.sleep(self.world.chance.uniform(0.0, 1.0))
+
+    async def _cut(self, process: Process | None, event: Event) -> None:
+        outage = Outage(process, event.store)
+        self.world.trace.add(
+            "weather", "outage", process or "everybody", event.store or "everywhere", event.lasting
+        )
+        self.world.weather.begin(outage)
+        await anyio.sleep(event.lasting)
+        self.world.trace.add("weather", "outage ends", process or "everybody", event.store or "everywhere")
+        self.world.weather.end(outage)
+
+    async def _undertake(self, group: anyio.abc.TaskGroup) -> None:
+        """Start a new process for each that died or could not start."""
+        world = self.world
+        while True:
+            with anyio.move_on_after(1.0):
+                await world.died.wait()
+            world.died = anyio.Event()
+            for place, process in enumerate(self._current):
+                if process.killed or process.ended.is_set():
+                    await anyio.sleep(world.chance.uniform(0.0, RESTART))
+                    self._current[place] = world.start(group, process.spec)
+
+    # Calm
+
+    async def _calm(self, group: anyio.abc.TaskGroup) -> None:
+        """End all trouble, and wait until everything is done and everybody has gone home."""
+        world = self.world
+        world.trace.add("play", "CALM")
+        world.is_calm = True
+        world.weather.calm()
+        for process in world.processes:
+            process.thaw()
+        finisher = world.start(group, self._finisher(), calls=False)
+        with anyio.move_on_after(LONGEST_CALM) as limit:
+            await self._end_schedules(finisher)
+            while not await self._is_done():  # noqa: ASYNC110 - many things are waited for, and time costs nothing
+                await anyio.sleep(LOOK)
+        if limit.cancelled_caught:
+            world.watch.complain("the calm cluster did not get done in time")
+        alive = [process for process in world.processes if process.stands and process is not finisher]
+        for process in [*alive, finisher]:
+            process.stop()
+            await process.ended.wait()
+
+    async def _end_schedules(self, finisher: Process) -> None:
+        """Cancel what recurs, so that there is an end."""
+        while (runtime := finisher.runtime) is None:  # noqa: ASYNC110 - as above
+            await anyio.sleep(LOOK)
+        for schedule in list(self.world.rows.schedules.values()):
+            if not schedule.status.is_terminal:
+                await runtime.scheduler.cancel_recurring(schedule.id)
+
+    def _finisher(self) -> ProcessSpec:
+        agents = self.world.scenario.agents
+        return FINISHER if not agents else ProcessSpec(name="Finisher", modes=FINISHER.modes, agent=agents[0])
+
+    async def _is_done(self) -> bool:
+        world = self.world
+        if not world.is_quiet or world.rows.live or world.is_waited_for() or world.rows.handovers:
+            return False
+        if any(
+            bucket.status in (BucketStatus.LOST, BucketStatus.DRAINING)
+            for bucket in world.rows.buckets.values()
+        ):
+            return False
+        return not await MemoryMaster(world.master_name, world.clock).needs_rescue(CLUSTER)
+
+    async def _end_all(self) -> None:
+        for process in self.world.processes:
+            process.let_go()
+        for process in self.world.processes:
+            await process.ended.wait()

@@ -1,0 +1,109 @@
+"""One simulated process: a cluster of its own over the shared stores, that can stand still at any moment, or for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+
+from jobmaster.clock import Clock
+from jobmaster.cluster import Cluster, Runtime
+from jobmaster.errors import JobMasterError
+from jobmaster_testing.simulation.order import OWNER, Standing
+from jobmaster_testing.simulation.scenario import ProcessSpec
+
+Work = Callable[["Process", Runtime], Coroutine[Any, Any, None]]
+
+
+class Process(Standing):
+    """Runs a cluster until it is asked to stop, or killed.
+
+    A killed process stands still for ever: what it has begun at a store either happened or did not, and it does
+    nothing more. When all is over it is let go, without a store to write to, so that its tasks come to an end.
+    """
+
+    def __init__(self, name: str, spec: ProcessSpec, clock: Clock) -> None:
+        super().__init__()
+        self.name = name
+        self.spec = spec
+        self.killed = False
+        self.runtime: Runtime | None = None
+        self.thawed_at = float("-inf")
+        self.harmed = False
+        """Whether it was killed or frozen at some time."""
+        self.ended = anyio.Event()
+        self._clock = clock
+        self._scope = anyio.CancelScope()
+        self._asked_to_stop = anyio.Event()
+        self._goes_on = anyio.Event()
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def stands(self) -> bool:
+        """Whether it runs: not frozen, not dead, not gone."""
+        return not (self.still or self.killed or self.ended.is_set())
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._asked_to_stop.is_set()
+
+    async def run(self, build: Callable[[Process], Cluster], work: Work) -> None:
+        """Live until asked to stop. A process that cannot start ends; somebody may start another one."""
+        OWNER.set(self)
+        try:
+            with self._scope:
+                async with build(self).running() as runtime:
+                    self.runtime = runtime
+                    await self._work(runtime, work)
+        except JobMasterError:
+            if self.runtime is not None:
+                raise
+        finally:
+            self.runtime = None
+            self.ended.set()
+
+    async def _work(self, runtime: Runtime, work: Work) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(work, self, runtime)
+            await self._asked_to_stop.wait()
+            group.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Ask for a graceful end."""
+        self._asked_to_stop.set()
+
+    # Standing still
+
+    def freeze(self) -> None:
+        """Stand still, until `thaw`."""
+        self.still = self.harmed = True
+
+    def thaw(self) -> None:
+        """Go on after a freeze, with all that has become due meanwhile."""
+        if self.still and not self.killed:
+            self.thawed_at = self._clock.monotonic()
+            self._move()
+
+    def kill(self) -> None:
+        """Stand still for good."""
+        self.still = self.harmed = self.killed = True
+
+    def let_go(self) -> None:
+        """Let a dead process's tasks end: its stores know nothing of it any more."""
+        if self.killed and self.still:
+            self._scope.cancel()
+            self._move()
+
+    def _move(self) -> None:
+        self.go_on()
+        self._goes_on.set()
+        self._goes_on = anyio.Event()
+
+    async def gate(self) -> None:
+        """Return when the process goes on. Needed where the event loop cannot put its tasks aside."""
+        while self.still:
+            await self._goes_on.wait()

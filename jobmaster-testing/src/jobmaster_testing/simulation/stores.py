@@ -1,0 +1,181 @@
+"""The stores as one process sees them: every call may fail before or after it, be late, or be the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.hookspecs import JobObserver, hookimpl
+from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster.models import JobReceipt, NewJob, Report
+from jobmaster_testing.simulation.processes import Process
+
+if TYPE_CHECKING:
+    from jobmaster_testing.simulation.world import World
+
+SCHEME = "simulated"
+PLAIN = frozenset({"open", "migrate", "pending_migrations", "now", "fingerprint"})
+"""Calls that fail, but are neither late nor deadly."""
+
+
+class Connection:
+    """Hands the calls of one process on to a repository, through whatever the weather does to them."""
+
+    def __init__(self, world: World, process: Process, store: str, inner: Any) -> None:
+        self._world = world
+        self._process = process
+        self._store = store
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return str(self._inner.name)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The store's own, but for news where the scenario has none."""
+        own: Capabilities = self._inner.capabilities
+        return evolve(own, notifications=own.notifications and self._world.scenario.notifications)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if not iscoroutinefunction(method):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await anyio.lowlevel.checkpoint()  # who is cancelled by now has sent nothing
+            with anyio.CancelScope(shield=True):  # from here on it is one unit, as with every provider
+                return await self._unit(name, lambda: method(*args, **kwargs), args)
+
+        return call
+
+    async def close(self) -> None:
+        """Close it, which is nothing that could fail."""
+        await anyio.lowlevel.checkpoint()
+
+    async def listen(
+        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Listen until the connection breaks; some news get lost."""
+        self._check_line()
+        weather = self._world.weather
+
+        def hear(topic: str) -> None:
+            if not self._process.killed and not weather.strikes(weather.faults.lost_news):
+                on_news(topic)
+
+        with weather.connected(self._process, self._store) as cut:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._inner.listen, topics, hear, on_ready)
+                await cut.wait()
+                group.cancel_scope.cancel()
+        raise StoreUnavailableError("the connection was cut")
+
+    # One unit of work
+
+    async def _unit(self, name: str, act: Callable[[], Awaitable[Any]], args: Sequence[Any]) -> Any:
+        world, process, weather = self._world, self._process, self._world.weather
+        await process.gate()
+        self._check_line()
+        fate = weather.fate(plain=name in PLAIN)
+        world.trace.add(process.name, f"{self._store}.{name}", *args[:2], fate if fate != "fine" else "")
+        await self._travel(weather.delay(fate))
+        if fate == "late":
+            world.later(weather.lateness(), act, f"{process.name} {self._store}.{name}")
+        if fate in ("late", "unsent"):
+            raise StoreUnavailableError("the connection broke before the answer")
+        await self._die_of(fate, "deadly before")
+        self._check_line()
+        answer, error = await self._acted(name, act, args)
+        world.trace.add(process.name, f"{self._store}.{name} =", error or answer)
+        await self._die_of(fate, "deadly after")
+        await self._travel(weather.delay("fine"))
+        if fate == "unanswered" or weather.is_out(process, self._store):
+            raise StoreUnavailableError("the connection broke before the answer")
+        if error is not None:
+            raise error
+        return answer
+
+    async def _acted(
+        self, name: str, act: Callable[[], Awaitable[Any]], args: Sequence[Any]
+    ) -> tuple[Any, Exception | None]:
+        self._world.watch.before(self._process, name, args)
+        try:
+            answer = await act()
+        except Exception as error:  # noqa: BLE001 - raised again, if its message arrives
+            return None, error
+        self._world.watch.after(self._process, self._store, name, args, answer)
+        return answer, None
+
+    def _check_line(self) -> None:
+        if self._process.killed or self._world.weather.is_out(self._process, self._store):
+            raise StoreUnreachableError(f"{self._store} cannot be reached")
+        if self._world.weather.strikes(self._world.weather.faults.unreachable):
+            raise StoreUnreachableError(f"no connection to {self._store} was to be had")
+
+    async def _travel(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        await self._process.gate()
+
+    async def _die_of(self, fate: str, cause: str) -> None:
+        if fate == cause:
+            self._world.kill(self._process, cause)
+            await self._process.gate()
+
+
+class SimulatedStores:
+    """A plug-in that serves `simulated://` URLs to one process, and watches its jobs."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world, self._process = world, process
+
+    @hookimpl
+    def jobmaster_schemes(self) -> Mapping[str, str]:
+        """Serve `simulated://`."""
+        return {SCHEME: "for simulations"}
+
+    @hookimpl
+    def jobmaster_master(self, url: str) -> MasterRepository | None:
+        """Return the master behind this process's connection."""
+        if not url.startswith(f"{SCHEME}://"):
+            return None
+        inner = MemoryMaster(self._world.master_name, self._world.clock)
+        return cast("MasterRepository", Connection(self._world, self._process, "master", inner))
+
+    @hookimpl
+    def jobmaster_agent(self, name: str, url: str) -> AgentRepository | None:
+        """Return an agent behind this process's connection."""
+        if not url.startswith(f"{SCHEME}://"):
+            return None
+        inner = MemoryAgent(name, self._world.agent_store(name), self._world.clock)
+        return cast("AgentRepository", Connection(self._world, self._process, name, inner))
+
+    @hookimpl
+    def jobmaster_observer(self) -> JobObserver:
+        """Watch what this process reports."""
+        return _Observer(self._world, self._process)
+
+
+class _Observer:
+    def __init__(self, world: World, process: Process) -> None:
+        self._world, self._process = world, process
+
+    def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
+        """Take no notice: the producer has the receipt."""
+
+    def on_started(self, job: Any) -> None:
+        """Take no notice: the handler tells."""
+
+    def on_reported(self, report: Report, stale: bool) -> None:
+        """Note what was refused."""
+        if stale:
+            self._world.ledger.stale.add((report.job_id, report.attempt))
+            self._world.trace.add(self._process.name, "stale", report)

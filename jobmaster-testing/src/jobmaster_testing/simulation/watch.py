@@ -1,0 +1,124 @@
+"""Invariants that are checked while a simulation goes on, at every call of a store and at every start of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from attrs import define, field
+
+from jobmaster.models import Bucket, BucketPage
+from jobmaster.states import JobStatus
+from jobmaster_testing.simulation.ledger import Asked, Run
+from jobmaster_testing.simulation.processes import Process
+
+if TYPE_CHECKING:
+    from jobmaster_testing.simulation.world import World
+
+
+@define(eq=False)
+class Watch:
+    """Notes what must not be, and goes on watching."""
+
+    world: World
+    found: list[str] = field(factory=list)
+    epochs: dict[UUID, int] = field(factory=dict)
+    """The highest epoch under which each bucket was read."""
+    echoes: int = 0
+    """Attempts that were run again after their end was on record."""
+    drained: set[tuple[str, UUID]] = field(factory=set)
+    """The processes that drained a bucket, and which one."""
+
+    def complain(self, about: str) -> None:
+        """Note that a guarantee was broken."""
+        self.found.append(f"at {self.world.clock.monotonic():.4f} s: {about}")
+        self.world.trace.add("watch", "BROKEN", about)
+
+    # Calls
+
+    def before(self, process: Process, name: str, args: Sequence[Any]) -> None:
+        """Look at a call that is about to happen."""
+        if name == "drain":
+            self.drained.add((process.name, args[0]))
+        if name == "acknowledge":
+            for job_id, attempt in args[1]:
+                self._acknowledges(process, args[0], job_id, attempt)
+
+    def _acknowledges(self, process: Process, bucket: Bucket, job_id: UUID, attempt: int) -> None:
+        """Copy, then delete: what leaves an agent, the master has the state of.
+
+        Who drains or gives up a bucket has the master hold all that is left in it afterwards.
+        """
+        rows, where = self.world.rows, f"job {job_id}, attempt {attempt}, bucket {bucket.id}"
+        if not self.world.has_letter(bucket.id, job_id, attempt):
+            return
+        if job_id not in rows.jobs:
+            self.complain(f"{where}: acknowledged, and the master does not know the job")
+        live = rows.live.get(job_id)
+        counted_on = live is not None and (live.bucket_id, live.attempt) == (bucket.id, attempt)
+        if counted_on and not process.is_stopping and (process.name, bucket.id) not in self.drained:
+            self.complain(f"{where}: acknowledged, and the master counts on the message")
+
+    def after(self, process: Process, store: str, name: str, args: Sequence[Any], answer: Any) -> None:
+        """Look at a call that has just happened."""
+        look = _AFTER.get(name)
+        if look is not None:
+            look(self, process, store, args, answer)
+
+    def _pulled(self, process: Process, store: str, args: Sequence[Any], answer: BucketPage) -> None:
+        """One owner: nobody reads a bucket after somebody else has read it under a later epoch."""
+        bucket: Bucket = args[0]
+        newest = self.epochs.get(bucket.id, bucket.epoch)
+        if newest > bucket.epoch:
+            self.complain(
+                f"{process} read bucket {bucket.id} of {store} at epoch {bucket.epoch}, after {newest}"
+            )
+        self.epochs[bucket.id] = max(newest, bucket.epoch)
+        for claim in answer.claims:
+            if claim.epoch != bucket.epoch:
+                self.complain(f"job {claim.job.id} was handed out at epoch {claim.epoch}, not {bucket.epoch}")
+
+    # Jobs
+
+    def accepted(self, asked: Asked, job_id: UUID) -> None:
+        """Accepted is durable: when the caller is told, the job is at the master or at an agent."""
+        if job_id not in self.world.rows.jobs and not self.world.is_at_an_agent(job_id):
+            self.complain(f"job {job_id} (number {asked.number}) was accepted and is nowhere")
+
+    def started(self, run: Run) -> None:
+        """Look at a handler that begins."""
+        world, where = self.world, f"job {run.job_id}, attempt {run.attempt}, on {run.process}"
+        same = [r for r in world.ledger.runs_of(run.job_id) if r.attempt == run.attempt and r is not run]
+        if same and self._is_on_record(run):
+            self.echoes += 1
+        elif same:
+            self.complain(f"{where}: this attempt was started before, on {same[0].process}")
+        for other in world.ledger.elsewhere(run):
+            if other.process.stands and other.process.thawed_at < world.clock.monotonic():
+                self.complain(f"{where}: attempt {other.attempt} still runs on {other.process}")
+        row = world.rows.final.get(run.job_id)
+        if (
+            row is not None
+            and row[0] is JobStatus.CANCELLED
+            and run.process.thawed_at < world.clock.monotonic()
+        ):
+            self.complain(f"{where}: started after it was cancelled")
+
+    def _is_on_record(self, run: Run) -> bool:
+        """Whether an attempt's end is on record: then only its message came again, and its report will be stale.
+
+        A handover that was taken over is pushed again, and its jobs can have ended since the master was asked.
+        """
+        return any(attempt.number == run.attempt for attempt in self.world.rows.attempts.get(run.job_id, ()))
+
+    def due(self, run: Run, asked: Asked | None) -> None:
+        """Nothing early: no job starts before the earliest moment that somebody asked for, or its schedule did."""
+        _, nominal = self.world.rows.firings.get(run.job_id, (None, None))
+        due = nominal if asked is None else min(asked.dues)
+        if due is not None and run.started_at < due and not (asked and asked.retried):
+            early = (due - run.started_at).total_seconds()
+            self.complain(f"job {run.job_id}, attempt {run.attempt}: started {early:.4f} s too early")
+
+
+_AFTER: dict[str, Callable[..., None]] = {"pull": Watch._pulled, "read_bucket": Watch._pulled}  # noqa: SLF001

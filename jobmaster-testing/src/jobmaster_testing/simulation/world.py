@@ -1,0 +1,207 @@
+"""A whole simulation: processes over shared stores, what befalls them, and the end, when all is calm."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.abc
+
+from jobmaster.cluster import Cluster, Runtime
+from jobmaster.context import JobContext
+from jobmaster.memory.mailbox import Mailbox, mailboxes
+from jobmaster.memory.rows import Store, stores
+from jobmaster.models import JobReceipt
+from jobmaster.states import Priority, WorkerMode
+from jobmaster_testing.clock import VirtualClock
+from jobmaster_testing.simulation.handlers import handlers_of
+from jobmaster_testing.simulation.ledger import Asked, Ledger, Run
+from jobmaster_testing.simulation.processes import Process
+from jobmaster_testing.simulation.producers import Producer
+from jobmaster_testing.simulation.scenario import PRIORITIES, ProcessSpec, Scenario
+from jobmaster_testing.simulation.stores import SCHEME, SimulatedStores
+from jobmaster_testing.simulation.trace import Trace
+from jobmaster_testing.simulation.watch import Watch
+from jobmaster_testing.simulation.weather import Weather
+
+CLUSTER = "Simulated"
+
+_worlds = count(1)
+
+
+class World:
+    """All that one simulation consists of. `opened` lends it the stores."""
+
+    def __init__(self, scenario: Scenario, clock: VirtualClock) -> None:
+        self.scenario = scenario
+        self.clock = clock
+        self.chance = Random(scenario.seed)
+        self.trace = Trace(clock)
+        self.ledger = Ledger()
+        self.weather = Weather(scenario.faults, Random(scenario.seed + 1), clock)
+        self.watch = Watch(self)
+        self.processes: list[Process] = []
+        """Every process that there ever was."""
+        self.deaths: list[Process] = []
+        """Processes that died and have not been seen to yet."""
+        self.died = anyio.Event()
+        self.master_name = f"simulation-{next(_worlds)}"
+        self.rows = Store()
+        self.boxes: dict[str, Mailbox] = {}
+        self.is_calm = False
+        """Whether nobody asks for anything any more."""
+        self.schedules_left = scenario.schedules
+        self._busy: list[Process] = []
+        self._numbers = count(1)
+        self._names: dict[str, int] = {}
+        self._late: list[tuple[float, Callable[[], Awaitable[Any]], str]] = []
+        self._late_ones = anyio.Event()
+        self._on_their_way = 0
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within the block, the world's stores exist."""
+        self.rows = stores[self.master_name] = Store()
+        for agent in self.scenario.agents:
+            self.boxes[agent] = mailboxes[self.agent_store(agent)] = Mailbox()
+        try:
+            yield
+        finally:
+            del stores[self.master_name]
+            for agent in self.scenario.agents:
+                del mailboxes[self.agent_store(agent)]
+
+    def agent_store(self, name: str) -> str:
+        """Return the name of an agent's store."""
+        return f"{self.master_name}-{name}"
+
+    # Processes
+
+    def start(self, group: anyio.abc.TaskGroup, spec: ProcessSpec, *, calls: bool = True) -> Process:
+        """Start a process; `calls` says whether it schedules as its specification says."""
+        number = self._names[spec.name] = self._names.get(spec.name, 0) + 1
+        process = Process(f"{spec.name}.{number}", spec, self.clock)
+        self.processes.append(process)
+        self.trace.add(process.name, "starts", *map(str, spec.modes))
+        group.start_soon(process.run, self.cluster, self._produce if calls else _nothing)
+        return process
+
+    def cluster(self, process: Process) -> Cluster:
+        """Return the cluster as a process is configured."""
+        scenario = self.scenario
+        cluster = Cluster(CLUSTER, f"{SCHEME}://master", clock=self.clock).configure(**scenario.settings)
+        cluster.use(SimulatedStores(self, process)).add_handlers(*handlers_of(self, process))
+        for agent in scenario.agents:
+            cluster.add_agent(agent, f"{SCHEME}://{agent}")
+        for number, mode in enumerate(process.spec.modes, 1):
+            cluster.add_worker(**self._worker(process, number, mode))
+        return cluster
+
+    def _worker(self, process: Process, number: int, mode: WorkerMode) -> dict[str, Any]:
+        place = {"agent": process.spec.agent} if process.spec.agent else {}
+        buckets = {priority: 0 for priority in Priority if priority not in PRIORITIES}
+        small = {"parallelism": 0.25, "batch_size": 8, "buckets": buckets}
+        return {"name": f"{process.name}-{number}", "mode": mode, **place, **small}
+
+    async def _produce(self, process: Process, runtime: Runtime) -> None:
+        producer = Producer(self, process, runtime, Random(f"{self.scenario.seed} {process.name}"))
+        await producer.run(process.spec.calls)
+
+    def kill(self, process: Process, why: str) -> None:
+        """Let a process die, now."""
+        if process.stands or process.still:
+            self.trace.add(process.name, "KILLED", why)
+            process.kill()
+            self.deaths.append(process)
+            self.died.set()
+
+    @contextmanager
+    def busy(self, process: Process) -> Iterator[None]:
+        """Within the block, a process asks for something."""
+        self._busy.append(process)
+        try:
+            yield
+        finally:
+            self._busy.remove(process)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is on its way: no living caller waits for an answer, and no call is late."""
+        return not self._on_their_way and all(process.killed for process in self._busy)
+
+    # Late calls
+
+    def later(self, seconds: float, act: Callable[[], Awaitable[Any]], what: str) -> None:
+        """Let a call that its caller has given up happen later."""
+        self._late.append((seconds, act, what))
+        self._on_their_way += 1
+        self._late_ones.set()
+
+    async def serve_late_calls(self) -> None:
+        """Let late calls happen, whatever has become of their callers."""
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._late_ones.wait()
+                self._late_ones = anyio.Event()
+                late, self._late = self._late, []
+                for call in late:
+                    group.start_soon(self._happen, *call)
+
+    async def _happen(self, seconds: float, act: Callable[[], Awaitable[Any]], what: str) -> None:
+        await anyio.sleep(seconds)
+        self.trace.add("late", what)
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 - there is nobody to be told
+            self.trace.add("late", what, type(error).__name__)
+        finally:
+            self._on_their_way -= 1
+
+    # What handlers and producers tell
+
+    def next_number(self) -> int:
+        """Return a number for a job."""
+        return next(self._numbers)
+
+    def accepted(self, process: Process, asked: Asked, receipt: JobReceipt) -> None:
+        """Note a receipt."""
+        self.trace.add(process.name, "accepted", asked.number, receipt.job_id, receipt.accepted_by)
+        self.ledger.receipt(asked, receipt.job_id, created=receipt.created)
+        self.watch.accepted(asked, receipt.job_id)
+
+    def started(self, process: Process, job: JobContext) -> Run:
+        """Note that a handler begins."""
+        run = Run(job.id, job.attempt, process, self.clock.now())
+        self.trace.add(process.name, "starts job", job.id, job.attempt, job.data["kind"])
+        self.watch.started(run)
+        self.watch.due(run, self.ledger.asked.get(job.data["n"]))
+        return self.ledger.begin(run)
+
+    def ended(self, run: Run, how: str) -> None:
+        """Note that a handler ends."""
+        if not run.process.killed:
+            run.ended, run.ended_at = how, self.clock.now()
+            self.trace.add(run.process.name, "ends job", run.job_id, run.attempt, how)
+
+    # Looking into the stores
+
+    def has_letter(self, bucket_id: UUID, job_id: UUID, attempt: int) -> bool:
+        """Return whether some agent holds a message."""
+        return any((bucket_id, job_id, attempt) in box.letters for box in self.boxes.values())
+
+    def is_at_an_agent(self, job_id: UUID) -> bool:
+        """Return whether some agent holds a message of a job."""
+        return any(key[1] == job_id for box in self.boxes.values() for key in box.letters)
+
+    def is_waited_for(self) -> bool:
+        """Return whether some agent holds a message of a job that has not ended."""
+        return any(key[1] not in self.rows.final for box in self.boxes.values() for key in box.letters)
+
+
+async def _nothing(_process: Process, _runtime: Runtime) -> None:
+    """Schedule nothing."""
