@@ -81,13 +81,28 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "job_find": ({"cluster_id": "c", "limit": 9}, "jm_job_pkey"),
     "job_find_live": ({"cluster_id": "c", "limit": 9}, "jm_live_pkey"),
     "orders_read": ({"id": "c", "process_id": ID}, "jm_worker_requested"),
+    "moving_held": ({"cluster_id": "c", "after": ID, "limit": 9}, "jm_live_pkey"),
+    "moving_finished": (
+        {"cluster_id": "c", "status": 6, "age": 0, "finished_at": 0, "job_id": ID, "limit": 9},
+        "jm_attempt_final",
+    ),
+    "departure_find": ({"cluster_id": "c", "limit": 9}, "jm_departure_by_cluster"),
     "schedule_next": ({"cluster_id": "c", "kinds": ["cron"]}, "jm_schedule_by_look"),
     "firing_untouched": ({"ids": [ID], "reach": 0}, "jm_firing_by_schedule"),
 }
 
 
-SORTED = {"live_reported", "live_contents", "live_for_cancel", "handover_lock", "firing_untouched"}
-"""Statements that are given ids and return the few rows they find in an order of their own."""
+SORTED = {
+    "live_reported",
+    "live_contents",
+    "live_for_cancel",
+    "handover_lock",
+    "firing_untouched",
+    "moving_finished",
+    "departure_find",
+}
+"""Statements that return the few rows they find in an order of their own. Jobs that finished come nearly in theirs: with
+rows to sort, only those of one moment are."""
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,15 @@ from attrs import evolve
 from jobmaster.contracts import (
     Assignment,
     CancelAnswer,
+    Departure,
     Handing,
     Handover,
     Mark,
     MasterRepository,
+    Moving,
+    Obstacle,
     Room,
+    WholeJob,
 )
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import (
@@ -22,6 +26,7 @@ from jobmaster.models import (
     BucketPage,
     CancelResult,
     Cursor,
+    Job,
     JobReceipt,
     NewJob,
     Report,
@@ -226,3 +231,63 @@ async def test_a_wrong_provider_fails_where_jobs_lie_on_agents(
     await run(MemoryMaster())
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         await run(provider())
+
+
+# Of two clusters
+
+
+class GivesUpWhatHasChanged(MemoryMaster):
+    def _is_unchanged(self, cluster_id: str, thing: Moving) -> bool:
+        return self._is_in(cluster_id, thing.id)
+
+
+class ForgetsWhatDeparted(MemoryMaster):
+    async def departures(
+        self,
+        cluster_id: str,  # noqa: ARG002 - as the contract has it
+        limit: int,  # noqa: ARG002 - as the contract has it
+    ) -> Sequence[Departure]:
+        return ()
+
+
+class LetsEverythingIn(MemoryMaster):
+    async def admit(
+        self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
+    ) -> Sequence[Obstacle]:
+        staged = self._store.arrivals.get((cluster_id, consignment), {})
+        return await super().admit(cluster_id, consignment, [*ids, *staged], keep_keys=keep_keys)
+
+
+class LosesWhatItCannotLetIn(MemoryMaster):
+    async def admit(
+        self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
+    ) -> Sequence[Obstacle]:
+        found = await super().admit(cluster_id, consignment, ids, keep_keys=keep_keys)
+        self._store.arrivals.clear()
+        return found
+
+
+class ForgetsAttemptsOnTheWay(MemoryMaster):
+    def _whole(self, job: Job) -> WholeJob:
+        return evolve(super()._whole(job), attempts=super()._whole(job).attempts[-1:])
+
+
+MOVING_DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
+    GivesUpWhatHasChanged: "test_a_job_that_was_rescheduled_meanwhile_stays",
+    ForgetsWhatDeparted: "test_departures_are_told_until_they_are_forgotten",
+    LetsEverythingIn: "test_what_did_not_depart_is_not_admitted",
+    LosesWhatItCannotLetIn: "test_a_job_whose_key_was_taken_since_stays_staged",
+    ForgetsAttemptsOnTheWay: "test_a_job_that_was_tried_twice_keeps_both_attempts",
+}
+
+
+@pytest.mark.parametrize(("provider", "test"), MOVING_DEFECTS.items())
+async def test_a_provider_that_is_wrong_about_moving_fails_where_it_is_wrong(
+    provider: Callable[[], MasterRepository], test: str
+) -> None:
+    run = getattr(MasterContract(), test)
+
+    right, wrong = MemoryMaster(), provider()
+    await run(await make_world(right), await make_world(right))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await run(await make_world(wrong), await make_world(wrong))

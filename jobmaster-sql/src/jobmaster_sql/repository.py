@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobmaster.contracts import MasterRepository
+from jobmaster_sql.arrivals import SqlTargetStore
 from jobmaster_sql.buckets import SqlBucketStore, bucket_macros
 from jobmaster_sql.clusters import SqlClusterStore
 from jobmaster_sql.control import SqlControlStore
@@ -16,6 +17,7 @@ from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.rows import COLUMN_MACROS
 from jobmaster_sql.schedules import SqlScheduleStore, job_macros
 from jobmaster_sql.store import REQUIRED
+from jobmaster_sql.transfers import SqlSourceStore
 
 
 def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
@@ -39,6 +41,8 @@ class SqlMaster(
     SqlHandoverStore,
     SqlJobStore,
     SqlScheduleStore,
+    SqlSourceStore,
+    SqlTargetStore,
     MasterRepository,
 ):
     """A master on a SQL database.

@@ -17,6 +17,15 @@ from jobmaster.contracts.master import (
 from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.stores import NewsListener, SchemaStore
 from jobmaster.contracts.topics import Topics
+from jobmaster.contracts.transfers import (
+    Departure,
+    Hindrance,
+    Moving,
+    Obstacle,
+    Standing,
+    TransferStore,
+    WholeJob,
+)
 
 __all__ = [
     "AgentRepository",
@@ -29,18 +38,25 @@ __all__ = [
     "ClusterChange",
     "ClusterStore",
     "ControlStore",
+    "Departure",
     "Handing",
     "Handover",
     "HandoverStore",
+    "Hindrance",
     "JobStore",
     "Mark",
     "MasterRepository",
     "Message",
+    "Moving",
     "NewsListener",
+    "Obstacle",
     "Orders",
     "Room",
     "SavePending",
     "ScheduleStore",
     "SchemaStore",
+    "Standing",
     "Topics",
+    "TransferStore",
+    "WholeJob",
 ]

@@ -22,6 +22,7 @@ from jobmaster.contracts.control import ControlStore
 from jobmaster.contracts.handovers import HandoverStore, Room
 from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.stores import NewsListener, SchemaStore
+from jobmaster.contracts.transfers import TransferStore
 from jobmaster.models import (
     Bucket,
     BucketPage,
@@ -307,6 +308,7 @@ class MasterRepository(
     JobStore,
     HandoverStore,
     ScheduleStore,
+    TransferStore,
     NewsListener,
 ):
     """All that a master does. One instance serves one URL and any number of clusters."""

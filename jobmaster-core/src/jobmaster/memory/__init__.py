@@ -20,6 +20,7 @@ from jobmaster.memory.handovers import MemoryHandovers
 from jobmaster.memory.jobs import MemoryJobs
 from jobmaster.memory.queries import MemoryQueries, matches
 from jobmaster.memory.schedules import MemorySchedules
+from jobmaster.memory.transfers import MemoryTransfers
 
 
 class MemoryMaster(
@@ -28,6 +29,7 @@ class MemoryMaster(
     MemoryAgents,
     MemoryBuckets,
     MemoryJobs,
+    MemoryTransfers,
     MemoryQueries,
     MemoryHandovers,
     MemorySchedules,

@@ -132,7 +132,7 @@ class MemoryQueries(MemoryBase, JobStore):
     def _forget(self, job_id: UUID) -> None:
         store = self._store
         job = store.jobs.pop(job_id)
-        del store.final[job_id]
+        store.final.pop(job_id, None)
         store.firings.pop(job_id, None)
         store.attempts.pop(job_id, None)
         store.logs = [e for e in store.logs if (e[1].subject, e[1].subject_id) != ("job", str(job_id))]

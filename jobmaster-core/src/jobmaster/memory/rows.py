@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from jobmaster.contracts import Moving
 from jobmaster.models import (
     AgentRecord,
     Attempt,
@@ -88,6 +89,10 @@ class Store:
     agents: dict[tuple[str, str], AgentRecord] = field(factory=dict)
     hosts: dict[tuple[str, str], HostRecord] = field(factory=dict)
     handovers: dict[UUID, Carried] = field(factory=dict)
+    arrivals: dict[tuple[str, UUID], dict[UUID, Moving]] = field(factory=dict)
+    """What is staged, by cluster and consignment."""
+    departures: dict[tuple[str, UUID], tuple[str, frozenset[UUID]]] = field(factory=dict)
+    """What a cluster gave up in a consignment, and the cluster that it went to."""
 
 
 stores: dict[str, Store] = {}

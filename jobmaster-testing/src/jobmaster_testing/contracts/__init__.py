@@ -9,6 +9,7 @@ A provider's test module imports a contract and says where its store is:
         def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
 """
 
+from jobmaster_testing.contracts.admitting import AdmittingContract
 from jobmaster_testing.contracts.agent_schema import AgentNewsContract, AgentSchemaContract
 from jobmaster_testing.contracts.arriving import ArrivingContract
 from jobmaster_testing.contracts.assigning import AssigningContract
@@ -16,6 +17,7 @@ from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.carrying import CarryingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
 from jobmaster_testing.contracts.control import ControlContract
+from jobmaster_testing.contracts.departing import GivingUpContract
 from jobmaster_testing.contracts.draining import DrainingContract, DroppingContract
 from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
 from jobmaster_testing.contracts.handing import HandingOverContract
@@ -28,6 +30,7 @@ from jobmaster_testing.contracts.lives import LifeContract
 from jobmaster_testing.contracts.marking import MarkingContract
 from jobmaster_testing.contracts.members import AgentStoreContract
 from jobmaster_testing.contracts.metadata import MetadataContract
+from jobmaster_testing.contracts.moving import MovingContract, ReadingToMoveContract
 from jobmaster_testing.contracts.news import NewsContract
 from jobmaster_testing.contracts.owning import OwningContract
 from jobmaster_testing.contracts.pulling import PullingContract
@@ -63,6 +66,7 @@ __all__ = [
     "ScheduleContract",
     "SchemaContract",
     "SeparationContract",
+    "TransferContract",
     "TransportContract",
     "UnitContract",
 ]
@@ -98,6 +102,12 @@ class ScheduleContract(ScheduleKeepingContract, PlanningContract, suite=True):
     """Recurring schedules: keeping them, and making their jobs once."""
 
 
+class TransferContract(
+    MovingContract, ReadingToMoveContract, GivingUpContract, AdmittingContract, suite=True
+):
+    """Moving jobs and schedules from one cluster to another."""
+
+
 class MasterContract(
     SchemaContract,
     ClusterContract,
@@ -108,6 +118,7 @@ class MasterContract(
     HandoverContract,
     QueryContract,
     ScheduleContract,
+    TransferContract,
     SeparationContract,
     NewsContract,
     UnitContract,

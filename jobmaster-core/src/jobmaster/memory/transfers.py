@@ -1,0 +1,249 @@
+"""Moving between clusters in memory: both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import anyio.lowlevel
+from attrs import evolve
+
+from jobmaster.contracts import Departure, Hindrance, Moving, Obstacle, Standing, TransferStore, WholeJob
+from jobmaster.memory.queries import MemoryQueries
+from jobmaster.memory.rows import Live
+from jobmaster.memory.schedules import MemorySchedules
+from jobmaster.models import Job, Position
+from jobmaster.recurring import ScheduleRecord
+from jobmaster.states import JobStatus
+
+TIME_TO_DECLARE: Final = timedelta(hours=1)
+"""How long a static schedule that arrives waits for a process that declares it."""
+
+Consignment: TypeAlias = tuple[str, UUID]
+"""A cluster, and the id of what goes there or comes from there."""
+
+
+class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
+    """Moving between clusters in memory."""
+
+    # The source
+
+    async def read_held(self, cluster_id: str, after: UUID | None, limit: int) -> Sequence[WholeJob]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            held = [
+                row.job
+                for row in store.live.values()
+                if row.job.cluster_id == cluster_id
+                and row.bucket_id is None
+                and (after is None or row.job.id > after)
+            ]
+            return [self._whole(job) for job in sorted(held, key=lambda job: job.id)[:limit]]
+
+    async def read_finished(
+        self, cluster_id: str, age: float, after: Position | None, limit: int
+    ) -> Sequence[WholeJob]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            before = self._later(-age)
+            finished = sorted(
+                (finished_at, job_id)
+                for job_id, (_, finished_at) in store.final.items()
+                if store.jobs[job_id].cluster_id == cluster_id and finished_at < before
+            )
+            beyond = [p for p in finished if after is None or p > (after.ready_at, after.job_id)]
+            return [self._whole(store.jobs[job_id]) for _, job_id in beyond[:limit]]
+
+    def _whole(self, job: Job) -> WholeJob:
+        """Return a job that is held or has finished with all that belongs to it."""
+        schedule_id, nominal_at = self._store.firings.get(job.id, (None, None))
+        row = self._store.live.get(job.id)
+        return WholeJob(
+            job=job,
+            status=self._status(job.id),
+            standing=_standing(row) if row else None,
+            attempts=tuple(self._store.attempts.get(job.id, ())),
+            logs=tuple(self._lines(job.cluster_id, "job", str(job.id))),
+            schedule_id=schedule_id,
+            nominal_at=nominal_at,
+        )
+
+    async def give_up(
+        self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
+    ) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            leaving = [thing.id for thing in things if self._is_unchanged(cluster_id, thing)]
+            for thing_id in leaving:
+                self._remove(thing_id)
+            key = cluster_id, consignment
+            _, departed = store.departures.get(key, (target, frozenset()))
+            departed = departed.union(leaving)
+            if departed:
+                store.departures[key] = target, departed
+            return departed
+
+    def _is_unchanged(self, cluster_id: str, thing: Moving) -> bool:
+        if isinstance(thing, ScheduleRecord):
+            schedule = self._store.schedules.get(thing.id)
+            return schedule is not None and (schedule.cluster_id, schedule.version) == (
+                cluster_id,
+                thing.version,
+            )
+        job, row = self._store.jobs.get(thing.id), self._store.live.get(thing.id)
+        if job is None or job.cluster_id != cluster_id:
+            return False
+        if row is None or thing.standing is None:
+            last = self._store.attempts.get(thing.id, [])[-1:]
+            return row is None and thing.standing is None and last == [*thing.attempts[-1:]]
+        return row.bucket_id is None and _standing(row) == thing.standing
+
+    def _remove(self, thing_id: UUID) -> None:
+        if self._store.schedules.pop(thing_id, None) is None:
+            self._store.live.pop(thing_id, None)
+            self._forget(thing_id)
+
+    async def departures(self, cluster_id: str, limit: int) -> Sequence[Departure]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            found = [
+                Departure(consignment=consignment, target=target, ids=ids)
+                for (source, consignment), (target, ids) in store.departures.items()
+                if source == cluster_id
+            ]
+            return sorted(found, key=lambda departure: departure.consignment)[:limit]
+
+    async def forget_departures(self, cluster_id: str, consignment: UUID, ids: Sequence[UUID]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            self._forget_departures((cluster_id, consignment), ids)
+
+    def _forget_departures(self, key: Consignment, ids: Sequence[UUID]) -> None:
+        target, departed = self._store.departures.pop(key, ("", frozenset()))
+        if left := departed.difference(ids):
+            self._store.departures[key] = target, left
+
+    # The target
+
+    async def stage(
+        self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
+    ) -> Sequence[Obstacle]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            here = [thing for thing in things if self._is_in(cluster_id, thing.id)]
+            obstacles = {thing.id: Obstacle(id=thing.id, hindrance=Hindrance.KNOWN) for thing in here}
+            if keep_keys:
+                obstacles = self._taken_keys(cluster_id, things) | obstacles
+            new = {thing.id: thing for thing in things if thing.id not in obstacles}
+            if new:
+                staged = store.arrivals.setdefault((cluster_id, consignment), {})
+                staged |= new | staged
+            return list(obstacles.values())
+
+    def _is_in(self, cluster_id: str, thing_id: UUID) -> bool:
+        job, schedule = self._store.jobs.get(thing_id), self._store.schedules.get(thing_id)
+        found = job or schedule
+        return found is not None and found.cluster_id == cluster_id
+
+    def _taken_keys(self, cluster_id: str, things: Sequence[Moving]) -> dict[UUID, Obstacle]:
+        holders = {thing.id: self._holder(cluster_id, thing) for thing in things}
+        return {
+            thing.id: Obstacle(id=thing.id, hindrance=Hindrance.KEY_TAKEN, holder=holder, key=thing.job.key)
+            for thing in things
+            if (holder := holders[thing.id]) not in (None, thing.id)
+        }
+
+    def _holder(self, cluster_id: str, thing: Moving) -> UUID | None:
+        """Return the id of what has the idempotency key of a thing in its new cluster."""
+        if thing.job.key is None:
+            return None
+        if isinstance(thing, WholeJob):
+            return self._store.keys.get((cluster_id, thing.job.key))
+        if thing.status.is_terminal:
+            return None
+        return self._holder_of_key(evolve(thing.job, cluster_id=cluster_id))
+
+    async def admit(
+        self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
+    ) -> Sequence[Obstacle]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            key = cluster_id, consignment
+            staged = store.arrivals.pop(key, {})
+            departed = [staged[thing_id] for thing_id in ids if thing_id in staged]
+            obstacles = {o.id: o for o in self._obstacles(cluster_id, departed, keep_keys=keep_keys)}
+            if stuck := {thing.id: thing for thing in departed if thing.id in obstacles}:
+                store.arrivals[key] = stuck
+            for thing in departed:
+                if thing.id not in obstacles:
+                    self._let_in(cluster_id, thing)
+            return list(obstacles.values())
+
+    def _obstacles(self, cluster_id: str, things: Sequence[Moving], *, keep_keys: bool) -> Sequence[Obstacle]:
+        store = self._store
+        here = [thing.id for thing in things if thing.id in store.jobs or thing.id in store.schedules]
+        taken = self._taken_keys(cluster_id, things) if keep_keys else {}
+        known = {thing_id: Obstacle(id=thing_id, hindrance=Hindrance.KNOWN) for thing_id in here}
+        return list((taken | known).values())
+
+    def _let_in(self, cluster_id: str, thing: Moving) -> None:
+        """Make a thing part of the cluster. What it may have departed from here before is of no interest now."""
+        for source, consignment in list(self._store.departures):
+            if source == cluster_id:
+                self._forget_departures((source, consignment), [thing.id])
+        free = self._holder(cluster_id, thing) is None
+        job = evolve(thing.job, cluster_id=cluster_id, key=thing.job.key if free else None)
+        if isinstance(thing, ScheduleRecord):
+            self._let_schedule_in(evolve(thing, job=job))
+        else:
+            self._let_job_in(evolve(thing, job=job))
+
+    def _let_schedule_in(self, schedule: ScheduleRecord) -> None:
+        now = self._clock.now()
+        until = None if schedule.alive_until is None else now + TIME_TO_DECLARE
+        self._store.schedules[schedule.id] = evolve(
+            schedule, alive_until=until, version=schedule.version + 1, changed_at=now
+        )
+
+    def _let_job_in(self, whole: WholeJob) -> None:
+        store, job = self._store, whole.job
+        store.jobs[job.id] = job
+        if job.key is not None:
+            store.keys[job.cluster_id, job.key] = job.id
+        if whole.attempts:
+            store.attempts[job.id] = list(whole.attempts)
+        if whole.schedule_id is not None:
+            store.firings[job.id] = whole.schedule_id, whole.nominal_at
+        store.logs += [(job.cluster_id, line) for line in whole.logs]
+        if whole.standing is None:
+            store.final[job.id] = whole.status, whole.attempts[-1].finished_at
+        else:
+            store.live[job.id] = _live(job, whole.standing)
+
+
+def _standing(row: Live) -> Standing:
+    return Standing(
+        ready_at=row.ready_at,
+        attempt=row.attempt,
+        retries=row.retries,
+        crashes=row.crashes,
+        suspect=row.suspect,
+        parked=row.parked,
+        cancel_requested=row.cancel_requested,
+    )
+
+
+def _live(job: Job, standing: Standing) -> Live:
+    return Live(
+        job,
+        JobStatus.HELD_ON_MASTER,
+        standing.ready_at,
+        attempt=standing.attempt,
+        retries=standing.retries,
+        crashes=standing.crashes,
+        suspect=standing.suspect,
+        parked=standing.parked,
+        cancel_requested=standing.cancel_requested,
+    )
