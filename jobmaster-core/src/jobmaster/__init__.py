@@ -3,6 +3,7 @@
 from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
 from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy
+from jobmaster._runtime.moving import MoveSummary as MoveSummary
 from jobmaster.cluster import Cluster as Cluster
 from jobmaster.cluster import Runtime as Runtime
 from jobmaster.context import JobCancelled as JobCancelled
@@ -68,4 +69,5 @@ from jobmaster.states import WorkerMode as WorkerMode
 from jobmaster.states import WorkerRequest as WorkerRequest
 from jobmaster.states import WorkerStatus as WorkerStatus
 from jobmaster.sync import SyncScheduler as SyncScheduler
+from jobmaster.targets import MoveTarget as MoveTarget
 from jobmaster.version import __version__ as __version__

@@ -15,12 +15,15 @@ from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.agents import Agents, Link
+from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.host import host_record
+from jobmaster._runtime.moving import Move, MoveSummary
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declaration
+from jobmaster._upkeep.migrate import MoveResult
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
 from jobmaster.contracts import AgentRepository, MasterRepository
@@ -48,6 +51,7 @@ from jobmaster.rules import schedule_of
 from jobmaster.scheduler import Scheduler
 from jobmaster.schedules import Schedules
 from jobmaster.states import ClusterMode
+from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, check_elsewhere
 
 if TYPE_CHECKING:
     from jobmaster.sync import SyncScheduler
@@ -90,6 +94,8 @@ class Cluster:
         self.settings = Settings()
         self.agents: list[AgentSettings] = []
         self.workers: list[WorkerSettings] = []
+        self.move_target: MoveTarget | None = None
+        self.archive_target: ArchiveTarget | None = None
         self._clock = clock or SystemClock()
         self._handlers: list[Any] = []
         self._schedules: list[StaticSchedule] = []
@@ -143,6 +149,49 @@ class Cluster:
             raise ConfigurationError(msg)
         self.workers.append(worker)
         return self
+
+    def migrate_to(self, url: str, cluster_id: str | None = None, **settings: Any) -> Cluster:
+        """Say where this cluster moves to while its mode is `migrating`.
+
+        Its held jobs and its schedules move, with their ids and all that belongs to them. Processes with a
+        coordinating worker see to it.
+
+        Args:
+            url: the target's cluster database.
+            cluster_id: the target's name; the same as here if not given. It is made if it is not there.
+            settings: `mode`, `keep_keys`, `history`: see `jobmaster.targets.MoveTarget`.
+
+        Raises:
+            ConfigurationError: the target is this cluster, or a setting is wrong.
+
+        """
+        self.move_target = self.target(url, cluster_id, **settings)
+        return self
+
+    def archive_to(self, url: str, cluster_id: str | None = None) -> Cluster:
+        """Say where finished jobs and schedules that are over move after `retention`, instead of being deleted.
+
+        The archive is a cluster of the mode `archived`: one can look at it, and it runs nothing. It is made if it
+        is not there. Processes with workers see to it; tell all of them, or another one deletes.
+
+        Args:
+            url: the archive's cluster database.
+            cluster_id: the archive's name; the same as here if not given.
+
+        Raises:
+            ConfigurationError: the archive is this cluster, or a value is wrong.
+
+        """
+        given = {"url": url, "cluster_id": cluster_id}
+        self.archive_target = make(ArchiveTarget, ARCHIVE_TO, given)
+        check_elsewhere(ARCHIVE_TO, self.archive_target, self.id, self.master_url)
+        return self
+
+    def target(self, url: str, cluster_id: str | None = None, **settings: Any) -> MoveTarget:
+        """Return a target for `Runtime.migrate`; takes and raises what `migrate_to` does."""
+        target = make(MoveTarget, MIGRATE_TO, {"url": url, "cluster_id": cluster_id, **settings})
+        check_elsewhere(MIGRATE_TO, target, self.id, self.master_url)
+        return target
 
     def add_handlers(self, *handlers: Any) -> Cluster:
         """Serve these handlers only, instead of every module-level one this process has imported."""
@@ -211,6 +260,8 @@ class Cluster:
         env = self._environment()
         try:
             await self._prepare(env, placed)
+            if not any(worker.mode.coordinates for worker in placed):
+                env.migrate_to = None
             chosen = self._running_workers(env, placed)
             supervisor = Supervisor(env, chosen)
             async with supervisor.running() as group:
@@ -221,8 +272,7 @@ class Cluster:
                     yield runtime
         finally:
             with anyio.CancelScope(shield=True):
-                await env.agents.close()
-                await env.master.close()
+                await env.close()
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -271,7 +321,14 @@ class Cluster:
             declarations=self._declarations(registry, plugins, self.settings),
             clock=self._clock,
             observers=plugins.observers(),
+            migrate_to=self._destination(self.move_target, master, plugins),
+            archive_to=self._destination(self.archive_target, master, plugins),
         )
+
+    def _destination(
+        self, target: MoveTarget | ArchiveTarget | None, master: MasterRepository, plugins: Plugins
+    ) -> Destination | None:
+        return None if target is None else Destination(self.id, master, target, plugins, self.settings)
 
     def _links(self, plugins: Plugins) -> list[Link]:
         """Return the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
@@ -406,6 +463,39 @@ class Runtime(ControlVerbs):
     async def list_hosts(self) -> list[HostRecord]:
         """Return the hosts that workers of the cluster run on, by name."""
         return list(await self._env.master.list_hosts(self.id))
+
+    async def migrate(
+        self,
+        target: MoveTarget | None = None,
+        *,
+        patience: float = 60.0,
+        on_moved: Callable[[MoveResult], None] = lambda _: None,
+    ) -> MoveSummary:
+        """Move the whole cluster, and return what came of it. It can be repeated, whatever happened.
+
+        The cluster's mode becomes `migrating`, and stays so: what is scheduled here later waits here.
+
+        Args:
+            target: what `Cluster.target` returns; what `Cluster.migrate_to` was told if not given.
+            patience: how many seconds to wait for jobs that workers have in hand.
+            on_moved: called for each batch that has moved.
+
+        Raises:
+            ConfigurationError: there is no target, or it is the wrong one. Nothing was changed.
+            StoreUnavailableError: a database cannot be reached; what has not moved is still here.
+
+        """
+        wanted = target or self.cluster.move_target
+        if wanted is None:
+            msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
+            raise ConfigurationError(msg)
+        env = self._env
+        destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
+        try:
+            return await Move(env, destination, self.set_mode, patience, on_moved).run()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await destination.close()
 
     @contextmanager
     def _open(self) -> Iterator[None]:

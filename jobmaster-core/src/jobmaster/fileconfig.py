@@ -8,6 +8,8 @@
 | `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
 | `agents`   | a list of `jobmaster.config.AgentSettings`: `name`, `url`, …                       |
 | `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
+| `migrate_to` | a table of `jobmaster.targets.MoveTarget`: `url`, `cluster_id`, …                  |
+| `archive_to` | a table of `jobmaster.targets.ArchiveTarget`: `url`, `cluster_id`                  |
 | `imports`  | modules to import, so that their handlers are registered                          |
 
 A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` stands for no
@@ -32,19 +34,20 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from attrs import fields
+from attrs import fields, fields_dict
 
 from jobmaster.cluster import Cluster
 from jobmaster.config import Settings
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode, Priority, WorkerMode
+from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget
 
 log = logging.getLogger("jobmaster.config")
 
 PREFIX = "JOBMASTER_"
 """What the names of environment variables start with."""
 
-_KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "imports")
+_KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "migrate_to", "archive_to", "imports")
 _SETTINGS = tuple(attribute.name for attribute in fields(Settings) if attribute.name != "retry")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -85,6 +88,7 @@ def build_cluster(
     for place, worker in _tables(where, "workers", values.get("workers", [])):
         with _naming(place):
             cluster.add_worker(**_worker_settings(worker))
+    _set_targets(cluster, where, values)
     for name in _names(f"{where}: imports", values.get("imports", [])):
         import_named(f"{where}: imports", name)
     return cluster
@@ -332,6 +336,28 @@ def priority_named(where: str, name: str | Priority) -> Priority:
     wanted = name.strip().lower().replace("-", "_")
     check_known(f"{where}: {name!r} is no priority", wanted, [one.name.lower() for one in Priority])
     return Priority[wanted.upper()]
+
+
+# Targets
+
+
+def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> None:
+    """Say where the cluster moves to, and where its history does."""
+    targets: Mapping[str, tuple[type[Any], Callable[..., Cluster]]] = {
+        MIGRATE_TO: (MoveTarget, cluster.migrate_to),
+        ARCHIVE_TO: (ArchiveTarget, cluster.archive_to),
+    }
+    for key, (kind, set_target) in targets.items():
+        if key in values:
+            place, table = f"{where}: {key}", values[key]
+            _check_table(place, table)
+            for name in table:
+                check_known(f"{place}: there is no setting {name!r}", name, fields_dict(kind))
+            if "url" not in table:
+                msg = f"{place}: 'url' is missing; it says which database to move to"
+                raise ConfigurationError(msg)
+            with _naming(where):
+                set_target(**table)
 
 
 # Importing

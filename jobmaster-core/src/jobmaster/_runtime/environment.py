@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import define, field
 
 from jobmaster._runtime.agents import Agents
+from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.notify import Notify
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.carrying import Carrier
@@ -46,6 +47,8 @@ class Environment:
     paused_lanes: frozenset[str] = frozenset()
     observers: Sequence[JobObserver] = ()
     declarations: Sequence[Declaration] = ()
+    migrate_to: Destination | None = None
+    archive_to: Destination | None = None
     host: str = field(factory=socket.gethostname)
     pid: int = field(factory=os.getpid)
     process_id: UUID = field(factory=new_id)
@@ -66,6 +69,14 @@ class Environment:
     def suspends(self, lane: str) -> bool:
         """Return whether workers of a lane are to run nothing now."""
         return self.mode is not ClusterMode.ACTIVE or lane in self.paused_lanes
+
+    async def close(self) -> None:
+        """Let go of all stores."""
+        for destination in (self.migrate_to, self.archive_to):
+            if destination is not None:
+                await destination.close()
+        await self.agents.close()
+        await self.master.close()
 
     def monotonic(self) -> float:
         """Return monotonic seconds."""

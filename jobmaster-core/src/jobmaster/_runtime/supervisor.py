@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from jobmaster._pipeline.assign import Assign
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.moving import archiving, migrating
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.declare import Declare
@@ -125,8 +126,19 @@ class Supervisor:
             services.append(self._declare())
         else:
             self.declared.set()
+        services += self._movers(modes)
         self._services = services
         return services
+
+    def _movers(self, modes: Collection[WorkerMode]) -> list[Service]:
+        """Return what moves jobs and schedules to other clusters: also, and only then, while no worker runs."""
+        env, movers = self.env, []
+        if env.migrate_to is not None:
+            service = self._subscribe(Topics.held(env.cluster_id), migrating(env, env.migrate_to))
+            movers.append(self._subscribe(Topics.cluster(env.cluster_id), service))
+        if env.archive_to is not None and modes:
+            movers.append(archiving(env, env.archive_to))
+        return movers
 
     def _subscribe(self, topic: str, service: Service) -> Service:
         self._subscriptions.enter_context(self.env.notify.subscribed(topic, lambda _: service.wake.set()))
@@ -338,7 +350,9 @@ class Supervisor:
     # Pruning
 
     def _prune(self) -> Service:
-        prune = Prune(self.env.cluster_id, self.env.master, self.env.settings.retention)
+        env = self.env
+        archived = env.archive_to is not None
+        prune = Prune(env.cluster_id, env.master, env.settings.retention, archived=archived)
 
         async def tick() -> float | None:
             if self.env.mode is ClusterMode.ARCHIVED:

@@ -14,17 +14,21 @@ WORKERS_KEPT = 3600.0
 
 @define(eq=False)
 class Prune:
-    """Deletes finished jobs and schedules after `retention` seconds (None: never), and workers that are long gone."""
+    """Deletes finished jobs and schedules after `retention` seconds (None: never), and workers that are long gone.
+
+    With `archived`, somebody else moves jobs and schedules away instead, and what is still there stays.
+    """
 
     cluster_id: str
     master: MasterRepository
     retention: float | None
     workers_kept: float = WORKERS_KEPT
+    archived: bool = False
 
     async def run_once(self) -> int:
         """Delete one batch; return the number of jobs deleted."""
         await self.master.prune_workers(self.cluster_id, self.workers_kept)
-        if self.retention is None:
+        if self.retention is None or self.archived:
             return 0
         await self.master.prune_schedules(self.cluster_id, self.retention, SCHEDULES_AT_ONCE)
         return await self.master.prune_jobs(self.cluster_id, self.retention, JOBS_AT_ONCE)

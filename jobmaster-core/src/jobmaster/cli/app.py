@@ -14,6 +14,7 @@ from jobmaster.cli import buckets, clusters, jobs, lanes, schedules, workers
 from jobmaster.cli.demo.command import demo
 from jobmaster.cli.exits import ExitCode, reported_errors
 from jobmaster.cli.migrate import migrate
+from jobmaster.cli.moving import move
 from jobmaster.cli.status import status
 from jobmaster.cli.worker import worker
 from jobmaster.errors import ConfigurationError
@@ -49,7 +50,7 @@ def build_app(plugins: Sequence[Any] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (demo, worker, migrate, status):
+    for command in (demo, worker, migrate, move, status):
         app.command()(command)
     groups = {
         "jobs": jobs,

@@ -1,0 +1,141 @@
+"""The cluster at the other end of a move: opened when it is needed, and seen to be the right one."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from jobmaster._upkeep.transfer import Route
+from jobmaster.config import Settings
+from jobmaster.contracts import ClusterChange, MasterRepository
+from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.models import ClusterRecord
+from jobmaster.plugins import Plugins
+from jobmaster.states import ClusterMode
+from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, itself
+
+
+@frozen(kw_only=True)
+class _Wanted:
+    """What a target has to be: what it starts as if it is new, and what it may be if it is not."""
+
+    setting: str
+    url: str
+    cluster_id: str | None
+    new: ClusterMode
+    allowed: frozenset[ClusterMode]
+    keep_keys: bool
+
+    def check(self, record: ClusterRecord) -> None:
+        """Raise `ConfigurationError` for a cluster that is in no mode for this."""
+        if record.mode not in self.allowed:
+            modes = " or ".join(sorted(self.allowed))
+            msg = (
+                f"{self.setting}: cluster {record.id!r} is {record.mode}, and has to be {modes}; "
+                "change its mode, or give another cluster_id"
+            )
+            raise ConfigurationError(msg)
+
+
+def _wanted(target: MoveTarget | ArchiveTarget) -> _Wanted:
+    if isinstance(target, ArchiveTarget):
+        return _Wanted(
+            setting=ARCHIVE_TO,
+            url=target.url,
+            cluster_id=target.cluster_id,
+            new=ClusterMode.ARCHIVED,
+            allowed=frozenset({ClusterMode.ARCHIVED}),
+            keep_keys=False,
+        )
+    return _Wanted(
+        setting=MIGRATE_TO,
+        url=target.url,
+        cluster_id=target.cluster_id,
+        new=target.mode,
+        allowed=frozenset({ClusterMode.PASSIVE, ClusterMode.ACTIVE}),
+        keep_keys=target.keep_keys,
+    )
+
+
+@define(eq=False)
+class Destination:
+    """A target of one process, which has its own connections to it."""
+
+    source_id: str
+    source: MasterRepository
+    target: MoveTarget | ArchiveTarget
+    plugins: Plugins
+    settings: Settings
+    _master: MasterRepository | None = field(default=None, init=False)
+    _route: Route | None = field(default=None, init=False)
+
+    @property
+    def history(self) -> bool:
+        """Whether what is over moves too."""
+        return isinstance(self.target, MoveTarget) and self.target.history
+
+    async def route(self) -> Route:
+        """Return the way there, after making sure that it leads to the right cluster, which is made if need be.
+
+        Raises `StoreUnavailableError` if the target cannot be reached, `ConfigurationError` if it is the source
+        itself or in no mode for this, `SchemaError` if its schema is old and must not be brought up to date.
+        """
+        if self._route is None:
+            self._route = await self._find()
+        return self._route
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        self._route = None
+        if self._master is not None:
+            await self._master.close()
+
+    async def _find(self) -> Route:
+        wanted = _wanted(self.target)
+        master = await self._open(wanted)
+        source = await self.source.get_cluster(self.source_id)
+        record = await self._record(master, wanted, source)
+        if source is not None and (source.id, source.created_at) == (record.id, record.created_at):
+            raise itself(wanted.setting, self.source_id)
+        wanted.check(record)
+        return Route(
+            source_id=self.source_id,
+            source=self.source,
+            target_id=record.id,
+            target=master,
+            destination=f"cluster {record.id!r}, registered {record.created_at}",
+            keep_keys=wanted.keep_keys,
+        )
+
+    async def _open(self, wanted: _Wanted) -> MasterRepository:
+        if self._master is None:
+            self._master = self.plugins.master(wanted.url, self.settings, wanted.setting)
+        await self._master.open()
+        if self.settings.auto_migrate:
+            await self._master.migrate()
+        elif pending := await self._master.pending_migrations():
+            msg = (
+                f"{wanted.setting}: the schema there lacks {len(pending)} migrations ({', '.join(pending)}); "
+                "run `jobmaster migrate` on it, or set auto_migrate=True"
+            )
+            raise SchemaError(msg)
+        return self._master
+
+    async def _record(
+        self, master: MasterRepository, wanted: _Wanted, source: ClusterRecord | None
+    ) -> ClusterRecord:
+        """Return the target as its master knows it; a new one has the settings of the source.
+
+        If it moves there, also what was changed of them while it ran, and its paused lanes.
+        """
+        cluster_id = wanted.cluster_id or self.source_id
+        known = await master.get_cluster(cluster_id)
+        if known is not None:
+            return known
+        settings = source.settings if source is not None else {}
+        record = await master.register_cluster(
+            ClusterRecord(id=cluster_id, mode=wanted.new, settings=settings)
+        )
+        if source is None or wanted.setting == ARCHIVE_TO:
+            return record
+        change = ClusterChange(settings=source.changes, pause=sorted(source.paused_lanes))
+        return await master.change_cluster(cluster_id, change) or record

@@ -1,0 +1,69 @@
+"""Bringing back what dead workers held, in a cluster whose workers stand still."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from jobmaster._runtime.environment import Environment
+from jobmaster._upkeep.rescue import Rescue
+from jobmaster._upkeep.strays import Strays
+from jobmaster.config import DEFAULT_LANE
+from jobmaster.ids import new_id
+from jobmaster.models import STANDALONE, WorkerRecord
+from jobmaster.states import WorkerMode
+from jobmaster.version import __version__
+
+
+@define(eq=False)
+class Evacuation:
+    """Rescues as a worker does, but registers one only when there is something to rescue.
+
+    What cannot be rescued, as its agent is away, is looked at again after a lease.
+    """
+
+    env: Environment
+    _next: float = field(default=0.0, init=False)
+
+    async def run_once(self) -> None:
+        """Hold all jobs again that lie in buckets nobody owns any more."""
+        env = self.env
+        if env.monotonic() < self._next:
+            return
+        if env.agents.distributed:
+            await Strays(env.cluster_id, env.master, env.agents).run_once()
+        if await env.master.needs_rescue(env.cluster_id):
+            self._next = env.monotonic() + env.settings.lease
+            await self._rescue(_worker(env))
+
+    async def _rescue(self, worker: WorkerRecord) -> None:
+        env = self.env
+        await env.master.register_worker(worker, [], env.settings.lease)
+        rescue = Rescue(
+            cluster_id=env.cluster_id,
+            master=env.master,
+            agents=env.agents,
+            reachable=env.agents.reachable,
+            rescuer=lambda: worker.id,
+            now=env.clock.now,
+            on_away=env.agents.leave_alone,
+        )
+        try:
+            while (await rescue.run_once()).found:
+                await env.master.heartbeat([worker.id], {}, env.settings.lease)
+        finally:
+            await env.master.retire_worker(worker.id)
+
+
+def _worker(env: Environment) -> WorkerRecord:
+    return WorkerRecord(
+        id=new_id(),
+        cluster_id=env.cluster_id,
+        name=f"{env.host.split('.')[0]}-{env.pid}-mover",
+        agent=STANDALONE,
+        lane=DEFAULT_LANE,
+        mode=WorkerMode.DRAIN,
+        host=env.host,
+        process_id=env.process_id,
+        pid=env.pid,
+        version=__version__,
+    )

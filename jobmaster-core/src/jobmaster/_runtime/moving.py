@@ -1,0 +1,191 @@
+"""Moving what a cluster holds to another one, and what is past its retention to an archive."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+import anyio
+from attrs import define, field, frozen
+
+from jobmaster._runtime.destination import Destination
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.evacuation import Evacuation
+from jobmaster._runtime.service import NEWS_SPACING, Service, Tick
+from jobmaster._upkeep.archive import Archive
+from jobmaster._upkeep.migrate import Migrate, MoveResult
+from jobmaster._upkeep.transfer import Left, Route
+from jobmaster.contracts import Topics
+from jobmaster.errors import ConfigurationError, StoreError
+from jobmaster.states import ClusterMode
+
+log = logging.getLogger("jobmaster.moving")
+
+MISCONFIGURED: Final = 60.0
+"""Seconds until the next look at a target that is the wrong one."""
+LOOK_AGAIN: Final = 0.5
+"""Seconds between two looks whether jobs have come back from their buckets."""
+ARCHIVE_EVERY: Final = 300.0
+"""Seconds between two looks for what is past its retention, if that is not shorter."""
+
+
+def pause_of(retention: float) -> float:
+    """Return how long to wait until something else is past its retention."""
+    return min(ARCHIVE_EVERY, max(1.0, retention))
+
+
+# In the background
+
+
+def migrating(env: Environment, destination: Destination) -> Service:
+    """Return what moves the cluster while its mode is `migrating`."""
+    behind, evacuation = _Behind(), Evacuation(env)
+
+    async def tick() -> float | None:
+        if env.mode is not ClusterMode.MIGRATING:
+            return env.poll_interval()
+        route = await destination.route()
+        await evacuation.run_once()
+        result = await Migrate(route, destination.history).run_once()
+        behind.tell(result.left)
+        if not result.moved:
+            return env.poll_interval()
+        log.info("moved %d jobs and %d schedules to %s", result.jobs, result.schedules, route.destination)
+        await tell(route)
+        return 0.0
+
+    return Service("migrate", _unless_misconfigured(tick), spacing=NEWS_SPACING)
+
+
+def archiving(env: Environment, destination: Destination) -> Service:
+    """Return what archives the cluster's history."""
+    behind = _Behind()
+    step: Archive | None = None
+
+    async def tick() -> float | None:
+        nonlocal step
+        retention = env.settings.retention
+        if retention is None or env.mode is ClusterMode.ARCHIVED:
+            return ARCHIVE_EVERY
+        step = step or Archive(await destination.route())
+        result = await step.run_once(retention)
+        behind.tell(result.left)
+        if result.moved:
+            log.info("archived %d jobs and schedules in %s", result.moved, step.route.destination)
+        return 0.0 if result.more else pause_of(retention)
+
+    return Service("archive", _unless_misconfigured(tick))
+
+
+def _unless_misconfigured(tick: Tick) -> Tick:
+    """Return a tick that only says so, and waits long, when its target is the wrong one."""
+
+    async def careful() -> float | None:
+        try:
+            return await tick()
+        except ConfigurationError as error:
+            log.error("nothing moves: %s", error)  # noqa: TRY400 - its message says all there is to say
+            return MISCONFIGURED
+
+    return careful
+
+
+@define
+class _Behind:
+    """Tells of what is left behind, of each thing once."""
+
+    _known: set[UUID] = field(factory=set, init=False)
+
+    def tell(self, left: Sequence[Left]) -> None:
+        """Log what is new."""
+        for one in left:
+            if one.id not in self._known:
+                log.warning("%s %s is left behind: %s", one.what, one.id, one.why)
+        self._known.update(one.id for one in left)
+
+
+async def tell(route: Route) -> None:
+    """Tell the target's processes that there is something to do. News may be lost."""
+    with suppress(StoreError):
+        await route.target.announce([Topics.held(route.target_id), Topics.schedules(route.target_id)])
+
+
+# In the foreground
+
+
+@frozen(kw_only=True)
+class MoveSummary:
+    """What a whole move did. `left` could not move; `in_buckets` jobs are in their workers' hands still."""
+
+    target: str
+    jobs: int = 0
+    schedules: int = 0
+    left: Sequence[Left] = ()
+    in_buckets: int = 0
+    waiting: int = 0
+    """Schedules whose last job has not ended yet."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing that can move is left."""
+        return not self.left and not self.in_buckets and not self.waiting
+
+
+@define(eq=False)
+class Move:
+    """Moves a whole cluster, and waits up to `patience` seconds for jobs that are in buckets to come back."""
+
+    env: Environment
+    destination: Destination
+    set_mode: Callable[[ClusterMode], Awaitable[None]]
+    patience: float
+    on_moved: Callable[[MoveResult], None]
+
+    async def run(self) -> MoveSummary:
+        """Move it all; a failure in between leaves nothing to be undone, and another run goes on from there.
+
+        Raises what `Destination.route` raises before anything has changed.
+        """
+        route = await self.destination.route()
+        await self._stand_still()
+        evacuation, jobs, schedules = Evacuation(self.env), 0, 0
+        deadline = self.env.monotonic() + self.patience
+        while True:
+            await evacuation.run_once()
+            result = await Migrate(route, self.destination.history, self.on_moved).run_once()
+            jobs, schedules = jobs + result.jobs, schedules + result.schedules
+            if result.moved:
+                await tell(route)
+                continue
+            in_buckets = await held_in_buckets(self.env)
+            if not (in_buckets or result.waiting) or self.env.monotonic() >= deadline:
+                break
+            await anyio.sleep(LOOK_AGAIN)
+        return MoveSummary(
+            target=route.target_id,
+            jobs=jobs,
+            schedules=schedules,
+            left=result.left,
+            in_buckets=in_buckets,
+            waiting=result.waiting,
+        )
+
+    async def _stand_still(self) -> None:
+        """Have the cluster's coordinators and workers stand still."""
+        known = await self.env.master.get_cluster(self.env.cluster_id)
+        if known is None or known.mode is not ClusterMode.MIGRATING:
+            await self.set_mode(ClusterMode.MIGRATING)
+
+
+async def held_in_buckets(env: Environment) -> int:
+    """Return how many unfinished jobs of a cluster lie in buckets, as far as its agents can be asked."""
+    ours = {bucket.id for bucket in await env.master.list_buckets(env.cluster_id)}
+    most = dict(await env.master.bucket_holdings(env.cluster_id))
+    for agent in [agent for name, agent in env.agents.items() if name in env.agents.links]:
+        for bucket_id, count in (await agent.holdings()).items():
+            if bucket_id in ours:
+                most[bucket_id] = max(count, most.get(bucket_id, 0))
+    return sum(most.values())

@@ -1,0 +1,105 @@
+"""The way from one cluster to another: consignments, and what an earlier mover left half-way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from attrs import define, frozen
+
+from jobmaster.contracts import Departure, Hindrance, MasterRepository, Moving, Obstacle
+from jobmaster.ids import new_id
+from jobmaster.recurring import ScheduleRecord
+
+log = logging.getLogger("jobmaster.transfer")
+
+AT_ONCE: Final = 200
+"""Jobs or schedules in one consignment: a unit of work is to be short, and they may be large."""
+DEPARTURES_AT_ONCE: Final = 1000
+
+
+@frozen
+class Left:
+    """A job or schedule (`what`) that could not move, and why, in words that name the remedy."""
+
+    what: str
+    id: UUID
+    why: str
+
+
+@frozen
+class Shipment:
+    """What arrived, and what did not move."""
+
+    moved: frozenset[UUID] = frozenset()
+    left: Sequence[Left] = ()
+
+
+@define(eq=False)
+class Route:
+    """From a cluster to another, in the same store or elsewhere.
+
+    `destination` says which cluster of which store the target is, so that nobody takes another one for it. With
+    `keep_keys`, what has a key that is taken at the target does not move.
+    """
+
+    source_id: str
+    source: MasterRepository
+    target_id: str
+    target: MasterRepository
+    destination: str
+    keep_keys: bool = True
+
+    async def settle(self) -> Shipment:
+        """Have the target admit what departed for it earlier."""
+        departures = await self.source.departures(self.source_id, DEPARTURES_AT_ONCE)
+        ours = [departure for departure in departures if departure.target == self.destination]
+        for other in sorted({d.target for d in departures if d.target != self.destination}):
+            log.warning("not all that departed for %s is admitted there yet: finish that move there", other)
+        shipments = [await self._admit(departure) for departure in ours]
+        return Shipment(
+            frozenset().union(*(shipment.moved for shipment in shipments)),
+            [left for shipment in shipments for left in shipment.left],
+        )
+
+    async def send(self, things: Sequence[Moving]) -> Shipment:
+        """Move things; what has changed since it was read stays, for the next time."""
+        consignment = new_id()
+        obstacles = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
+        hindered = {obstacle.id for obstacle in obstacles}
+        left = [_left(obstacle, things) for obstacle in obstacles]
+        staged = [thing for thing in things if thing.id not in hindered]
+        if not staged:
+            return Shipment(left=left)
+        ids = await self.source.give_up(self.source_id, self.destination, consignment, staged)
+        arrived = await self._admit(Departure(consignment=consignment, target=self.destination, ids=ids))
+        return Shipment(arrived.moved, [*left, *arrived.left])
+
+    async def _admit(self, departure: Departure) -> Shipment:
+        """Take in what departed; without anything, only what was staged in vain is cleared away."""
+        consignment, ids = departure.consignment, sorted(departure.ids)
+        stuck = await self.target.admit(self.target_id, consignment, ids, keep_keys=self.keep_keys)
+        moved = departure.ids.difference(obstacle.id for obstacle in stuck)
+        if moved:
+            await self.source.forget_departures(self.source_id, consignment, sorted(moved))
+        return Shipment(moved, [_on_the_way(obstacle) for obstacle in stuck])
+
+
+def _left(obstacle: Obstacle, things: Sequence[Moving]) -> Left:
+    schedules = {thing.id for thing in things if isinstance(thing, ScheduleRecord)}
+    return Left("schedule" if obstacle.id in schedules else "job", obstacle.id, _why(obstacle))
+
+
+def _on_the_way(obstacle: Obstacle) -> Left:
+    return Left("job or schedule", obstacle.id, f"it has left, and waits at the target: {_why(obstacle)}")
+
+
+def _why(obstacle: Obstacle) -> str:
+    if obstacle.hindrance is Hindrance.KNOWN:
+        return "the target has one with its id already"
+    return (
+        f"its key {obstacle.key!r} belongs to {obstacle.holder} there; "
+        "move without keys that are taken, or leave it where it is"
+    )

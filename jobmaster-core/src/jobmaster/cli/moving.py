@@ -1,0 +1,145 @@
+"""`jobmaster move`: moving a whole cluster to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from jobmaster._runtime.moving import MoveSummary
+from jobmaster._upkeep.migrate import MoveResult
+from jobmaster._upkeep.transfer import Left
+from jobmaster.cli.exits import ExitCode
+from jobmaster.cli.output import JsonOption, console, print_json, table
+from jobmaster.cli.reading import Backend, BackendOption, opened, registered, run_async
+from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cluster import Cluster
+from jobmaster.states import ClusterMode
+from jobmaster.targets import MoveTarget
+
+_ANY = "any://"
+MOST_SHOWN = 20
+"""Things left behind that are listed; `--json` has them all."""
+
+
+def move(
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="The target's database; that of `migrate_to` if not given."),
+    ] = None,
+    to_cluster: Annotated[
+        str | None, typer.Option("--to-cluster", metavar="ID", help="The target's id, if it is another one.")
+    ] = None,
+    mode: Annotated[
+        ClusterMode, typer.Option("--mode", help="What a target that is new starts as: passive or active.")
+    ] = ClusterMode.PASSIVE,
+    history: Annotated[
+        bool, typer.Option("--history", help="Move finished jobs and schedules that are over, too.")
+    ] = False,
+    drop_keys: Annotated[
+        bool,
+        typer.Option("--drop-keys", help="Move what has a key that is taken at the target, without its key."),
+    ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for running jobs.")
+    ] = 60.0,
+    backend: BackendOption = Backend.ASYNCIO,
+    as_json: JsonOption = False,
+    app: AppOption = None,
+    config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
+) -> None:
+    """Move held jobs and schedules to another cluster, with their ids, attempts and logs.
+
+    Sets this cluster's mode to `migrating`. After any failure, run it again: it goes on from there. Exits with 1
+    if something is left behind, and says why.
+    """
+    found = find_cluster(Source(app, config, cluster, master))
+    target = _target(found, to, to_cluster, mode=mode, keep_keys=not drop_keys, history=history)
+    summary = run_async(_move, found, target, wait, as_json=as_json, backend=backend)
+    if as_json:
+        print_json(as_plain(summary))
+    else:
+        _show(found.id, summary)
+    if not summary.is_complete:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _target(cluster: Cluster, to: str | None, to_cluster: str | None, **settings: Any) -> MoveTarget | None:
+    """Return the target that the options say; None for the one that the cluster was told."""
+    if to is not None:
+        return cluster.target(to, to_cluster, **settings)
+    if to_cluster is not None or MoveTarget(url=_ANY, **settings) != MoveTarget(url=_ANY):
+        msg = "--to URL is missing: the other options about the target go with it, or into migrate_to"
+        raise typer.BadParameter(msg)
+    return None
+
+
+async def _move(cluster: Cluster, target: MoveTarget | None, wait: float, *, as_json: bool) -> MoveSummary:
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+    async with cluster.running(workers=False) as runtime:
+        return await runtime.migrate(target, patience=wait, on_moved=_ignore if as_json else _Progress())
+
+
+def _ignore(_: MoveResult) -> None:
+    """Show nothing."""
+
+
+class _Progress:
+    """Shows how much has moved so far."""
+
+    def __init__(self) -> None:
+        self._jobs = self._schedules = 0
+        self._console = console()
+
+    def __call__(self, moved: MoveResult) -> None:
+        self._jobs, self._schedules = self._jobs + moved.jobs, self._schedules + moved.schedules
+        self._console.print(f"moved {self._jobs:,} jobs, {self._schedules:,} schedules")
+
+
+# For programs
+
+
+def as_plain(summary: MoveSummary) -> dict[str, Any]:
+    """Return the JSON form of a summary; its keys are documented and stay."""
+    return {
+        "target": summary.target,
+        "complete": summary.is_complete,
+        "jobs": summary.jobs,
+        "schedules": summary.schedules,
+        "in_buckets": summary.in_buckets,
+        "waiting_schedules": summary.waiting,
+        "left": [{"what": one.what, "id": str(one.id), "why": one.why} for one in summary.left],
+    }
+
+
+# For people
+
+
+def _show(cluster_id: str, summary: MoveSummary) -> None:
+    out = console()
+    out.print(
+        f"Cluster {cluster_id} moved to {summary.target}: "
+        f"{summary.jobs:,} jobs, {summary.schedules:,} schedules"
+    )
+    if summary.in_buckets:
+        out.print(
+            f"{summary.in_buckets:,} jobs are still in buckets: wait until their workers have ended them or are gone, "
+            "and move again"
+        )
+    if summary.waiting:
+        out.print(f"{summary.waiting:,} schedules wait for their last job to end: move again after that")
+    if summary.left:
+        out.print(_left_table(summary.left))
+    if summary.is_complete:
+        out.print("Nothing is left. The cluster is still migrating: what is scheduled here waits here.")
+
+
+def _left_table(left: Sequence[Left]) -> Any:
+    rows = [(one.what, one.id, one.why) for one in left[:MOST_SHOWN]]
+    more = f" (the first {MOST_SHOWN} of {len(left):,})" if len(left) > MOST_SHOWN else ""
+    return table(f"Left behind{more}", ("What", "ID", "Why"), rows)

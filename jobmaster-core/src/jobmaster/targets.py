@@ -1,0 +1,83 @@
+"""Which cluster jobs and schedules are moved to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import Attribute, field, frozen
+
+from jobmaster.config import check_name
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import ClusterMode
+
+MIGRATE_TO: Final = "migrate_to"
+ARCHIVE_TO: Final = "archive_to"
+_NEW: Final = (ClusterMode.PASSIVE, ClusterMode.ACTIVE)
+
+
+def _mode(value: ClusterMode | str) -> ClusterMode:
+    if value not in _NEW:
+        msg = f"mode: {value!r} is no mode for a target; a new one starts as {' or '.join(_NEW)}"
+        raise ConfigurationError(msg)
+    return ClusterMode(value)
+
+
+def _check_id(_: object, attribute: Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_name(attribute.name, value)
+
+
+def _check_url(_: object, attribute: Attribute[str], value: str) -> None:
+    if not isinstance(value, str) or "://" not in value:
+        msg = (
+            f"{attribute.name}: {value!r} is not a URL; write it as scheme://…, for example sqlite:///new.db"
+        )
+        raise ConfigurationError(msg)
+
+
+@frozen(kw_only=True)
+class MoveTarget:
+    """What `Cluster.migrate_to` can set.
+
+    Attributes:
+        url: URL of the target's cluster database.
+        cluster_id: the target's name; that of the source if not given.
+        mode: what the target starts as if it is not there yet: `passive` or `active`.
+        keep_keys: leave behind what has an idempotency key that another job has at the target.
+        history: move finished jobs and schedules that are over too.
+
+    """
+
+    url: str = field(validator=_check_url)
+    cluster_id: str | None = field(default=None, validator=_check_id)
+    mode: ClusterMode = field(default=ClusterMode.PASSIVE, converter=_mode)
+    keep_keys: bool = True
+    history: bool = False
+
+
+@frozen(kw_only=True)
+class ArchiveTarget:
+    """What `Cluster.archive_to` can set.
+
+    Attributes:
+        url: URL of the archive's cluster database.
+        cluster_id: the archive's name; that of the source if not given.
+
+    """
+
+    url: str = field(validator=_check_url)
+    cluster_id: str | None = field(default=None, validator=_check_id)
+
+
+def check_elsewhere(setting: str, target: MoveTarget | ArchiveTarget, cluster_id: str, url: str) -> None:
+    """Raise `ConfigurationError` if a target is the cluster itself, as far as its URL tells."""
+    if target.url == url and target.cluster_id in (None, cluster_id):
+        raise itself(setting, cluster_id)
+
+
+def itself(setting: str, cluster_id: str) -> ConfigurationError:
+    """Return the error for a target that is the cluster itself."""
+    return ConfigurationError(
+        f"{setting}: the target is the cluster {cluster_id!r} itself; "
+        "give another database, or another cluster_id in this one"
+    )
