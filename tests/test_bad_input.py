@@ -26,6 +26,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
+from jobmaster_sql import load_migrations
 
 
 @handler("Unused")
@@ -219,9 +220,8 @@ def closed_port() -> Iterator[int]:
 @pytest.mark.anyio
 async def test_a_schema_that_is_missing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
-    message = (
-        "lacks 2 migrations (0001_initial, 0002_schedules); run `jobmaster migrate`, or set auto_migrate=True"
-    )
+    names = [migration.name for migration in load_migrations("jobmaster_sqlite")]
+    message = f"lacks {len(names)} migrations ({', '.join(names)}); run `jobmaster migrate`, or set auto_migrate=True"
     with refused(SchemaError, f"the schema of {url}", message):
         await run(cluster(url).configure(auto_migrate=False))
     await run(cluster(url))
