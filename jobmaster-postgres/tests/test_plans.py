@@ -25,10 +25,12 @@ ID = UUID(int=1)
 PLACE = {"ready_at": 0, "job_id": ID, "limit": 500}
 
 FINISH = {
-    **dict.fromkeys(("job_id", "number", "outcome", "final_status", "started_at", "finished_at"), ()),
+    **dict.fromkeys(("outcome", "final_status", "started_at", "finished_at"), ()),
     **dict.fromkeys(("error_type", "error_message", "error_traceback"), ()),
+    "job_id": [ID],
     "bucket_id": ID,
     "epoch": 1,
+    "number": 1,
     "worker": "w",
     "host": "h",
 }
@@ -37,9 +39,7 @@ SAVE = {
     **FINISH,
     **dict.fromkeys(("definition_id", "lane", "priority", "scheduled_at", "created_at", "timeout_us"), ()),
     **dict.fromkeys(("max_retries", "data", "metadata"), ()),
-    "job_id": [ID],
     "cluster_id": "c",
-    "number": 1,
 }
 ALIKE = {**SAVE, "definition_id": "d", "lane": "l", "priority": 3, "timeout_us": 1, "max_retries": 1}
 ALIKE |= {"metadata": "{}"}
@@ -137,13 +137,15 @@ def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> N
 @pytest.mark.parametrize(
     ("name", "lookups"),
     [
+        ("reports_succeed", ("(job_id = ANY ($1))",)),
+        ("reports_finish", ("(job_id = ANY ($1))",)),
         ("report_save", ("(id = $3)", "(job_id = $3)")),
         ("reports_save", ("(id = s.job_id)", "(job_id = ANY ($1))")),
         ("reports_save_alike", ("(id = s.job_id)", "(job_id = ANY ($1))")),
     ],
 )
 def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
-    planner: Planner, few_jobs: str, name: str, lookups: tuple[str, str]
+    planner: Planner, few_jobs: str, name: str, lookups: tuple[str, ...]
 ) -> None:
     statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), few_jobs)).get(name)
     nothing = ", ".join(["NULL"] * len(statement.names))

@@ -25,9 +25,12 @@ def finish_parts(reports: Iterable[Report]) -> list[Part]:
     A statement answers with which were written, if not all, how many, and the cluster's id.
     """
     groups: dict[tuple[Any, ...], list[Report]] = {}
+    seen: set[UUID] = set()
     for report in reports:
-        place = report.bucket_id, report.epoch, report.worker, report.host
-        groups.setdefault((is_plain(report), place), []).append(report)
+        place = report.bucket_id, report.epoch, report.worker, report.host, report.attempt
+        # A second report about a job has to find what the first one left of it.
+        groups.setdefault((is_plain(report), report.job_id in seen, place), []).append(report)
+        seen.add(report.job_id)
     return [(group, _query(group)) for group in groups.values()]
 
 
@@ -49,7 +52,7 @@ def _query(group: Sequence[Report]) -> Query:
         "worker": first.worker,
         "host": first.host,
         "job_id": [report.job_id for report in group],
-        "number": [report.attempt for report in group],
+        "number": first.attempt,
         "finished_at": [optional_micros(report.finished_at) for report in group],
     }
     if is_plain(first):

@@ -137,60 +137,55 @@ SELECT h.id, :cluster_id, h.bucket_id, :carrier, (:job_ids::uuid[])[h.begins::in
 FROM unnest(:id::uuid[], :bucket_id::uuid[], :begins::bigint[], :ends::bigint[]) AS h (id, bucket_id, begins, ends)
 
 -- name: reports_succeed
--- The end of many jobs of one bucket in one statement. Deleting the live row is the gate; the attempts of those
--- that pass are appended by the same statement, so that there is never one without the other. IS NOT DISTINCT
--- FROM keeps the planner away from the index by bucket, which would have it walk through the whole bucket. Which
--- jobs were written is told only when some were not.
-WITH said AS (
-  SELECT * FROM unnest(:job_id::uuid[], :number::bigint[], :started_at::bigint[], :finished_at::bigint[])
-    AS s (job_id, number, started_at, finished_at)
-),
-done AS (
-  DELETE FROM {prefix}live l USING said s
-  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = s.number
+-- The end of many jobs of one bucket, at the same attempt, in one statement. Deleting the live row is the gate; the
+-- attempts of those that pass are appended by the same statement, so that there is never one without the other. ANY,
+-- IS NOT DISTINCT FROM and CASE leave a planner no choice but to look up each job by its id: one that trusts statistics
+-- from before a backlog came might walk through all of it for each job. Which jobs were written is told only when some
+-- were not.
+WITH done AS (
+  DELETE FROM {prefix}live l
+  WHERE l.job_id = ANY(:job_id::uuid[]) AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = :number
     AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
-  RETURNING l.cluster_id, s.*
+  RETURNING l.job_id, l.cluster_id
 ),
 written AS (
   INSERT INTO {prefix}attempt (
     job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id
   )
-  SELECT job_id, number, cluster_id, 1, 6, started_at, finished_at, :worker, :host, :bucket_id
-  FROM done
+  SELECT s.job_id, :number, (SELECT cluster_id FROM done LIMIT 1), 1, 6, s.started_at, s.finished_at, :worker, :host,
+    :bucket_id
+  FROM unnest(:job_id::uuid[], :started_at::bigint[], :finished_at::bigint[]) AS s (job_id, started_at, finished_at)
+  WHERE CASE WHEN s.job_id IN (SELECT job_id FROM done) THEN true END
   RETURNING job_id, cluster_id
 )
-SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
-  (SELECT cluster_id FROM written LIMIT 1)
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*), MIN(cluster_id)
 FROM written
 
 -- name: reports_finish
 -- As reports_succeed, for any end of a job.
-WITH said AS (
-  SELECT * FROM unnest(
-    :job_id::uuid[], :number::bigint[], :outcome::bigint[], :final_status::bigint[], :started_at::bigint[],
-    :finished_at::bigint[], :error_type::text[], :error_message::text[], :error_traceback::text[]
-  ) AS s (
-    job_id, number, outcome, final_status, started_at, finished_at, error_type, error_message, error_traceback
-  )
-),
-done AS (
-  DELETE FROM {prefix}live l USING said s
-  WHERE l.job_id = s.job_id AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = s.number
+WITH done AS (
+  DELETE FROM {prefix}live l
+  WHERE l.job_id = ANY(:job_id::uuid[]) AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = :number
     AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
-  RETURNING l.cluster_id, s.*
+  RETURNING l.job_id, l.cluster_id
 ),
 written AS (
   INSERT INTO {prefix}attempt (
     job_id, number, cluster_id, outcome, final_status, started_at, finished_at, worker, host, bucket_id,
     error_type, error_message, error_traceback
   )
-  SELECT job_id, number, cluster_id, outcome, final_status, started_at, COALESCE(finished_at, {now}), :worker, :host,
-    :bucket_id, error_type, error_message, error_traceback
-  FROM done
+  SELECT s.job_id, :number, (SELECT cluster_id FROM done LIMIT 1), s.outcome, s.final_status, s.started_at,
+    COALESCE(s.finished_at, {now}), :worker, :host, :bucket_id, s.error_type, s.error_message, s.error_traceback
+  FROM unnest(
+    :job_id::uuid[], :outcome::bigint[], :final_status::bigint[], :started_at::bigint[], :finished_at::bigint[],
+    :error_type::text[], :error_message::text[], :error_traceback::text[]
+  ) AS s (
+    job_id, outcome, final_status, started_at, finished_at, error_type, error_message, error_traceback
+  )
+  WHERE CASE WHEN s.job_id IN (SELECT job_id FROM done) THEN true END
   RETURNING job_id, cluster_id
 )
-SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
-  (SELECT cluster_id FROM written LIMIT 1)
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*), MIN(cluster_id)
 FROM written
 
 -- name: attempt_add
@@ -239,7 +234,7 @@ FROM unnest(:job_id::uuid[], :bucket_id::uuid[]) AS n (job_id, bucket_id)
 WHERE l.job_id = n.job_id
 
 -- name: live_mark
--- IS NOT DISTINCT FROM as in reports_finish.
+-- IS NOT DISTINCT FROM keeps the planner away from the index by bucket, which would have it walk through all of it.
 UPDATE {prefix}live l SET status = n.status, started_at = n.started_at
 FROM unnest(:job_id::uuid[], :bucket_id::uuid[], :attempt::bigint[], :status::bigint[], :started_at::bigint[])
   AS n (job_id, bucket_id, attempt, status, started_at)
