@@ -7,12 +7,10 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from attrs import frozen
-
-from jobmaster.contracts import Assignment, CancelAnswer, JobStore, Mark, Room
-from jobmaster.errors import InvalidTransitionError, JobNotFoundError, StoreConflictError
-from jobmaster.models import Bucket, CancelResult, JobReceipt, NewJob
-from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster.contracts import Assignment, JobStore, Mark, Room
+from jobmaster.errors import StoreConflictError
+from jobmaster.models import Bucket, JobReceipt, NewJob
+from jobmaster.states import JobStatus
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
 from jobmaster_sql.rows import job_values, micros, optional_micros
 from jobmaster_sql.store import SqlStore
@@ -56,16 +54,6 @@ _INSERT_TRIES: Final = 10
 
 class SomeExistError(Exception):
     """Some rows of an insert were there already: look which."""
-
-
-@frozen
-class _Cancelling:
-    """A live row that is asked to be cancelled, as the database wrote its ids; it `waits` in nobody's hand."""
-
-    stored_id: Any
-    bucket_id: Any
-    attempt: int
-    waits: bool
 
 
 class SqlJobStore(SqlStore, JobStore):
@@ -226,126 +214,6 @@ class SqlJobStore(SqlStore, JobStore):
 
     # Cancelling, rescheduling, retrying
 
-    async def cancel(
-        self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
-    ) -> Sequence[CancelAnswer]:
-        """Cancel jobs; return what became of each, in order."""
-        if not job_ids:
-            return []
-        return await self._driver.run(lambda: self._cancel(cluster_id, job_ids, worker))
-
-    def _cancel(self, cluster_id: str, job_ids: Sequence[UUID], worker: str) -> Unit[list[CancelAnswer]]:
-        live, now = yield from self._live_for_cancel(cluster_id, job_ids)
-        at_once = [row for row in live.values() if row.waits]
-        if at_once:
-            yield (
-                Batch(
-                    "attempt_add",
-                    ATTEMPT_VALUES,
-                    [_never_ran(row, cluster_id, worker, now) for row in at_once],
-                ),
-                Batch("live_delete", ("job_id",), [(row.stored_id,) for row in at_once]),
-            )
-        asked = [row.stored_id for row in live.values() if not row.waits]
-        if asked:
-            yield Query("live_request_cancel", {"ids": self._dialect.array(asked)}, last=True)
-        return [self._cancel_answer(job_id, live.get(job_id)) for job_id in job_ids]
-
-    def _live_for_cancel(
-        self, cluster_id: str, job_ids: Sequence[UUID]
-    ) -> Unit[tuple[dict[UUID, _Cancelling], int]]:
-        """Lock and return the live rows among these jobs, and the time; raises `JobNotFoundError`."""
-        params = {"cluster_id": cluster_id, "ids": self._dialect.uuids(job_ids)}
-        answers: list[Answer] = yield Query("job_in_cluster", params), Query("live_for_cancel", params)
-        known = {self._dialect.to_uuid(row[0]) for row in answers[0].rows}
-        for job_id in job_ids:
-            if job_id not in known:
-                raise JobNotFoundError(job_id, cluster_id)
-        rows = answers[1].rows
-        live = {
-            self._dialect.to_uuid(stored_id): _Cancelling(stored_id, bucket_id, attempt, waits=not in_hand)
-            for stored_id, bucket_id, attempt, in_hand, _ in rows
-        }
-        return live, rows[0][-1] if rows else 0
-
-    def _cancel_answer(self, job_id: UUID, row: _Cancelling | None) -> CancelAnswer:
-        if row is None:
-            return CancelAnswer(job_id=job_id, result=CancelResult.TOO_LATE)
-        if row.waits:
-            return CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED)
-        bucket_id = self._dialect.to_uuid(row.bucket_id)
-        return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=bucket_id)
-
-    async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
-        """Return (bucket id, job id, attempt) of the cancel requests in some buckets."""
-        if not bucket_ids:
-            return []
-        return await self._driver.run(lambda: self._cancel_requests(bucket_ids), read_only=True)
-
-    def _cancel_requests(self, bucket_ids: Sequence[UUID]) -> Unit[list[tuple[UUID, UUID, int]]]:
-        answer: Answer = yield Query("cancel_requests", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
-        uuid = self._dialect.to_uuid
-        return [(uuid(bucket_id), uuid(job_id), attempt) for bucket_id, job_id, attempt in answer.rows]
-
-    async def reschedule(
-        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
-    ) -> None:
-        """Give a waiting job a new due time, and hold it on the master."""
-        await self._driver.run(lambda: self._reschedule(cluster_id, job_id, delay, withdrawn))
-
-    def _reschedule(self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None) -> Unit[None]:
-        final = yield from self._final_of(cluster_id, job_id)
-        carried = (yield from self._withdrawn(withdrawn)) if withdrawn is not None else {}
-        stored_id = {"job_id": self._dialect.uuid(job_id)}
-        live: Answer = yield Query("live_one", stored_id)
-        if not live.rows:
-            raise _not_possible(job_id, JobStatus.from_code(final[1] or JobStatus.SUCCEEDED.code))
-        status, bucket_id, ready_at, now, on_an_agent = live.rows[0]
-        in_hand = (
-            carried.get(job_id) != bucket_id if on_an_agent else bucket_id is not None and ready_at <= now
-        )
-        if in_hand:
-            raise _not_possible(job_id, JobStatus.from_code(status))
-        yield (
-            Query("live_reschedule", stored_id | {"delay": micros(delay)}),
-            Query("job_reschedule", stored_id),
-        )
-
-    def _withdrawn(self, handover_id: UUID) -> Unit[dict[UUID, Any]]:
-        """End a handover, if it is there; return the stored id of its bucket by the ids of its jobs."""
-        ids = {"ids": self._dialect.uuids([handover_id])}
-        answers: list[Answer] = yield Query("handover_lock", ids), Query("handover_delete", ids)
-        return {
-            job_id: bucket_id
-            for _, bucket_id, job_ids in answers[0].rows
-            for job_id in self._dialect.to_uuids(job_ids)
-        }
-
-    async def retry(self, cluster_id: str, job_id: UUID) -> None:
-        """Hold a finished job on the master, due now, with all its retries again."""
-        await self._driver.run(lambda: self._retry(cluster_id, job_id))
-
-    def _retry(self, cluster_id: str, job_id: UUID) -> Unit[None]:
-        number, final_status = yield from self._final_of(cluster_id, job_id)
-        stored_id = {"job_id": self._dialect.uuid(job_id)}
-        if final_status is not None:
-            reopened: Answer = yield Query("attempt_reopen", stored_id | {"number": number})
-            if reopened.touched:
-                yield Query("live_retry", stored_id | {"attempt": number + 1}, last=True)
-                return
-        live: Answer = yield Query("live_one", stored_id)
-        code = live.rows[0][0] if live.rows else JobStatus.HELD_ON_MASTER.code
-        raise _not_possible(job_id, JobStatus.from_code(code))
-
-    def _final_of(self, cluster_id: str, job_id: UUID) -> Unit[tuple[Any, Any]]:
-        """Return number and status of the attempt that ended a job, or two Nones; raises if unknown."""
-        params = {"cluster_id": cluster_id, "job_id": self._dialect.uuid(job_id)}
-        answer: Answer = yield Query("job_final", params)
-        if not answer.rows:
-            raise JobNotFoundError(job_id, cluster_id)
-        number, final_status = answer.rows[0]
-        return number, final_status
-
 
 def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:
     """Return the receipt of a job that the master holds."""
@@ -368,14 +236,3 @@ def next_in(next_due: Answer, ahead: int) -> float | None:
 def place_params(group: Group) -> dict[str, Any]:
     """Return the parameters that say which jobs a group takes, and how many."""
     return {"lane": group.lane, "priority": int(group.priority), "limit": group.free}
-
-
-def _never_ran(row: _Cancelling, cluster_id: str, worker: str, now: int) -> tuple[Any, ...]:
-    """Return the attempt record that ends a job which nobody had in hand."""
-    outcome, final = AttemptOutcome.CANCELLED.code, JobStatus.CANCELLED.code
-    head = (row.stored_id, row.attempt, cluster_id, outcome, final, None, now)
-    return (*head, worker, "", row.bucket_id, None, None, None)
-
-
-def _not_possible(job_id: UUID, status: JobStatus) -> InvalidTransitionError:
-    return InvalidTransitionError(job_id, status, (), JobStatus.HELD_ON_MASTER)

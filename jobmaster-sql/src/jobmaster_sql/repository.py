@@ -14,6 +14,7 @@ from jobmaster_sql.jobs import SqlJobStore
 from jobmaster_sql.members import SqlMemberStore
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
+from jobmaster_sql.requests import SqlRequestStore
 from jobmaster_sql.rows import COLUMN_MACROS
 from jobmaster_sql.schedules import SqlScheduleStore, job_macros
 from jobmaster_sql.store import REQUIRED
@@ -39,6 +40,7 @@ class SqlMaster(
     SqlReportStore,
     SqlHistoryStore,
     SqlHandoverStore,
+    SqlRequestStore,
     SqlJobStore,
     SqlScheduleStore,
     SqlSourceStore,
