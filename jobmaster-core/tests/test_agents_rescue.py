@@ -9,7 +9,16 @@ from uuid import UUID
 import anyio
 import pytest
 
-from jobmaster import AttemptOutcome, BucketStatus, Cluster, JobContext, JobStatus, Runtime, WorkerStatus, handler
+from jobmaster import (
+    AttemptOutcome,
+    BucketStatus,
+    Cluster,
+    JobContext,
+    JobStatus,
+    Runtime,
+    WorkerStatus,
+    handler,
+)
 from jobmaster.contracts import Message
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
@@ -292,7 +301,7 @@ async def test_a_push_that_comes_while_a_bucket_is_given_up_is_brought_back(
 
 
 async def test_a_worker_that_stops_while_its_agent_is_away_leaves_it_to_the_rescue(
-    distributed: Build, watcher: Cluster, agent: Agent, mortal: Mortal
+    distributed: Build, watcher: Cluster, mortal: Mortal
 ) -> None:
     faults = Faults()
     async with watcher.running() as runtime:
