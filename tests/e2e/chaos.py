@@ -206,7 +206,8 @@ async def run(scenario: Scenario, servers: Servers, seed: int, jobs: int, faults
         await scenario.finished(runtime, LIMIT)
         audit = await scenario.audit(runtime, unacknowledged=True, poison=True)
     check_extra(audit, producer)
-    recovered = [t for p in world.killed for t in rescue_times(audit.entries, p.pid, p.ended_at or 0)]
+    rescues = [rescue_times(audit.entries, process.pid, process.ended_at or 0) for process in world.killed]
+    recovered = [times[0] for times in rescues if times]
     return f"{len(faults)} faults, {producer.unanswered} jobs unanswered, {audit.summary(recovered)}"
 
 
