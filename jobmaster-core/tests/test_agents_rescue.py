@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -146,7 +147,7 @@ async def test_only_the_job_that_brings_workers_down_is_poison(
         for crash in range(2, 4):
             faults = Faults()
             async with distributed(mortal.handler, faults=faults).running():
-                await until(lambda n=crash: deadly_starts(mortal, deadly.job_id, n), timeout=LONG)
+                await until(partial(deadly_starts, mortal, deadly.job_id, crash), timeout=LONG)
                 await anyio.sleep(2)
                 faults.away |= {MASTER, "A"}
                 await anyio.sleep(30)

@@ -68,7 +68,7 @@ async def test_a_handover_that_may_have_arrived_before_is_not_taken_back() -> No
     handing = await master.hand_over(CLUSTER, 10.0, [room], new_id())
     carrier = Carrier(master, {AGENT: Away(AGENT)}, lambda _: None, lambda: 0.0, patience=10.0)
 
-    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0, first=False) == []
+    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0, retaken=True) == []
     assert await master.bucket_holdings(CLUSTER) == {bucket.id: 1}
 
     assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0) == []
