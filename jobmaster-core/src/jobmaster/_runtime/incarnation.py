@@ -261,6 +261,7 @@ class Incarnation:
                 await step.run_once()
             except LeaseLostError:
                 self.fence("one of its buckets was taken over")
+                return None  # what is left is the new owner's
             return 0.0
 
         return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
