@@ -135,3 +135,12 @@ async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Buck
             await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
             return count
     return None
+
+
+async def answers(agent: AgentRepository) -> bool:
+    """Return whether an agent can be reached, to tell its failure from the master's."""
+    try:
+        await agent.now()
+    except StoreUnavailableError:
+        return False
+    return True

@@ -24,7 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 class AssignResult:
     """The buckets that got jobs, each with its agent, and in how many seconds to look again (None: on news).
 
-    `starving` says that there are due jobs, and none of them found a bucket.
+    `starving` says that due jobs are left for which there was no room.
     """
 
     assigned: Mapping[UUID, str]
@@ -125,6 +125,6 @@ class Assign:
         if assignment.assigned or not self._behind:
             self._pause = FIRST_PAUSE
             assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
-            return AssignResult(assigned, assignment.next_in)
+            return AssignResult(assigned, assignment.next_in, starving=self._behind)
         wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return AssignResult({}, wait, starving=True)

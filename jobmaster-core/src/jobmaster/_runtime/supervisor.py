@@ -28,7 +28,7 @@ from jobmaster._upkeep.rescue import Rescue
 from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
 from jobmaster.models import STANDALONE, evolve
-from jobmaster.ownership import OwnedBucket, WorkerLease
+from jobmaster.ownership import NEVER, OwnedBucket, WorkerLease
 from jobmaster.states import ClusterMode, WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")
@@ -55,8 +55,8 @@ class Supervisor:
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
         self._services: list[Service] = []
-        self._starving = False
-        """Whether due jobs found no bucket when a coordinator of this process last looked."""
+        self._starved_at = -NEVER
+        """When a coordinator of this process last left due jobs for which there was no room (monotonic)."""
         self._subscriptions = ExitStack()
 
     @asynccontextmanager
@@ -255,7 +255,8 @@ class Supervisor:
         async def tick() -> float | None:
             while not self._stands_still():
                 result = await step.run_once()
-                self._starving = result.starving
+                if result.starving:
+                    self._starved_at = env.monotonic()
                 for bucket_id, agent in result.assigned.items():
                     env.tell_bucket(agent, bucket_id)
                 if result.wait != 0:
@@ -276,6 +277,10 @@ class Supervisor:
         coordinators = [w for w in self.workers if w.settings.mode is WorkerMode.COORDINATOR]
         return [self._fallback(worker, patience, group) for worker in coordinators]
 
+    def _starves(self) -> bool:
+        """Return whether due jobs were left not long ago: a coordinator that finds no bucket looks again after a poll."""
+        return self.env.monotonic() - self._starved_at < 2 * self.env.poll_interval()
+
     def _fallback(self, coordinator: RunningWorker, patience: float, group: TaskGroup) -> Service:
         env, lane = self.env, coordinator.settings.lane
         step = Fallback(env.cluster_id, lane, env.master, env.agents, patience, env.monotonic)
@@ -284,7 +289,8 @@ class Supervisor:
 
         async def tick() -> float | None:
             nonlocal running
-            if running is None and not self._starving:
+            if running is None and not self._starves():
+                step.forget()
                 return min(patience, env.settings.heartbeat)
             rests = self._stands_still() or env.suspends(lane)
             wanted = not rests and await step.run_once(open_now=running is not None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field
 
+from jobmaster.carrying import answers
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import STANDALONE, Bucket
 
@@ -15,7 +16,7 @@ class Fallback:
     """Decides whether a coordinator opens a bucket of its own, in the master's rows.
 
     It does when due jobs have waited for `patience` seconds and its lane has no active bucket on any agent
-    that it can reach; and until there is one again.
+    that it can reach; and until there is one again. With each time that there is one, its patience begins anew.
     """
 
     cluster_id: str
@@ -29,16 +30,19 @@ class Fallback:
     async def run_once(self, *, open_now: bool) -> bool:
         """Return whether the fallback is to be open from now on."""
         if await self._served_by_others():
-            self._since = None
-            return False
+            return self._not_needed()
         if open_now:
             return True
         return self._waited_long_enough() if await self._has_due_jobs() else self._not_needed()
 
     async def _served_by_others(self) -> bool:
-        reached = set(self.agents) - {STANDALONE}
         buckets: Sequence[Bucket] = await self.master.active_buckets(self.cluster_id)
-        return any(bucket.lane == self.lane and bucket.agent in reached for bucket in buckets)
+        names = {bucket.agent for bucket in buckets if bucket.lane == self.lane}
+        return any([await self._is_reached(name) for name in sorted(names - {STANDALONE})])
+
+    async def _is_reached(self, name: str) -> bool:
+        """Ask an agent itself: workers that are alive run nothing while theirs cannot be given anything."""
+        return name in set(self.agents) and await answers(self.agents[name])
 
     async def _has_due_jobs(self) -> bool:
         return (await self.master.assign_due(self.cluster_id, 0.0, ())).next_in == 0
@@ -49,5 +53,9 @@ class Fallback:
         return now - self._since >= self.patience
 
     def _not_needed(self) -> bool:
-        self._since = None
+        self.forget()
         return False
+
+    def forget(self) -> None:
+        """Note that no job waits for anybody: patience begins anew."""
+        self._since = None

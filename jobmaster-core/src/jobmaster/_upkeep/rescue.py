@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
-from jobmaster.carrying import give_up
+from jobmaster.carrying import answers, give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
@@ -107,7 +107,7 @@ class Rescue:
         except LeaseLostError:
             log.info("bucket %s was taken over from us while we drained it", bucket.id)
         except StoreUnavailableError as error:
-            if await _answers(agent):
+            if await answers(agent):
                 raise
             log.warning("bucket %s is left to who can reach %s: %s", bucket.id, bucket.agent, error)
             self.on_away(bucket.agent)
@@ -174,15 +174,6 @@ class Rescue:
             suspect=blame.suspect,
             job=None if claim.saved else claim.job,
         )
-
-
-async def _answers(agent: AgentRepository) -> bool:
-    """Return whether an agent can be reached, to tell its failure from the master's."""
-    try:
-        await agent.now()
-    except StoreUnavailableError:
-        return False
-    return True
 
 
 def _poison_error() -> AttemptError:

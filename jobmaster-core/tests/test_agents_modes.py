@@ -1,0 +1,206 @@
+"""Duties of workers in a distributed cluster: who looks on the master for jobs, who runs them, and what idling costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster_testing.faults import MASTER, Faults
+from jobmaster_testing.probes import Seen, until
+
+pytestmark = pytest.mark.anyio
+
+Build = Callable[..., Cluster]
+Agent = Callable[[str], MemoryAgent]
+
+SCANS = {
+    "assign_due",
+    "hand_over",
+    "retake_handovers",
+    "needs_rescue",
+    "take_lost_buckets",
+    "sweep_orphans",
+    "due_schedules",
+}
+COORDINATOR, EXECUTION = {"mode": "coordinator"}, {"mode": "execution"}
+
+
+@pytest.fixture
+def anyio_backend(virtual_backend: Any) -> Any:
+    return virtual_backend
+
+
+class Noting:
+    """A handler that notes when and where it starts."""
+
+    def __init__(self) -> None:
+        self.starts = Seen[tuple[float, str]]()
+        self.handler = handler("AgentsModes.Noting")(self._function())
+
+    def _function(self) -> Callable[[JobContext], Any]:
+        async def noting(job: JobContext) -> None:
+            self.starts.add((anyio.current_time(), job.worker))
+            await anyio.lowlevel.checkpoint()
+
+        return noting
+
+
+@pytest.fixture
+def noting() -> Noting:
+    return Noting()
+
+
+async def ended(runtime: Runtime, job_ids: Sequence[UUID]) -> None:
+    for job_id in job_ids:
+        assert (await runtime.jobs.wait(job_id, 200)).status is JobStatus.SUCCEEDED
+
+
+async def hold(runtime: Runtime, noting: Noting, count: int, **options: Any) -> list[UUID]:
+    requests = [noting.handler.request(confirm="master", **options) for _ in range(count)]
+    return [receipt.job_id for receipt in await runtime.scheduler.once_many(requests)]
+
+
+# Duties
+
+
+async def test_an_execution_worker_never_looks_on_the_master_for_jobs(
+    distributed: Build, noting: Noting
+) -> None:
+    faults = Faults()
+    executing = distributed(noting.handler, workers=[EXECUTION], faults=faults)
+    async with executing.running() as runtime, distributed(noting.handler, workers=[COORDINATOR]).running():
+        await ended(runtime, [(await runtime.scheduler.once_now(noting.handler)).job_id])
+        await ended(runtime, await hold(runtime, noting, 20))
+        await anyio.sleep(100)
+        assert SCANS.isdisjoint(faults.made(MASTER))
+
+
+@pytest.mark.parametrize("mode", ["coordinator", "drain"])
+async def test_a_worker_that_executes_nothing_has_no_buckets(
+    distributed: Build, noting: Noting, mode: str
+) -> None:
+    faults = Faults()
+    cluster = distributed(noting.handler, workers=[{"mode": mode}], faults=faults, fallback_patience=None)
+    async with cluster.running() as runtime:
+        job_ids = await hold(runtime, noting, 3)
+        await anyio.sleep(60)
+        assert await runtime.list_buckets() == []
+        assert noting.starts.items == []
+        assert ("assign_due" in faults.made(MASTER)) is (mode == "coordinator")
+        async with distributed(noting.handler).running():
+            await ended(runtime, job_ids)
+
+
+@pytest.mark.parametrize(("mode", "on_master"), [("full", 1.2), ("execution", 0.75)])
+async def test_idling_costs_next_to_nothing(
+    distributed: Build, noting: Noting, mode: str, on_master: float
+) -> None:
+    """In answers per second, of the master and of the agent."""
+    faults = Faults()
+    async with distributed(noting.handler, workers=[{"mode": mode}], faults=faults).running() as runtime:
+        await ended(runtime, [(await runtime.scheduler.once_now(noting.handler)).job_id])
+        await anyio.sleep(60)
+        faults.calls.clear()
+        await anyio.sleep(600)
+        counts = Counter((call.store, call.method) for call in faults.calls)
+    assert sum(n for (store, _), n in counts.items() if store == MASTER) < 600 * on_master, counts
+    assert sum(n for (store, _), n in counts.items() if store == "A") < 600 * 0.25, counts
+
+
+# Fallback
+
+
+async def test_a_coordinator_runs_what_nobody_else_does_after_its_patience(
+    distributed: Build, noting: Noting
+) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR | {"name": "C"}], fallback_patience=30)
+    async with cluster.running() as runtime:
+        scheduled_at = anyio.current_time()
+        await ended(runtime, await hold(runtime, noting, 5))
+        waits = {at - scheduled_at for at, _ in noting.starts.items}
+        assert min(waits) >= 30
+        assert max(waits) < 40
+        assert {worker for _, worker in noting.starts.items} == {"C-fallback"}
+
+
+async def test_the_fallback_closes_when_there_are_workers_again(
+    distributed: Build, noting: Noting, master: MemoryMaster
+) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=5)
+    async with cluster.running() as runtime:
+        await ended(runtime, await hold(runtime, noting, 5))
+        async with distributed(noting.handler, workers=[EXECUTION | {"name": "E"}]).running():
+            await until(lambda: only_on_agents(runtime), timeout=30)
+            await ended(runtime, await hold(runtime, noting, 5))
+            assert {worker for _, worker in noting.starts.items[5:]} == {"E"}
+            await anyio.sleep(30)
+            assert await master.bucket_holdings(runtime.id) == {}
+
+
+async def only_on_agents(runtime: Runtime) -> bool:
+    buckets = [b for b in await runtime.list_buckets() if b.status is not BucketStatus.READY_TO_DELETE]
+    return {bucket.agent for bucket in buckets} == {"A"}
+
+
+async def test_patience_begins_anew_with_each_time_that_nobody_is_there(
+    distributed: Build, noting: Noting
+) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=60)
+    async with cluster.running() as runtime:
+        first = await hold(runtime, noting, 1)
+        await anyio.sleep(30)
+        async with distributed(noting.handler, workers=[EXECUTION]).running():
+            await ended(runtime, first)
+        await anyio.sleep(60)
+        scheduled_at = anyio.current_time()
+        await ended(runtime, await hold(runtime, noting, 1))
+    assert noting.starts.items[-1][0] - scheduled_at >= 60
+
+
+async def test_the_fallback_opens_when_no_agent_can_be_reached(distributed: Build, noting: Noting) -> None:
+    """The executors are alive, but they cannot be given anything, and run nothing."""
+    faults = Faults()
+    workers = [COORDINATOR, EXECUTION]
+    cluster = distributed(noting.handler, workers=workers, faults=faults, fallback_patience=20)
+    async with cluster.running() as runtime:
+        faults.away.add("A")
+        scheduled_at = anyio.current_time()
+        await ended(runtime, await hold(runtime, noting, 5))
+        assert 20 <= noting.starts.items[0][0] - scheduled_at < 40
+        faults.away.clear()
+        await until(lambda: only_on_agents(runtime), timeout=60)
+
+
+async def test_without_patience_there_is_no_fallback(distributed: Build, noting: Noting) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=None)
+    async with cluster.running() as runtime:
+        await hold(runtime, noting, 1)
+        await anyio.sleep(300)
+        assert noting.starts.items == []
+
+
+# From standalone to distributed
+
+
+async def test_what_the_standalone_buckets_held_is_run_by_the_distributed_cluster(
+    distributed: Build, noting: Noting, store_url: str, virtual_clock: Any
+) -> None:
+    dying = Faults()
+    alone = distributed(noting.handler, agents="", workers=[{}], faults=dying)
+    async with alone.running() as before:
+        held = await before.scheduler.once_after(noting.handler, 200)
+        soon = [await before.scheduler.once_after(noting.handler, 100) for _ in range(5)]
+        assert {r.accepted_by for r in soon} == {"standalone"}
+        dying.away.add(MASTER)
+        async with distributed(noting.handler).running() as runtime:
+            await ended(runtime, [r.job_id for r in [*soon, held]])
+            await until(lambda: only_on_agents(runtime), timeout=60)
+    assert len(noting.starts.items) == 6
