@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
@@ -28,13 +29,14 @@ JOIN_EVERY = 2.0
 class Link:
     """One agent: what was configured, its repository, and whether it can be used now.
 
-    `joined` says that its schema is there and that its store is the one the master knows by this name;
-    `refused` says why it never will be.
+    `joined` says that its schema is there and that its store, which has this `fingerprint`, is the one the master
+    knows by this name; `refused` says why it never will be.
     """
 
     settings: AgentSettings
     repository: AgentRepository
     notify: Notify
+    fingerprint: str | None = None
     joined: bool = False
     refused: str | None = None
     away_until: float = field(default=0.0)
@@ -133,31 +135,36 @@ class Agents(Mapping[str, AgentRepository]):
         failures: list[Exception] = []
         async with anyio.create_task_group() as group:
             for link in self.links.values():
-                group.start_soon(self._try_to_join, link, migrate, failures)
+                group.start_soon(self._attempt, link, partial(self._open, migrate=migrate), failures)
+        await self._identify_all(failures)
         if failures:
             raise failures[0]
 
     async def join_missing(self, *, migrate: bool) -> float | None:
         """Join what can be reached now; return when to try again, None once all are joined or refused."""
-        missing = [link for link in self.links.values() if not link.joined and link.refused is None]
         failures: list[Exception] = []
-        for link in missing:
-            await self._try_to_join(link, migrate, failures)
+        for link in self._missing():
+            await self._attempt(link, partial(self._open, migrate=migrate), failures)
+        await self._identify_all(failures)
         for failure in failures:
             log.error("%s", failure)
-        left = [link for link in missing if not link.joined and link.refused is None]
-        return JOIN_EVERY if left else None
+        return JOIN_EVERY if self._missing() else None
 
-    async def _try_to_join(self, link: Link, migrate: bool, failures: list[Exception]) -> None:
+    def _missing(self) -> list[Link]:
+        return [link for link in self.links.values() if not link.joined and link.refused is None]
+
+    async def _attempt(
+        self, link: Link, step: Callable[[Link], Awaitable[None]], failures: list[Exception]
+    ) -> None:
         try:
-            await self._join(link, migrate=migrate)
+            await step(link)
         except ConfigurationError as error:
             link.refused = str(error)
             failures.append(error)
         except StoreError as error:
-            log.warning("agent %s cannot be reached, trying again: %s", link.name, error)
+            log.warning("agent %s cannot be joined yet, trying again: %s", link.name, error)
 
-    async def _join(self, link: Link, *, migrate: bool) -> None:
+    async def _open(self, link: Link, *, migrate: bool) -> None:
         repository = link.repository
         await repository.open()
         if migrate:
@@ -168,31 +175,40 @@ class Agents(Mapping[str, AgentRepository]):
                 "or set auto_migrate=True"
             )
             raise SchemaError(msg)
-        await self._check_identity(link, await repository.fingerprint())
-        link.joined = True
+        link.fingerprint = await repository.fingerprint()
 
-    async def _check_identity(self, link: Link, fingerprint: str) -> None:
+    async def _identify_all(self, failures: list[Exception]) -> None:
+        """Join what is open, one after the other.
+
+        By then all are open that can be: of two names for one store, both are refused before the master hears of
+        either, so that the one that stays is welcome.
+        """
+        for link in self._missing():
+            if link.fingerprint is not None:
+                await self._attempt(link, self._identify, failures)
+
+    async def _identify(self, link: Link) -> None:
+        await self._check_unlike_others(link)
         record = AgentRecord(
             cluster_id=self._cluster_id,
             name=link.name,
             kind=urlsplit(link.settings.url).scheme,
-            fingerprint=fingerprint,
+            fingerprint=link.fingerprint or "",
         )
         repoint = [link.name] if link.settings.repoint else []
         (known,) = await self._master.register_agents([record], repoint=repoint)
-        if known.fingerprint != fingerprint:
+        if known.fingerprint != link.fingerprint:
             msg = (
                 f"agent {link.name!r} points at another store than the one the cluster knows by this name; "
                 "point it back, or give the new store a name of its own. If nothing is left in the old "
                 "one, add_agent(..., repoint=True) moves the name"
             )
             raise ConfigurationError(msg)
-        await self._check_unlike_others(link, fingerprint)
+        link.joined = True
 
-    async def _check_unlike_others(self, link: Link, fingerprint: str) -> None:
-        known = await self._master.list_agents(self._cluster_id)
-        for other in known:
-            if other.name != link.name and other.fingerprint == fingerprint:
+    async def _check_unlike_others(self, link: Link) -> None:
+        for other in [*self.links.values(), *await self._master.list_agents(self._cluster_id)]:
+            if other.name != link.name and other.fingerprint == link.fingerprint:
                 msg = (
                     f"agents {link.name!r} and {other.name!r} are one and the same store; "
                     "give each agent a database, or a table_prefix, of its own"
