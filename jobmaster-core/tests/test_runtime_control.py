@@ -220,7 +220,8 @@ async def test_a_stop_waits_for_the_grace_of_workers_that_suspend(
     cluster: Build, producer: Build, gate: Any, running: Seen[UUID], opened: anyio.Event
 ) -> None:
     async def open_later() -> None:
-        await until(lambda: all_completing(elsewhere))
+        await until(lambda: runtime.scheduler.closed)
+        await anyio.wait_all_tasks_blocked()
         opened.set()
 
     async with producer(gate).running() as elsewhere, anyio.create_task_group() as group:
@@ -228,6 +229,7 @@ async def test_a_stop_waits_for_the_grace_of_workers_that_suspend(
             receipt = await runtime.scheduler.once_now(gate)
             await running.count(1)
             await runtime.set_mode("passive")
+            await until(lambda: all_completing(elsewhere))
             group.start_soon(open_later)
         job = await elsewhere.jobs.get(receipt.job_id)
 
@@ -464,19 +466,6 @@ async def test_a_suspended_worker_can_be_stopped(cluster: Build) -> None:
         assert await active(runtime) == []
 
 
-async def test_a_stopped_coordinator_assigns_nothing(cluster: Build) -> None:
-    made = cluster(quick, worker={"name": "c", "mode": "coordinator"})
-    made.add_worker(name="e", mode="execution", parallelism=1.0)
-    async with made.running() as runtime:
-        await runtime.stop_worker("c")
-        await stopped(runtime, "c")
-        receipt = await runtime.scheduler.once_after(quick, 0.01)
-        await runtime.scheduler.reschedule(receipt.job_id, 0.0)  # held on the master, due now
-        ended = await runtime.scheduler.once_now(quick)
-        await runtime.jobs.wait(ended.job_id, 10)
-        assert await held_again(runtime, receipt.job_id)
-
-
 async def test_nobody_of_that_name(producer: Build) -> None:
     async with producer(quick).running() as runtime:
         for ask in (runtime.stop_worker, runtime.drain_worker):
@@ -488,7 +477,7 @@ async def test_nobody_of_that_name(producer: Build) -> None:
 
 
 class Slow:
-    """A master whose orders arrive late, once `asked` is wanted."""
+    """A master whose first orders arrive late, and whose next ones never do."""
 
     def __init__(self, inner: MasterRepository) -> None:
         self._inner = inner
@@ -499,6 +488,8 @@ class Slow:
 
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
         orders = await self._inner.read_orders(cluster_id, process_id)
+        if self.asked.is_set():
+            await anyio.sleep_forever()
         self.asked.set()
         await self.arrives.wait()
         return orders
@@ -626,7 +617,7 @@ class TestTime:
 
     async def test_a_passive_cluster_makes_no_jobs_of_schedules_and_assigns_none(self) -> None:
         async with self.made(Deaf(), uuid4().hex).add_worker().running() as runtime:
-            await runtime.scheduler.recurring(quick, "every minute")
+            await runtime.scheduler.recurring(quick, "every minute", overlap="allow")
             later = await runtime.scheduler.once_after(quick, 10 * 60)
             await runtime.set_mode("passive")
             before = await runtime.jobs.count()
@@ -639,6 +630,19 @@ class TestTime:
             await anyio.sleep(180)
             assert (await runtime.jobs.get(later.job_id)).status is JobStatus.SUCCEEDED
             assert await runtime.jobs.count() > before
+
+    async def test_a_stopped_coordinator_assigns_and_plans_nothing(self) -> None:
+        made = self.made(Deaf(), uuid4().hex).add_worker(name="c", mode="coordinator")
+        async with made.add_worker(name="e", mode="execution").running() as runtime:
+            await runtime.stop_worker("c")
+            await anyio.sleep(1)
+            later = await runtime.scheduler.once_after(quick, 10 * 60)
+            await runtime.scheduler.recurring(quick, "every minute")
+            await anyio.sleep(HOUR)
+            assert await held_again(runtime, later.job_id)
+            assert await runtime.jobs.count() == 1
+            now = await runtime.scheduler.once_now(quick)
+            assert (await runtime.jobs.wait(now.job_id, 10)).status is JobStatus.SUCCEEDED
 
     async def test_a_shorter_retention_is_followed(self) -> None:
         async with self.made(Deaf(), uuid4().hex).add_worker().running() as runtime:
