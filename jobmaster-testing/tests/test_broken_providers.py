@@ -9,6 +9,7 @@ from attrs import evolve
 from jobmaster.contracts import (
     Assignment,
     CancelAnswer,
+    ClusterChange,
     Departure,
     Handing,
     Handover,
@@ -25,6 +26,7 @@ from jobmaster.models import (
     Bucket,
     BucketPage,
     CancelResult,
+    ClusterRecord,
     Cursor,
     Job,
     JobReceipt,
@@ -32,6 +34,7 @@ from jobmaster.models import (
     Report,
 )
 from jobmaster.recurring import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+from jobmaster.states import WorkerRequest
 from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world
 
@@ -130,6 +133,19 @@ class KeepsDeclarationsForEver(MemoryMaster):
         return await super().add_schedules(schedules, lease and 1e9)
 
 
+class ForgetsChanges(MemoryMaster):
+    async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
+        await self.change_cluster(cluster.id, ClusterChange(reset=["retention"], resume=["lane"]))
+        return await super().register_cluster(cluster)
+
+
+class AsksTheStopped(MemoryMaster):
+    async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
+        everybody = [w for w in self._store.workers.values() if (w.cluster_id, w.name) == (cluster_id, name)]
+        self._store.workers.update({w.id: evolve(w, request=request) for w in everybody})
+        return [worker.id for worker in everybody]
+
+
 class DropsJobsOfReports(MemoryMaster):
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
         return await super().report([evolve(report, job=None) for report in reports])
@@ -195,6 +211,8 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     LetsEveryPlannerWin: "test_a_stale_write_changes_nothing",
     LeavesFutureJobs: "test_a_restart_takes_back_what_nobody_can_have_in_hand",
     CallsEveryScheduleFree: "test_a_schedule_is_busy_until_its_newest_job_has_ended",
+    ForgetsChanges: "test_registering_again_leaves_changes_alone",
+    AsksTheStopped: "test_a_request_is_shown_on_the_workers_of_that_name_that_run",
     KeepsDeclarationsForEver: "test_a_declaration_lapses_unless_it_is_renewed",
     ForgetsHandovers: "test_clusters_share_no_handovers",
     RepointsEverything: "test_an_agent_keeps_its_fingerprint_and_shows_it",

@@ -116,7 +116,8 @@ class Incarnation:
     async def register(self) -> None:
         """Make the worker and its buckets known. May be called again: its lease counts from the first call."""
         env, buckets = self.env, [owned.bucket for owned in self.owned]
-        await self._use_agent(env.agents[self.record.agent], buckets)
+        if buckets:
+            await self._use_agent(env.agents[self.record.agent], buckets)
         if self._asked_at is None:
             self._asked_at = env.monotonic()
         await env.master.register_worker(self.record, buckets, env.settings.lease)
@@ -354,7 +355,7 @@ class Incarnation:
                 await self.env.master.set_worker_stopping(self.record.id)
                 self.env.notify.tell(Topics.buckets(self.env.cluster_id))
                 self._completing = True
-            if self.leaving or not ids & (await self.agent.holdings()).keys():
+            if self.leaving or not ids or not ids & (await self.agent.holdings()).keys():
                 service.stop()
             return DRAIN_LOOK
 
