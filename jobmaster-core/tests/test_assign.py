@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, Assign
+from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, UNSERVED_PAUSE, Assign
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import MasterRepository
 from jobmaster.inline import InlineAgent
@@ -109,10 +109,20 @@ async def test_jobs_of_a_lane_without_a_worker_are_looked_for_with_patience(
     await bucket_of(master)
     await hold(master, 1, lane="nobody's")
 
-    waits = [(await step.run_once()).wait for _ in range(8)]
+    assert [(await step.run_once()).wait for _ in range(2)] == [UNSERVED_PAUSE] * 2
+    step.ahead = lambda: 12.0  # what is due later is to be found in time
+    assert (await step.run_once()).wait == 6.0
 
-    assert waits[0] == FIRST_PAUSE
-    assert waits[-1] == LONGEST_PAUSE
+
+async def test_a_full_bucket_is_looked_at_again_soon_whatever_else_waits(
+    master: MasterRepository, step: Assign
+) -> None:
+    await bucket_of(master)
+    await hold(master, 2 * TARGET)
+    await hold(master, 1, lane="nobody's")
+    await step.run_once()
+
+    assert (await step.run_once()).wait == FIRST_PAUSE
 
 
 async def test_without_any_bucket_it_waits_for_news(master: MasterRepository, step: Assign) -> None:

@@ -615,6 +615,27 @@ class TestTime:
         assert asked["read_orders"] >= minutes * 2
         assert asked.total() / (minutes * 60) < 1, dict(asked)
 
+    async def test_a_paused_lane_with_jobs_that_wait_costs_little(self) -> None:
+        counting, minutes = Deaf(), 10
+        made = self.made(counting, uuid4().hex).add_worker().add_worker(lane="slow")
+        async with made.running() as runtime:
+            await runtime.pause_lane("slow")
+            waits = await runtime.scheduler.once_now(quick, lane="slow")
+            later = await runtime.scheduler.once_after(quick, 5 * 60)
+            await anyio.sleep(60)
+            counting.calls.clear()
+            await anyio.sleep(minutes * 60)
+            asked = Counter(counting.calls)
+            ran = await runtime.jobs.get(later.job_id)
+            await runtime.resume_lane("slow")
+            await anyio.sleep(1)
+            assert (await runtime.jobs.get(waits.job_id)).status is JobStatus.SUCCEEDED
+
+        assert asked.total() / (minutes * 60) < 1.5, dict(asked)
+        [attempt] = ran.attempts
+        assert attempt.started_at is not None
+        assert (attempt.started_at - ran.scheduled_at).total_seconds() < 0.1
+
     async def test_a_passive_cluster_makes_no_jobs_of_schedules_and_assigns_none(self) -> None:
         async with self.made(Deaf(), uuid4().hex).add_worker().running() as runtime:
             await runtime.scheduler.recurring(quick, "every minute", overlap="allow")

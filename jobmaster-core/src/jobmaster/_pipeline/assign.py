@@ -18,6 +18,8 @@ log = logging.getLogger("jobmaster.assign")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds until the next look when due jobs wait for room: longer each time that there is none."""
+UNSERVED_PAUSE = 10.0
+"""Longest time in seconds until the next look when all that is due is of lanes and priorities without a bucket."""
 
 
 @frozen
@@ -52,6 +54,8 @@ class Assign:
     _behind: bool = field(default=False, init=False)
     """Whether due jobs were left: then there is no need to ask whether there are any."""
     _pause: float = field(default=FIRST_PAUSE, init=False)
+    _unserved: bool = field(default=False, init=False)
+    """Whether there was room wherever there are buckets, and nothing due for it."""
 
     async def run_once(self) -> AssignResult:
         """Assign what is due within the look-ahead and finds room."""
@@ -74,6 +78,7 @@ class Assign:
         """Put due jobs into the buckets that have room."""
         holdings = await self._holdings(dict.fromkeys(bucket.agent for bucket in buckets))
         rooms = self._rooms([bucket for bucket in buckets if bucket.agent in holdings], holdings)
+        self._unserved = {(room.lane, room.priority) for room in rooms} == by_place(buckets).keys()
         if not rooms:
             return Assignment(assigned={}, next_in=0)
         agents = {bucket.id: bucket.agent for bucket in buckets}
@@ -102,6 +107,7 @@ class Assign:
         """Mark jobs as handed over, and push them; return which arrived."""
         asked_at = self.carrier.monotonic()
         handing = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
+        self._unserved = self._unserved and not handing.handovers
         given = [(agents[one.bucket_id], one) for one in handing.handovers]
         arrived = await self.carrier.carry(given, asked_at)
         counts = {one.bucket_id: len(one.messages) for one in arrived}
@@ -126,5 +132,7 @@ class Assign:
             self._pause = FIRST_PAUSE
             assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
             return AssignResult(assigned, assignment.next_in, starving=self._behind)
+        if self._unserved:  # a paused lane, for one; news tell when somebody serves it
+            return AssignResult({}, min(UNSERVED_PAUSE, self.ahead() / 2), starving=True)
         wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return AssignResult({}, wait, starving=True)
