@@ -207,10 +207,12 @@ class Agents(Mapping[str, AgentRepository]):
         link.joined = True
 
     async def _check_unlike_others(self, link: Link) -> None:
-        for other in [*self.links.values(), *await self._master.list_agents(self._cluster_id)]:
-            if other.name != link.name and other.fingerprint == link.fingerprint:
+        here = [(other.name, other.fingerprint) for other in self.links.values()]
+        known = [(a.name, a.fingerprint) for a in await self._master.list_agents(self._cluster_id)]
+        for name, fingerprint in [*here, *known]:
+            if name != link.name and fingerprint == link.fingerprint:
                 msg = (
-                    f"agents {link.name!r} and {other.name!r} are one and the same store; "
+                    f"agents {link.name!r} and {name!r} are one and the same store; "
                     "give each agent a database, or a table_prefix, of its own"
                 )
                 raise ConfigurationError(msg)
