@@ -14,7 +14,7 @@ from jobmaster import AttemptOutcome, Cluster, JobContext, JobDefinition, JobSta
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import Message, Room
-from jobmaster.errors import LeaseLostError, Snooze, StoreUnreachableError
+from jobmaster.errors import LeaseLostError, Snooze, StoreUnavailableError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Claim, Cursor
 from jobmaster.ownership import OwnedBucket, WorkerLease
@@ -113,9 +113,8 @@ async def test_a_push_without_an_answer_is_repeated_and_starts_none_twice(
 async def test_a_master_that_does_not_answer_in_between_costs_time_only(
     distributed: Build, noting: Noting, master: MemoryMaster, method: str, when: Any
 ) -> None:
-    error = StoreUnreachableError if method == "take_back" else None
-    broken = [Fault("push", store="A", **({"error": error} if error else {}))]
-    pushes = broken if method in ("take_back", "retake_handovers") else []
+    error = StoreUnreachableError if method == "take_back" else StoreUnavailableError
+    pushes = [Fault("push", store="A", error=error)] if method in ("take_back", "retake_handovers") else []
     faults = Faults([Fault(method, when, store=MASTER), *pushes])
     async with distributed(noting.handler, faults=faults).running() as runtime:
         job_ids = await hold(runtime, noting, 5)

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster._policy.placement import by_place, room_left, spread
+from jobmaster._policy.placement import Place, agent_for, by_place, room_left, spread
 from jobmaster.config import WorkerSettings
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
@@ -20,6 +20,62 @@ buckets = st.builds(
     st.sampled_from(["a", "b", "c"]),
     st.sampled_from(Priority),
 )
+places = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from([Priority.LOW, Priority.HIGH]))
+agents = st.sampled_from("ABCD")
+burdens = st.dictionaries(agents, st.dictionaries(places, st.floats(0, 1000), max_size=4))
+weights = st.dictionaries(agents, st.floats(0.01, 1000))
+wanted = st.lists(places, min_size=1, max_size=6)
+
+
+# Agents
+
+
+@given(wanted, burdens, weights)
+def test_an_agent_has_a_bucket_for_each_job(
+    wanted: list[Place], loads: dict[str, dict[Place, float]], weights: dict[str, float]
+) -> None:
+    chosen = agent_for(wanted, loads, weights)
+
+    fit = {name for name in weights if set(wanted) <= loads.get(name, {}).keys()}
+    assert chosen in fit if fit else chosen is None
+
+
+@given(wanted, burdens, weights)
+def test_no_other_agent_has_less_to_do_for_its_weight(
+    wanted: list[Place], loads: dict[str, dict[Place, float]], weights: dict[str, float]
+) -> None:
+    chosen = agent_for(wanted, loads, weights)
+    if chosen is None:
+        return
+
+    def burden(name: str) -> float:
+        return (1 + sum(loads[name][place] for place in set(wanted))) / weights[name]
+
+    fit = [name for name in weights if set(wanted) <= loads.get(name, {}).keys()]
+    assert (burden(chosen), chosen) == min((burden(name), name) for name in fit)
+
+
+@given(wanted, burdens, weights)
+def test_how_often_a_place_is_wanted_and_in_which_order_does_not_matter(
+    wanted: list[Place], loads: dict[str, dict[Place, float]], weights: dict[str, float]
+) -> None:
+    assert agent_for(wanted, loads, weights) == agent_for([*wanted[::-1], *wanted], loads, weights)
+
+
+@given(st.dictionaries(agents, st.integers(1, 5), min_size=1), st.integers(1, 400))
+def test_agents_get_jobs_by_their_weights(weights: dict[str, int], count: int) -> None:
+    place = ("a", Priority.LOW)
+    loads = {name: {place: 0} for name in weights}
+    for _ in range(count):
+        chosen = agent_for([place], loads, weights)
+        assert chosen is not None
+        loads[chosen][place] += 1
+
+    share = count / sum(weights.values())
+    assert all(abs(loads[name][place] - share * weight) <= 5 for name, weight in weights.items())
+
+
+# Buckets
 
 
 @given(counts, loads)

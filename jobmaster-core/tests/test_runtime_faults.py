@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import iscoroutinefunction
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import anyio
 import pytest
-from attrs import define, field
 
 from jobmaster import (
     AttemptOutcome,
@@ -23,91 +21,29 @@ from jobmaster import (
     Runtime,
     StoreUnavailableError,
     handler,
-    hookimpl,
 )
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, Message
+from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Cursor
-from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
+from jobmaster_testing.faults import MASTER, Fault, Faults, When
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
 
 Build = Callable[..., Cluster]
 Start = tuple[UUID, int]
+Agent = Callable[[str], MemoryAgent]
 Faulty = Callable[..., Cluster]
 """Builds a cluster for a life whose store has some faults: `faulty(life, *faults)`."""
 
 CLUSTER = "Test-1"
 
 
-@define
-class Fault:
-    """Fails `count` calls of one method from call number `first`, before or after the store did its work."""
-
-    method: str
-    when: str
-    first: int
-    count: int
-    calls: int = field(default=0, init=False)
-    hits: int = field(default=0, init=False)
-
-    def strikes(self) -> bool:
-        self.calls += 1
-        strikes = self.first <= self.calls < self.first + self.count
-        self.hits += strikes
-        return strikes
-
-    async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        strikes = self.strikes()
-        if strikes and self.when == "before":
-            raise StoreUnavailableError("the connection broke before the call")
-        result = await call()
-        if strikes:
-            raise StoreUnavailableError("the connection broke before the answer")
-        return result
-
-
-class FaultyMaster:
-    """Hands every call on to a real master, and lets faults strike the ones they are about."""
-
-    def __init__(self, inner: MasterRepository, faults: Sequence[Fault]) -> None:
-        self._inner = inner
-        self._faults = {fault.method: fault for fault in faults}
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        fault = self._faults.get(name)
-        if fault is None:
-            return method
-        assert iscoroutinefunction(method)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            return await fault.around(lambda: method(*args, **kwargs))
-
-        return call
-
-
-class Faults:
-    """Serves `faulty+<url>` as `<url>` with faults."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = faults
-
-    @hookimpl
-    def jobmaster_schemes(self) -> Mapping[str, str]:
-        return {"faulty+memory": "for tests", "faulty+sqlite": "for tests"}
-
-    @hookimpl
-    def jobmaster_master(self, url: str, options: Any) -> MasterRepository | None:
-        before, faulty, inner = url.partition("faulty+")
-        if before or not faulty:
-            return None
-        return cast("MasterRepository", FaultyMaster(Plugins().master(inner, options), self.faults))
-
-
 class Life:
     """A short life of a cluster in which every part of it has something to do."""
+
+    patience = 10.0
 
     def __init__(self) -> None:
         self.starts: list[Start] = []
@@ -155,22 +91,27 @@ class Life:
         async with build().running() as runtime:
             await self.produce(runtime, 20)
             await self.produce(runtime, 6, "fails once")
-            await until(lambda: self._ended(watcher, 38))
+            await self.produce_more(runtime)
+            await until(lambda: self._ended(watcher), timeout=self.patience)
+            count = len(self.accepted)
             await self.produce(runtime, 4, "long", 0.12)
-            await until(lambda: len(self.starts) > 38)
+            await until(lambda: len(self.starts) > count, timeout=self.patience)
         async with build().running() as runtime:
-            await until(lambda: self._ended(watcher, 42), timeout=20)
+            await until(lambda: self._ended(watcher), timeout=2 * self.patience)
         return [await watcher.jobs.get(job_id) for job_id in self.accepted]
 
-    async def _ended(self, watcher: Runtime, count: int) -> bool:
-        return await watcher.jobs.count(status=JobStatus.SUCCEEDED) == count
+    async def produce_more(self, runtime: Runtime) -> None:
+        """Schedule what only some clusters have something to do with."""
+
+    async def _ended(self, watcher: Runtime) -> bool:
+        return await watcher.jobs.count(status=JobStatus.SUCCEEDED) == len(self.accepted)
 
 
 @pytest.fixture
 def faulty(cluster: Build, store_url: str) -> Faulty:
     def build(life: Life, *faults: Fault) -> Cluster:
         quick = {"lease": 2.0, "heartbeat": 0.05, "stop_grace": 0.02, "poll_interval": 0.1}
-        return cluster(life.job, url=f"faulty+{store_url}", **quick).use(Faults(faults))
+        return cluster(life.job, url=f"faulty+{store_url}", **quick).use(Faults(list(faults)))
 
     return build
 
@@ -209,7 +150,7 @@ OTHERS = [
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("method", WRITES)
 async def test_no_failing_write_loses_a_job_or_runs_one_twice(
-    producer: Build, faulty: Faulty, method: str, when: str
+    producer: Build, faulty: Faulty, method: str, when: When
 ) -> None:
     await live(producer, faulty, Fault(method, when, first=1, count=2))
 
@@ -221,6 +162,120 @@ async def test_no_failing_call_loses_a_job_or_runs_one_twice(
     await live(producer, faulty, Fault(method, "after", first=1, count=2))
 
 
+class DistributedLife(Life):
+    """The life of a cluster with an agent, on which jobs wait, too, and go there by way of the master."""
+
+    patience = 200.0
+
+    def __init__(self, agent: MemoryAgent) -> None:
+        super().__init__()
+        self._agent = agent
+
+    async def leave_behind(self, master: MasterRepository) -> None:
+        """Push jobs to the bucket of a worker that dies with some of them in hand; the master knows of none."""
+        worker = make_worker(cluster_id=CLUSTER, agent="A")
+        bucket = make_bucket(worker, priority=Priority.MEDIUM)
+        await self._agent.create_buckets([bucket])
+        await master.register_worker(worker, [bucket], 0.05)
+        data = {"kind": "plain", "seconds": 0}
+        jobs = [make_new_job(bucket, definition_id="Live", data=data) for _ in range(8)]
+        await self._agent.push([Message(new=new) for new in jobs])
+        await self._agent.pull(bucket, Cursor(), 4)
+        self.accepted.update(new.job.id for new in jobs)
+
+    async def produce_more(self, runtime: Runtime) -> None:
+        """Schedule jobs that have to wait on the agent, and one that is pushed to a bucket that is not there."""
+        request = self.job.request({"kind": "plain", "seconds": 0}, after=3)
+        receipts = await runtime.scheduler.once_many([request] * 4)
+        stray = make_new_job(
+            make_bucket(cluster_id=CLUSTER), definition_id="Live", data={"kind": "plain", "seconds": 0}
+        )
+        await self._agent.push([Message(new=stray)])
+        self.accepted |= {r.job_id for r in receipts} | {stray.job.id}
+
+
+MASTER_CALLS = [
+    *WRITES,
+    *(name for name in OTHERS if name not in ("bucket_holdings", "adopt_parked", "read_exposed")),
+    "hand_over",
+    "hand_over_parked",
+    "close_handovers",
+    "retake_handovers",
+    "register_agents",
+    "list_buckets",
+]
+AGENT_CALLS = [
+    "open",
+    "fingerprint",
+    "push",
+    "create_buckets",
+    "pull",
+    "due_buckets",
+    "acknowledge",
+    "exposed",
+    "unsaved",
+    "note_saved",
+    "drain",
+    "holdings",
+    "drop_bucket",
+    "announce",
+]
+CALLS = [(MASTER, name) for name in MASTER_CALLS] + [("A", name) for name in AGENT_CALLS]
+
+
+class TestDistributed:
+    """The same with an agent, in virtual time: what is pushed once more has to wait for a while."""
+
+    @pytest.fixture
+    def anyio_backend(self, virtual_backend: Any) -> Any:
+        return virtual_backend
+
+    @pytest.fixture
+    def life(self, agent: Agent) -> DistributedLife:
+        return DistributedLife(agent("A"))
+
+    @pytest.mark.parametrize(("store", "method"), CALLS)
+    async def test_no_failing_call_loses_a_job_or_runs_one_twice(
+        self,
+        distributed: Build,
+        life: DistributedLife,
+        agent: Agent,
+        master: MemoryMaster,
+        store: str,
+        method: str,
+    ) -> None:
+        """The first call fails before the store does anything, the next two after it has."""
+        faults = [
+            Fault(method, "before", store=store),
+            Fault(method, "after", first=2, count=2, store=store),
+        ]
+        jobs = await self.live(distributed, life, faults)
+        assert any(fault.hits for fault in faults), f"{method} was called {faults[0].calls} times"
+        check(jobs, life.starts)
+        assert await master.bucket_holdings(CLUSTER) == await agent("A").holdings() == {}
+        assert await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+
+    async def live(self, distributed: Build, life: DistributedLife, faults: list[Fault]) -> list[JobRecord]:
+        def build(beat: float = 0.1) -> Cluster:
+            return distributed(life.job, faults=Faults(faults), stop_grace=0.02, save_after=1.0, beat=beat)
+
+        async with distributed(life.job, workers=()).running() as watcher:
+            jobs = await life.run(watcher, build)
+            assert await watcher.jobs.count() == len(life.accepted) == 47
+            async with build(beat=1.0).running():
+                await anyio.sleep(40)  # longer than anything is left for somebody to take care of
+        return jobs
+
+    async def test_the_life_makes_every_call(self, distributed: Build, life: DistributedLife) -> None:
+        quiet = [Fault(method, "after", count=0, store=store) for store, method in CALLS]
+        jobs = await self.live(distributed, life, quiet)
+        assert [(fault.store, fault.method) for fault in quiet if not fault.calls] == []
+        check(jobs, life.starts)
+        outcomes = Counter(attempt.outcome for job in jobs for attempt in job.attempts)
+        assert outcomes[AttemptOutcome.LOST] == 4, "exactly the jobs in the dead worker's hands"
+        assert len(life.starts) == 47 + 6 + outcomes[AttemptOutcome.INTERRUPTED]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 class TestOnDisk:
     @pytest.fixture
@@ -228,7 +283,7 @@ class TestOnDisk:
         return f"sqlite:///{tmp_path}/jobs.db"
 
     async def test_a_database_where_every_write_fails_now_and_then(
-        self, producer: Build, faulty: Faulty, when: str
+        self, producer: Build, faulty: Faulty, when: When
     ) -> None:
         await live(producer, faulty, *(Fault(method, when, first=2, count=2) for method in WRITES))
 
