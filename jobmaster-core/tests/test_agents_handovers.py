@@ -17,7 +17,7 @@ from jobmaster.contracts import Message, Room
 from jobmaster.errors import LeaseLostError, Snooze, StoreUnavailableError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Claim, Cursor
-from jobmaster.ownership import OwnedBucket, WorkerLease
+from jobmaster.ownership import Finished, OwnedBucket, WorkerLease
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults
 from jobmaster_testing.probes import Seen, until
@@ -233,7 +233,9 @@ class Owner:
         self.master, self.agent = master, agent
         self.worker = make_worker(cluster_id=CLUSTER, agent="A")
         self.bucket = make_bucket(self.worker)
-        self.owned = OwnedBucket(self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, remote=True)
+        self.owned = OwnedBucket(
+            self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, finished=Finished(10.0, lambda: 0.0)
+        )
         self.step = Acknowledge(master, agent)
 
     async def claim(self) -> Claim:
