@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Test processes at once: most tests wait for a server or a timer, so more of them than CPUs pay off.
+WORKERS ?= 4
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,8 +57,13 @@ demo: environment  ## run the demonstration
 	$(BIN)/jobmaster demo
 
 .PHONY: test
-test: environment  ## run all tests (PYTEST_ARGS="-k name" to choose)
+test: environment  ## run all tests, several at once (PYTEST_ARGS="-k name" to choose, then one at a time)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 .PHONY: check
 check: environment  ## formatting, lint, types and layers

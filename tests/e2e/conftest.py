@@ -17,6 +17,16 @@ from jobmaster_testing.servers import postgres_url  # noqa: E402 - after the pat
 from tests.e2e.scenario import Scenario  # noqa: E402
 from tests.e2e.stores import NewDatabase, OwnPostgres, databases, own_postgres  # noqa: E402
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have scenarios run one at a time: their processes need the machine, and keep to their leases."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.alone)
+
+
 STORES = [
     pytest.param("sqlite", id="sqlite"),
     pytest.param("postgres", id="postgres", marks=pytest.mark.postgres),
