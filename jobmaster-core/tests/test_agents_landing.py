@@ -79,13 +79,14 @@ async def test_a_job_that_is_due_soon_waits_on_the_agent(distributed: Build, age
 
 @pytest.mark.parametrize("options", [{"key": "order-7"}, {"after": 121}, {"confirm": "master"}])
 async def test_what_only_the_master_can_promise_goes_there(
-    distributed: Build, agent: Agent, master: MemoryMaster, options: dict[str, Any]
+    distributed: Build, master: MemoryMaster, options: dict[str, Any]
 ) -> None:
-    async with distributed(quick, workers=()).running() as runtime:
+    faults = Faults()
+    async with distributed(quick, workers=[{"mode": "execution"}], faults=faults).running() as runtime:
         [receipt] = await runtime.scheduler.once_many([quick.request(**options)])
         assert receipt.accepted_by == "master"
         assert await master.get_job("Test-1", receipt.job_id) is not None
-        assert await agent("A").holdings() == {}
+        assert faults.made("A", "push") == []
         async with distributed(quick).running() as consumer:
             await all_succeeded(consumer, [receipt])
 
