@@ -21,6 +21,7 @@ from jobmaster import (
     handler,
 )
 from jobmaster.contracts import Message
+from jobmaster.errors import StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults
@@ -193,6 +194,27 @@ async def test_a_bucket_on_an_agent_that_is_away_is_rescued_when_it_is_back(
             await until(lambda: succeeded(runtime, 5), timeout=60)
             await until(lambda: buckets_end(runtime), timeout=60)
     assert await agent("A").holdings() == {}
+
+
+async def test_no_bucket_waits_for_an_agent_that_was_found_to_be_away(
+    distributed: Build, watcher: Cluster, mortal: Mortal
+) -> None:
+    """Each try may take as long as a connection: one a round is enough, or the buckets of others wait for all."""
+    dying, silent = Faults(), Fault("exposed", store="A", count=100, error=StoreUnreachableError)
+    rescuing = Faults([silent, Fault("now", store="A", count=100, error=StoreUnreachableError)])
+    cluster = distributed(mortal.handler, agents="AB", faults=dying)
+    async with watcher.running() as runtime, cluster.running() as first:
+        mortal.hangs = False
+        receipts = [await first.scheduler.once_after(mortal.handler, 5) for _ in range(4)]
+        dying.away |= {MASTER, "A", "B"}
+        async with distributed(
+            mortal.handler, agents="AB", workers=[{"agent": "B"}], faults=rescuing
+        ).running():
+            on_b = [r.job_id for r in receipts if r.accepted_by == "B"]
+            await until(lambda: succeeded(runtime, len(on_b)), timeout=25)
+            assert silent.hits <= 2
+            rescuing.faults.clear()
+            await until(lambda: succeeded(runtime, 4), timeout=LONG)
 
 
 @pytest.mark.parametrize(("mode", "rescues"), [("drain", True), ("coordinator", True), ("execution", False)])

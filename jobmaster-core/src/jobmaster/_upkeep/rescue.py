@@ -93,6 +93,11 @@ class Rescue:
         workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)}
         lost = released = 0
         for bucket in list(self._draining.values()):
+            if (
+                bucket.agent not in self.reachable()
+            ):  # it was, a moment ago: let no bucket wait for it in vain
+                await self._give_away(bucket)
+                continue
             owner = workers.get(bucket.former_owner) if bucket.former_owner else None
             in_hand, waiting = await self._bring_back(bucket, owner)
             lost, released = lost + in_hand, released + waiting
@@ -111,12 +116,18 @@ class Rescue:
                 raise
             log.warning("bucket %s is left to who can reach %s: %s", bucket.id, bucket.agent, error)
             self.on_away(bucket.agent)
-            await self.master.set_bucket_status(bucket, BucketStatus.LOST)
+            await self._give_away(bucket)
+            return lost, 0
         else:
             if released is None:
                 return lost, 0
         del self._draining[bucket.id]
         return lost, released or 0
+
+    async def _give_away(self, bucket: Bucket) -> None:
+        """Leave a bucket to whoever can reach its agent, which may be us in a while."""
+        await self.master.set_bucket_status(bucket, BucketStatus.LOST)
+        del self._draining[bucket.id]
 
     async def _report_lost(self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None) -> int:
         """Record a lost attempt for each job that the dead owner may have been running."""
