@@ -79,7 +79,7 @@ async def test_the_only_agent_need_not_be_named(distributed: Build) -> None:
 # Stores
 
 
-async def test_a_name_that_points_at_another_store_is_refused(distributed: Build, agent: Agent) -> None:
+async def test_a_name_that_points_at_another_store_is_refused(distributed: Build) -> None:
     await works(distributed(quick))
     moved = distributed(quick, agents="", workers=[{"agent": "A"}])
     message = await refused(moved.add_agent("A", f"memory://{uuid4().hex}"))

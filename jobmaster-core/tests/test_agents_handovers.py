@@ -1,4 +1,4 @@
-"""Jobs on their way from the master to an agent, and their messages on the way out: in every order things can fail."""
+"""Jobs on their way from the master to an agent: in every order things can fail."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ import anyio
 import pytest
 
 from jobmaster import AttemptOutcome, Cluster, JobContext, JobDefinition, JobStatus, Runtime, handler
-from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster.carrying import Carrier
-from jobmaster.contracts import Message, Room
-from jobmaster.errors import LeaseLostError, Snooze, StoreUnavailableError, StoreUnreachableError
+from jobmaster.contracts import Room
+from jobmaster.errors import Snooze, StoreUnavailableError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
-from jobmaster.models import Claim, Cursor
-from jobmaster.ownership import Finished, OwnedBucket, WorkerLease
-from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
+from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults
 from jobmaster_testing.probes import Seen, until
 
@@ -221,95 +218,3 @@ async def test_parked_jobs_are_adopted_through_the_agent(
 
 async def parked(runtime: Runtime, count: int) -> bool:
     return await runtime.jobs.count(parked=True) == count
-
-
-# Out of the agent
-
-
-class Owner:
-    """A bucket on agent A with one job in hand, and its owner's step of acknowledging."""
-
-    def __init__(self, master: MemoryMaster, agent: MemoryAgent) -> None:
-        self.master, self.agent = master, agent
-        self.worker = make_worker(cluster_id=CLUSTER, agent="A")
-        self.bucket = make_bucket(self.worker)
-        self.owned = OwnedBucket(
-            self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, finished=Finished(10.0, lambda: 0.0)
-        )
-        self.step = Acknowledge(master, agent)
-
-    async def claim(self) -> Claim:
-        await self.agent.create_buckets([self.bucket])
-        await self.master.register_worker(self.worker, [self.bucket], 60)
-        await self.agent.push([Message(new=make_new_job(self.bucket))])
-        page = await self.agent.pull(self.bucket, Cursor(), 1)
-        return page.claims[0]
-
-    def settle(self, claim: Claim, *, stale: bool) -> None:
-        report = make_report(claim)
-        self.owned.settled(report)
-        self.step.submit([(self.owned, report)], frozenset([claim.job.id] if stale else []))
-
-
-async def test_what_a_former_owner_reports_in_vain_stays_on_the_agent(
-    master: MemoryMaster, agent: Agent
-) -> None:
-    owner = Owner(master, agent("A"))
-    claim = await owner.claim()
-    await master.retire_worker(owner.worker.id)
-    await master.take_lost_buckets(CLUSTER, uuid4(), 1)
-    owner.settle(claim, stale=True)
-
-    with pytest.raises(LeaseLostError):
-        await owner.step.run_once()
-    assert await agent("A").holdings() == {owner.bucket.id: 1}
-
-
-async def test_what_is_stale_because_the_master_has_moved_it_on_leaves_the_agent(
-    master: MemoryMaster, agent: Agent
-) -> None:
-    owner = Owner(master, agent("A"))
-    claim = await owner.claim()
-    owner.settle(claim, stale=True)
-
-    assert await owner.step.run_once()
-    assert await agent("A").holdings() == {}
-    assert not await owner.step.run_once()
-    assert (owner.owned.unacknowledged, owner.step.pending) == (set(), 0)
-
-
-async def test_what_could_not_be_acknowledged_is_known_until_it_is(
-    master: MemoryMaster, agent: Agent
-) -> None:
-    owner = Owner(master, agent("A"))
-    claim = await owner.claim()
-    owner.settle(claim, stale=False)
-    assert owner.owned.knows(claim), "the next pull hands it out again"
-
-    await owner.step.run_once()
-    assert not owner.owned.knows(claim)
-
-
-async def test_a_worker_that_lost_a_bucket_asks_the_master_once_and_stops(
-    distributed: Build, noting: Noting, master: MemoryMaster
-) -> None:
-    """A handler that takes its time to stop gives its worker some seconds to go wrong in."""
-    faults = Faults()
-
-    @handler("AgentsHandovers.Stubborn", timeout=None)
-    async def stubborn(_: JobContext) -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(20)
-
-    async with distributed(noting.handler, stubborn, faults=faults).running() as runtime:
-        await runtime.scheduler.once_now(stubborn)
-        slow = await runtime.scheduler.once_now(noting.handler, seconds=1)
-        await noting.starts.count(1)
-        with faults.held_up("A", "pull"):
-            await master.retire_worker((await runtime.list_workers())[0].id)
-            await master.take_lost_buckets(CLUSTER, uuid4(), 10)
-            faults.calls.clear()
-            await anyio.sleep(4)
-        marks = [c for c in faults.calls if c.method == "mark" and c.args[1] == ()]
-        assert len(marks) <= 2
-        assert slow.accepted_by == "A"

@@ -99,7 +99,7 @@ async def test_a_worker_that_executes_nothing_has_no_buckets(
             await ended(runtime, job_ids)
 
 
-@pytest.mark.parametrize(("mode", "on_master"), [("full", 1.2), ("execution", 0.75)])
+@pytest.mark.parametrize(("mode", "on_master"), [("full", 1.0), ("execution", 0.5)])
 async def test_idling_costs_next_to_nothing(
     distributed: Build, noting: Noting, mode: str, on_master: float
 ) -> None:
@@ -191,7 +191,7 @@ async def test_without_patience_there_is_no_fallback(distributed: Build, noting:
 
 
 async def test_what_the_standalone_buckets_held_is_run_by_the_distributed_cluster(
-    distributed: Build, noting: Noting, store_url: str, virtual_clock: Any
+    distributed: Build, noting: Noting
 ) -> None:
     dying = Faults()
     alone = distributed(noting.handler, agents="", workers=[{}], faults=dying)
