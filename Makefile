@@ -78,6 +78,10 @@ format: environment  ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: simulate
+simulate: environment  ## play simulated clusters (ARGS="--seeds 1000", or "--seed 4711 --trace")
+	$(BIN)/python -m jobmaster_testing.simulation $(ARGS)
+
 .PHONY: bench
 bench: environment  ## run the benchmarks (ARGS="--quick", see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py $(ARGS)

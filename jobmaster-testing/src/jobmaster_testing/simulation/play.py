@@ -7,7 +7,8 @@ import anyio.abc
 from attrs import define, field, frozen
 
 from jobmaster.memory import MemoryMaster
-from jobmaster.states import BucketStatus, WorkerMode
+from jobmaster.models import WorkerRecord
+from jobmaster.states import BucketStatus, WorkerMode, WorkerStatus
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.simulation.audit import audit
 from jobmaster_testing.simulation.order import run_in_order
@@ -31,6 +32,7 @@ class Outcome:
     """What came of a simulation: `broken` names the guarantees that did not hold."""
 
     scenario: Scenario
+    backend: str
     broken: list[str]
     summary: str
     trace: Trace
@@ -39,8 +41,12 @@ class Outcome:
         seed = self.scenario.seed
         if not self.broken:
             return f"seed {seed}: {self.summary}"
-        replay = f"replay it with: python -m jobmaster_testing.simulation --seed {seed} --trace"
+        replay = f"replay it with: python -m jobmaster_testing.simulation {self._options()} --trace"
         return "\n".join([f"seed {seed}: {len(self.broken)} guarantees broken; {replay}", *self.broken])
+
+    def _options(self) -> str:
+        kind = "distributed" if self.scenario.agents else "standalone"
+        return f"--seed {self.scenario.seed} --cluster {kind} --backend {self.backend}"
 
 
 def simulate(scenario: Scenario, backend: str = "asyncio") -> Outcome:
@@ -50,7 +56,7 @@ def simulate(scenario: Scenario, backend: str = "asyncio") -> Outcome:
         clock.now()
         world = World(scenario, clock)
         with world.opened():
-            return await Play(world).run()
+            return await Play(world, backend).run()
 
     return run_in_order(main, scenario.seed, backend)
 
@@ -60,6 +66,7 @@ class Play:
     """Plays the scenario of a world."""
 
     world: World
+    backend: str
     _current: list[Process] = field(factory=list, init=False)
     """The process that stands now for each one of the scenario."""
 
@@ -76,7 +83,7 @@ class Play:
             broken = [*world.watch.found, *audit(world)]
             await self._end_all()
             group.cancel_scope.cancel()
-        return Outcome(world.scenario, broken, self._summary(), world.trace)
+        return Outcome(world.scenario, self.backend, broken, self._summary(), world.trace)
 
     def _summary(self) -> str:
         world = self.world
@@ -197,7 +204,17 @@ class Play:
             for bucket in world.rows.buckets.values()
         ):
             return False
+        if any(self._is_silent(worker) for worker in world.rows.workers.values()):
+            return False
         return not await MemoryMaster(world.master_name, world.clock).needs_rescue(CLUSTER)
+
+    def _is_silent(self, worker: WorkerRecord) -> bool:
+        """Return whether a worker counts as running and does not: its lease has yet to run out."""
+        if worker.status not in (WorkerStatus.ACTIVE, WorkerStatus.STOPPING) or worker.heartbeat_at is None:
+            return False
+        dead = {process.name for process in self.world.processes if process.killed}
+        silence = (self.world.clock.now() - worker.heartbeat_at).total_seconds()
+        return worker.name.partition("-")[0] in dead or silence > 2 * self.world.heartbeat
 
     async def _end_all(self) -> None:
         for process in self.world.processes:

@@ -10,7 +10,19 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster.contracts import Handing, Handover, Message
-from jobmaster.models import Bucket, BucketPage, Claim, Cursor, Job, JobReceipt, NewJob, Report, WorkerRecord
+from jobmaster.models import (
+    Bucket,
+    BucketPage,
+    Claim,
+    ClusterRecord,
+    Cursor,
+    HostRecord,
+    Job,
+    JobReceipt,
+    NewJob,
+    Report,
+    WorkerRecord,
+)
 from jobmaster_testing.clock import VirtualClock
 
 SHOWN = 12
@@ -63,6 +75,8 @@ _SHOW: Mapping[type[Any], Callable[[Any], str]] = {
     float: lambda v: f"{v:.4g}",
     Job: lambda v: short(v.id),
     WorkerRecord: lambda v: short(v.id),
+    HostRecord: lambda v: v.name,
+    ClusterRecord: lambda v: f"{v.id} {v.mode}",
     JobReceipt: lambda v: short(v.job_id),
     NewJob: lambda v: f"{short(v.job)}→{short(v.bucket_id)}",
     Message: lambda v: f"{short(v.new)}#{v.attempt}{'' if v.saved else ' unsaved'}",

@@ -68,7 +68,7 @@ class World:
         """Within the block, the world's stores exist."""
         self.rows = stores[self.master_name] = Store()
         for agent in self.scenario.agents:
-            self.boxes[agent] = mailboxes[self.agent_store(agent)] = Mailbox()
+            self.boxes[agent] = mailboxes[self.agent_store(agent)] = Mailbox(fingerprint=agent)
         try:
             yield
         finally:
@@ -79,6 +79,11 @@ class World:
     def agent_store(self, name: str) -> str:
         """Return the name of an agent's store."""
         return f"{self.master_name}-{name}"
+
+    @property
+    def heartbeat(self) -> float:
+        """The seconds between two heartbeats."""
+        return float(self.scenario.settings["heartbeat"])
 
     # Processes
 
