@@ -54,7 +54,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, patience: float = 0.0) -> None:
         self._virtual = 0.0
-        super().__init__(_JumpingSelector(self, patience))
+        super().__init__(self._make_selector(patience))
+
+    def _make_selector(self, patience: float) -> selectors.BaseSelector:
+        return _JumpingSelector(self, patience)
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,9 @@ class SeededLoop(VirtualTimeLoop):
         self._ready = _Ready(self, chance)
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # the protocol differs by Python version
 
+    def _make_selector(self, patience: float) -> selectors.BaseSelector:  # noqa: ARG002 - there is nothing to wait for
+        return _Deaf(self)
+
     def take_back(self, handles: list[asyncio.Handle]) -> None:
         """Run handles that were kept."""
         self._ready.extend(handles)
@@ -89,6 +93,20 @@ class SeededLoop(VirtualTimeLoop):
         task = _NumberedTask(coroutine, loop=loop, context=context, **options)
         task.number = self._made
         return task
+
+
+class _Deaf(selectors.DefaultSelector):
+    """Asks the system for nothing: a simulation has no threads and no sockets."""
+
+    def __init__(self, loop: SeededLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everybody waits, and nothing will ever happen")
+        self._loop.jump(max(timeout, 0.0))
+        return []
 
 
 class _Ready(deque[Any]):
