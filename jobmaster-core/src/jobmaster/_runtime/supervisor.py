@@ -182,6 +182,7 @@ class Supervisor:
             rescuer=self._rescuer,
             now=env.clock.now,
             on_away=env.agents.leave_alone,
+            monotonic=env.monotonic,
         )
 
         async def tick() -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +21,8 @@ log = logging.getLogger("jobmaster.rescue")
 
 BUCKETS_AT_ONCE = 10
 JOBS_AT_ONCE = 500
+DOUBT = 60.0
+"""Seconds in which a take-over that was not answered may come to be: so long its caller looks for what is its own."""
 
 
 @frozen
@@ -53,8 +56,9 @@ class Rescue:
     rescuer: Callable[[], UUID | None]
     now: Callable[[], datetime]
     on_away: Callable[[str], None] = lambda _: None
+    monotonic: Callable[[], float] = time.monotonic
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
-    _in_doubt: bool = field(default=False, init=False)
+    _doubtful_until: float = field(default=float("-inf"), init=False)
 
     async def run_once(self) -> RescueResult:
         """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
@@ -70,18 +74,18 @@ class Rescue:
         return RescueResult(len(taken), lost, released, orphans)
 
     async def _is_needed(self) -> bool:
-        unfinished = self._in_doubt or self._draining
+        unfinished = self.monotonic() < self._doubtful_until or self._draining
         return bool(unfinished) or await self.master.needs_rescue(self.cluster_id)
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""
-        in_doubt, self._in_doubt = self._in_doubt, True
+        before, self._doubtful_until = self._doubtful_until, self.monotonic() + DOUBT
         names = self.reachable()
         taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names))
-        if in_doubt:
+        if self.monotonic() < before:
             known = self._draining.keys() | {bucket.id for bucket in taken}
             taken += [b for b in await self._draining_for(rescuer) if b.id not in known]
-        self._in_doubt = False
+        self._doubtful_until = before
         return taken
 
     async def _draining_for(self, rescuer: UUID) -> Sequence[Bucket]:
