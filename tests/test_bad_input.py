@@ -26,6 +26,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
+from jobmaster.errors import StoreUnreachableError
 from jobmaster_sql import load_migrations
 
 
@@ -192,7 +193,7 @@ async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 async def test_a_database_that_cannot_be_reached() -> None:
     with closed_port() as port:
         url = f"postgresql://ann:secret@127.0.0.1:{port}/jobs"
-        with refused(StoreUnavailableError, f"PostgreSQL at 127.0.0.1:{port}/jobs"):
+        with refused(StoreUnreachableError, f"PostgreSQL at 127.0.0.1:{port}/jobs"):
             await run(cluster(url).configure(store_timeout=5))
 
 

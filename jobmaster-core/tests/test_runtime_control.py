@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from inspect import iscoroutinefunction
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import anyio
 import pytest
@@ -30,12 +28,9 @@ from jobmaster import (
     WorkerRequest,
     WorkerStatus,
     handler,
-    hookimpl,
 )
-from jobmaster.contracts import Capabilities, ClusterChange, MasterRepository, Orders, Topics
+from jobmaster.contracts import ClusterChange, MasterRepository, Orders, Topics
 from jobmaster.models import Bucket, Cursor, WorkerRecord
-from jobmaster.plugins import Plugins
-from jobmaster_testing.clock import VirtualClock, virtual_backend
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.probes import Seen, until
 
@@ -510,61 +505,7 @@ async def test_an_answer_that_was_under_way_does_not_take_a_change_back(producer
             await runtime.scheduler.once_now(quick)
 
 
-# Without news
-
-
-class Deaf:
-    """Serves `deaf://name`: a `memory://name` that brings no news, counted call by call."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-
-    @hookimpl
-    def jobmaster_schemes(self) -> Mapping[str, str]:
-        return {"deaf": "for tests", "counted+memory": "for tests"}
-
-    @hookimpl
-    def jobmaster_master(self, url: str, options: Any) -> MasterRepository | None:
-        scheme, _, name = url.partition("://")
-        if scheme not in ("deaf", "counted+memory"):
-            return None
-        inner = Plugins().master(f"memory://{name}", options)
-        return cast("MasterRepository", DeafMaster(inner, self.calls, hears=scheme != "deaf"))
-
-
-class DeafMaster:
-    def __init__(self, inner: MasterRepository, calls: Counter[str], *, hears: bool) -> None:
-        self._inner, self._calls, self._hears = inner, calls, hears
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(notifications=self._hears)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if iscoroutinefunction(method):
-            self._calls[name] += 1
-        return method
-
-
-@pytest.fixture
-def deaf(cluster: Build, store_url: str) -> Build:
-    def build(*handlers: Any, **settings: Any) -> Cluster:
-        return cluster(*handlers, url=store_url.replace("memory", "deaf"), **settings).use(Deaf())
-
-    return build
-
-
-async def test_without_news_processes_follow_with_the_next_heartbeat(deaf: Build, producer: Build) -> None:
-    async with deaf(quick, worker={"name": "a"}).running() as runtime, producer(quick).running() as elsewhere:
-        await elsewhere.pause_lane("default")
-        await without_buckets(elsewhere)
-        await elsewhere.resume_lane("default")
-        await with_buckets(elsewhere)
-        await elsewhere.configure(default_max_retries=9)
-        await until(lambda: runtime.settings.default_max_retries == 9)
-        await elsewhere.stop_worker("a")
-        await stopped(elsewhere, "a")
+# Losing the lease
 
 
 async def test_a_worker_that_registers_anew_obeys_what_it_was_asked_before(
@@ -587,169 +528,3 @@ async def test_a_worker_that_registers_anew_obeys_what_it_was_asked_before(
 async def is_another(runtime: Runtime, first: WorkerRecord) -> bool:
     newest = await named(runtime, first.name)
     return newest.id != first.id and newest.status is WorkerStatus.ACTIVE
-
-
-# In virtual time
-
-
-class TestTime:
-    @pytest.fixture(params=["asyncio", "trio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-        return virtual_backend(request.param)
-
-    def made(self, counting: Deaf, name: str, **settings: Any) -> Cluster:
-        """Return a cluster with default settings and one worker, in virtual time."""
-        clock = VirtualClock()
-        options = {"store_options": {"clock": clock}, **settings}
-        found = Cluster("Test-1", f"counted+memory://{name}", clock=clock).configure(**options)
-        return found.add_handlers(quick).use(counting)
-
-    async def test_an_idle_process_asks_less_than_once_a_second(self) -> None:
-        counting, minutes = Deaf(), 20
-        async with self.made(counting, uuid4().hex).add_worker().running():
-            await anyio.sleep(60)
-            counting.calls.clear()
-            await anyio.sleep(minutes * 60)
-            asked = Counter(counting.calls)
-
-        assert asked["read_orders"] >= minutes * 2
-        assert asked.total() / (minutes * 60) < 1, dict(asked)
-
-    async def test_a_paused_lane_with_jobs_that_wait_costs_little(self) -> None:
-        counting, minutes = Deaf(), 10
-        made = self.made(counting, uuid4().hex).add_worker().add_worker(lane="slow")
-        async with made.running() as runtime:
-            await runtime.pause_lane("slow")
-            waits = await runtime.scheduler.once_now(quick, lane="slow")
-            later = await runtime.scheduler.once_after(quick, 5 * 60)
-            await anyio.sleep(60)
-            counting.calls.clear()
-            await anyio.sleep(minutes * 60)
-            asked = Counter(counting.calls)
-            ran = await runtime.jobs.get(later.job_id)
-            await runtime.resume_lane("slow")
-            await anyio.sleep(1)
-            assert (await runtime.jobs.get(waits.job_id)).status is JobStatus.SUCCEEDED
-
-        assert asked.total() / (minutes * 60) < 1.5, dict(asked)
-        [attempt] = ran.attempts
-        assert attempt.started_at is not None
-        assert (attempt.started_at - ran.scheduled_at).total_seconds() < 0.1
-
-    async def test_a_passive_cluster_makes_no_jobs_of_schedules_and_assigns_none(self) -> None:
-        async with self.made(Deaf(), uuid4().hex).add_worker().running() as runtime:
-            await runtime.scheduler.recurring(quick, "every minute", overlap="allow")
-            later = await runtime.scheduler.once_after(quick, 10 * 60)
-            await runtime.set_mode("passive")
-            before = await runtime.jobs.count()
-            await anyio.sleep(HOUR)
-            assert await runtime.jobs.count() == before
-            assert await held_again(runtime, later.job_id)
-
-            await runtime.set_mode("active")
-
-            await anyio.sleep(180)
-            assert (await runtime.jobs.get(later.job_id)).status is JobStatus.SUCCEEDED
-            assert await runtime.jobs.count() > before
-
-    async def test_a_stopped_coordinator_assigns_and_plans_nothing(self) -> None:
-        made = self.made(Deaf(), uuid4().hex).add_worker(name="c", mode="coordinator")
-        async with made.add_worker(name="e", mode="execution").running() as runtime:
-            await runtime.stop_worker("c")
-            await anyio.sleep(1)
-            later = await runtime.scheduler.once_after(quick, 10 * 60)
-            await runtime.scheduler.recurring(quick, "every minute")
-            await anyio.sleep(HOUR)
-            assert await held_again(runtime, later.job_id)
-            assert await runtime.jobs.count() == 1
-            now = await runtime.scheduler.once_now(quick)
-            assert (await runtime.jobs.wait(now.job_id, 10)).status is JobStatus.SUCCEEDED
-
-    async def test_a_shorter_retention_is_followed(self) -> None:
-        async with self.made(Deaf(), uuid4().hex).add_worker().running() as runtime:
-            done = await runtime.scheduler.once_now(quick)
-            await anyio.sleep(HOUR)
-            assert await runtime.jobs.find(done.job_id) is not None
-
-            await runtime.configure(retention=60)
-
-            await anyio.sleep(HOUR / 2)
-            assert await runtime.jobs.find(done.job_id) is None
-
-    async def test_an_archived_cluster_keeps_its_history(self) -> None:
-        async with self.made(Deaf(), uuid4().hex, retention=60).add_worker().running() as runtime:
-            done = await runtime.scheduler.once_now(quick)
-            await anyio.sleep(1)
-            await runtime.set_mode("archived")
-            await anyio.sleep(HOUR)
-            assert await runtime.jobs.find(done.job_id) is not None
-
-
-class TestAgents:
-    """The same for buckets on agents, in virtual time."""
-
-    @pytest.fixture(params=["asyncio", "trio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-        return virtual_backend(request.param)
-
-    @pytest.fixture
-    def release(self) -> anyio.Event:
-        return anyio.Event()
-
-    @pytest.fixture
-    def job(self, release: anyio.Event) -> Any:
-        @handler("Control.OnAgent", priority=Priority.VERY_LOW, timeout=None)
-        async def wait(_: JobContext) -> None:
-            await release.wait()
-
-        return wait
-
-    async def test_a_passive_cluster_brings_back_what_agents_hold(
-        self, distributed: Build, job: Any, release: anyio.Event, agent: Callable[[str], Any]
-    ) -> None:
-        async with distributed(job, agents="AB").running() as runtime:
-            receipts = [await runtime.scheduler.once_now(job) for _ in range(20)]
-            receipts += [await runtime.scheduler.once_after(job, 60) for _ in range(5)]
-            assert {receipt.accepted_by for receipt in receipts} == {"A", "B"}
-            await anyio.sleep(1)
-
-            await runtime.set_mode("passive")
-            await anyio.sleep(1)
-            late = await runtime.scheduler.once_now(job)
-            assert late.accepted_by == "master"
-            await anyio.sleep(60)
-
-            assert [await agent(name).holdings() for name in "AB"] == [{}, {}]
-            found = await counts(runtime)
-            assert found == {JobStatus.HELD_ON_MASTER: 26}
-            release.set()
-            await runtime.set_mode("active")
-            jobs = [await runtime.jobs.wait(r.job_id, 60) for r in (*receipts, late)]
-
-        assert {(job.status, job.retries) for job in jobs} == {(JobStatus.SUCCEEDED, 0)}
-        assert {len(job.attempts) for job in jobs} == {1, 2}  # those that ran when it became passive
-
-    async def test_jobs_of_a_paused_lane_go_to_the_master(self, distributed: Build, job: Any) -> None:
-        workers = [{"agent": "A"}, {"agent": "A", "lane": "slow"}]
-        async with distributed(job, workers=workers).running() as runtime:
-            await runtime.pause_lane("slow")
-            await anyio.sleep(1)
-            slow = await runtime.scheduler.once_now(job, lane="slow")
-            other = await runtime.scheduler.once_now(job)
-            assert (slow.accepted_by, other.accepted_by) == ("master", "A")
-
-    async def test_a_drain_finishes_what_the_agent_holds(
-        self, distributed: Build, job: Any, release: anyio.Event, agent: Callable[[str], Any]
-    ) -> None:
-        async with distributed(job, workers=[{"agent": "A", "name": "a"}]).running() as runtime:
-            receipts = [await runtime.scheduler.once_now(job) for _ in range(9)]
-            receipts.append(await runtime.scheduler.once_after(job, 60))
-            await runtime.drain_worker("a")
-            await anyio.sleep(1)
-            release.set()
-            with anyio.fail_after(120):
-                await runtime.workers_stopped()
-            jobs = [await runtime.jobs.get(receipt.job_id) for receipt in receipts]
-
-        assert {(job.status, len(job.attempts)) for job in jobs} == {(JobStatus.SUCCEEDED, 1)}
-        assert await agent("A").holdings() == {}

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from jobmaster import Cluster, JobContext, Runtime, handler
 from jobmaster.ids import new_id
@@ -29,10 +30,6 @@ Watcher = psycopg.Connection[tuple[Any, ...]]
 JOBS = 3000
 LOOKS = 2
 """How often a process looks at once what it is to go by: when it has started, and when it hears news."""
-TABLES = [
-    *("migration", "cluster", "worker", "bucket", "job", "live", "attempt", "log", "schedule", "firing"),
-    *("agent", "host", "handover"),
-]
 Rows = Mapping[str, tuple[int, int, int]]
 
 
@@ -66,8 +63,9 @@ def watcher(database: str) -> Iterator[Watcher]:
     """Connect beside the code under test, whose tables do not exist yet."""
     with closing(psycopg.connect(database, autocommit=True)) as connection:
         connection.execute("DROP VIEW IF EXISTS cost_jobs")
-        for table in TABLES:
-            connection.execute(f"DROP TABLE IF EXISTS cost_{table}".encode())
+        found = connection.execute(r"SELECT tablename FROM pg_tables WHERE tablename LIKE 'cost\_%'")
+        for (table,) in found.fetchall():
+            connection.execute(SQL("DROP TABLE {}").format(Identifier(table)))
         yield connection
 
 
