@@ -4,15 +4,17 @@ Each seed is another scenario. A failure names it, and the command that plays it
 
 It was proven to find what it is there to find by breaking the product, one thing at a time, and seeing seeds fail:
 
-* reports are acknowledged to the agent before the master has them
+* messages leave their agent before the master has the report
 * handovers are forgotten before they are pushed
 * workers do not fence themselves
 * a rescue records no lost attempts
 * a crash uses up a retry
 * a bucket is drained without saving what only its agent knew
 * keyed jobs go straight to agents
-* a report counts whatever its epoch
-* a message that comes again is run again; a handover that may have arrived is taken back
+
+And these it found by itself: buckets that a rescuer gave away and nobody took, handovers whose second push ran a job
+again, a registration without an answer whose lease was counted from too late, a take-over that came to be after its
+rescuer had looked for it.
 """
 
 from __future__ import annotations
