@@ -6,14 +6,14 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster._policy.placement import Place, agent_for, by_place, room_left, spread
+from jobmaster._policy.placement import Place, Ranking, agent_for, by_place, room_left
 from jobmaster.config import WorkerSettings
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
 from jobmaster_testing import make_bucket
 
 bucket_ids = st.integers(1, 30).map(lambda number: UUID(int=number))
-loads = st.dictionaries(bucket_ids, st.integers(0, 200), max_size=12)
+loads = st.dictionaries(bucket_ids, st.integers(0, 200), min_size=1, max_size=12)
 counts = st.integers(0, 300)
 buckets = st.builds(
     lambda lane, priority: make_bucket(lane=lane, priority=priority),
@@ -80,34 +80,44 @@ def test_agents_get_jobs_by_their_weights(weights: dict[str, int], count: int) -
 
 @given(counts, loads)
 def test_every_job_gets_a_known_bucket(count: int, loads: dict[UUID, int]) -> None:
-    chosen = spread(count, loads)
+    chosen = Ranking(loads).choose(count)
 
-    assert len(chosen) == (count if loads else 0)
+    assert len(chosen) == count
     assert set(chosen) <= set(loads)
 
 
 @given(counts, loads)
 def test_each_job_goes_to_the_least_loaded_bucket(count: int, loads: dict[UUID, int]) -> None:
     present = dict(loads)
-    for bucket_id in spread(count, loads):
+    for bucket_id in Ranking(loads).choose(count):
         assert (present[bucket_id], bucket_id) == min((load, one) for one, load in present.items())
         present[bucket_id] += 1
 
 
-@given(counts, loads.filter(bool))
+@given(counts, loads)
 def test_loads_even_out(count: int, loads: dict[UUID, int]) -> None:
-    added = Counter(spread(count, loads))
+    added = Counter(Ranking(loads).choose(count))
     ends = {bucket_id: load + added[bucket_id] for bucket_id, load in loads.items()}
 
     taking = [ends[bucket_id] for bucket_id in added]
     assert all(load <= min(ends.values()) + 1 for load in taking)
 
 
+@given(st.lists(counts, max_size=5), loads)
+def test_one_choice_after_another_is_like_one_for_all(numbers: list[int], loads: dict[UUID, int]) -> None:
+    ranking = Ranking(loads)
+
+    chosen = [bucket_id for count in numbers for bucket_id in ranking.choose(count)]
+
+    assert chosen == Ranking(loads).choose(sum(numbers))
+    assert ranking.average == (sum(loads.values()) + sum(numbers)) / len(loads)
+
+
 @given(counts, loads)
 def test_the_loads_handed_over_stay_as_they_are(count: int, loads: dict[UUID, int]) -> None:
     before = dict(loads)
 
-    spread(count, loads)
+    Ranking(loads).choose(count)
 
     assert loads == before
 

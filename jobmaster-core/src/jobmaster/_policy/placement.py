@@ -42,21 +42,38 @@ def by_place(buckets: Iterable[Bucket]) -> Mapping[Place, list[Bucket]]:
     return places
 
 
-def spread(count: int, loads: Mapping[UUID, int]) -> list[UUID]:
-    """Return a bucket for each of `count` jobs, always the least loaded at that moment (ties by id).
+class Ranking:
+    """Buckets that do the same work, by their load: a job goes to the least loaded one at that moment (ties by id).
 
-    So loads even out: no bucket ends above another by more than one, unless it started there.
+    So loads even out: no bucket ends above another by more than one, unless it started there. A choice costs the
+    same for few buckets and for thousands.
     """
-    if not loads:
-        return []
-    heap = [(load, bucket_id) for bucket_id, load in loads.items()]
-    heapify(heap)
-    chosen = []
-    for _ in range(count):
-        load, bucket_id = heap[0]
-        chosen.append(bucket_id)
-        heapreplace(heap, (load + 1, bucket_id))
-    return chosen
+
+    def __init__(self, loads: Mapping[UUID, int]) -> None:
+        """`loads` says how many jobs each bucket (one at least) holds."""
+        self._heap = [(load, bucket_id) for bucket_id, load in loads.items()]
+        self._total = sum(loads.values())
+        heapify(self._heap)
+
+    @property
+    def average(self) -> float:
+        """How many jobs a bucket holds on average."""
+        return self._total / len(self._heap)
+
+    def choose(self, count: int) -> list[UUID]:
+        """Return a bucket for each of `count` jobs, and count them as its load."""
+        heap = self._heap
+        self._total += count
+        if len(heap) == 1:
+            load, bucket_id = heap[0]
+            heap[0] = load + count, bucket_id
+            return [bucket_id] * count
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> UUID:
+        load, bucket_id = self._heap[0]
+        heapreplace(self._heap, (load + 1, bucket_id))
+        return bucket_id
 
 
 def room_left(buckets: Sequence[Bucket], holdings: Mapping[UUID, int], target: int) -> Mapping[UUID, int]:

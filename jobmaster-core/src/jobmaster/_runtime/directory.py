@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from jobmaster._policy.placement import Place, agent_for, by_place, spread
+from jobmaster._policy.placement import Place, Ranking, agent_for, by_place
 from jobmaster.errors import StoreError
 from jobmaster.models import STANDALONE, Bucket, NewJob
 
@@ -32,8 +32,7 @@ class Directory:
         self._fetch = fetch
         self._monotonic = monotonic
         self._in_background = in_background
-        self._agents: Mapping[str, Mapping[Place, list[Bucket]]] = {}
-        self._loads: Counter[UUID] = Counter()
+        self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
         self._fetched_at = -USELESS
         self._known = False
         self._fetching = False
@@ -58,9 +57,7 @@ class Directory:
         """Get a new picture."""
         asked_at = self._monotonic()
         buckets = await self._fetch()
-        names = {bucket.agent for bucket in buckets}
-        self._agents = {name: by_place(b for b in buckets if b.agent == name) for name in names}
-        self._loads = Counter({bucket.id: bucket.load for bucket in buckets})
+        self._agents = _ranked(buckets)
         self._fetched_at, self._known = asked_at, True
 
     async def _refresh_or_make_do(self) -> None:
@@ -89,11 +86,7 @@ class Directory:
 
     def _burdens(self, agent: str, wanted: set[Place]) -> Mapping[Place, float]:
         places = self._agents.get(agent, {})
-        return {
-            place: sum(self._loads[b.id] for b in places[place]) / len(places[place])
-            for place in wanted
-            if place in places
-        }
+        return {place: places[place].average for place in wanted if place in places}
 
     def place_on(self, agent: str, jobs: Sequence[NewJob]) -> list[NewJob] | None:
         """Give each job a bucket of its lane and priority on an agent; None if there is none for one of them."""
@@ -118,11 +111,19 @@ class Directory:
         return _placed(new, chosen[0]) if chosen else new
 
     def _choose(self, agent: str, place: Place, count: int) -> list[UUID]:
-        buckets = self._agents.get(agent, {}).get(place, ())
-        loads = {bucket.id: self._loads[bucket.id] for bucket in buckets}
-        chosen = [next(iter(loads))] * count if len(loads) == 1 else spread(count, loads)
-        self._loads.update(chosen)
-        return chosen
+        ranking = self._agents.get(agent, {}).get(place)
+        return [] if ranking is None else ranking.choose(count)
+
+
+def _ranked(buckets: Sequence[Bucket]) -> Mapping[str, Mapping[Place, Ranking]]:
+    """Rank buckets by load, for each agent and place."""
+    by_agent: dict[str, list[Bucket]] = {}
+    for bucket in buckets:
+        by_agent.setdefault(bucket.agent, []).append(bucket)
+    return {
+        agent: {place: Ranking({b.id: b.load for b in found}) for place, found in by_place(theirs).items()}
+        for agent, theirs in by_agent.items()
+    }
 
 
 def _placed(new: NewJob, bucket_id: UUID | None) -> NewJob:
