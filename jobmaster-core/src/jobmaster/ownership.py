@@ -1,4 +1,4 @@
-"""What a worker process owns: its lease, its buckets, and the jobs it has in hand."""
+"""The buckets that a worker process owns, and how jobs come into its hand and leave it."""
 
 from __future__ import annotations
 
@@ -8,123 +8,14 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import anyio
-from attrs import define
 
-from jobmaster._policy.liveness import Lease
-from jobmaster.context import JobContext, request_stop
+from jobmaster.inhand import NEVER, Attempt, Finished, Held, Slot, StopReason, WorkerLease
 from jobmaster.models import Bucket, Claim, Cursor, Report
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
-NEVER = float("inf")
-
-Attempt = tuple[UUID, int]
-"""A job's id and the number of an attempt: what names a message in its bucket."""
-
 SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
-
-
-class StopReason:
-    """Why an attempt is told to stop. Plain strings, shown in messages."""
-
-    TIMEOUT = "the job's timeout ran out"
-    CANCEL = "the job was cancelled"
-    SHUTDOWN = "the worker is stopping"
-    FENCED = "the worker's lease ran out"
-
-
-@define(eq=False)
-class Slot:
-    """A place where one job at a time runs: its scope, and when and why it is to stop."""
-
-    job: JobContext | None = None
-    held: Held | None = None
-    scope: anyio.CancelScope | None = None
-    deadline: float = NEVER
-    started: float = 0.0
-    stop_reason: str | None = None
-
-    def begin(self, held: Held, job: JobContext, now: float) -> None:
-        """Take a job; `now` is monotonic."""
-        timeout = held.claim.job.timeout
-        self.job, self.held, self.started, self.stop_reason = job, held, now, None
-        self.deadline = NEVER if timeout is None else now + timeout
-        held.slot = self
-
-    def end(self) -> None:
-        """Be free again."""
-        if self.held is not None:
-            self.held.ended, self.held.slot = True, None
-        self.job, self.held, self.deadline, self.stop_reason = None, None, NEVER, None
-
-    def stop(self, reason: str) -> None:
-        """Cancel the job that runs here, once."""
-        if self.job is None or self.stop_reason is not None:
-            return
-        self.stop_reason = reason
-        request_stop(self.job, reason)
-        if self.scope is not None:
-            self.scope.cancel()
-
-
-@define(eq=False)
-class Held:
-    """A job in hand: waiting in memory, running in a slot, or ended and not yet reported."""
-
-    claim: Claim
-    since: float
-    slot: Slot | None = None
-    marked: JobStatus | None = None
-    ended: bool = False
-    cancelled: bool = False
-
-
-class WorkerLease:
-    """The right to act, as long as it is renewed. Shared by all that runs under one registration."""
-
-    def __init__(self, worker_id: UUID, duration: float, now: float) -> None:
-        self.worker_id = worker_id
-        self._lease = Lease(duration, now)
-        self.fenced = False
-        self.renewals = Signal()
-
-    @property
-    def safe_until(self) -> float:
-        """Monotonic moment at which acting must have stopped."""
-        return self._lease.safe_until
-
-    def renew(self, sent_at: float) -> None:
-        """Note a renewal that was sent at `sent_at` and granted."""
-        self._lease = self._lease.renewed(sent_at)
-        self.renewals.set()
-
-    def is_safe(self, now: float) -> bool:
-        """Return whether jobs may be started at `now`."""
-        return not self.fenced and self._lease.is_safe(now)
-
-
-class Finished:
-    """Attempts whose end is on record, for as long as their messages can come again.
-
-    A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked.
-    """
-
-    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._monotonic = monotonic
-        self._until: dict[Attempt, float] = {}
-
-    def __contains__(self, key: Attempt) -> bool:
-        """Return whether an attempt has ended lately."""
-        return key in self._until
-
-    def add(self, key: Attempt) -> None:
-        """Remember an attempt, and forget those that ended long ago."""
-        now = self._monotonic()
-        self._until[key] = now + self._seconds
-        while (oldest := next(iter(self._until))) != key and self._until[oldest] < now:
-            del self._until[oldest]
 
 
 class OwnedBucket:
@@ -379,3 +270,16 @@ OnReport = Callable[[OwnedBucket, Report], None]
 """The channel from running to reporting."""
 OnEcho = Callable[[OwnedBucket, Sequence[Attempt]], None]
 """The channel from reading to acknowledging, for messages that came again."""
+
+__all__ = [
+    "NEVER",
+    "Attempt",
+    "Finished",
+    "Held",
+    "OnEcho",
+    "OnReport",
+    "OwnedBucket",
+    "Slot",
+    "StopReason",
+    "WorkerLease",
+]
