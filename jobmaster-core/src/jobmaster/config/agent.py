@@ -1,0 +1,55 @@
+"""Settings of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+from attrs.validators import optional
+
+from jobmaster.config.checks import check_name, check_prefix, instance_of, positive
+from jobmaster.config.cluster import Settings
+from jobmaster.errors import ConfigurationError
+from jobmaster.models import STANDALONE
+
+MOST_WEIGHT = 1000.0
+RESERVED_AGENTS = frozenset({STANDALONE, "master"})
+"""Names that receipts and buckets carry when no agent is involved."""
+
+
+@frozen(kw_only=True)
+class AgentSettings:
+    """What `Cluster.add_agent` can set.
+
+    Attributes:
+        name: unique in the cluster, for good: jobs and buckets carry it.
+        url: where the agent's store is.
+        weight: the share of new jobs it is to get, compared with that of the other agents.
+        repoint: allow a name that is known for another store, once nothing is left in that one.
+        table_prefix: what the agent's table names start with; the cluster's if not given.
+        store_options: the provider's own settings; the cluster's if not given.
+
+    """
+
+    name: str
+    url: str = field(validator=instance_of(str, "a URL, for example postgresql://host/database"))
+    weight: float = field(default=1.0, validator=positive(MOST_WEIGHT))
+    repoint: bool = field(default=False, validator=instance_of(bool, "True or False"))
+    table_prefix: str | None = field(default=None, validator=optional(check_prefix))
+    store_options: Mapping[str, Any] | None = field(
+        default=None, validator=optional(instance_of(Mapping, "a mapping"))
+    )
+
+    def options(self, cluster: Settings) -> Settings:
+        """Return the settings that the agent's store is opened with."""
+        prefix = cluster.table_prefix if self.table_prefix is None else self.table_prefix
+        options = cluster.store_options if self.store_options is None else self.store_options
+        return evolve(cluster, table_prefix=prefix, store_options=options)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the name."""
+        check_name("agent", self.name)
+        if self.name.lower() in RESERVED_AGENTS:
+            msg = f"agent: {self.name!r} means the cluster database itself; choose another name"
+            raise ConfigurationError(msg)

@@ -1,0 +1,137 @@
+"""What settings are checked with when they are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from math import isnan
+from typing import Any, TypeVar
+
+from attrs import Attribute, fields_dict
+
+from jobmaster.errors import ConfigurationError
+from jobmaster.recurrence import zone_of
+
+T = TypeVar("T")
+
+Check = Callable[[Any, "Attribute[Any]", Any], None]
+"""What attrs calls with the instance, the attribute and the value; raises `ConfigurationError`."""
+
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
+_PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
+
+
+def check_name(setting: str, value: str, longest: int = 50) -> str:
+    """Return `value` if it can name a cluster, worker, lane or definition; raises `ConfigurationError`."""
+    if not isinstance(value, str) or len(value) > longest or not _CLUSTER_ID.fullmatch(value):
+        msg = (
+            f"{setting}: {value!r} is no valid name; use letters, digits and single - _ . : between them, "
+            f"at most {longest} characters"
+        )
+        raise ConfigurationError(msg)
+    return value
+
+
+def seconds(setting: str, value: timedelta | float) -> float:
+    """Return a duration in seconds; raises `ConfigurationError` unless it is a number or `timedelta`."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
+        msg = f"{setting}: {value!r} is no duration; give seconds as a number, or a timedelta"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
+LONGEST = 100 * 365.25 * 86400
+"""The longest duration in seconds that settings and delays may have: a hundred years."""
+
+
+def between(low: float, high: float, *, optional: bool = False) -> Check:
+    """Return a check that a duration is within bounds."""
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if optional and value is None:
+            return
+        number = seconds(attribute.name, value)
+        if not low <= number <= high:
+            msg = f"{attribute.name}: {value} is out of range; it must be from {low:g} to {high:g}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+def to_seconds(value: Any) -> Any:
+    """Convert a `timedelta`; leave what is none to the check."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def check_zone(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    """Check the name of a time zone; raises `ConfigurationError`."""
+    if value is not None:
+        zone_of(value, attribute.name)
+
+
+def check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
+    """Check what table names are to start with; raises `ConfigurationError`."""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        msg = f"{attribute.name}: {value!r} cannot start table names; use lower-case letters, digits and _ (21 at most)"
+        raise ConfigurationError(msg)
+
+
+def whole(low: int, high: int) -> Check:
+    """Return a check that a value is a whole number within bounds."""
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            msg = (
+                f"{attribute.name}: {value!r} is out of range; it must be a whole number from {low} to {high}"
+            )
+            raise ConfigurationError(msg)
+
+    return check
+
+
+def positive(most: float) -> Check:
+    """Return a check that a value is a positive number up to `most`."""
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            msg = f"{attribute.name}: {value!r} is out of range; it must be a positive number up to {most:g}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+def instance_of(kind: type[Any], what: str) -> Check:
+    """Return a check of a type; `what` says in an error what to give."""
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            msg = f"{attribute.name}: {value!r} does not fit; give {what}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `ConfigurationError` with a guess for the first setting that there is not."""
+    names = sorted(known)
+    for name in given:
+        if name not in names:
+            guess = get_close_matches(name, names, n=1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
+            msg = f"{where}: there is no setting {name!r}{hint}"
+            raise ConfigurationError(msg)
+
+
+def make(kind: type[T], where: str, given: Mapping[str, Any]) -> T:
+    """Build settings from keyword arguments; an unknown name raises `ConfigurationError` with a guess."""
+    known = fields_dict(kind)  # type: ignore[arg-type]  # always an attrs class
+    check_known(where, given, known)
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        msg = f"{where}: {error}"
+        raise ConfigurationError(msg) from error

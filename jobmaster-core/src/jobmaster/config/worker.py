@@ -1,0 +1,86 @@
+"""Settings of a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Attribute, field, frozen
+
+from jobmaster.config.checks import check_name, positive, whole
+from jobmaster.errors import ConfigurationError
+from jobmaster.states import Priority, WorkerMode
+
+DEFAULT_LANE = "default"
+MOST_BUCKETS = 100
+MOST_PARALLELISM = 1000
+
+
+def default_parallelism() -> float:
+    """Return the default of a worker's `parallelism`: the number of CPUs, at most 10."""
+    return float(min(os.cpu_count() or 1, 10))
+
+
+def _worker_mode(value: WorkerMode | str) -> WorkerMode:
+    try:
+        return WorkerMode(value)
+    except ValueError:
+        msg = f"mode: {value!r} is no worker mode; use one of {', '.join(WorkerMode)}"
+        raise ConfigurationError(msg) from None
+
+
+def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
+    if not isinstance(value, Mapping):
+        msg = f"{attribute.name}: {value!r} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
+        raise ConfigurationError(msg)
+    for priority, count in value.items():
+        if not isinstance(priority, Priority):
+            msg = f"{attribute.name}: {priority!r} is no Priority; use Priority.MEDIUM, for one"
+            raise ConfigurationError(msg)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_BUCKETS:
+            msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to {MOST_BUCKETS}"
+            raise ConfigurationError(msg)
+
+
+@frozen(kw_only=True)
+class WorkerSettings:
+    """What `Cluster.add_worker` can set.
+
+    Attributes:
+        name: unique among the running workers of a process; generated from host and process if not given.
+        agent: the agent that its buckets are on; needed only where the cluster has several.
+        lane: the lane it serves.
+        mode: which duties it takes.
+        batch_size: the most jobs one bucket holds in memory, and that one write carries.
+        parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
+        buckets: number of buckets by priority, 1 where not given; 0 leaves a priority out.
+
+    """
+
+    name: str | None = None
+    agent: str | None = None
+    lane: str = DEFAULT_LANE
+    mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
+    batch_size: int = field(default=1000, validator=whole(1, 100_000))
+    parallelism: float = field(factory=default_parallelism, validator=positive(MOST_PARALLELISM))
+    buckets: Mapping[Priority, int] = field(factory=dict, validator=_check_buckets)
+
+    def __attrs_post_init__(self) -> None:
+        """Check names, and that there is something to do."""
+        check_name("lane", self.lane)
+        if self.name is not None:
+            check_name("worker name", self.name)
+        if self.agent is not None:
+            check_name("agent", self.agent)
+        if self.mode.executes and not any(self.bucket_count(priority) for priority in Priority):
+            msg = "buckets: every priority is set to 0, so this worker could run nothing; leave one in"
+            raise ConfigurationError(msg)
+
+    def bucket_count(self, priority: Priority) -> int:
+        """Return how many buckets of a priority the worker owns."""
+        return self.buckets.get(priority, 1)
+
+    def slots(self, priority: Priority) -> int:
+        """Return how many jobs run at once in one bucket of a priority."""
+        return max(1, round(priority.slots * self.parallelism))
