@@ -24,6 +24,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
+from jobmaster._runtime.tending import pruning
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.contracts import MasterRepository, Message
 from jobmaster.plugins import Plugins
@@ -239,7 +240,7 @@ async def test_what_cannot_be_archived_is_not_pruned(
         job_id = (await here.scheduler.once_now(work)).job_id
         await until(lambda: "the target is away" in caplog.text)
         assert (await here.jobs.wait(job_id, 10)).status is JobStatus.SUCCEEDED
-        assert await here._supervisor._prune().tick() is not None
+        assert await pruning(here._env).tick() is not None
         assert await only(here, job_id)
         switch.on = True
         await until(lambda: none_left(here))

@@ -1,0 +1,103 @@
+"""What a process does whose workers coordinate: assign due jobs, and see to recurring schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from jobmaster._pipeline.assign import Assign
+from jobmaster._runtime.crew import Crew
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.fallback import Shortage
+from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._upkeep.declare import Declare
+from jobmaster._upkeep.recur import Recur, RecurResult
+from jobmaster.contracts import Topics
+from jobmaster.states import ClusterMode, WorkerMode
+
+LONGEST_HORIZON = 120.0
+"""Seconds ahead of their time for which jobs of recurring schedules are made at most."""
+DECLARATION_LEASES = 4
+"""How many leases the declaration of a static schedule outlives its process: a deploy is to go unnoticed."""
+UNCHANGING = frozenset({ClusterMode.ARCHIVED, ClusterMode.MIGRATING})
+"""Cluster modes in which static schedules are left as they are."""
+
+
+# Assigning
+
+
+def assigning(env: Environment, crew: Crew, shortage: Shortage) -> Service:
+    """Return what puts due jobs into buckets, and notes when there is no room for them."""
+    step = _assign(env, crew)
+
+    async def tick() -> float | None:
+        while not crew.stands_still():
+            result = await step.run_once()
+            if result.starving:
+                shortage.note()
+            for bucket_id, agent in result.assigned.items():
+                env.tell_bucket(agent, bucket_id)
+            if result.wait != 0:
+                return result.wait
+        return None
+
+    return Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
+
+
+def _assign(env: Environment, crew: Crew) -> Assign:
+    sizes = [w.settings.batch_size for w in crew.workers if w.settings.mode is not WorkerMode.DRAIN]
+    return Assign(
+        cluster_id=env.cluster_id,
+        master=env.master,
+        agents=env.agents,
+        reachable=env.agents.reachable,
+        carrier=env.carrier(),
+        me=crew.carrier_id,
+        ahead=lambda: env.settings.transient_threshold,
+        target=4 * max(sizes, default=1000),
+    )
+
+
+# Recurring schedules
+
+
+def recurring(env: Environment, crew: Crew) -> Service:
+    """Return what makes the jobs of recurring schedules."""
+    grace = timedelta(seconds=env.settings.misfire_grace)
+    step = Recur(env.cluster_id, env.master, env.plugins.kinds, _horizon(env), grace)
+
+    async def tick() -> float | None:
+        if crew.stands_still():
+            return None
+        step.horizon = _horizon(env)
+        result = await step.run_once()
+        _spread(env, result)
+        return result.wait
+
+    return Service("recur", tick, env.poll_interval)
+
+
+def _horizon(env: Environment) -> timedelta:
+    return timedelta(seconds=min(env.settings.transient_threshold, LONGEST_HORIZON))
+
+
+def _spread(env: Environment, result: RecurResult) -> None:
+    """Tell owners what to cancel, and everybody what was made."""
+    env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
+    if result.made:
+        env.notify.tell(Topics.held(env.cluster_id))
+        env.jobs_made(result.made)
+
+
+def declaring(env: Environment, crew: Crew, on_declared: Callable[[], None]) -> Service:
+    """Return what keeps static schedules alive; `on_declared` is called whenever those of this process are stored."""
+    lasting = DECLARATION_LEASES * env.settings.lease
+    step = Declare(env.cluster_id, env.master, env.declarations, lasting, crew.coordinates)
+
+    async def tick() -> float | None:
+        if env.mode not in UNCHANGING and await step.run_once():
+            env.notify.tell(Topics.schedules(env.cluster_id))
+        on_declared()
+        return env.settings.lease if env.declarations else lasting
+
+    return Service("declare", tick)

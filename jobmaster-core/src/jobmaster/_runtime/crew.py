@@ -1,0 +1,66 @@
+"""The workers of this process, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster.ownership import OwnedBucket, WorkerLease
+from jobmaster.states import ClusterMode, WorkerMode
+
+
+class Crew:
+    """What the upkeep of a process asks of all its workers at once. Workers may join and leave."""
+
+    def __init__(self, env: Environment, workers: Iterable[RunningWorker]) -> None:
+        self.env = env
+        self.workers = list(workers)
+
+    @property
+    def modes(self) -> set[WorkerMode]:
+        """The duties that there are among the workers."""
+        return {worker.settings.mode for worker in self.workers}
+
+    # Leases
+
+    def leases(self) -> list[WorkerLease]:
+        """Return the leases to act under."""
+        return [lease for worker in self.workers if (lease := worker.lease) is not None]
+
+    def owned(self, worker_id: UUID) -> Sequence[OwnedBucket]:
+        """Return the buckets that are owned under a registration."""
+        lives = [worker.current for worker in self.workers]
+        return next((life.owned for life in lives if life and life.record.id == worker_id), ())
+
+    def fence(self, lease: WorkerLease) -> None:
+        """Stop the worker that holds a lease at once: the master declared it lost."""
+        for worker in self.workers:
+            if worker.current is not None and worker.current.lease is lease:
+                worker.current.fence("the master declared it lost")
+
+    # Duties
+
+    def rescuer(self) -> UUID | None:
+        """Return a worker that is alive and may take over buckets, if there is one."""
+        now = self.env.monotonic()
+        for worker in self.workers:
+            lease = worker.lease
+            if lease and worker.settings.mode.rescues and lease.is_safe(now):
+                return lease.worker_id
+        return None
+
+    def carrier_id(self) -> UUID:
+        """Return who carries handovers: a worker that is alive, or the process."""
+        return self.rescuer() or self.env.process_id
+
+    def coordinates(self) -> bool:
+        """Return whether a worker that coordinates is still at it."""
+        return any(
+            worker.settings.mode.coordinates and not worker.stopped.is_set() for worker in self.workers
+        )
+
+    def stands_still(self) -> bool:
+        """Return whether nothing is to be assigned or planned here now."""
+        return self.env.mode is not ClusterMode.ACTIVE or not self.coordinates()

@@ -1,0 +1,48 @@
+"""What a process does besides its workers, whatever their duties: join agents, renew leases, prune."""
+
+from __future__ import annotations
+
+from jobmaster._runtime.crew import Crew
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.service import Service
+from jobmaster._upkeep.heartbeat import Heartbeat
+from jobmaster._upkeep.prune import Prune
+from jobmaster.states import ClusterMode
+
+PRUNE_EVERY = 300.0
+"""Seconds between two looks for what is past its retention."""
+
+
+def joining(env: Environment) -> Service:
+    """Return what joins agents that were away at the start."""
+
+    async def tick() -> float | None:
+        return await env.agents.join_missing(migrate=env.settings.auto_migrate)
+
+    return Service("join agents", tick)
+
+
+def renewing(env: Environment, crew: Crew) -> Service:
+    """Return what renews the leases of all workers, and fences who has lost one."""
+    beat = Heartbeat(env.master, crew.leases, crew.owned, env.settings.lease, env.monotonic, crew.fence)
+
+    async def tick() -> float | None:
+        await beat.run_once()
+        return env.settings.heartbeat
+
+    return Service("heartbeat", tick, longest_pause=env.settings.heartbeat)
+
+
+def pruning(env: Environment) -> Service:
+    """Return what deletes what is past its retention."""
+    archived = env.archive_to is not None
+    prune = Prune(env.cluster_id, env.master, env.settings.retention, archived=archived)
+
+    async def tick() -> float | None:
+        if env.mode is ClusterMode.ARCHIVED:
+            return None
+        prune.retention = env.settings.retention
+        deleted = await prune.run_once()
+        return 0.0 if prune.is_full(deleted) else PRUNE_EVERY
+
+    return Service("prune", tick, lambda: PRUNE_EVERY)
