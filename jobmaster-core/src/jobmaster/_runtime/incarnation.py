@@ -5,45 +5,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from uuid import UUID
 
 import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.acknowledge import Acknowledge
-from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.execute import DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
-from jobmaster._pipeline.sync import Sync
 from jobmaster._policy import outcome
 from jobmaster._policy.liveness import Lease
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.requests import Requests
 from jobmaster._runtime.service import Service
-from jobmaster._upkeep.beat import Beat
+from jobmaster._runtime.working import SHORT_PAUSE, Loops
 from jobmaster.carrying import give_up
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
-from jobmaster.errors import JobMasterError, LeaseLostError
+from jobmaster.errors import JobMasterError
 from jobmaster.ids import new_id
-from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, Report, WorkerRecord
-from jobmaster.ownership import Attempt, Finished, OwnedBucket, StopReason, WorkerLease
+from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
+from jobmaster.ownership import Finished, OwnedBucket, StopReason, WorkerLease
 from jobmaster.states import Priority
 from jobmaster.version import __version__
 
 log = logging.getLogger("jobmaster.worker")
 
-BUSY_POLL = 0.1
-"""Longest wait in seconds of a busy claim loop that nobody brings news."""
-IDLE_POLL = 300.0
-"""Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
-BUSY_FOR = 5.0
-"""Seconds for which a bucket counts as busy after it had jobs."""
-SHORT_PAUSE = 1.0
-"""Longest pause in seconds between two tries while the store is away."""
 NEVER_STAYS = -1.0
 """The delay, in seconds, up to which a job that runs again stays in a bucket on an agent: it goes to the master."""
-ADOPTED_AT_ONCE = 1000
 DRAIN_LOOK = 0.5
 """Seconds between two looks at what the buckets of a draining worker still hold."""
 LAST_FLUSH = 5.0
@@ -67,18 +56,10 @@ class Incarnation:
         self.news = env.agents.news_of(self.record.agent)
         self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
         self._asked_at: float | None = None
-        self.owned = [
-            OwnedBucket(
-                bucket,
-                self.lease,
-                settings.slots(bucket.priority),
-                settings.batch_size,
-                finished=Finished(env.handover_age(), env.monotonic) if self.remote else None,
-            )
-            for bucket in (() if suspended else _buckets(self.record, settings))
-        ]
+        self.owned = [self._own(bucket) for bucket in (() if suspended else _buckets(self.record, settings))]
         self.acknowledge: Acknowledge | None = None
         self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
+        self._requests = Requests(env, self.record, self.owned, self.reporter.submit)
         self.watch = DeadlineWatch(lambda: self.owned, env.monotonic)
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
@@ -86,6 +67,12 @@ class Incarnation:
         self._completing = False
         self._claims: list[Service] = []
         self._subscriptions = ExitStack()
+
+    def _own(self, bucket: Bucket) -> OwnedBucket:
+        env, settings = self.env, self.settings
+        finished = Finished(env.handover_age(), env.monotonic) if self.remote else None
+        slots = settings.slots(bucket.priority)
+        return OwnedBucket(bucket, self.lease, slots, settings.batch_size, finished=finished)
 
     def _make_execute(self, name: str) -> Execute:
         env = self.env
@@ -155,17 +142,30 @@ class Incarnation:
         if not self.owned:
             return
         group.start_soon(self.watch.run)
-        group.start_soon(self._reporting().run)
-        group.start_soon(self._beating().run)
-        group.start_soon(self._glancing().run)
-        if self.remote:
-            group.start_soon(self._acknowledging().run)
-            group.start_soon(self._syncing().run)
+        loops = self._loops()
+        for service in loops.shared():
+            group.start_soon(service.run)
         for owned in self.owned:
-            self._claims.append(self._claiming(owned))
-            group.start_soon(self._claims[-1].run)
+            self._start_claiming(loops, owned, group)
             for slot in owned.slots:
                 group.start_soon(self.execute.runner, owned, slot)
+
+    def _loops(self) -> Loops:
+        return Loops(
+            env=self.env,
+            agent=self.agent,
+            news=self.news,
+            owned=self.owned,
+            reporter=self.reporter,
+            acknowledge=self.acknowledge,
+            fence=self.fence,
+        )
+
+    def _start_claiming(self, loops: Loops, owned: OwnedBucket, group: TaskGroup) -> None:
+        service = loops.claiming(owned)
+        self._claims.append(service)
+        self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
+        group.start_soon(service.run)
 
     async def _guard(self) -> None:
         """Fence ourselves before the lease can run out elsewhere."""
@@ -195,149 +195,15 @@ class Incarnation:
         acknowledging = self.acknowledge is not None and self.acknowledge.pending and not self.lease.fenced
         return bool(self.reporter.pending or acknowledging or any(any(o.running()) for o in self.owned))
 
-    # Loops
-
-    def _claiming(self, owned: OwnedBucket) -> Service:
-        env = self.env
-        step = ClaimJobs(
-            self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
-        )
-        self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
-        busy_until = self.env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
-
-        async def tick() -> float | None:
-            nonlocal busy_until
-            try:
-                result = await step.run_once()
-            except LeaseLostError:
-                self.fence("one of its buckets was taken over")
-                return None
-            now = self.env.monotonic()
-            busy_until = now + BUSY_FOR if result.taken else busy_until
-            wait = self._bounded(owned, result.wait, busy=now < busy_until)
-            owned.last_progress = now + wait
-            return wait
-
-        name = f"claim {owned.bucket.priority.name}"
-        return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
-
-    def _came_again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
-        if self.acknowledge is not None:
-            self.acknowledge.again(owned, keys)
-
-    def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval(self.news) if owned.held else IDLE_POLL
-        if busy and not self.news.listening:
-            longest = min(longest, BUSY_POLL)
-        return longest if wait is None else min(wait, longest)
-
-    def _glancing(self) -> Service:
-        """The safety net for lost news: wake the claim loops of idle buckets that hold something due."""
-
-        async def tick() -> float | None:
-            idle = {owned.id: owned for owned in self.owned if not owned.held and not owned.closed}
-            if idle:
-                for bucket_id in await self.agent.due_buckets([owned.bucket for owned in idle.values()]):
-                    idle[bucket_id].pull_again.set()
-            return None
-
-        return Service("glance", tick, lambda: self.env.poll_interval(self.news), longest_pause=SHORT_PAUSE)
-
-    def _reporting(self) -> Service:
-        async def tick() -> float | None:
-            await self.reporter.wait()
-            await self.reporter.run_once()
-            return 0.0
-
-        return Service("report", tick, longest_pause=SHORT_PAUSE)
-
-    def _acknowledging(self) -> Service:
-        step = self.acknowledge
-        if step is None:  # pragma: no cover - only called for buckets on an agent
-            raise AssertionError
-
-        async def tick() -> float | None:
-            await step.wait()
-            try:
-                await step.run_once()
-            except LeaseLostError:
-                self.fence("one of its buckets was taken over")
-                return None  # what is left is the new owner's
-            return 0.0
-
-        return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
-
-    def _syncing(self) -> Service:
-        """Let the master know of jobs that have to wait; nothing is asked while no bucket keeps any waiting."""
-        env = self.env
-        steps = [Sync(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
-
-        async def tick() -> float | None:
-            more = [await step.run_once() for step in steps if step.owned.keeps_waiting]
-            return 0.0 if any(more) else env.settings.save_after / 2
-
-        return Service("sync", tick, longest_pause=SHORT_PAUSE)
-
-    def _beating(self) -> Service:
-        env = self.env
-        beat = Beat(env.master, self.agent, lambda: self.owned, env.settings.beat, env.monotonic)
-
-        async def tick() -> float | None:
-            await beat.run_once()
-            return self.env.settings.beat
-
-        return Service("beat", tick)
+    # Doing as others ask
 
     async def handle_cancel_requests(self) -> None:
         """Look for cancel requests, and stop or withdraw what they name."""
-        by_id = {owned.id: owned for owned in self.owned}
-        if not by_id:
-            return
-        for bucket_id, job_id, attempt in await self.env.master.cancel_requests(list(by_id)):
-            owned = by_id[bucket_id]
-            claim = owned.cancel(job_id, attempt)
-            if claim is not None:
-                self.reporter.submit(owned, outcome.cancelled_unstarted(claim))
-            elif job_id not in owned.held:
-                await self._cancel_unclaimed(owned, job_id, attempt)
-
-    async def _cancel_unclaimed(self, owned: OwnedBucket, job_id: UUID, attempt: int) -> None:
-        """Cancel a job that lies in a bucket and is not in hand.
-
-        From the master's own rows the next pull brings it, marked. A message on an agent knows of no mark.
-        """
-        if not self.remote:
-            owned.pull_again.set()
-            return
-        record = await self.env.master.get_job(self.env.cluster_id, job_id)
-        if record is None or record.bucket_id != owned.id or owned.closed:
-            return
-        claim = _unclaimed(owned.bucket, record, attempt)
-        if not owned.knows(claim):
-            owned.take_aside(claim, self.env.monotonic())
-            owned.cancelled.add((job_id, attempt))
-            self.reporter.submit(owned, outcome.cancelled_unstarted(claim))
+        await self._requests.handle_cancels()
 
     async def adopt_parked(self) -> int:
         """Take parked jobs whose handlers are known here; return how many."""
-        buckets = [owned.bucket for owned in self.owned if not owned.closed]
-        if not buckets or self._completing or not self.env.registry:
-            return 0
-        adopted = await self._adopt(buckets, list(self.env.registry))
-        if adopted:
-            for owned in self.owned:
-                owned.pull_again.set()
-        return adopted
-
-    async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str]) -> int:
-        master = self.env.master
-        if not self.remote:
-            return await master.adopt_parked(buckets, definition_ids, ADOPTED_AT_ONCE)
-        asked_at = self.env.monotonic()
-        handovers = await master.hand_over_parked(buckets, definition_ids, ADOPTED_AT_ONCE, self.record.id)
-        given = [(self.record.agent, one) for one in handovers]
-        arrived = await self.env.carrier().carry(given, asked_at)
-        return sum(len(one.messages) for one in arrived)
+        return 0 if self._completing else await self._requests.adopt_parked()
 
     # Stopping
 
@@ -448,15 +314,3 @@ def _buckets(worker: WorkerRecord, settings: WorkerSettings) -> Sequence[Bucket]
         for priority in sorted(Priority, reverse=True)
         for _ in range(settings.bucket_count(priority))
     ]
-
-
-def _unclaimed(bucket: Bucket, record: JobRecord, attempt: int) -> Claim:
-    """Return a job in an owned bucket as if it had been claimed."""
-    return Claim(
-        job=record.job,
-        bucket_id=bucket.id,
-        epoch=bucket.epoch,
-        attempt=attempt,
-        ready_at=record.ready_at or record.scheduled_at,
-        retries=record.retries,
-    )

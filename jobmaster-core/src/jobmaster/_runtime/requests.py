@@ -1,0 +1,97 @@
+"""What others want of a worker's buckets: that jobs are cancelled, and that parked ones are run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import define
+
+from jobmaster._policy import outcome
+from jobmaster._runtime.environment import Environment
+from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, WorkerRecord
+from jobmaster.ownership import OnReport, OwnedBucket
+
+ADOPTED_AT_ONCE = 1000
+
+
+@define(eq=False)
+class Requests:
+    """Looks for what is asked of a worker, and does it. Reports go to `on_report`."""
+
+    env: Environment
+    worker: WorkerRecord
+    owned: Sequence[OwnedBucket]
+    on_report: OnReport
+
+    @property
+    def remote(self) -> bool:
+        """Whether the buckets are on an agent."""
+        return self.worker.agent != STANDALONE
+
+    # Cancelling
+
+    async def handle_cancels(self) -> None:
+        """Look for cancel requests, and stop or withdraw what they name."""
+        by_id = {owned.id: owned for owned in self.owned}
+        if not by_id:
+            return
+        for bucket_id, job_id, attempt in await self.env.master.cancel_requests(list(by_id)):
+            owned = by_id[bucket_id]
+            claim = owned.cancel(job_id, attempt)
+            if claim is not None:
+                self.on_report(owned, outcome.cancelled_unstarted(claim))
+            elif job_id not in owned.held:
+                await self._cancel_unclaimed(owned, job_id, attempt)
+
+    async def _cancel_unclaimed(self, owned: OwnedBucket, job_id: UUID, attempt: int) -> None:
+        """Cancel a job that lies in a bucket and is not in hand.
+
+        From the master's own rows the next pull brings it, marked. A message on an agent knows of no mark.
+        """
+        if not self.remote:
+            owned.pull_again.set()
+            return
+        record = await self.env.master.get_job(self.env.cluster_id, job_id)
+        if record is None or record.bucket_id != owned.id or owned.closed:
+            return
+        claim = _unclaimed(owned.bucket, record, attempt)
+        if not owned.knows(claim):
+            owned.take_aside(claim, self.env.monotonic())
+            owned.cancelled.add((job_id, attempt))
+            self.on_report(owned, outcome.cancelled_unstarted(claim))
+
+    # Adopting
+
+    async def adopt_parked(self) -> int:
+        """Take parked jobs whose handlers are known here; return how many."""
+        buckets = [owned.bucket for owned in self.owned if not owned.closed]
+        if not buckets or not self.env.registry:
+            return 0
+        adopted = await self._adopt(buckets, list(self.env.registry))
+        if adopted:
+            for owned in self.owned:
+                owned.pull_again.set()
+        return adopted
+
+    async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str]) -> int:
+        master = self.env.master
+        if not self.remote:
+            return await master.adopt_parked(buckets, definition_ids, ADOPTED_AT_ONCE)
+        asked_at = self.env.monotonic()
+        handovers = await master.hand_over_parked(buckets, definition_ids, ADOPTED_AT_ONCE, self.worker.id)
+        given = [(self.worker.agent, one) for one in handovers]
+        arrived = await self.env.carrier().carry(given, asked_at)
+        return sum(len(one.messages) for one in arrived)
+
+
+def _unclaimed(bucket: Bucket, record: JobRecord, attempt: int) -> Claim:
+    """Return a job in an owned bucket as if it had been claimed."""
+    return Claim(
+        job=record.job,
+        bucket_id=bucket.id,
+        epoch=bucket.epoch,
+        attempt=attempt,
+        ready_at=record.ready_at or record.scheduled_at,
+        retries=record.retries,
+    )

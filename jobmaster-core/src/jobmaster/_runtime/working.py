@@ -1,0 +1,143 @@
+"""The loops of one life of a worker, around the steps between its buckets and the master."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define
+
+from jobmaster._pipeline.acknowledge import Acknowledge
+from jobmaster._pipeline.claim import ClaimJobs
+from jobmaster._pipeline.report import Reporter
+from jobmaster._pipeline.sync import Sync
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.service import Service
+from jobmaster._upkeep.beat import Beat
+from jobmaster.contracts import AgentRepository
+from jobmaster.errors import LeaseLostError
+from jobmaster.ownership import Attempt, OwnedBucket
+
+BUSY_POLL = 0.1
+"""Longest wait in seconds of a busy claim loop that nobody brings news."""
+IDLE_POLL = 300.0
+"""Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
+BUSY_FOR = 5.0
+"""Seconds for which a bucket counts as busy after it had jobs."""
+SHORT_PAUSE = 1.0
+"""Longest pause in seconds between two tries while the store is away."""
+TAKEN_OVER = "one of its buckets was taken over"
+
+
+@define(eq=False)
+class Loops:
+    """Makes the loops of a worker that owns buckets.
+
+    `acknowledge` is there when its buckets are on an agent; `news` are those of its agent. `fence` ends the life.
+    """
+
+    env: Environment
+    agent: AgentRepository
+    news: Notify
+    owned: Sequence[OwnedBucket]
+    reporter: Reporter
+    acknowledge: Acknowledge | None
+    fence: Callable[[str], None]
+
+    def shared(self) -> list[Service]:
+        """Return the loops that serve all buckets together."""
+        services = [self._reporting(), self._beating(), self._glancing()]
+        if self.acknowledge is not None:
+            services += [self._acknowledging(self.acknowledge), self._syncing()]
+        return services
+
+    # Claiming
+
+    def claiming(self, owned: OwnedBucket) -> Service:
+        """Return the loop that brings a bucket's due jobs into memory."""
+        env = self.env
+        step = ClaimJobs(
+            self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
+        )
+        busy_until = env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
+
+        async def tick() -> float | None:
+            nonlocal busy_until
+            try:
+                result = await step.run_once()
+            except LeaseLostError:
+                self.fence(TAKEN_OVER)
+                return None
+            now = env.monotonic()
+            busy_until = now + BUSY_FOR if result.taken else busy_until
+            wait = self._bounded(owned, result.wait, busy=now < busy_until)
+            owned.last_progress = now + wait
+            return wait
+
+        name = f"claim {owned.bucket.priority.name}"
+        return Service(name, tick, wake=owned.pull_again, longest_pause=SHORT_PAUSE)
+
+    def _came_again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
+        if self.acknowledge is not None:
+            self.acknowledge.again(owned, keys)
+
+    def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
+        longest = self.env.poll_interval(self.news) if owned.held else IDLE_POLL
+        if busy and not self.news.listening:
+            longest = min(longest, BUSY_POLL)
+        return longest if wait is None else min(wait, longest)
+
+    def _glancing(self) -> Service:
+        """The safety net for lost news: wake the claim loops of idle buckets that hold something due."""
+
+        async def tick() -> float | None:
+            idle = {owned.id: owned for owned in self.owned if not owned.held and not owned.closed}
+            if idle:
+                for bucket_id in await self.agent.due_buckets([owned.bucket for owned in idle.values()]):
+                    idle[bucket_id].pull_again.set()
+            return None
+
+        return Service("glance", tick, lambda: self.env.poll_interval(self.news), longest_pause=SHORT_PAUSE)
+
+    # Telling the master, and the agent after it
+
+    def _reporting(self) -> Service:
+        async def tick() -> float | None:
+            await self.reporter.wait()
+            await self.reporter.run_once()
+            return 0.0
+
+        return Service("report", tick, longest_pause=SHORT_PAUSE)
+
+    def _acknowledging(self, step: Acknowledge) -> Service:
+        async def tick() -> float | None:
+            await step.wait()
+            try:
+                await step.run_once()
+            except LeaseLostError:
+                self.fence(TAKEN_OVER)
+                return None  # what is left is the new owner's
+            return 0.0
+
+        return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
+
+    def _syncing(self) -> Service:
+        """Let the master know of jobs that have to wait; nothing is asked while no bucket keeps any waiting."""
+        env = self.env
+        steps = [Sync(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
+
+        async def tick() -> float | None:
+            more = [await step.run_once() for step in steps if step.owned.keeps_waiting]
+            return 0.0 if any(more) else env.settings.save_after / 2
+
+        return Service("sync", tick, longest_pause=SHORT_PAUSE)
+
+    def _beating(self) -> Service:
+        env = self.env
+        beat = Beat(env.master, self.agent, lambda: self.owned, env.settings.beat, env.monotonic)
+
+        async def tick() -> float | None:
+            await beat.run_once()
+            return env.settings.beat
+
+        return Service("beat", tick)
