@@ -5,7 +5,6 @@ from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy
 from jobmaster._runtime.moving import MoveSummary as MoveSummary
 from jobmaster.cluster import Cluster as Cluster
-from jobmaster.cluster import Runtime as Runtime
 from jobmaster.context import JobCancelled as JobCancelled
 from jobmaster.context import JobContext as JobContext
 from jobmaster.context import current_job as current_job
@@ -56,6 +55,7 @@ from jobmaster.recurrence import NaturalCron as NaturalCron
 from jobmaster.recurring import Misfire as Misfire
 from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
 from jobmaster.recurring import ScheduleRecord as ScheduleRecord
+from jobmaster.runtime import Runtime as Runtime
 from jobmaster.scheduler import Scheduler as Scheduler
 from jobmaster.schedules import Schedules as Schedules
 from jobmaster.states import AttemptOutcome as AttemptOutcome

@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import TaskGroup
 
-from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.agents import Agents, Link
+from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.host import host_record
-from jobmaster._runtime.moving import Move, MoveSummary
+from jobmaster._runtime.joining import check_one_way, prepare_master, registered
 from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.placing import placed, running_workers
 from jobmaster._runtime.supervisor import Supervisor
-from jobmaster._runtime.worker import RunningWorker
-from jobmaster._upkeep.declare import Declaration
-from jobmaster._upkeep.migrate import MoveResult
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.control_verbs import ControlVerbs
 from jobmaster.debuglog import DebugLog
-from jobmaster.errors import ConfigurationError, NotRunningError, SchemaError
+from jobmaster.errors import ConfigurationError
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
-from jobmaster.ids import named_id
-from jobmaster.jobs import Jobs
-from jobmaster.models import (
-    STANDALONE,
-    AgentRecord,
-    Bucket,
-    ClusterRecord,
-    HostRecord,
-    Job,
-    WorkerRecord,
-    evolve,
-)
 from jobmaster.plugins import Plugins
-from jobmaster.profiles import StaticSchedule, declared
+from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
-from jobmaster.rules import schedule_of
-from jobmaster.scheduler import Scheduler
-from jobmaster.schedules import Schedules
+from jobmaster.runtime import Runtime, find_runtime, find_scheduler, findable
 from jobmaster.states import ClusterMode
 from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, check_elsewhere
 
 if TYPE_CHECKING:
     from jobmaster.sync import SyncScheduler
-
-log = logging.getLogger("jobmaster.cluster")
-
-_running: dict[str, list[Runtime]] = {}
-"""The runtimes of this process by cluster id, the newest last."""
 
 
 class Cluster:
@@ -251,24 +225,23 @@ class Cluster:
         with ExitStack() as files:
             for log_file in self._debug_logs:
                 files.enter_context(log_file.writing())
-            async with self._joined(workers=workers) as runtime:
+            async with self._started(workers=workers) as runtime:
                 yield runtime
 
     @asynccontextmanager
-    async def _joined(self, *, workers: bool) -> AsyncIterator[Runtime]:
-        placed = self._placed_workers() if workers else []
+    async def _started(self, *, workers: bool) -> AsyncIterator[Runtime]:
+        chosen = placed(self.workers, [agent.name for agent in self.agents]) if workers else []
         env = self._environment()
         try:
-            await self._prepare(env, placed)
-            if not any(worker.mode.coordinates for worker in placed):
+            await self._join(env, chosen)
+            if not any(worker.mode.coordinates for worker in chosen):
                 env.migrate_to = None
-            chosen = self._running_workers(env, placed)
-            supervisor = Supervisor(env, chosen)
+            supervisor = Supervisor(env, running_workers(env, chosen))
             async with supervisor.running() as group:
                 runtime = Runtime(self, env, supervisor, group)
                 with anyio.move_on_after(self.settings.store_timeout):
                     await runtime.workers_ready()
-                with _registered(runtime):
+                with findable(runtime):
                     yield runtime
         finally:
             with anyio.CancelScope(shield=True):
@@ -308,22 +281,22 @@ class Cluster:
     def _environment(self) -> Environment:
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
-        registry = Registry(self._handlers or registered_handlers())
         notify = Notify(master)
-        return Environment(
+        env = Environment(
             cluster_id=self.id,
             settings=self.settings,
             plugins=plugins,
             master=master,
             agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
             notify=notify,
-            registry=registry,
-            declarations=self._declarations(registry, plugins, self.settings),
+            registry=Registry(self._handlers or registered_handlers()),
             clock=self._clock,
             observers=plugins.observers(),
             migrate_to=self._destination(self.move_target, master, plugins),
             archive_to=self._destination(self.archive_target, master, plugins),
         )
+        env.declarations = declarations(env, self._schedules)
+        return env
 
     def _destination(
         self, target: MoveTarget | ArchiveTarget | None, master: MasterRepository, plugins: Plugins
@@ -338,201 +311,17 @@ class Cluster:
             for settings, repository in zip(self.agents, repositories, strict=True)
         ]
 
-    def _declarations(self, registry: Registry, plugins: Plugins, settings: Settings) -> list[Declaration]:
-        """Return the static schedules; raises `ConfigurationError` for one that is wrong."""
-        schedules = declared(registry, self._schedules)
-        build = Schedule(self.id, lambda: settings, self._clock)
-        templates = [new.job for new in build.jobs(schedule.request for schedule in schedules)]
-        return [
-            self._declaration(schedule, template, plugins, settings.time_zone)
-            for schedule, template in zip(schedules, templates, strict=True)
-        ]
-
-    def _declaration(
-        self, schedule: StaticSchedule, template: Job, plugins: Plugins, zone: str | None
-    ) -> Declaration:
-        known = evolve(template, id=named_id(self.id, "schedule", schedule.name))
-        record = schedule_of(schedule.rules, known, plugins.kinds, zone, schedule.name)
-        return Declaration(record, anchored=schedule.rules.starts_after is not None)
-
-    def _placed_workers(self) -> list[WorkerSettings]:
-        """Return the workers, each with its agent; raises `ConfigurationError` for one that is not known."""
-        names = [agent.name for agent in self.agents]
-        return [
-            evolve(worker, agent=_agent_of(worker, number, names))
-            for number, worker in enumerate(self.workers, 1)
-        ]
-
-    async def _prepare(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
+    async def _join(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
         """Open the stores, see to their schemas, register the cluster with its agents and this host."""
-        await env.master.open()
-        if self.settings.auto_migrate:
-            await env.master.migrate()
-        elif pending := await env.master.pending_migrations():
-            msg = (
-                f"the schema of {_masked(self.master_url)} lacks {len(pending)} migrations "
-                f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
-            )
-            raise SchemaError(msg)
-        env.follow(await self._join(env.master, register=bool(workers)))
+        await prepare_master(env, self.master_url)
+        # Who has workers brings the cluster's settings; others leave them alone.
+        env.follow(await registered(env, self.mode, settles=bool(workers)))
         if env.settings != self.settings:  # static schedules too are made with what was changed
-            env.declarations = self._declarations(env.registry, env.plugins, env.settings)
+            env.declarations = declarations(env, self._schedules)
         await env.agents.join_all(migrate=self.settings.auto_migrate)
         if workers:
-            await self._check_one_way(env)
+            await check_one_way(env)
             await env.master.register_host(host_record(self.id, env.host))
-
-    async def _check_one_way(self, env: Environment) -> None:
-        """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
-        known = [] if env.agents.distributed else await env.master.list_agents(self.id)
-        if known:
-            names = ", ".join(agent.name for agent in known)
-            msg = (
-                f"cluster {self.id!r} has agents ({names}) and cannot be standalone again; "
-                "name them with add_agent(name, url), and give each worker its agent"
-            )
-            raise ConfigurationError(msg)
-
-    async def _join(self, master: MasterRepository, *, register: bool) -> ClusterRecord:
-        """Return the cluster as registered. Who has workers brings its settings; others leave them alone."""
-        known = None if register else await master.get_cluster(self.id)
-        if known is None:
-            record = ClusterRecord(id=self.id, mode=self.mode, settings=self.settings.shared())
-            known = await master.register_cluster(record)
-        return known
-
-    def _running_workers(self, env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
-        if env.mode is ClusterMode.ARCHIVED and workers:
-            msg = f"cluster {self.id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
-            raise ConfigurationError(msg)
-        default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
-        names = [w.name or _numbered(default, number) for number, w in enumerate(workers, 1)]
-        return [RunningWorker(env, name, w) for name, w in zip(names, workers, strict=True)]
-
-
-class Runtime(ControlVerbs):
-    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look.
-
-    What `ControlVerbs` adds steers the cluster itself.
-    """
-
-    def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
-        self.cluster = cluster
-        self.id = cluster.id
-        self._env = env
-        self._supervisor = supervisor
-        self._control = supervisor.control
-        self._group = group
-        self.scheduler = Scheduler(env, self._in_background, find_scheduler)
-        self.jobs = Jobs(env)
-        self.schedules = Schedules(env)
-
-    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._group.start_soon(work)
-
-    @property
-    def master(self) -> MasterRepository:
-        """The master's repository, for tools and tests."""
-        return self._env.master
-
-    async def workers_ready(self) -> None:
-        """Wait until every worker of this process takes jobs, and its static schedules are registered."""
-        for worker in self._supervisor.workers:
-            await worker.ready.wait()
-        await self._supervisor.declared.wait()
-
-    async def workers_stopped(self) -> None:
-        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever."""
-        if not self._supervisor.workers:
-            await anyio.sleep_forever()
-        for worker in self._supervisor.workers:
-            await worker.stopped.wait()
-
-    async def list_workers(self) -> list[WorkerRecord]:
-        """Return the cluster's workers, the newest first."""
-        return list(await self._env.master.list_workers(self.id))
-
-    async def list_buckets(self) -> list[Bucket]:
-        """Return the cluster's buckets."""
-        return list(await self._env.master.list_buckets(self.id))
-
-    async def list_agents(self) -> list[AgentRecord]:
-        """Return the cluster's agents by name; none for a standalone cluster."""
-        return list(await self._env.master.list_agents(self.id))
-
-    async def list_hosts(self) -> list[HostRecord]:
-        """Return the hosts that workers of the cluster run on, by name."""
-        return list(await self._env.master.list_hosts(self.id))
-
-    async def migrate(
-        self,
-        target: MoveTarget | None = None,
-        *,
-        patience: float = 60.0,
-        on_moved: Callable[[MoveResult], None] = lambda _: None,
-    ) -> MoveSummary:
-        """Move the whole cluster, and return what came of it. It can be repeated, whatever happened.
-
-        The cluster's mode becomes `migrating`, and stays so: what is scheduled here later waits here.
-
-        Args:
-            target: what `Cluster.target` returns; what `Cluster.migrate_to` was told if not given.
-            patience: how many seconds to wait for jobs that workers have in hand.
-            on_moved: called for each batch that has moved.
-
-        Raises:
-            ConfigurationError: there is no target, or it is the wrong one. Nothing was changed.
-            StoreUnavailableError: a database cannot be reached; what has not moved is still here.
-
-        """
-        wanted = target or self.cluster.move_target
-        if wanted is None:
-            msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
-            raise ConfigurationError(msg)
-        env = self._env
-        destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
-        try:
-            return await Move(env, destination, self.set_mode, patience, on_moved).run()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await destination.close()
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        directory = self.scheduler.directory
-        topic = f"l:{self.id}"
-        with self._env.notify.subscribed(topic, directory.invalidate, exact=True):
-            try:
-                yield
-            finally:
-                self.scheduler.closed = True
-
-
-@contextmanager
-def _registered(runtime: Runtime) -> Iterator[None]:
-    """Let scheduling calls of this process find a runtime by its cluster's id, while it is open."""
-    runtimes = _running.setdefault(runtime.id, [])
-    runtimes.append(runtime)
-    try:
-        with runtime._open():  # noqa: SLF001 - same module
-            yield
-    finally:
-        runtimes.remove(runtime)
-
-
-def find_runtime(cluster_id: str) -> Runtime:
-    """Return the runtime of a cluster that runs in this process; raises `NotRunningError`."""
-    runtimes = _running.get(cluster_id)
-    if not runtimes:
-        known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
-        msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
-        raise NotRunningError(msg)
-    return runtimes[-1]
-
-
-def find_scheduler(cluster_id: str) -> Scheduler:
-    """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
-    return find_runtime(cluster_id).scheduler
 
 
 class _Builder:
@@ -546,30 +335,8 @@ class _Builder:
         return self._build(handler_class)
 
 
-def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str:
-    """Return the agent that a worker's buckets are to be on."""
-    name = f"worker {worker.name or number}"
-    known = ", ".join(agents) or "none"
-    if worker.agent is None and len(agents) > 1 and worker.mode.executes:
-        msg = f"{name}: say which agent its buckets are on, with agent=...; the cluster has {known}"
-        raise ConfigurationError(msg)
-    if worker.agent is not None and worker.agent not in agents:
-        msg = f"{name}: there is no agent {worker.agent!r} (there are: {known}); add_agent({worker.agent!r}, url) adds it"
-        raise ConfigurationError(msg)
-    return worker.agent or (agents[0] if agents and worker.mode.executes else STANDALONE)
-
-
 def _setting_names() -> list[str]:
     return [attribute.name for attribute in Settings.__attrs_attrs__]
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
-
-
-def _masked(url: str) -> str:
-    """Return a URL without its password, for messages."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    user = credentials.partition(":")[0]
-    return f"{scheme}://{user}{at}{host}"
+__all__ = ["Cluster", "Runtime", "find_runtime", "find_scheduler"]

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from jobmaster.cluster import Cluster, Runtime
+from jobmaster.cluster import Cluster
 from jobmaster.definitions import JobRequest
 from jobmaster.errors import NotRunningError
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
+from jobmaster.runtime import Runtime
 from jobmaster.scheduler import Data
 
 

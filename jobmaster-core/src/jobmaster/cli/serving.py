@@ -18,9 +18,10 @@ from typing import NoReturn
 import anyio
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cluster import Cluster, Runtime
+from jobmaster.cluster import Cluster
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.loops import loop_caller
+from jobmaster.runtime import Runtime
 from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.cli")

@@ -1,0 +1,33 @@
+"""The static schedules of this process, as they are declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobmaster._pipeline.schedule import Schedule
+from jobmaster._runtime.environment import Environment
+from jobmaster._upkeep.declare import Declaration
+from jobmaster.ids import named_id
+from jobmaster.models import Job, evolve
+from jobmaster.profiles import StaticSchedule, declared
+from jobmaster.rules import schedule_of
+
+
+def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Declaration]:
+    """Return the static schedules, those on handlers included, made with the settings that count now.
+
+    Raises `ConfigurationError` for one that is wrong.
+    """
+    schedules = declared(env.registry, static)
+    build = Schedule(env.cluster_id, lambda: env.settings, env.clock)
+    templates = [new.job for new in build.jobs(schedule.request for schedule in schedules)]
+    return [
+        _declaration(env, schedule, template) for schedule, template in zip(schedules, templates, strict=True)
+    ]
+
+
+def _declaration(env: Environment, schedule: StaticSchedule, template: Job) -> Declaration:
+    known = evolve(template, id=named_id(env.cluster_id, "schedule", schedule.name))
+    zone = env.settings.time_zone
+    record = schedule_of(schedule.rules, known, env.plugins.kinds, zone, schedule.name)
+    return Declaration(record, anchored=schedule.rules.starts_after is not None)

@@ -1,0 +1,53 @@
+"""How a process joins a cluster: its master's schema, the cluster's record, and whether workers fit in."""
+
+from __future__ import annotations
+
+from jobmaster._runtime.environment import Environment
+from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.models import ClusterRecord
+from jobmaster.states import ClusterMode
+
+
+async def prepare_master(env: Environment, url: str) -> None:
+    """Open the master and see to its schema; raises `SchemaError` if that is old and not to be brought up to date."""
+    await env.master.open()
+    if env.settings.auto_migrate:
+        await env.master.migrate()
+    elif pending := await env.master.pending_migrations():
+        msg = (
+            f"the schema of {_masked(url)} lacks {len(pending)} migrations "
+            f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
+        )
+        raise SchemaError(msg)
+
+
+async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> ClusterRecord:
+    """Return the cluster as registered, as a new one in `mode` if it is not.
+
+    With `settles` it takes on the settings of this process; else they are left alone.
+    """
+    known = None if settles else await env.master.get_cluster(env.cluster_id)
+    if known is None:
+        record = ClusterRecord(id=env.cluster_id, mode=mode, settings=env.settings.shared())
+        known = await env.master.register_cluster(record)
+    return known
+
+
+async def check_one_way(env: Environment) -> None:
+    """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
+    known = [] if env.agents.distributed else await env.master.list_agents(env.cluster_id)
+    if known:
+        names = ", ".join(agent.name for agent in known)
+        msg = (
+            f"cluster {env.cluster_id!r} has agents ({names}) and cannot be standalone again; "
+            "name them with add_agent(name, url), and give each worker its agent"
+        )
+        raise ConfigurationError(msg)
+
+
+def _masked(url: str) -> str:
+    """Return a URL without its password, for messages."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{user}{at}{host}"

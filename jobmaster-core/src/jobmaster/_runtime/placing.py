@@ -1,0 +1,48 @@
+"""Which workers run in this process, under which names, and on which agents."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster.config import WorkerSettings
+from jobmaster.errors import ConfigurationError
+from jobmaster.models import STANDALONE, evolve
+from jobmaster.states import ClusterMode
+
+
+def placed(workers: Sequence[WorkerSettings], agents: Sequence[str]) -> list[WorkerSettings]:
+    """Return the workers, each with its agent; raises `ConfigurationError` for one that is not known."""
+    return [
+        evolve(worker, agent=_agent_of(worker, number, agents)) for number, worker in enumerate(workers, 1)
+    ]
+
+
+def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str:
+    """Return the agent that a worker's buckets are to be on."""
+    name = f"worker {worker.name or number}"
+    known = ", ".join(agents) or "none"
+    if worker.agent is None and len(agents) > 1 and worker.mode.executes:
+        msg = f"{name}: say which agent its buckets are on, with agent=...; the cluster has {known}"
+        raise ConfigurationError(msg)
+    if worker.agent is not None and worker.agent not in agents:
+        msg = f"{name}: there is no agent {worker.agent!r} (there are: {known}); add_agent({worker.agent!r}, url) adds it"
+        raise ConfigurationError(msg)
+    return worker.agent or (agents[0] if agents and worker.mode.executes else STANDALONE)
+
+
+def running_workers(env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
+    """Return the workers by name, ready to run; raises `ConfigurationError` where the cluster can have none."""
+    if env.mode is ClusterMode.ARCHIVED and workers:
+        msg = f"cluster {env.cluster_id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
+        raise ConfigurationError(msg)
+    default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
+    names = [worker.name or _numbered(default, number) for number, worker in enumerate(workers, 1)]
+    return [RunningWorker(env, name, worker) for name, worker in zip(names, workers, strict=True)]
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"

@@ -1,0 +1,155 @@
+"""`Runtime`: a cluster while it runs, and which ones run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobmaster._runtime.destination import Destination
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.moving import Move, MoveSummary
+from jobmaster._runtime.supervisor import Supervisor
+from jobmaster._upkeep.migrate import MoveResult
+from jobmaster.contracts import MasterRepository
+from jobmaster.control_verbs import ControlVerbs
+from jobmaster.errors import ConfigurationError, NotRunningError
+from jobmaster.jobs import Jobs
+from jobmaster.models import AgentRecord, Bucket, HostRecord, WorkerRecord
+from jobmaster.scheduler import Scheduler
+from jobmaster.schedules import Schedules
+from jobmaster.targets import MoveTarget
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
+
+_running: dict[str, list[Runtime]] = {}
+"""The runtimes of this process by cluster id, the newest last."""
+
+
+class Runtime(ControlVerbs):
+    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look.
+
+    What `ControlVerbs` adds steers the cluster itself.
+    """
+
+    def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
+        self.cluster = cluster
+        self.id = cluster.id
+        self._env = env
+        self._supervisor = supervisor
+        self._control = supervisor.control
+        self._group = group
+        self.scheduler = Scheduler(env, self._in_background, find_scheduler)
+        self.jobs = Jobs(env)
+        self.schedules = Schedules(env)
+
+    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._group.start_soon(work)
+
+    @property
+    def master(self) -> MasterRepository:
+        """The master's repository, for tools and tests."""
+        return self._env.master
+
+    async def workers_ready(self) -> None:
+        """Wait until every worker of this process takes jobs, and its static schedules are registered."""
+        for worker in self._supervisor.workers:
+            await worker.ready.wait()
+        await self._supervisor.declared.wait()
+
+    async def workers_stopped(self) -> None:
+        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever."""
+        if not self._supervisor.workers:
+            await anyio.sleep_forever()
+        for worker in self._supervisor.workers:
+            await worker.stopped.wait()
+
+    async def list_workers(self) -> list[WorkerRecord]:
+        """Return the cluster's workers, the newest first."""
+        return list(await self._env.master.list_workers(self.id))
+
+    async def list_buckets(self) -> list[Bucket]:
+        """Return the cluster's buckets."""
+        return list(await self._env.master.list_buckets(self.id))
+
+    async def list_agents(self) -> list[AgentRecord]:
+        """Return the cluster's agents by name; none for a standalone cluster."""
+        return list(await self._env.master.list_agents(self.id))
+
+    async def list_hosts(self) -> list[HostRecord]:
+        """Return the hosts that workers of the cluster run on, by name."""
+        return list(await self._env.master.list_hosts(self.id))
+
+    async def migrate(
+        self,
+        target: MoveTarget | None = None,
+        *,
+        patience: float = 60.0,
+        on_moved: Callable[[MoveResult], None] = lambda _: None,
+    ) -> MoveSummary:
+        """Move the whole cluster, and return what came of it. It can be repeated, whatever happened.
+
+        The cluster's mode becomes `migrating`, and stays so: what is scheduled here later waits here.
+
+        Args:
+            target: what `Cluster.target` returns; what `Cluster.migrate_to` was told if not given.
+            patience: how many seconds to wait for jobs that workers have in hand.
+            on_moved: called for each batch that has moved.
+
+        Raises:
+            ConfigurationError: there is no target, or it is the wrong one. Nothing was changed.
+            StoreUnavailableError: a database cannot be reached; what has not moved is still here.
+
+        """
+        wanted = target or self.cluster.move_target
+        if wanted is None:
+            msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
+            raise ConfigurationError(msg)
+        env = self._env
+        destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
+        try:
+            return await Move(env, destination, self.set_mode, patience, on_moved).run()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await destination.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        directory = self.scheduler.directory
+        topic = f"l:{self.id}"
+        with self._env.notify.subscribed(topic, directory.invalidate, exact=True):
+            try:
+                yield
+            finally:
+                self.scheduler.closed = True
+
+
+@contextmanager
+def findable(runtime: Runtime) -> Iterator[None]:
+    """Let scheduling calls of this process find a runtime by its cluster's id, while it is open."""
+    runtimes = _running.setdefault(runtime.id, [])
+    runtimes.append(runtime)
+    try:
+        with runtime._open():  # noqa: SLF001 - same module
+            yield
+    finally:
+        runtimes.remove(runtime)
+
+
+def find_runtime(cluster_id: str) -> Runtime:
+    """Return the runtime of a cluster that runs in this process; raises `NotRunningError`."""
+    runtimes = _running.get(cluster_id)
+    if not runtimes:
+        known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
+        msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
+        raise NotRunningError(msg)
+    return runtimes[-1]
+
+
+def find_scheduler(cluster_id: str) -> Scheduler:
+    """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
+    return find_runtime(cluster_id).scheduler
