@@ -378,3 +378,11 @@ async def test_a_call_can_go_to_another_cluster_of_the_process(cluster: Build, p
 
 async def _is(runtime: Runtime, job_id: UUID, status: JobStatus) -> bool:
     return await status_of(runtime, job_id) is status
+
+
+async def test_waiting_in_vain_says_for_what(producer: Build) -> None:
+    async with producer(work).running() as runtime:
+        receipt = await runtime.scheduler.once_now(work)
+
+        with pytest.raises(TimeoutError, match=f"job {receipt.job_id} has not finished within 0.01 s"):
+            await runtime.jobs.wait(receipt.job_id, 0.01)

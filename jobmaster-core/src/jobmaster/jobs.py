@@ -100,10 +100,12 @@ class Jobs:
         Raises `TimeoutError` after `timeout` seconds, `JobNotFoundError` for an unknown id.
         """
         wanted = as_id(job_id, self._env.cluster_id)
-        with anyio.fail_after(timeout), self._woken(wanted) as signal:
+        with anyio.move_on_after(timeout), self._woken(wanted) as signal:
             while not (job := await self.get(wanted)).status.is_terminal:
                 await signal.wait(WAIT_POLL)
             return job
+        msg = f"job {wanted} has not finished within {timeout:g} s; it goes on, look at it with get()"
+        raise TimeoutError(msg)
 
     @contextmanager
     def _woken(self, job_id: UUID) -> Any:
