@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ class World:
     servers: Servers
     members: dict[Whom, list[Member]] = field(factory=lambda: {"workers": [], "coordinators": []})
     killed: list[Process] = field(factory=list)
-    _restarting: anyio.Lock = field(factory=anyio.Lock, init=False)
+    _one_at_a_time: anyio.Lock = field(factory=anyio.Lock, init=False)
 
     def start(self) -> Iterator[Process]:
         """Start a coordinator, and workers on all agents, some of which coordinate as well."""
@@ -104,6 +105,7 @@ class World:
             "kill": self._kill,
             "freeze": self._freeze,
             "restart": self._restart,
+            "hang": self._hang,
             "cut": self._cut,
             "stall": self._stall,
         }
@@ -122,9 +124,19 @@ class World:
         process.thaw()
 
     async def _restart(self, fault: Fault) -> None:
-        server = self.servers.master if fault.store == "master" else self.servers.agent
-        async with self._restarting:
-            await anyio.to_thread.run_sync(server.restart, fault.mode)
+        async with self._one_at_a_time:
+            await anyio.to_thread.run_sync(self._server(fault).restart, fault.mode)
+
+    async def _hang(self, fault: Fault) -> None:
+        async with self._one_at_a_time:
+            self._server(fault).signal(signal.SIGSTOP)
+            try:
+                await self._lasting(fault)
+            finally:
+                self._server(fault).signal(signal.SIGCONT)
+
+    def _server(self, fault: Fault) -> OwnPostgres:
+        return self.servers.master if fault.store == "master" else self.servers.agent
 
     async def _cut(self, fault: Fault) -> None:
         line = self._member(fault).lines[fault.store]

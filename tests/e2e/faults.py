@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import frozen
 
-Kind = Literal["kill", "freeze", "restart", "cut", "stall"]
+Kind = Literal["kill", "freeze", "restart", "hang", "cut", "stall"]
 Whom = Literal["workers", "coordinators", "server"]
 Store = Literal["", "master", "agent"]
 Direction = Literal["", "both", "to_server", "to_client"]
@@ -20,7 +20,8 @@ class Fault:
 
     A process is named by its `number` among the `workers` or `coordinators`, modulo how many there are. On a line,
     the other end is a `store`: the master, or the agent that the process serves. A `stall` is silence in a
-    `direction`. A restart is of a `store`'s server, in a `mode` of PostgreSQL. What lasts lasts for `leases`.
+    `direction`. A `store`'s server can be restarted, in a `mode` of PostgreSQL, and it can hang. What lasts does so
+    for `leases`.
     """
 
     kind: Kind
@@ -33,8 +34,8 @@ class Fault:
 
     def __str__(self) -> str:
         """Return what happens, in words."""
-        who = f"{self.store} server" if self.kind == "restart" else f"{self.whom} {self.number}"
-        line = f" <-> {self.store}" if self.store and self.kind != "restart" else ""
+        who = f"{self.store} server" if self.whom == "server" else f"{self.whom} {self.number}"
+        line = f" <-> {self.store}" if self.store and self.whom != "server" else ""
         lasting = f" for {self.leases:.1f} leases" if self.leases else ""
         return " ".join(filter(None, (self.kind, who + line, self.direction, self.mode))) + lasting
 
@@ -55,6 +56,10 @@ def _restart(store: Store) -> Make:
     return lambda chance: Fault(
         kind="restart", whom="server", store=store, mode=chance.choice(["fast", "immediate"])
     )
+
+
+def _hang(store: Store) -> Make:
+    return lambda chance: Fault(kind="hang", whom="server", store=store, leases=_any_length(chance))
 
 
 def _cut(whom: Whom, store: Store) -> Make:
@@ -90,6 +95,8 @@ KINDS: Sequence[Make] = (
     _freeze,
     _restart("agent"),
     _restart("master"),
+    _hang("agent"),
+    _hang("master"),
     *(make(*line) for make in (_cut, _stall) for line in _LINES),
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -84,6 +86,18 @@ class OwnPostgres:
     def restart(self, mode: str) -> None:
         """Restart the server, `fast` (a checkpoint first) or `immediate` (as after a crash)."""
         self._control("-w", "-m", mode, "-l", str(self._server.log), "restart")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the server: SIGSTOP lets it hang, SIGCONT go on."""
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _pids(self) -> list[int]:
+        """Return the process numbers of the postmaster, which comes first, and of its children."""
+        postmaster = int((Path(self._server.pgdata) / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+        return [postmaster, *map(int, children.split())]
 
     def close(self) -> None:
         """Stop the server for good, with all its databases."""

@@ -10,7 +10,7 @@ from tests.e2e import chaos
 from tests.e2e.faults import KINDS, plan, waves
 from tests.e2e.stores import NewDatabase, OwnPostgres
 
-SEED = 20
+SEED = 7
 JOBS = 2000
 
 
