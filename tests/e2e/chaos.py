@@ -232,14 +232,19 @@ def workload(seed: int, count: int) -> list[JobRequest]:
 async def step(
     world: World, producer: Producer, wave: Sequence[Fault], requests: Sequence[JobRequest]
 ) -> None:
-    """Schedule a share of the jobs. A wave of faults comes when they are under way, and has to be got over."""
+    """Schedule a share of the jobs: half of them before a wave of faults, and half while it is on.
+
+    The faults come when jobs are under way, and have to be got over.
+    """
     print(f"  {len(requests)} jobs,", " and ".join(map(str, wave)), flush=True)  # noqa: T201
     before = len(world.scenario.ledger.starts())
+    half = len(requests) // 2
     async with anyio.create_task_group() as group:
-        group.start_soon(producer.schedule, requests)
+        group.start_soon(producer.schedule, requests[:half])
         await starts(world.scenario, before + int(len(requests) * UNDER_WAY))
         for fault in wave:
             group.start_soon(world.inflict, fault)
+        group.start_soon(producer.schedule, requests[half:])
     await starts(world.scenario, before + int(len(requests) * MOSTLY_DONE))
 
 
