@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 
 from jobmaster_testing.servers import postgres_url
-from tests.e2e import chaos, massacre
+from tests.e2e import chaos, massacre, world
 from tests.e2e.faults import KINDS, plan
 from tests.e2e.stores import databases, own_postgres
 
@@ -35,16 +35,16 @@ def arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def servers() -> Iterator[chaos.Servers]:
+def servers() -> Iterator[world.Servers]:
     """Within the block there are two servers to be restarted, and one that stays."""
     with own_postgres() as master, own_postgres() as agent, databases(postgres_url()) as new_database:
-        yield chaos.Servers(master, agent, new_database)
+        yield world.Servers(master, agent, new_database)
 
 
 async def run(told: argparse.Namespace, folder: Path) -> str:
     """Run what was asked for; return the summary, or raise `AssertionError`."""
     with servers() as ready:
-        scenario = chaos.make_scenario(ready, folder)
+        scenario = world.make_scenario(ready, folder)
         if told.massacre:
             return await massacre.run(scenario, told.jobs or 100_000, told.workers, told.after)
         jobs = told.jobs or 20_000

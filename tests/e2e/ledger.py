@@ -57,13 +57,21 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: list[Entry] = []
+        self._started = 0
         self._offset = 0
 
     def entries(self) -> list[Entry]:
         """Return all entries up to now, in the order in which they were written."""
         if self.path.exists():
-            self._entries += self._read_on()
+            new = list(self._read_on())
+            self._entries += new
+            self._started += sum(entry.event == START for entry in new)
         return self._entries
+
+    def started(self) -> int:
+        """Return the number of starts up to now."""
+        self.entries()
+        return self._started
 
     def _read_on(self) -> Iterator[Entry]:
         with self.path.open("rb") as file:

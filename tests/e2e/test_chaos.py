@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import chaos
+from tests.e2e import chaos, world
 from tests.e2e.faults import KINDS, plan, waves
 from tests.e2e.stores import NewDatabase, OwnPostgres
 
@@ -22,10 +22,10 @@ JOBS = 2000
 async def test_chaos_loses_nothing_and_runs_nothing_twice(
     own_server: OwnPostgres, own_agent_server: OwnPostgres, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    servers = chaos.Servers(own_server, own_agent_server, new_database)
+    servers = world.Servers(own_server, own_agent_server, new_database)
     print(f"\nto repeat: make chaos ARGS='--seed {SEED} --jobs {JOBS}'")  # noqa: T201
     summary = await chaos.run(
-        chaos.make_scenario(servers, tmp_path), servers, SEED, JOBS, plan(SEED, len(KINDS))
+        world.make_scenario(servers, tmp_path), servers, SEED, JOBS, plan(SEED, len(KINDS))
     )
     print(f"chaos, seed {SEED}:", summary)  # noqa: T201
 
