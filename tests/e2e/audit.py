@@ -10,7 +10,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from jobmaster import AttemptOutcome, JobStatus, Runtime
-from tests.e2e.ledger import END, START, Entry
+from tests.e2e.ledger import END, START, STOPPED, Entry
 from tests.e2e.tables import AttemptRow, Tables
 
 Run = tuple[UUID, int]
@@ -141,12 +141,15 @@ class Audit:
 
 
 def rescue_times(entries: Sequence[Entry], pid: int, killed_at: float) -> list[float]:
-    """Return how long after its worker's death each job that ran there started again elsewhere."""
-    ended = {entry.run for entry in entries if entry.event != START}
+    """Return how long after its worker's death each job that ran there started again elsewhere.
+
+    Those, too, that had ended and were not reported yet; not those whose failure may have been.
+    """
+    stopped = {entry.run for entry in entries if entry.event == STOPPED}
     orphans = {
         entry.job_id
         for entry in entries
-        if entry.pid == pid and entry.event == START and entry.run not in ended
+        if entry.pid == pid and entry.event == START and entry.run not in stopped
     }
     again: dict[UUID, float] = {}
     for entry in entries:

@@ -42,6 +42,7 @@ async def run(scenario: Scenario, jobs: int, workers: int, after: float) -> str:
             await anyio.sleep(after)
             victims = fleet[max(1, round(workers * SURVIVORS)) :]
             killed_at = kill_all(victims)
+            assert scenario.ledger.started() < jobs, "nothing was left to do; try more jobs, or less time"
         accepted_after = time.monotonic() - killed_at
         await scenario.finished(runtime, LIMIT)
         finished_after = time.monotonic() - killed_at
