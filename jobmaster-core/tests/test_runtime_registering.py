@@ -66,7 +66,7 @@ async def test_a_life_that_may_be_over_is_not_registered_again() -> None:
 
 async def test_the_lease_counts_from_the_first_try() -> None:
     """The master counts from the first call that it hears, whichever it answers."""
-    master = Unheard(until=LEASE / 2)
+    master = Unheard(until=LEASE / 4)
     async with served_by(master).running() as runtime:
         with anyio.fail_after(LEASE):
             await runtime.workers_ready()
