@@ -311,6 +311,23 @@ class TestMigrate:
         assert "CREATE TABLE" in result.stdout
         assert not list(tmp_path.iterdir())
 
+    def test_agents_are_included(self, tmp_path: Path) -> None:
+        agents = [{"name": "Agent-1", "url": f"sqlite:///{tmp_path}/agent.db"}]
+        config = tmp_path / "jobs.json"
+        config.write_text(
+            json.dumps({"cluster": "New-1", "master": f"sqlite:///{tmp_path}/new.db", "agents": agents})
+        )
+
+        pending = self.run("--check", "--config", str(config)).stdout.splitlines()
+        script = self.run("--sql", "--config", str(config)).stdout
+        applied = self.run("--config", str(config)).stdout.splitlines()
+
+        assert "pending: Agent-1: 0001_initial" in pending
+        assert [line.partition(": ")[2] for line in applied] == [line.partition(": ")[2] for line in pending]
+        assert "-- master\n" in script
+        assert "jm_agent_message" in script.partition("-- Agent-1\n")[2]
+        assert self.run("--check", "--config", str(config)).exit_code == 0
+
     @pytest.mark.parametrize("other", ["--check", "--json"])
     def test_sql_goes_alone(self, where: Sequence[str], other: str) -> None:
         assert self.run("--sql", other, *where).exit_code == ExitCode.USAGE

@@ -120,6 +120,7 @@ async def test_a_process_forked_after_the_cluster_was_described_has_a_file_of_it
     assert names_in(tmp_path) == ["Test-1-4711.jsonl"]
 
 
+@pytest.mark.alone  # nor can what test processes tell one another
 async def test_text_that_no_file_can_hold_loses_no_line(cluster: Build, tmp_path: Path) -> None:
     async def says(job: JobContext) -> None:
         job.logger.info("broken: %s", "\ud800")
