@@ -13,6 +13,8 @@ from jobmaster import Cluster, JobContext, JobStatus, handler, hookimpl
 from jobmaster.contracts import AgentRepository
 from jobmaster.errors import StoreUnreachableError
 from jobmaster.plugins import Plugins
+from jobmaster_testing.factories import make_job, make_message
+from jobmaster_testing.options import open_agent
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
@@ -57,13 +59,23 @@ class Switched:
         raise StoreUnreachableError("the test's agent is away")
 
 
-async def test_held_jobs_go_to_the_agents_that_can_be_reached(producer: Build) -> None:
-    switch = Switch()
-    cluster = producer(away, lease=30.0, fallback_patience=None).use(switch)
-    cluster.add_agent("A", f"switched+memory://{uuid4().hex}").add_agent("B", f"memory://{uuid4().hex}")
+def two_agents(producer: Build, switch: Switch, url: str, **settings: Any) -> Cluster:
+    """Return a cluster with workers on agent A, which can be switched off, and on agent B."""
+    cluster = producer(away, fallback_patience=None, **settings).use(switch)
+    cluster.add_agent("A", f"switched+memory://{uuid4().hex}").add_agent("B", url)
     for name in "AB":
         cluster.add_worker(name=f"Worker-{name}", agent=name)
-    async with cluster.running() as runtime:
+    return cluster
+
+
+@pytest.fixture
+def url_of_b() -> str:
+    return f"memory://{uuid4().hex}"
+
+
+async def test_held_jobs_go_to_the_agents_that_can_be_reached(producer: Build, url_of_b: str) -> None:
+    switch = Switch()
+    async with two_agents(producer, switch, url_of_b, lease=30.0).running() as runtime:
         switch.on = False
         receipts = await runtime.scheduler.once_many([away.request(confirm="master") for _ in range(20)])
 
@@ -71,4 +83,20 @@ async def test_held_jobs_go_to_the_agents_that_can_be_reached(producer: Build) -
             return await runtime.jobs.count(status=JobStatus.SUCCEEDED) == len(receipts)
 
         await until(all_done, timeout=15, what="the jobs to run on agent B")
+        switch.on = True
+
+
+async def test_strays_come_back_from_the_agents_that_can_be_reached(producer: Build, url_of_b: str) -> None:
+    switch = Switch()
+    async with (
+        open_agent("B", url_of_b) as agent,
+        two_agents(producer, switch, url_of_b, lease=0.4).running() as runtime,
+    ):
+        switch.on = False
+        await agent.push([make_message(uuid4(), make_job(cluster_id="Test-1", definition_id="AgentAway"))])
+
+        async def is_done() -> bool:
+            return await runtime.jobs.count(status=JobStatus.SUCCEEDED) == 1
+
+        await until(is_done, timeout=15, what="the stray job to be brought back and run")
         switch.on = True
