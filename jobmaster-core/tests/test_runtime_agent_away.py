@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 from attrs import define
 
-from jobmaster import Cluster, JobContext, JobStatus, handler, hookimpl
+from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, handler, hookimpl
 from jobmaster.contracts import AgentRepository
 from jobmaster.errors import StoreUnreachableError
 from jobmaster.plugins import Plugins
-from jobmaster_testing.factories import make_job, make_message
+from jobmaster_testing.factories import make_bucket, make_job, make_message, make_worker
 from jobmaster_testing.options import open_agent
 from jobmaster_testing.probes import until
 
@@ -100,3 +100,36 @@ async def test_strays_come_back_from_the_agents_that_can_be_reached(producer: Bu
 
         await until(is_done, timeout=15, what="the stray job to be brought back and run")
         switch.on = True
+
+
+async def test_a_bucket_whose_agent_is_away_is_not_taken_over_and_over(
+    producer: Build, url_of_b: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobmaster._runtime.agents.TIME_OUT", 0.5)
+    switch = Switch()
+    async with two_agents(producer, switch, url_of_b, lease=1.0).running() as runtime:
+        env = runtime._env
+        dead = make_worker(cluster_id="Test-1", agent="A")
+        bucket = make_bucket(dead)
+        await env.agents["A"].create_buckets([bucket])
+        await env.master.register_worker(dead, [bucket], 0.2)
+        switch.on = False
+
+        async def epoch() -> int:
+            return next(b.epoch for b in await runtime.list_buckets() if b.id == bucket.id)
+
+        await until(lambda: is_above(epoch, 2), what="the bucket to be taken twice")
+        taken_at = env.monotonic()
+        await until(lambda: is_above(epoch, 4), what="the bucket to be taken twice more")
+        assert env.monotonic() - taken_at > 0.5, "it was taken again at once"
+        switch.on = True
+
+        async def is_cleared_away() -> bool:
+            buckets = await runtime.list_buckets()
+            return any(b.id == bucket.id and b.status is BucketStatus.READY_TO_DELETE for b in buckets)
+
+        await until(is_cleared_away, what="the bucket to be drained once its agent is back")
+
+
+async def is_above(ask: Callable[[], Awaitable[int]], number: int) -> bool:
+    return await ask() > number
