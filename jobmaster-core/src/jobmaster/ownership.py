@@ -88,9 +88,13 @@ class OwnedBucket:
 
     def knows(self, claim: Claim) -> bool:
         """Return whether a claim is in hand already, or was until a moment ago."""
+        if claim.job.id in self.held:
+            return True
         key = claim.job.id, claim.attempt
-        just_settled = self._settled_while_reading or ()
-        return claim.job.id in self.held or key in just_settled or self._is_done_with(key)
+        just_settled = self._settled_while_reading
+        if just_settled and key in just_settled:
+            return True
+        return self.remote and self._is_done_with(key)
 
     def _is_done_with(self, key: Attempt) -> bool:
         return key in self.unacknowledged or self._is_over(key)
@@ -174,11 +178,10 @@ class OwnedBucket:
     def settled(self, report: Report) -> None:
         """Forget a job whose report is written (or was refused as stale)."""
         self.held.pop(report.job_id, None)
-        key = report.job_id, report.attempt
-        if self._finished is not None:
-            self.unacknowledged.add(key)
+        if self.remote:
+            self.unacknowledged.add((report.job_id, report.attempt))
         elif self._settled_while_reading is not None:
-            self._settled_while_reading.add(key)
+            self._settled_while_reading.add((report.job_id, report.attempt))
         if not self.held:
             self._emptied.set()
         if report.status is JobStatus.ASSIGNED_TO_BUCKET:

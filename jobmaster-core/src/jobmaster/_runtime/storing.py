@@ -39,8 +39,13 @@ class Storing:
         self._directory = directory
         self._ways: dict[str, Buffer] = {}
 
-    async def store(self, jobs: Sequence[NewJob], *, on_master: bool = False) -> Receipts:
-        """Store jobs, all or none; return their receipts in order."""
+    def store(self, jobs: Sequence[NewJob], *, on_master: bool = False) -> Awaitable[Receipts]:
+        """Store jobs, all or none; return (to be awaited) their receipts in order."""
+        if not self._env.agents.distributed:
+            return self._buffer(STANDALONE).submit(jobs)
+        return self._store_somewhere(jobs, on_master=on_master)
+
+    async def _store_somewhere(self, jobs: Sequence[NewJob], *, on_master: bool) -> Receipts:
         way = await self._way_of(jobs, on_master=on_master)
         return await self._buffer(way).submit(jobs)
 
@@ -48,8 +53,6 @@ class Storing:
 
     async def _way_of(self, jobs: Sequence[NewJob], *, on_master: bool) -> str:
         env = self._env
-        if not env.agents.distributed:
-            return STANDALONE
         if on_master or env.mode is not ClusterMode.ACTIVE or any(self._is_for_master(new) for new in jobs):
             return MASTER
         try:
