@@ -107,8 +107,8 @@ class Scheduler(RecurringVerbs):
 
     async def _submit(self, requests: Sequence[JobRequest]) -> Sequence[JobReceipt]:
         jobs = self._schedule.jobs(requests)
-        on_master = any(request.options.confirm == MASTER for request in requests)
-        return await self._storing.store(jobs, on_master=on_master) if jobs else ()
+        wanted = self._env.agents.distributed and any(r.options.confirm == MASTER for r in requests)
+        return await self._storing.store(jobs, on_master=wanted) if jobs else ()
 
     def _on(self, cluster: str | None) -> Scheduler:
         scheduler = self if cluster in (None, self._env.cluster_id) else self._find(str(cluster))

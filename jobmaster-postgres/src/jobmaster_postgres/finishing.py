@@ -25,12 +25,13 @@ def finish_parts(reports: Iterable[Report]) -> list[Part]:
     A statement answers with which were written, if not all, how many, and the cluster's id.
     """
     groups: dict[tuple[Any, ...], list[Report]] = {}
-    seen: set[UUID] = set()
+    seen: set[int] = set()  # ids as numbers: their hashes are free, those of UUIDs are computed in Python
     for report in reports:
-        place = report.bucket_id, report.epoch, report.worker, report.host, report.attempt
+        job_id, bucket_id = report.job_id.int, report.bucket_id.int
+        place = bucket_id, report.epoch, report.worker, report.host, report.attempt
         # A second report about a job has to find what the first one left of it.
-        groups.setdefault((is_plain(report), report.job_id in seen, place), []).append(report)
-        seen.add(report.job_id)
+        groups.setdefault((is_plain(report), job_id in seen, place), []).append(report)
+        seen.add(job_id)
     return [(group, _query(group)) for group in groups.values()]
 
 

@@ -25,13 +25,13 @@ _Brought = tuple[Report, Job]
 
 def part_brought(ends: Iterable[Report]) -> tuple[list[Report], list[Report]]:
     """Part reports into the first about each job that is brought, and all others."""
-    brought: dict[Any, Report] = {}
+    brought: dict[int, Report] = {}
     others = []
     for report in ends:
-        if report.job is None or report.job_id in brought:
+        if report.job is None or report.job_id.int in brought:
             others.append(report)
         else:
-            brought[report.job_id] = report
+            brought[report.job_id.int] = report
     return list(brought.values()), others
 
 
@@ -45,7 +45,8 @@ def save_parts(reports: Iterable[Report]) -> list[Part]:
     for report in reports:
         job = report.job
         if job is not None:
-            place = report.bucket_id, report.epoch, report.worker, report.host, job.cluster_id, report.attempt
+            bucket_id = report.bucket_id.int
+            place = bucket_id, report.epoch, report.worker, report.host, job.cluster_id, report.attempt
             places.setdefault(place, []).append((report, job))
     return [part for brought in places.values() for part in _parts(brought)]
 

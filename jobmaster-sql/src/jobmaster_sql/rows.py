@@ -46,6 +46,8 @@ JOB_COLUMNS: Final = (
     "j.id, j.cluster_id, j.definition_id, j.lane, j.priority, j.scheduled_at, j.created_at, j.timeout_us, "
     "j.max_retries, j.data, j.metadata, j.idempotency_key"
 )
+OF_JOB: Final = 8
+"""How many columns of a claim are about its job, besides the id."""
 CLAIM_COLUMNS: Final = (
     "l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.cancel_requested, l.started_at, "
     "j.id, j.definition_id, j.scheduled_at, j.created_at, j.timeout_us, j.max_retries, j.data, j.metadata, "
@@ -157,11 +159,12 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
     cluster_id, lane, priority = bucket.cluster_id, bucket.lane, bucket.priority
     bucket_id, epoch, to_uuid = bucket.id, bucket.epoch, dialect.to_uuid
     for row in rows:
-        attempt, ready_at, retries, crashes, suspect, cancel_requested, started_at, stored_id, *asked = row
+        attempt, ready_at, retries, crashes, suspect, cancel_requested, started_at, stored_id, *others = row
         job_id = to_uuid(stored_id)
         if job_id in known:
             continue
-        definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key, *saved = asked
+        saved = len(others) == OF_JOB or bool(others.pop())
+        definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key = others
         job = Job(
             id=job_id,
             cluster_id=cluster_id,
@@ -187,7 +190,7 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
             suspect=bool(suspect),
             cancel_requested=bool(cancel_requested),
             started_at=moment(started_at),
-            saved=not saved or bool(saved[0]),
+            saved=saved,
         )
         claims.append(claim)
     return claims
