@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -18,6 +19,18 @@ from jobmaster_testing.servers import POSTGRES_SERVERS, Wire, postgres_url
 def every_database(request: pytest.FixtureRequest) -> str:
     """Return the URL of a database on each server there is, one after the other."""
     return postgres_url(request.param)
+
+
+@pytest.fixture(scope="module")
+def untouched_database(every_database: str) -> Iterator[str]:
+    """Return the URL of a database of the module's own: nothing that other tests left sways its planner."""
+    name = f"plans_{uuid4().hex[:12]}"
+    with psycopg.connect(every_database, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield urlunsplit(urlsplit(every_database)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture(scope="session")

@@ -106,15 +106,15 @@ rows to sort, only those of one moment are."""
 
 
 @pytest.fixture(scope="module")
-def planner(every_database: str) -> Iterator[Planner]:
+def planner(untouched_database: str) -> Iterator[Planner]:
     """Connect as the driver does."""
 
     async def migrate() -> None:
-        async with open_master(every_database):
+        async with open_master(untouched_database):
             pass
 
     anyio.run(migrate)
-    parameters = _parameters(parse_address(every_database), 10.0)
+    parameters = _parameters(parse_address(untouched_database), 10.0)
     with psycopg.connect(autocommit=True, context=_ADAPTERS, **parameters) as connection:
         yield connection
 
@@ -161,11 +161,11 @@ def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
 
 
 @pytest.fixture
-def few_jobs(planner: Planner, every_database: str) -> str:
+def few_jobs(planner: Planner, untouched_database: str) -> str:
     """Return the prefix of tables that hold five jobs, and of which the planner knows that."""
 
     async def insert() -> None:
-        async with open_master(every_database, Options(table_prefix="few_")) as master:
+        async with open_master(untouched_database, Options(table_prefix="few_")) as master:
             await master.insert_jobs([make_new_job() for _ in range(5)])
 
     anyio.run(insert)
