@@ -118,7 +118,7 @@ async def test_two_names_for_one_store_can_be_mended(
 async def test_another_name_for_a_store_that_is_known_is_refused(distributed: Build, store_url: str) -> None:
     await works(distributed(quick))
     renamed = distributed(quick, agents="", workers=[{"agent": "New"}]).add_agent("New", f"{store_url}-A")
-    assert "agents 'New' and 'A' are one and the same store" in await refused(renamed)
+    assert "agent 'New' points at the store that the cluster knows as 'A'" in await refused(renamed)
     await works(distributed(quick))
 
 

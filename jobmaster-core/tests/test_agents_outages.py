@@ -19,7 +19,7 @@ from jobmaster import (
     handler,
 )
 from jobmaster.contracts import MasterRepository
-from jobmaster.errors import StoreUnreachableError
+from jobmaster.errors import InvalidTransitionError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.faults import MASTER, Fault, Faults
 from jobmaster_testing.probes import Seen, until
@@ -89,7 +89,7 @@ async def test_while_an_agent_is_away_new_jobs_go_elsewhere(
         faults.away.add("A")
         first = await runtime.scheduler.once_many([noting.request() for _ in range(3)])
         later = [await runtime.scheduler.once_now(noting.handler) for _ in range(6)]
-        assert {r.accepted_by for r in first} == {"master"}, "who found it out turned to the master"
+        assert {r.accepted_by for r in first} == {"B"}, "who found it out turned to the next"
         assert {r.accepted_by for r in later} == {"B"}
         await each_ran_once(runtime, noting, [*first, *later])
         faults.away.clear()
@@ -261,3 +261,25 @@ async def test_nothing_half_accepted_of_an_unanswered_push_remains_a_riddle(
         faults.away.clear()
         await anyio.sleep(100)
         assert (await runtime.jobs.count(), await agent("A").holdings()) == (1, {})
+
+
+async def test_a_push_without_an_answer_and_no_master_is_not_said_to_be_refused(
+    distributed: Build, noting: Noting, faults: Faults
+) -> None:
+    async with distributed(noting.handler, faults=faults).running() as runtime:
+        await runtime.scheduler.once_now(noting.handler)
+        faults.add(Fault("push", "after", store="A"))
+        faults.away.add(MASTER)
+        with pytest.raises(StoreUnavailableError, match="may have been accepted") as caught:
+            await runtime.scheduler.once_now(noting.handler)
+        assert not isinstance(caught.value, StoreUnreachableError)
+        faults.away.clear()
+
+
+async def test_a_job_that_only_an_agent_knows_is_not_one_to_be_retried(
+    distributed: Build, noting: Noting
+) -> None:
+    async with distributed(noting.handler).running() as runtime:
+        receipt = await runtime.scheduler.once_after(noting.handler, 60)
+        with pytest.raises(InvalidTransitionError, match="only a finished job can be retried"):
+            await runtime.scheduler.retry(receipt.job_id)

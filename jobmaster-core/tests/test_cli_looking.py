@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
@@ -22,6 +22,7 @@ from jobmaster.cli.picture import Picture
 from jobmaster.cli.status import as_plain
 from jobmaster.models import ClusterRecord, WorkerRecord
 from jobmaster_sql import load_migrations
+from jobmaster_testing.factories import make_worker
 
 PENDING = [migration.name for migration in load_migrations("jobmaster_sqlite")]
 JOB_KEYS = {
@@ -363,5 +364,26 @@ def test_a_worker_whose_lease_ran_out_is_not_alive() -> None:
     assert as_plain(picture)["workers"][0]["heartbeat_age"] == 20
     assert picture.warnings() == [
         "no worker is alive; unfinished jobs: 0",
-        "the lease of w1 has run out; a live worker will take over its jobs",
+        "the lease of w1 has run out; start a full, coordinator or drain worker to bring its jobs back",
+    ]
+
+
+def test_what_nobody_does_is_pointed_out() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    alive = evolve(
+        make_worker(name="alive", mode=WorkerMode.EXECUTION), lease_until=now + timedelta(seconds=5)
+    )
+    dead = evolve(make_worker(name="dead"), lease_until=now - timedelta(seconds=5))
+
+    def warnings(*workers: WorkerRecord) -> list[str]:
+        return Picture(
+            now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=workers, buckets=[]
+        ).warnings()
+
+    assert warnings(alive, dead) == [
+        "no worker coordinates: held jobs stay where they are; start a full or coordinator worker",
+        "the lease of dead has run out; start a full, coordinator or drain worker to bring its jobs back",
+    ]
+    assert warnings(evolve(alive, mode=WorkerMode.FULL), dead) == [
+        "the lease of dead has run out; a live worker will take over its jobs"
     ]

@@ -272,7 +272,16 @@ class Cluster:
     def open_agents(self, plugins: Plugins | None = None) -> list[AgentRepository]:
         """Return the repositories of the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
         found = plugins or Plugins(self._plugins)
-        return [found.agent(agent.name, agent.url, agent.options(self.settings)) for agent in self.agents]
+        return [self._open_agent(found, agent) for agent in self.agents]
+
+    def _open_agent(self, plugins: Plugins, agent: AgentSettings) -> AgentRepository:
+        try:
+            return plugins.agent(agent.name, agent.url, agent.options(self.settings))
+        except ConfigurationError as error:
+            if f"agent {agent.name!r}" in str(error):
+                raise
+            msg = f"agent {agent.name!r}: {error}"
+            raise ConfigurationError(msg) from error
 
     def kinds(self) -> Kinds:
         """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""

@@ -13,7 +13,6 @@ from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.storing import MASTER, Storing
-from jobmaster.contracts import Topics
 from jobmaster.data import MessageData
 from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import (
@@ -159,10 +158,10 @@ class Scheduler(RecurringVerbs):
 
         Raises `InvalidTransitionError` if it has not finished, `JobNotFoundError` for an unknown id.
         """
-        env = self._on(cluster)._env  # noqa: SLF001 - same class
+        scheduler = self._on(cluster)
+        env = scheduler._env  # noqa: SLF001 - same class
         with _refused("only a finished job can be retried; wait for its end, or cancel it first"):
-            await env.master.retry(env.cluster_id, as_id(job_id, env.cluster_id))
-        env.notify.tell(Topics.held(env.cluster_id))
+            await scheduler._changing.retry(as_id(job_id, env.cluster_id))  # noqa: SLF001 - same class
 
 
 def _given(name: str, value: Any) -> Any:

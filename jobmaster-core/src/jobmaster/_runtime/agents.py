@@ -39,6 +39,8 @@ class Link:
     fingerprint: str | None = None
     joined: bool = False
     refused: str | None = None
+    awaited: bool = False
+    """Whether it was said that it cannot be joined yet."""
     away_until: float = field(default=0.0)
 
     @property
@@ -162,7 +164,9 @@ class Agents(Mapping[str, AgentRepository]):
             link.refused = str(error)
             failures.append(error)
         except StoreError as error:
-            log.warning("agent %s cannot be joined yet, trying again: %s", link.name, error)
+            level = logging.DEBUG if link.awaited else logging.WARNING
+            log.log(level, "agent %s cannot be joined yet, trying again: %s", link.name, error)
+            link.awaited = True
 
     async def _open(self, link: Link, *, migrate: bool) -> None:
         repository = link.repository
@@ -211,11 +215,20 @@ class Agents(Mapping[str, AgentRepository]):
         known = [(a.name, a.fingerprint) for a in await self._master.list_agents(self._cluster_id)]
         for name, fingerprint in [*here, *known]:
             if name != link.name and fingerprint == link.fingerprint:
-                msg = (
-                    f"agents {link.name!r} and {name!r} are one and the same store; "
-                    "give each agent a database, or a table_prefix, of its own"
-                )
-                raise ConfigurationError(msg)
+                raise ConfigurationError(self._taken(link.name, name))
+
+    def _taken(self, name: str, other: str) -> str:
+        """Return why a store cannot have this name: it has another one."""
+        if other in self.links and self.links[other].fingerprint == self.links[name].fingerprint:
+            remedy = "give each agent a database, or a table_prefix, of its own"
+            return f"agents {name!r} and {other!r} are one and the same store; {remedy}"
+        remedy = "use that name, which is for good, or give this agent a store of its own"
+        return f"agent {name!r} points at the store that the cluster knows as {other!r}; {remedy}"
+
+    async def unnamed(self) -> list[str]:
+        """Return the names of agents that the cluster has, and that this process was not told of."""
+        known = await self._master.list_agents(self._cluster_id)
+        return [agent.name for agent in known if agent.name not in self.links]
 
     async def close(self) -> None:
         """Close all repositories."""

@@ -92,6 +92,21 @@ class Changing:
         buckets = await env.master.list_buckets(env.cluster_id)
         return next((b for b in buckets if b.id == record.bucket_id and b.agent != STANDALONE), None)
 
+    # Retrying
+
+    async def retry(self, job_id: UUID) -> None:
+        """Hold a finished job again; raises `InvalidTransitionError` if it has not finished, wherever it is."""
+        env = self._env
+        try:
+            await env.master.retry(env.cluster_id, job_id)
+        except JobNotFoundError:
+            if not env.agents.distributed or await self.find(job_id) is None:
+                raise
+            raise InvalidTransitionError(
+                job_id, JobStatus.SAVE_PENDING, (), JobStatus.HELD_ON_MASTER
+            ) from None
+        env.notify.tell(Topics.held(env.cluster_id))
+
     # Looking on the agents
 
     async def find(self, job_id: UUID) -> JobRecord | None:
@@ -105,7 +120,7 @@ class Changing:
         record = await env.master.get_job(env.cluster_id, job_id)
         if record is None and not messages and silent:
             raise _unknown(JobNotFoundError(job_id, env.cluster_id), silent)
-        return record or (_save_pending(messages[0]) if messages else None)
+        return record or (save_pending(messages[0]) if messages else None)
 
     async def _save(self, job_ids: Sequence[UUID]) -> Sequence[str]:
         """Save jobs that only agents know, as lying in their buckets; return the agents that could not be asked."""
@@ -140,7 +155,8 @@ def _unknown(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
     )
 
 
-def _save_pending(message: Message) -> JobRecord:
+def save_pending(message: Message) -> JobRecord:
+    """Return a job that only an agent knows so far as a record."""
     job = message.new.job
     return JobRecord(
         job=job,

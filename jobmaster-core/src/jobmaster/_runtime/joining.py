@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
+
+log = logging.getLogger("jobmaster.cluster")
 
 
 async def prepare_master(env: Environment, url: str) -> None:
@@ -35,9 +39,14 @@ async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> C
 
 async def check_one_way(env: Environment) -> None:
     """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
-    known = [] if env.agents.distributed else await env.master.list_agents(env.cluster_id)
-    if known:
-        names = ", ".join(agent.name for agent in known)
+    unnamed = await env.agents.unnamed()
+    names = ", ".join(unnamed)
+    if unnamed and env.agents.distributed:
+        log.warning(
+            "the cluster has agents that this process does not name (%s): it can bring back nothing from there",
+            names,
+        )
+    elif unnamed:
         msg = (
             f"cluster {env.cluster_id!r} has agents ({names}) and cannot be standalone again; "
             "name them with add_agent(name, url), and give each worker its agent"

@@ -107,7 +107,7 @@ class Storing:
     # An agent
 
     async def _flush_to_agent(self, agent: str, jobs: Sequence[NewJob]) -> Receipts:
-        """Push jobs to an agent; if it is away, the master takes them."""
+        """Push jobs to an agent; if it is away, another one takes them, or the master."""
         placed = self._directory.place_on(agent, jobs)
         if placed is None:
             return await self._flush_to_master(jobs)
@@ -115,13 +115,26 @@ class Storing:
             receipts = await self._env.agents[agent].push([Message(new=new) for new in placed])
         except StoreUnreachableError as error:
             self._leave_alone(agent, error)
-            return await self._flush_to_master(jobs)
+            return await self._flush_elsewhere(jobs)
         except StoreUnavailableError as error:
             self._leave_alone(agent, error)
-            return await self._entrust(placed)
+            return await self._entrust_or_say(placed)
         for bucket_id in _bucket_ids(placed):
             self._env.tell_bucket(agent, bucket_id)
         return self._accepted(placed, receipts)
+
+    async def _flush_elsewhere(self, jobs: Sequence[NewJob]) -> Receipts:
+        """Push jobs to the next agent that can take all of them; without any, the master takes them."""
+        other = self._directory.agent_for(jobs, self._env.agents.weights())
+        return await (self._flush_to_master(jobs) if other is None else self._flush_to_agent(other, jobs))
+
+    async def _entrust_or_say(self, placed: Sequence[NewJob]) -> Receipts:
+        """Entrust jobs to the master; if it is away as well, nobody knows whether they were accepted."""
+        try:
+            return await self._entrust(placed)
+        except StoreUnreachableError as error:
+            msg = f"the agent did not answer, and the master cannot be reached; jobs may have been accepted: {error}"
+            raise StoreUnavailableError(msg) from error
 
     def _leave_alone(self, agent: str, error: Exception) -> None:
         log.warning("agent %s is away; its share of new jobs goes elsewhere: %s", agent, error)

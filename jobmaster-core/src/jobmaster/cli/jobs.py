@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 from attrs import evolve
 
+from jobmaster._runtime.changing import save_pending
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
 from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import opened, registered, run_async
@@ -150,6 +151,20 @@ async def _get(cluster: Cluster, job_id: str) -> JobRecord:
     async with opened(cluster) as master:
         await registered(cluster, master)
         job = await master.get_job(cluster.id, as_id(job_id, cluster.id))
+    job = job or await _on_agents(cluster, as_id(job_id, cluster.id))
     if job is None:
         raise JobNotFoundError(job_id, cluster.id)
     return job
+
+
+async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord | None:
+    """Look for a job on the agents that are configured: the master may not know it yet."""
+    for agent in cluster.open_agents():
+        try:
+            await agent.open()
+            found = [m for m in await agent.find([job_id]) if m.new.job.cluster_id == cluster.id]
+        finally:
+            await agent.close()
+        if found:
+            return save_pending(found[0])
+    return None

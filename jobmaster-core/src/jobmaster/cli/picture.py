@@ -113,11 +113,20 @@ class Picture:
             yield f"paused lanes: {', '.join(sorted(self.cluster.paused_lanes))}; their jobs wait"
 
     def _of_workers(self) -> Iterator[str]:
-        if not any(self.is_alive(worker) for worker in self.workers):
+        alive = [worker for worker in self.workers if self.is_alive(worker)]
+        if not alive:
             yield f"no worker is alive; unfinished jobs: {self.unfinished:,}"
+        elif not any(worker.mode.coordinates for worker in alive):
+            yield "no worker coordinates: held jobs stay where they are; start a full or coordinator worker"
         expired = [w.name for w in self.workers if w.status in RUNNING and not self.is_alive(w)]
         if expired:
-            yield f"the lease of {', '.join(expired)} has run out; a live worker will take over its jobs"
+            rescued = any(worker.mode.rescues for worker in alive)
+            then = (
+                "a live worker will take over its jobs"
+                if rescued
+                else "start a full, coordinator or drain worker to bring its jobs back"
+            )
+            yield f"the lease of {', '.join(expired)} has run out; {then}"
 
     def _of_agents(self) -> Iterator[str]:
         for agent in self.agents:
@@ -143,6 +152,9 @@ async def look(cluster: Cluster) -> Picture:
         )
 
 
+UNNAMED = "it is not named here; processes that do not name it bring back nothing from there, so add it to their agents"
+
+
 async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
     """Return the agents that the master knows, with the contents of those that are configured here."""
     records = await master.list_agents(cluster.id)
@@ -150,7 +162,10 @@ async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
     found: dict[str, Agent] = {}
 
     async def ask(record: AgentRecord) -> None:
-        found[record.name] = await _asked(record, repositories.get(record.name))
+        if repositories and record.name not in repositories:
+            found[record.name] = Agent(record=record, problem=UNNAMED)
+        else:
+            found[record.name] = await _asked(record, repositories.get(record.name))
 
     async with anyio.create_task_group() as group:
         for record in records:
