@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -234,8 +234,3 @@ class Agents(Mapping[str, AgentRepository]):
         """Close all repositories."""
         for link in self.links.values():
             await link.repository.close()
-
-
-def joined_names(agents: Agents) -> Sequence[str]:
-    """Return the names of the agents that were joined, without the master's own rows."""
-    return [name for name in agents if name != STANDALONE]

@@ -52,7 +52,8 @@ class MemoryAgent(InMemory, AgentRepository):
             raise ValueError(msg)
         key = new.bucket_id, new.job.id, message.attempt
         letter = Letter(message, ready_at=now + timedelta(seconds=new.delay), pushed_at=now)
-        self._mailbox.letters.setdefault(key, letter)
+        if key not in self._mailbox.letters:
+            self._mailbox.letters[key] = letter
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
         await anyio.lowlevel.checkpoint()
@@ -85,8 +86,11 @@ class MemoryAgent(InMemory, AgentRepository):
         await anyio.lowlevel.checkpoint()
         with self._unit() as box:
             now = self._clock.now()
-            due = {key[0] for key, letter in box.letters.items() if letter.ready_at <= now}
-            return frozenset(bucket.id for bucket in buckets) & due
+            return frozenset(
+                bucket.id
+                for bucket in buckets
+                if any(x.ready_at <= now for x in box.letters.among(bucket.id))
+            )
 
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         await anyio.lowlevel.checkpoint()
@@ -166,12 +170,14 @@ class MemoryAgent(InMemory, AgentRepository):
     # Looking
 
     async def holdings(self) -> Mapping[UUID, int]:
-        return {bucket_id: found.messages for bucket_id, found in (await self.backlog()).items()}
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            return {bucket_id: len(letters) for bucket_id, letters in box.letters.groups.items()}
 
     async def backlog(self) -> Mapping[UUID, Backlog]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as box:
-            return {bucket_id: self._backlog(bucket_id) for bucket_id in {key[0] for key in box.letters}}
+            return {bucket_id: self._backlog(bucket_id) for bucket_id in box.letters.groups}
 
     def _backlog(self, bucket_id: UUID) -> Backlog:
         letters = self._mailbox.in_bucket(bucket_id)

@@ -47,8 +47,8 @@ class MemoryAssigning(MemoryBase, JobStore):
         return fitting[: room.free]
 
     def _held(self, cluster_id: str) -> list[Live]:
-        rows = self._store.live.values()
-        held = [r for r in rows if r.bucket_id is None and not r.parked and r.job.cluster_id == cluster_id]
+        rows = self._store.live.among(None)
+        held = [r for r in rows if not r.parked and r.job.cluster_id == cluster_id]
         return sorted(held, key=lambda row: row.position)
 
     def _place(self, row: Live, bucket_id: UUID) -> None:
@@ -66,7 +66,9 @@ class MemoryAssigning(MemoryBase, JobStore):
         """Place parked jobs; return them by bucket."""
         homes = {(b.cluster_id, b.lane, b.priority): b.id for b in buckets}
         adopted: dict[UUID, list[Live]] = {}
-        fitting = [r for r in self._store.live.values() if r.parked and r.job.definition_id in definition_ids]
+        fitting = [
+            r for r in self._store.live.among(None) if r.parked and r.job.definition_id in definition_ids
+        ]
         places = [(row, homes.get((row.job.cluster_id, row.job.lane, row.job.priority))) for row in fitting]
         for row, home in [(row, home) for row, home in places if home is not None][:limit]:
             self._place(row, home)

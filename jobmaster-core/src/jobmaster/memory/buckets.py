@@ -104,7 +104,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
     def _orphans(self) -> list[Live]:
         buckets = self._store.buckets.values()
         read = {bucket.id for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
-        return [row for row in self._store.live.values() if row.bucket_id and row.bucket_id not in read]
+        return [row for row in self._store.live.in_buckets() if row.bucket_id not in read]
 
     async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()
@@ -115,8 +115,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
             )
 
     def _in_bucket(self, bucket_id: UUID) -> list[Live]:
-        rows = [row for row in self._store.live.values() if row.bucket_id == bucket_id]
-        return sorted(rows, key=lambda row: row.position)
+        return sorted(self._store.live.among(bucket_id), key=lambda row: row.position)
 
     async def read_bucket(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
@@ -161,7 +160,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             counts: dict[UUID, int] = {}
-            for row in store.live.values():
+            for row in store.live.in_buckets():
                 if row.bucket_id and row.job.cluster_id == cluster_id:
                     counts[row.bucket_id] = counts.get(row.bucket_id, 0) + 1
             return counts

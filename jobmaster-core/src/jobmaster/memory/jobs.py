@@ -148,9 +148,10 @@ class MemoryJobs(MemoryAssigning):
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             return [
-                (row.bucket_id, row.job.id, row.attempt)
-                for row in store.live.values()
-                if row.cancel_requested and row.bucket_id in bucket_ids and row.bucket_id
+                (bucket_id, row.job.id, row.attempt)
+                for bucket_id in bucket_ids
+                for row in store.live.among(bucket_id)
+                if row.cancel_requested
             ]
 
     async def reschedule(

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from attrs import define, evolve, field
 
 from jobmaster.contracts import Message
+from jobmaster.memory.grouped import Grouped
 from jobmaster.models import Bucket, Claim, Position
 from jobmaster.news import NewsHub
 
@@ -67,12 +68,11 @@ class Mailbox:
     news: NewsHub = field(factory=NewsHub)
     fingerprint: str = field(factory=lambda: uuid4().hex)
     epochs: dict[UUID, int] = field(factory=dict)
-    letters: dict[Key, Letter] = field(factory=dict)
+    letters: Grouped[Key, UUID, Letter] = field(factory=lambda: Grouped(lambda key, _: key[0]))
 
     def in_bucket(self, bucket_id: UUID) -> Sequence[Letter]:
         """Return what lies in a bucket, in order."""
-        found = [letter for key, letter in self.letters.items() if key[0] == bucket_id]
-        return sorted(found, key=lambda letter: letter.position)
+        return sorted(self.letters.among(bucket_id), key=lambda letter: letter.position)
 
 
 mailboxes: dict[str, Mailbox] = {}

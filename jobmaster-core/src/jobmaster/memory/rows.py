@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from threading import RLock
+from typing import Any
 from uuid import UUID
 
 from attrs import define, field
 
 from jobmaster.contracts import Moving
+from jobmaster.memory.grouped import Grouped
 from jobmaster.models import (
     AgentRecord,
     Attempt,
@@ -30,6 +32,13 @@ RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 OWNED = frozenset({BucketStatus.ACTIVE, BucketStatus.COMPLETING, BucketStatus.DRAINING, BucketStatus.LOST})
 
 
+def _moved(row: Live, _: Any, bucket_id: UUID | None) -> UUID | None:
+    """Let a row that is stored be found in its new bucket."""
+    if row.stored_in is not None and bucket_id != row.bucket_id:
+        row.stored_in.regroup(row.job.id, row.bucket_id, bucket_id)
+    return bucket_id
+
+
 @define
 class Live:
     """The live row of a job: where it waits or runs."""
@@ -37,7 +46,7 @@ class Live:
     job: Job
     status: JobStatus
     ready_at: datetime
-    bucket_id: UUID | None = None
+    bucket_id: UUID | None = field(default=None, on_setattr=_moved)
     attempt: int = 1
     retries: int = 0
     crashes: int = 0
@@ -45,6 +54,7 @@ class Live:
     started_at: datetime | None = None
     cancel_requested: bool = False
     parked: str | None = None
+    stored_in: LiveRows | None = field(default=None, init=False, repr=False, eq=False)
 
     @property
     def position(self) -> tuple[datetime, UUID]:
@@ -52,6 +62,22 @@ class Live:
 
     def hold(self) -> None:
         self.status, self.bucket_id, self.started_at = JobStatus.HELD_ON_MASTER, None, None
+
+
+class LiveRows(Grouped[UUID, UUID | None, Live]):
+    """Live rows by their job's id, and by their bucket; None is the master."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__(lambda _, row: row.bucket_id)
+
+    def __setitem__(self, job_id: UUID, row: Live) -> None:
+        super().__setitem__(job_id, row)
+        row.stored_in = self
+
+    def in_buckets(self) -> Iterator[Live]:
+        """Iterate over what is not held on the master."""
+        return (row for bucket_id, rows in self.groups.items() if bucket_id for row in rows.values())
 
 
 @define
@@ -79,7 +105,7 @@ class Store:
     """The furthest place in each bucket that was ever handed out."""
     jobs: dict[UUID, Job] = field(factory=dict)
     keys: dict[tuple[str, str], UUID] = field(factory=dict)
-    live: dict[UUID, Live] = field(factory=dict)
+    live: LiveRows = field(factory=LiveRows)
     attempts: dict[UUID, list[Attempt]] = field(factory=dict)
     final: dict[UUID, tuple[JobStatus, datetime]] = field(factory=dict)
     logs: list[tuple[str, LogLine]] = field(factory=list)

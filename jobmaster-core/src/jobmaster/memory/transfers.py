@@ -35,10 +35,8 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         with self._unit() as store:
             held = [
                 row.job
-                for row in store.live.values()
-                if row.job.cluster_id == cluster_id
-                and row.bucket_id is None
-                and (after is None or row.job.id > after)
+                for row in store.live.among(None)
+                if row.job.cluster_id == cluster_id and (after is None or row.job.id > after)
             ]
             return [self._whole(job) for job in sorted(held, key=lambda job: job.id)[:limit]]
 
