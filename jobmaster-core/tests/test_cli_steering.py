@@ -313,6 +313,16 @@ async def holding(distributed: Distributed) -> AsyncIterator[Runtime]:
         yield runtime
 
 
+async def test_a_job_that_only_an_agent_knows_is_shown(distributed: Distributed) -> None:
+    console = distributed.console(North=distributed.url("North"), South=distributed.url("South"))
+    async with holding(distributed) as runtime:
+        receipt = await runtime.scheduler.once_after(quick, 60)
+        found = await console.json("jobs", "show", str(receipt.job_id))
+        await console.run("jobs", "show", str(uuid4()), code=ExitCode.NOT_FOUND)
+
+    assert (found["id"], found["status"]) == (str(receipt.job_id), "save_pending")
+
+
 async def test_status_asks_the_agents_that_it_knows(distributed: Distributed) -> None:
     console = distributed.console(North=distributed.url("North"), South=distributed.url("South"))
     async with holding(distributed):

@@ -45,7 +45,7 @@ class Changing:
         try:
             return await self._env.master.cancel(self._env.cluster_id, job_ids)
         except JobNotFoundError as error:
-            raise _unknown(error, silent) from None
+            raise not_known(error, silent) from None
 
     # Rescheduling
 
@@ -86,7 +86,7 @@ class Changing:
             silent = await self._save([job_id])
             record = await env.master.get_job(env.cluster_id, job_id)
             if record is None:
-                raise _unknown(JobNotFoundError(job_id, env.cluster_id), silent)
+                raise not_known(JobNotFoundError(job_id, env.cluster_id), silent)
         if record.status not in IN_BUCKET:
             return None
         buckets = await env.master.list_buckets(env.cluster_id)
@@ -119,7 +119,7 @@ class Changing:
         # It may be on its way from there to here.
         record = await env.master.get_job(env.cluster_id, job_id)
         if record is None and not messages and silent:
-            raise _unknown(JobNotFoundError(job_id, env.cluster_id), silent)
+            raise not_known(JobNotFoundError(job_id, env.cluster_id), silent)
         return record or (save_pending(messages[0]) if messages else None)
 
     async def _save(self, job_ids: Sequence[UUID]) -> Sequence[str]:
@@ -145,7 +145,7 @@ class Changing:
         return not message.saved and message.new.job.cluster_id == self._env.cluster_id
 
 
-def _unknown(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
+def not_known(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
     """Return what to raise for a job that was found nowhere: as long as an agent is silent, it may be there."""
     if not silent:
         return error

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
+import anyio
 import typer
 from attrs import evolve
 
-from jobmaster._runtime.changing import save_pending
+from jobmaster._runtime.changing import not_known, save_pending
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
 from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
-from jobmaster.errors import ConfigurationError, JobNotFoundError
+from jobmaster.contracts import AgentRepository, Message
+from jobmaster.errors import ConfigurationError, JobNotFoundError, StoreUnavailableError
 from jobmaster.fileconfig import priority_named
 from jobmaster.jobs import build_query
 from jobmaster.models import JobQuery, JobRecord
@@ -151,20 +153,31 @@ async def _get(cluster: Cluster, job_id: str) -> JobRecord:
     async with opened(cluster) as master:
         await registered(cluster, master)
         job = await master.get_job(cluster.id, as_id(job_id, cluster.id))
-    job = job or await _on_agents(cluster, as_id(job_id, cluster.id))
-    if job is None:
-        raise JobNotFoundError(job_id, cluster.id)
-    return job
+    return job or await _on_agents(cluster, as_id(job_id, cluster.id))
 
 
-async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord | None:
-    """Look for a job on the agents that are configured: the master may not know it yet."""
+async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
+    """Return a job that only an agent knows so far.
+
+    Raises `JobNotFoundError` if none does, or `StoreUnavailableError` naming the agents that could not be asked.
+    """
+    silent: list[str] = []
     for agent in cluster.open_agents():
         try:
-            await agent.open()
-            found = [m for m in await agent.find([job_id]) if m.new.job.cluster_id == cluster.id]
-        finally:
+            found = await _asked(agent, job_id)
+        except StoreUnavailableError:
+            silent.append(agent.name)
+            continue
+        for message in found:
+            if message.new.job.cluster_id == cluster.id:
+                return save_pending(message)
+    raise not_known(JobNotFoundError(job_id, cluster.id), silent)
+
+
+async def _asked(agent: AgentRepository, job_id: UUID) -> Sequence[Message]:
+    try:
+        await agent.open()
+        return await agent.find([job_id])
+    finally:
+        with anyio.CancelScope(shield=True):
             await agent.close()
-        if found:
-            return save_pending(found[0])
-    return None

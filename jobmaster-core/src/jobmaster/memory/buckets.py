@@ -40,13 +40,13 @@ class MemoryBuckets(MemoryBase, BucketStore):
     async def active_buckets(self, cluster_id: str) -> Sequence[Bucket]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            return [
+            owned = [
                 b
                 for b in store.buckets.values()
-                if b.cluster_id == cluster_id
-                and b.status is BucketStatus.ACTIVE
-                and self._leased(b.worker_id)
+                if b.cluster_id == cluster_id and b.status is BucketStatus.ACTIVE
             ]
+            leased = {id_ for id_ in {b.worker_id for b in owned} if self._leased(id_)}
+            return [b for b in owned if b.worker_id in leased]
 
     async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
         await anyio.lowlevel.checkpoint()
