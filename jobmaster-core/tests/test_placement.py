@@ -13,7 +13,10 @@ from jobmaster.states import Priority
 from jobmaster_testing import make_bucket
 
 bucket_ids = st.integers(1, 30).map(lambda number: UUID(int=number))
-loads = st.dictionaries(bucket_ids, st.integers(0, 200), min_size=1, max_size=12)
+loads = st.lists(
+    st.tuples(st.integers(0, 200), bucket_ids), min_size=1, max_size=12, unique_by=lambda pair: pair[1]
+)
+starts = st.integers(0, 100)
 counts = st.integers(0, 300)
 buckets = st.builds(
     lambda lane, priority: make_bucket(lane=lane, priority=priority),
@@ -78,44 +81,49 @@ def test_agents_get_jobs_by_their_weights(weights: dict[str, int], count: int) -
 # Buckets
 
 
-@given(counts, loads)
-def test_every_job_gets_a_known_bucket(count: int, loads: dict[UUID, int]) -> None:
-    chosen = Ranking(loads).choose(count)
+@given(counts, loads, starts)
+def test_every_job_gets_a_known_bucket(count: int, loads: list[tuple[int, UUID]], start: int) -> None:
+    chosen = Ranking(loads, start).choose(count)
 
     assert len(chosen) == count
-    assert set(chosen) <= set(loads)
+    assert set(chosen) <= {bucket_id for _, bucket_id in loads}
 
 
-@given(counts, loads)
-def test_each_job_goes_to_the_least_loaded_bucket(count: int, loads: dict[UUID, int]) -> None:
-    present = dict(loads)
-    for bucket_id in Ranking(loads).choose(count):
-        assert (present[bucket_id], bucket_id) == min((load, one) for one, load in present.items())
+@given(counts, loads, starts)
+def test_each_job_goes_to_the_least_loaded_bucket_that_is_next(
+    count: int, loads: list[tuple[int, UUID]], start: int
+) -> None:
+    first = start % len(loads)
+    present = {bucket_id: load for load, bucket_id in loads[first:] + loads[:first]}
+    for bucket_id in Ranking(loads, start).choose(count):
+        assert bucket_id == min(present, key=lambda one: present[one])  # of equals the first in their order
         present[bucket_id] += 1
 
 
 @given(counts, loads)
-def test_loads_even_out(count: int, loads: dict[UUID, int]) -> None:
+def test_loads_even_out(count: int, loads: list[tuple[int, UUID]]) -> None:
     added = Counter(Ranking(loads).choose(count))
-    ends = {bucket_id: load + added[bucket_id] for bucket_id, load in loads.items()}
+    ends = {bucket_id: load + added[bucket_id] for load, bucket_id in loads}
 
     taking = [ends[bucket_id] for bucket_id in added]
     assert all(load <= min(ends.values()) + 1 for load in taking)
 
 
-@given(st.lists(counts, max_size=5), loads)
-def test_one_choice_after_another_is_like_one_for_all(numbers: list[int], loads: dict[UUID, int]) -> None:
-    ranking = Ranking(loads)
+@given(st.lists(counts, max_size=5), loads, starts)
+def test_one_choice_after_another_is_like_one_for_all(
+    numbers: list[int], loads: list[tuple[int, UUID]], start: int
+) -> None:
+    ranking = Ranking(loads, start)
 
     chosen = [bucket_id for count in numbers for bucket_id in ranking.choose(count)]
 
-    assert chosen == Ranking(loads).choose(sum(numbers))
-    assert ranking.average == (sum(loads.values()) + sum(numbers)) / len(loads)
+    assert chosen == Ranking(loads, start).choose(sum(numbers))
+    assert ranking.average == (sum(load for load, _ in loads) + sum(numbers)) / len(loads)
 
 
 @given(counts, loads)
-def test_the_loads_handed_over_stay_as_they_are(count: int, loads: dict[UUID, int]) -> None:
-    before = dict(loads)
+def test_the_loads_handed_over_stay_as_they_are(count: int, loads: list[tuple[int, UUID]]) -> None:
+    before = list(loads)
 
     Ranking(loads).choose(count)
 

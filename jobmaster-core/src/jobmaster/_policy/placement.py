@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from heapq import heapify, heapreplace
 from typing import TypeAlias
 from uuid import UUID
@@ -43,36 +44,48 @@ def by_place(buckets: Iterable[Bucket]) -> Mapping[Place, list[Bucket]]:
 
 
 class Ranking:
-    """Buckets that do the same work, by their load: a job goes to the least loaded one at that moment (ties by id).
+    """Buckets that do the same work, by their load: a job goes to the least loaded one at that moment.
 
-    So loads even out: no bucket ends above another by more than one, unless it started there. A choice costs the
-    same for few buckets and for thousands.
+    So loads even out: no bucket ends above another by more than one, unless it started there. Among equals the
+    `start`-th takes its turn first and the others follow in their order: processes that begin at different places
+    do not all send their first job to the same bucket. A choice costs the same for few buckets and for thousands;
+    what it takes to be ready for the first one is done then.
     """
 
-    def __init__(self, loads: Mapping[UUID, int]) -> None:
+    def __init__(self, loads: Sequence[tuple[int, UUID]], start: int = 0) -> None:
         """`loads` says how many jobs each bucket (one at least) holds."""
-        self._heap = [(load, bucket_id) for bucket_id, load in loads.items()]
-        self._total = sum(loads.values())
-        heapify(self._heap)
+        self._loads, self._start = loads, start
+        self._added = 0
+
+    @cached_property
+    def _heap(self) -> list[tuple[int, int, UUID]]:
+        size, start = len(self._loads), self._start
+        heap = [
+            (load, (number - start) % size, bucket_id) for number, (load, bucket_id) in enumerate(self._loads)
+        ]
+        heapify(heap)
+        return heap
+
+    @cached_property
+    def _total(self) -> int:
+        return sum(load for load, _ in self._loads)
 
     @property
     def average(self) -> float:
         """How many jobs a bucket holds on average."""
-        return self._total / len(self._heap)
+        return (self._total + self._added) / len(self._loads)
 
     def choose(self, count: int) -> list[UUID]:
         """Return a bucket for each of `count` jobs, and count them as its load."""
         heap = self._heap
-        self._total += count
+        self._added += count
         if len(heap) == 1:
-            load, bucket_id = heap[0]
-            heap[0] = load + count, bucket_id
-            return [bucket_id] * count
+            return [heap[0][2]] * count
         return [self._next() for _ in range(count)]
 
     def _next(self) -> UUID:
-        load, bucket_id = self._heap[0]
-        heapreplace(self._heap, (load + 1, bucket_id))
+        load, turn, bucket_id = self._heap[0]
+        heapreplace(self._heap, (load + 1, turn, bucket_id))
         return bucket_id
 
 

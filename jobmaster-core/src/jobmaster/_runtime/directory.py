@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from jobmaster._policy.placement import Place, Ranking, agent_for, by_place
+from jobmaster._policy.placement import Place, Ranking, agent_for
 from jobmaster.errors import StoreError
+from jobmaster.inhand import NEVER
 from jobmaster.models import STANDALONE, Bucket, NewJob
 
 log = logging.getLogger("jobmaster.directory")
 
 STALE = 2.0
-"""Seconds after which the picture is renewed in the background, while it is still used."""
-USELESS = 10.0
-"""Seconds after which a caller waits for a new picture."""
+"""Seconds after which the picture is renewed in the background, while it is still used; longer in a large cluster."""
+USELESS = 5
+"""How many times as old a picture may be before a caller waits for a new one."""
+BUCKETS_A_SECOND = 500
+"""How much of a picture is renewed in a second. Processes grow with buckets: if each looked at all of them every
+two seconds, the master's work would grow with the square of a cluster."""
+HASTE = 10
+"""How many times as often a large picture may be renewed while buckets come and go: by the hundred in a rollout."""
 
 
 class Directory:
@@ -33,13 +40,16 @@ class Directory:
         self._monotonic = monotonic
         self._in_background = in_background
         self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
-        self._fetched_at = -USELESS
+        self._turn = random.getrandbits(32)  # another one in each process
+        self._fetched_at = -NEVER
+        self._outdated = False
+        self._stale = STALE
         self._known = False
         self._fetching = False
 
     def invalidate(self, _topic: str = "") -> None:
         """Buckets came or went: the next caller waits for a new picture."""
-        self._fetched_at = -float("inf")
+        self._outdated = True
 
     async def ready(self) -> None:
         """See that the picture is young enough to be used; raises `StoreError` if none was ever to be had.
@@ -47,17 +57,26 @@ class Directory:
         While the master is away an old one serves: what it has wrong costs time, and no job.
         """
         age = self._monotonic() - self._fetched_at
-        if age >= USELESS:
+        if age >= self._useful_for:
             await self._refresh_or_make_do()
-        elif age >= STALE and not self._fetching:
+        elif age >= self._stale and not self._fetching:
             self._fetching = True
             self._in_background(self._refresh_quietly)
+
+    @property
+    def _useful_for(self) -> float:
+        """How old the picture may be, in seconds, for callers to use it as it is."""
+        if not self._outdated:
+            return USELESS * self._stale
+        return self._stale / HASTE if self._stale > STALE else 0.0
 
     async def refresh(self) -> None:
         """Get a new picture."""
         asked_at = self._monotonic()
+        self._outdated = False  # what is told from here on may be missing in it
         buckets = await self._fetch()
-        self._agents = _ranked(buckets)
+        self._agents = _ranked(buckets, self._turn)
+        self._stale = max(STALE, len(buckets) / BUCKETS_A_SECOND)
         self._fetched_at, self._known = asked_at, True
 
     async def _refresh_or_make_do(self) -> None:
@@ -115,14 +134,15 @@ class Directory:
         return [] if ranking is None else ranking.choose(count)
 
 
-def _ranked(buckets: Sequence[Bucket]) -> Mapping[str, Mapping[Place, Ranking]]:
+def _ranked(buckets: Iterable[Bucket], start: int) -> Mapping[str, Mapping[Place, Ranking]]:
     """Rank buckets by load, for each agent and place."""
-    by_agent: dict[str, list[Bucket]] = {}
+    agents: dict[str, dict[Place, list[tuple[int, UUID]]]] = {}
     for bucket in buckets:
-        by_agent.setdefault(bucket.agent, []).append(bucket)
+        places = agents.setdefault(bucket.agent, {})
+        places.setdefault((bucket.lane, bucket.priority), []).append((bucket.load, bucket.id))
     return {
-        agent: {place: Ranking({b.id: b.load for b in found}) for place, found in by_place(theirs).items()}
-        for agent, theirs in by_agent.items()
+        agent: {place: Ranking(loads, start) for place, loads in places.items()}
+        for agent, places in agents.items()
     }
 
 
