@@ -60,7 +60,7 @@ class InlineAgent(AgentRepository):
         await self._master.announce(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Listen to the master."""
         await self._master.listen(topics, on_news, on_ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock, get_ident
 from typing import TypeAlias
@@ -17,14 +17,15 @@ OnNews: TypeAlias = Callable[[str], None]
 
 @define(eq=False)
 class _Listener:
-    topics: frozenset[str]
+    topics: Container[str]
     on_news: OnNews
     thread: int
     call_soon: LoopCaller
 
+    def wants(self, topic: str) -> bool:
+        return topic in self.topics or topic == Topics.ANY or Topics.ANY in self.topics
+
     def hear(self, topic: str) -> None:
-        if Topics.ANY not in self.topics and topic != Topics.ANY and topic not in self.topics:
-            return
         if get_ident() == self.thread:
             self.on_news(topic)
         else:
@@ -44,12 +45,16 @@ class NewsHub:
             listeners = list(self._listeners)
         for topic in topics:
             for listener in listeners:
-                listener.hear(topic)
+                if listener.wants(topic):
+                    listener.hear(topic)
 
     @contextmanager
-    def listener(self, topics: Iterable[str], on_news: OnNews) -> Iterator[None]:
-        """Within the block, call `on_news(topic)` in this event loop for each of `topics` that is told."""
-        listener = _Listener(frozenset(topics), on_news, get_ident(), loop_caller())
+    def listener(self, topics: Container[str], on_news: OnNews) -> Iterator[None]:
+        """Within the block, call `on_news(topic)` in this event loop for each of `topics` that is told.
+
+        Whether a topic is among them is asked when it is told.
+        """
+        listener = _Listener(topics, on_news, get_ident(), loop_caller())
         with self._lock:
             self._listeners.append(listener)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from jobmaster.contracts import Capabilities, Message
 from jobmaster.errors import StoreConflictError
@@ -50,6 +50,6 @@ class PostgresAgent(SqlAgent):
         await self._channel.announce(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         await self._channel.listen(topics, on_news, on_ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 
 import anyio
@@ -40,7 +40,7 @@ class Channel:
         yield Query("news_send", {"channel": self._name, "payloads": messages}, last=True)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         with self._hub.listener(topics, on_news):
             if self._address.pooled:

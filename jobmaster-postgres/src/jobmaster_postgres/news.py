@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from typing import Final, Self
 
@@ -45,10 +45,10 @@ class Delivery:
     """
 
     def __init__(
-        self, topics: Iterable[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Create it in the listener's event loop."""
-        self._topics = frozenset(topics)
+        self._topics = topics
         self._on_news, self._on_ready = on_news, on_ready
         self._call_soon = loop_caller()
         self._open = False

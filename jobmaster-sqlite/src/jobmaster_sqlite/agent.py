@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from jobmaster.contracts import Capabilities
@@ -42,7 +42,7 @@ class SqliteAgent(SqlAgent):
         await self._news.announce(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
         await self._news.listen(topics, on_news, on_ready)

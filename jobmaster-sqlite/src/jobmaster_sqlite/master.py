@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -63,7 +63,7 @@ class SqliteMaster(SqlMaster):
         await self._news.announce(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
         await self._news.listen(topics, on_news, on_ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
@@ -40,7 +40,7 @@ class FileNews:
         self._hub.tell(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
         with self._hub.listener(topics, on_news), self._driver.watching():

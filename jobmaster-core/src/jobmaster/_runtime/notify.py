@@ -118,7 +118,7 @@ class Notify:
     async def _listen_forever(self) -> None:
         while True:
             try:
-                await self._store.listen([Topics.ANY], self.hear, self._on_ready)
+                await self._store.listen(self._subscribers, self.hear, self._on_ready)
             except StoreError as error:
                 if self.listening:
                     log.warning("listening for news was interrupted, polling meanwhile: %s", error)

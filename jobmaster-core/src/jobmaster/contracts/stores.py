@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 
 from jobmaster.contracts.capabilities import Capabilities
@@ -54,10 +54,11 @@ class NewsListener(ABC):
 
     @abstractmethod
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Call `on_news(topic)` for every announcement of these topics, until cancelled.
 
+        Whether a topic is among `topics` is asked when news come: who listens may change what it holds.
         `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
         in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
         connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;

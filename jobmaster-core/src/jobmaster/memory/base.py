@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,7 +70,7 @@ class InMemory(SchemaStore):
         self._news.tell(topics)
 
     async def listen(
-        self, topics: Sequence[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         with self._news.listener(topics, on_news):
             on_ready()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import uuid4
@@ -72,6 +72,22 @@ class NewsContract(MasterTests, suite=True):
 
         assert set(heard.items) <= {wanted, Topics.ANY}
 
+    async def test_what_a_listener_asks_for_may_change(self, teller: Telling, other_teller: Telling) -> None:
+        needs(teller.capabilities.notifications, "notifications")
+        first, second = Topics.bucket(new_id()), Topics.bucket(new_id())
+        wanted = {first}
+
+        async with _listening(other_teller, wanted) as heard:
+            await _announce_until_heard(teller, first, heard)
+            wanted.add(second)
+            await _announce_until_heard(teller, second, heard)
+            wanted.discard(first)
+            heard.items.clear()
+            await teller.announce([first])
+            await _announce_until_heard(teller, second, heard)
+
+        assert first not in heard.items
+
     async def test_several_topics_in_one_call(self, teller: Telling) -> None:
         topics = [Topics.bucket(new_id()) for _ in range(1000)]
 
@@ -101,7 +117,7 @@ class NewsContract(MasterTests, suite=True):
 
 
 @asynccontextmanager
-async def _listening(teller: Telling, topics: Sequence[str]) -> AsyncIterator[Seen[str]]:
+async def _listening(teller: Telling, topics: Container[str]) -> AsyncIterator[Seen[str]]:
     """Listen to topics within the block, from when the listener says that it is in place."""
     heard: Seen[str] = Seen()
     ready = anyio.Event()
