@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import logging
 import pstats
 import random
@@ -111,6 +112,7 @@ def measure(size: Size) -> Cost:
             number = -(-size.workers // PER_PROCESS)
             clusters = [cluster(store, size, clock, place) for place in range(number)]
             runtimes = [await stack.enter_async_context(one.running()) for one in clusters]
+            gc.freeze()  # as `jobmaster worker` does; here a hundred of them share one heap
             up = time.process_time()
             await produce(runtimes, size.jobs)
             await until_done(runtimes[0], size.jobs)

@@ -142,6 +142,35 @@ def steady_load(bench: Bench, system: System) -> Sample:
         return {**_latency_sample(reply), **_growth(reply["tenths_p99"]), **dead}
 
 
+def recovery(bench: Bench, system: System) -> Sample:
+    """R: one of two workers is killed under load; how long its jobs wait for the other one.
+
+    The clock runs from the kill to the first and to the last start of a job that waited for a second or more:
+    nothing else makes a job of this load wait so long.
+    """
+    jobs = LATENCY_RATE * bench.sizes.recovery_seconds
+    with (
+        bench.trial(system) as trial,
+        trial.worker_waiting("latency-worker") as victim,
+        trial.worker_waiting("latency-worker") as other,
+    ):
+        time.sleep(SETTLING)
+        with trial.producing(LATENCY_RATE, jobs):
+            time.sleep(SETTLING)
+            killed = time.monotonic_ns()
+            victim.kill()
+        _await_empty(trial)
+        reply = other.end()
+        trial.emptied()
+    return _recovery_sample([(start - killed) / 1e9 for start in reply["late_starts"]])
+
+
+def _recovery_sample(waits: Sequence[float]) -> dict[str, float]:
+    if not waits:
+        raise VerificationError("no job waited for the worker that was killed")
+    return {"first_s": min(waits), "last_s": max(waits), "stranded": len(waits)}
+
+
 def cost_on_master(bench: Bench, system: System) -> Sample:
     """M: what a short job costs the master while a worker runs them as they come: statements, and rows written."""
     jobs = LATENCY_RATE * bench.sizes.latency_seconds
@@ -165,8 +194,8 @@ def _written(trial: Trial) -> tuple[int, int]:
 
 
 def _produce(trial: Trial, rate: int, jobs: int) -> None:
-    trial.script.run("latency-producer", f"--rate={rate}", f"--jobs={jobs}")
-    trial.waiting += jobs
+    with trial.producing(rate, jobs):
+        pass
 
 
 def _await_empty(trial: Trial) -> None:
@@ -200,6 +229,7 @@ MEASURES: Mapping[str, Measure] = {
         Measure("F", "memory, and cost when idle", idleness),
         Measure("G", "C with a long history", drain_with_history, repeats_itself=True),
         Measure("M", "what a short job costs the master, at 500 jobs/s", cost_on_master),
+        Measure("R", "recovery after one of two workers is killed, at 50 jobs/s", recovery),
         Measure("H", "steady load under a held snapshot", steady_load, repeats_itself=True),
     )
 }

@@ -40,6 +40,11 @@ _COLUMNS: Mapping[str, Sequence[_Column]] = {
         ("statements a job", "statements_per_job", ".3f"),
         ("rows written a job", "rows_per_job", ".2f"),
     ),
+    "R": (
+        ("first start, s", "first_s", ".1f"),
+        ("last start, s", "last_s", ".1f"),
+        ("jobs that waited", "stranded", ",.0f"),
+    ),
     "H": (
         ("p50 ms", "p50", ".1f"),
         ("p99 ms", "p99", ".1f"),

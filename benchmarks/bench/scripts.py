@@ -93,6 +93,11 @@ class Running:
         """Let it begin."""
         self._say("go\n")
 
+    def kill(self) -> None:
+        """End it as a crash does: it can do nothing about it."""
+        _kill(self.process)
+        self.process.wait()
+
     def end(self) -> Reply:
         """Close its standard input, upon which it ends, and return its result."""
         if self.process.stdin is not None:

@@ -10,9 +10,9 @@ from attrs import frozen
 from bench.environments import HERE, Environment, own_environment, peer_environment
 
 SCRIPTS = HERE / "systems"
-ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H", "M")
+ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H", "M", "R")
 USUAL = ("A", "A100", "B", "C", "D", "E", "F")
-"""What is measured of peers unless they are named; G and H are about ourselves."""
+"""What is measured of peers unless they are named; the others are about ourselves."""
 
 
 @frozen(kw_only=True)
@@ -68,7 +68,7 @@ class Catalogue:
         return [system for system in wanted if set(system.measures) & set(measures)]
 
 
-_DISTRIBUTED = ("A", "A100", "B", "C", "D", "E", "M")
+_DISTRIBUTED = ("A", "A100", "B", "C", "D", "E", "M", "R")
 _LOOP = ("A", "B", "C", "D")
 _TRIO = ("--backend", "trio")
 _SQLITE = ("A", "A100", "B", "C", "E")

@@ -113,6 +113,17 @@ TARGETS: Sequence[Target] = (
         2.1,
         at_most=True,
     ),
+    *(
+        Target(
+            "R",
+            f"R: first start after a kill, {name}: at most lease and heartbeat",
+            _one("R", name, "first_s"),
+            20,
+            at_most=True,
+            unit=" s",
+        )
+        for name in (OURS, "jobmaster-agent", "jobmaster-agent-apart")
+    ),
     Target("G", "G / C of ours, in turn", _one("G", OURS, "ratio"), 0.9),
     Target("H", "H: p99", _one("H", OURS, "p99"), 50, at_most=True, unit=" ms"),
     Target("H", "H: late p99 / early p99", _one("H", OURS, "growth"), 1.5, at_most=True),

@@ -39,6 +39,8 @@ class Sizes:
     """How long an idle worker is watched (F)."""
     history: int = 1_000_000
     """Finished jobs in the tables (G)."""
+    recovery_seconds: int = 30
+    """How long jobs are sent while a worker is killed (R)."""
     steady_seconds: int = 300
     """How long the steady load lasts (H)."""
     steady_rate: int = 1000
@@ -52,6 +54,7 @@ QUICK = Sizes(
     latency_seconds=3,
     idle_seconds=5,
     history=5000,
+    recovery_seconds=25,
     steady_seconds=10,
     steady_rate=200,
 )
@@ -134,6 +137,10 @@ class Trial:
         """Note that what waited was handled, and check it."""
         if handled != self.waiting:
             raise VerificationError(f"{handled} handlers ran for {self.waiting} jobs")
+        self.emptied()
+
+    def emptied(self) -> None:
+        """Note that what waited has ended, and check it: for when nobody knows how many handlers ran."""
         self.finished, self.waiting = self.finished + self.waiting, 0
         self.verify()
 
@@ -143,6 +150,14 @@ class Trial:
         with self.script.started(command) as running:
             running.wait_ready()
             yield running
+
+    @contextmanager
+    def producing(self, rate: int, jobs: int) -> Iterator[None]:
+        """Have jobs sent at a steady rate from the beginning of the block; its end waits for the last one."""
+        with self.script.started("latency-producer", f"--rate={rate}", f"--jobs={jobs}") as producer:
+            yield
+            producer.result()
+        self.waiting += jobs
 
     def count(self) -> tuple[int | None, int]:
         """Return how many finished (None if the system deletes them) and unfinished jobs the store holds."""

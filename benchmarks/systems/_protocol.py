@@ -24,6 +24,8 @@ _TEXT = "x" * PAYLOAD_BYTES
 _ENVELOPE = len('{"sent":,"text":""}')
 _BRIEFLY = 0.005
 _NANOS_PER_MS = 1_000_000
+_LATE = 1_000_000_000
+"""Nanoseconds that only a job waits whose worker is gone (measure R)."""
 
 COMMANDS = ("setup", "schedule", "work", "latency-worker", "latency-producer", "idle", "count")
 
@@ -185,10 +187,15 @@ class Latencies:
         self.pairs.append((sent, monotonic_ns() - sent))
 
     def result(self) -> dict[str, Any]:
-        """Return percentiles in milliseconds: of all, and of each tenth of the time."""
+        """Return percentiles in milliseconds, of all and of each tenth of the time, and when late ones started."""
         pairs = sorted(self.pairs)
         times = [time for _, time in pairs]
-        return {"handled": len(times), **_percentiles(times), "tenths_p99": _tenths(pairs)}
+        return {
+            "handled": len(times),
+            **_percentiles(times),
+            "tenths_p99": _tenths(pairs),
+            "late_starts": sorted(sent + time for sent, time in pairs if time >= _LATE),
+        }
 
 
 def _percentiles(times: list[int]) -> dict[str, float]:
