@@ -160,6 +160,38 @@ def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
     assert "Join" not in plan
 
 
+@pytest.mark.parametrize(
+    "name", ["job_find", "job_find_live", "job_find+by_status", "job_find_live+by_live_status"]
+)
+def test_a_page_of_jobs_sorts_and_reads_nothing_else(planner: Planner, long_history: str, name: str) -> None:
+    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), long_history)).get(name)
+    nothing = ", ".join(["NULL"] * len(statement.names))
+
+    planner.execute(b"PREPARE it AS " + statement.text)
+    found = planner.execute(f"EXPLAIN (COSTS OFF) EXECUTE it ({nothing})".encode())
+    plan = "\n".join(row[0] for row in found)
+    planner.execute("DEALLOCATE it")
+
+    assert not any(word in plan for word in ("Sort", "Merge", "Hash", "Materialize"))
+
+
+@pytest.fixture(scope="module")
+def long_history(planner: Planner, untouched_database: str) -> str:
+    """Return the prefix of tables that hold far more attempts than jobs that wait, as the planner knows."""
+
+    async def insert() -> None:
+        async with open_master(untouched_database, Options(table_prefix="long_")) as master:
+            await master.insert_jobs([make_new_job() for _ in range(2000)])
+
+    anyio.run(insert)
+    planner.execute(
+        "INSERT INTO long_attempt (job_id, number, cluster_id, outcome, final_status, finished_at, worker, host)"
+        " SELECT id, 1, cluster_id, 1, 6, 1, 'w', 'h' FROM long_job"
+    )
+    planner.execute("ANALYZE long_job, long_live, long_attempt, long_firing")
+    return "long_"
+
+
 @pytest.fixture
 def few_jobs(planner: Planner, untouched_database: str) -> str:
     """Return the prefix of tables that hold five jobs, and of which the planner knows that."""
