@@ -134,6 +134,14 @@ def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> N
     assert "Seq Scan" not in plan
 
 
+@pytest.mark.parametrize("name", ["held_assign", "held_hand_over"])
+def test_held_jobs_are_updated_where_they_were_found(planner: Planner, few_jobs: str, name: str) -> None:
+    plan = _plan(planner, few_jobs, name)
+
+    assert "Tid Scan" in plan
+    assert "live_pkey" not in plan
+
+
 @pytest.mark.parametrize(
     ("name", "lookups"),
     [
@@ -147,13 +155,7 @@ def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> N
 def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
     planner: Planner, few_jobs: str, name: str, lookups: tuple[str, ...]
 ) -> None:
-    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), few_jobs)).get(name)
-    nothing = ", ".join(["NULL"] * len(statement.names))
-
-    planner.execute(b"PREPARE it AS " + statement.text)
-    found = planner.execute(f"EXPLAIN (COSTS OFF) EXECUTE it ({nothing})".encode())
-    plan = "\n".join(row[0] for row in found)
-    planner.execute("DEALLOCATE it")
+    plan = _plan(planner, few_jobs, name)
 
     for lookup in lookups:
         assert f"Index Cond: {lookup}" in plan
@@ -164,15 +166,20 @@ def test_jobs_are_looked_up_by_id_whatever_is_known_of_their_number(
     "name", ["job_find", "job_find_live", "job_find+by_status", "job_find_live+by_live_status"]
 )
 def test_a_page_of_jobs_sorts_and_reads_nothing_else(planner: Planner, long_history: str, name: str) -> None:
-    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), long_history)).get(name)
-    nothing = ", ".join(["NULL"] * len(statement.names))
+    plan = _plan(planner, long_history, name)
 
+    assert not any(word in plan for word in ("Sort", "Merge", "Hash", "Materialize"))
+
+
+def _plan(planner: Planner, prefix: str, name: str) -> str:
+    """Return the plan that is kept for a statement over the tables with a prefix, whatever its parameters."""
+    statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), prefix)).get(name)
+    nothing = ", ".join(["NULL"] * len(statement.names))
     planner.execute(b"PREPARE it AS " + statement.text)
     found = planner.execute(f"EXPLAIN (COSTS OFF) EXECUTE it ({nothing})".encode())
     plan = "\n".join(row[0] for row in found)
     planner.execute("DEALLOCATE it")
-
-    assert not any(word in plan for word in ("Sort", "Merge", "Hash", "Materialize"))
+    return plan
 
 
 @pytest.fixture(scope="module")

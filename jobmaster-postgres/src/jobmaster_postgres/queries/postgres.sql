@@ -85,9 +85,12 @@ SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN 2 ELSE 3 END
 FROM new
 
 -- name: held_assign
--- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client.
+-- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client. A locked
+-- row stays in its place (ctid) until the end, so that it need not be found again by its id; one that changed between
+-- snapshot and lock has a place that this statement cannot see, and waits for the next one. The time is a subquery so as
+-- to be computed once, and not for each row.
 WITH due AS (
-  SELECT l.job_id FROM {prefix}live l
+  SELECT l.ctid AS place FROM {prefix}live l
   WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
     AND l.lane = :lane AND l.priority = :priority AND l.ready_at <= {now} + :ahead
   ORDER BY l.ready_at, l.job_id
@@ -95,13 +98,14 @@ WITH due AS (
   FOR UPDATE OF l SKIP LOCKED
 ),
 shared AS (
-  SELECT job_id, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id
+  SELECT place, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id,
+    (SELECT {now}) AS now
   FROM due
 ),
 assigned AS (
-  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, {now})
+  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
-  WHERE l.job_id = s.job_id
+  WHERE l.ctid = s.place
   RETURNING l.bucket_id
 )
 SELECT bucket_id, COUNT(*) FROM assigned GROUP BY bucket_id
@@ -110,7 +114,7 @@ SELECT bucket_id, COUNT(*) FROM assigned GROUP BY bucket_id
 -- As held_assign, and back come the jobs' contents. Each is looked up by itself (OFFSET 0): a planner that guesses how
 -- many they are might read all jobs there ever were.
 WITH due AS (
-  SELECT l.job_id FROM {prefix}live l
+  SELECT l.ctid AS place FROM {prefix}live l
   WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
     AND l.lane = :lane AND l.priority = :priority AND l.ready_at <= {now} + :ahead
   ORDER BY l.ready_at, l.job_id
@@ -118,13 +122,14 @@ WITH due AS (
   FOR UPDATE OF l SKIP LOCKED
 ),
 shared AS (
-  SELECT job_id, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id
+  SELECT place, (:turns::uuid[])[(row_number() OVER () - 1) % cardinality(:turns::uuid[]) + 1] AS bucket_id,
+    (SELECT {now}) AS now
   FROM due
 ),
 assigned AS (
-  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, {now})
+  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
-  WHERE l.job_id = s.job_id
+  WHERE l.ctid = s.place
   RETURNING l.job_id, l.bucket_id, l.attempt, l.ready_at, l.retries, l.crashes, l.suspect
 )
 SELECT l.bucket_id, {now}, {message_columns}
