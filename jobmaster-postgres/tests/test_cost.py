@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from jobmaster import Cluster, JobContext, Runtime, handler
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, Claim, Report
+from jobmaster.models import Bucket, Claim, Cursor, Report
 from jobmaster_postgres.statements import Statements
 from jobmaster_postgres.wire import Message
 from jobmaster_sql import Batch, Query
@@ -134,6 +134,18 @@ async def test_a_job_is_written_as_often_as_it_has_to_be(
     assert statements["bucket_page"] < JOBS / 30
     assert statements["reports_succeed"] < JOBS / 30
     assert statements["held_assign"] < JOBS / 30
+
+
+async def test_a_full_page_is_read_once(database: str, statements: Counter[str]) -> None:
+    async with open_master(database, Options(table_prefix="cost_")) as master:
+        world = await make_world(master)
+        bucket = await world.bucket()
+        await world.put(bucket, count=30)
+        statements.clear()
+        page = await master.read_bucket(bucket, Cursor(), 10)
+        await master.read_bucket(bucket, page.cursor, 10)
+
+    assert statements == {"bucket_page": 2, "bucket_state": 2, "bucket_claim_to": 2}
 
 
 async def test_a_job_that_came_by_an_agent_is_one_write(

@@ -46,33 +46,24 @@ class BucketReader(SqlStore):
     async def _read_bucket(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]
     ) -> BucketPage:
-        """Read what is due beyond the cursor, and put on record what may be in hand.
+        """Read what is due beyond the cursor, and put on record what may be in hand before any of it is.
 
-        While jobs trickle in there is nothing to record, and the page is read without a transaction. When
-        that turns out to be wrong, it is read again in one.
+        Reading takes no transaction. The record is written afterwards, if it has to change at all (while jobs trickle
+        in it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
+        what is handed out here, or fails, and nothing is.
         """
-        if not cursor.bounded:
-            page = await self._driver.run(lambda: self._look(bucket, cursor, limit, known), read_only=True)
-            if page is not None:
-                return page
-        return await self._driver.run(lambda: self._read(bucket, cursor, limit, known))
-
-    def _look(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]
-    ) -> Unit[BucketPage | None]:
-        found = yield from self._find(bucket, cursor, limit)
-        return self._page(bucket, found, known) if found.bound == found.stored else None
-
-    def _read(self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]) -> Unit[BucketPage]:
-        found = yield from self._find(bucket, cursor, limit)
+        found = await self._driver.run(lambda: self._find(bucket, cursor, limit), read_only=True)
         if found.bound != found.stored:
-            ready_at, job_id = found.bound.place or (None, None)
-            params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch, "ready_at": ready_at}
-            params["job_id"] = self._dialect.optional_uuid(job_id)
-            written: Answer = yield Query("bucket_claim_to", params, last=True)
-            if not written.touched:
-                raise lease_lost(bucket.id, bucket.epoch)
+            await self._driver.run(lambda: self._claim_to(bucket, found.bound))
         return self._page(bucket, found, known)
+
+    def _claim_to(self, bucket: Bucket, bound: Bound) -> Unit[None]:
+        ready_at, job_id = bound.place or (None, None)
+        params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch, "ready_at": ready_at}
+        params["job_id"] = self._dialect.optional_uuid(job_id)
+        written: Answer = yield Query("bucket_claim_to", params, last=True)
+        if not written.touched:
+            raise lease_lost(bucket.id, bucket.epoch)
 
     def _find(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[_Found]:
         """Return the rows of a page, with the bucket's bound as it is stored and as it has to be."""
@@ -97,7 +88,7 @@ class BucketReader(SqlStore):
         )
 
     def _page(self, bucket: Bucket, found: _Found, known: Container[UUID]) -> BucketPage:
-        """Decode what was found: last, so that a page which has to be read again was not decoded in vain."""
+        """Decode what was found: last, so that a page of a bucket that was lost meanwhile is not decoded in vain."""
         return BucketPage(
             claims=claims_of(found.rows, bucket, self._dialect, known),
             cursor=found.cursor,
