@@ -1,4 +1,9 @@
-"""JobMaster, through its public interface alone; PostgreSQL or SQLite by the URL, asyncio or trio."""
+"""JobMaster, through its public interface; PostgreSQL or SQLite by the URL, asyncio or trio.
+
+Whether a drain is over is asked as of the peers on PostgreSQL: one row of the table of unfinished jobs, through a
+connection of our own. It is asked whenever no handler has started for some milliseconds, and to ask for a page of jobs
+each time, with all that is known of them, would be a load that no peer has.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,13 @@ from contextlib import asynccontextmanager
 
 import _protocol as protocol
 import anyio
+import psycopg
 from _async import AsyncSystem, Data, OnJob
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
 
 UNFINISHED = [status for status in JobStatus if not status.is_terminal]
+ANY_UNFINISHED = "SELECT 1 FROM jm_live LIMIT 1"
 
 _on_job: list[OnJob] = []
 
@@ -38,9 +45,15 @@ class JobMaster(AsyncSystem):
     )
 
     _runtime: Runtime | None = None
+    _connection: psycopg.Connection[tuple[int]] | None = None
 
     def _cluster(self) -> Cluster:
         return Cluster.standalone("Bench", self.url)
+
+    async def prepare(self) -> None:
+        """Connect, if there is a server to connect to."""
+        if self.url.startswith("postgresql:"):
+            self._connection = psycopg.connect(self.url, autocommit=True)
 
     async def setup(self) -> None:
         """Provision the schema, as any start does."""
@@ -81,6 +94,8 @@ class JobMaster(AsyncSystem):
 
     async def drained(self) -> bool:
         """Return whether no unfinished job is left: reads the live table only, whatever the history."""
+        if self._connection is not None:
+            return not self._connection.execute(ANY_UNFINISHED).fetchall()
         return self._runtime is not None and not await self._runtime.jobs.query(status=UNFINISHED, limit=1)
 
     async def count(self) -> tuple[int | None, int]:
