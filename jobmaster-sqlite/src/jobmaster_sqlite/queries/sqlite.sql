@@ -31,3 +31,45 @@ SELECT json_extract(value, '$[0]'), :attempt, b.cluster_id, 1, 6, json_extract(v
   json_extract(value, '$[2]'), :worker, :host, b.id
 FROM {prefix}bucket b, json_each(:rows)
 WHERE b.id = :bucket_id
+
+-- name: held_next
+-- Steps from one lane and priority to the next in the index that assigns held jobs, and looks at the first entry of
+-- each: within a lane first, since a search for what comes after both walks through the whole lane. An index by due time alone would answer at once, and would be one more page in the commit of each new job.
+WITH RECURSIVE first(lane, priority, ready_at) AS (
+  SELECT * FROM (
+    SELECT lane, priority, ready_at FROM {prefix}live
+    WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
+    ORDER BY lane, priority, ready_at
+    LIMIT 1
+  )
+  UNION ALL
+  SELECT n.lane, n.priority, n.ready_at
+  FROM first JOIN {prefix}live n ON n.job_id = COALESCE(
+    (
+      SELECT l.job_id FROM {prefix}live l
+      WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
+        AND l.lane = first.lane AND l.priority > first.priority
+      ORDER BY l.priority, l.ready_at
+      LIMIT 1
+    ),
+    (
+      SELECT l.job_id FROM {prefix}live l
+      WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL AND l.lane > first.lane
+      ORDER BY l.lane, l.priority, l.ready_at
+      LIMIT 1
+    )
+  )
+)
+SELECT MIN(ready_at) - {now} FROM first
+
+-- name: bucket_holdings
+-- Steps from one bucket id to the next, and counts in the index alone: whose a bucket is, its first row tells for all.
+WITH RECURSIVE held(bucket_id) AS (
+  SELECT (SELECT bucket_id FROM {prefix}live WHERE bucket_id IS NOT NULL ORDER BY bucket_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT l.bucket_id FROM {prefix}live l WHERE l.bucket_id > held.bucket_id ORDER BY l.bucket_id LIMIT 1)
+  FROM held WHERE held.bucket_id IS NOT NULL
+)
+SELECT bucket_id, (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = held.bucket_id)
+FROM held
+WHERE (SELECT l.cluster_id FROM {prefix}live l WHERE l.bucket_id = held.bucket_id LIMIT 1) = :cluster_id

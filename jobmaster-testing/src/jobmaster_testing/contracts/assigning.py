@@ -62,6 +62,18 @@ class AssigningContract(MasterTests, suite=True):
         assert 80 < found.next_in <= 90
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
+    async def test_the_next_one_is_the_earliest_of_all_lanes_and_priorities(self, world: World) -> None:
+        places = [(lane, priority) for lane in ("a", "b") for priority in Priority]
+        for lane, priority in places:
+            await world.put(delay=500, lane=lane, priority=priority)
+        for delay, (lane, priority) in enumerate(reversed(places), start=1):
+            await world.put(delay=400 - 10 * delay, lane=lane, priority=priority)
+
+            found = await world.master.assign_due(world.cluster_id, 0, [])
+
+            assert found.next_in is not None
+            assert 390 - 10 * delay < found.next_in <= 400 - 10 * delay
+
     async def test_lanes_and_priorities_are_kept_apart(self, world: World) -> None:
         bucket = await world.bucket(lane="a", priority=Priority.HIGH)
         right = await world.put_one(lane="a", priority=Priority.HIGH)
