@@ -1,6 +1,6 @@
 """The suite fails for providers that are wrong, each in one way."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from uuid import UUID
 
 import pytest
@@ -21,6 +21,7 @@ from jobmaster.contracts import (
     WholeJob,
 )
 from jobmaster.memory import MemoryMaster
+from jobmaster.memory.rows import Live
 from jobmaster.models import (
     AgentRecord,
     Bucket,
@@ -104,6 +105,14 @@ class PromisesCancellation(MemoryMaster):
         worker: str = "",  # noqa: ARG002 - as the contract has it
     ) -> Sequence[CancelAnswer]:
         return [CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED) for job_id in job_ids]
+
+
+class ForgetsRequestsWhenItHolds(MemoryMaster):
+    def _let_go(self, rows: Iterable[Live]) -> int:
+        held = list(rows)
+        for row in held:
+            row.hold()
+        return len(held)
 
 
 class LetsEveryPlannerWin(MemoryMaster):
@@ -221,6 +230,7 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
 DEFECTS_IN_BUCKETS: Mapping[Callable[[], MasterRepository], str] = {
     DropsJobsOfReports: "test_a_new_job_ends_once",
     IgnoresEpochs: "test_a_new_job_of_a_former_owner_is_not_stored",
+    ForgetsRequestsWhenItHolds: "test_only_what_the_handover_is_about_is_ended",
     TakesEverythingBack: "test_jobs_of_a_handover_that_is_gone_are_left_alone",
     RetakesForEver: "test_a_handover_is_retaken_when_it_is_old",
     MovesWhatMayBeInHand: "test_a_job_whose_withdrawal_somebody_undid_is_not_moved",

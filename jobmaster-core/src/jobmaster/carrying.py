@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from uuid import UUID
 
 from attrs import define
 
 from jobmaster.contracts import AgentRepository, Handover, MasterRepository, Message
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
-from jobmaster.models import Bucket, NewJob, Report
-from jobmaster.states import BucketStatus, JobStatus
+from jobmaster.models import Bucket, NewJob
+from jobmaster.states import BucketStatus
 
 log = logging.getLogger("jobmaster.carrying")
 
@@ -100,26 +99,6 @@ def held(message: Message) -> NewJob:
     return NewJob(job=message.new.job, delay=message.new.delay)
 
 
-async def end_cancelled(master: MasterRepository, bucket: Bucket) -> None:
-    """End the jobs of an owned bucket that were to be cancelled while nobody had them in hand.
-
-    Once they are held they go to another bucket, whose owner would not hear of the request before it runs them.
-    """
-    requests = await master.cancel_requests([bucket.id])
-    if requests:
-        await master.report([_cancelled(bucket, job_id, attempt) for _, job_id, attempt in requests])
-
-
-def _cancelled(bucket: Bucket, job_id: UUID, attempt: int) -> Report:
-    return Report(
-        job_id=job_id,
-        bucket_id=bucket.id,
-        epoch=bucket.epoch,
-        attempt=attempt,
-        status=JobStatus.CANCELLED,
-    )
-
-
 async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:
     """Bring back all that an owned bucket holds and mark it as ready to delete; return how many jobs it held.
 
@@ -129,7 +108,6 @@ async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Buck
     count = 0
     for _ in range(DRAINS):
         count += await drain(master, agent, bucket)
-        await end_cancelled(master, bucket)
         await master.release_bucket(bucket)
         if await agent.drop_bucket(bucket.id):
             await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)

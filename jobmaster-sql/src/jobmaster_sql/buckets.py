@@ -11,6 +11,7 @@ from attrs import evolve
 from jobmaster.contracts import BucketStore
 from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor
 from jobmaster.states import BucketStatus
+from jobmaster_sql.ending import let_go
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import bucket_of
 from jobmaster_sql.store import check_epoch
@@ -117,9 +118,8 @@ class SqlBucketStore(BucketReader, BucketStore):
 
     def _release(self, bucket: Bucket) -> Unit[int]:
         yield from self._lock_owned(bucket)
-        params = {"bucket_id": self._dialect.uuid(bucket.id)}
-        answer: Answer = yield Query("bucket_release", params, last=True)
-        return answer.touched
+        hold = Query("bucket_release", {"bucket_id": self._dialect.uuid(bucket.id)})
+        return (yield from let_go(hold, Query("live_marked", {"ids": self._dialect.uuids([bucket.id])})))
 
     async def sweep_orphans(self, cluster_id: str) -> int:
         """Hold jobs on the master again that lie in buckets nobody will ever read."""
@@ -134,5 +134,4 @@ class SqlBucketStore(BucketReader, BucketStore):
 
     def _sweep(self, cluster_id: str, orphans: Sequence[Any]) -> Unit[int]:
         params = {"cluster_id": cluster_id, "ids": self._dialect.array(orphans)}
-        answer: Answer = yield Query("bucket_sweep", params, last=True)
-        return answer.touched
+        return (yield from let_go(Query("bucket_sweep", params), Query("bucket_sweep_marked", params)))

@@ -11,6 +11,7 @@ from attrs import evolve
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket
+from jobmaster_sql.ending import end_marked
 from jobmaster_sql.jobs import SqlJobStore, next_in, place_params
 from jobmaster_sql.placement import Group, groups_of, share_out
 from jobmaster_sql.rows import Row, message_of, micros
@@ -142,14 +143,15 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         there: Answer = yield Query("handover_lock", ids)
         if not there.rows:
             return 0
-        released = [
-            Query(
-                "live_take_back", {"bucket_id": b, "ids": self._dialect.uuids(self._dialect.to_uuids(jobs))}
-            )
-            for _, b, jobs in there.rows
-        ]
-        answers: list[Answer] = yield (*released, Query("handover_delete", ids, last=True))
-        return sum(answer.touched for answer in answers[:-1])
+        jobs = [(stored, self._dialect.to_uuids(job_ids)) for _, stored, job_ids in there.rows]
+        held = [Query("live_take_back", {"bucket_id": b, "ids": self._dialect.uuids(j)}) for b, j in jobs]
+        buckets = self._dialect.array(list({stored for stored, _ in jobs}))
+        steps = (*held, Query("handover_delete", ids), Query("live_marked", {"ids": buckets}))
+        answers: list[Answer] = yield steps
+        named = {(stored, job_id) for stored, job_ids in jobs for job_id in job_ids}
+        marked = answers[-1].rows
+        yield from end_marked(row for row in marked if (row[2], self._dialect.to_uuid(row[0])) in named)
+        return sum(answer.touched for answer in answers[: len(held)])
 
     async def retake_handovers(
         self, cluster_id: str, age: float, carrier: UUID, limit: int

@@ -11,11 +11,11 @@ from attrs import frozen
 from jobmaster.contracts import CancelAnswer, JobStore
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.models import CancelResult
-from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster_sql.jobs import ATTEMPT_VALUES
+from jobmaster.states import JobStatus
+from jobmaster_sql.ending import Unstarted, end_unstarted
 from jobmaster_sql.rows import micros
 from jobmaster_sql.store import SqlStore
-from jobmaster_sql.units import Answer, Batch, Query, Unit
+from jobmaster_sql.units import Answer, Query, Unit
 
 
 @frozen
@@ -43,14 +43,8 @@ class SqlRequestStore(SqlStore, JobStore):
         live, now = yield from self._live_for_cancel(cluster_id, job_ids)
         at_once = [row for row in live.values() if row.waits]
         if at_once:
-            yield (
-                Batch(
-                    "attempt_add",
-                    ATTEMPT_VALUES,
-                    [_never_ran(row, cluster_id, worker, now) for row in at_once],
-                ),
-                Batch("live_delete", ("job_id",), [(row.stored_id,) for row in at_once]),
-            )
+            unstarted = [Unstarted(row.stored_id, cluster_id, row.bucket_id, row.attempt) for row in at_once]
+            yield end_unstarted(unstarted, now, worker)
         asked = [row.stored_id for row in live.values() if not row.waits]
         if asked:
             yield Query("live_request_cancel", {"ids": self._dialect.array(asked)}, last=True)
@@ -105,11 +99,11 @@ class SqlRequestStore(SqlStore, JobStore):
         live: Answer = yield Query("live_one", stored_id)
         if not live.rows:
             raise _not_possible(job_id, JobStatus.from_code(final[1] or JobStatus.SUCCEEDED.code))
-        status, bucket_id, ready_at, now, on_an_agent = live.rows[0]
+        status, bucket_id, ready_at, now, on_an_agent, cancel_requested = live.rows[0]
         in_hand = (
             carried.get(job_id) != bucket_id if on_an_agent else bucket_id is not None and ready_at <= now
         )
-        if in_hand:
+        if in_hand or cancel_requested:
             raise _not_possible(job_id, JobStatus.from_code(status))
         yield (
             Query("live_reschedule", stored_id | {"delay": micros(delay)}),
@@ -150,13 +144,6 @@ class SqlRequestStore(SqlStore, JobStore):
             raise JobNotFoundError(job_id, cluster_id)
         number, final_status = answer.rows[0]
         return number, final_status
-
-
-def _never_ran(row: _Cancelling, cluster_id: str, worker: str, now: int) -> tuple[Any, ...]:
-    """Return the attempt record that ends a job which nobody had in hand."""
-    outcome, final = AttemptOutcome.CANCELLED.code, JobStatus.CANCELLED.code
-    head = (row.stored_id, row.attempt, cluster_id, outcome, final, None, now)
-    return (*head, worker, "", row.bucket_id, None, None, None)
 
 
 def _not_possible(job_id: UUID, status: JobStatus) -> InvalidTransitionError:

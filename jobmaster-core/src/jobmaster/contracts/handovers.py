@@ -83,7 +83,8 @@ class HandoverStore(ABC):
         """Hold the jobs of handovers on the master again, as they are, and forget these; return how many jobs.
 
         One unit. For a push that certainly did not happen, of a handover that nobody had before. A job that is no
-        longer in the handover's bucket, or that a handover which is gone was about, is left alone.
+        longer in the handover's bucket, or that a handover which is gone was about, is left alone. One that is to
+        be cancelled ends.
         """
 
     @abstractmethod

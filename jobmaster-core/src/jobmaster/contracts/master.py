@@ -176,6 +176,10 @@ class BucketStore(ABC):
     async def release_bucket(self, bucket: Bucket) -> int:
         """Hold all jobs of an owned bucket on the master again, as they are; return their number.
 
+        For an owner that has none of them in hand any more. Those that are to be cancelled end instead: once it is
+        held, a job goes to another bucket, whose owner may run it before it hears of the request. A request that
+        comes at the same time finds the job either in the bucket or held, and takes effect both ways.
+
         Raises `LeaseLostError` if the epoch is no longer the caller's.
         """
 
@@ -183,7 +187,8 @@ class BucketStore(ABC):
     async def sweep_orphans(self, cluster_id: str) -> int:
         """Hold jobs on the master again that lie in buckets nobody will ever read; return their number.
 
-        Those are buckets that are ready to delete, or not registered (late pushes end up there).
+        Those are buckets that are ready to delete, or not registered (late pushes end up there). Jobs that are to be
+        cancelled end instead, as with `release_bucket`.
         """
 
 
@@ -258,7 +263,8 @@ class JobStore(ABC):
         handover `withdrawn` of that bucket, which is over with this. Without it, or if it is not there any more
         (somebody retook it, and the message is back), the job counts as in hand.
 
-        Raises `InvalidTransitionError` if it may be in hand or is finished, `JobNotFoundError` if unknown.
+        Raises `InvalidTransitionError` if it may be in hand, is to be cancelled or is finished, `JobNotFoundError`
+        if unknown.
         """
 
     @abstractmethod

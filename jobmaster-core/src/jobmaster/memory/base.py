@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,9 @@ from jobmaster.contracts import (
 from jobmaster.errors import JobNotFoundError, LeaseLostError
 from jobmaster.memory.rows import (
     RUNNING,
+    Live,
     Store,
+    never_started,
     stores,
 )
 from jobmaster.models import (
@@ -118,6 +120,26 @@ class MemoryBase(InMemory):
         if job is None or job.cluster_id != cluster_id:
             raise JobNotFoundError(job_id, cluster_id)
         return job
+
+    def _let_go(self, rows: Iterable[Live]) -> int:
+        """Hold rows that nobody has in hand, and end those that are to be cancelled; return how many are held.
+
+        Once it is held, a job goes to another bucket, whose owner may run it before it hears of the request.
+        """
+        let_go = list(rows)
+        for row in let_go:
+            if row.cancel_requested:
+                self._end_unstarted(row)
+            else:
+                row.hold()
+        return sum(not row.cancel_requested for row in let_go)
+
+    def _end_unstarted(self, row: Live, worker: str = "") -> None:
+        """End a job as cancelled that nobody has in hand."""
+        now = self._clock.now()
+        self._store.attempts.setdefault(row.job.id, []).append(never_started(row, worker, now))
+        self._store.final[row.job.id] = JobStatus.CANCELLED, now
+        del self._store.live[row.job.id]
 
     def _status(self, job_id: UUID) -> JobStatus:
         row = self._store.live.get(job_id)

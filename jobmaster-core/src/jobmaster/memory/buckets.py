@@ -19,7 +19,6 @@ from jobmaster.memory.rows import (
     RUNNING,
     Live,
     claim_of,
-    hold_all,
 )
 from jobmaster.models import (
     Bucket,
@@ -169,9 +168,9 @@ class MemoryBuckets(MemoryBase, BucketStore):
         await anyio.lowlevel.checkpoint()
         with self._unit():
             self._owned(bucket)
-            return hold_all(self._in_bucket(bucket.id))
+            return self._let_go(self._in_bucket(bucket.id))
 
     async def sweep_orphans(self, cluster_id: str) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit():
-            return hold_all(row for row in self._orphans() if row.job.cluster_id == cluster_id)
+            return self._let_go(row for row in self._orphans() if row.job.cluster_id == cluster_id)

@@ -11,7 +11,7 @@ import anyio.lowlevel
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
 from jobmaster.ids import new_id
 from jobmaster.memory.assigning import MemoryAssigning
-from jobmaster.memory.rows import Carried, Live, hold_all
+from jobmaster.memory.rows import Carried, Live
 from jobmaster.models import Bucket, NewJob
 
 
@@ -57,7 +57,7 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             there = [store.handovers.pop(h) for h in handover_ids if h in store.handovers]
-            return sum(hold_all(self._still_there(carried)) for carried in there)
+            return sum(self._let_go(self._still_there(carried)) for carried in there)
 
     async def retake_handovers(
         self, cluster_id: str, age: float, carrier: UUID, limit: int

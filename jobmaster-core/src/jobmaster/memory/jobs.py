@@ -139,9 +139,7 @@ class MemoryJobs(MemoryAssigning):
         if row.bucket_id and (row.ready_at <= now or self._on_an_agent(row.bucket_id)):
             row.cancel_requested = True
             return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=row.bucket_id)
-        self._append_attempt(job_id, never_started(row, worker, now))
-        self._store.final[job_id] = JobStatus.CANCELLED, now
-        del self._store.live[job_id]
+        self._end_unstarted(row, worker)
         return CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED)
 
     async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
@@ -161,7 +159,7 @@ class MemoryJobs(MemoryAssigning):
         with self._unit() as store:
             self._known(cluster_id, job_id)
             row = store.live.get(job_id)
-            if row is None or not self._is_out_of_hand(row, withdrawn):
+            if row is None or row.cancel_requested or not self._is_out_of_hand(row, withdrawn):
                 raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
             row.hold()
             row.ready_at = self._later(delay)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from threading import RLock
 from typing import Any
@@ -138,14 +138,6 @@ def claim_of(row: Live, bucket: Bucket) -> Claim:
         cancel_requested=row.cancel_requested,
         started_at=row.started_at,
     )
-
-
-def hold_all(rows: Iterable[Live]) -> int:
-    """Hold rows on the master again; return their number."""
-    held = list(rows)
-    for row in held:
-        row.hold()
-    return len(held)
 
 
 def attempt_of(report: Report, now: datetime) -> Attempt:

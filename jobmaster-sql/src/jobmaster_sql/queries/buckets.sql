@@ -118,7 +118,9 @@ WHERE cluster_id = :cluster_id AND bucket_id IS NOT NULL
 GROUP BY bucket_id
 
 -- name: bucket_release
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL WHERE bucket_id = :bucket_id
+-- What is to be cancelled ends, see live_marked: a request on its way makes this wait, and is then seen by both.
+UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL
+WHERE bucket_id = :bucket_id AND cancel_requested = 0
 
 -- name: bucket_orphans
 -- Steps from one bucket id to the next in the index rather than read a million rows to find ten ids.
@@ -135,8 +137,16 @@ WHERE bucket_id IS NOT NULL
 -- name: bucket_sweep
 -- Looks again whether each is still an orphan: somebody may have registered it in the meantime.
 UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL
-WHERE {among:bucket_id:ids:uuid} AND cluster_id = :cluster_id
+WHERE {among:bucket_id:ids:uuid} AND cluster_id = :cluster_id AND cancel_requested = 0
   AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = {prefix}live.bucket_id AND b.status <> 5)
+
+-- name: bucket_sweep_marked
+-- As live_marked, of what lies in buckets that are still orphans.
+SELECT l.job_id, l.cluster_id, l.bucket_id, l.attempt, {now} FROM {prefix}live l
+WHERE l.cancel_requested = 1 AND {among:l.bucket_id:ids:uuid} AND l.cluster_id = :cluster_id
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = l.bucket_id AND b.status <> 5)
+ORDER BY l.job_id
+{lock:l}
 
 -- name: bucket_prune
 DELETE FROM {prefix}bucket WHERE cluster_id = :cluster_id AND status = 5 AND status_changed_at < {now} - :age

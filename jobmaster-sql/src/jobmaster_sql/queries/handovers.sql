@@ -52,8 +52,9 @@ UPDATE {prefix}handover SET id = :new_id, carrier = :carrier, taken_at = {now} W
 
 -- name: live_take_back
 -- CASE keeps planners away from the index by bucket, which would have them walk through the whole bucket.
+-- What is to be cancelled ends, as in bucket_release.
 UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL
-WHERE {among:job_id:ids:uuid} AND CASE WHEN bucket_id = :bucket_id THEN 1 ELSE 0 END = 1
+WHERE {among:job_id:ids:uuid} AND cancel_requested = 0 AND CASE WHEN bucket_id = :bucket_id THEN 1 ELSE 0 END = 1
 
 -- name: live_contents
 -- The jobs among these that still wait or run, with all that a message says, and in which bucket each is.

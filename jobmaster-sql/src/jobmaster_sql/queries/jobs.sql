@@ -115,6 +115,14 @@ UPDATE {prefix}live SET cancel_requested = 1 WHERE {among:job_id:ids:uuid}
 SELECT bucket_id, job_id, attempt FROM {prefix}live
 WHERE cancel_requested = 1 AND {among:bucket_id:ids:uuid}
 
+-- name: live_marked
+-- What is to be cancelled in some buckets, to be ended. To be asked after the statement that holds the rest again:
+-- that one has waited for all who were about to mark a job, and whoever comes later finds the job held.
+SELECT l.job_id, l.cluster_id, l.bucket_id, l.attempt, {now} FROM {prefix}live l
+WHERE l.cancel_requested = 1 AND {among:l.bucket_id:ids:uuid}
+ORDER BY l.job_id
+{lock:l}
+
 -- name: job_final
 -- The attempt that ended the job, if one did.
 SELECT f.number, f.final_status FROM {prefix}job j
@@ -122,7 +130,7 @@ LEFT JOIN {prefix}attempt f ON f.job_id = j.id AND f.final_status IS NOT NULL
 WHERE j.id = :job_id AND j.cluster_id = :cluster_id
 
 -- name: live_one
-SELECT l.status, l.bucket_id, l.ready_at, {now}, CASE WHEN {on_an_agent:l} THEN 1 ELSE 0 END
+SELECT l.status, l.bucket_id, l.ready_at, {now}, CASE WHEN {on_an_agent:l} THEN 1 ELSE 0 END, l.cancel_requested
 FROM {prefix}live l WHERE l.job_id = :job_id {lock:l}
 
 -- name: live_reschedule

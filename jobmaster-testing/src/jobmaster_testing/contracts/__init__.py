@@ -26,6 +26,7 @@ from jobmaster_testing.contracts.histories import HistoryContract
 from jobmaster_testing.contracts.inline import InlineOnlyContract
 from jobmaster_testing.contracts.inserting import InsertingContract
 from jobmaster_testing.contracts.leaving import LeavingContract
+from jobmaster_testing.contracts.letting_go import LettingGoContract
 from jobmaster_testing.contracts.lives import LifeContract
 from jobmaster_testing.contracts.marking import MarkingContract
 from jobmaster_testing.contracts.members import AgentStoreContract
@@ -84,6 +85,7 @@ class JobContract(
     ArrivingContract,
     CancelContract,
     RescheduleContract,
+    LettingGoContract,
     HistoryContract,
     suite=True,
 ):

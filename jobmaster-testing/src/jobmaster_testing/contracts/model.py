@@ -132,7 +132,8 @@ class Model:
     def can_move(self, job_id: UUID) -> bool:
         """Return whether a job can be rescheduled."""
         expected = self.jobs[job_id]
-        return not expected.status.is_terminal and not expected.may_be_in_hand
+        asked = expected.cancel_requested
+        return not expected.status.is_terminal and not expected.may_be_in_hand and not asked
 
     def reschedule(self, job_id: UUID, *, due: bool) -> None:
         """Give a waiting job another time."""
@@ -147,8 +148,12 @@ class Model:
         expected.attempt, expected.retries, expected.due = attempt, 0, True
 
     def release(self, bucket_id: UUID) -> int:
-        """Hold all jobs of a bucket again and return their number."""
+        """Hold the jobs of a bucket again, without those that are to be cancelled; return how many are held."""
         found = [expected for expected in self.jobs.values() if expected.bucket_id == bucket_id]
+        held = [expected for expected in found if not expected.cancel_requested]
         for expected in found:
-            expected.move(JobStatus.HELD_ON_MASTER)
-        return len(found)
+            if expected.cancel_requested:
+                self._end(expected, JobStatus.CANCELLED)
+            else:
+                expected.move(JobStatus.HELD_ON_MASTER)
+        return len(held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from jobmaster.contracts import WholeJob
+from jobmaster.contracts import Standing, WholeJob
 from jobmaster.ids import new_id
 from jobmaster.models import JobQuery, Position
 from jobmaster.recurring import AT_ONCE, Misfire, ScheduleWrite
@@ -86,14 +86,14 @@ class MovingContract(TransferTests, suite=True):
         assert (await target.record(job)).reason == "no handler"
         assert await target.assign(room(await target.bucket())) == 0
 
-    async def test_a_cancel_request_moves_along(self, world: World, target: World) -> None:
-        bucket = await world.bucket()
-        job = await world.put_one(bucket)
-        await world.claims(bucket)
-        await world.master.cancel(world.cluster_id, [job.id])
-        await world.master.release_bucket(bucket)
+    async def test_a_cancel_request_arrives(self, target: World) -> None:
+        """Of a job from a cluster whose version could hold one that was to be cancelled."""
+        job, consignment = make_job(cluster_id=target.cluster_id), new_id()
+        standing = Standing(ready_at=await target.master.now(), cancel_requested=True)
+        whole = WholeJob(job=job, status=JobStatus.HELD_ON_MASTER, standing=standing)
 
-        await move(world, target, *await held(world))
+        await target.master.stage(target.cluster_id, consignment, [whole])
+        await target.master.admit(target.cluster_id, consignment, [job.id])
 
         assert (await target.record(job)).cancel_requested
 

@@ -248,16 +248,6 @@ class OwningContract(MasterTests, suite=True):
         [again] = [c for c in await _reassigned(world, other) if c.job.id == retried.job.id]
         assert (again.attempt, again.retries, again.crashes) == (2, 1, 2)
 
-    async def test_released_jobs_keep_a_cancel_request(self, world: World) -> None:
-        bucket = await world.bucket()
-        claim = await world.claim(bucket)
-        await world.master.cancel(world.cluster_id, [claim.job.id])
-
-        await world.master.release_bucket(bucket)
-
-        [again] = await _reassigned(world, bucket)
-        assert again.cancel_requested
-
     async def test_orphans_are_held_again(self, world: World) -> None:
         active, closed = await world.buckets(2)
         kept = await world.put_one(active)
