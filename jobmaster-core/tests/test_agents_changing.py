@@ -196,6 +196,46 @@ async def test_while_its_agent_is_away_a_job_is_not_said_to_be_unknown(
         assert (await runtime.jobs.get(receipt.job_id)).status is JobStatus.SAVE_PENDING
 
 
+async def test_waiting_goes_on_while_its_agent_is_away(
+    distributed: Build, noting: Noting, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = Faults()
+    async with distributed(noting.handler, save_after=90, faults=faults).running() as runtime:
+        receipt = await runtime.scheduler.once_after(noting.handler, 50)
+        faults.away.add("A")
+        with pytest.raises(TimeoutError, match=f"within 40 s .* {receipt.job_id} .*agent A cannot be asked"):
+            await runtime.jobs.wait(receipt.job_id, 40)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_come_back, faults)
+            job = await runtime.jobs.wait(receipt.job_id)
+    assert job.status is JobStatus.SUCCEEDED
+    assert [r.name for r in caplog.records].count("jobmaster.jobs") == 2, "once for each time it waited"
+
+
+@pytest.mark.parametrize("agents", ["", "A"])
+async def test_waiting_goes_on_while_the_master_is_away(
+    distributed: Build, noting: Noting, agents: str
+) -> None:
+    faults = Faults()
+    workers = [{"agent": name} for name in agents] or [{}]
+    async with distributed(
+        noting.handler, agents=agents, workers=workers, faults=faults
+    ).running() as runtime:
+        receipt = await runtime.scheduler.once_after(noting.handler, 20)
+        faults.away.add(MASTER)
+        with pytest.raises(TimeoutError, match=r"within 5 s .*: master cannot be reached"):
+            await runtime.jobs.wait(receipt.job_id, 5)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_come_back, faults)
+            job = await runtime.jobs.wait(receipt.job_id, 60)
+    assert job.status is JobStatus.SUCCEEDED
+
+
+async def _come_back(faults: Faults) -> None:
+    await anyio.sleep(3)
+    faults.away.clear()
+
+
 # Rescheduling
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,12 +15,14 @@ from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
 from jobmaster.clock import require_aware
 from jobmaster.definitions import JobDefinition
-from jobmaster.errors import JobNotFoundError
+from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.handlers import handler_of
 from jobmaster.models import JobQuery, JobRecord, LogLine, MetadataFilter, Operator, evolve
 from jobmaster.scheduler import as_id
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus, Priority
+
+log = logging.getLogger("jobmaster.jobs")
 
 WAIT_POLL = 0.25
 """Seconds between two looks at a job that another process may finish."""
@@ -97,15 +100,28 @@ class Jobs:
     ) -> JobRecord:
         """Wait until a job has finished and return it.
 
-        Raises `TimeoutError` after `timeout` seconds, `JobNotFoundError` for an unknown id.
+        While the master, or an agent that may have the job, cannot be asked, it waits on. Raises `TimeoutError` after
+        `timeout` seconds, which then says so, and `JobNotFoundError` for an unknown id.
         """
         wanted = as_id(job_id, self._env.cluster_id)
+        silent: StoreUnavailableError | None = None
         with anyio.move_on_after(timeout), self._woken(wanted) as signal:
-            while not (job := await self.get(wanted)).status.is_terminal:
+            while True:
+                job, error = await self._look(wanted)
+                if job is not None and job.status.is_terminal:
+                    return job
+                if error is not None and silent is None:
+                    log.warning("waiting on for job %s, which cannot be looked at now: %s", wanted, error)
+                silent = error
                 await signal.wait(WAIT_POLL)
-            return job
-        msg = f"job {wanted} has not finished within {timeout:g} s; it goes on, look at it with get()"
-        raise TimeoutError(msg)
+        raise _in_vain(wanted, timeout, silent) from silent
+
+    async def _look(self, job_id: UUID) -> tuple[JobRecord | None, StoreUnavailableError | None]:
+        """Return a job, or why it cannot be looked at now."""
+        try:
+            return await self.get(job_id), None
+        except StoreUnavailableError as error:
+            return None, error
 
     @contextmanager
     def _woken(self, job_id: UUID) -> Any:
@@ -118,6 +134,15 @@ class Jobs:
             waiting.remove(signal.set)
             if not waiting:
                 self._env.waiters.pop(job_id, None)
+
+
+def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError | None) -> TimeoutError:
+    """Return what to raise when a job was waited for in vain; `silent` is why it could not be looked at in the end."""
+    if silent is None:
+        msg = f"job {job_id} has not finished within {timeout:g} s; it goes on, look at it with get()"
+    else:
+        msg = f"within {timeout:g} s it was not to be seen whether job {job_id} has finished: {silent}"
+    return TimeoutError(msg)
 
 
 def build_query(
