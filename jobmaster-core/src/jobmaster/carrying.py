@@ -27,9 +27,9 @@ DRAINS = 5
 class Carrier:
     """Pushes handovers to the agents of their buckets.
 
-    `on_away` is told of an agent that could not be reached. `patience` is for how many seconds a handover is
-    the carrier's own: after that another one may have pushed it, its jobs may have been run and their messages
-    removed, so that a second push would have them run again.
+    `on_away` is told of an agent that could not be reached, `on_answer` of one that took jobs. `patience` is for how
+    many seconds a handover is the carrier's own: after that another one may have pushed it, its jobs may have been run
+    and their messages removed, so that a second push would have them run again.
     """
 
     master: MasterRepository
@@ -37,6 +37,7 @@ class Carrier:
     on_away: Callable[[str], None]
     monotonic: Callable[[], float]
     patience: float
+    on_answer: Callable[[str], None] = lambda _: None
 
     async def carry(
         self, handovers: Sequence[tuple[str, Handover]], asked_at: float, *, retaken: bool = False
@@ -66,6 +67,7 @@ class Carrier:
             self.on_away(name)
             log.warning("agent %s did not answer; its jobs will be pushed again: %s", name, error)
             return ()
+        self.on_answer(name)
         await self.master.close_handovers([one.id for one in handovers])
         return handovers
 

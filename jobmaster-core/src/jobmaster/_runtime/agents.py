@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import anyio
 from attrs import define, field
 
+from jobmaster._policy.retry import ExponentialBackoff
 from jobmaster._runtime.notify import Notify
 from jobmaster.config import AgentSettings
 from jobmaster.contracts import AgentRepository, MasterRepository
@@ -21,6 +23,10 @@ log = logging.getLogger("jobmaster.agents")
 
 TIME_OUT = 3.0
 """Seconds for which no job is sent to an agent that could not be reached; others take its share meanwhile."""
+LONGEST_TIME_OUT = 30.0
+"""What that grows to, twice as long each time, while every try fails: one that hangs costs each try `store_timeout`."""
+TIME_OUT_JITTER = 0.2
+"""Which share of that may be missing, so that not all processes try at once."""
 JOIN_EVERY = 2.0
 """Seconds between two tries to join an agent that could not be reached at the start."""
 
@@ -42,11 +48,20 @@ class Link:
     awaited: bool = False
     """Whether it was said that it cannot be joined yet."""
     away_until: float = field(default=0.0)
+    failures: int = 0
+    """How many tries have failed, one after the other."""
 
     @property
     def name(self) -> str:
         """The agent's name."""
         return self.settings.name
+
+    def failed(self, now: float) -> None:
+        """Note that it could not be reached. What was under way when that came out is not another try."""
+        if self.away_until <= now:
+            self.failures += 1
+            growing = ExponentialBackoff(TIME_OUT, cap=LONGEST_TIME_OUT, jitter=TIME_OUT_JITTER)
+            self.away_until = now + growing.delay(self.failures, random.random)
 
 
 class Agents(Mapping[str, AgentRepository]):
@@ -117,10 +132,16 @@ class Agents(Mapping[str, AgentRepository]):
         }
 
     def leave_alone(self, name: str) -> None:
-        """Note that an agent could not be reached: for a while it gets no new jobs."""
+        """Note that an agent could not be reached: for a while, which is longer each time, it gets no new jobs."""
         link = self.links.get(name)
         if link is not None:
-            link.away_until = self._monotonic() + TIME_OUT
+            link.failed(self._monotonic())
+
+    def answered(self, name: str) -> None:
+        """Note that an agent took jobs: should it fail again, it is tried again as soon as after a first failure."""
+        link = self.links.get(name)
+        if link is not None:
+            link.failures = 0
 
     def reachable(self) -> list[str]:
         """Return the names of agents that answered last: those worth a rescue."""

@@ -98,7 +98,10 @@ class Environment:
     def carrier(self) -> Carrier:
         """Return what pushes handovers to the agents of this process."""
         patience = self.handover_age() - self.settings.store_timeout
-        return Carrier(self.master, self.agents, self.agents.leave_alone, self.monotonic, patience)
+        agents = self.agents
+        return Carrier(
+            self.master, agents, agents.leave_alone, self.monotonic, patience, on_answer=agents.answered
+        )
 
     def tell_bucket(self, agent: str, bucket_id: UUID) -> None:
         """Tell a bucket's owner that there is something new in it."""

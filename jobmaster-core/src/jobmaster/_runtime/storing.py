@@ -119,6 +119,7 @@ class Storing:
         except StoreUnavailableError as error:
             self._leave_alone(agent, error)
             return await self._entrust_or_say(placed)
+        self._env.agents.answered(agent)
         for bucket_id in _bucket_ids(placed):
             self._env.tell_bucket(agent, bucket_id)
         return self._accepted(placed, receipts)
