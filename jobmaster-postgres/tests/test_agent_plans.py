@@ -30,7 +30,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
     "bucket_state": ({"id": ID}, {BY_BUCKET, "bucket_pkey"}),
     "bucket_due": ({"ids": [ID]}, {BY_BUCKET, "bucket_pkey"}),
     "bucket_drop": ({"id": ID}, {BY_BUCKET, "bucket_pkey"}),
-    "bucket_filled": ({"id": ID}, {BY_BUCKET}),
+    "bucket_left": ({"id": ID}, {BY_BUCKET, "bucket_pkey"}),
     "bucket_holdings": ({}, {BY_BUCKET}),
     "message_drain": ({"bucket_id": ID, "limit": 9}, {BY_BUCKET}),
     "message_unsaved": (

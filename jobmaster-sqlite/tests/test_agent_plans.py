@@ -26,7 +26,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], list[str]]] = {
     "bucket_state": ({"id": ID, "began": 0}, [f"{BY_BUCKET} AND ready_at>?)"]),
     "bucket_due": ({"ids": "[]"}, [f"{BY_BUCKET} AND ready_at<?)"]),
     "bucket_drop": ({"id": ID}, [BY_BUCKET]),
-    "bucket_filled": ({"id": ID}, [BY_BUCKET]),
+    "bucket_left": ({"id": ID}, [BY_BUCKET]),
     "bucket_holdings": ({}, ["SCAN jm_agent_message USING COVERING INDEX jm_agent_message_by_bucket"]),
     "message_drain": ({"bucket_id": ID, "limit": 9}, [BY_BUCKET]),
     "message_unsaved": (

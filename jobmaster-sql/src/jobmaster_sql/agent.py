@@ -195,7 +195,7 @@ class SqlAgent(BucketReader, AgentRepository):
 
     def _drop(self, bucket_id: UUID) -> Unit[bool]:
         params = {"id": self._dialect.uuid(bucket_id)}
-        answers: list[Answer] = yield Query("bucket_drop", params), Query("bucket_filled", params, last=True)
+        answers: list[Answer] = yield Query("bucket_drop", params), Query("bucket_left", params, last=True)
         return not answers[1].rows
 
 

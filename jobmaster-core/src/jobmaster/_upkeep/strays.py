@@ -1,4 +1,4 @@
-"""Messages in buckets that nobody reads: late pushes to a bucket that is gone are found on their agent and brought back."""
+"""What is left on agents of buckets that nobody reads: late pushes are brought back, and empty buckets are dropped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from attrs import define
+from attrs import define, field
 
 from jobmaster.carrying import drain
 from jobmaster.contracts import AgentRepository, MasterRepository
@@ -19,11 +19,16 @@ log = logging.getLogger("jobmaster.strays")
 
 @define(eq=False)
 class Strays:
-    """Looks on each agent for buckets that hold messages and that the master has no owner for."""
+    """Looks on each agent for buckets that the master has no owner for: messages are brought back from any of them.
+
+    Empty ones are dropped if the master has them as ready to delete, which nobody can own again: a late message, or
+    the end of whoever brought it back, may have kept them from it. Of any other nobody can tell whose it is.
+    """
 
     cluster_id: str
     master: MasterRepository
     agents: Mapping[str, AgentRepository]
+    _dropped: dict[str, frozenset[UUID]] = field(factory=dict, init=False)
 
     async def run_once(self) -> int:
         """Bring back what lies astray on the agents that can be reached; return how many jobs."""
@@ -40,10 +45,17 @@ class Strays:
     async def _bring_back(self, agent: AgentRepository) -> int:
         # The agent first: a bucket is registered before anybody may push to it.
         holding = await agent.holdings()
-        if not holding:
-            return 0
-        read = read_by_somebody(await self.master.list_buckets(self.cluster_id))
-        return sum([await self._drain(agent, bucket_id) for bucket_id in holding if bucket_id not in read])
+        buckets = await self.master.list_buckets(self.cluster_id)
+        read = read_by_somebody(buckets)
+        count = sum([await self._drain(agent, bucket_id) for bucket_id in holding if bucket_id not in read])
+        await self._drop(agent, [b.id for b in buckets if b.agent == agent.name and b.id not in read])
+        return count
+
+    async def _drop(self, agent: AgentRepository, bucket_ids: Sequence[UUID]) -> None:
+        """Drop buckets that are over, once each."""
+        before = self._dropped.get(agent.name, frozenset())
+        gone = [id_ for id_ in bucket_ids if id_ in before or await agent.drop_bucket(id_)]
+        self._dropped[agent.name] = frozenset(gone)
 
     async def _drain(self, agent: AgentRepository, bucket_id: UUID) -> int:
         """Bring back what lies in a bucket, unless it is another cluster's: they may share an agent's store."""

@@ -175,4 +175,4 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
 
     @abstractmethod
     async def drop_bucket(self, bucket_id: UUID) -> bool:
-        """Delete a bucket if it is empty; return whether it is gone. Never deletes a message."""
+        """Delete a bucket if it is empty; return whether nothing of it is left. Never deletes a message."""

@@ -27,8 +27,12 @@ DELETE FROM {prefix}bucket
 WHERE id = :id
   AND NOT EXISTS (SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id AND m.ready_at IS NOT NULL)
 
--- name: bucket_filled
-SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id AND m.ready_at IS NOT NULL LIMIT 1
+-- name: bucket_left
+-- A row if there is anything of a bucket. Also its own row: the message that kept it from being dropped may be gone.
+SELECT 1 FROM {prefix}message m WHERE m.bucket_id = :id AND m.ready_at IS NOT NULL
+UNION ALL
+SELECT 1 FROM {prefix}bucket b WHERE b.id = :id
+LIMIT 1
 
 -- name: bucket_holdings
 -- Along the index, which holds all that is asked for.

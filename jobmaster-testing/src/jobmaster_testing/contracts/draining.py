@@ -12,7 +12,7 @@ import pytest
 from jobmaster.contracts import AgentRepository, Backlog, Message
 from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Cursor
+from jobmaster.models import Bucket, Cursor
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import PLENTY, Depot, job_ids, keys
@@ -193,6 +193,27 @@ class DroppingContract(AgentTests, suite=True):
                 group.start_soon(agent_peer.push, [message])
 
         assert await depot.holdings() == {bucket.id: 1 for bucket in buckets}
+
+    async def test_of_a_bucket_that_is_said_to_be_dropped_nothing_is_left(
+        self, depot: Depot, agent_peer: AgentRepository
+    ) -> None:
+        """Though the message that kept it from being dropped is acknowledged just then."""
+        buckets = await depot.buckets(10)
+        messages = [(bucket, await depot.push_one(bucket)) for bucket in buckets]
+        dropped: list[Bucket] = []
+
+        async def drop(bucket: Bucket) -> None:
+            if await depot.agent.drop_bucket(bucket.id):
+                dropped.append(bucket)
+
+        async with anyio.create_task_group() as group:
+            for bucket, message in messages:
+                group.start_soon(agent_peer.acknowledge, bucket, [(message.new.job.id, message.attempt)])
+                group.start_soon(drop, bucket)
+
+        for bucket in dropped:
+            with pytest.raises(LeaseLostError):
+                await depot.agent.pull(bucket, Cursor(), 10)
 
     # The next owner
 
