@@ -18,6 +18,7 @@ from jobmaster import (
     ConfigurationError,
     InvalidArgumentsError,
     InvalidDataError,
+    InvalidQueryError,
     InvalidTransitionError,
     JobContext,
     JobMasterError,
@@ -288,13 +289,55 @@ async def test_rescheduling_to_a_moment_that_is_none(moment: Any, message: str) 
             await runtime.scheduler.reschedule(receipt.job_id, moment)
 
 
+QUESTIONS: Sequence[tuple[dict[str, Any], str]] = [
+    ({"status": "done"}, "status: 'done' is none; use one or several of save_pending, held_on_master,"),
+    ({"status": ["failed", "done"]}, "status: 'done' is none; use one or several of"),
+    ({"status": 5}, "status: 5 is none; use one or several of"),
+    ({"priority": "high"}, "priority: 'high' is no Priority; use Priority.MEDIUM, for one"),
+    ({"priority": 9}, "priority: 9 is no Priority"),
+    ({"lane": 5}, "lane: 5 does not fit; give the name of a lane"),
+    ({"parked": "yes"}, "parked: 'yes' does not fit; give True, False or None"),
+    ({"scheduled_from": NAIVE}, "scheduled_from must be an aware datetime"),
+    ({"scheduled_to": "now"}, "scheduled_to: 'now' does not fit; give an aware datetime"),
+    ({"schedule": "nightly"}, "schedule: 'nightly' is no schedule id"),
+    ({"schedule": 5}, "schedule: 5 is no schedule id"),
+    ({"metadata": 5}, "metadata: 5 does not fit; give a mapping of names to values, or MetadataFilter"),
+    ({"metadata": ["team"]}, "metadata: ['team'] does not fit; give a mapping of names to values"),
+    ({"definition": "Plain"}, "there is no condition 'definition' (there are: handler, lane, metadata,"),
+    ({"stauts": "failed"}, "there is no condition 'stauts'; did you mean 'status'?"),
+]
+PAGES: Sequence[tuple[dict[str, Any], str]] = [
+    ({"limit": 0}, "limit: 0 is out of range; it must be a whole number from 1 to 1000"),
+    ({"limit": 1001}, "limit: 1001 is out of range"),
+    ({"limit": "all"}, "limit: 'all' is out of range"),
+    ({"after": "x"}, "after: 'x' does not fit; give the id of the last one of the page before"),
+]
+
+
 @pytest.mark.anyio
-async def test_questions_that_make_no_sense() -> None:
+@pytest.mark.parametrize(("question", "message"), [*QUESTIONS, *PAGES])
+async def test_questions_that_make_no_sense(question: dict[str, Any], message: str) -> None:
     async with cluster().running() as runtime:
-        with refused(ValueError, "'done' is not a valid JobStatus"):
-            await runtime.jobs.query(status="done")
-        with refused(ValueError, "scheduled_from must be an aware datetime"):
-            await runtime.jobs.query(scheduled_from=NAIVE)
+        with refused(InvalidQueryError, message):
+            await runtime.jobs.query(**question)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("question", "message"), QUESTIONS)
+async def test_counts_that_make_no_sense(question: dict[str, Any], message: str) -> None:
+    async with cluster().running() as runtime:
+        with refused(InvalidQueryError, message):
+            await runtime.jobs.count(**question)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("question", "message"), [*PAGES, ({"status": "done"}, "status: 'done' is none; use one or several of")]
+)
+async def test_questions_about_schedules_that_make_no_sense(question: dict[str, Any], message: str) -> None:
+    async with cluster().running() as runtime:
+        with refused(InvalidQueryError, message):
+            await runtime.schedules.query(**question)
 
 
 # All of them

@@ -19,6 +19,7 @@ from jobmaster.errors import DuplicateDefinitionError as DuplicateDefinitionErro
 from jobmaster.errors import InvalidArgumentsError as InvalidArgumentsError
 from jobmaster.errors import InvalidDataError as InvalidDataError
 from jobmaster.errors import InvalidExpressionError as InvalidExpressionError
+from jobmaster.errors import InvalidQueryError as InvalidQueryError
 from jobmaster.errors import InvalidTransitionError as InvalidTransitionError
 from jobmaster.errors import JobMasterError as JobMasterError
 from jobmaster.errors import JobNotFoundError as JobNotFoundError

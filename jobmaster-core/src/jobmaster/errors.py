@@ -13,6 +13,7 @@ JobMasterError
 │   ├── MessageTooLargeError      message data over `max_message_bytes`
 │   ├── ClusterArchivedError      the cluster is read only
 │   └── NotRunningError           the cluster's runtime has not started or has stopped
+├── InvalidQueryError             a question about jobs or schedules that makes no sense
 ├── JobNotFoundError              no job with this id in the cluster
 ├── ScheduleNotFoundError         no recurring schedule with this id in the cluster
 ├── WorkerNotFoundError           no worker of this name runs in the cluster
@@ -28,7 +29,7 @@ Control flow for handlers (they are not failures): `Retry`, `Snooze`, `Discard`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 
@@ -78,6 +79,12 @@ class DuplicateDefinitionError(ConfigurationError):
 
 class SchemaError(ConfigurationError):
     """The database's schema is missing, older or newer than this version needs."""
+
+    @classmethod
+    def behind(cls, what: str, pending: Sequence[str], remedy: str) -> SchemaError:
+        """Return the error of a schema, called `what`, that lacks migrations."""
+        count = "1 migration" if len(pending) == 1 else f"{len(pending)} migrations"
+        return cls(f"{what} lacks {count} ({', '.join(pending)}); {remedy}")
 
 
 class SchedulingError(JobMasterError):
@@ -156,6 +163,10 @@ class ClusterArchivedError(SchedulingError):
 
 class NotRunningError(SchedulingError):
     """The runtime is not running, so it can accept nothing."""
+
+
+class InvalidQueryError(JobMasterError, ValueError):
+    """A question about jobs or schedules makes no sense: an unknown condition, status or priority, for one."""
 
 
 class JobNotFoundError(JobMasterError):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +12,12 @@ import anyio
 
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
-from jobmaster.clock import require_aware
-from jobmaster.definitions import JobDefinition
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
-from jobmaster.handlers import handler_of
-from jobmaster.models import JobQuery, JobRecord, LogLine, MetadataFilter, Operator, evolve
+from jobmaster.models import JobRecord, LogLine, evolve
+from jobmaster.queries import build_query, page_limit, page_start
 from jobmaster.scheduler import as_id
 from jobmaster.signals import Signal
-from jobmaster.states import JobStatus, Priority
+from jobmaster.states import JobStatus
 
 log = logging.getLogger("jobmaster.jobs")
 
@@ -69,8 +66,11 @@ class Jobs:
                 of a recurring one), and `metadata`: a mapping of names to wanted values, or a sequence of
                 `MetadataFilter`.
 
+        Raises:
+            InvalidQueryError: there is no such condition, or its value makes no sense.
+
         """
-        query = evolve(build_query(**conditions), limit=limit, after=after)
+        query = evolve(build_query(**conditions), limit=page_limit(limit), after=page_start(after))
         return await self._env.master.query_jobs(self._env.cluster_id, query)
 
     async def all(self, **conditions: Any) -> AsyncIterator[JobRecord]:
@@ -143,46 +143,3 @@ def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError 
     else:
         msg = f"within {timeout:g} s it was not to be seen whether job {job_id} has finished: {silent}"
     return TimeoutError(msg)
-
-
-def build_query(
-    *,
-    status: JobStatus | str | Iterable[JobStatus | str] = (),
-    handler: Any = None,
-    lane: str | None = None,
-    priority: Priority | None = None,
-    scheduled_from: datetime | None = None,
-    scheduled_to: datetime | None = None,
-    parked: bool | None = None,
-    schedule: UUID | str | None = None,
-    metadata: Mapping[str, Any] | Sequence[MetadataFilter] = (),
-) -> JobQuery:
-    """Return the query of these conditions; raises `ValueError` for an unknown status, a naive datetime or a bad id."""
-    statuses = [status] if isinstance(status, str) else status
-    for name, moment in (("scheduled_from", scheduled_from), ("scheduled_to", scheduled_to)):
-        if moment is not None:
-            require_aware(name, moment)
-    return JobQuery(
-        statuses=frozenset(JobStatus(one) for one in statuses),
-        definition_id=definition_id_of(handler),
-        lane=lane,
-        priority=priority,
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
-        parked=parked,
-        schedule_id=UUID(schedule) if isinstance(schedule, str) else schedule,
-        metadata=_filters(metadata),
-    )
-
-
-def definition_id_of(handler: Any) -> str | None:
-    """Return the definition id of a handler, a definition or an id itself; None for None."""
-    if handler is None or isinstance(handler, str):
-        return handler
-    return handler.id if isinstance(handler, JobDefinition) else handler_of(handler).definition.id
-
-
-def _filters(metadata: Mapping[str, Any] | Sequence[MetadataFilter]) -> Sequence[MetadataFilter]:
-    if isinstance(metadata, Mapping):
-        return [MetadataFilter(name, Operator.EQ, value) for name, value in metadata.items()]
-    return list(metadata)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ScheduleNotFoundError
-from jobmaster.jobs import definition_id_of
+from jobmaster.queries import definition_id_of, page_limit, page_start, statuses_of
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.states import ScheduleStatus
@@ -54,14 +54,16 @@ class Schedules:
             limit: schedules on the page, at most 1,000.
             after: the id of the last schedule of the page before.
 
+        Raises:
+            InvalidQueryError: a value makes no sense.
+
         """
-        statuses = [status] if isinstance(status, str) else status
         query = ScheduleQuery(
-            statuses=frozenset(ScheduleStatus(one) for one in statuses),
+            statuses=statuses_of(ScheduleStatus, status),
             definition_id=definition_id_of(handler),
             static=static,
-            limit=limit,
-            after=after,
+            limit=page_limit(limit),
+            after=page_start(after),
         )
         return await self._env.master.query_schedules(self._env.cluster_id, query)
 

@@ -20,12 +20,10 @@ from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Message
 from jobmaster.errors import ConfigurationError, JobNotFoundError, StoreUnavailableError
 from jobmaster.fileconfig import priority_named
-from jobmaster.jobs import build_query
 from jobmaster.models import JobQuery, JobRecord
+from jobmaster.queries import LONGEST_PAGE, build_query
 from jobmaster.scheduler import as_id
 from jobmaster.states import JobStatus, Priority
-
-LONGEST_PAGE = 1000
 
 app = typer.Typer(no_args_is_help=True, help="Look at jobs.")
 
