@@ -6,7 +6,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -67,7 +67,9 @@ def run(*arguments: str, plugins: tuple[Any, ...] = ()) -> Result:
 def usage_problem(*arguments: str) -> str:
     result = run(*arguments)
     assert result.exit_code == ExitCode.USAGE
-    return " ".join(re.sub(r"[│╭╮╰╯─\n]", " ", result.stderr).split())
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
 
 
 def write_app(project: Path, body: str) -> str:
@@ -113,7 +115,35 @@ class TestErrors:
         assert run("status", "-A", f"{name}:cluster").exit_code == ExitCode.INTERRUPTED
 
     def test_a_wrong_command_is_wrong_usage(self) -> None:
-        assert run("statsu").exit_code == ExitCode.USAGE
+        assert usage_problem("statsu").startswith("no such command 'statsu'")
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (
+                ["cluster", "mode", "nonsense"],
+                "invalid value for 'mode': 'nonsense' is not one of 'active', 'passive', 'archived', 'migrating'",
+            ),
+            (["cluster", "mode"], "missing argument 'mode'"),
+            (["status", "--nosuch"], "no such option: --nosuch; see `jobmaster status --help`"),
+            (["--nosuch"], "no such option: --nosuch; see `jobmaster --help`"),
+            (
+                ["jobs", "list", "--status", "done"],
+                "invalid value for '--status': 'done' is not one of 'save_pending',",
+            ),
+            (["jobs", "list", "--limit", "0"], "invalid value for '--limit': "),
+            (["jobs", "lits"], "no such command 'lits'"),
+        ],
+    )
+    def test_a_wrong_command_line_is_one_line(self, arguments: Sequence[str], problem: str) -> None:
+        assert usage_problem(*arguments).startswith(problem)
+
+    @pytest.mark.parametrize("group", [(), ("jobs",), ("cluster",)])
+    def test_a_group_without_a_command_shows_its_help(self, group: Sequence[str]) -> None:
+        shown = run(*group)
+
+        assert "Usage: " in shown.stdout + shown.stderr
+        assert "error:" not in shown.stderr
 
     def test_the_version_is_shown(self) -> None:
         result = run("--version")

@@ -28,7 +28,11 @@ _EPILOG = (
 
 
 class _Group(TyperGroup):
-    """Runs commands so that an error is one line and an exit code."""
+    """Runs commands so that an error is one line and an exit code, also one of the command line itself."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with reported_errors(debug=False):
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with reported_errors(debug=bool(ctx.params.get("debug"))):

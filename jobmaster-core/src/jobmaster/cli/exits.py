@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any
 
 import typer
 
@@ -74,7 +75,7 @@ def code_of(error: BaseException) -> ExitCode:
 def reported_errors(*, debug: bool) -> Iterator[None]:
     """Turn what the block raises into one line on stderr and an exit code; with `debug` show tracebacks.
 
-    What the command-line library raises by itself (usage errors, exits) passes through.
+    What ends a command without being an error (exits, help) passes through to the command-line library.
     """
     try:
         yield
@@ -82,6 +83,9 @@ def reported_errors(*, debug: bool) -> Iterator[None]:
         cause = _first(error)
         if isinstance(cause, KeyboardInterrupt):
             raise SystemExit(ExitCode.INTERRUPTED) from error
+        if _is_usage_error(cause):
+            print(f"error: {_usage(cause)}", file=sys.stderr)
+            raise SystemExit(ExitCode.USAGE) from error
         if _is_for_library(cause):
             raise
         if debug:
@@ -95,6 +99,19 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _is_usage_error(error: BaseException) -> bool:
+    """Whether the library refuses the command line. A group without a command is asked for help instead."""
+    return hasattr(error, "format_message") and type(error).__name__ != "NoArgsIsHelpError"
+
+
+def _usage(error: Any) -> str:
+    """Return on one line what is wrong with a command line, and where the right one is shown."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    help_of = f"; see `{context.command_path} --help`" if context is not None else ""
+    return f"{message[:1].lower()}{message[1:]}{help_of}"
 
 
 def _is_for_library(error: BaseException) -> bool:
