@@ -126,6 +126,19 @@ def test_two_workers_of_one_name() -> None:
         cluster().add_worker(name="Payroll-01").add_worker(name="Payroll-01")
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, "1 migration (0001)"), (2, "2 migrations (0001, 0002)")])
+def test_what_a_schema_lacks_is_counted(count: int, said: str) -> None:
+    error = SchemaError.behind("the schema", ["0001", "0002"][:count], "run `jobmaster migrate`")
+    assert str(error) == f"the schema lacks {said}; run `jobmaster migrate`"
+
+
+@pytest.mark.parametrize("config", [5, None, ["cluster"]])
+def test_a_configuration_that_is_none(config: Any) -> None:
+    message = f"{config!r} is no configuration; give a mapping, or the path of a .toml or .json file"
+    with refused(ConfigurationError, message):
+        Cluster.from_config(config)
+
+
 @pytest.mark.parametrize("name", ["my cluster", "", "a--b", "-a", "ä", "a" * 51, 5, None])
 def test_names_of_clusters(name: Any) -> None:
     with refused(
@@ -222,6 +235,7 @@ def closed_port() -> Iterator[int]:
 async def test_a_schema_that_is_missing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
     names = [migration.name for migration in load_migrations("jobmaster_sqlite")]
+    assert len(names) > 1
     message = f"lacks {len(names)} migrations ({', '.join(names)}); run `jobmaster migrate`, or set auto_migrate=True"
     with refused(SchemaError, f"the schema of {url}", message):
         await run(cluster(url).configure(auto_migrate=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -47,8 +48,16 @@ def made_by(*arguments: Any, **settings: Any) -> Callable[[], object]:
     return lambda: handler(*arguments, **settings)(undecorated)
 
 
+def defined_by(**settings: Any) -> Callable[[], object]:
+    return lambda: JobDefinition("X", **settings)
+
+
 class Plain:
     pass
+
+
+class CallableObject:
+    def __call__(self, _: JobContext) -> None: ...
 
 
 class WithoutHandle(JobHandler):
@@ -93,6 +102,10 @@ def positional(_: JobContext, url: str, /) -> None: ...
         (lambda: handler("X")(Plain), "handler 'X': class Plain must derive from JobHandler"),
         (lambda: handler("X")(WithoutHandle), "handler 'X': class WithoutHandle must define handle(self,"),
         (lambda: handler("X")(5), "handler 'X': 5 is neither a function nor a class"),  # type: ignore[call-overload]
+        (lambda: handler("X")(functools.partial(undecorated)), "is no function; decorate a function that"),
+        (lambda: handler("X")(CallableObject()), "CallableObject object at 0x"),
+        (defined_by(timeot=5), "definition 'X': there is no setting 'timeot'; did you mean 'timeout'?"),
+        (defined_by(settings={}), "definition 'X': there is no setting 'settings' (there are: lane, max_"),
         (lambda: JobDefinition("X", priority=3), "definition 'X': priority: 3 is no Priority; use"),
     ],
 )

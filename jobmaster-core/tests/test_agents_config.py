@@ -76,6 +76,17 @@ async def test_the_only_agent_need_not_be_named(distributed: Build) -> None:
         assert {b.agent for b in await runtime.list_buckets()} == {"A"}
 
 
+def test_names_that_differ_by_case_alone_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="agent 'shop' differs from agent 'Shop' by case alone"):
+        Cluster("Test-1", "memory://").add_agent("Shop", "memory://").add_agent("shop", "memory://")
+
+
+async def test_a_name_that_differs_from_a_known_one_by_case_alone_is_refused(distributed: Build) -> None:
+    await works(distributed(quick))
+    slip = distributed(quick, agents="a", workers=[{"agent": "a"}])
+    assert "agent 'a' differs from agent 'A' by case alone" in await refused(slip)
+
+
 # Stores
 
 

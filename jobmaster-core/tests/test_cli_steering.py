@@ -115,6 +115,25 @@ async def test_people_are_told_what_follows(cluster: Cluster, console: Console) 
         assert result.stdout == "Asked a to stop: running jobs get their grace, the rest goes back.\n"
 
 
+@in_memory
+async def test_all_workers_of_a_name_are_asked(
+    cluster: Cluster, console: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    namesake = Cluster.standalone(cluster.id, cluster.master_url).add_worker(name="a")
+    async with cluster.running() as runtime:
+        assert "is not the only one of that name" not in caplog.text
+        async with namesake.running() as other:
+            await until(lambda: logged(caplog, "is not the only one of that name: another is on host"))
+            result = await console.run("workers", "stop", "a")
+            assert result.stdout.startswith("Asked 2 workers named a to stop: ")
+            await until(lambda: stopped(other, "a"))
+        await until(lambda: stopped(runtime, "a"))
+
+
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return text in caplog.text
+
+
 @on_each_store
 async def test_a_worker_that_there_is_not(cluster: Cluster, console: Console) -> None:
     async with cluster.running(workers=False):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from jobmaster._runtime.agents import Agents, Link
+from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
@@ -109,9 +109,7 @@ class Cluster:
 
         """
         agent = make(AgentSettings, f"agent {name!r}", {"name": name, "url": url, **settings})
-        if agent.name in {other.name for other in self.agents}:
-            msg = f"agent {agent.name!r} is added twice; names are unique in a cluster"
-            raise ConfigurationError(msg)
+        check_unlike(agent.name, [other.name for other in self.agents])
         self.agents.append(agent)
         return self
 

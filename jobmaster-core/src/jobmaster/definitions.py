@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
 from jobmaster._policy.retry import Backoff, ExponentialBackoff, FixedBackoff, RetryPolicy
-from jobmaster.config import LONGEST, check_name, seconds
+from jobmaster.config import LONGEST, check_known, check_name, seconds
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
 from jobmaster.states import Priority
 
 MOST_RETRIES = 1000
+
+_SETTING_NAMES = ("timeout", "max_retries", "priority", "lane", "metadata", "retry")
 
 UNSET: Any = object()
 """A setting that was not given, so that the next level decides (None means "no limit" for some)."""
@@ -64,6 +66,12 @@ class JobDefinition:
     """The settings that were given."""
     own_metadata: Metadata = field(init=False, repr=False, eq=False)
     """`metadata`, encoded."""
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Name a setting that there is not, before the generated `__init__` refuses it in Python's words."""
+        if args:
+            check_known(f"definition {args[0]!r}", given, _SETTING_NAMES)
+        return object.__new__(cls)
 
     @settings.default
     def _settings(self) -> Mapping[str, Any]:

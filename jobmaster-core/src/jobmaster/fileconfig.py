@@ -101,6 +101,9 @@ def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any
     """Return how to call the configuration in messages, and its values."""
     if isinstance(config, Mapping):
         return "configuration", config
+    if not isinstance(config, str | Path):
+        msg = f"{config!r} is no configuration; give a mapping, or the path of a .toml or .json file"
+        raise ConfigurationError(msg)
     path = Path(config)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:

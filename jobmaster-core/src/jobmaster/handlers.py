@@ -237,6 +237,11 @@ def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: An
     elif not callable(target):
         msg = f"handler {definition.id!r}: {target!r} is neither a function nor a class"
         raise ConfigurationError(msg)
+    elif not hasattr(
+        target, "__qualname__"
+    ):  # a partial or a callable object: without a name or a place of its own
+        msg = f"handler {definition.id!r}: {target!r} is no function; decorate a function that calls it"
+        raise ConfigurationError(msg)
     made = Handler(definition, target)
     made.rules = rules
     _registered[made.where] = made

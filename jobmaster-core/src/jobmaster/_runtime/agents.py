@@ -31,6 +31,17 @@ JOIN_EVERY = 2.0
 """Seconds between two tries to join an agent that could not be reached at the start."""
 
 
+def check_unlike(name: str, others: Iterable[str]) -> None:
+    """Raise `ConfigurationError` if an agent has this name, or one that differs by case alone: a slip, or soon one."""
+    for other in others:
+        if other == name:
+            msg = f"agent {name!r} is added twice; names are unique in a cluster"
+            raise ConfigurationError(msg)
+        if other.casefold() == name.casefold():
+            msg = f"agent {name!r} differs from agent {other!r} by case alone; if it is another one, name it otherwise"
+            raise ConfigurationError(msg)
+
+
 @define(eq=False)
 class Link:
     """One agent: what was configured, its repository, and whether it can be used now.
@@ -195,11 +206,8 @@ class Agents(Mapping[str, AgentRepository]):
         if migrate:
             await repository.migrate()
         elif pending := await repository.pending_migrations():
-            msg = (
-                f"the schema of agent {link.name!r} lacks {', '.join(pending)}; run `jobmaster migrate`, "
-                "or set auto_migrate=True"
-            )
-            raise SchemaError(msg)
+            remedy = "run `jobmaster migrate`, or set auto_migrate=True"
+            raise SchemaError.behind(f"the schema of agent {link.name!r}", pending, remedy)
         link.fingerprint = await repository.fingerprint()
 
     async def _identify_all(self, failures: list[Exception]) -> None:
@@ -234,6 +242,7 @@ class Agents(Mapping[str, AgentRepository]):
     async def _check_unlike_others(self, link: Link) -> None:
         here = [(other.name, other.fingerprint) for other in self.links.values()]
         known = [(a.name, a.fingerprint) for a in await self._master.list_agents(self._cluster_id)]
+        check_unlike(link.name, [name for name, _ in known if name != link.name])
         for name, fingerprint in [*here, *known]:
             if name != link.name and fingerprint == link.fingerprint:
                 raise ConfigurationError(self._taken(link.name, name))

@@ -113,11 +113,8 @@ class Destination:
         if self.settings.auto_migrate:
             await self._master.migrate()
         elif pending := await self._master.pending_migrations():
-            msg = (
-                f"{wanted.setting}: the schema there lacks {len(pending)} migrations ({', '.join(pending)}); "
-                "run `jobmaster migrate` on it, or set auto_migrate=True"
-            )
-            raise SchemaError(msg)
+            remedy = "run `jobmaster migrate` on it, or set auto_migrate=True"
+            raise SchemaError.behind(f"{wanted.setting}: the schema there", pending, remedy)
         return self._master
 
     async def _record(

@@ -18,11 +18,8 @@ async def prepare_master(env: Environment, url: str) -> None:
     if env.settings.auto_migrate:
         await env.master.migrate()
     elif pending := await env.master.pending_migrations():
-        msg = (
-            f"the schema of {_masked(url)} lacks {len(pending)} migrations "
-            f"({', '.join(pending)}); run `jobmaster migrate`, or set auto_migrate=True"
-        )
-        raise SchemaError(msg)
+        remedy = "run `jobmaster migrate`, or set auto_migrate=True"
+        raise SchemaError.behind(f"the schema of {_masked(url)}", pending, remedy)
 
 
 async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> ClusterRecord:

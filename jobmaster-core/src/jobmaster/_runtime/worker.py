@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -13,10 +13,14 @@ from jobmaster._runtime.incarnation import Incarnation
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
+from jobmaster.errors import StoreError
+from jobmaster.models import WorkerRecord
 from jobmaster.ownership import WorkerLease
-from jobmaster.states import WorkerRequest
+from jobmaster.states import WorkerRequest, WorkerStatus
 
 log = logging.getLogger("jobmaster.worker")
+
+RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 
 
 class RunningWorker:
@@ -47,6 +51,8 @@ class RunningWorker:
             while not (self._stopping or self.request):
                 life = await self._register()
                 self.current = life
+                if not self.ready.is_set():
+                    self._group.start_soon(self._warn_of_namesakes, life.record)
                 self._group.start_soon(life.run)
                 self._group.start_soon(self._serve_news, life)
                 self.ready.set()
@@ -75,6 +81,17 @@ class RunningWorker:
         resting = " (suspended)" if life.suspended else ""
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
         return life
+
+    async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
+        """Tell of a worker elsewhere that has the same name: people, and what they ask of workers, go by that."""
+        with suppress(StoreError):
+            for other in await self.env.master.list_workers(self.env.cluster_id):
+                if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
+                    log.warning(
+                        "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
+                        "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
+                        *(me.name, me.host, me.pid, other.host, other.pid),
+                    )
 
     def _new_life(self) -> Incarnation:
         return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)

@@ -79,5 +79,4 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
 async def _explain(master: MasterRepository, error: JobMasterError) -> None:
     """Raise `SchemaError` if pending migrations can be why a query failed."""
     if pending := await master.pending_migrations():
-        msg = f"the schema lacks {len(pending)} migrations ({', '.join(pending)}); run `jobmaster migrate`"
-        raise SchemaError(msg) from error
+        raise SchemaError.behind("the schema", pending, "run `jobmaster migrate`") from error

@@ -58,7 +58,8 @@ def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:
         if as_json:
             print_json({"request": str(request), "workers": [str(worker_id) for worker_id in ids]})
         else:
-            console().print(f"Asked {name} to {request}: {follows}.")
+            several = f"{len(ids)} workers named " if len(ids) > 1 else ""
+            console().print(f"Asked {several}{name} to {request}: {follows}.")
 
     return ask
 
