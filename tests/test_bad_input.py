@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from jobmaster import (
     JobContext,
     Priority,
     SchemaError,
+    StaticSchedule,
     StoreUnavailableError,
     UnknownSchemeError,
     handler,
@@ -91,6 +92,42 @@ def test_settings_of_a_cluster(settings: dict[str, Any], message: str) -> None:
     with refused(ConfigurationError, message):
         made.configure(**settings)
     assert made.settings is before
+
+
+CONFIGURING: Mapping[str, Callable[[Cluster], object]] = {
+    "configure": lambda made: made.configure(lease=60),
+    "add_agent": lambda made: made.add_agent("A", "memory://"),
+    "add_worker": lambda made: made.add_worker(),
+    "migrate_to": lambda made: made.migrate_to("memory://elsewhere"),
+    "archive_to": lambda made: made.archive_to("memory://elsewhere"),
+    "add_handlers": lambda made: made.add_handlers(unused),
+    "add_schedules": lambda made: made.add_schedules(StaticSchedule("S", unused, "daily")),
+    "use": lambda made: made.use(object()),
+    "build_handlers_with": lambda made: made.build_handlers_with(lambda _: None),
+    "debug_jsonl": lambda made: made.debug_jsonl("nowhere"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", CONFIGURING)
+async def test_a_cluster_that_runs_is_not_configured(method: str) -> None:
+    made = cluster()
+    said = "use" if method == "build_handlers_with" else method
+    async with made.running():
+        with refused(ConfigurationError, f"cluster 'Local-1' is running, and {said}() would change nothing"):
+            CONFIGURING[method](made)
+    CONFIGURING[method](made)
+
+
+@pytest.mark.anyio
+async def test_a_cluster_that_runs_twice_is_configured_after_both() -> None:
+    made = cluster()
+    async with made.running():
+        async with made.running():
+            pass
+        with refused(ConfigurationError, "is running, and configure() would change nothing of it"):
+            made.configure(lease=60)
+    made.configure(lease=60)
 
 
 def test_an_unknown_setting_names_its_cluster() -> None:

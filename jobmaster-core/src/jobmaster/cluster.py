@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class Cluster:
     """A cluster as this process takes part in it: settings, workers, handlers. Nothing runs yet.
 
-    Every configuring method returns the cluster, so that calls can be chained.
+    Every configuring method returns the cluster, so that calls can be chained. While it runs they raise
+    `ConfigurationError`: they would change nothing of it.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Cluster:
         self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
         self._debug_logs: list[DebugLog] = []
+        self._runs = 0
+        """How many times it is running now."""
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
@@ -90,8 +93,18 @@ class Cluster:
 
     # Configuring
 
+    def _configuring(self, method: str) -> None:
+        """Raise `ConfigurationError` if the cluster runs."""
+        if self._runs:
+            msg = (
+                f"cluster {self.id!r} is running, and {method}() would change nothing of it; "
+                "configure a cluster before it runs"
+            )
+            raise ConfigurationError(msg)
+
     def configure(self, **settings: Any) -> Cluster:
         """Change settings, as listed in `jobmaster.config.Settings`; raises `ConfigurationError`."""
+        self._configuring("configure")
         present = {name: getattr(self.settings, name) for name in _setting_names()}
         self.settings = make(Settings, f"cluster {self.id!r}", present | settings)
         return self
@@ -108,6 +121,7 @@ class Cluster:
             ConfigurationError: the name is taken or invalid, or a setting is wrong.
 
         """
+        self._configuring("add_agent")
         agent = make(AgentSettings, f"agent {name!r}", {"name": name, "url": url, **settings})
         check_unlike(agent.name, [other.name for other in self.agents])
         self.agents.append(agent)
@@ -115,6 +129,7 @@ class Cluster:
 
     def add_worker(self, **settings: Any) -> Cluster:
         """Add a worker that runs in this process, as listed in `jobmaster.config.WorkerSettings`."""
+        self._configuring("add_worker")
         worker = make(WorkerSettings, f"worker {settings.get('name') or len(self.workers) + 1}", settings)
         if worker.name is not None and worker.name in {other.name for other in self.workers}:
             msg = f"worker {worker.name!r} is added twice; names are unique in a cluster"
@@ -137,6 +152,7 @@ class Cluster:
             ConfigurationError: the target is this cluster, or a setting is wrong.
 
         """
+        self._configuring("migrate_to")
         self.move_target = self.target(url, cluster_id, **settings)
         return self
 
@@ -154,6 +170,7 @@ class Cluster:
             ConfigurationError: the archive is this cluster, or a value is wrong.
 
         """
+        self._configuring("archive_to")
         given = {"url": url, "cluster_id": cluster_id}
         self.archive_target = make(ArchiveTarget, ARCHIVE_TO, given)
         check_elsewhere(ARCHIVE_TO, self.archive_target, self.id, self.master_url)
@@ -167,11 +184,13 @@ class Cluster:
 
     def add_handlers(self, *handlers: Any) -> Cluster:
         """Serve these handlers only, instead of every module-level one this process has imported."""
+        self._configuring("add_handlers")
         self._handlers += handlers
         return self
 
     def add_schedules(self, *schedules: StaticSchedule) -> Cluster:
         """Declare static schedules, besides those on handlers; raises `ConfigurationError` for a name used twice."""
+        self._configuring("add_schedules")
         for schedule in schedules:
             if not isinstance(schedule, StaticSchedule):
                 msg = (
@@ -186,6 +205,7 @@ class Cluster:
 
     def use(self, *plugins: Any) -> Cluster:
         """Add plug-ins (modules or objects with `@hookimpl` methods) besides the installed ones."""
+        self._configuring("use")
         self._plugins += plugins
         return self
 
@@ -200,6 +220,7 @@ class Cluster:
         cluster runs, the logger `jobmaster` lets lines of every level through. Raises `ConfigurationError`
         at the start if the file cannot be written.
         """
+        self._configuring("debug_jsonl")
         log = DebugLog(Path(folder), self.id)
         self._debug_logs.append(log)
         return self.use(log)
@@ -221,10 +242,19 @@ class Cluster:
 
         """
         with ExitStack() as files:
+            files.enter_context(self._in_use())
             for log_file in self._debug_logs:
                 files.enter_context(log_file.writing())
             async with self._started(workers=workers) as runtime:
                 yield runtime
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        self._runs += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
 
     @asynccontextmanager
     async def _started(self, *, workers: bool) -> AsyncIterator[Runtime]:
