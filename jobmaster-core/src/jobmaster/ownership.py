@@ -14,6 +14,9 @@ from jobmaster.models import Bucket, Claim, Cursor, Report
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
+_STAYS = JobStatus.ASSIGNED_TO_BUCKET
+"""An enum's members are looked up slowly, so what each report is compared with is looked up once."""
+
 SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
 
@@ -184,7 +187,7 @@ class OwnedBucket:
             self._settled_while_reading.add((report.job_id, report.attempt))
         if not self.held:
             self._emptied.set()
-        if report.status is JobStatus.ASSIGNED_TO_BUCKET:
+        if report.status is _STAYS:
             self.pull_again.set()  # it stays in this bucket: learn when it is due
         self._ask_for_more()
 

@@ -13,6 +13,8 @@ from jobmaster_sql.reports import error_values
 from jobmaster_sql.rows import log_values, optional_micros
 
 _ERROR: Final = ("error_type", "error_message", "error_traceback")
+_SUCCEEDED: Final = AttemptOutcome.SUCCEEDED
+"""An enum's members are looked up slowly, so what each report is compared with is looked up once."""
 
 
 Part: TypeAlias = tuple[Sequence[Report], Query]
@@ -42,7 +44,7 @@ def is_end(report: Report) -> bool:
 
 def is_plain(report: Report) -> bool:
     """Whether a job came to the usual end: it ran, and succeeded."""
-    return report.outcome is AttemptOutcome.SUCCEEDED and report.finished_at is not None
+    return report.outcome is _SUCCEEDED and report.finished_at is not None
 
 
 def _query(group: Sequence[Report]) -> Query:

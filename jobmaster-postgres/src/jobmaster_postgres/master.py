@@ -91,8 +91,8 @@ class PostgresMaster(SqlMaster):
 
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
         """Write all that end their jobs in a statement or two, the others as any database does."""
-        others = [report for report in reports if not is_end(report)]
-        ends = [report for report in reports if is_end(report)] if others else reports
+        ends = [report for report in reports if is_end(report)]
+        others = [report for report in reports if not is_end(report)] if len(ends) < len(reports) else []
         stale = (yield from self._finish(ends, last=not others)) if ends else []
         return (yield from self._report_any(others)).union(stale) if others else frozenset(stale)
 

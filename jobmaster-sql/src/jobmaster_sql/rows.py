@@ -165,32 +165,32 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect, known: Cont
             continue
         saved = len(others) == OF_JOB or bool(others.pop())
         definition_id, scheduled_at, created_at, timeout, max_retries, data, metadata, key = others
-        job = Job(
-            id=job_id,
-            cluster_id=cluster_id,
-            definition_id=definition_id,
-            lane=lane,
-            priority=priority,
-            scheduled_at=moment_of(scheduled_at),
-            created_at=moment_of(created_at),
-            timeout=None if timeout is None else timeout / _MILLION,
-            max_retries=max_retries,
-            data=MessageData(data),
-            metadata=NO_METADATA if metadata == "{}" else Metadata(metadata),
-            key=key,
+        job = Job(  # by position, which takes half the time
+            job_id,
+            cluster_id,
+            definition_id,
+            lane,
+            priority,
+            moment_of(scheduled_at),
+            moment_of(created_at),
+            None if timeout is None else timeout / _MILLION,
+            max_retries,
+            MessageData(data),
+            NO_METADATA if metadata == "{}" else Metadata(metadata),
+            key,
         )
         claim = Claim(
-            job=job,
-            bucket_id=bucket_id,
-            epoch=epoch,
-            attempt=attempt,
-            ready_at=moment_of(ready_at),
-            retries=retries,
-            crashes=crashes,
-            suspect=bool(suspect),
-            cancel_requested=bool(cancel_requested),
-            started_at=moment(started_at),
-            saved=saved,
+            job,
+            bucket_id,
+            epoch,
+            attempt,
+            moment_of(ready_at),
+            retries,
+            crashes,
+            bool(suspect),
+            bool(cancel_requested),
+            moment(started_at),
+            saved,
         )
         claims.append(claim)
     return claims

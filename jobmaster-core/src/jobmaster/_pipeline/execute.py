@@ -25,6 +25,9 @@ from jobmaster.signals import Signal
 from jobmaster.states import AttemptOutcome
 from jobmaster.suspects import Suspects
 
+_INTERRUPTED = AttemptOutcome.INTERRUPTED
+"""An enum's members are looked up slowly, so those that each job needs are looked up once."""
+
 FAIRNESS = 0.005
 """Seconds for which a runner may go from job to job without letting the event loop do anything else."""
 
@@ -224,24 +227,24 @@ def _wrapped(middleware: Middleware, inner: Run) -> Run:
 
 
 def _report(job: JobContext, claim: Claim, verdict: Verdict, finished_at: datetime) -> Report:
-    interrupted = verdict.outcome is AttemptOutcome.INTERRUPTED
-    return Report(
-        job_id=claim.job.id,
-        bucket_id=claim.bucket_id,
-        epoch=claim.epoch,
-        attempt=claim.attempt,
-        status=verdict.status,
-        outcome=verdict.outcome,
-        started_at=job.started_at,
-        finished_at=finished_at,
-        worker=job.worker,
-        host=job.host,
-        error=verdict.error,
-        delay=verdict.delay,
-        retries=verdict.retries,
+    interrupted = verdict.outcome is _INTERRUPTED
+    return Report(  # by position, which takes a third of the time
+        claim.job.id,
+        claim.bucket_id,
+        claim.epoch,
+        claim.attempt,
+        verdict.status,
+        verdict.outcome,
+        job.started_at,
+        finished_at,
+        job.worker,
+        job.host,
+        verdict.error,
+        verdict.delay,
+        verdict.retries,
         # Who came to an end by himself, on record, is cleared; who was interrupted is not.
-        crashes=claim.crashes if interrupted else 0,
-        suspect=claim.suspect and interrupted,
+        claim.crashes if interrupted else 0,
+        claim.suspect and interrupted,
         logs=captured_lines(job),
         job=None if claim.saved else claim.job,
     )
