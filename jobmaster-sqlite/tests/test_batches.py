@@ -44,10 +44,20 @@ def stored(native: sqlite3.Connection) -> list[tuple[str, int, int]]:
     return native.execute("SELECT name, value, twice FROM item ORDER BY value").fetchall()
 
 
-@pytest.mark.parametrize("count", [1, 2, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 7])
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7, 100, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 7])
 def test_all_rows_are_inserted(native: sqlite3.Connection, count: int) -> None:
     assert run(native, INSERT, items(count)) == count
     assert stored(native) == [(name, value, 2 * value) for name, value in items(count)]
+
+
+@pytest.mark.parametrize("count", [100, AT_ONCE - 1, 2 * AT_ONCE - 1])
+def test_no_number_of_rows_takes_many_steps(native: sqlite3.Connection, count: int) -> None:
+    steps: list[str] = []
+    native.set_trace_callback(steps.append)
+
+    run(native, INSERT, items(count))
+
+    assert len([step for step in steps if step.startswith("INSERT")]) <= 20
 
 
 def test_rows_in_conflict_are_left_alone_and_not_counted(native: sqlite3.Connection) -> None:

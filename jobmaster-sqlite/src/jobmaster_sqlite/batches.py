@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from jobmaster_sql import Batch, replace_parameters
 
 _MOST_PARAMETERS: Final = 3000
 """More make statements long to prepare. Old versions of SQLite take 999 at most."""
+_FINER: Final = 4
+"""How many times fewer rows the next smaller INSERT takes. Concurrent callers' jobs come in tens, not in hundreds."""
 _VALUES: Final = re.compile(r"\bVALUES\s*(\(.*\))(\s*ON CONFLICT DO NOTHING)?\s*$", re.DOTALL)
 _ARRAY: Final = re.compile(r"json_each\(:")
 
@@ -56,20 +58,19 @@ class _Arrays(BatchStatement):
 
 @frozen
 class _Inserts(BatchStatement):
-    """An INSERT with many rows of VALUES; those left over go one by one."""
+    """An INSERT with many rows of VALUES, in a few sizes: as many of the largest as go, then of the next."""
 
-    many: str
-    at_once: int
-    one: _RowByRow
+    texts: Mapping[int, str]
+    """The statement for so many rows, from the largest number down to 1."""
 
     def run(self, native: sqlite3.Connection, batch: Batch) -> int:
-        touched, rows = 0, batch.rows
-        whole = len(rows) - len(rows) % self.at_once
-        for start in range(0, whole, self.at_once):
-            values = list(chain.from_iterable(rows[start : start + self.at_once]))
-            touched += native.execute(self.many, values).rowcount
-        rest = rows[whole:]
-        return touched + (native.executemany(self.one.text, rest).rowcount if rest else 0)
+        touched, start, rows = 0, 0, batch.rows
+        for size, text in self.texts.items():
+            while len(rows) - start >= size:
+                values = list(chain.from_iterable(rows[start : start + size]))
+                touched += native.execute(text, values).rowcount
+                start += size
+        return touched
 
 
 def batch_statement(native: sqlite3.Connection, text: str, columns: Sequence[str]) -> BatchStatement:
@@ -81,10 +82,17 @@ def batch_statement(native: sqlite3.Connection, text: str, columns: Sequence[str
     if values is None:
         return _RowByRow(numbered)
     most = min(_MOST_PARAMETERS, native.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
-    at_once = most // len(columns)
-    rows = [_numbered(values[1], columns, row * len(columns)) for row in range(at_once)]
-    many = f"{text[: values.start()]}VALUES {', '.join(rows)}{values[2] or ''}"
-    return _Inserts(many, at_once, _RowByRow(numbered))
+    head, tail = text[: values.start()], values[2] or ""
+    rows = [_numbered(values[1], columns, row * len(columns)) for row in range(most // len(columns))]
+    return _Inserts({size: f"{head}VALUES {', '.join(rows[:size])}{tail}" for size in _sizes(len(rows))})
+
+
+def _sizes(most: int) -> list[int]:
+    """Return how many rows statements take, down to 1: any number of rows is a few of each size."""
+    sizes = [most]
+    while sizes[-1] > 1:
+        sizes.append(max(1, sizes[-1] // _FINER))
+    return sizes
 
 
 def _numbered(text: str, columns: Sequence[str], before: int = 0) -> str:
