@@ -253,6 +253,7 @@ class JobRecord:
 
     `ready_at` is when it is due next (None when finished); `reason` says why a job waits that could
     otherwise run (an unknown handler, for one); `attempts` are complete only when one job is asked for.
+    `retries` are those used so far; of a job that has finished, how many of its failed attempts were tried again.
     A job of a recurring schedule has that one's `schedule_id`, and the nominal time that it was made for.
     """
 

@@ -15,7 +15,7 @@ from jobmaster_sql.members import SqlMemberStore
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.requests import SqlRequestStore
-from jobmaster_sql.rows import COLUMN_MACROS
+from jobmaster_sql.rows import COLUMN_MACROS, record_macros
 from jobmaster_sql.schedules import SqlScheduleStore, job_macros
 from jobmaster_sql.store import REQUIRED
 from jobmaster_sql.transfers import SqlSourceStore
@@ -26,7 +26,7 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    own = {**bucket_macros(prefix), **job_macros(dialect, prefix)}
+    own = {**bucket_macros(prefix), **job_macros(dialect, prefix), **record_macros(prefix)}
     queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **own})
     queries.require(REQUIRED)
     return queries

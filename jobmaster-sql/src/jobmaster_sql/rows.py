@@ -55,8 +55,9 @@ CLAIM_COLUMNS: Final = (
 )
 """What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
 MESSAGE_COLUMNS: Final = f"l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, {JOB_COLUMNS}"
-RECORD_COLUMNS: Final = (
-    "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), l.retries, "
+_RECORD_COLUMNS: Final = (
+    "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), "
+    "COALESCE(l.retries, ({retried})), "
     "l.bucket_id, l.parked, l.cancel_requested, m.schedule_id, m.nominal_at"
 )
 ATTEMPT_COLUMNS: Final = (
@@ -82,7 +83,6 @@ COLUMN_MACROS: Final = {
     "job_columns": JOB_COLUMNS,
     "claim_columns": CLAIM_COLUMNS,
     "message_columns": MESSAGE_COLUMNS,
-    "record_columns": RECORD_COLUMNS,
     "attempt_columns": ATTEMPT_COLUMNS,
     "bucket_columns": BUCKET_COLUMNS,
     "worker_columns": WORKER_COLUMNS,
@@ -90,6 +90,19 @@ COLUMN_MACROS: Final = {
     "log_columns": LOG_COLUMNS,
     "schedule_columns": SCHEDULE_COLUMNS,
 }
+
+
+def record_macros(prefix: str) -> Mapping[str, str]:
+    """Return the macro for the columns of a job record.
+
+    A job that has finished has no row that counts its retries: they are its failures that did not end it.
+    """
+    failures = f"SELECT COUNT(*) FROM {prefix}attempt a WHERE a.job_id = j.id AND a.outcome IN (2, 3)"  # noqa: S608 - a checked prefix
+    return {
+        "record_columns": _RECORD_COLUMNS.format(retried=f"{failures} AND a.final_status IS NULL"),
+    }
+
+
 _RECORD_WIDTH: Final = 10
 _MILLION: Final = 1_000_000
 _PRIORITIES: Final = {int(priority): priority for priority in Priority}
@@ -216,14 +229,14 @@ def place_of(row: Row, dialect: Dialect) -> tuple[int, UUID]:
 
 
 def record_of(row: Row, dialect: Dialect) -> JobRecord:
-    """Return the job record in a row of `RECORD_COLUMNS` and `JOB_COLUMNS`."""
+    """Return the job record in a row of `record_columns` and `JOB_COLUMNS`."""
     return JobRecord(
         job=job_of(row[_RECORD_WIDTH:], dialect),
         status=JobStatus.from_code(row[0]),
         ready_at=moment(row[1]),
         finished_at=None if row[1] is not None else moment(row[2]),
         attempt=row[3],
-        retries=row[4] or 0,
+        retries=row[4],
         bucket_id=dialect.to_optional_uuid(row[5]),
         reason=row[6],
         cancel_requested=bool(row[7]),

@@ -17,6 +17,7 @@ from jobmaster.contracts import (
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import (
     no_run,
+    retries_in,
 )
 from jobmaster.models import (
     Job,
@@ -43,7 +44,7 @@ class MemoryQueries(MemoryBase, JobStore):
             ready_at=row.ready_at if row else None,
             finished_at=None if row else self._store.final[job.id][1],
             attempt=row.attempt if row else last,
-            retries=row.retries if row else 0,
+            retries=row.retries if row else retries_in(attempts),
             bucket_id=row.bucket_id if row else None,
             reason=row.parked if row else None,
             cancel_requested=row.cancel_requested if row else False,

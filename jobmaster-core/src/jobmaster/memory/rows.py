@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from threading import RLock
 from typing import Any
@@ -29,6 +29,7 @@ from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, WorkerStatus
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
+FAILURES = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 OWNED = frozenset({BucketStatus.ACTIVE, BucketStatus.COMPLETING, BucketStatus.DRAINING, BucketStatus.LOST})
 
 
@@ -165,6 +166,11 @@ def never_started(row: Live, worker: str, now: datetime) -> Attempt:
         host="",
         bucket_id=row.bucket_id,
     )
+
+
+def retries_in(attempts: Sequence[Attempt]) -> int:
+    """Return how many retries a job that has finished had: its failures that did not end it."""
+    return sum(attempt.outcome in FAILURES for attempt in attempts[:-1])
 
 
 def no_run(attempt: Attempt) -> bool:

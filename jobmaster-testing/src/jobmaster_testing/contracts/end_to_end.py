@@ -93,6 +93,7 @@ class RunningContract(RunningTests, suite=True):
             job = await ended(runtime, receipt.job_id)
 
         assert (job.status, outcomes(job)) == (JobStatus.SUCCEEDED, ["failed", "failed", "succeeded"])
+        assert job.retries == 2
         errors = [attempt.error for attempt in job.attempts if attempt.error]
         assert [(e.type, e.message) for e in errors] == [
             ("ValueError", "not yet: 1"),

@@ -55,21 +55,6 @@ class RemoteContract(MasterTests, suite=True):
         results = [CancelResult.CANCELLED, CancelResult.REQUESTED, CancelResult.CANCELLED]
         assert [answer.result for answer in answers] == results
 
-    async def test_a_job_on_an_agent_keeps_its_request_when_it_is_held_again(
-        self, world: World, bucket: Bucket
-    ) -> None:
-        await world.put_one()
-        [handover] = (await hand_over(world, bucket)).handovers
-        job_id = handover.messages[0].new.job.id
-        await world.master.cancel(world.cluster_id, [job_id])
-
-        await world.master.take_back([handover.id])
-
-        record = await world.record(job_id)
-        assert (record.status, record.cancel_requested) == (JobStatus.HELD_ON_MASTER, True)
-        [answer] = await world.master.cancel(world.cluster_id, [job_id])
-        assert answer.result is CancelResult.CANCELLED
-
     # Rescheduling
 
     async def test_a_withdrawn_job_is_rescheduled(self, world: World, bucket: Bucket) -> None:

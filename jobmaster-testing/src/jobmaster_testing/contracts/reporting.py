@@ -23,6 +23,13 @@ TERMINAL_ENDINGS = [(outcome, status) for outcome, status in ENDINGS if status.i
 WAITING_ENDINGS = [(outcome, status) for outcome, status in ENDINGS if not status.is_terminal]
 
 
+ENDINGS_OF = {
+    JobStatus.SUCCEEDED: AttemptOutcome.SUCCEEDED,
+    JobStatus.FAILED: AttemptOutcome.FAILED,
+    JobStatus.CANCELLED: AttemptOutcome.CANCELLED,
+}
+
+
 class ReportingContract(MasterTests, suite=True):
     """Outcomes."""
 
@@ -63,6 +70,28 @@ class ReportingContract(MasterTests, suite=True):
         assert record.ready_at is not None
         assert before <= record.ready_at - timedelta(seconds=30) <= after
         assert [attempt.outcome for attempt in record.attempts] == [outcome]
+
+    @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+    async def test_a_job_that_has_finished_knows_its_retries(self, world: World, status: JobStatus) -> None:
+        bucket = await world.bucket()
+        job = await world.put_one(bucket)
+        outcomes = [
+            AttemptOutcome.FAILED,
+            AttemptOutcome.SNOOZED,
+            AttemptOutcome.TIMED_OUT,
+            AttemptOutcome.LOST,
+        ]
+        for retries, outcome in zip([1, 1, 2, 2], outcomes, strict=True):
+            [claim] = await world.claims(bucket)
+            await world.report(claim, JobStatus.ASSIGNED_TO_BUCKET, outcome=outcome, retries=retries)
+        assert (await world.record(job)).retries == 2
+
+        [last] = await world.claims(bucket)
+        await world.report(last, status, outcome=ENDINGS_OF[status], retries=2)
+
+        record, [listed] = await world.record(job), await world.all_jobs()
+        assert (record.status, record.attempt, record.retries) == (status, 5, 2)
+        assert listed.retries == 2
 
     async def test_an_attempt_keeps_all_that_was_reported(self, world: World) -> None:
         bucket = await world.bucket()
