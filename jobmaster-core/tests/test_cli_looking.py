@@ -276,6 +276,73 @@ class TestStatus:
         assert seeded.json("status")["cluster"] == before
 
 
+class TestWhyAJobWaits:
+    """A job that is due, and that nobody runs: `jobs show` says why."""
+
+    @pytest.fixture
+    def cluster(self) -> Cluster:
+        return Cluster("Waits-1", f"memory://{uuid4().hex}").add_handlers(greet)
+
+    def note(self, cluster: Cluster, **changes: Any) -> str | None:
+        async def schedule() -> UUID:
+            async with cluster.running() as runtime:
+                for lane in changes.get("pause", ()):
+                    await runtime.pause_lane(lane)
+                if "mode" in changes:
+                    await runtime.set_mode(changes["mode"])
+                after = changes.get("after", 0)
+                return (await runtime.scheduler.once_after(greet, after, lane="Payroll", name="Ann")).job_id
+
+        seeded = Seeded(cluster, {})
+        reason: str | None = seeded.json("jobs", "show", str(anyio.run(schedule)))["reason"]
+        return reason
+
+    def test_nobody_serves_its_lane(self, cluster: Cluster) -> None:
+        assert self.note(cluster) == "no worker serves lane 'Payroll' now; start one with lane='Payroll'"
+
+    def test_its_lane_is_paused(self, cluster: Cluster) -> None:
+        expected = "lane 'Payroll' is paused; `jobmaster lane resume Payroll` has it served"
+        assert self.note(cluster, pause=["Payroll"]) == expected
+
+    def test_the_cluster_is_passive(self, cluster: Cluster) -> None:
+        expected = "the cluster is passive; `jobmaster cluster mode active` has it run jobs"
+        assert self.note(cluster, mode="passive") == expected
+
+    def test_one_that_is_not_due_waits_for_its_time(self, cluster: Cluster) -> None:
+        assert self.note(cluster, after=3600) is None
+
+
+class TestAMistypedPath:
+    """Who only looks makes no file."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("status",),
+            ("jobs", "list"),
+            ("jobs", "show", str(UUID(int=1))),
+            ("workers", "list"),
+            ("workers", "stop", "w"),
+            ("buckets", "list"),
+            ("lane", "list"),
+            ("cluster", "show"),
+            ("cluster", "mode", "passive"),
+            ("schedules", "list"),
+        ],
+    )
+    def test_no_file_is_made(self, tmp_path: Path, command: Sequence[str]) -> None:
+        path = tmp_path / "slip.db"
+        result = CliRunner().invoke(
+            build_app(), [*command, "--cluster", "New-1", "--master", f"sqlite:///{path}"]
+        )
+
+        assert result.exit_code == ExitCode.CONFIGURATION
+        assert result.stderr == (
+            f"error: {path}: there is no such file; correct the path, or run `jobmaster migrate` to make it\n"
+        )
+        assert not path.exists()
+
+
 class TestMigrate:
     @pytest.fixture
     def where(self, tmp_path: Path) -> Sequence[str]:
@@ -335,8 +402,9 @@ class TestMigrate:
 
     @pytest.mark.parametrize("command", [["status"], ["jobs", "list"], ["jobs", "show", str(uuid4())]])
     def test_looking_without_a_schema_says_what_to_do(
-        self, where: Sequence[str], command: Sequence[str]
+        self, where: Sequence[str], command: Sequence[str], tmp_path: Path
     ) -> None:
+        (tmp_path / "new.db").touch()
         result = CliRunner().invoke(build_app(), [*command, *where])
 
         assert result.exit_code == ExitCode.SCHEMA

@@ -51,7 +51,9 @@ async def test_a_job_without_a_handler_is_parked_with_its_reason(cluster: Build)
         receipt = await runtime.scheduler.once_now(UNKNOWN)
         job = await parked(runtime, receipt.job_id)
 
-        assert job.reason == "no handler for 'NewFeature' on the worker that claimed it"
+        assert job.reason == (
+            "no handler for 'NewFeature' on the worker that claimed it; start a worker whose application imports one"
+        )
         assert (job.status, job.bucket_id) == (JobStatus.HELD_ON_MASTER, None)
         assert (job.attempt, job.retries, list(job.attempts)) == (1, 0, [])
         [found] = await runtime.jobs.query(parked=True)

@@ -117,7 +117,10 @@ def released(claim: Claim) -> Report:
 
 def parked(claim: Claim) -> Report:
     """Return the report of a job whose handler is not known here: it waits for a worker that knows it."""
-    reason = f"no handler for {claim.job.definition_id!r} on the worker that claimed it"
+    reason = (
+        f"no handler for {claim.job.definition_id!r} on the worker that claimed it; "
+        "start a worker whose application imports one"
+    )
     return _unstarted(claim, JobStatus.HELD_ON_MASTER, reason)
 
 

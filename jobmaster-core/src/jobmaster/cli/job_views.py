@@ -46,7 +46,8 @@ def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:
 
 
 def _row(job: JobRecord) -> Sequence[Any]:
-    note = job.reason or ("cancellation requested" if job.cancel_requested else "")
+    # What can be done about it stands behind a semicolon, and has no room here.
+    note = (job.reason or "").partition(";")[0] or ("cancellation requested" if job.cancel_requested else "")
     priority = job.priority.name.lower()
     when = short(job.scheduled_at)
     return job.id, job.definition_id, state(job.status), priority, job.lane, when, job.attempt, note

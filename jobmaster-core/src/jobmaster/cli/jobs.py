@@ -12,6 +12,7 @@ import typer
 from attrs import evolve
 
 from jobmaster._runtime.changing import not_known, save_pending
+from jobmaster.cli.job_reasons import with_reason
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
 from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import opened, registered, run_async
@@ -149,9 +150,11 @@ def show(
 
 async def _get(cluster: Cluster, job_id: str) -> JobRecord:
     async with opened(cluster) as master:
-        await registered(cluster, master)
+        record = await registered(cluster, master)
         job = await master.get_job(cluster.id, as_id(job_id, cluster.id))
-    return job or await _on_agents(cluster, as_id(job_id, cluster.id))
+        if job is not None:
+            return await with_reason(master, record, job)
+    return await _on_agents(cluster, as_id(job_id, cluster.id))
 
 
 async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
@@ -174,7 +177,7 @@ async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
 
 async def _asked(agent: AgentRepository, job_id: UUID) -> Sequence[Message]:
     try:
-        await agent.open()
+        await agent.open(create=False)
         return await agent.find([job_id])
     finally:
         with anyio.CancelScope(shield=True):
