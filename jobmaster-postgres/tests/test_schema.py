@@ -68,9 +68,12 @@ async def test_a_schema_from_the_future_is_refused(database: str, observer: Obse
 async def test_a_schema_that_does_not_exist_is_named_with_the_remedy(database: str) -> None:
     separator = "&" if "?" in database else "?"
 
-    with pytest.raises(SchemaError, match="CREATE SCHEMA"):
-        async with open_master(f"{database}{separator}schema=nowhere"):
-            pass
+    master = unopened_master(f"{database}{separator}schema=nowhere")
+
+    for ask in (master.open, master.pending_migrations, master.migrate):
+        with pytest.raises(SchemaError, match=r"there is no schema 'nowhere'; create it \(CREATE SCHEMA"):
+            await ask()
+    await master.close()
 
 
 async def test_tables_can_be_in_a_schema_of_their_own(database: str, observer: Observer) -> None:

@@ -30,6 +30,21 @@ async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     )
 
 
+async def test_a_file_that_is_not_to_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    master = unopened_master(f"sqlite:///{path}")
+
+    with pytest.raises(
+        ConfigurationError, match="there is no such file; correct the path, or run `jobmaster"
+    ):
+        await master.open(create=False)
+    assert not path.exists()
+
+    await master.open()
+    await master.open(create=False)
+    await master.close()
+
+
 async def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
     assert "is a folder; name a file in it" in await refusal(tmp_path)
 

@@ -33,7 +33,7 @@ class InlineAgent(AgentRepository):
 
     # The store is the master's: who opened that one sees to it
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:
         """Do nothing: the master is open."""
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import TextBinaryLoader
 
-from jobmaster.errors import ConfigurationError
+from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.arrays import register_arrays
 from jobmaster_postgres.errors import cannot_connect
@@ -55,7 +55,18 @@ async def connect(address: Address, time_limit: float) -> Native:
         await native.close()
         msg = f"{address}: JobMaster needs PostgreSQL 13 or newer, this is {native.info.server_version // 10000}"
         raise ConfigurationError(msg)
+    if address.schema is not None:
+        await _check_schema(native, address, address.schema)
     return native
+
+
+async def _check_schema(native: Native, address: Address, schema: str) -> None:
+    """Raise `SchemaError` if there is no such schema: without it, it would look as if only migrations were due."""
+    found = await native.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,))
+    if await found.fetchone() is None:
+        await native.close()
+        msg = f"{address}: there is no schema {schema!r}; create it (CREATE SCHEMA …), or correct `schema` in the URL"
+        raise SchemaError(msg)
 
 
 def _parameters(address: Address, time_limit: float) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class PostgresDriver(SqlDriver):
         self._statements = Statements(queries, keep=not address.pooled)
         self._pool: Pool | None = None
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:  # noqa: ARG002 - connecting makes no database
         await self.run(_nothing, read_only=True)
 
     async def close(self) -> None:

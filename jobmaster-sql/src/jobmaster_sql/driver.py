@@ -78,8 +78,11 @@ class SqlDriver(ABC):
     dialect: Dialect
 
     @abstractmethod
-    async def open(self) -> None:
-        """Connect. Raises `StoreUnavailableError` if the database cannot be reached; may be called again."""
+    async def open(self, *, create: bool = True) -> None:
+        """Connect. Raises `StoreUnavailableError` if the database cannot be reached; may be called again.
+
+        A database that connecting would make is not made without `create`: then it raises `ConfigurationError`.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -54,9 +54,9 @@ class SqlStore(SchemaStore):
         self._migrations = migrations
         self._prefix = prefix
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the database cannot be reached."""
-        await self._driver.open()
+        await self._driver.open(create=create)
 
     async def close(self) -> None:
         """Let go of every connection and thread."""

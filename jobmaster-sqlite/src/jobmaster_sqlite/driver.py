@@ -13,6 +13,7 @@ import orjson
 from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.to_thread import run_sync
 
+from jobmaster.errors import ConfigurationError
 from jobmaster.news import NewsHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address
@@ -63,11 +64,15 @@ class SqliteDriver(SqlDriver):
         """`timeout` is how many seconds a unit may take; `news` is told when other processes commit."""
         self.dialect = SqliteDialect()
         self._timeout = timeout
+        self._path = address.path
         self._writer = Writer(address, queries, lambda: news.tell(["*"]))
         self._reader = Reader(address, queries)
 
-    async def open(self) -> None:
-        """Create or open the file; raises `ConfigurationError` if it cannot be used as it is."""
+    async def open(self, *, create: bool = True) -> None:
+        """Open the file, or make it; raises `ConfigurationError` if it cannot be used as it is, or is not to be made."""
+        if not create and not self._path.exists():
+            msg = f"{self._path}: there is no such file; correct the path, or run `jobmaster migrate` to make it"
+            raise ConfigurationError(msg)
         await self.run(_nothing)
         await self.run(_nothing, read_only=True)
 

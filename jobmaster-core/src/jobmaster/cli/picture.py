@@ -188,7 +188,7 @@ async def _asked(record: AgentRecord, repository: AgentRepository | None) -> Age
 
 
 async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) -> Agent:
-    await repository.open()
+    await repository.open(create=False)
     if await repository.fingerprint() != record.fingerprint:
         return Agent(record=record, problem="its URL leads to another store than the one the cluster knows")
     return Agent(record=record, backlogs=await repository.backlog())

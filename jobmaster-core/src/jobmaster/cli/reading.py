@@ -48,10 +48,10 @@ def _check_installed(backend: Backend) -> None:
 
 @asynccontextmanager
 async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
-    """Open the cluster's master within the block."""
+    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip."""
     master = cluster.open_master()
     try:
-        await master.open()
+        await master.open(create=False)
         yield master
     finally:
         with anyio.CancelScope(shield=True):

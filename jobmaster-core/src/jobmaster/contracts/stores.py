@@ -18,8 +18,12 @@ class SchemaStore(ABC):
         """What this store can do beyond the minimum."""
 
     @abstractmethod
-    async def open(self) -> None:
-        """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again."""
+    async def open(self, *, create: bool = True) -> None:
+        """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again.
+
+        A store that connecting alone would make, as that of a file, is not made without `create`: then it raises
+        `ConfigurationError` if there is none. Who only looks opens it so.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -46,7 +46,7 @@ class InMemory(SchemaStore):
         """It tells its own process at once, and keeps nothing."""
         return Capabilities(notifications=True, durable=False, shared=False)
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:  # noqa: ARG002 - it comes and goes with the process
         await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
