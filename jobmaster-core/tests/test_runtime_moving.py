@@ -31,6 +31,7 @@ from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode, WorkerStatus
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_bucket, make_job, make_new_job, make_schedule
+from jobmaster_testing.faults import Faults
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
@@ -292,19 +293,54 @@ async def test_the_jobs_of_a_dead_worker_move_too(producer: Build, there: str) -
 async def test_jobs_that_only_an_agent_knows_move_too(producer: Build, there: str) -> None:
     source = producer(work, **SOON).add_agent("Agent-1", f"memory://{uuid4().hex}")
     async with source.running() as here:
-        world, agent = World(here.master, here.id), here._env.agents["Agent-1"]
-        worker = await world.worker(agent="Agent-1", lease=0.05)
-        bucket = make_bucket(worker)
-        await agent.create_buckets([bucket])
-        await here.master.register_worker(worker, [bucket], 0.05)
-        new = [make_new_job(bucket, definition_id="Moving.Work") for _ in range(3)]
-        await agent.push([Message(new=one) for one in new])
+        job_ids = await known_to_its_agent(here)
         assert await here.master.bucket_holdings(here.id) == {}
         summary = await here.migrate(here.cluster.target(there), patience=10)
-        assert await agent.holdings() == {}
-    assert (summary.jobs, summary.is_complete) == (3, True)
+        assert await here._env.agents["Agent-1"].holdings() == {}
+    assert (summary.jobs, summary.unasked, summary.is_complete) == (3, [], True)
     async with producer(work, url=there).running() as runtime:
-        assert {job.id async for job in runtime.jobs.all()} == {one.job.id for one in new}
+        assert {job.id async for job in runtime.jobs.all()} == job_ids
+
+
+async def known_to_its_agent(here: Runtime) -> set[UUID]:
+    """Put jobs on Agent-1, into a bucket of a worker that dies; return their ids."""
+    world, agent = World(here.master, here.id), here._env.agents["Agent-1"]
+    worker = await world.worker(agent="Agent-1", lease=0.05)
+    bucket = make_bucket(worker)
+    await agent.create_buckets([bucket])
+    await here.master.register_worker(worker, [bucket], 0.05)
+    new = [make_new_job(bucket, definition_id="Moving.Work") for _ in range(3)]
+    await agent.push([Message(new=one) for one in new])
+    return {one.job.id for one in new}
+
+
+async def test_a_move_is_not_complete_while_an_agent_that_may_hold_jobs_was_not_asked(
+    producer: Build, there: str
+) -> None:
+    agent_url = f"memory://{uuid4().hex}"
+    async with producer(work, **SOON).add_agent("Agent-1", agent_url).running() as here:
+        job_ids = await known_to_its_agent(here)
+    async with producer(work, **SOON).running() as unaware:
+        first = await unaware.migrate(unaware.cluster.target(there), patience=0.5)
+    async with producer(work, **SOON).add_agent("Agent-1", agent_url).running() as here:
+        second = await here.migrate(here.cluster.target(there), patience=10)
+    async with producer(work, **SOON).running() as unaware:
+        third = await unaware.migrate(unaware.cluster.target(there))
+    assert (first.jobs, first.unasked, first.is_complete) == (0, ["Agent-1"], False)
+    assert (second.jobs, second.is_complete) == (len(job_ids), True)
+    assert third.is_complete, "what an agent has given back is no reason to name it for ever"
+
+
+async def test_a_move_is_not_complete_while_an_agent_is_away(producer: Build, there: str) -> None:
+    agent_url, faults = f"faulty+memory://{uuid4().hex}", Faults()
+    faults.away.add("Agent-1")
+    source = producer(work, **SOON).add_agent("Agent-1", agent_url).use(faults)
+    async with source.running() as here:
+        away = await here.migrate(here.cluster.target(there), patience=0.1)
+        faults.away.clear()
+        back = await here.migrate(here.cluster.target(there), patience=10)
+    assert (away.unasked, away.is_complete) == (["Agent-1"], False)
+    assert (back.unasked, back.is_complete) == ([], True)
 
 
 async def test_jobs_in_the_hands_of_a_worker_are_waited_for(producer: Build, there: str) -> None:
@@ -464,7 +500,7 @@ class TestCommand:
         assert "moved 3 jobs, 0 schedules" in first.stdout
         assert json.loads(second.stdout) == {
             "target": "Test-2", "complete": True, "jobs": 0, "schedules": 0, "in_buckets": 0,
-            "waiting_schedules": 0, "left": [],
+            "waiting_schedules": 0, "unasked_agents": [], "left": [],
         }  # fmt: skip
 
     def test_it_says_what_is_left_and_why(self, producer: Build, store_url: str, there: str) -> None:
@@ -489,6 +525,21 @@ class TestCommand:
 
         assert result.exit_code == ExitCode.FAILED
         assert "1 jobs are still in buckets" in result.stdout
+
+    def test_agents_that_were_not_asked_are_told_of(
+        self, producer: Build, store_url: str, there: str
+    ) -> None:
+        anyio.run(self.on_an_agent, producer)
+
+        result = self.run(store_url, "--to", there, "--wait", "0")
+
+        assert result.exit_code == ExitCode.FAILED
+        assert "Agent Agent-1 could not be asked" in result.stdout
+        assert "Nothing is left" not in result.stdout
+
+    async def on_an_agent(self, producer: Build) -> None:
+        async with producer(work).add_agent("Agent-1", f"memory://{uuid4().hex}").running() as here:
+            await known_to_its_agent(here)
 
     async def in_hand(self, producer: Build) -> None:
         async with producer(work).running() as here:

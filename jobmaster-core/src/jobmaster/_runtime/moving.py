@@ -20,7 +20,7 @@ from jobmaster._upkeep.migrate import Migrate, MoveResult
 from jobmaster._upkeep.transfer import Left, Route
 from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreError
-from jobmaster.states import ClusterMode
+from jobmaster.states import BucketStatus, ClusterMode
 
 log = logging.getLogger("jobmaster.moving")
 
@@ -118,7 +118,10 @@ async def tell(route: Route) -> None:
 
 @frozen(kw_only=True)
 class MoveSummary:
-    """What a whole move did. `left` could not move; `in_buckets` jobs are in their workers' hands still."""
+    """What a whole move did. `left` could not move; `in_buckets` jobs are in their workers' hands still.
+
+    `unasked` are agents that may hold jobs, and that this process does not name or could not reach.
+    """
 
     target: str
     jobs: int = 0
@@ -127,11 +130,12 @@ class MoveSummary:
     in_buckets: int = 0
     waiting: int = 0
     """Schedules whose last job has not ended yet."""
+    unasked: Sequence[str] = ()
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing that can move is left."""
-        return not self.left and not self.in_buckets and not self.waiting
+        return not (self.left or self.in_buckets or self.waiting or self.unasked)
 
 
 @define(eq=False)
@@ -161,7 +165,8 @@ class Move:
                 await tell(route)
                 continue
             in_buckets = await held_in_buckets(self.env)
-            if not (in_buckets or result.waiting) or self.env.monotonic() >= deadline:
+            unasked = await unasked_agents(self.env)
+            if not (in_buckets or result.waiting or unasked) or self.env.monotonic() >= deadline:
                 break
             await anyio.sleep(LOOK_AGAIN)
         return MoveSummary(
@@ -171,6 +176,7 @@ class Move:
             left=result.left,
             in_buckets=in_buckets,
             waiting=result.waiting,
+            unasked=unasked,
         )
 
     async def _stand_still(self) -> None:
@@ -189,3 +195,10 @@ async def held_in_buckets(env: Environment) -> int:
             if bucket_id in ours:
                 most[bucket_id] = max(count, most.get(bucket_id, 0))
     return sum(most.values())
+
+
+async def unasked_agents(env: Environment) -> list[str]:
+    """Return the agents that may hold jobs of a cluster, and that cannot be asked from here."""
+    buckets = await env.master.list_buckets(env.cluster_id)
+    in_use = {bucket.agent for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
+    return sorted((in_use | env.agents.links.keys()) - set(env.agents))

@@ -113,6 +113,7 @@ def as_plain(summary: MoveSummary) -> dict[str, Any]:
         "schedules": summary.schedules,
         "in_buckets": summary.in_buckets,
         "waiting_schedules": summary.waiting,
+        "unasked_agents": list(summary.unasked),
         "left": [{"what": one.what, "id": str(one.id), "why": one.why} for one in summary.left],
     }
 
@@ -133,6 +134,11 @@ def _show(cluster_id: str, summary: MoveSummary) -> None:
         )
     if summary.waiting:
         out.print(f"{summary.waiting:,} schedules wait for their last job to end: move again after that")
+    if summary.unasked:
+        out.print(
+            f"Agent {', '.join(summary.unasked)} could not be asked, and may hold jobs: name it in the configuration, "
+            "see that it can be reached, and move again"
+        )
     if summary.left:
         out.print(_left_table(summary.left))
     if summary.is_complete:
