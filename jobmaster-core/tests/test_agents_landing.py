@@ -153,6 +153,27 @@ async def test_an_agent_gets_its_share_by_weight(distributed: Build) -> None:
         await all_succeeded(runtime, receipts)
 
 
+async def test_callers_that_come_at_the_same_time_are_shared_out_by_weight(distributed: Build) -> None:
+    long = Long()
+    cluster = distributed(long.handler, agents="AB")
+    cluster.add_agent("Big", f"{cluster.master_url}-Big", weight=2).add_worker(agent="Big")
+    accepted: Counter[str] = Counter()
+    async with cluster.running() as runtime:
+
+        async def call() -> None:
+            accepted[(await runtime.scheduler.once_now(long.handler)).accepted_by] += 1
+
+        async with anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(call)
+        assert accepted == {
+            "A": pytest.approx(10, abs=2),
+            "B": pytest.approx(10, abs=2),
+            "Big": pytest.approx(20, abs=2),
+        }
+        long.release.set()
+
+
 # What they cost
 
 

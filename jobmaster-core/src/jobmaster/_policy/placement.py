@@ -70,10 +70,9 @@ class Ranking:
     def _total(self) -> int:
         return sum(load for load, _ in self._loads)
 
-    @property
-    def average(self) -> float:
-        """How many jobs a bucket holds on average."""
-        return (self._total + self._added) / len(self._loads)
+    def average_with(self, more: int) -> float:
+        """Return how many jobs a bucket would hold on average with so many more."""
+        return (self._total + self._added + more) / len(self._loads)
 
     def choose(self, count: int) -> list[UUID]:
         """Return a bucket for each of `count` jobs, and count them as its load."""

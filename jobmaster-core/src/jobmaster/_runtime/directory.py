@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,7 @@ class Directory:
         self._monotonic = monotonic
         self._in_background = in_background
         self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
+        self._under_way: Counter[tuple[str, Place]] = Counter()
         self._turn = random.getrandbits(32)  # another one in each process
         self._fetched_at = -NEVER
         self._outdated = False
@@ -104,8 +106,22 @@ class Directory:
         return agent_for(wanted, {name: self._burdens(name, wanted) for name in weights}, weights)
 
     def _burdens(self, agent: str, wanted: set[Place]) -> Mapping[Place, float]:
-        places = self._agents.get(agent, {})
-        return {place: places[place].average for place in wanted if place in places}
+        places, more = self._agents.get(agent, {}), self._under_way
+        return {place: places[place].average_with(more[agent, place]) for place in wanted if place in places}
+
+    @contextmanager
+    def sending(self, agent: str, jobs: Sequence[NewJob]) -> Iterator[None]:
+        """Within the block, count jobs as a burden of the agent that was chosen for them.
+
+        They get their buckets with the next flush. Until then, callers who come at the same time would all choose
+        the same agent.
+        """
+        counts = Counter((agent, (new.job.lane, new.job.priority)) for new in jobs)
+        self._under_way.update(counts)
+        try:
+            yield
+        finally:
+            self._under_way -= counts
 
     def place_on(self, agent: str, jobs: Sequence[NewJob]) -> list[NewJob] | None:
         """Give each job a bucket of its lane and priority on an agent; None if there is none for one of them."""

@@ -47,7 +47,10 @@ class Storing:
 
     async def _store_somewhere(self, jobs: Sequence[NewJob], *, on_master: bool) -> Receipts:
         way = await self._way_of(jobs, on_master=on_master)
-        return await self._buffer(way).submit(jobs)
+        if way == MASTER or len(self._env.agents.links) == 1:
+            return await self._buffer(way).submit(jobs)
+        with self._directory.sending(way, jobs):
+            return await self._buffer(way).submit(jobs)
 
     # Which way
 
