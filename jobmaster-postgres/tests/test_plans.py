@@ -54,7 +54,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_exposed": ({"bucket_id": ID, "lost_at": 0, **PLACE}, "jm_live_by_bucket"),
     "bucket_orphans": ({}, "jm_live_by_bucket"),
     "held_due": ({"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}, "jm_live_held"),
-    "held_next": ({"cluster_id": "c"}, "jm_live_held_next"),
+    "held_next": ({"cluster_id": "c"}, "jm_live_held"),
     "cancel_requests": ({"ids": [ID]}, "jm_live_cancelling"),
     "live_marked": ({"ids": [ID]}, "jm_live_cancelling"),
     "bucket_sweep_marked": ({"cluster_id": "c", "ids": [ID]}, "jm_live_cancelling"),
@@ -144,6 +144,16 @@ def test_held_jobs_are_updated_where_they_were_found(planner: Planner, few_jobs:
 
     assert "Tid Scan" in plan
     assert "live_pkey" not in plan
+
+
+def test_the_next_held_job_is_found_by_one_look_for_each_lane_and_priority(planner: Planner) -> None:
+    text = Statements(load_queries("jobmaster_postgres", PostgresDialect(), "jm_")).get("held_next").text
+
+    found = psycopg.RawCursor(planner).execute(b"EXPLAIN (COSTS OFF) " + text, ["c"])
+    plan = "\n".join(row[0] for row in found)
+
+    assert "(ROW(lane, priority) > ROW(f.lane, f.priority))" in plan
+    assert plan.count("Limit") == plan.count("using jm_live_held ") == 2
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,18 @@ FEW: Final = 8
 def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
     """Return the statements that store jobs. Together they touch a row for each job that is new."""
     if len(jobs) == 1:
-        return (Query("job_insert", dict(zip(_VALUES, _values(jobs[0]), strict=True)), last=True),)
+        return (_lone(jobs[0]),)
     if any(new.job.key is not None for new in jobs):
         return (_of_all_sorts(jobs),)
     kinds = _kinds(jobs)
     if len(kinds) * FEW > len(jobs):
         return (_of_all_sorts(jobs),)
     return tuple(_alike(kind) for kind in kinds)
+
+
+def _lone(new: NewJob) -> Query:
+    name = "job_insert" if new.job.key is None else "job_insert_keyed"
+    return Query(name, dict(zip(_VALUES, _values(new), strict=True)), last=True)
 
 
 def _of_all_sorts(jobs: Sequence[NewJob]) -> Batch:
@@ -45,8 +50,13 @@ def _values(new: NewJob) -> tuple[Any, ...]:
 
 def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
     kinds: dict[tuple[Any, ...], list[NewJob]] = {}
+    before: Job | None = None
+    alike: list[NewJob] = []
     for new in jobs:
-        kinds.setdefault(kind_of(new.job), []).append(new)
+        if before is None or not same_kind(new.job, before):
+            alike = kinds.setdefault(kind_of(new.job), [])
+        alike.append(new)
+        before = new.job
     return list(kinds.values())
 
 
@@ -54,6 +64,19 @@ def kind_of(job: Job) -> tuple[Any, ...]:
     """Return what jobs have in common that one statement can store with few arrays."""
     settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
     return job.definition_id, job.cluster_id, settings
+
+
+def same_kind(job: Job, other: Job) -> bool:
+    """Whether two jobs are certainly of one kind: those of a bulk call share the very objects."""
+    return (
+        job.definition_id is other.definition_id
+        and job.metadata is other.metadata
+        and job.cluster_id is other.cluster_id
+        and job.lane is other.lane
+        and job.priority is other.priority
+        and job.timeout is other.timeout
+        and job.max_retries is other.max_retries
+    )
 
 
 def shared_values(job: Job) -> dict[str, Any]:

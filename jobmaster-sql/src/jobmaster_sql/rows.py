@@ -129,14 +129,16 @@ def moment(stored: int | None) -> datetime | None:
 
 def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
     """Return a job's values in the order of `JOB_COLUMNS`."""
+    created_at = to_micros(job.created_at)
+    at_once = job.scheduled_at is job.created_at  # as with most
     return (
         dialect.uuid(job.id),
         job.cluster_id,
         job.definition_id,
         job.lane,
         int(job.priority),
-        to_micros(job.scheduled_at),
-        to_micros(job.created_at),
+        created_at if at_once else to_micros(job.scheduled_at),
+        created_at,
         None if job.timeout is None else micros(job.timeout),
         job.max_retries,
         job.data.encoded.decode(),

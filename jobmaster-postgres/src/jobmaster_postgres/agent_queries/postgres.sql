@@ -8,17 +8,20 @@ ON CONFLICT DO NOTHING
 -- name: messages_alike
 -- Messages that differ only in what is an array here, as those of one bulk call do. They are new, unless the push is
 -- repeated; then the statement fails, and the caller leaves those alone that are there. To be ready for a conflict with
--- each row costs a third of the whole insert.
+-- each row costs a third of the whole insert. Arrays are unnested in the SELECT list, which passes rows on one by one: in
+-- FROM, all of them would first be put aside. The clock is read in a SELECT of its own, once and not for each row.
 INSERT INTO {prefix}message (
   job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect,
   cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries, data, metadata
 )
-SELECT n.job_id, n.bucket_id, :attempt::bigint, {now} + n.delay, {now}, :saved::bigint, :retries::bigint,
-  :crashes::bigint, :suspect::bigint, :cluster_id::text, :definition_id::text, :lane::text, :priority::bigint,
-  n.scheduled_at, n.created_at, :timeout_us::bigint, :max_retries::bigint, n.data, :metadata::text
-FROM unnest(
-  :job_id::uuid[], :bucket_id::uuid[], :scheduled_at::bigint[], :created_at::bigint[], :delay::bigint[], :data::text[]
-) AS n (job_id, bucket_id, scheduled_at, created_at, delay, data)
+SELECT n.job_id, n.bucket_id, :attempt::bigint, (SELECT {now}) + n.delay, (SELECT {now}), :saved::bigint,
+  :retries::bigint, :crashes::bigint, :suspect::bigint, :cluster_id::text, :definition_id::text, :lane::text,
+  :priority::bigint, n.scheduled_at, n.created_at, :timeout_us::bigint, :max_retries::bigint, n.data, :metadata::text
+FROM (
+  SELECT unnest(:job_id::uuid[]) AS job_id, unnest(:bucket_id::uuid[]) AS bucket_id,
+    unnest(:scheduled_at::bigint[]) AS scheduled_at, unnest(:created_at::bigint[]) AS created_at,
+    unnest(:delay::bigint[]) AS delay, unnest(:data::text[]) AS data
+) AS n
 
 -- name: messages_add
 -- Any messages. In the order of their ids: two callers that push the same ones wait for each other one way.

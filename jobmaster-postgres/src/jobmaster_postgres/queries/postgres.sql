@@ -6,7 +6,28 @@ WHERE {among:id:ids:uuid} AND status IN (1, 2)
 RETURNING id
 
 -- name: job_insert
--- One job, as the one caller who awaits each call sends them: half the server's time of an array for each column.
+-- One job without a key, as the one caller who awaits each call sends them: half the server's time of an array for each
+-- column. Its id is new, unless the statement is sent a second time; then it fails, and the caller looks closer. To be
+-- ready for that writes a seventh more to the log.
+WITH added AS (
+  INSERT INTO {prefix}job (
+    id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries, data, metadata
+  )
+  VALUES (
+    :id, :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
+    :data, :metadata
+  )
+)
+INSERT INTO {prefix}live (
+  job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
+  cancel_requested
+)
+VALUES (
+  :id, :cluster_id, :bucket_id::uuid, :status, {now} + :delay::bigint, 1, 0, 0, 0, :lane, :priority, 0
+)
+
+-- name: job_insert_keyed
+-- One job with a key, which another one may have.
 WITH added AS (
   INSERT INTO {prefix}job (
     id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
@@ -61,28 +82,52 @@ FROM new n JOIN added a ON a.id = n.id
 -- name: jobs_insert_alike
 -- Jobs without keys that differ only in what is an array here, as those of one bulk call do. Their ids are new,
 -- unless the statement is sent a second time; then it fails, and the caller looks closer. To be ready for a
--- conflict with each row costs a third of the whole insert.
-WITH new AS (
-  SELECT * FROM unnest(
-    :id::uuid[], :bucket_id::uuid[], :scheduled_at::bigint[], :created_at::bigint[], :delay::bigint[], :data::text[]
-  ) AS n (id, bucket_id, scheduled_at, created_at, delay, data)
-),
-added AS (
+-- conflict with each row costs a third of the whole insert. Arrays are unnested in the SELECT list, which passes rows
+-- on one by one: in FROM, all of them would first be put aside. So would a list of them for both inserts; each unnests
+-- the ids for itself. What is in a SELECT of its own is computed once, and not for each row.
+WITH added AS (
   INSERT INTO {prefix}job (
     id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
     data, metadata
   )
   SELECT id, :cluster_id, :definition_id, :lane, :priority, scheduled_at, created_at, :timeout_us, :max_retries,
-    data, :metadata::json
-  FROM new
+    data, (SELECT :metadata::json)
+  FROM (
+    SELECT unnest(:id::uuid[]) AS id, unnest(:scheduled_at::bigint[]) AS scheduled_at,
+      unnest(:created_at::bigint[]) AS created_at, unnest(:data::text[]) AS data
+  ) AS n
 )
 INSERT INTO {prefix}live (
   job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
   cancel_requested
 )
-SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN 2 ELSE 3 END, {now} + delay, 1, 0, 0, 0,
+SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN 2 ELSE 3 END, (SELECT {now}) + delay, 1, 0, 0, 0,
   :lane, :priority, 0
-FROM new
+FROM (
+  SELECT unnest(:id::uuid[]) AS id, unnest(:bucket_id::uuid[]) AS bucket_id, unnest(:delay::bigint[]) AS delay
+) AS n
+
+-- name: held_next
+-- When the first of all held jobs is due, by one look at the index for each lane and priority: an index by due time
+-- alone would be one more that every insert of a held job maintains.
+WITH RECURSIVE first AS (
+  (
+    SELECT lane, priority, ready_at FROM {prefix}live
+    WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
+    ORDER BY lane, priority, ready_at
+    LIMIT 1
+  )
+  UNION ALL
+  SELECT l.lane, l.priority, l.ready_at
+  FROM first f CROSS JOIN LATERAL (
+    SELECT lane, priority, ready_at FROM {prefix}live
+    WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
+      AND (lane, priority) > (f.lane, f.priority)
+    ORDER BY lane, priority, ready_at
+    LIMIT 1
+  ) AS l
+)
+SELECT MIN(ready_at) - {now} FROM first
 
 -- name: held_assign
 -- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client. A locked
