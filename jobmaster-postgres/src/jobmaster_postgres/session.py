@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar
@@ -26,6 +26,50 @@ _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _Messages: TypeAlias = Sequence[Message]
 
 
+class Watchdog:
+    """Calls a function when what it watches is not over at its deadline.
+
+    A timer for each unit of work would cost as much as its statement takes to encode. So one timer goes on from unit to
+    unit: when it fires, it looks at the deadline that counts by then.
+    """
+
+    def __init__(self, bite: Callable[[], None]) -> None:
+        self._loop, self._bite = asyncio.get_running_loop(), bite
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+
+    def watch(self, deadline: float) -> None:
+        """Begin to watch, until a moment of the event loop's clock."""
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._set(deadline)
+
+    def rest(self) -> None:
+        """What was watched is over."""
+        self._deadline = None
+
+    def close(self) -> None:
+        """Forget the timer."""
+        self.rest()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self._bite()
+        else:
+            self._set(self._deadline)
+
+
 class Session:
     """A connection in autocommit mode, for one unit of work at a time."""
 
@@ -36,6 +80,7 @@ class Session:
         self._begin = (_BEGIN,) if prelude is None else (_BEGIN, Message(prelude.encode()))
         self.pid = native.info.backend_pid
         """The number of the server's process."""
+        self._watchdog = Watchdog(self.abort)
 
     @property
     def is_usable(self) -> bool:
@@ -44,6 +89,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of the connection."""
+        self._watchdog.close()
         self._wire.close()
 
     def abort(self) -> None:
@@ -56,7 +102,7 @@ class Session:
 
         At the deadline, by the event loop's clock, the connection is cut.
         """
-        watchdog = asyncio.get_running_loop().call_at(deadline, self.abort)
+        self._watchdog.watch(deadline)
         try:
             return await self._transact(unit, read_only=read_only)
         except psycopg.errors.ReadOnlySqlTransaction:
@@ -66,7 +112,7 @@ class Session:
             await self._undo()
             raise
         finally:
-            watchdog.cancel()
+            self._watchdog.rest()
 
     async def _undo(self) -> None:
         with suppress(psycopg.Error):
