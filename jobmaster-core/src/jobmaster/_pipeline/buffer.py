@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
-from attrs import define, field
+from attrs import define
 
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import JobReceipt, NewJob
@@ -22,13 +22,19 @@ class _Entry:
     """What one caller wants stored, and what became of it."""
 
     jobs: Sequence[NewJob]
-    woken: anyio.Event = field(factory=anyio.Event)
+    woken: anyio.Event | None = None
+    """What its caller waits for while somebody else flushes. A lone caller never waits, and needs none."""
     receipts: Sequence[JobReceipt] | None = None
     error: BaseException | None = None
 
     @property
     def done(self) -> bool:
         return self.receipts is not None or self.error is not None
+
+    def wake(self) -> None:
+        """Let its caller look again what has become of it."""
+        if self.woken is not None:
+            self.woken.set()
 
 
 class Buffer:
@@ -60,8 +66,8 @@ class Buffer:
     async def _wait_or_lead(self, entry: _Entry) -> None:
         while not entry.done:
             if self._flushing:
-                await entry.woken.wait()
                 entry.woken = anyio.Event()
+                await entry.woken.wait()
             else:
                 await self._lead()
 
@@ -100,7 +106,7 @@ class Buffer:
         else:
             _deal(batch, receipts)
         for entry in batch:
-            entry.woken.set()
+            entry.wake()
 
     async def _part(self, batch: Sequence[_Entry], error: Exception) -> None:
         """Let nobody fail for another's jobs: unless the store is down, each entry gets a flush of its own."""
@@ -113,7 +119,7 @@ class Buffer:
 
     def _wake_next(self) -> None:
         if self._gathered:
-            self._gathered[0].woken.set()
+            self._gathered[0].wake()
 
 
 def _deal(batch: Sequence[_Entry], receipts: Sequence[JobReceipt]) -> None:
