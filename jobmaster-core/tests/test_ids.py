@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobmaster import ids
-from jobmaster.ids import new_id, reproducible_ids
+from jobmaster.ids import new_id, new_ids, reproducible_ids
 
 
 def millis_of(made: UUID) -> int:
@@ -40,6 +40,26 @@ def test_ids_grow() -> None:
     made = [new_id() for _ in range(20_000)]
 
     assert made == sorted(set(made))
+
+
+@given(st.lists(st.tuples(st.integers(1, 2**48 - 2), st.integers(0, 5)), min_size=1))
+def test_ids_made_together_grow_as_others_do(readings: list[tuple[int, int]]) -> None:
+    left = iter(millis for millis, _ in readings)
+    with reproducible_ids(0, lambda: next(left) * 1_000_000):
+        made = [one for _, count in readings for one in new_ids(count)]
+
+    assert len(made) == sum(count for _, count in readings)
+    assert made == sorted(set(made))
+    assert all((one.version, one.variant) == (7, RFC_4122) for one in made)
+
+
+def test_ids_made_together_do_not_overflow_a_millisecond() -> None:
+    with reproducible_ids(0, lambda: 5_000_000), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ids, "_last_millis", 5)
+        patch.setattr(ids, "_counter", 2**32 - 2)
+        before, after = new_ids(1), new_ids(3)
+
+    assert [millis_of(one) for one in before + after] == [5, 6, 6, 6]
 
 
 def test_ids_of_several_threads_are_all_different_and_grow_in_each() -> None:

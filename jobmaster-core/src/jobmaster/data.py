@@ -44,7 +44,8 @@ DEEPEST = 100
 LONGEST_INT = 14_000
 """Bits of the longest integer: Python converts longer ones to text only on request."""
 
-_INT64: Final = range(-(2**63), 2**63)
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final[Any] = object()
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -190,7 +191,7 @@ def encode(values: Mapping[str, Any]) -> bytes:
         return b"{}"
     body = {
         name if type(name) is str else _name(name): value
-        if type(value) in _PLAIN
+        if (kind := type(value)) in _PLAIN or (kind is int and _LEAST <= value <= _MOST)
         else _encode(value, name, 0)
         for name, value in values.items()
     }
@@ -254,7 +255,7 @@ def _encode_nested(value: Any, path: str, depth: int) -> Any:
 
 
 def _encode_int(value: int, path: str) -> Any:
-    if value in _INT64:
+    if _LEAST <= value <= _MOST:
         return value
     if value.bit_length() > LONGEST_INT:
         msg = f"value {path!r} is an integer of over {LONGEST_INT} bits; pass it as bytes"

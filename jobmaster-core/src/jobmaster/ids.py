@@ -17,6 +17,7 @@ _time_ns: Callable[[], int] = time.time_ns
 _last_millis = 0
 _counter = 0
 _COUNTER_BITS = 32
+_RANDOM_BITS = 42
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # a child must not make the ids that its parent makes
@@ -28,20 +29,34 @@ def new_id() -> UUID:
     Layout: 48 bits of Unix milliseconds, the version, 12 + 20 bits of a counter that starts at random in
     each millisecond (RFC 9562, section 6.2, method 1), 42 random bits.
     """
-    global _last_millis, _counter  # noqa: PLW0603 - one sequence for the process, under its lock
-    random = _random.getrandbits(72)
     with _lock:
-        millis = _time_ns() // 1_000_000
-        if millis > _last_millis:
-            _last_millis, _counter = millis, random >> (72 - _COUNTER_BITS + 1)
-        else:
-            _counter += 1
-            if _counter >> _COUNTER_BITS:
-                _last_millis, _counter = _last_millis + 1, 0
-        millis, counter = _last_millis, _counter
-    high = (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | (counter >> 20) << 64
-    low = 0b10 << 62 | (counter & 0xFFFFF) << 42 | random & ((1 << 42) - 1)
-    return _uuid(high | low)
+        millis, number = _numbers(1)
+        return _id(_head(millis), number, _random.getrandbits(_RANDOM_BITS))
+
+
+def new_ids(count: int) -> list[UUID]:
+    """Return as many ids, each greater than the one before: the clock is read once for all of them."""
+    if count == 1:
+        return [new_id()]
+    with _lock:
+        millis, first = _numbers(count)
+        random = [_random.getrandbits(_RANDOM_BITS) for _ in range(count)]
+    head = _head(millis)
+    return [_id(head, number, bits) for number, bits in enumerate(random, first)]
+
+
+def _numbers(count: int) -> tuple[int, int]:
+    """Return the millisecond and the counter of the first of some ids, and count them."""
+    global _last_millis, _counter  # noqa: PLW0603 - one sequence for the process, under its lock
+    millis = _time_ns() // 1_000_000
+    if millis > _last_millis:
+        _last_millis, first = millis, _random.getrandbits(_COUNTER_BITS - 1)
+    else:
+        first = _counter + 1
+        if first + count > 1 << _COUNTER_BITS:
+            _last_millis, first = _last_millis + 1, 0
+    _counter = first + count - 1
+    return _last_millis, first
 
 
 def derived_id(source: UUID, micros: int) -> UUID:
@@ -80,6 +95,15 @@ def reproducible_ids(seed: int, time_ns: Callable[[], int]) -> Iterator[None]:
     finally:
         _time_ns, _last_millis, _counter = before[:3]
         _random.setstate(before[3])
+
+
+def _head(millis: int) -> int:
+    """Return what ids of one millisecond begin with, and their version and variant."""
+    return (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | 0b10 << 62
+
+
+def _id(head: int, number: int, bits: int) -> UUID:
+    return _uuid(head | (number >> 20) << 64 | (number & 0xFFFFF) << _RANDOM_BITS | bits)
 
 
 _new, _set = object.__new__, object.__setattr__

@@ -96,7 +96,7 @@ class NewJob:
     bucket_id: UUID | None = None
 
 
-@frozen(kw_only=True)
+@record(kw_only=True)
 class JobReceipt:
     """The answer to a scheduling call: the job is durable.
 

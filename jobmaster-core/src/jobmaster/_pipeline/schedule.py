@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from attrs import define, frozen
 
@@ -13,7 +14,7 @@ from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, seconds
 from jobmaster.data import MessageData, Metadata
 from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
-from jobmaster.ids import new_id
+from jobmaster.ids import new_ids
 from jobmaster.models import Job, NewJob
 from jobmaster.states import Priority
 
@@ -36,55 +37,97 @@ class Schedule:
     settings: Callable[[], Settings]
     clock: Clock
 
-    def jobs(self, requests: Iterable[JobRequest]) -> list[NewJob]:
+    def jobs(self, requests: Sequence[JobRequest]) -> list[NewJob]:
         """Return the jobs of requests, not yet placed; raises a `SchedulingError` for the first bad one."""
-        now = self.clock.now()
-        return [self._job(request, now) for request in requests]
+        now, settings = self.clock.now(), self.settings()
+        jobs: list[NewJob] = []
+        terms = None
+        for request, job_id in zip(requests, new_ids(len(requests)), strict=True):
+            if terms is None or not terms.are_of(request):
+                terms = _Terms(request.definition, request.options, settings, now)
+            data = _data(request, settings.max_message_bytes)
+            jobs.append(terms.job(job_id, self.cluster_id, data))
+        return jobs
 
-    def _job(self, request: JobRequest, now: datetime) -> NewJob:
-        data = self._data(request)
-        if request.options is NO_OPTIONS:
-            return NewJob(job=self._build(request.definition, NO_OPTIONS, data, now, now))
-        due = due_at(request.options, now)
-        return NewJob(
-            job=self._build(request.definition, request.options, data, due.moment, now), delay=due.delay
-        )
 
-    def _build(
-        self, definition: JobDefinition, options: CallOptions, data: MessageData, at: datetime, now: datetime
-    ) -> Job:
+class _Terms:
+    """What a definition and the options of a call make of any data: those of a bulk call are worked out once."""
+
+    __slots__ = (
+        "created_at",
+        "definition",
+        "delay",
+        "key",
+        "lane",
+        "metadata",
+        "moment",
+        "options",
+        "priority",
+        "retries",
+        "timeout",
+    )
+
+    def __init__(
+        self, definition: JobDefinition, options: CallOptions, settings: Settings, now: datetime
+    ) -> None:
+        self.definition, self.options = definition, options
+        self.created_at = self.moment = now
+        self.delay, self.metadata = 0.0, definition.own_metadata
+        self.key: str | None = None
         given = definition.settings
         if options is not NO_OPTIONS:
             given = {**given, **options.given()}
-        return Job(
-            id=new_id(),
-            cluster_id=self.cluster_id,
-            definition_id=definition.id,
-            lane=given.get("lane", DEFAULT_LANE),
-            priority=given.get("priority", Priority.MEDIUM),
-            scheduled_at=at,
-            created_at=now,
-            timeout=self._timeout(given.get("timeout", UNSET)),
-            max_retries=given.get("max_retries", self.settings().default_max_retries),
-            data=data,
-            metadata=_metadata(definition, options),
-            key=_key(options.key),
+            self._go_by(options, now)
+        self.lane: str = given.get("lane", DEFAULT_LANE)
+        self.priority: Priority = given.get("priority", Priority.MEDIUM)
+        self.timeout = _timeout(given.get("timeout", UNSET), settings)
+        self.retries: int = given.get("max_retries", settings.default_max_retries)
+
+    def _go_by(self, options: CallOptions, now: datetime) -> None:
+        due = due_at(options, now)
+        self.moment, self.delay = due.moment, due.delay
+        self.metadata, self.key = _metadata(self.definition, options), _key(options.key)
+
+    def are_of(self, request: JobRequest) -> bool:
+        """Whether a request has the same definition and options."""
+        return request.definition is self.definition and request.options is self.options
+
+    def job(self, job_id: UUID, cluster_id: str, data: MessageData) -> NewJob:
+        """Return a new job that carries `data`."""
+        return NewJob(
+            job=Job(
+                id=job_id,
+                cluster_id=cluster_id,
+                definition_id=self.definition.id,
+                lane=self.lane,
+                priority=self.priority,
+                scheduled_at=self.moment,
+                created_at=self.created_at,
+                timeout=self.timeout,
+                max_retries=self.retries,
+                data=data,
+                metadata=self.metadata,
+                key=self.key,
+            ),
+            delay=self.delay,
         )
 
-    def _timeout(self, value: Any) -> float | None:
-        if value is UNSET:
-            return self.settings().default_job_timeout
-        return None if value is None else seconds("timeout", value)
 
-    def _data(self, request: JobRequest) -> MessageData:
-        values = request.values
-        if request.target is not None:
-            request.target.check(values)
-        data = values if isinstance(values, MessageData) else MessageData.of(values)
-        size, most = len(data.encoded), self.settings().max_message_bytes
-        if size > most:
-            raise MessageTooLargeError(request.definition.id, size, most)
-        return data
+def _timeout(value: Any, settings: Settings) -> float | None:
+    if value is UNSET:
+        return settings.default_job_timeout
+    return None if value is None else seconds("timeout", value)
+
+
+def _data(request: JobRequest, most: int) -> MessageData:
+    values = request.values
+    if request.target is not None:
+        request.target.check(values)
+    data = values if isinstance(values, MessageData) else MessageData.of(values)
+    size = len(data.encoded)
+    if size > most:
+        raise MessageTooLargeError(request.definition.id, size, most)
+    return data
 
 
 def due_at(options: CallOptions, now: datetime) -> Due:

@@ -20,7 +20,7 @@ def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Dec
     """
     schedules = declared(env.registry, static)
     build = Schedule(env.cluster_id, lambda: env.settings, env.clock)
-    templates = [new.job for new in build.jobs(schedule.request for schedule in schedules)]
+    templates = [new.job for new in build.jobs([schedule.request for schedule in schedules])]
     return [
         _declaration(env, schedule, template) for schedule, template in zip(schedules, templates, strict=True)
     ]
