@@ -190,8 +190,8 @@ FROM unnest(:id::uuid[], :bucket_id::uuid[], :begins::bigint[], :ends::bigint[])
 -- The end of many jobs of one bucket, at the same attempt, in one statement. Deleting the live row is the gate; the
 -- attempts of those that pass are appended by the same statement, so that there is never one without the other. ANY,
 -- IS NOT DISTINCT FROM and CASE leave a planner no choice but to look up each job by its id: one that trusts statistics
--- from before a backlog came might walk through all of it for each job. Which jobs were written is told only when some
--- were not.
+-- from before a backlog came might walk through all of it for each job. Which jobs were written (those whose live row is
+-- gone) is told only when some were not.
 WITH done AS (
   DELETE FROM {prefix}live l
   WHERE l.job_id = ANY(:job_id::uuid[]) AND l.bucket_id IS NOT DISTINCT FROM :bucket_id AND l.attempt = :number
@@ -206,10 +206,10 @@ written AS (
     :bucket_id
   FROM unnest(:job_id::uuid[], :started_at::bigint[], :finished_at::bigint[]) AS s (job_id, started_at, finished_at)
   WHERE CASE WHEN s.job_id IN (SELECT job_id FROM done) THEN true END
-  RETURNING job_id, cluster_id
 )
-SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*), MIN(cluster_id)
-FROM written
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
+  (SELECT cluster_id FROM done LIMIT 1)
+FROM done
 
 -- name: reports_finish
 -- As reports_succeed, for any end of a job.
@@ -233,10 +233,10 @@ written AS (
     job_id, outcome, final_status, started_at, finished_at, error_type, error_message, error_traceback
   )
   WHERE CASE WHEN s.job_id IN (SELECT job_id FROM done) THEN true END
-  RETURNING job_id, cluster_id
 )
-SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*), MIN(cluster_id)
-FROM written
+SELECT CASE WHEN COUNT(*) < cardinality(:job_id::uuid[]) THEN array_agg(job_id) END, COUNT(*),
+  (SELECT cluster_id FROM done LIMIT 1)
+FROM done
 
 -- name: attempt_add
 INSERT INTO {prefix}attempt (
