@@ -197,6 +197,19 @@ async def test_a_unit_that_undoes_the_whole_transaction_fails_alone(driver: Sqli
     assert values(path) == [1, 3]
 
 
+@pytest.mark.parametrize("verb", ["INSERT", "INSERT OR ROLLBACK"])
+async def test_a_unit_that_fails_with_nobody_beside_it_leaves_nothing(
+    driver: SqliteDriver, path: Path, verb: str
+) -> None:
+    twice = f"INSERT INTO numbers VALUES (1);\n{verb} INTO numbers VALUES (1);"  # noqa: S608 - our own verb
+
+    with pytest.raises(StoreConflictError):
+        await driver.run(lambda: script(twice))
+
+    await driver.run(lambda: script("INSERT INTO numbers VALUES (2);"))
+    assert values(path) == [2]
+
+
 async def test_a_statement_without_end_is_interrupted_and_fails_alone(
     driver: SqliteDriver, path: Path
 ) -> None:

@@ -214,12 +214,28 @@ class Writer(UnitThread):
 
     def _commit_together(self, connection: Connection, calls: Sequence[Call[Any]]) -> bool:
         """Run the units in the open transaction and commit it; return False if it was undone."""
+        if len(calls) == 1:
+            return self._commit_alone(connection, calls[0])
         try:
             for call in calls:
                 self._attempt(connection, call)
         except _UndoneError:
             return False
         self._commit(connection, calls)
+        return True
+
+    def _commit_alone(self, connection: Connection, call: Call[Any]) -> bool:
+        """Run the only unit and commit it: what fails undoes the transaction, and nobody else's work with it."""
+        connection.limit(call.deadline)
+        try:
+            call.succeed(perform(call.unit(), connection.execute))
+        except Exception as error:  # noqa: BLE001 - the unit's errors are its caller's
+            connection.limit(None)
+            call.fail(self._translated(error))
+            if connection.in_transaction:
+                connection.control("ROLLBACK")
+        else:
+            self._commit(connection, [call])
         return True
 
     def _attempt(self, connection: Connection, call: Call[Any]) -> None:
