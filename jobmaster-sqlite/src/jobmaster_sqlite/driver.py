@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from jobmaster.news import NewsHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call
+from jobmaster_sqlite.idtexts import IdTexts
 from jobmaster_sqlite.threads import Reader, Writer
 
 T = TypeVar("T")
@@ -37,24 +37,22 @@ class SqliteDialect(Dialect):
 
     def uuid(self, value: UUID) -> str:
         """Return a UUID as text."""
-        return _text_of(value)
+        return _ids.text_of(value)
 
     def to_uuid(self, stored: Any) -> UUID:
         """Return a UUID from its text."""
-        return _uuid_of(stored)
+        return _ids.uuid_of(stored)
 
     def to_uuids(self, stored: Any) -> list[UUID]:
         """Return UUIDs from a JSON array."""
-        return [_uuid_of(text) for text in orjson.loads(stored)]
+        return [_ids.uuid_of(text) for text in orjson.loads(stored)]
 
     def array(self, values: Sequence[Any]) -> str:
         """Return values as a JSON array."""
         return orjson.dumps(list(values)).decode()
 
 
-# The same ids come and go all the time: a job's when it is read and reported, its bucket's with every row.
-_text_of = lru_cache(maxsize=8192)(str)
-_uuid_of = lru_cache(maxsize=8192)(UUID)
+_ids = IdTexts()
 
 
 class SqliteDriver(SqlDriver):
