@@ -42,16 +42,17 @@ def _finish_group(group: Sequence[Report], dialect: Dialect) -> Unit[None]:
         "attempt": first.attempt,
         "worker": first.worker,
         "host": first.host,
-        "rows": dialect.array([_row(report, dialect) for report in group]),
     }
+    ids = [dialect.uuid(report.job_id) for report in group]
     if first.job is None:
-        gone: Answer = yield Query("live_finish", params)
+        gone: Answer = yield Query("live_finish", {**params, "ids": dialect.array(ids)})
         written = gone.touched
     else:
         written = yield from _store(group, params, dialect)
     if written < len(group):
         raise SomeStaleError
-    yield Query("attempts_succeed", params)
+    rows = [(id_, *_moments(report)) for id_, report in zip(ids, group, strict=True)]
+    yield Query("attempts_succeed", {**params, "rows": dialect.array(rows)})
 
 
 def _store(group: Sequence[Report], params: Mapping[str, Any], dialect: Dialect) -> Unit[int]:
@@ -64,6 +65,5 @@ def _store(group: Sequence[Report], params: Mapping[str, Any], dialect: Dialect)
     return added.touched
 
 
-def _row(report: Report, dialect: Dialect) -> tuple[Any, ...]:
-    moments = optional_micros(report.started_at), optional_micros(report.finished_at)
-    return dialect.uuid(report.job_id), *moments
+def _moments(report: Report) -> tuple[int | None, int | None]:
+    return optional_micros(report.started_at), optional_micros(report.finished_at)

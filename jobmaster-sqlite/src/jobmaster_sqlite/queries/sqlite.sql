@@ -17,9 +17,10 @@ WHERE job_id IN (
 )
 
 -- name: live_finish
--- The live rows of reports that end their jobs. The plus keeps the planner away from the index by bucket.
+-- The live rows of reports that end their jobs. An array of ids alone: taking them out of arrays of more costs half as
+-- much as deleting the rows. The plus keeps the planner away from the index by bucket.
 DELETE FROM {prefix}live
-WHERE job_id IN (SELECT json_extract(value, '$[0]') FROM json_each(:rows))
+WHERE job_id IN (SELECT value FROM json_each(:ids))
   AND +bucket_id = :bucket_id AND attempt = :attempt
   AND EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = :bucket_id AND b.epoch = :epoch)
 
