@@ -82,7 +82,7 @@ class JobMasterWithAgent(JobMaster):
         """Return how many jobs succeeded, and how many are unfinished, on the master or only on the agent."""
         finished, unfinished = await super().count()
         agent = self._agent()
-        backlog = await agent.backlog()
+        backlog = await agent.backlog("Bench")
         await agent.close()
         return finished, unfinished + sum(one.save_pending for one in backlog.values())
 

@@ -233,7 +233,7 @@ async def test_a_job_that_has_to_wait_is_saved_after_a_while(
         assert job.status is JobStatus.ASSIGNED_TO_BUCKET
         assert job.ready_at is not None
         assert abs(job.ready_at - job.scheduled_at) < timedelta(seconds=0.1)
-        assert [b.save_pending for b in (await agent("A").backlog()).values()] == [0]
+        assert [b.save_pending for b in (await agent("A").backlog("Test-1")).values()] == [0]
         await all_succeeded(runtime, [receipt])
     assert await agent("A").holdings() == {}
 

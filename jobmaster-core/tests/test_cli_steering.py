@@ -352,6 +352,7 @@ async def test_status_asks_the_agents_that_it_knows(distributed: Distributed) ->
     assert [agent["name"] for agent in found["agents"]] == ["North", "South"]
     assert sum(agent["messages"] for agent in found["agents"]) == 4
     assert sum(agent["save_pending"] for agent in found["agents"]) == 4
+    assert found["jobs"]["save_pending"] == 4
     assert all((a["oldest_save_pending"] is None) == (a["save_pending"] == 0) for a in found["agents"])
     assert sum(bucket["messages"] for bucket in found["buckets"]) == 4
     assert [host["name"] for host in found["hosts"]] == [found["workers"][0]["host"]]
@@ -360,6 +361,38 @@ async def test_status_asks_the_agents_that_it_knows(distributed: Distributed) ->
     north = found["agents"][0]
     assert ["North", "memory", north["fingerprint"][:8]] in [row[:3] for row in rows]
     assert "Hosts" in shown
+
+
+async def test_status_counts_nothing_of_another_cluster_on_the_same_agents(
+    distributed: Distributed,
+) -> None:
+    agents = {name: distributed.url(name) for name in ("North", "South")}
+    async with holding(distributed):
+        other = Cluster("Steer-3", distributed.url("master"))
+        for name, url in agents.items():
+            other.add_agent(name, url)
+        async with other.running():
+            found = await distributed.console(**agents).json("status", "--cluster", "Steer-3")
+    assert {(agent["messages"], agent["save_pending"]) for agent in found["agents"]} == {(0, 0)}
+    assert found["warnings"] == ["no worker is alive; unfinished jobs: 0"]
+
+
+async def test_an_agent_that_was_taken_away_is_warned_of_as_long_as_it_has_buckets(
+    distributed: Distributed, caplog: pytest.LogCaptureFixture
+) -> None:
+    console = distributed.console(North=distributed.url("North"))
+    left = Cluster("Steer-2", distributed.url("master")).add_agent("North", distributed.url("North"))
+    left.add_worker(name="left")
+
+    async def told() -> tuple[bool, bool]:
+        caplog.clear()
+        async with left.running():
+            warnings = (await console.json("status"))["warnings"]
+        return any("agent South: " in one for one in warnings), "does not name (South)" in caplog.text
+
+    async with holding(distributed):
+        assert await told() == (True, True)
+    assert await told() == (False, False)
 
 
 async def test_status_says_what_it_cannot_know(distributed: Distributed) -> None:

@@ -131,9 +131,10 @@ class InlineAgent(AgentRepository):
         """Count the rows by bucket."""
         return await self._master.bucket_holdings(self._cluster_id)
 
-    async def backlog(self) -> Mapping[UUID, Backlog]:
+    async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
         """Count the rows by bucket; none is save pending."""
-        return {bucket_id: Backlog(messages=count) for bucket_id, count in (await self.holdings()).items()}
+        holdings = await self._master.bucket_holdings(cluster_id)
+        return {bucket_id: Backlog(messages=count) for bucket_id, count in holdings.items()}
 
     async def drop_bucket(self, bucket_id: UUID) -> bool:
         """Say whether the bucket is empty; its registration is the master's to delete."""

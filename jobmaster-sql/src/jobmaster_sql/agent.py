@@ -174,12 +174,12 @@ class SqlAgent(BucketReader, AgentRepository):
         answer: Answer = yield Query("bucket_holdings", last=True)
         return {self._dialect.to_uuid(bucket_id): count for bucket_id, count in answer.rows}
 
-    async def backlog(self) -> Mapping[UUID, Backlog]:
-        """Return what lies in each bucket that holds messages."""
-        return await self._driver.run(self._backlog, read_only=True)
+    async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
+        """Return what lies in each bucket of a cluster that holds messages."""
+        return await self._driver.run(lambda: self._backlog(cluster_id), read_only=True)
 
-    def _backlog(self) -> Unit[dict[UUID, Backlog]]:
-        answer: Answer = yield Query("bucket_backlog", last=True)
+    def _backlog(self, cluster_id: str) -> Unit[dict[UUID, Backlog]]:
+        answer: Answer = yield Query("bucket_backlog", {"cluster_id": cluster_id}, last=True)
         return {
             self._dialect.to_uuid(bucket_id): Backlog(
                 messages=count,

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from jobmaster.models import Bucket
-from jobmaster.states import Priority
+from jobmaster.states import BucketStatus, Priority
 
 Place: TypeAlias = tuple[str, Priority]
 """A lane and a priority: buckets that share it do the same work."""
@@ -33,6 +33,11 @@ def agent_for(
     fit = [name for name in weights if places <= loads.get(name, {}).keys()]
     burden = {name: (1 + sum(loads[name][place] for place in places)) / weights[name] for name in fit}
     return min(fit, key=lambda name: (burden[name], name), default=None)
+
+
+def agents_in_use(buckets: Iterable[Bucket]) -> frozenset[str]:
+    """Return the agents that have buckets which may hold something."""
+    return frozenset(bucket.agent for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE)
 
 
 def by_place(buckets: Iterable[Bucket]) -> Mapping[Place, list[Bucket]]:

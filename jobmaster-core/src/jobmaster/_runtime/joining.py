@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
@@ -37,18 +39,24 @@ async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> C
 async def check_one_way(env: Environment) -> None:
     """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
     unnamed = await env.agents.unnamed()
-    names = ", ".join(unnamed)
     if unnamed and env.agents.distributed:
-        log.warning(
-            "the cluster has agents that this process does not name (%s): it can bring back nothing from there",
-            names,
-        )
+        await _warn_of(unnamed, env)
     elif unnamed:
         msg = (
-            f"cluster {env.cluster_id!r} has agents ({names}) and cannot be standalone again; "
+            f"cluster {env.cluster_id!r} has agents ({', '.join(unnamed)}) and cannot be standalone again; "
             "name them with add_agent(name, url), and give each worker its agent"
         )
         raise ConfigurationError(msg)
+
+
+async def _warn_of(unnamed: Sequence[str], env: Environment) -> None:
+    """Tell of agents that are in use and not named here. The master also remembers those that are long gone."""
+    in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
+    if missing := [name for name in unnamed if name in in_use]:
+        log.warning(
+            "the cluster has agents that this process does not name (%s): it can bring back nothing from there",
+            ", ".join(missing),
+        )
 
 
 def _masked(url: str) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 import anyio
 from attrs import define, field, frozen
 
+from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.evacuation import Evacuation
@@ -20,7 +21,7 @@ from jobmaster._upkeep.migrate import Migrate, MoveResult
 from jobmaster._upkeep.transfer import Left, Route
 from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreError
-from jobmaster.states import BucketStatus, ClusterMode
+from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.moving")
 
@@ -199,6 +200,5 @@ async def held_in_buckets(env: Environment) -> int:
 
 async def unasked_agents(env: Environment) -> list[str]:
     """Return the agents that may hold jobs of a cluster, and that cannot be asked from here."""
-    buckets = await env.master.list_buckets(env.cluster_id)
-    in_use = {bucket.agent for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
+    in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
     return sorted((in_use | env.agents.links.keys()) - set(env.agents))

@@ -9,6 +9,7 @@ from uuid import UUID
 import anyio
 from attrs import field, frozen
 
+from jobmaster._policy.placement import agents_in_use
 from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, MasterRepository
@@ -63,6 +64,7 @@ class Picture:
     now: datetime
     cluster: ClusterRecord
     jobs: Mapping[JobStatus, int]
+    """Those that only an agent knows included, if it could be asked."""
     workers: Sequence[WorkerRecord]
     buckets: Sequence[Bucket]
     agents: Sequence[Agent] = ()
@@ -139,17 +141,23 @@ async def look(cluster: Cluster) -> Picture:
     async with opened(cluster) as master:
         record = await registered(cluster, master)
         pending = await master.pending_migrations()
+        agents = await _agents(cluster, master)
         return Picture(
             now=await master.now(),
             cluster=record,
-            jobs=await master.count_jobs(cluster.id, JobQuery()),
+            jobs=_with_save_pending(await master.count_jobs(cluster.id, JobQuery()), agents),
             workers=await master.list_workers(cluster.id),
             buckets=await master.list_buckets(cluster.id),
-            agents=await _agents(cluster, master),
+            agents=agents,
             hosts=await master.list_hosts(cluster.id),
             holdings=await master.bucket_holdings(cluster.id),
             pending=pending,
         )
+
+
+def _with_save_pending(jobs: Mapping[JobStatus, int], agents: Sequence[Agent]) -> Mapping[JobStatus, int]:
+    count = sum(agent.save_pending or 0 for agent in agents)
+    return {**jobs, JobStatus.SAVE_PENDING: count} if count else jobs
 
 
 UNNAMED = "it is not named here; processes that do not name it bring back nothing from there, so add it to their agents"
@@ -158,12 +166,13 @@ UNNAMED = "it is not named here; processes that do not name it bring back nothin
 async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
     """Return the agents that the master knows, with the contents of those that are configured here."""
     records = await master.list_agents(cluster.id)
+    in_use = agents_in_use(await master.list_buckets(cluster.id))
     repositories = {repository.name: repository for repository in cluster.open_agents()}
     found: dict[str, Agent] = {}
 
     async def ask(record: AgentRecord) -> None:
         if repositories and record.name not in repositories:
-            found[record.name] = Agent(record=record, problem=UNNAMED)
+            found[record.name] = Agent(record=record, problem=UNNAMED if record.name in in_use else None)
         else:
             found[record.name] = await _asked(record, repositories.get(record.name))
 
@@ -191,4 +200,4 @@ async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) ->
     await repository.open(create=False)
     if await repository.fingerprint() != record.fingerprint:
         return Agent(record=record, problem="its URL leads to another store than the one the cluster knows")
-    return Agent(record=record, backlogs=await repository.backlog())
+    return Agent(record=record, backlogs=await repository.backlog(record.cluster_id))

@@ -170,8 +170,11 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         """
 
     @abstractmethod
-    async def backlog(self) -> Mapping[UUID, Backlog]:
-        """Return what `holdings` counts in more detail, for people to look at."""
+    async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
+        """Return what `holdings` counts of one cluster in more detail, for people to look at.
+
+        Other clusters may have messages on the same store.
+        """
 
     @abstractmethod
     async def drop_bucket(self, bucket_id: UUID) -> bool:

@@ -174,13 +174,15 @@ class MemoryAgent(InMemory, AgentRepository):
         with self._unit() as box:
             return {bucket_id: len(letters) for bucket_id, letters in box.letters.groups.items()}
 
-    async def backlog(self) -> Mapping[UUID, Backlog]:
+    async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as box:
-            return {bucket_id: self._backlog(bucket_id) for bucket_id in box.letters.groups}
+            found = {bucket_id: self._backlog(bucket_id, cluster_id) for bucket_id in box.letters.groups}
+            return {bucket_id: backlog for bucket_id, backlog in found.items() if backlog.messages}
 
-    def _backlog(self, bucket_id: UUID) -> Backlog:
-        letters = self._mailbox.in_bucket(bucket_id)
+    def _backlog(self, bucket_id: UUID, cluster_id: str) -> Backlog:
+        lying = self._mailbox.in_bucket(bucket_id)
+        letters = [letter for letter in lying if letter.message.new.job.cluster_id == cluster_id]
         pending = [letter.pushed_at for letter in letters if not letter.message.saved]
         oldest = max(0.0, (self._clock.now() - min(pending)).total_seconds()) if pending else None
         return Backlog(messages=len(letters), save_pending=len(pending), oldest_save_pending=oldest)

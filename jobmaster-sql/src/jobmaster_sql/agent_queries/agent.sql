@@ -42,7 +42,7 @@ SELECT bucket_id, COUNT(*) FROM {prefix}message WHERE ready_at IS NOT NULL GROUP
 SELECT bucket_id, COUNT(*), COUNT(CASE WHEN saved = 0 THEN 1 END),
   {now} - MIN(CASE WHEN saved = 0 THEN pushed_at END)
 FROM {prefix}message
-WHERE ready_at IS NOT NULL
+WHERE ready_at IS NOT NULL AND cluster_id = :cluster_id
 GROUP BY bucket_id
 
 -- name: bucket_due

@@ -104,7 +104,7 @@ class Depot:
 
     async def backlog(self) -> dict[UUID, Backlog]:
         """Return what lies in the buckets of this test."""
-        found = await self.agent.backlog()
+        found = await self.agent.backlog(self.world.cluster_id)
         return {bucket_id: backlog for bucket_id, backlog in found.items() if bucket_id in self._used}
 
     async def tick(self) -> None:

@@ -117,7 +117,11 @@ class DrainingContract(AgentTests, suite=True):
         both, saved, empty = await depot.buckets(3)
         unregistered = new_id()
         await depot.agent.push(
-            [make_message(both), make_message(both, saved=True), make_message(saved, saved=True)]
+            [
+                make_message(both, depot.job()),
+                make_message(both, depot.job(), saved=True),
+                make_message(saved, depot.job(), saved=True),
+            ]
         )
         await depot.push(unregistered, 2, delay=30)
 
@@ -131,6 +135,14 @@ class DrainingContract(AgentTests, suite=True):
         assert found[saved.id] == Backlog(messages=1)
         assert empty.id not in found
         assert {b: f.messages for b, f in found.items()} == await depot.holdings()
+
+    async def test_a_backlog_is_that_of_one_cluster(self, depot: Depot) -> None:
+        ours, theirs = await depot.buckets(2)
+        await depot.push(ours)
+        await depot.push(theirs, 3, cluster_id=f"{depot.world.cluster_id}-2")
+
+        assert (await depot.backlog()).keys() == {ours.id}
+        assert (await depot.holdings()).keys() == {ours.id, theirs.id}
 
     async def test_a_backlog_grows_old(self, depot: Depot) -> None:
         bucket = await depot.bucket()
