@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, Priority, Runtime, handler
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.faults import MASTER, Faults
 from jobmaster_testing.probes import Seen, until
@@ -177,6 +177,17 @@ async def test_the_fallback_opens_when_no_agent_can_be_reached(distributed: Buil
         assert 20 <= noting.starts.items[0][0] - scheduled_at < 40
         faults.away.clear()
         await until(lambda: only_on_agents(runtime), timeout=60)
+
+
+async def test_a_coordinator_that_is_to_have_no_buckets_has_no_fallback(
+    distributed: Build, noting: Noting
+) -> None:
+    none = COORDINATOR | {"buckets": dict.fromkeys(Priority, 0)}
+    cluster = distributed(noting.handler, workers=[none], fallback_patience=5)
+    async with cluster.running() as runtime:
+        await hold(runtime, noting, 1)
+        await anyio.sleep(30)
+        assert noting.starts.items == []
 
 
 async def test_without_patience_there_is_no_fallback(distributed: Build, noting: Noting) -> None:

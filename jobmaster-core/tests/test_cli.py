@@ -359,6 +359,21 @@ class TestWorkerOptions:
             (WorkerMode.EXECUTION, 5.0)
         }
 
+    def test_one_file_does_for_workers_on_each_agent(self) -> None:
+        cluster = Cluster("A", "memory://").add_agent("North", "memory://n").add_agent("South", "memory://s")
+
+        apply_options(cluster, {"agent": "South"})
+
+        assert [worker.agent for worker in cluster.workers] == ["South"]
+
+    def test_an_agent_that_there_is_not(self, tmp_path: Path) -> None:
+        result = run(
+            "worker", "--agent", "South", "--cluster", "A", "--master", f"sqlite:///{tmp_path}/jobs.db"
+        )
+
+        assert result.exit_code == ExitCode.CONFIGURATION
+        assert "there is no agent 'South'" in result.stderr
+
     def test_one_name_cannot_be_given_to_two(self) -> None:
         cluster = Cluster("A", "memory://").add_worker(name="a").add_worker(name="b")
 

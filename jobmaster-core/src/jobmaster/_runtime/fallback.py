@@ -13,7 +13,7 @@ from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.fallback import Fallback
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.ownership import NEVER
-from jobmaster.states import WorkerMode
+from jobmaster.states import Priority, WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")
 
@@ -40,6 +40,7 @@ def fallbacks(env: Environment, crew: Crew, shortage: Shortage, group: TaskGroup
     if patience is None or not env.agents.distributed or not env.registry:
         return []
     coordinators = [w for w in crew.workers if w.settings.mode is WorkerMode.COORDINATOR]
+    coordinators = [w for w in coordinators if any(map(w.settings.bucket_count, Priority))]
     return [_Standby(env, crew, shortage, group, one, patience).service() for one in coordinators]
 
 

@@ -22,6 +22,10 @@ def worker(
     name: Annotated[
         str | None, typer.Option("--name", help="The worker's name, unique in the cluster.")
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", help="The agent that its buckets are on; where there are several."),
+    ] = None,
     lane: Annotated[str | None, typer.Option("--lane", help="The lane it serves.")] = None,
     mode: Annotated[WorkerMode | None, typer.Option("--mode", help="Which duties it takes.")] = None,
     parallelism: Annotated[
@@ -50,7 +54,7 @@ def worker(
     """
     set_up_logging(log_level, log_format)
     found = find_cluster(Source(app, config, cluster, master))
-    given = {"name": name, "lane": lane, "mode": mode, "parallelism": parallelism}
+    given = {"name": name, "agent": agent, "lane": lane, "mode": mode, "parallelism": parallelism}
     apply_options(found, {option: value for option, value in given.items() if value is not None})
     if grace is not None:
         found.configure(stop_grace=grace)
