@@ -13,17 +13,20 @@ import pytest
 from jobmaster import ClusterMode, JobRecord, JobStatus, Runtime, ScheduleRecord
 from jobmaster.plugins import Plugins
 from jobmaster.recurring import Fires
+from tests.e2e.agents import holdings
 from tests.e2e.audit import Audit
 from tests.e2e.mover_app import TARGET
 from tests.e2e.processes import registered
 from tests.e2e.scenario import UNFINISHED, Scenario, eventually
 from tests.e2e.tables import Tables, read_tables
-from tests.e2e.workload import NOOP, short_jobs
+from tests.e2e.workload import NOOP, delayed_jobs, short_jobs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(150)]
 
 WAITING = 3000
 """Jobs that wait when the move begins: so many that a mover can be killed before it is done."""
+SOON_DUE = 60
+"""Jobs that lie in the buckets of a worker that is killed."""
 KILL_AT = 300
 FINISHED = 400
 
@@ -35,6 +38,13 @@ def target(store: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = there, f"E2E-{uuid4().hex[:8]}"
     monkeypatch.setenv(TARGET, json.dumps(found))
     return found
+
+
+@pytest.fixture
+def agents(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Return agents, which both clusters share, for those tests whose cluster is a distributed one."""
+    numbers = (1, 2) if "distributed" in request.node.name else ()
+    return {f"Sqlite-{number}": f"sqlite:///{tmp_path}/agent-{number}.db" for number in numbers}
 
 
 @pytest.fixture
@@ -57,22 +67,25 @@ def merged(first: Tables, second: Tables) -> Tables:
     )
 
 
-async def audited(scenario: Scenario, target: tuple[str, str], **options: Any) -> Audit:
+async def audited(scenario: Scenario, target: tuple[str, str]) -> Audit:
     """Check everything that must hold of two clusters together."""
     here = await read_tables(scenario.url, scenario.config.clusters[0])
     tables = merged(here, await read_tables(*target))
     entries = [entry for entry in scenario.ledger.entries() if entry.job_id in tables.definitions]
-    audit = Audit(scenario.accepted, entries, tables, **options)
+    assert not await holdings(scenario.agents)
+    audit = Audit(scenario.accepted, entries, tables)
     audit.check()
     return audit
 
 
+@pytest.mark.parametrize("kind", ["standalone", "distributed"])
 async def test_a_cluster_moves_with_its_schedule_while_its_mover_is_killed(
-    scenario: Scenario, target: tuple[str, str]
+    scenario: Scenario, target: tuple[str, str], kind: str
 ) -> None:
-    there = scenario.config.but(url=target[0], clusters=(target[1],))
+    there, serves = scenario.config.but(url=target[0], clusters=(target[1],)), tuple(scenario.agents)
+    assert bool(serves) is (kind == "distributed")
     async with scenario.watching() as here:
-        worker = scenario.fleet.start(worker="W-1")
+        worker = scenario.fleet.start(worker="W-1", serves=serves)
         await registered(here, worker)
         receipt = await here.scheduler.recurring(
             NOOP, timedelta(seconds=1), overlap="queue", misfire="run_all(1000)"
@@ -81,6 +94,8 @@ async def test_a_cluster_moves_with_its_schedule_while_its_mover_is_killed(
         await eventually(
             lambda: went(here, receipt.schedule_id), what="the schedule to go, and the first jobs to end"
         )
+        await scenario.schedule(here, delayed_jobs(3, SOON_DUE, 4.0, 8.0), size=10)
+        worker.kill()
         await here.set_mode(ClusterMode.MIGRATING)
         await scenario.schedule(here, short_jobs(2, WAITING), size=1000)
 
@@ -91,7 +106,8 @@ async def test_a_cluster_moves_with_its_schedule_while_its_mover_is_killed(
             moved = await after.jobs.count()
             assert KILL_AT <= moved < WAITING
             workers = [
-                scenario.fleet.start(worker=f"T-{n}", url=target[0], clusters=(target[1],)) for n in (1, 2)
+                scenario.fleet.start(worker=f"T-{n}", url=target[0], clusters=(target[1],), serves=serves)
+                for n in (1, 2)
             ]
             again = scenario.fleet.start("tests.e2e.mover_app", worker="M-2", backend="trio")
             await registered(after, *workers)
@@ -100,7 +116,8 @@ async def test_a_cluster_moves_with_its_schedule_while_its_mover_is_killed(
             schedule = await after.scheduler.pause_recurring(receipt.schedule_id)
             await eventually(lambda: none_unfinished(after), what="all jobs to end")
             jobs = [await jobs_of(runtime, schedule) for runtime in (here, after)]
-            audit = await audited(scenario, target, unacknowledged=True)
+            scenario.accepted += [job.id for group in jobs for job in group]
+            audit = await audited(scenario, target)
     print(f"\n{audit.summary()}; {moved} had moved when the mover was killed")  # noqa: T201
     check_times(schedule, jobs[0], jobs[1])
 
