@@ -226,10 +226,10 @@ async def test_code_without_a_loop_has_the_same_verbs(cluster: Build, producer: 
             later = scheduler.once_after(note, 3600)
             exact = scheduler.once_at(note, datetime(2100, 1, 1, tzinfo=UTC))
             many = scheduler.once_many([note.request() for _ in range(3)])
-            scheduler.reschedule(later.job_id, 0)
-            assert scheduler.cancel(exact.job_id) is CancelResult.CANCELLED
             with pytest.raises(InvalidTransitionError):
                 scheduler.retry(later.job_id)
+            scheduler.reschedule(later.job_id, 0)
+            assert scheduler.cancel(exact.job_id) is CancelResult.CANCELLED
             seen.update(receipts=[now, later, *many], read=scheduler.job(now.job_id).data["n"])
 
     seen: dict[str, Any] = {}
