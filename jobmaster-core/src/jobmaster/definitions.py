@@ -12,6 +12,7 @@ from jobmaster._policy.retry import Backoff, ExponentialBackoff, FixedBackoff, R
 from jobmaster.config import LONGEST, check_known, check_name, seconds
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
+from jobmaster.models import record
 from jobmaster.states import Priority
 
 MOST_RETRIES = 1000
@@ -93,7 +94,7 @@ class JobDefinition:
         return JobRequest(self, *split_options(self.id, data, options))
 
 
-@frozen
+@record
 class JobRequest:
     """A job to be scheduled: definition, values for its handler, and options of the call."""
 
@@ -152,7 +153,7 @@ def split_options(
 ) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
     """Part the keywords of a scheduling call into the handler's values and the call's options."""
     if not keywords:
-        return data if isinstance(data, MessageData) else dict(data or {}), NO_OPTIONS
+        return data.copy() if type(data) is dict else _own(data), NO_OPTIONS
     options = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
     arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
     chosen = CallOptions(
@@ -167,6 +168,11 @@ def split_options(
     if isinstance(data, MessageData) and not arguments:
         return data, chosen
     return {**(data or {}), **arguments}, chosen
+
+
+def _own(data: Mapping[str, Any] | MessageData | None) -> Mapping[str, Any] | MessageData:
+    # Not asked of a dict: whether it is an instance of an abstract class takes longer than copying it.
+    return data if isinstance(data, MessageData) else dict(data or {})
 
 
 def _check_confirm(value: Any) -> None:

@@ -15,7 +15,7 @@ from jobmaster.contracts import (
     Message,
     SavePending,
 )
-from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor, JobReceipt, Position
+from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position
 
 
 class InlineAgent(AgentRepository):
@@ -74,18 +74,22 @@ class InlineAgent(AgentRepository):
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
         """Insert what is new; what a coordinator assigned is in its bucket by that very assignment."""
         new = [message.new for message in messages if not message.saved]
-        receipts = iter(await self._master.insert_jobs(new) if new else ())
+        receipts = iter(await self.insert(new) if new else ())
         return [
-            JobReceipt(job_id=message.new.job.id, accepted_by=self.name)
-            if message.saved
-            else self._receipt(message, next(receipts))
+            JobReceipt(job_id=message.new.job.id, accepted_by=self.name) if message.saved else next(receipts)
             for message in messages
         ]
 
-    def _receipt(self, message: Message, receipt: JobReceipt) -> JobReceipt:
-        """Name the agent for a job in a bucket, the master for one that is held."""
-        if message.new.bucket_id is None:
-            return receipt
+    async def insert(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+        """Insert new jobs, of which no message need be made; return their receipts in order."""
+        receipts = await self._master.insert_jobs(jobs)
+        return [
+            receipt if new.bucket_id is None else self._named(receipt)
+            for new, receipt in zip(jobs, receipts, strict=True)
+        ]
+
+    def _named(self, receipt: JobReceipt) -> JobReceipt:
+        """Name the agent for a job in a bucket, and not the master as for one that is held."""
         return JobReceipt(job_id=receipt.job_id, accepted_by=self.name, created=receipt.created)
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:

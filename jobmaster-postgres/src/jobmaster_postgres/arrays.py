@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct, pack
+from types import NoneType
 from typing import Any, Final
 
 from attrs import frozen
@@ -77,7 +78,9 @@ class ArrayType:
         """Return a parameter for psycopg that holds the values as one array."""
         if not values:
             return self.array(_HEADER.pack(0, 0, self.oid, 0, 0)[:12])
-        header = _HEADER.pack(1, int(None in values), self.oid, len(values), 1)
+        # By type, since `None in values` would ask each UUID whether it is equal to None.
+        has_nulls = NoneType in map(type, values)
+        header = _HEADER.pack(1, int(has_nulls), self.oid, len(values), 1)
         return self.array(header + self.elements(values))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from attrs import define, frozen
 
 from jobmaster.clock import Clock, require_aware
 from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, seconds
-from jobmaster.data import MessageData, Metadata
+from jobmaster.data import MessageData, Metadata, encode
 from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
 from jobmaster.ids import new_ids
@@ -123,11 +123,16 @@ def _data(request: JobRequest, most: int) -> MessageData:
     values = request.values
     if request.target is not None:
         request.target.check(values)
-    data = values if isinstance(values, MessageData) else MessageData.of(values)
+    data = MessageData(encode(values)) if type(values) is dict else _as_data(values)
     size = len(data.encoded)
     if size > most:
         raise MessageTooLargeError(request.definition.id, size, most)
     return data
+
+
+def _as_data(values: Mapping[str, Any] | MessageData) -> MessageData:
+    # Not asked of a dict: whether it is an instance of an abstract class takes as long as encoding it.
+    return values if isinstance(values, MessageData) else MessageData.of(values)
 
 
 def due_at(options: CallOptions, now: datetime) -> Due:

@@ -94,10 +94,9 @@ class Storing:
         if env.mode is ClusterMode.ACTIVE:
             await self._directory.ready()
             placed = self._directory.place(jobs, env.settings.transient_threshold)
-        receipts = await env.agents.inline.push([Message(new=new) for new in placed])
-        held = Topics.held(env.cluster_id)
-        topics = (Topics.bucket(new.bucket_id) if new.bucket_id else held for new in placed)
-        env.notify.tell(*dict.fromkeys(topics))
+        receipts = await env.agents.inline.insert(placed)
+        for bucket_id in dict.fromkeys(new.bucket_id for new in placed):
+            env.notify.tell(Topics.bucket(bucket_id) if bucket_id else Topics.held(env.cluster_id))
         return self._accepted(placed, receipts)
 
     # The master
