@@ -452,6 +452,9 @@ def test_what_nobody_does_is_pointed_out() -> None:
         "no worker coordinates: held jobs stay where they are; start a full or coordinator worker",
         "the lease of dead has run out; start a full, coordinator or drain worker to bring its jobs back",
     ]
+    assert warnings(evolve(alive, mode=WorkerMode.COORDINATOR)) == [
+        "no worker runs jobs: they wait; start a full or execution worker"
+    ]
     assert warnings(evolve(alive, mode=WorkerMode.FULL), dead) == [
         "the lease of dead has run out; a live worker will take over its jobs"
     ]

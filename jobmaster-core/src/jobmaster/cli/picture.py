@@ -118,8 +118,10 @@ class Picture:
         alive = [worker for worker in self.workers if self.is_alive(worker)]
         if not alive:
             yield f"no worker is alive; unfinished jobs: {self.unfinished:,}"
-        elif not any(worker.mode.coordinates for worker in alive):
+        if alive and not any(worker.mode.coordinates for worker in alive):
             yield "no worker coordinates: held jobs stay where they are; start a full or coordinator worker"
+        if alive and not any(worker.mode.executes for worker in alive):
+            yield "no worker runs jobs: they wait; start a full or execution worker"
         expired = [w.name for w in self.workers if w.status in RUNNING and not self.is_alive(w)]
         if expired:
             rescued = any(worker.mode.rescues for worker in alive)
