@@ -301,7 +301,9 @@ class Distributed:
     folder: Path
 
     def cluster(self) -> Cluster:
-        made = Cluster("Steer-2", self.url("master")).configure(heartbeat=0.1).add_handlers(quick)
+        made = (
+            Cluster("Steer-2", self.url("master")).configure(heartbeat=0.1, save_after=60).add_handlers(quick)
+        )
         for agent in ("North", "South"):
             made.add_agent(agent, self.url(agent))
             made.add_worker(agent=agent, name=f"on-{agent}", parallelism=1.0)
