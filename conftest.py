@@ -1,10 +1,15 @@
 """Fixtures for every test in the workspace."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The folder of this member has the name of its package. Imported first, the package wins; otherwise pytest, when it
 # collects `naturalcron/tests`, takes the folder for it.
 import naturalcron  # noqa: F401
+
+# No test is timed: a busy machine is no finding.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
