@@ -13,6 +13,7 @@ import pytest
 
 from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, Priority, Runtime, handler
 from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster.models import STANDALONE
 from jobmaster_testing.faults import MASTER, Faults
 from jobmaster_testing.probes import Seen, until
 
@@ -196,6 +197,145 @@ async def test_without_patience_there_is_no_fallback(distributed: Build, noting:
         await hold(runtime, noting, 1)
         await anyio.sleep(300)
         assert noting.starts.items == []
+
+
+# Fallback, by lane and priority
+
+
+HIGH_ONLY = dict.fromkeys(Priority, 0) | {Priority.HIGH: 1}
+
+
+async def run_by(runtime: Runtime, job_ids: Sequence[UUID]) -> set[str]:
+    await ended(runtime, job_ids)
+    found = [await runtime.jobs.get(job_id) for job_id in job_ids]
+    return {attempt.worker for job in found for attempt in job.attempts}
+
+
+async def fallback_places(runtime: Runtime) -> list[tuple[str, Priority]]:
+    """Return the places of the buckets that a coordinator has open."""
+    alive = [b for b in await runtime.list_buckets() if b.status is BucketStatus.ACTIVE]
+    return sorted((b.lane, b.priority) for b in alive if b.agent == STANDALONE)
+
+
+async def test_a_lane_that_nobody_serves_has_a_fallback_while_another_is_served(
+    distributed: Build, noting: Noting
+) -> None:
+    workers = [COORDINATOR | {"name": "C"}, EXECUTION | {"name": "E"}]
+    async with distributed(noting.handler, workers=workers, fallback_patience=30).running() as runtime:
+        scheduled_at = anyio.current_time()
+        assert await run_by(runtime, await hold(runtime, noting, 3, lane="Other")) == {"C-fallback"}
+        assert 30 <= noting.starts.items[0][0] - scheduled_at < 40
+        assert await fallback_places(runtime) == [("Other", Priority.MEDIUM)]
+        assert await run_by(runtime, await hold(runtime, noting, 3)) == {"E"}
+
+
+async def test_a_priority_that_nobody_serves_has_a_fallback_and_no_other_has(
+    distributed: Build, noting: Noting
+) -> None:
+    workers = [COORDINATOR | {"name": "C"}, EXECUTION | {"name": "E", "buckets": HIGH_ONLY}]
+    async with distributed(noting.handler, workers=workers, fallback_patience=5).running() as runtime:
+        urgent = await hold(runtime, noting, 3, priority=Priority.HIGH)
+        assert await run_by(runtime, await hold(runtime, noting, 3)) == {"C-fallback"}
+        assert await run_by(runtime, urgent) == {"E"}
+        await anyio.sleep(60)
+        assert await fallback_places(runtime) == [("default", Priority.MEDIUM)]
+
+
+async def test_a_worker_closes_the_fallback_of_the_priorities_that_it_serves(
+    distributed: Build, noting: Noting
+) -> None:
+    """Whoever serves one priority leaves the jobs of the others where they are."""
+    coordinating = distributed(noting.handler, workers=[COORDINATOR | {"name": "C"}], fallback_patience=5)
+    high_only = distributed(noting.handler, workers=[EXECUTION | {"name": "E", "buckets": HIGH_ONLY}])
+    async with coordinating.running() as runtime:
+        for priority in (Priority.HIGH, Priority.MEDIUM):
+            await ended(runtime, await hold(runtime, noting, 1, priority=priority))
+        assert await fallback_places(runtime) == [("default", Priority.MEDIUM), ("default", Priority.HIGH)]
+        async with high_only.running():
+            await until(lambda: only_open_for(runtime, Priority.MEDIUM), timeout=30)
+            assert await run_by(runtime, await hold(runtime, noting, 2, priority=Priority.HIGH)) == {"E"}
+            assert await run_by(runtime, await hold(runtime, noting, 2)) == {"C-fallback"}
+            async with distributed(noting.handler, workers=[EXECUTION]).running():
+                await until(lambda: only_open_for(runtime), timeout=30)
+
+
+async def only_open_for(runtime: Runtime, *priorities: Priority) -> bool:
+    return await fallback_places(runtime) == [("default", priority) for priority in priorities]
+
+
+async def test_a_fallback_goes_on_while_that_of_another_lane_closes(
+    distributed: Build, noting: Noting
+) -> None:
+    coordinating = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=5)
+    async with coordinating.running() as runtime:
+        for lane in ("Other", "default"):
+            await ended(runtime, await hold(runtime, noting, 1, lane=lane))
+        before = {bucket.id for bucket in await runtime.list_buckets() if bucket.lane == "Other"}
+        async with distributed(noting.handler, workers=[EXECUTION]).running():
+            await until(lambda: open_lanes(runtime, "Other"), timeout=30)
+            await anyio.sleep(60)
+        assert {bucket.id for bucket in await runtime.list_buckets() if bucket.lane == "Other"} == before
+
+
+async def open_lanes(runtime: Runtime, *lanes: str) -> bool:
+    return [lane for lane, _ in await fallback_places(runtime)] == list(lanes)
+
+
+async def test_patience_is_had_with_each_place_by_itself(distributed: Build, noting: Noting) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=30)
+    async with cluster.running() as runtime:
+        await ended(runtime, await hold(runtime, noting, 1))
+        scheduled_at = anyio.current_time()
+        await ended(runtime, await hold(runtime, noting, 1, lane="Other"))
+        assert noting.starts.items[-1][0] - scheduled_at >= 30
+
+
+async def test_a_paused_lane_has_no_fallback(distributed: Build, noting: Noting) -> None:
+    cluster = distributed(noting.handler, workers=[COORDINATOR], fallback_patience=5)
+    async with cluster.running() as runtime:
+        await runtime.pause_lane("Other")
+        paused = await hold(runtime, noting, 1, lane="Other")
+        await ended(runtime, await hold(runtime, noting, 1))
+        await anyio.sleep(60)
+        assert await fallback_places(runtime) == [("default", Priority.MEDIUM)]
+        await runtime.resume_lane("Other")
+        await ended(runtime, paused)
+        await runtime.pause_lane("Other")
+        await until(lambda: open_lanes(runtime, "default"), timeout=30)
+
+
+async def test_a_priority_that_the_coordinator_is_to_leave_out_has_no_fallback(
+    distributed: Build, noting: Noting
+) -> None:
+    picky = COORDINATOR | {"buckets": {Priority.LOW: 0}}
+    cluster = distributed(noting.handler, workers=[picky], fallback_patience=5)
+    async with cluster.running() as runtime:
+        left = await hold(runtime, noting, 1, priority=Priority.LOW)
+        await ended(runtime, await hold(runtime, noting, 1))
+        await anyio.sleep(60)
+        assert await fallback_places(runtime) == [("default", Priority.MEDIUM)]
+        assert (await runtime.jobs.get(left[0])).status is JobStatus.HELD_ON_MASTER
+
+
+async def test_what_the_coordinator_has_no_handler_for_is_parked_until_somebody_has(
+    distributed: Build, noting: Noting
+) -> None:
+    @handler("AgentsModes.Known")
+    async def known(_: JobContext) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    cluster = distributed(known, workers=[COORDINATOR], fallback_patience=5)
+    async with cluster.running() as runtime:
+        job_ids = await hold(runtime, noting, 3, lane="Other")
+        await anyio.sleep(20)
+        before = [worker.id for worker in await runtime.list_workers()]
+        await anyio.sleep(300)
+        assert await runtime.jobs.count(parked=True) == 3
+        assert [worker.id for worker in await runtime.list_workers()] == before
+        assert noting.starts.items == []
+        executing = EXECUTION | {"name": "E", "lane": "Other"}
+        async with distributed(noting.handler, workers=[executing]).running():
+            assert await run_by(runtime, job_ids) == {"E"}
 
 
 # From standalone to distributed

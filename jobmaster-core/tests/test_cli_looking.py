@@ -20,7 +20,8 @@ from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, Wor
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.cli.picture import Picture
 from jobmaster.cli.status import as_plain
-from jobmaster.models import ClusterRecord, WorkerRecord
+from jobmaster.models import STANDALONE, Bucket, ClusterRecord, WorkerRecord
+from jobmaster.states import BucketStatus, ClusterMode
 from jobmaster_sql import load_migrations
 from jobmaster_testing.factories import make_worker
 
@@ -434,6 +435,39 @@ def test_a_worker_whose_lease_ran_out_is_not_alive() -> None:
         "no worker is alive; unfinished jobs: 0",
         "the lease of w1 has run out; start a full, coordinator or drain worker to bring its jobs back",
     ]
+
+
+def test_lanes_with_due_jobs_that_nobody_serves_are_named() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    worker = evolve(make_worker(name="w1"), lease_until=now + timedelta(seconds=5))
+    served = Bucket(
+        id=uuid4(),
+        cluster_id="Look-1",
+        agent=STANDALONE,
+        worker_id=worker.id,
+        lane="default",
+        priority=Priority.HIGH,
+    )
+    lost = evolve(served, id=uuid4(), worker_id=uuid4(), lane="Lost")
+    draining = evolve(served, id=uuid4(), lane="Leaving", status=BucketStatus.COMPLETING)
+    places = {("default", Priority.HIGH), ("Paused", Priority.HIGH), ("Lost", Priority.HIGH)}
+    places |= {("default", Priority.LOW), ("default", Priority.MEDIUM), ("Leaving", Priority.HIGH)}
+    picture = Picture(
+        now=now,
+        cluster=ClusterRecord(id="Look-1", paused_lanes=frozenset({"Paused"})),
+        jobs={},
+        workers=[worker],
+        buckets=[served, lost, draining],
+        due=frozenset(places),
+    )
+
+    assert [warning for warning in picture.warnings() if "serves" in warning] == [
+        "nobody serves lane Leaving (HIGH), and it has due jobs; start a worker with lane='Leaving'",
+        "nobody serves lane Lost (HIGH), and it has due jobs; start a worker with lane='Lost'",
+        "nobody serves lane default (MEDIUM, LOW), and it has due jobs; start a worker with lane='default'",
+    ]
+    stopped = evolve(picture, cluster=evolve(picture.cluster, mode=ClusterMode.PASSIVE))
+    assert not any("serves" in warning for warning in stopped.warnings())
 
 
 def test_what_nobody_does_is_pointed_out() -> None:

@@ -35,7 +35,7 @@ from jobmaster.models import (
     Report,
 )
 from jobmaster.recurring import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
-from jobmaster.states import WorkerRequest
+from jobmaster.states import Priority, WorkerRequest
 from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world
 
@@ -82,6 +82,13 @@ class GivesTooMuch(MemoryMaster):
     async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
         generous = [evolve(room, free=room.free + 1) for room in rooms]
         return await super().assign_due(cluster_id, ahead, generous)
+
+
+class CountsParkedJobsAsDue(MemoryMaster):
+    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+        parked = [row.job for row in self._store.live.among(None) if row.parked]
+        places = {(job.lane, job.priority) for job in parked if job.cluster_id == cluster_id}
+        return await super().due_places(cluster_id) | places
 
 
 class RenewsEverybody(MemoryMaster):
@@ -214,6 +221,7 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     LetsAnyoneMark: "test_a_former_owner_cannot_mark",
     SkipsLateJobs: "test_pages_follow_one_another",
     GivesTooMuch: "test_several_buckets_of_one_place_share_the_jobs",
+    CountsParkedJobsAsDue: "test_due_places_are_those_of_held_jobs_that_are_due",
     RenewsEverybody: "test_a_heartbeat_answers_for_each_worker",
     ForgetsJobsOfGivenUpBuckets: "test_releasing_holds_all_jobs_as_they_are",
     PromisesCancellation: "test_a_held_job_is_cancelled_at_once",

@@ -10,7 +10,7 @@ from uuid import UUID
 from jobmaster.contracts import Assignment, JobStore, Mark, Room
 from jobmaster.errors import StoreConflictError
 from jobmaster.models import Bucket, JobReceipt, NewJob
-from jobmaster.states import JobStatus
+from jobmaster.states import JobStatus, Priority
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
 from jobmaster_sql.rows import job_values, micros, optional_micros
 from jobmaster_sql.store import SqlStore
@@ -141,6 +141,14 @@ class SqlJobStore(SqlStore, JobStore):
         next_due: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
         return Assignment(assigned=assigned, next_in=next_in(next_due, micros(ahead)))
 
+    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+        """Return the lanes and priorities of held jobs that are due now."""
+        return await self._driver.run(lambda: self._due_places(cluster_id), read_only=True)
+
+    def _due_places(self, cluster_id: str) -> Unit[frozenset[tuple[str, Priority]]]:
+        first: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
+        return frozenset((lane, Priority(priority)) for lane, priority, due_in in first.rows if due_in <= 0)
+
     def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
         """Give each group's buckets the held jobs that are due in `ahead` microseconds; return jobs by bucket."""
         params = {"cluster_id": cluster_id, "ahead": ahead}
@@ -229,8 +237,8 @@ def _holder(new: NewJob, known: Iterable[UUID], keys: Mapping[tuple[str, str | N
 
 def next_in(next_due: Answer, ahead: int) -> float | None:
     """Return in how many seconds the next held job comes into a reach of `ahead` microseconds."""
-    due_in = next_due.rows[0][0]
-    return None if due_in is None else max(0, due_in - ahead) / 1_000_000
+    due_in = [row[2] for row in next_due.rows]
+    return max(0, min(due_in) - ahead) / 1_000_000 if due_in else None
 
 
 def place_params(group: Group) -> dict[str, Any]:

@@ -2,60 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from attrs import define, field
 
+from jobmaster._policy.placement import Place, by_place
 from jobmaster.carrying import answers
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.models import STANDALONE, Bucket
+from jobmaster.models import STANDALONE
 
 
 @define(eq=False)
 class Fallback:
-    """Decides whether a coordinator opens a bucket of its own, in the master's rows.
+    """Decides for which lanes and priorities a coordinator opens buckets of its own, in the master's rows.
 
-    It does when due jobs have waited for `patience` seconds and its lane has no active bucket on any agent
-    that it can reach; and until there is one again. With each time that there is one, its patience begins anew.
+    It does for a place whose due jobs have waited for `patience` seconds while there was no active bucket for them on
+    any agent that it can reach; and until there is one again. With each time that there is one, or that nothing waits,
+    the patience with that place begins anew.
     """
 
     cluster_id: str
-    lane: str
     master: MasterRepository
     agents: Mapping[str, AgentRepository]
     patience: float
     monotonic: Callable[[], float]
-    _since: float | None = field(default=None, init=False)
+    may_serve: Callable[[Place], bool]
+    _since: dict[Place, float] = field(factory=dict, init=False)
 
-    async def run_once(self, *, open_now: bool) -> bool:
-        """Return whether the fallback is to be open from now on."""
-        if await self._served_by_others():
-            return self._not_needed()
-        if open_now:
-            return True
-        return self._waited_long_enough() if await self._has_due_jobs() else self._not_needed()
+    async def run_once(self, open_now: AbstractSet[Place], *, jobs_left: bool) -> frozenset[Place]:
+        """Return the places to be served from now on; `jobs_left` says whether due jobs found no room lately."""
+        due = await self.master.due_places(self.cluster_id) if jobs_left else frozenset()
+        places = frozenset(filter(self.may_serve, due | open_now))
+        missing = places - await self._served_by_others(places) if places else places
+        waited_long = self._waited_long_enough(missing - open_now)
+        return (missing & open_now) | waited_long
 
-    async def _served_by_others(self) -> bool:
-        buckets: Sequence[Bucket] = await self.master.active_buckets(self.cluster_id)
-        names = {bucket.agent for bucket in buckets if bucket.lane == self.lane}
-        return any([await self._is_reached(name) for name in sorted(names - {STANDALONE})])
+    async def _served_by_others(self, places: AbstractSet[Place]) -> frozenset[Place]:
+        active = by_place(await self.master.active_buckets(self.cluster_id))
+        agents = {place: {bucket.agent for bucket in active.get(place, ())} for place in places}
+        reached = await self._reached({name for names in agents.values() for name in names} - {STANDALONE})
+        return frozenset(place for place, names in agents.items() if names & reached)
 
-    async def _is_reached(self, name: str) -> bool:
-        """Ask an agent itself: workers that are alive run nothing while theirs cannot be given anything."""
-        return name in set(self.agents) and await answers(self.agents[name])
+    async def _reached(self, names: Iterable[str]) -> set[str]:
+        """Ask agents themselves: workers that are alive run nothing while theirs cannot be given anything."""
+        return {
+            name for name in sorted(names) if name in set(self.agents) and await answers(self.agents[name])
+        }
 
-    async def _has_due_jobs(self) -> bool:
-        return (await self.master.assign_due(self.cluster_id, 0.0, ())).next_in == 0
-
-    def _waited_long_enough(self) -> bool:
+    def _waited_long_enough(self, places: AbstractSet[Place]) -> frozenset[Place]:
+        """Note which places wait; return those that have waited long enough."""
         now = self.monotonic()
-        self._since = now if self._since is None else self._since
-        return now - self._since >= self.patience
-
-    def _not_needed(self) -> bool:
-        self.forget()
-        return False
+        self._since = {place: self._since.get(place, now) for place in places}
+        return frozenset(place for place, since in self._since.items() if now - since >= self.patience)
 
     def forget(self) -> None:
         """Note that no job waits for anybody: patience begins anew."""
-        self._since = None
+        self._since.clear()

@@ -9,7 +9,7 @@ from uuid import UUID
 import anyio
 from attrs import field, frozen
 
-from jobmaster._policy.placement import agents_in_use
+from jobmaster._policy.placement import Place, agents_in_use
 from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, MasterRepository
@@ -23,7 +23,7 @@ from jobmaster.models import (
     JobQuery,
     WorkerRecord,
 )
-from jobmaster.states import ClusterMode, JobStatus, WorkerStatus
+from jobmaster.states import BucketStatus, ClusterMode, JobStatus, WorkerStatus
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 PATIENCE = 5.0
@@ -69,6 +69,8 @@ class Picture:
     buckets: Sequence[Bucket]
     agents: Sequence[Agent] = ()
     hosts: Sequence[HostRecord] = ()
+    due: frozenset[Place] = frozenset()
+    """Lanes and priorities of held jobs that are due."""
     holdings: Mapping[UUID, int] = field(factory=dict)
     """Unfinished jobs by bucket, as the master knows them."""
     pending: Sequence[str] = ()
@@ -104,7 +106,14 @@ class Picture:
 
     def warnings(self) -> list[str]:
         """Return what somebody should look at."""
-        return [*self._of_the_cluster(), *self._of_workers(), *self._of_agents()]
+        return [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
+
+    def unserved(self) -> frozenset[Place]:
+        """Return the lanes and priorities that have due jobs and no active bucket, paused lanes left out."""
+        alive = {worker.id for worker in self.workers if self.is_alive(worker)}
+        active = [b for b in self.buckets if b.status is BucketStatus.ACTIVE and b.worker_id in alive]
+        missing = self.due - {(bucket.lane, bucket.priority) for bucket in active}
+        return frozenset(place for place in missing if place[0] not in self.cluster.paused_lanes)
 
     def _of_the_cluster(self) -> Iterator[str]:
         if self.pending:
@@ -132,6 +141,16 @@ class Picture:
             )
             yield f"the lease of {', '.join(expired)} has run out; {then}"
 
+    def _of_places(self) -> Iterator[str]:
+        """Name the lanes of due jobs that wait for somebody to come, while others of the cluster may run."""
+        unserved = self.unserved()
+        if self.cluster.mode is not ClusterMode.ACTIVE or not unserved:
+            return
+        for lane in sorted({lane for lane, _ in unserved}):
+            priorities = sorted((priority for one, priority in unserved if one == lane), reverse=True)
+            names = ", ".join(priority.name for priority in priorities)
+            yield f"nobody serves lane {lane} ({names}), and it has due jobs; start a worker with lane={lane!r}"
+
     def _of_agents(self) -> Iterator[str]:
         for agent in self.agents:
             if agent.problem:
@@ -152,6 +171,7 @@ async def look(cluster: Cluster) -> Picture:
             buckets=await master.list_buckets(cluster.id),
             agents=agents,
             hosts=await master.list_hosts(cluster.id),
+            due=await master.due_places(cluster.id),
             holdings=await master.bucket_holdings(cluster.id),
             pending=pending,
         )

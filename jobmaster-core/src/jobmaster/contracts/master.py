@@ -37,7 +37,7 @@ from jobmaster.models import (
     Report,
     WorkerRecord,
 )
-from jobmaster.states import BucketStatus, JobStatus
+from jobmaster.states import BucketStatus, JobStatus, Priority
 
 
 @frozen(kw_only=True)
@@ -212,6 +212,10 @@ class JobStore(ABC):
         * Parked jobs stay where they are. A bucket gets at most `free` jobs.
         * Several callers at once never assign one job twice, and none waits for another.
         """
+
+    @abstractmethod
+    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+        """Return the lanes and priorities of held jobs that are due now. Parked ones do not count. Writes nothing."""
 
     @abstractmethod
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:

@@ -12,7 +12,7 @@ from jobmaster.contracts import Assignment, JobStore, Room
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import Live
 from jobmaster.models import Bucket
-from jobmaster.states import JobStatus
+from jobmaster.states import JobStatus, Priority
 
 
 class MemoryAssigning(MemoryBase, JobStore):
@@ -45,6 +45,13 @@ class MemoryAssigning(MemoryBase, JobStore):
         for row in fitting[: room.free]:
             self._place(row, room.bucket_id)
         return fitting[: room.free]
+
+    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            now = self._clock.now()
+            due = [row.job for row in self._held(cluster_id) if row.ready_at <= now]
+            return frozenset((job.lane, job.priority) for job in due)
 
     def _held(self, cluster_id: str) -> list[Live]:
         rows = self._store.live.among(None)

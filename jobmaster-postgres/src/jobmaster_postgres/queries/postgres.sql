@@ -108,7 +108,7 @@ FROM (
 ) AS n
 
 -- name: held_next
--- When the first of all held jobs is due, by one look at the index for each lane and priority: an index by due time
+-- When the first held job of each lane and priority is due, by one look at the index for each: an index by due time
 -- alone would be one more that every insert of a held job maintains.
 WITH RECURSIVE first AS (
   (
@@ -127,7 +127,7 @@ WITH RECURSIVE first AS (
     LIMIT 1
   ) AS l
 )
-SELECT MIN(ready_at) - {now} FROM first
+SELECT lane, priority, ready_at - {now} FROM first
 
 -- name: held_assign
 -- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client. A locked

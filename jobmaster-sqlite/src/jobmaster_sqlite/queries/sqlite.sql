@@ -61,7 +61,7 @@ WITH RECURSIVE first(lane, priority, ready_at) AS (
     )
   )
 )
-SELECT MIN(ready_at) - {now} FROM first
+SELECT lane, priority, ready_at - {now} FROM first
 
 -- name: bucket_holdings
 -- Steps from one bucket id to the next, and counts in the index alone: whose a bucket is, its first row tells for all.

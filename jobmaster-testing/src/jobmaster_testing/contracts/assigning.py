@@ -17,7 +17,7 @@ from jobmaster_testing.probes import until
 
 
 class AssigningContract(MasterTests, suite=True):
-    """`assign_due` and `adopt_parked`."""
+    """`assign_due`, `due_places` and `adopt_parked`."""
 
     async def test_nothing_is_held(self, world: World) -> None:
         bucket = await world.bucket()
@@ -177,6 +177,23 @@ class AssigningContract(MasterTests, suite=True):
         assert sorted(found) == sorted(ids(jobs))
         given = {bucket_id: count for bucket_id, count in total.items() if count}
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == given
+
+    # Places
+
+    async def test_due_places_are_those_of_held_jobs_that_are_due(self, world: World) -> None:
+        bucket = await world.bucket(lane="busy")
+        await world.put(bucket)
+        await world.parked(bucket)
+        await world.put(lane="later", delay=500)
+        due = {("a", Priority.HIGH), ("a", Priority.LOW), ("b", Priority.VERY_LOW)}
+        for lane, priority in due:
+            await world.put(lane=lane, priority=priority, count=2)
+            await world.put(lane=lane, priority=priority, delay=500)
+
+        assert await world.master.due_places(world.cluster_id) == due
+
+    async def test_without_held_jobs_no_place_is_due(self, world: World) -> None:
+        assert await world.master.due_places(world.cluster_id) == frozenset()
 
     # Parked jobs
 
