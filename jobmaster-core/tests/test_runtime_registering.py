@@ -1,8 +1,9 @@
 """A worker whose registration is not answered: what it then owns, the master says it owns."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -13,6 +14,7 @@ from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, WorkerRecord
 from jobmaster.states import WorkerStatus
 from jobmaster_testing import VirtualClock
+from jobmaster_testing.faults import MASTER, Faults, Gate
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +80,24 @@ async def test_the_lease_counts_from_the_first_try() -> None:
         assert worker.lease_until is not None
         left = (worker.lease_until - await master.now()).total_seconds()
         assert running.lease.safe_until - master._clock.monotonic() < left
+
+
+async def test_who_stops_while_a_new_life_is_being_registered_leaves_nothing_behind() -> None:
+    """Its buckets would be active until its lease had run out, though nobody looks after them."""
+    clock, faults, store = VirtualClock(), Faults(), f"stopping-{uuid4().hex}"
+    cluster = Cluster(CLUSTER, f"faulty+memory://{store}", clock=clock).use(faults)
+    cluster.configure(store_options={"clock": clock}).add_worker(name="Worker-01", lane="Resting")
+    with ExitStack() as stack:
+        async with anyio.create_task_group() as group, cluster.running() as runtime:
+            gate = stack.enter_context(faults.held_up(MASTER, "register_worker"))
+            await runtime.pause_lane("Resting")  # ends the life with buckets, and begins one without
+            await gate.reached.wait()
+            group.start_soon(_open_in_a_second, gate)
+
+    workers = await MemoryMaster(store, clock).list_workers(CLUSTER)
+    assert [worker.status for worker in workers] == [WorkerStatus.STOPPED] * 2
+
+
+async def _open_in_a_second(gate: Gate) -> None:
+    await anyio.sleep(1)
+    gate.opened.set()

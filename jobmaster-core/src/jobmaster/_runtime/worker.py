@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,6 +22,8 @@ from jobmaster.states import WorkerRequest, WorkerStatus
 log = logging.getLogger("jobmaster.worker")
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
+LAST_ANSWER = 5.0
+"""Seconds that a stop waits for the answer to a registration that is under way."""
 
 
 class RunningWorker:
@@ -37,6 +40,8 @@ class RunningWorker:
         self._suspended = self._is_to_rest()
         self._draining: Incarnation | None = None
         self._stopping = False
+        self._registered = anyio.Event()
+        self._registered.set()
         self._group: TaskGroup | None = None
 
     @property
@@ -49,8 +54,7 @@ class RunningWorker:
         """Live, and live again after a lost lease or a change of duties, until stopped."""
         async with anyio.create_task_group() as self._group:
             while not (self._stopping or self.request):
-                life = await self._register()
-                self.current = life
+                life = self.current = await self._register()
                 if not self.ready.is_set():
                     self._group.start_soon(self._warn_of_namesakes, life.record)
                 self._group.start_soon(life.run)
@@ -77,10 +81,19 @@ class RunningWorker:
             return None
 
         service = Service(f"register worker {self.name}", tick)
-        await service.run()
+        with self._while_registering():
+            await service.run()
         resting = " (suspended)" if life.suspended else ""
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
         return life
+
+    @contextmanager
+    def _while_registering(self) -> Iterator[None]:
+        self._registered = anyio.Event()
+        try:
+            yield
+        finally:
+            self._registered.set()
 
     async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
         """Tell of a worker elsewhere that has the same name: people, and what they ask of workers, go by that."""
@@ -166,5 +179,11 @@ class RunningWorker:
     async def stop(self, grace: float) -> None:
         """Stop gracefully; returns when the worker has left."""
         self._stopping = True
+        await self._await_registration()
         if self.current is not None:
             await self.current.stop(grace)
+
+    async def _await_registration(self) -> None:
+        """Wait for a life that is about to begin: it has to leave as well, lest its lease has to run out first."""
+        with anyio.move_on_after(LAST_ANSWER):
+            await self._registered.wait()
