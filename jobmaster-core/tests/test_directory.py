@@ -64,7 +64,7 @@ async def test_a_young_picture_is_used(town: Town) -> None:
 
 
 async def test_an_old_one_is_renewed_in_the_background(town: Town) -> None:
-    age = 2.0 if len(town.buckets) == SMALL else 10.0
+    age = 2.0 if len(town.buckets) == SMALL else 20.0
     assert await town.looks_after(age) == 0
     await town.later()
     assert town.looks == 2
@@ -73,13 +73,13 @@ async def test_an_old_one_is_renewed_in_the_background(town: Town) -> None:
 async def test_a_large_one_serves_longer() -> None:
     town = Town(LARGE)
     await town.directory.ready()
-    assert await town.looks_after(9.9) == 0
+    assert await town.looks_after(19.9) == 0
     with pytest.raises(AttributeError):  # nothing was left to the background
         await town.later()
 
 
 async def test_a_very_old_one_is_waited_for(town: Town) -> None:
-    age = 10.0 if len(town.buckets) == SMALL else 50.0
+    age = 10.0 if len(town.buckets) == SMALL else 100.0
     assert await town.looks_after(age) == 1
 
 
@@ -97,7 +97,7 @@ async def test_a_rollout_of_a_large_cluster_does_not_mean_a_look_for_each_bucket
     looks = 0
     for _ in range(40):
         town.directory.invalidate()
-        looks += await town.looks_after(0.125)
+        looks += await town.looks_after(0.25)
     assert looks == 5
 
 

@@ -21,7 +21,7 @@ STALE = 2.0
 """Seconds after which the picture is renewed in the background, while it is still used; longer in a large cluster."""
 USELESS = 5
 """How many times as old a picture may be before a caller waits for a new one."""
-BUCKETS_A_SECOND = 500
+BUCKETS_A_SECOND = 250
 """How much of a picture is renewed in a second. Processes grow with buckets: if each looked at all of them every
 two seconds, the master's work would grow with the square of a cluster."""
 HASTE = 10
