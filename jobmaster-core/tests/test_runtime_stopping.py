@@ -48,8 +48,9 @@ async def statuses(runtime: Runtime) -> dict[JobStatus, int]:
 # Graceful stop
 
 
+@pytest.mark.parametrize("count", [6, 30], ids=["all in memory", "some unread in the bucket"])
 async def test_running_jobs_end_within_the_grace_and_the_rest_goes_back(
-    cluster: Build, producer: Build
+    cluster: Build, producer: Build, count: int
 ) -> None:
     started, release = Seen[UUID](), anyio.Event()
 
@@ -59,12 +60,12 @@ async def test_running_jobs_end_within_the_grace_and_the_rest_goes_back(
         await release.wait()
 
     async def release_when_the_rest_is_back() -> None:
-        await until(lambda: _has(watcher, JobStatus.HELD_ON_MASTER, 4))
+        await until(lambda: _has(watcher, JobStatus.HELD_ON_MASTER, count - 2))
         release.set()
 
     async with producer(hold).running() as watcher, anyio.create_task_group() as group:
         async with cluster(hold, stop_grace=30).running() as runtime:
-            receipts = await runtime.scheduler.once_many([hold.request() for _ in range(6)])
+            receipts = await runtime.scheduler.once_many([hold.request() for _ in range(count)])
             await started.count(2)
             group.start_soon(release_when_the_rest_is_back)
         jobs = [await watcher.jobs.get(r.job_id) for r in receipts]
@@ -76,7 +77,7 @@ async def test_running_jobs_end_within_the_grace_and_the_rest_goes_back(
     assert [[a.outcome for a in job.attempts] for job in ended] == [[AttemptOutcome.SUCCEEDED]] * 2
     assert [(j.status, j.attempt, j.retries, list(j.attempts)) for j in waiting] == [
         (JobStatus.HELD_ON_MASTER, 1, 0, [])
-    ] * 4
+    ] * (count - 2)
     assert worker.status is WorkerStatus.STOPPED
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Sequence
 
 from attrs import define, field, frozen
 
-from jobmaster._policy.outcome import cancelled_unstarted, parked
+from jobmaster._policy.outcome import cancelled_unstarted, parked, released
 from jobmaster.contracts import AgentRepository
 from jobmaster.models import BucketPage, Claim, Cursor, Report
 from jobmaster.ownership import NEVER, OnEcho, OnReport, OwnedBucket
@@ -94,3 +94,19 @@ class ClaimJobs:
         if claim.job.definition_id not in self.known:
             return parked(claim)
         return None
+
+
+async def hand_back_unread(
+    agent: AgentRepository, owned: OwnedBucket, on_report: OnReport, monotonic: Callable[[], float]
+) -> None:
+    """Release the due jobs of a closed bucket that were never read: what runs may go on for long, they need not wait."""
+    cursor: Cursor | None = Cursor()
+    while cursor is not None:
+        with owned.reading():
+            limit = owned.batch_size + owned.in_hand_beyond(cursor)
+            page = await agent.pull(owned.bucket, cursor, limit, owned.held)
+            fresh = [claim for claim in page.claims if not owned.knows(claim)]
+        for claim in fresh:
+            owned.take_aside(claim, monotonic())
+            on_report(owned, cancelled_unstarted(claim) if claim.cancel_requested else released(claim))
+        cursor = page.cursor if page.more else None

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.acknowledge import Acknowledge
+from jobmaster._pipeline.claim import hand_back_unread
 from jobmaster._pipeline.execute import DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
 from jobmaster._policy import outcome
@@ -248,8 +249,15 @@ class Incarnation:
             for claim in owned.close():
                 self.reporter.submit(owned, outcome.released(claim))
 
+    async def _hand_back_unread(self) -> None:
+        for owned in self.owned:
+            if owned.held:  # an empty one is given up as a whole
+                unit = hand_back_unread(self.agent, owned, self.reporter.submit, self.env.monotonic)
+                await self._quietly(unit)
+
     async def _let_running_end(self, grace: float) -> None:
         with anyio.move_on_after(grace):
+            await self._hand_back_unread()
             await self._wait_empty()
         for owned in self.owned:
             owned.stop_running(StopReason.SHUTDOWN)
