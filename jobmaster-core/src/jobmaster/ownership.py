@@ -56,6 +56,7 @@ class OwnedBucket:
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
         self._page_at = -NEVER
+        self._reads = 0
         self._settled_while_reading: set[Attempt] | None = None
         self._aside: list[Held] = []
         self._idle: list[anyio.Event] = []
@@ -81,13 +82,18 @@ class OwnedBucket:
     def reading(self) -> Iterator[None]:
         """Within the block a pull is under way: remember what is settled meanwhile.
 
-        The pull may have looked at the store before that, and would hand out a job that has ended.
+        The pull may have looked at the store before that, and would hand out a job that has ended. Blocks may
+        overlap: who stops reads once more while the last page may still be on its way.
         """
-        self._settled_while_reading = set()
+        if not self._reads:
+            self._settled_while_reading = set()
+        self._reads += 1
         try:
             yield
         finally:
-            self._settled_while_reading = None
+            self._reads -= 1
+            if not self._reads:
+                self._settled_while_reading = None
 
     def knows(self, claim: Claim) -> bool:
         """Return whether a claim is in hand already, or was until a moment ago."""
