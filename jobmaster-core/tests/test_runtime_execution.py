@@ -393,6 +393,7 @@ async def test_a_handler_whose_future_was_cancelled_has_failed(cluster: Build, a
 # Fairness
 
 
+@pytest.mark.alone
 async def test_jobs_that_never_wait_do_not_starve_the_heartbeat(cluster: Build) -> None:
     @handler("Cpu")
     async def cpu(_: JobContext) -> None:

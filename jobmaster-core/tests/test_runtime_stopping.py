@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -216,7 +216,7 @@ class AilingMaster:
         return await self._inner.heartbeat(worker_ids, loads, lease)
 
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         if self._state.reads_hang:
             await anyio.sleep_forever()

@@ -26,6 +26,7 @@ BY_BUCKET, KEY, DELAYED = "message_by_bucket", "message_pkey", "message_delayed"
 
 HOT: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
     "bucket_page": (PLACE, {BY_BUCKET}),
+    "bucket_page_but": ({**PLACE, "known": [ID]}, {BY_BUCKET}),
     "bucket_exposed": ({**PLACE, "lost_at": 0}, {BY_BUCKET}),
     "bucket_state": ({"id": ID}, {BY_BUCKET, "bucket_pkey"}),
     "bucket_due": ({"ids": [ID]}, {BY_BUCKET, "bucket_pkey"}),

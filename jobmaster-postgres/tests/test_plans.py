@@ -50,6 +50,7 @@ ASSIGN = {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9,
 
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_page": ({"bucket_id": ID, **PLACE}, "jm_live_by_bucket"),
+    "bucket_page_but": ({"bucket_id": ID, "known": [ID], **PLACE}, "jm_live_by_bucket"),
     "bucket_state": ({"id": ID}, "jm_live_by_bucket"),
     "bucket_exposed": ({"bucket_id": ID, "lost_at": 0, **PLACE}, "jm_live_by_bucket"),
     "bucket_orphans": ({}, "jm_live_by_bucket"),

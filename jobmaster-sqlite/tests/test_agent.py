@@ -69,7 +69,7 @@ async def test_an_owner_takes_what_was_due_when_it_began_to_read(
 ) -> None:
     assert isinstance(agent, SqliteAgent)
     await agent.push([make_message(bucket, delay=0.05)])
-    steps = next(agent._find(bucket, Cursor(), 9))
+    steps = next(agent._find(bucket, Cursor(), 9, known=()))
     await until(lambda: agent.due_buckets([bucket]))
 
     def read() -> Unit[list[Answer]]:

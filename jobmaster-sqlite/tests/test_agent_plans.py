@@ -22,6 +22,10 @@ KEY = "INDEX sqlite_autoindex_jm_agent_message_1 (job_id=?"
 
 HOT: Mapping[str, tuple[Mapping[str, Any], list[str]]] = {
     "bucket_page": (PAGE, [f"{BY_BUCKET} AND (ready_at,job_id)>(?,?) AND ready_at<?)"]),
+    "bucket_page_but": (
+        {**PAGE, "known": "[]"},
+        [f"{BY_BUCKET} AND (ready_at,job_id)>(?,?) AND ready_at<?)"],
+    ),
     "bucket_exposed": ({**PAGE, "lost_at": 0}, [BY_BUCKET]),
     "bucket_state": ({"id": ID, "began": 0}, [f"{BY_BUCKET} AND ready_at>?)"]),
     "bucket_due": ({"ids": "[]"}, [f"{BY_BUCKET} AND ready_at<?)"]),

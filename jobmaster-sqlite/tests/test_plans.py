@@ -20,6 +20,10 @@ HELD = {"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}
 
 HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_page": ({"bucket_id": ID, **PLACE}, "l USING INDEX jm_live_by_bucket (bucket_id=?"),
+    "bucket_page_but": (
+        {"bucket_id": ID, "known": "[]", **PLACE},
+        "l USING INDEX jm_live_by_bucket (bucket_id=?",
+    ),
     "bucket_state": ({"id": ID}, "INDEX jm_live_by_bucket (bucket_id=? AND ready_at>?)"),
     "bucket_exposed": (
         {"bucket_id": ID, "lost_at": 0, **PLACE},

@@ -1,6 +1,6 @@
 """The suite fails for agents that are wrong, each in one way."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from uuid import UUID
 
 import pytest
@@ -25,7 +25,7 @@ class CountsOnceByJob(MemoryAgent):
 
 class SaysEverythingIsSaved(MemoryAgent):
     async def pull(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         page = await super().pull(bucket, cursor, limit, known)
         return evolve(page, claims=[evolve(claim, saved=True) for claim in page.claims])
@@ -39,7 +39,7 @@ class ForgetsWhatIsInHand(MemoryAgent):
 
 class LetsFormerOwnersPull(MemoryAgent):
     async def pull(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         stored = evolve(bucket, epoch=self._mailbox.epochs.get(bucket.id, bucket.epoch))
         return await super().pull(stored, cursor, limit, known)

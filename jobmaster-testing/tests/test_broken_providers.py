@@ -1,6 +1,6 @@
 """The suite fails for providers that are wrong, each in one way."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 import pytest
@@ -60,7 +60,7 @@ class IgnoresEpochs(MemoryMaster):
 
 class LetsAnyoneRead(MemoryMaster):
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         return await super().read_bucket(self._store.buckets[bucket.id], cursor, limit, known)
 
@@ -72,7 +72,7 @@ class LetsAnyoneMark(MemoryMaster):
 
 class SkipsLateJobs(MemoryMaster):
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         page = await super().read_bucket(bucket, cursor, limit, known)
         return evolve(page, claims=page.claims[:-1]) if page.more else page

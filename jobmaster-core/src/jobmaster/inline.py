@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -96,7 +96,7 @@ class InlineAgent(AgentRepository):
         """Do nothing: a bucket exists once it is registered on the master."""
 
     async def pull(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         """Read the rows of the bucket."""
         return await self._master.read_bucket(bucket, cursor, limit, known)

@@ -116,13 +116,13 @@ class OwnedBucket:
         keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.held]
         return [key for key in keys if self._is_over(key) and key not in self.unacknowledged]
 
-    def in_hand_beyond(self, cursor: Cursor) -> int:
-        """Return how many jobs in hand the next pull would find again."""
+    def in_hand_beyond(self, cursor: Cursor) -> list[UUID]:
+        """Return the ids of the jobs in hand that the next pull would find again."""
         after = cursor.after
         if after is None:
-            return len(self.held)
+            return list(self.held)
         place = (after.ready_at, after.job_id)
-        return sum((held.claim.ready_at, job_id) > place for job_id, held in self.held.items())
+        return [job_id for job_id, held in self.held.items() if (held.claim.ready_at, job_id) > place]
 
     def take_in(self, claims: Iterable[Claim], now: float) -> None:
         """Put claims in line and wake a free runner for each."""

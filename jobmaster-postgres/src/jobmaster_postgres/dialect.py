@@ -20,6 +20,8 @@ class PostgresDialect(Dialect):
     lock = "FOR UPDATE OF {0}"
     lock_free = "FOR UPDATE OF {0} SKIP LOCKED"
     among = "{0} = ANY(:{1}::{2}[])"
+    # A subquery is hashed. An array that is a parameter would be searched from its start for each row.
+    not_among = "{0} NOT IN (SELECT unnest(:{1}::{2}[]))"
 
     def macros(self, prefix: str) -> Mapping[str, str]:
         """Add the parts of the conditions on metadata."""

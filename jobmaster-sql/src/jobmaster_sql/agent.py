@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -89,7 +89,7 @@ class SqlAgent(BucketReader, AgentRepository):
     # Owners read
 
     async def pull(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         """Read due messages beyond the cursor, and put on record what may be in hand."""
         return await self._read_bucket(bucket, cursor, limit, known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -86,7 +86,7 @@ class SqlBucketStore(BucketReader, BucketStore):
         return taken
 
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         """Read due jobs beyond the cursor, and put on record what may be in hand."""
         return await self._read_bucket(bucket, cursor, limit, known)

@@ -30,6 +30,8 @@ class Dialect(ABC):
     """The same, passing over rows that others have locked."""
     among: str
     """A condition: column `{0}` has one of the values in the array parameter `{1}` of type `{2}`."""
+    not_among: str
+    """The opposite condition, for columns and arrays without NULL; it costs about as much for long arrays as for short."""
 
     def macros(self, prefix: str) -> Mapping[str, str]:
         """Return what the statements' macros stand for; raises `ConfigurationError` for a bad prefix."""
@@ -41,6 +43,7 @@ class Dialect(ABC):
             "lock": self.lock,
             "lock_free": self.lock_free,
             "among": self.among,
+            "not_among": self.not_among,
         }
 
     @abstractmethod

@@ -1,12 +1,12 @@
 """Reading buckets: on masters, whose live rows are the buckets, and on agents, with messages of their own.
 
-Both have statements of the same names for it: `bucket_page`, `bucket_state`, `bucket_claim_to`, `bucket_due`,
-`bucket_lost_at`, `bucket_exposed`.
+Both have statements of the same names for it: `bucket_page`, `bucket_page_but`, `bucket_state`, `bucket_claim_to`,
+`bucket_due`, `bucket_lost_at`, `bucket_exposed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +44,7 @@ class BucketReader(SqlStore):
     """Reads the buckets of owners, and what former owners may have had in hand."""
 
     async def _read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID]
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]
     ) -> BucketPage:
         """Read what is due beyond the cursor, and put on record what may be in hand before any of it is.
 
@@ -52,10 +52,10 @@ class BucketReader(SqlStore):
         in it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
         what is handed out here, or fails, and nothing is.
         """
-        found = await self._driver.run(lambda: self._find(bucket, cursor, limit), read_only=True)
+        found = await self._driver.run(lambda: self._find(bucket, cursor, limit, known), read_only=True)
         if found.bound != found.stored:
             await self._driver.run(lambda: self._claim_to(bucket, found.bound))
-        return self._page(bucket, found, known)
+        return self._page(bucket, found)
 
     def _claim_to(self, bucket: Bucket, bound: Bound) -> Unit[None]:
         ready_at, job_id = bound.place or (None, None)
@@ -65,12 +65,14 @@ class BucketReader(SqlStore):
         if not written.touched:
             raise lease_lost(bucket.id, bucket.epoch)
 
-    def _find(self, bucket: Bucket, cursor: Cursor, limit: int) -> Unit[_Found]:
+    def _find(self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]) -> Unit[_Found]:
         """Return the rows of a page, with the bucket's bound as it is stored and as it has to be."""
         bucket_id, began = self._dialect.uuid(bucket.id), self._began()
+        name, of_known, limit = self._without(known, limit)
+        params = {**self._page_params(bucket_id, start_of(cursor), limit), **of_known, **began}
         # The epoch is read after the page: what is handed out was read while the bucket was the caller's.
         answers: list[Answer] = yield (
-            Query("bucket_page", {**self._page_params(bucket_id, start_of(cursor), limit), **began}),
+            Query(name, params),
             Query("bucket_state", {"id": bucket_id, **began}),
         )
         check_epoch(bucket, answers[1].rows)
@@ -87,10 +89,16 @@ class BucketReader(SqlStore):
             bound=bound_after(stored, cursor, last if more else None, now),
         )
 
-    def _page(self, bucket: Bucket, found: _Found, known: Container[UUID]) -> BucketPage:
+    def _without(self, known: Collection[UUID], limit: int) -> tuple[str, Mapping[str, Any], int]:
+        """Return the statement that reads a page, what it is told of known jobs, and how many others it may return."""
+        if not 0 < len(known) < limit:
+            return "bucket_page", {}, limit
+        return "bucket_page_but", {"known": self._dialect.uuids(list(known))}, limit - len(known)
+
+    def _page(self, bucket: Bucket, found: _Found) -> BucketPage:
         """Decode what was found: last, so that a page of a bucket that was lost meanwhile is not decoded in vain."""
         return BucketPage(
-            claims=claims_of(found.rows, bucket, self._dialect, known),
+            claims=claims_of(found.rows, bucket, self._dialect),
             cursor=found.cursor,
             more=found.more,
             next_due_in=found.next_due_in,
@@ -116,7 +124,7 @@ class BucketReader(SqlStore):
         place = MIN_PLACE if bound.fresh else bound.place or END_OF_TIME
         params = self._page_params(self._dialect.uuid(bucket.id), place, limit) | {"lost_at": lost_at}
         found: Answer = yield Query("bucket_exposed", params, last=True)
-        claims = claims_of(found.rows[:limit], bucket, self._dialect, known=())
+        claims = claims_of(found.rows[:limit], bucket, self._dialect)
         return BucketPage(claims=claims, cursor=Cursor(), more=len(found.rows) > limit)
 
 

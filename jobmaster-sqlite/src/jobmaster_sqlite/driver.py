@@ -34,6 +34,7 @@ class SqliteDialect(Dialect):
     lock = ""
     lock_free = ""
     among = "{0} IN (SELECT value FROM json_each(:{1}))"
+    not_among = "{0} NOT IN (SELECT value FROM json_each(:{1}))"
 
     def uuid(self, value: UUID) -> str:
         """Return a UUID as text."""

@@ -46,8 +46,8 @@ class ClaimJobs:
             return ClaimResult(0, None)
         with self.owned.reading():
             cursor = self._next_cursor(now)
-            limit = room + self.owned.in_hand_beyond(cursor)
-            page = await self.agent.pull(self.owned.bucket, cursor, limit, self.owned.held)
+            known = self.owned.in_hand_beyond(cursor)
+            page = await self.agent.pull(self.owned.bucket, cursor, room + len(known), known)
             self.owned.keeps_waiting = page.more or page.next_due_in is not None
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
@@ -103,8 +103,8 @@ async def hand_back_unread(
     cursor: Cursor | None = Cursor()
     while cursor is not None:
         with owned.reading():
-            limit = owned.batch_size + owned.in_hand_beyond(cursor)
-            page = await agent.pull(owned.bucket, cursor, limit, owned.held)
+            known = owned.in_hand_beyond(cursor)
+            page = await agent.pull(owned.bucket, cursor, owned.batch_size + len(known), known)
             fresh = [claim for claim in page.claims if not owned.knows(claim)]
         for claim in fresh:
             owned.take_aside(claim, monotonic())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from attrs import frozen
@@ -81,7 +81,7 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
 
     @abstractmethod
     async def pull(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         """Read up to `limit` messages that are due by the store's clock and lie beyond `cursor`.
 
@@ -89,8 +89,8 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         * Order is by due time, then job id, where the capability `ordered` is declared.
         * A message may be handed out again (the owner ignores what it holds), but none that is due may be
           skipped for good, however late its push became visible.
-        * `known` holds the ids of jobs that the caller has in hand. A provider may leave them out of the page,
-          rather than decode what is thrown away; they count towards `limit` and move the cursor all the same.
+        * `known` holds the ids of jobs that the caller has in hand and that lie beyond `cursor`. A provider may leave
+          them out, rather than read what is thrown away; they count towards `limit` all the same, which is greater.
         * Before it returns, the store has on record that these messages may be in hand: `exposed` of a
           later owner includes each of them until it is acknowledged.
         * Raises `LeaseLostError` if the bucket's epoch is no longer `bucket.epoch`.

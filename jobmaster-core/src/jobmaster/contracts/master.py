@@ -11,7 +11,7 @@ A job is in exactly one of two places: it has a *live row* (it waits or runs) or
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -156,7 +156,7 @@ class BucketStore(ABC):
 
     @abstractmethod
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         """Serve `AgentRepository.pull` for jobs whose rows are the bucket (a standalone cluster)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import anyio
@@ -117,7 +117,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
         return sorted(self._store.live.among(bucket_id), key=lambda row: row.position)
 
     async def read_bucket(
-        self, bucket: Bucket, cursor: Cursor, limit: int, known: Container[UUID] = ()
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         await anyio.lowlevel.checkpoint()
         with self._unit():

@@ -75,6 +75,15 @@ WHERE m.bucket_id = :bucket_id AND m.ready_at <= {began} AND (m.ready_at, m.job_
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
 
+-- name: bucket_page_but
+-- The same without jobs that the owner has in hand already: at the end of a backlog it reads again what was due lately.
+SELECT {claim_columns}
+FROM {prefix}message m
+WHERE m.bucket_id = :bucket_id AND m.ready_at <= {began} AND (m.ready_at, m.job_id) > (:ready_at, :job_id)
+  AND {not_among:m.job_id:known:uuid}
+ORDER BY m.ready_at, m.job_id
+LIMIT :limit
+
 -- name: bucket_exposed
 SELECT {claim_columns}
 FROM {prefix}message m

@@ -100,6 +100,15 @@ WHERE l.bucket_id = :bucket_id AND l.ready_at <= {now} AND (l.ready_at, l.job_id
 ORDER BY l.ready_at, l.job_id
 LIMIT :limit
 
+-- name: bucket_page_but
+-- The same without jobs that the owner has in hand already: at the end of a backlog it reads again what was due lately.
+SELECT {claim_columns}
+FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id
+WHERE l.bucket_id = :bucket_id AND l.ready_at <= {now} AND (l.ready_at, l.job_id) > (:ready_at, :job_id)
+  AND {not_among:l.job_id:known:uuid}
+ORDER BY l.ready_at, l.job_id
+LIMIT :limit
+
 -- name: bucket_due
 SELECT b.id FROM {prefix}bucket b
 WHERE {among:b.id:ids:uuid}

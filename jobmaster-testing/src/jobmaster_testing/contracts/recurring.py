@@ -20,8 +20,8 @@ from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, o
 from jobmaster_testing.probes import Seen, until
 
 SECOND = timedelta(seconds=1)
-QUICKLY_GONE: dict[str, Any] = {"heartbeat": 0.05, "lease": 0.2}
-"""Settings under which a declaration lasts 0.8 s."""
+QUICKLY_GONE: dict[str, Any] = {"heartbeat": 0.1, "lease": 0.5}
+"""Settings under which a declaration lasts 2 s."""
 
 Runs = Seen[tuple[datetime, datetime]]
 """When each run was due, and when it began."""
@@ -177,6 +177,6 @@ class RecurringContract(RunningTests, suite=True):
             seen = len(runs.items)
             async with clusters.running(static, name="Static-02", **QUICKLY_GONE):
                 await runs.count(seen + 1)
-                [again] = await runtime.schedules.query(handler=static)
+                [again] = await runtime.schedules.query(handler=static, status="active")
 
-        assert (again.id, again.status) == (schedule.id, ScheduleStatus.ACTIVE)
+        assert again.id == schedule.id
