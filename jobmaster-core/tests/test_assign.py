@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, UNSERVED_PAUSE, Assign
+from jobmaster._policy.refill import Refills
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import MasterRepository
 from jobmaster.inline import InlineAgent
@@ -25,7 +26,7 @@ from jobmaster_testing.options import Options
 
 pytestmark = pytest.mark.anyio
 
-TARGET = 10
+TARGET = 8
 
 
 @pytest.fixture
@@ -40,9 +41,13 @@ async def master() -> AsyncIterator[MasterRepository]:
 
 @pytest.fixture
 def step(master: MasterRepository) -> Assign:
+    return assigning(master, Refills(TARGET, 2, TARGET))
+
+
+def assigning(master: MasterRepository, refills: Refills) -> Assign:
     agents = {STANDALONE: InlineAgent(master, CLUSTER)}
     carrier = Carrier(master, agents, lambda _: None, lambda: 0.0, patience=10.0)
-    return Assign(CLUSTER, master, agents, lambda: list(agents), carrier, uuid4, lambda: 120.0, TARGET)
+    return Assign(CLUSTER, master, agents, lambda: list(agents), carrier, uuid4, lambda: 120.0, refills)
 
 
 async def hold(master: MasterRepository, count: int, *, lane: str = "default", delay: float = 0.0) -> None:
@@ -72,18 +77,45 @@ async def test_a_bucket_is_filled_up_to_the_target(master: MasterRepository, ste
     assert result.wait == 0
 
 
-async def test_a_bucket_is_filled_again_once_half_of_it_is_done(
+async def test_a_bucket_is_filled_again_once_a_quarter_of_it_is_done(
     master: MasterRepository, step: Assign
 ) -> None:
     bucket = await bucket_of(master)
     await hold(master, 2 * TARGET)
     await step.run_once()
 
-    await finish(master, bucket, TARGET // 2 - 1)
+    await finish(master, bucket, TARGET // 4 - 1)
     assert not (await step.run_once()).assigned
     await finish(master, bucket, 1)
     assert (await step.run_once()).assigned == {bucket.id: STANDALONE}
     assert await master.bucket_holdings(CLUSTER) == {bucket.id: TARGET}
+
+
+async def test_a_bucket_that_is_worked_off_at_once_is_given_more_each_time(master: MasterRepository) -> None:
+    step, bucket = assigning(master, Refills(4, 2, 50)), await bucket_of(master)
+    await hold(master, 200)
+
+    given = []
+    for _ in range(6):
+        await step.run_once()
+        given.append((await master.bucket_holdings(CLUSTER))[bucket.id])
+        await finish(master, bucket, given[-1])
+
+    assert given == [4, 8, 16, 32, 50, 50]
+
+
+async def test_the_next_backlog_finds_a_bucket_as_if_it_were_new(master: MasterRepository) -> None:
+    step, bucket = assigning(master, Refills(4, 2, 50)), await bucket_of(master)
+    await hold(master, 12)
+    for _ in range(3):
+        await step.run_once()
+        await finish(master, bucket, 8)
+
+    await step.run_once()
+    await hold(master, 12)
+    await step.run_once()
+
+    assert await master.bucket_holdings(CLUSTER) == {bucket.id: 4}
 
 
 async def test_the_pause_grows_while_there_is_no_room_and_starts_anew_after_that(

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster._policy.placement import Place, Ranking, agent_for, by_place, room_left
+from jobmaster._policy.placement import Place, Ranking, agent_for, by_place
 from jobmaster.config import WorkerSettings
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
@@ -137,24 +137,6 @@ def test_buckets_are_grouped_by_lane_and_priority(buckets: list[Bucket]) -> None
     assert all((b.lane, b.priority) == place for place, found in places.items() for b in found)
     assert sorted(b.id for found in places.values() for b in found) == sorted(b.id for b in buckets)
     assert all(places.values())
-
-
-@given(
-    st.lists(buckets, max_size=6), st.lists(st.integers(0, 20), min_size=6, max_size=6), st.integers(1, 20)
-)
-def test_no_bucket_is_given_more_than_fits(buckets: list[Bucket], holds: list[int], target: int) -> None:
-    holdings = {bucket.id: held for bucket, held in zip(buckets, holds, strict=False)}
-
-    free = room_left(buckets, holdings | {UUID(int=9): 0}, target)
-
-    assert all(holdings[bucket_id] + room == target for bucket_id, room in free.items())
-    assert free.keys() == {bucket_id for bucket_id, held in holdings.items() if held <= target / 2}
-
-
-def test_a_bucket_that_holds_nothing_has_all_its_room() -> None:
-    bucket = make_bucket()
-
-    assert room_left([bucket], {}, 5) == {bucket.id: 5}
 
 
 @given(st.floats(0.01, 1000))

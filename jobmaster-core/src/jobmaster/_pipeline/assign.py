@@ -8,7 +8,8 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
-from jobmaster._policy.placement import by_place, room_left
+from jobmaster._policy.placement import by_place
+from jobmaster._policy.refill import Refills
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
 from jobmaster.errors import StoreUnavailableError
@@ -18,6 +19,8 @@ log = logging.getLogger("jobmaster.assign")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 """Seconds until the next look when due jobs wait for room: longer each time that there is none."""
+MOST_AT_ONCE = 4000
+"""Jobs of one lane and priority that are assigned in one round at most."""
 UNSERVED_PAUSE = 10.0
 """Longest time in seconds until the next look when all that is due is of lanes and priorities without a bucket."""
 
@@ -38,9 +41,9 @@ class AssignResult:
 class Assign:
     """Looks ahead on the master by the transient threshold.
 
-    A bucket is given at most `target` jobs at a time, so that workers that join find something to do. What goes
-    to a bucket on an agent is handed over: marked on the master, then pushed by the `carrier`. Agents that are not
-    `reachable`, or that do not answer now, get nothing and hold up nothing.
+    Buckets are given jobs by their `refills`, so that workers that join find something to do. What goes to a bucket
+    on an agent is handed over: marked on the master, then pushed by the `carrier`. Agents that are not `reachable`, or
+    that do not answer now, get nothing and hold up nothing.
     """
 
     cluster_id: str
@@ -50,7 +53,7 @@ class Assign:
     carrier: Carrier
     me: Callable[[], UUID]
     ahead: Callable[[], float]
-    target: int = 4000
+    refills: Refills
     _behind: bool = field(default=False, init=False)
     """Whether due jobs were left: then there is no need to ask whether there are any."""
     _pause: float = field(default=FIRST_PAUSE, init=False)
@@ -62,12 +65,15 @@ class Assign:
         if not self._behind:
             peek = await self.master.assign_due(self.cluster_id, self.ahead(), ())
             if peek.next_in is None or peek.next_in > 0:
+                self.refills.start_anew()
                 return AssignResult({}, peek.next_in)
         buckets = await self._buckets()
         if not buckets:
             self._behind = False
             return AssignResult({}, None, starving=True)
-        return self._result(await self._fill(buckets), buckets)
+        assignment = await self._fill(buckets)
+        self.refills.given(assignment.assigned, self.carrier.monotonic())
+        return self._result(assignment, buckets)
 
     async def _buckets(self) -> Sequence[Bucket]:
         """Return the active buckets on agents that can be reached from here."""
@@ -118,8 +124,8 @@ class Assign:
         return [room for group in by_place(buckets).values() for room in self._rooms_of(group, held)]
 
     def _rooms_of(self, group: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
-        free = room_left(group, holdings, self.target)
-        share = max(1, self.target // len(group))
+        free = self.refills.rooms([bucket.id for bucket in group], holdings, self.carrier.monotonic())
+        share = max(1, MOST_AT_ONCE // len(group))
         return [
             Room(bucket_id=b.id, lane=b.lane, priority=b.priority, free=min(share, free[b.id]))
             for b in sorted(group, key=lambda b: holdings.get(b.id, 0))

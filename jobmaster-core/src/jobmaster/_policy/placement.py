@@ -91,13 +91,3 @@ class Ranking:
         load, turn, bucket_id = self._heap[0]
         heapreplace(self._heap, (load + 1, turn, bucket_id))
         return bucket_id
-
-
-def room_left(buckets: Sequence[Bucket], holdings: Mapping[UUID, int], target: int) -> Mapping[UUID, int]:
-    """Return how many more jobs each bucket may be given so that it holds at most `target`.
-
-    A bucket that still holds more than half of that gets none: a few large refills cost the store less than
-    many small ones, and half a target keeps its owner busy meanwhile.
-    """
-    free = {bucket.id: target - holdings.get(bucket.id, 0) for bucket in buckets}
-    return {bucket_id: room for bucket_id, room in free.items() if 2 * room >= target}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from jobmaster._pipeline.assign import Assign
+from jobmaster._policy.refill import Refills
 from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage
@@ -54,7 +55,7 @@ def _assign(env: Environment, crew: Crew) -> Assign:
         carrier=env.carrier(),
         me=crew.carrier_id,
         ahead=lambda: env.settings.transient_threshold,
-        target=4 * max(sizes, default=1000),
+        refills=Refills.for_pages(max(sizes, default=1000)),
     )
 
 

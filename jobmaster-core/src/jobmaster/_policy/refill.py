@@ -1,0 +1,86 @@
+"""How many held jobs a bucket is given at a time: what keeps its owner busy for some seconds, not for an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+from uuid import UUID
+
+from attrs import define
+
+SHORT: Final = 0.25
+LONG: Final = 2.0
+"""Seconds. Used up by a quarter sooner than `SHORT`, a target is too small; if that takes longer than `LONG`, too big.
+
+So buckets hold what their owners do in 1 to 8 seconds. A refill takes the store some ten milliseconds, and what a bucket
+holds counts until it is reported: an owner that is refilled later runs dry. What lies in a bucket, on the other hand, is
+lost to workers that join meanwhile.
+"""
+
+
+@define
+class _Level:
+    """What is known of one bucket."""
+
+    target: int
+    asked: int = 0
+    full_at: float | None = None
+    """Since when it has been nearly full, as far as is known; None from when it was not until it is again."""
+
+
+class Refills:
+    """The targets of buckets, which follow the pace of their owners."""
+
+    def __init__(self, first: int, least: int, most: int) -> None:
+        """Buckets have `first` as their target until more is known of their owners' pace, and then `least` to `most`."""
+        self.first, self.least, self.most = first, least, most
+        self._levels: dict[UUID, _Level] = {}
+
+    @classmethod
+    def for_pages(cls, page: int) -> Refills:
+        """Return targets for owners that read up to `page` jobs at a time."""
+        return cls(page, max(1, page // 5), 8 * page)
+
+    def rooms(self, buckets: Iterable[UUID], holdings: Mapping[UUID, int], now: float) -> Mapping[UUID, int]:
+        """Return how many more jobs each bucket may be given, without those that have enough.
+
+        A bucket that holds more than three quarters of its target has enough: a few large refills cost the store less
+        than many small ones. `now` is monotonic.
+        """
+        rooms = {bucket_id: self._room(bucket_id, holdings.get(bucket_id, 0), now) for bucket_id in buckets}
+        return {bucket_id: room for bucket_id, room in rooms.items() if room}
+
+    def _room(self, bucket_id: UUID, holds: int, now: float) -> int:
+        level = self._levels.get(bucket_id)
+        if level is None:
+            level = self._levels[bucket_id] = _Level(self.first)
+        if not _is_low(holds, level.target):
+            level.full_at = now if level.full_at is None else level.full_at
+            return 0
+        self._adapt(level, now)
+        level.asked = level.target - holds if _is_low(holds, level.target) else 0
+        return level.asked
+
+    def _adapt(self, level: _Level, now: float) -> None:
+        if level.full_at is None:
+            return
+        lasted, level.full_at = now - level.full_at, None
+        if lasted < SHORT:
+            level.target = min(self.most, 2 * level.target)
+        elif lasted > LONG:
+            level.target = max(self.least, level.target // 2)
+
+    def given(self, counts: Mapping[UUID, int], now: float) -> None:
+        """Note what buckets were given: those that got all they had room for are full."""
+        for bucket_id, count in counts.items():
+            level = self._levels.get(bucket_id)
+            if level is not None and count >= level.asked:
+                level.full_at = now
+
+    def start_anew(self) -> None:
+        """Forget everything: the backlog is worked off, and nobody knows the pace of what comes next."""
+        self._levels.clear()
+
+
+def _is_low(holds: int, target: int) -> bool:
+    return 4 * (target - holds) >= target
