@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import cast
 
 import anyio
@@ -12,6 +12,7 @@ import pytest
 from jobmaster import Cluster
 from jobmaster._runtime.notify import Notify
 from jobmaster.contracts import MasterRepository
+from jobmaster.errors import StoreUnavailableError
 from jobmaster_testing.probes import Seen, until
 
 pytestmark = pytest.mark.anyio
@@ -86,3 +87,38 @@ async def test_the_last_news_of_a_process_that_leaves_reach_others(producer: Bui
                 await until(lambda: "first" in heard)
                 leaving._env.notify.tell("last")
             await until(lambda: "last" in heard, timeout=5)
+
+
+class Broken(Recorder):
+    """A store whose listeners hear of nothing, and are cut off when it breaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaks = anyio.Event()
+
+    async def listen(
+        self,
+        topics: Container[str],  # noqa: ARG002 - as the contract has it
+        on_news: Callable[[str], None],  # noqa: ARG002 - as the contract has it
+        on_ready: Callable[[], None],
+    ) -> None:
+        if self.breaks.is_set():
+            await anyio.sleep_forever()
+        on_ready()
+        await self.breaks.wait()
+        raise StoreUnavailableError("the connection broke")
+
+    class capabilities:  # noqa: N801 - an attribute of the contract
+        notifications = True
+
+
+async def test_who_waits_long_because_of_news_looks_when_they_do_not_come_any_more() -> None:
+    store, heard = Broken(), Seen[bool]()
+    notify = Notify(cast("MasterRepository", store))
+    async with anyio.create_task_group() as group:
+        with notify.subscribed("a", lambda _: heard.add(notify.listening)):
+            group.start_soon(notify.run)
+            assert await heard.count(1) == [True]
+            store.breaks.set()
+            assert await heard.count(2) == [True, False]
+            group.cancel_scope.cancel()

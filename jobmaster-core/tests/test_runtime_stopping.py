@@ -26,7 +26,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.models import Bucket, BucketPage, Cursor
 from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_new_job
@@ -206,14 +206,18 @@ class AilingMaster:
         return getattr(self._inner, name)
 
     async def heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> frozenset[UUID]:
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
         if self._state.heartbeats_fail:
             raise StoreUnavailableError("no answer")
         if self._state.declared_lost:
             self._state.declared_lost = False
             return await self._inner.heartbeat([], {}, lease)
-        return await self._inner.heartbeat(worker_ids, loads, lease)
+        return await self._inner.heartbeat(worker_ids, loads, lease, rescuing)
 
     async def read_bucket(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()

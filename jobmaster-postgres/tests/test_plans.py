@@ -139,6 +139,23 @@ def test_a_hot_statement_walks_along_its_index(planner: Planner, name: str) -> N
     assert "Seq Scan" not in plan
 
 
+@pytest.mark.parametrize("tables", ["few_jobs", "long_history"])
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+def test_a_heartbeat_looks_at_jobs_in_two_indexes_alone(
+    planner: Planner, request: pytest.FixtureRequest, tables: str, plans: str
+) -> None:
+    prefix = request.getfixturevalue(tables)
+    planner.execute(f"SET plan_cache_mode = {plans}".encode())
+    plan = _plan(planner, prefix, "worker_renew", f"1, ARRAY['{ID}']::uuid[], 'c'")
+    planner.execute("RESET plan_cache_mode")
+
+    assert f"Index Only Scan using {prefix}live_by_bucket on" in plan
+    assert f"using {prefix}live_cancelling on" in plan
+    assert f"Seq Scan on {prefix}live" not in plan
+    assert not any(f" on {prefix}{table}" in plan for table in ("job", "attempt"))
+    assert plan.startswith(f"Update on {prefix}worker")
+
+
 @pytest.mark.parametrize("name", ["held_assign", "held_hand_over"])
 def test_held_jobs_are_updated_where_they_were_found(planner: Planner, few_jobs: str, name: str) -> None:
     plan = _plan(planner, few_jobs, name)
@@ -186,10 +203,10 @@ def test_a_page_of_jobs_sorts_and_reads_nothing_else(planner: Planner, long_hist
     assert not any(word in plan for word in ("Sort", "Merge", "Hash", "Materialize"))
 
 
-def _plan(planner: Planner, prefix: str, name: str) -> str:
+def _plan(planner: Planner, prefix: str, name: str, values: str | None = None) -> str:
     """Return the plan that is kept for a statement over the tables with a prefix, whatever its parameters."""
     statement = Statements(load_queries("jobmaster_postgres", PostgresDialect(), prefix)).get(name)
-    nothing = ", ".join(["NULL"] * len(statement.names))
+    nothing = values or ", ".join(["NULL"] * len(statement.names))
     planner.execute(b"PREPARE it AS " + statement.text)
     found = planner.execute(f"EXPLAIN (COSTS OFF) EXECUTE it ({nothing})".encode())
     plan = "\n".join(row[0] for row in found)

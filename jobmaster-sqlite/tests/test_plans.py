@@ -51,19 +51,33 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", HOT)
 def test_a_hot_statement_walks_along_its_index(url: str, path: Path, name: str) -> None:
+    params, index = HOT[name]
+    plan = plan_of(url, path, name, params)
+
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_heartbeats_and_rescuers_look_at_jobs_in_indexes_alone(url: str, path: Path) -> None:
+    needed = plan_of(url, path, "rescue_needed", {"cluster_id": "c"})
+    pulse = plan_of(url, path, "worker_pulse", {"ids": "[]", "rescuing": "c"})
+
+    for plan in (needed, pulse):
+        assert "SEARCH l USING COVERING INDEX jm_live_by_bucket (bucket_id>?)" in plan
+        assert "SCAN l" not in plan
+    assert "SEARCH l USING INDEX jm_live_cancelling (bucket_id=?)" in pulse
+
+
+def plan_of(url: str, path: Path, name: str, params: Mapping[str, Any]) -> str:
     async def migrate() -> None:
         async with open_master(url):
             pass
 
     anyio.run(migrate)
-    params, index = HOT[name]
     queries = load_queries("jobmaster_sqlite", SqliteDialect(), "jm_")
     connection = Connection(Address(path=path), queries)
     try:
         rows = connection._native.execute(f"EXPLAIN QUERY PLAN {queries.text(name)}", params).fetchall()
     finally:
         connection.close()
-
-    plan = "\n".join(row[3] for row in rows)
-    assert index in plan
-    assert "TEMP B-TREE" not in plan
+    return "\n".join(row[3] for row in rows)

@@ -17,6 +17,7 @@ from jobmaster.contracts import (
     MasterRepository,
     Moving,
     Obstacle,
+    Pulse,
     Room,
     WholeJob,
 )
@@ -93,9 +94,30 @@ class CountsParkedJobsAsDue(MemoryMaster):
 
 class RenewsEverybody(MemoryMaster):
     async def heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> frozenset[UUID]:
-        return await super().heartbeat(worker_ids, loads, lease) | frozenset(worker_ids)
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
+        pulse = await super().heartbeat(worker_ids, loads, lease, rescuing)
+        return evolve(pulse, alive=frozenset(worker_ids))
+
+
+class LooksForNothing(MemoryMaster):
+    async def heartbeat(
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,  # noqa: ARG002 - as the contract has it
+    ) -> Pulse:
+        return await super().heartbeat(worker_ids, loads, lease)
+
+
+class TellsNobodyOfCancels(MemoryMaster):
+    def _cancelling(self) -> set[UUID]:
+        return set()
 
 
 class ForgetsJobsOfGivenUpBuckets(MemoryMaster):
@@ -223,6 +245,8 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     GivesTooMuch: "test_several_buckets_of_one_place_share_the_jobs",
     CountsParkedJobsAsDue: "test_due_places_are_those_of_held_jobs_that_are_due",
     RenewsEverybody: "test_a_heartbeat_answers_for_each_worker",
+    LooksForNothing: "test_a_bucket_left_behind_needs_a_rescue",
+    TellsNobodyOfCancels: "test_a_heartbeat_tells_of_requests_in_the_buckets_of_each_worker",
     ForgetsJobsOfGivenUpBuckets: "test_releasing_holds_all_jobs_as_they_are",
     PromisesCancellation: "test_a_held_job_is_cancelled_at_once",
     LetsEveryPlannerWin: "test_a_stale_write_changes_nothing",

@@ -111,9 +111,9 @@ class PostgresMaster(SqlMaster):
             yield Batch("log_add", LOG_VALUES, logs, last=last)
         return stale
 
-    def _renew(self, renewal: Query) -> Unit[frozenset[UUID]]:
-        alive: Answer = yield renewal
-        return frozenset(row[0] for row in alive.rows)
+    def _renew(self, renewal: Query) -> Unit[Answer]:
+        answer: Answer = yield renewal
+        return answer
 
     # News
 

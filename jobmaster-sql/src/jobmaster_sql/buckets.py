@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from attrs import evolve
@@ -11,17 +11,54 @@ from attrs import evolve
 from jobmaster.contracts import BucketStore
 from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor
 from jobmaster.states import BucketStatus
+from jobmaster_sql.driver import Dialect
 from jobmaster_sql.ending import let_go
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import bucket_of
 from jobmaster_sql.store import check_epoch
 from jobmaster_sql.units import Answer, Query, Unit
 
+_NEEDS_RESCUE: Final = """(EXISTS (
+  SELECT 1 FROM {prefix}worker w
+  WHERE w.cluster_id = :{{0}} AND w.status IN (1, 2) AND w.lease_until < {now}
+)
+OR EXISTS (
+  SELECT 1 FROM {prefix}bucket b
+  WHERE b.cluster_id = :{{0}} AND b.status <> 5
+    AND (b.status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2)))
+)
+OR EXISTS (
+  WITH RECURSIVE held(bucket_id) AS (
+    SELECT (SELECT bucket_id FROM {prefix}live WHERE bucket_id IS NOT NULL ORDER BY bucket_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.bucket_id FROM {prefix}live l WHERE l.bucket_id > held.bucket_id ORDER BY l.bucket_id LIMIT 1)
+    FROM held WHERE held.bucket_id IS NOT NULL
+  )
+  SELECT 1 FROM held
+  WHERE bucket_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
+    AND EXISTS (SELECT 1 FROM {prefix}live l WHERE l.bucket_id = held.bucket_id AND l.cluster_id = :{{0}})
+))"""
+"""Whether there is anything to do, in the order of what it costs to find out; for the last, see bucket_orphans."""
 
-def bucket_macros(prefix: str) -> Mapping[str, str]:
-    """Return the macro that tells whether the message of a live row, by its alias, lies on an agent."""
+_IS_CANCELLING: Final = """EXISTS (
+  SELECT 1 FROM {prefix}bucket b JOIN {prefix}live l ON l.bucket_id = b.id
+  WHERE b.worker_id = {prefix}worker.id AND l.cancel_requested = 1
+)"""
+
+
+def bucket_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
+    """Return the macros about buckets.
+
+    They tell whether the message of a live row, by its alias, lies on an agent; whether a cluster, by the name of a
+    parameter, needs a rescue; and whether there are jobs to be cancelled in the buckets of the `worker` at hand.
+    """
     bucket = f"SELECT 1 FROM {prefix}bucket b WHERE b.id = {{0}}.bucket_id"  # noqa: S608 - a checked prefix
-    return {"on_an_agent": f"EXISTS ({bucket} AND b.agent <> '{STANDALONE}')"}
+    return {
+        "on_an_agent": f"EXISTS ({bucket} AND b.agent <> '{STANDALONE}')",
+        "needs_rescue": _NEEDS_RESCUE.format(prefix=prefix, now=dialect.now),
+        "is_cancelling": _IS_CANCELLING.format(prefix=prefix),
+    }
 
 
 class SqlBucketStore(BucketReader, BucketStore):

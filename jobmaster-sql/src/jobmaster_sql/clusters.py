@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from attrs import evolve
 
-from jobmaster.contracts import ClusterStore
+from jobmaster.contracts import ClusterStore, Pulse
 from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
 from jobmaster_sql.rows import cluster_of, micros, worker_of
 from jobmaster_sql.store import SqlStore
@@ -99,25 +99,32 @@ class SqlClusterStore(SqlStore, ClusterStore):
         )
 
     async def heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> frozenset[UUID]:
-        """Renew leases and note loads; return the ids of the workers still alive."""
-        return await self._driver.run(lambda: self._heartbeat(worker_ids, loads, lease))
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
+        """Renew leases and note loads; return who lives, and what there is to do."""
+        params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease), "rescuing": rescuing}
+        return await self._driver.run(lambda: self._heartbeat(params, loads))
 
-    def _heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> Unit[frozenset[UUID]]:
-        params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease)}
-        alive = yield from self._renew(Query("worker_renew", params, last=not loads))
-        if alive and loads:
+    def _heartbeat(self, params: Mapping[str, Any], loads: Mapping[UUID, int]) -> Unit[Pulse]:
+        found: Answer = yield from self._renew(Query("worker_renew", params, last=not loads))
+        if found.rows and loads:
             rows = [(self._dialect.uuid(bucket_id), load) for bucket_id, load in loads.items()]
             yield Batch("bucket_load", ("id", "load"), rows, last=True)
-        return alive
+        to_uuid = self._dialect.to_uuid
+        return Pulse(
+            alive=frozenset(to_uuid(id_) for id_, _, _ in found.rows),
+            cancelling=frozenset(to_uuid(id_) for id_, cancelling, _ in found.rows if cancelling),
+            needs_rescue=any(needs_rescue for _, _, needs_rescue in found.rows),
+        )
 
-    def _renew(self, renewal: Query) -> Unit[frozenset[UUID]]:
-        """Renew leases; return the ids of the workers that had one to renew."""
-        answers: list[Answer] = yield evolve(renewal, last=False), evolve(renewal, name="worker_alive")
-        return frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
+    def _renew(self, renewal: Query) -> Unit[Answer]:
+        """Renew leases; return the ids of the workers that had one to renew, each with what there is to do."""
+        answers: list[Answer] = yield evolve(renewal, last=False), evolve(renewal, name="worker_pulse")
+        return answers[1]
 
     async def set_worker_stopping(self, worker_id: UUID) -> None:
         """Note that a worker stops, and that its active buckets take nothing new."""

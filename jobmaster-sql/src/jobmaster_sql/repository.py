@@ -26,7 +26,7 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    own = {**bucket_macros(prefix), **job_macros(dialect, prefix), **record_macros(prefix)}
+    own = {**bucket_macros(dialect, prefix), **job_macros(dialect, prefix), **record_macros(prefix)}
     queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **own})
     queries.require(REQUIRED)
     return queries

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.worker import RunningWorker
+from jobmaster.contracts import Topics
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import ClusterMode, WorkerMode
 
@@ -39,6 +40,11 @@ class Crew:
         for worker in self.workers:
             if worker.current is not None and worker.current.lease is lease:
                 worker.current.fence("the master declared it lost")
+
+    def look_for_cancels(self, worker_id: UUID) -> None:
+        """Have a worker look for jobs that are to be cancelled: there are some in its buckets."""
+        for owned in self.owned(worker_id):
+            self.env.notify.hear(Topics.control(owned.id))
 
     # Duties
 

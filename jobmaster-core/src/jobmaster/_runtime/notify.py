@@ -122,7 +122,9 @@ class Notify:
             except StoreError as error:
                 if self.listening:
                     log.warning("listening for news was interrupted, polling meanwhile: %s", error)
-            self.listening = False
+            if self.listening:
+                self.listening = False
+                self.hear_all()  # whoever waits long because news come by themselves is to wait so no more
             await anyio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 

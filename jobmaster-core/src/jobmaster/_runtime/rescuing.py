@@ -11,12 +11,13 @@ from jobmaster._upkeep.handovers import Handovers
 from jobmaster._upkeep.rescue import Rescue, RescueResult
 from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
+from jobmaster.signals import Signal
 
 log = logging.getLogger("jobmaster.cluster")
 
 
-def rescuing(env: Environment, crew: Crew) -> Service:
-    """Return what takes over the buckets of workers whose leases have run out."""
+def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
+    """Return what takes over the buckets of workers whose leases have run out; `needed` says when to look."""
     rescue = Rescue(
         cluster_id=env.cluster_id,
         master=env.master,
@@ -31,12 +32,12 @@ def rescuing(env: Environment, crew: Crew) -> Service:
     async def tick() -> float | None:
         result = await rescue.run_once()
         if not result.found:
-            return env.settings.heartbeat
+            return env.settings.heartbeat if rescue.unfinished else None
         _log(result)
         env.notify.tell(Topics.held(env.cluster_id), Topics.buckets(env.cluster_id))
         return 0.0
 
-    return Service("rescue", tick, longest_pause=env.settings.heartbeat)
+    return Service("rescue", tick, wake=needed, longest_pause=env.settings.heartbeat)
 
 
 def _log(result: RescueResult) -> None:

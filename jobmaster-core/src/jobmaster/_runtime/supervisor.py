@@ -20,6 +20,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.tending import joining, pruning, renewing
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
+from jobmaster.signals import Signal
 
 LAST_NEWS = 1.0
 """Seconds that the end waits for news to go out; others poll for what they did not hear."""
@@ -35,6 +36,7 @@ class Supervisor:
         self.control = Control(env, self.workers)
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
+        self._rescue_needed = Signal()
         self._subscriptions = ExitStack()
 
     @asynccontextmanager
@@ -85,7 +87,7 @@ class Supervisor:
     def _upkeep(self, group: TaskGroup) -> list[Service]:
         services = [self._heeding(self.control.service(), Topics.cluster)]
         if self.workers:
-            services += [renewing(self.env, self.crew), pruning(self.env)]
+            services += [renewing(self.env, self.crew, self._rescue_needed), pruning(self.env)]
         services += [*self._rescuing(), *self._coordinating(group), *self._declaring(), *self._moving()]
         return services
 
@@ -93,7 +95,7 @@ class Supervisor:
         env, crew = self.env, self.crew
         if not any(mode.rescues for mode in crew.modes):
             return []
-        services = [rescuing(env, crew)]
+        services = [rescuing(env, crew, self._rescue_needed)]
         if env.agents.distributed:
             services += [bringing_back(env, crew), handing_over(env, crew)]
         return services

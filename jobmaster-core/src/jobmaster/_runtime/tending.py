@@ -7,6 +7,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
+from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode
 
 PRUNE_EVERY = 300.0
@@ -22,9 +23,19 @@ def joining(env: Environment) -> Service:
     return Service("join agents", tick)
 
 
-def renewing(env: Environment, crew: Crew) -> Service:
-    """Return what renews the leases of all workers, and fences who has lost one."""
-    beat = Heartbeat(env.master, crew.leases, crew.owned, env.settings.lease, env.monotonic, crew.fence)
+def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
+    """Return what renews the leases of all workers, fences who has lost one, and tells what there is to look after."""
+    beat = Heartbeat(
+        master=env.master,
+        leases=crew.leases,
+        buckets=crew.owned,
+        duration=env.settings.lease,
+        monotonic=env.monotonic,
+        on_lost=crew.fence,
+        rescuing=lambda: env.cluster_id if crew.rescuer() else None,
+        on_rescue=rescue_needed.set,
+        on_cancels=crew.look_for_cancels,
+    )
 
     async def tick() -> float | None:
         await beat.run_once()

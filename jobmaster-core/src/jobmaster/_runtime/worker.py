@@ -110,7 +110,10 @@ class RunningWorker:
         return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)
 
     async def _serve_news(self, life: Incarnation) -> None:
-        """Look after cancel requests and parked jobs: on news, and now and then as the safety net."""
+        """Look after cancel requests and parked jobs: on news, and now and then as the safety net.
+
+        Of cancel requests also the answer to each heartbeat tells.
+        """
         if not life.owned:
             return
         services = {
@@ -131,11 +134,18 @@ class RunningWorker:
         return self.env.notify.subscribed(topic, lambda _: service.wake.set())
 
     def _cancelling(self, life: Incarnation) -> Service:
+        env = self.env
+
         async def tick() -> float | None:
             await life.handle_cancel_requests()
             return None
 
-        return Service("requests", tick, self.env.poll_interval, spacing=NEWS_SPACING)
+        def longest() -> float | None:
+            """Return None while heartbeats tell of requests often enough."""
+            poll = env.poll_interval()
+            return None if env.settings.heartbeat <= poll else poll
+
+        return Service("requests", tick, longest, spacing=NEWS_SPACING)
 
     def _adopting(self, life: Incarnation) -> Service:
         async def tick() -> float | None:

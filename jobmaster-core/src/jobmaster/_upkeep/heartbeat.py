@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from jobmaster._policy.liveness import makes_progress
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.ownership import OwnedBucket, WorkerLease
 
 log = logging.getLogger("jobmaster.heartbeat")
 
 
+LOOK_SHARE = 0.1
+"""Share of a lease that a heartbeat may take which looks for what needs a rescue."""
+APART_LEASES = 4
+"""Leases for which heartbeats look for nothing after one that took longer, or failed."""
+
+
 @define(eq=False)
 class Heartbeat:
-    """Renews the leases of this process's workers in one write.
+    """Renews the leases of this process's workers in one write, whose answer says what else there is to do.
 
     `leases` and `buckets` return what is owned now. A worker whose claim loops have stood still for a
     whole lease is not renewed: a process that only exists is no live worker.
+
+    `rescuing` names the cluster if somebody here rescues; `on_rescue` is called when that may be necessary,
+    `on_cancels` with a worker in whose buckets jobs are to be cancelled. No lease may be lost because there is much to
+    look through: after a slow answer `on_rescue` is called with each heartbeat, for rescuers to ask by themselves.
     """
 
     master: MasterRepository
@@ -29,7 +39,11 @@ class Heartbeat:
     duration: float
     monotonic: Callable[[], float]
     on_lost: Callable[[WorkerLease], None]
+    rescuing: Callable[[], str | None]
+    on_rescue: Callable[[], None]
+    on_cancels: Callable[[UUID], None]
     _told: dict[UUID, int] = field(factory=dict, init=False)
+    _apart_until: float = field(default=float("-inf"), init=False)
 
     async def run_once(self) -> int:
         """Renew all leases; return how many. Workers the master has given up are handed to `on_lost`."""
@@ -40,15 +54,38 @@ class Heartbeat:
         loads = {b.id: len(b.held) for lease in leases for b in self.buckets(lease.worker_id)}
         news = {bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load}
         sent_at = self.monotonic()
-        alive = await self.master.heartbeat([lease.worker_id for lease in leases], news, self.duration)
+        pulse = await self._beat([lease.worker_id for lease in leases], news, sent_at)
         self._told = loads
+        self._renew(leases, pulse, sent_at)
+        self._spread(pulse)
+        return len(pulse.alive)
+
+    async def _beat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], sent_at: float) -> Pulse:
+        rescuing = self.rescuing()
+        if rescuing is None:
+            return await self.master.heartbeat(worker_ids, loads, self.duration)
+        if sent_at < self._apart_until:
+            pulse = await self.master.heartbeat(worker_ids, loads, self.duration)
+            return evolve(pulse, needs_rescue=True)
+        self._apart_until = sent_at + APART_LEASES * self.duration
+        pulse = await self.master.heartbeat(worker_ids, loads, self.duration, rescuing)
+        if self.monotonic() - sent_at <= LOOK_SHARE * self.duration:
+            self._apart_until = sent_at
+        return pulse
+
+    def _renew(self, leases: Sequence[WorkerLease], pulse: Pulse, sent_at: float) -> None:
         for lease in leases:
-            if lease.worker_id in alive:
+            if lease.worker_id in pulse.alive:
                 lease.renew(sent_at)
             else:
                 log.warning("worker %s was declared lost; it starts anew", lease.worker_id)
                 self.on_lost(lease)
-        return len(alive)
+
+    def _spread(self, pulse: Pulse) -> None:
+        if pulse.needs_rescue:
+            self.on_rescue()
+        for worker_id in pulse.cancelling:
+            self.on_cancels(worker_id)
 
     def _moves(self, lease: WorkerLease, now: float) -> bool:
         stuck = [

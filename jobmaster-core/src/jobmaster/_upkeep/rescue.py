@@ -73,9 +73,13 @@ class Rescue:
         orphans = await self.master.sweep_orphans(self.cluster_id)
         return RescueResult(len(taken), lost, released, orphans)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are buckets that we have begun to drain, or may have taken over."""
+        return bool(self._draining) or self.monotonic() < self._doubtful_until
+
     async def _is_needed(self) -> bool:
-        unfinished = self.monotonic() < self._doubtful_until or self._draining
-        return bool(unfinished) or await self.master.needs_rescue(self.cluster_id)
+        return self.unfinished or await self.master.needs_rescue(self.cluster_id)
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""

@@ -13,6 +13,7 @@ from jobmaster.contracts.master import (
     JobStore,
     Mark,
     MasterRepository,
+    Pulse,
 )
 from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.stores import NewsListener, SchemaStore
@@ -51,6 +52,7 @@ __all__ = [
     "NewsListener",
     "Obstacle",
     "Orders",
+    "Pulse",
     "Room",
     "SavePending",
     "ScheduleStore",

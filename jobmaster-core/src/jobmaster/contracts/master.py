@@ -53,6 +53,19 @@ class Assignment:
 
 
 @frozen(kw_only=True)
+class Pulse:
+    """What a heartbeat is answered with: who of the workers is alive, and what there is to look after.
+
+    `cancelling` are those of the living in whose buckets jobs are to be cancelled. `needs_rescue` is told to who
+    asked, and only while any of the workers is alive.
+    """
+
+    alive: frozenset[UUID] = frozenset()
+    cancelling: frozenset[UUID] = frozenset()
+    needs_rescue: bool = False
+
+
+@frozen(kw_only=True)
 class Mark:
     """A job in hand whose state lasts: `queued` in memory, or `processing` since `started_at`."""
 
@@ -94,11 +107,17 @@ class ClusterStore(ABC):
 
     @abstractmethod
     async def heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> frozenset[UUID]:
-        """Renew the leases of workers and note the load of their buckets; return the ids still alive.
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
+        """Renew the leases of workers and note the load of their buckets; return who lives, and what there is to do.
 
-        A worker that somebody declared lost is not renewed and not in the answer: it must fence itself.
+        * A worker that somebody declared lost is not renewed and not alive: it must fence itself.
+        * Who names a cluster as `rescuing` is told whether it needs a rescue, as by `needs_rescue`.
+        * Leases hang on the answer: looks that cost more than a few entries of an index have no place here.
         """
 
     @abstractmethod
@@ -133,7 +152,7 @@ class BucketStore(ABC):
     async def needs_rescue(self, cluster_id: str) -> bool:
         """Return whether `take_lost_buckets` or `sweep_orphans` may find anything: never no when they would.
 
-        Every rescuer asks this with every heartbeat, instead of calling the two. Writes nothing.
+        For who is about to call the two, or has no lease to renew; others hear of it with each heartbeat. Writes nothing.
         """
 
     @abstractmethod

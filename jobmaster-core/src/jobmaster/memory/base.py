@@ -19,6 +19,7 @@ from jobmaster.contracts import (
 )
 from jobmaster.errors import JobNotFoundError, LeaseLostError
 from jobmaster.memory.rows import (
+    OWNED,
     RUNNING,
     Live,
     Store,
@@ -96,6 +97,26 @@ class MemoryBase(InMemory):
         if worker is None or worker.status not in RUNNING or worker.lease_until is None:
             return False
         return worker.lease_until >= self._clock.now()
+
+    def _is_rescue_needed(self, cluster_id: str) -> bool:
+        """Return whether a lease has run out, a bucket was left behind, or jobs lie where nobody reads."""
+        store = self._store
+        workers = [w for w in store.workers.values() if w.cluster_id == cluster_id and w.status in RUNNING]
+        owned = [b for b in store.buckets.values() if b.cluster_id == cluster_id and b.status in OWNED]
+        return (
+            any(not self._leased(worker.id) for worker in workers)
+            or any(self._left_behind(bucket) for bucket in owned)
+            or any(row.job.cluster_id == cluster_id for row in self._orphans())
+        )
+
+    def _left_behind(self, bucket: Bucket) -> bool:
+        worker = self._store.workers.get(bucket.worker_id)
+        return bucket.status is BucketStatus.LOST or worker is None or worker.status not in RUNNING
+
+    def _orphans(self) -> list[Live]:
+        buckets = self._store.buckets.values()
+        read = {bucket.id for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
+        return [row for row in self._store.live.in_buckets() if row.bucket_id not in read]
 
     def _set_status(self, bucket: Bucket, status: BucketStatus, **changes: Any) -> Bucket:
         changed = evolve(bucket, status=status, status_changed_at=self._clock.now(), **changes)

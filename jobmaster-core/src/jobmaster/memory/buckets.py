@@ -58,16 +58,8 @@ class MemoryBuckets(MemoryBase, BucketStore):
 
     async def needs_rescue(self, cluster_id: str) -> bool:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            workers = [
-                w for w in store.workers.values() if w.cluster_id == cluster_id and w.status in RUNNING
-            ]
-            owned = [b for b in store.buckets.values() if b.cluster_id == cluster_id and b.status in OWNED]
-            return (
-                any(not self._leased(worker.id) for worker in workers)
-                or any(self._left_behind(bucket) for bucket in owned)
-                or any(row.job.cluster_id == cluster_id for row in self._orphans())
-            )
+        with self._unit():
+            return self._is_rescue_needed(cluster_id)
 
     async def take_lost_buckets(
         self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
@@ -91,19 +83,10 @@ class MemoryBuckets(MemoryBase, BucketStore):
             if worker.cluster_id == cluster_id and expired:
                 self._store.workers[worker.id] = evolve(worker, status=WorkerStatus.LOST)
 
-    def _left_behind(self, bucket: Bucket) -> bool:
-        worker = self._store.workers.get(bucket.worker_id)
-        return bucket.status is BucketStatus.LOST or worker is None or worker.status not in RUNNING
-
     def _take(self, bucket: Bucket, rescuer: UUID) -> Bucket:
         self._store.lost_at.setdefault(bucket.id, self._clock.now())
         taken = self._set_status(bucket, BucketStatus.DRAINING, epoch=bucket.epoch + 1, worker_id=rescuer)
         return evolve(taken, former_owner=bucket.worker_id)
-
-    def _orphans(self) -> list[Live]:
-        buckets = self._store.buckets.values()
-        read = {bucket.id for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE}
-        return [row for row in self._store.live.in_buckets() if row.bucket_id not in read]
 
     async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from jobmaster.contracts import (
     ClusterStore,
+    Pulse,
 )
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import (
@@ -61,8 +62,12 @@ class MemoryClusters(MemoryBase, ClusterStore):
                 store.buckets.setdefault(bucket.id, evolve(bucket, created_at=now, status_changed_at=now))
 
     async def heartbeat(
-        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], lease: float
-    ) -> frozenset[UUID]:
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, int],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             now, until = self._clock.now(), self._later(lease)
@@ -74,7 +79,17 @@ class MemoryClusters(MemoryBase, ClusterStore):
                 bucket = store.buckets.get(bucket_id)
                 if bucket and bucket.worker_id in alive:
                     store.buckets[bucket_id] = evolve(bucket, load=load)
-            return frozenset(alive)
+            return Pulse(
+                alive=frozenset(alive),
+                cancelling=frozenset(alive) & self._cancelling(),
+                needs_rescue=bool(alive and rescuing is not None and self._is_rescue_needed(rescuing)),
+            )
+
+    def _cancelling(self) -> set[UUID]:
+        """Return the workers in whose buckets jobs are to be cancelled."""
+        store = self._store
+        marked = {row.bucket_id for row in store.live.in_buckets() if row.cancel_requested}
+        return {store.buckets[id_].worker_id for id_ in marked if id_ in store.buckets}
 
     async def set_worker_stopping(self, worker_id: UUID) -> None:
         await anyio.lowlevel.checkpoint()

@@ -1,9 +1,11 @@
 -- Batches take an array for each column: one statement, one plan, one round trip, however many rows.
 
 -- name: worker_renew
+-- Renewal and looks in one statement: this is what an idle worker asks most often. The looks see what was before it, so
+-- that a lease renewed too late still seems to have run out: whoever comes to the rescue finds nothing.
 UPDATE {prefix}worker SET heartbeat_at = {now}, lease_until = {now} + :lease
 WHERE {among:id:ids:uuid} AND status IN (1, 2)
-RETURNING id
+RETURNING id, {is_cancelling}, :rescuing::text IS NOT NULL AND {needs_rescue:rescuing}
 
 -- name: job_insert
 -- One job without a key, as the one caller who awaits each call sends them: half the server's time of an array for each

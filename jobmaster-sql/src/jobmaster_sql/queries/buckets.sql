@@ -37,29 +37,7 @@ LIMIT :limit
 {lock_free:b}
 
 -- name: rescue_needed
--- A row if there is anything to do. In the order of what it costs to find out; for the last, see bucket_orphans.
-WITH RECURSIVE held(bucket_id) AS (
-  SELECT (SELECT bucket_id FROM {prefix}live WHERE bucket_id IS NOT NULL ORDER BY bucket_id LIMIT 1)
-  UNION ALL
-  SELECT (SELECT l.bucket_id FROM {prefix}live l WHERE l.bucket_id > held.bucket_id ORDER BY l.bucket_id LIMIT 1)
-  FROM held WHERE held.bucket_id IS NOT NULL
-)
-SELECT 1
-WHERE EXISTS (
-  SELECT 1 FROM {prefix}worker w
-  WHERE w.cluster_id = :cluster_id AND w.status IN (1, 2) AND w.lease_until < {now}
-)
-OR EXISTS (
-  SELECT 1 FROM {prefix}bucket b
-  WHERE b.cluster_id = :cluster_id AND b.status <> 5
-    AND (b.status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2)))
-)
-OR EXISTS (
-  SELECT 1 FROM held
-  WHERE bucket_id IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
-    AND EXISTS (SELECT 1 FROM {prefix}live l WHERE l.bucket_id = held.bucket_id AND l.cluster_id = :cluster_id)
-)
+SELECT 1 WHERE {needs_rescue:cluster_id}
 
 -- name: bucket_take
 -- The first moment of loss is kept: what became due later was in nobody's hand. Looks again whether each is

@@ -24,8 +24,9 @@ ON CONFLICT (id) DO NOTHING
 UPDATE {prefix}worker SET heartbeat_at = {now}, lease_until = {now} + :lease
 WHERE {among:id:ids:uuid} AND status IN (1, 2)
 
--- name: worker_alive
-SELECT id FROM {prefix}worker WHERE {among:id:ids:uuid} AND status IN (1, 2)
+-- name: worker_pulse
+SELECT id, {is_cancelling}, CASE WHEN :rescuing IS NULL THEN 0 ELSE {needs_rescue:rescuing} END
+FROM {prefix}worker WHERE {among:id:ids:uuid} AND status IN (1, 2)
 
 -- name: worker_stopping
 UPDATE {prefix}worker SET status = 2 WHERE id = :id AND status = 1

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.ids import new_id
 from jobmaster.models import WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode, WorkerMode, WorkerStatus
@@ -113,10 +113,10 @@ class ClusterContract(MasterTests, suite=True):
         await world.tick()
         before = await world.master.now()
 
-        alive = await world.master.heartbeat([worker.id], {bucket.id: 7, new_id(): 9}, LONG)
+        pulse = await world.master.heartbeat([worker.id], {bucket.id: 7, new_id(): 9}, LONG)
 
         stored = await world.stored_worker(worker.id)
-        assert alive == {worker.id}
+        assert pulse == Pulse(alive=frozenset({worker.id}))
         assert stored.heartbeat_at is not None
         assert stored.heartbeat_at >= before
         assert stored.lease_until is not None
@@ -135,14 +135,14 @@ class ClusterContract(MasterTests, suite=True):
         asked = [alive.id, stopping.id, stopped.id, lost, unknown]
         answer = await world.master.heartbeat(asked, {}, LONG)
 
-        assert answer == {alive.id, stopping.id}
-        assert await world.master.heartbeat([], {}, LONG) == frozenset()
+        assert answer == Pulse(alive=frozenset({alive.id, stopping.id}))
+        assert await world.master.heartbeat([], {}, LONG) == Pulse()
 
     async def test_a_lost_worker_is_not_renewed(self, world: World) -> None:
         worker = await _lost_worker(world)
         before = await world.stored_worker(worker)
 
-        assert await world.master.heartbeat([worker], {}, LONG) == frozenset()
+        assert await world.master.heartbeat([worker], {}, LONG, world.cluster_id) == Pulse()
 
         assert await world.stored_worker(worker) == before
         assert before.status is WorkerStatus.LOST

@@ -106,7 +106,7 @@ class ControlContract(MasterTests, suite=True):
         worker = await world.worker(name="w")
         await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
 
-        assert await world.master.heartbeat([worker.id], {}, LONG) == {worker.id}
+        assert (await world.master.heartbeat([worker.id], {}, LONG)).alive == {worker.id}
 
         stored = await world.stored_worker(worker.id)
         assert (stored.status, stored.request) == (WorkerStatus.ACTIVE, WorkerRequest.STOP)

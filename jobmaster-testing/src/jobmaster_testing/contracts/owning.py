@@ -9,7 +9,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, Claim
@@ -105,7 +105,7 @@ class OwningContract(MasterTests, suite=True):
         bucket = await world.bucket(lease=SHORT)
         first_end = (await world.stored_worker(bucket.worker_id)).lease_until
         assert first_end is not None
-        assert await world.master.heartbeat([bucket.worker_id], {}, LONG) == {bucket.worker_id}
+        assert (await world.master.heartbeat([bucket.worker_id], {}, LONG)).alive == {bucket.worker_id}
         while await world.master.now() <= first_end:
             await world.tick()
 
@@ -197,32 +197,51 @@ class OwningContract(MasterTests, suite=True):
         await world.master.set_worker_stopping(stopping.worker_id)
         await world.close_bucket(gone)
 
-        assert not await world.master.needs_rescue(world.cluster_id)
+        assert not await _needs_rescue(world)
 
     async def test_a_lease_that_ran_out_needs_a_rescue(self, world: World) -> None:
         await world.worker(lease=SHORT)
 
         await until(lambda: world.master.needs_rescue(world.cluster_id), what="the lease to run out")
 
+        assert await _needs_rescue(world)
         assert await world.master.take_lost_buckets(world.cluster_id, (await world.worker()).id, 9) == []
-        assert not await world.master.needs_rescue(world.cluster_id)
+        assert not await _needs_rescue(world)
 
     async def test_a_bucket_left_behind_needs_a_rescue(self, world: World) -> None:
         bucket = await world.bucket()
         await world.master.retire_worker(bucket.worker_id)
 
-        assert await world.master.needs_rescue(world.cluster_id)
+        assert await _needs_rescue(world)
 
         await world.rescue()
-        assert not await world.master.needs_rescue(world.cluster_id)
+        assert not await _needs_rescue(world)
 
     async def test_jobs_where_nobody_reads_need_a_rescue(self, world: World) -> None:
         await world.insert(make_new_job(new_id(), cluster_id=world.cluster_id))
 
-        assert await world.master.needs_rescue(world.cluster_id)
+        assert await _needs_rescue(world)
 
         await world.master.sweep_orphans(world.cluster_id)
-        assert not await world.master.needs_rescue(world.cluster_id)
+        assert not await _needs_rescue(world)
+
+    async def test_a_heartbeat_tells_of_a_rescue_only_who_asks_and_only_of_that_cluster(
+        self, world: World
+    ) -> None:
+        bucket = await world.bucket()
+        await world.master.retire_worker(bucket.worker_id)
+        alive = [(await world.worker()).id for _ in range(2)]
+
+        for asked in (None, f"{world.cluster_id}-other"):
+            assert await world.master.heartbeat(alive, {}, LONG, asked) == Pulse(alive=frozenset(alive))
+        told = await world.master.heartbeat(alive, {bucket.id: 1}, LONG, world.cluster_id)
+        assert told == Pulse(alive=frozenset(alive), needs_rescue=True)
+
+    async def test_a_lost_worker_hears_of_no_rescue(self, world: World) -> None:
+        left = await world.bucket()
+        await world.master.retire_worker(left.worker_id)
+
+        assert await world.master.heartbeat([left.worker_id], {}, LONG, world.cluster_id) == Pulse()
 
     # Giving up
 
@@ -281,6 +300,15 @@ class OwningContract(MasterTests, suite=True):
             await world.master.release_bucket(former)
 
         assert await world.status(job) is JobStatus.ASSIGNED_TO_BUCKET
+
+
+async def _needs_rescue(world: World) -> bool:
+    """Return whether a rescue is needed, as rescuers hear with a heartbeat and as others ask."""
+    rescuer = await world.worker(name="Asking")
+    pulse = await world.master.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
+    assert pulse.alive == {rescuer.id}
+    assert pulse.needs_rescue is await world.master.needs_rescue(world.cluster_id)
+    return pulse.needs_rescue
 
 
 async def _reassigned(world: World, bucket: Bucket) -> list[Claim]:

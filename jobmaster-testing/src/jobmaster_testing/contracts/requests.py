@@ -10,13 +10,13 @@ from uuid import UUID
 import anyio
 import pytest
 
-from jobmaster.contracts import CancelAnswer, Mark, MasterRepository
+from jobmaster.contracts import CancelAnswer, Mark, MasterRepository, Pulse
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.ids import new_id
 from jobmaster.models import CancelResult, Cursor, JobQuery
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.provider import MasterTests
-from jobmaster_testing.contracts.world import SHORT, World, ids, room
+from jobmaster_testing.contracts.world import LONG, SHORT, World, ids, room
 from jobmaster_testing.factories import make_new_job, make_report
 
 
@@ -157,6 +157,29 @@ class CancelContract(MasterTests, suite=True):
         found = await world.master.cancel_requests([first.id, second.id, new_id()])
 
         assert sorted(found) == sorted([(first.id, jobs[0].id, 1), (second.id, jobs[1].id, 1)])
+
+    async def test_a_heartbeat_tells_of_requests_in_the_buckets_of_each_worker(self, world: World) -> None:
+        asked, other, held_again = await world.bucket(), await world.bucket(), await world.bucket()
+        claim, freed = await world.claim(asked), await world.claim(held_again)
+        await world.put_one(other)
+        workers = [bucket.worker_id for bucket in (asked, other, held_again)]
+        await world.report(freed, JobStatus.HELD_ON_MASTER)
+        await world.master.cancel(world.cluster_id, [claim.job.id, freed.job.id])
+
+        pulse = await world.master.heartbeat(workers, {}, LONG)
+        assert pulse == Pulse(alive=frozenset(workers), cancelling=frozenset([asked.worker_id]))
+        assert (await world.master.heartbeat(workers[1:], {}, LONG)).cancelling == frozenset()
+
+        await world.report(claim, JobStatus.CANCELLED)
+        assert (await world.master.heartbeat(workers, {}, LONG)).cancelling == frozenset()
+
+    async def test_a_heartbeat_of_a_lost_worker_tells_of_no_requests(self, world: World) -> None:
+        bucket = await world.bucket()
+        job = await world.put_one(bucket)
+        await world.master.cancel(world.cluster_id, [job.id])
+        await world.master.retire_worker(bucket.worker_id)
+
+        assert await world.master.heartbeat([bucket.worker_id], {}, LONG) == Pulse()
 
     async def test_a_request_ends_with_the_job(self, world: World) -> None:
         bucket = await world.bucket()
