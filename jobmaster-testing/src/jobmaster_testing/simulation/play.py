@@ -7,8 +7,9 @@ import anyio.abc
 from attrs import define, field, frozen
 
 from jobmaster.memory import MemoryMaster
+from jobmaster.memory.rows import RUNNING
 from jobmaster.models import WorkerRecord
-from jobmaster.states import BucketStatus, WorkerMode, WorkerStatus
+from jobmaster.states import BucketStatus, WorkerMode
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.simulation.audit import audit
 from jobmaster_testing.simulation.order import run_in_order
@@ -204,17 +205,29 @@ class Play:
             for bucket in world.rows.buckets.values()
         ):
             return False
-        if any(self._is_silent(worker) for worker in world.rows.workers.values()):
+        if any(
+            self._is_silent(worker) or self._is_replaced(worker) for worker in world.rows.workers.values()
+        ):
             return False
         return not await MemoryMaster(world.master_name, world.clock).needs_rescue(CLUSTER)
 
     def _is_silent(self, worker: WorkerRecord) -> bool:
         """Return whether a worker counts as running and does not: its lease has yet to run out."""
-        if worker.status not in (WorkerStatus.ACTIVE, WorkerStatus.STOPPING) or worker.heartbeat_at is None:
+        if worker.status not in RUNNING or worker.heartbeat_at is None:
             return False
         dead = {process.name for process in self.world.processes if process.killed}
         silence = (self.world.clock.now() - worker.heartbeat_at).total_seconds()
         return worker.name.partition("-")[0] in dead or silence > 2 * self.world.heartbeat
+
+    def _is_replaced(self, worker: WorkerRecord) -> bool:
+        """Return whether a worker counts as running whose process has registered anew: a write that came late did that.
+
+        Fallbacks are left out: several of one coordinator's have the same name.
+        """
+        if worker.status not in RUNNING or worker.name.endswith("-fallback"):
+            return False
+        namesakes = [each for each in self.world.rows.workers.values() if each.name == worker.name]
+        return any(each.id > worker.id for each in namesakes)
 
     async def _end_all(self) -> None:
         for process in self.world.processes:
