@@ -119,6 +119,26 @@ async def test_a_paused_lane_with_jobs_that_wait_costs_little(made: Build) -> No
     assert (attempt.started_at - ran.scheduled_at).total_seconds() < 0.1
 
 
+async def test_a_process_that_is_cancelled_while_its_worker_comes_to_rest_ends(made: Build) -> None:
+    started = anyio.Event()
+
+    @handler("ControlTime.Hold")
+    async def hold(_: JobContext) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    with anyio.CancelScope() as scope:
+        async with made().add_handlers(hold).add_worker().running() as runtime:
+            await runtime.scheduler.once_now(hold)
+            await started.wait()
+            await runtime.pause_lane("default")
+            await anyio.sleep(1)
+            scope.cancel()
+            await anyio.sleep_forever()
+
+    assert scope.cancelled_caught
+
+
 async def test_a_passive_cluster_makes_no_jobs_of_schedules_and_assigns_none(made: Build) -> None:
     async with made().add_worker().running() as runtime:
         await runtime.scheduler.recurring(quick, "every minute", overlap="allow")

@@ -65,6 +65,7 @@ class Incarnation:
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
         self._stopping = False
+        self._stop_lock = anyio.Lock()
         self._completing = False
         self._claims: list[Service] = []
         self._subscriptions = ExitStack()
@@ -230,11 +231,16 @@ class Incarnation:
         return service
 
     async def stop(self, grace: float) -> None:
-        """Stop gracefully: take nothing new, let running jobs end, hand back the rest; costs no retry."""
-        if self.leaving:
-            await self.over.wait()
-            return
+        """Stop gracefully: take nothing new, let running jobs end, hand back the rest; costs no retry.
+
+        Who comes second waits for the first, and takes over from one that was cancelled.
+        """
         self._stopping = True
+        async with self._stop_lock:
+            if not self.over.is_set():
+                await self._stop(grace)
+
+    async def _stop(self, grace: float) -> None:
         await self._quietly(self.env.master.set_worker_stopping(self.record.id))
         self.env.notify.tell(Topics.buckets(self.env.cluster_id))
         self._hand_back_waiting()
