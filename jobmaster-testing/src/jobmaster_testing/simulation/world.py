@@ -204,8 +204,8 @@ class World:
         return any(key[1] == job_id for box in self.boxes.values() for key in box.letters)
 
     def is_waited_for(self) -> bool:
-        """Return whether some agent holds a message of a job that has not ended."""
-        return any(key[1] not in self.rows.final for box in self.boxes.values() for key in box.letters)
+        """Return whether some agent holds a message, if only one that is to be swept up."""
+        return any(box.letters for box in self.boxes.values())
 
 
 async def _nothing(_process: Process, _runtime: Runtime) -> None:
