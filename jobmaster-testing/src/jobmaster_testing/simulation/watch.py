@@ -23,8 +23,8 @@ class Watch:
 
     world: World
     found: list[str] = field(factory=list)
-    epochs: dict[UUID, int] = field(factory=dict)
-    """The highest epoch under which each bucket was read."""
+    epochs: dict[tuple[str, UUID], int] = field(factory=dict)
+    """The highest epoch under which each bucket was read, by store."""
     echoes: int = 0
     """Attempts that were run again after their end was on record."""
     drained: set[tuple[str, UUID]] = field(factory=set)
@@ -67,14 +67,19 @@ class Watch:
             look(self, process, store, args, answer)
 
     def _pulled(self, process: Process, store: str, args: Sequence[Any], answer: BucketPage) -> None:
-        """One owner: nobody reads a bucket after somebody else has read it under a later epoch."""
+        """One owner: nobody reads a bucket after somebody else has read it there under a later epoch.
+
+        A rescuer asks the master before the agent, which hears of the epoch only then: who was frozen in the middle of
+        a call may read there until that moment. It runs nothing of it any more.
+        """
         bucket: Bucket = args[0]
-        newest = self.epochs.get(bucket.id, bucket.epoch)
+        place = store, bucket.id
+        newest = self.epochs.get(place, bucket.epoch)
         if newest > bucket.epoch:
             self.complain(
                 f"{process} read bucket {bucket.id} of {store} at epoch {bucket.epoch}, after {newest}"
             )
-        self.epochs[bucket.id] = max(newest, bucket.epoch)
+        self.epochs[place] = max(newest, bucket.epoch)
         for claim in answer.claims:
             if claim.epoch != bucket.epoch:
                 self.complain(f"job {claim.job.id} was handed out at epoch {claim.epoch}, not {bucket.epoch}")
