@@ -1,15 +1,33 @@
 """Values on their way into the database."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
-from jobmaster.models import LogLine
-from jobmaster_sql.rows import clean, log_of, log_values, micros
+from jobmaster.data import MessageData, Metadata
+from jobmaster.models import Job, LogLine, evolve
+from jobmaster.states import Priority
+from jobmaster_sql.moving_rows import _TEXT
+from jobmaster_sql.rows import clean, job_values, jobs_values, log_of, log_values, micros
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+JOB = Job(
+    id=UUID(int=1),
+    cluster_id="c",
+    definition_id="d",
+    lane="l",
+    priority=Priority.MEDIUM,
+    scheduled_at=AT,
+    created_at=AT,
+    timeout=1.5,
+    max_retries=3,
+    data=MessageData(b'{"n":1}'),
+    metadata=Metadata(b'{"m":1}'),
+    key=None,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +64,27 @@ def test_a_log_line_comes_back() -> None:
     )
 
     assert log_of(log_values("cluster", line)[1:]) == line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cluster_id": "other"},
+        {"definition_id": "other"},
+        {"lane": "other"},
+        {"priority": Priority.HIGH},
+        {"scheduled_at": AT + timedelta(hours=1)},
+        {"created_at": AT - timedelta(hours=1)},
+        {"timeout": None},
+        {"max_retries": 4},
+        {"data": MessageData(b'{"n":2}')},
+        {"metadata": Metadata(b"{}")},
+        {"key": "other"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_jobs_are_stored_together_as_they_are_one_by_one(change: dict[str, Any]) -> None:
+    other = evolve(JOB, id=UUID(int=2), **change)
+    jobs = [JOB, evolve(JOB, id=UUID(int=3)), other, evolve(other, id=UUID(int=4)), JOB]
+
+    assert jobs_values(jobs, _TEXT) == [job_values(job, _TEXT) for job in jobs]

@@ -103,14 +103,14 @@ def _head(millis: int) -> int:
 
 
 def _id(head: int, number: int, bits: int) -> UUID:
-    return _uuid(head | (number >> 20) << 64 | (number & 0xFFFFF) << _RANDOM_BITS | bits)
+    return id_of(head | (number >> 20) << 64 | (number & 0xFFFFF) << _RANDOM_BITS | bits)
 
 
 _new, _set = object.__new__, object.__setattr__
 
 
-def _uuid(value: int) -> UUID:
-    """Return a UUID without its constructor's checks, which take as long as all the rest of a new id."""
+def id_of(value: int) -> UUID:
+    """Return the UUID of a number of 128 bits, without the constructor's checks, which take longer than all the rest."""
     made = _new(UUID)
     _set(made, "int", value)
     _set(made, "is_safe", SafeUUID.unknown)

@@ -11,8 +11,9 @@ from jobmaster.contracts import Assignment, JobStore, Mark, Room
 from jobmaster.errors import StoreConflictError
 from jobmaster.models import Bucket, JobReceipt, NewJob
 from jobmaster.states import JobStatus, Priority
+from jobmaster_sql.driver import Dialect
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
-from jobmaster_sql.rows import job_values, micros, optional_micros
+from jobmaster_sql.rows import jobs_values, micros, optional_micros
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
@@ -48,6 +49,7 @@ ATTEMPT_VALUES: Final = (
 )
 
 
+_HELD, _ASSIGNED = JobStatus.HELD_ON_MASTER.code, JobStatus.ASSIGNED_TO_BUCKET.code
 _INSERT_TRIES: Final = 10
 """How often to look again when others insert the same keys between our look and our insert."""
 
@@ -75,26 +77,20 @@ class SqlJobStore(SqlStore, JobStore):
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
         """Insert jobs that are most likely new; raises `SomeExistError` when some were not."""
-        added: Answer = yield Batch("job_add", JOB_VALUES, self._job_rows(jobs))
+        rows = self._job_rows(jobs)
+        added: Answer = yield Batch("job_add", JOB_VALUES, rows)
         if added.touched < len(jobs):
             raise SomeExistError
-        yield Batch("live_add", LIVE_VALUES, [self._live_values(new) for new in jobs], last=True)
+        yield self._live_add(jobs, [row[0] for row in rows])
         return [receipt_for(new.job.id) for new in jobs]
 
     def _job_rows(self, jobs: Sequence[NewJob]) -> list[tuple[Any, ...]]:
-        return [job_values(new.job, self._dialect) for new in jobs]
+        return jobs_values((new.job for new in jobs), self._dialect)
 
-    def _live_values(self, new: NewJob) -> tuple[Any, ...]:
-        status = JobStatus.ASSIGNED_TO_BUCKET if new.bucket_id else JobStatus.HELD_ON_MASTER
-        return (
-            self._dialect.uuid(new.job.id),
-            new.job.cluster_id,
-            self._dialect.optional_uuid(new.bucket_id),
-            status.code,
-            micros(new.delay),
-            new.job.lane,
-            int(new.job.priority),
-        )
+    def _live_add(self, jobs: Sequence[NewJob], stored_ids: Sequence[Any]) -> Batch:
+        """Return the statement that adds the live rows of new jobs, whose ids as they are stored come along."""
+        rows = live_rows(jobs, stored_ids, self._dialect)
+        return Batch("live_add", LIVE_VALUES, rows, last=True)
 
     def _insert_new(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
         """Insert those jobs that are not there yet."""
@@ -221,6 +217,23 @@ class SqlJobStore(SqlStore, JobStore):
             yield Batch("live_mark", columns, rows, last=True)
 
     # Cancelling, rescheduling, retrying
+
+
+def live_rows(
+    jobs: Sequence[NewJob], stored_ids: Sequence[Any], dialect: Dialect, since: int = 0
+) -> list[tuple[Any, ...]]:
+    """Return the live rows of new jobs, as `LIVE_VALUES`; each delay, in microseconds, is counted from `since`."""
+    return [
+        (
+            stored_id,
+            new.job.cluster_id,
+            *((None, _HELD) if new.bucket_id is None else (dialect.uuid(new.bucket_id), _ASSIGNED)),
+            since + micros(new.delay) if new.delay else since,
+            new.job.lane,
+            int(new.job.priority),
+        )
+        for new, stored_id in zip(jobs, stored_ids, strict=True)
+    ]
 
 
 def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:

@@ -42,7 +42,7 @@ class Connection:
 
     def _set_up(self, address: Address) -> None:
         native = self._native
-        native.create_function("jobmaster_now", 0, _now, deterministic=True)
+        native.create_function("jobmaster_now", 0, now, deterministic=True)
         native.create_function("jobmaster_matches", 4, _matches, deterministic=True)
         native.set_progress_handler(self._is_overdue, _STEPS_BETWEEN_CHECKS)
         if native.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -109,7 +109,8 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _now() -> int:
+def now() -> int:
+    """Return the store's clock: whole microseconds since 1970 UTC. To be asked within a transaction that writes."""
     return time.time_ns() // 1000
 
 
