@@ -110,4 +110,4 @@ def test_what_is_forgotten_starts_anew(refills: Refills) -> None:
 def test_targets_go_by_what_owners_read_at_a_time() -> None:
     made = [Refills.for_pages(page) for page in (1, 1000)]
 
-    assert [(one.least, one.first, one.most) for one in made] == [(1, 1, 8), (200, 1000, 8000)]
+    assert [(one.least, one.first, one.most) for one in made] == [(1, 2, 16), (200, 2000, 16000)]

@@ -39,7 +39,7 @@ class Refills:
     @classmethod
     def for_pages(cls, page: int) -> Refills:
         """Return targets for owners that read up to `page` jobs at a time."""
-        return cls(page, max(1, page // 5), 8 * page)
+        return cls(2 * page, max(1, page // 5), 16 * page)
 
     def rooms(self, buckets: Iterable[UUID], holdings: Mapping[UUID, int], now: float) -> Mapping[UUID, int]:
         """Return how many more jobs each bucket may be given, without those that have enough.
