@@ -12,7 +12,7 @@ from jobmaster.states import JobStatus
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_sql import Batch, Query, Step
 from jobmaster_sql.jobs import JOB_VALUES
-from jobmaster_sql.rows import job_values, micros
+from jobmaster_sql.rows import job_values, micros, same_kind
 
 _DIALECT: Final = PostgresDialect()
 _VALUES: Final = (*JOB_VALUES, "bucket_id", "status", "delay")
@@ -64,19 +64,6 @@ def kind_of(job: Job) -> tuple[Any, ...]:
     """Return what jobs have in common that one statement can store with few arrays."""
     settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
     return job.definition_id, job.cluster_id, settings
-
-
-def same_kind(job: Job, other: Job) -> bool:
-    """Whether two jobs are certainly of one kind: those of a bulk call share the very objects."""
-    return (
-        job.definition_id is other.definition_id
-        and job.metadata is other.metadata
-        and job.cluster_id is other.cluster_id
-        and job.lane is other.lane
-        and job.priority is other.priority
-        and job.timeout is other.timeout
-        and job.max_retries is other.max_retries
-    )
 
 
 def shared_values(job: Job) -> dict[str, Any]:

@@ -163,19 +163,25 @@ def jobs_values(jobs: Iterable[Job], dialect: Dialect) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _share_all_but_data(job: Job, other: Job) -> bool:
-    """Whether two jobs certainly differ in id and data alone: those of a bulk call share the very objects."""
+def same_kind(job: Job, other: Job) -> bool:
+    """Whether two jobs certainly differ in id, times, data and key alone: those of a bulk call share the very objects."""
     return (
-        job.created_at is other.created_at
-        and job.scheduled_at is other.scheduled_at
-        and job.definition_id is other.definition_id
+        job.definition_id is other.definition_id
         and job.metadata is other.metadata
         and job.cluster_id is other.cluster_id
         and job.lane is other.lane
         and job.priority is other.priority
         and job.timeout is other.timeout
         and job.max_retries is other.max_retries
+    )
+
+
+def _share_all_but_data(job: Job, other: Job) -> bool:
+    return (
+        job.created_at is other.created_at
+        and job.scheduled_at is other.scheduled_at
         and job.key is other.key
+        and same_kind(job, other)
     )
 
 
