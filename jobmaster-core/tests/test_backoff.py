@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobmaster import ExponentialBackoff, FixedBackoff, RetryPolicy
+from jobmaster import ConfigurationError, ExponentialBackoff, FixedBackoff, RetryPolicy
 
 spans = st.floats(0, 1e6)
 factors = st.floats(1, 100)
@@ -87,7 +87,7 @@ class TestExponentialBackoff:
         ids=str,
     )
     def test_settings_out_of_range_are_refused(self, wrong: dict[str, float]) -> None:
-        with pytest.raises(ValueError, match=next(iter(wrong))):
+        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
             ExponentialBackoff(**wrong)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
-from jobmaster._policy.retry import Backoff, ExponentialBackoff, FixedBackoff, RetryPolicy
+from jobmaster._policy.retry import RetryPolicy, as_backoff
 from jobmaster.config import LONGEST, check_known, check_name, seconds
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
@@ -26,14 +26,7 @@ UNSET: Any = object()
 def _retry_policy(value: Any) -> RetryPolicy | None:
     if value is None or isinstance(value, RetryPolicy):
         return value
-    if isinstance(value, ExponentialBackoff | FixedBackoff) or hasattr(value, "delay"):
-        backoff: Backoff = value
-        return RetryPolicy(default=backoff)
-    delay = seconds("retry", value)
-    if not 0 <= delay <= LONGEST:
-        msg = f"retry: {value} is no delay; give seconds or a timedelta that is not negative"
-        raise ConfigurationError(msg)
-    return RetryPolicy(default=FixedBackoff(delay))
+    return RetryPolicy(default=as_backoff("retry", value))
 
 
 @frozen

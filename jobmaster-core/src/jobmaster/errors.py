@@ -32,6 +32,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from jobmaster.durations import to_delay
+
 
 class JobMasterError(Exception):
     """Root of all errors JobMaster raises."""
@@ -244,8 +246,11 @@ class Retry(Exception):  # noqa: N818 - control flow, not an error
     """Raised by a handler: this attempt failed, try again after `after` (uses up one retry)."""
 
     def __init__(self, after: timedelta | float | None = None, reason: str = "") -> None:
-        """`after` is a delay (seconds or `timedelta`); without it the backoff policy decides."""
-        self.after = _seconds(after)
+        """`after` is a delay (seconds or `timedelta`, at most a hundred years); without it the backoff decides.
+
+        Raises `TypeError` or `ValueError` for what is no delay.
+        """
+        self.after = None if after is None else to_delay(after)
         super().__init__(reason or "the handler asked for a retry")
 
 
@@ -253,8 +258,11 @@ class Snooze(Exception):  # noqa: N818 - control flow, not an error
     """Raised by a handler: run me again after `after`; uses up no retry."""
 
     def __init__(self, after: timedelta | float, reason: str = "") -> None:
-        """`after` is a delay in seconds or a `timedelta`."""
-        self.after = _seconds(after) or 0.0
+        """`after` is a delay (seconds or `timedelta`, at most a hundred years).
+
+        Raises `TypeError` or `ValueError` for what is no delay.
+        """
+        self.after = to_delay(after)
         super().__init__(reason or "the handler asked to be run later")
 
 
@@ -264,11 +272,3 @@ class Discard(Exception):  # noqa: N818 - control flow, not an error
     def __init__(self, reason: str = "") -> None:
         """`reason` is kept with the attempt."""
         super().__init__(reason or "the handler gave the job up")
-
-
-def _seconds(delay: timedelta | float | None) -> float | None:
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if seconds is not None and seconds < 0:
-        msg = f"a delay cannot be negative: {delay!r}"
-        raise ValueError(msg)
-    return seconds

@@ -29,9 +29,16 @@ class StopReason:
     FENCED = "the worker's lease ran out"
 
 
+def _heard_by_nobody(_: Slot) -> None: ...
+
+
 @define(eq=False)
 class Slot:
-    """A place where one job at a time runs: its scope, and when and why it is to stop."""
+    """A place where one job at a time runs: its scope, and when and why it is to stop.
+
+    Told to stop, a handler has until `deadline` to end; if it does not, the slot is `left`: the attempt is over, and
+    another slot takes this one's place. `on_stop` is called when a handler is told.
+    """
 
     job: JobContext | None = None
     held: Held | None = None
@@ -39,6 +46,8 @@ class Slot:
     deadline: float = NEVER
     started: float = 0.0
     stop_reason: str | None = None
+    left: bool = False
+    on_stop: Callable[[Slot], None] = _heard_by_nobody
 
     def begin(self, held: Held, job: JobContext, now: float) -> None:
         """Take a job; `now` is monotonic."""
@@ -61,6 +70,7 @@ class Slot:
         request_stop(self.job, reason)
         if self.scope is not None:
             self.scope.cancel()
+        self.on_stop(self)
 
 
 @define(eq=False)

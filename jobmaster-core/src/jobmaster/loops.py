@@ -1,10 +1,11 @@
-"""Reaching an event loop, asyncio's or trio's, from another thread."""
+"""What differs between asyncio and trio: reaching a loop from another thread, and tasks outside of task groups."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, TypeAlias
 
 import sniffio
 
@@ -42,3 +43,30 @@ def _trio_caller() -> LoopCaller:
             return
 
     return call
+
+
+# Tasks of trio's
+
+
+def spawn_on_trio(function: Callable[[], Awaitable[None]], name: str) -> None:
+    """Run a function in a task beside the main one, in a copy of the present context."""
+    import trio
+
+    trio.lowlevel.spawn_system_task(function, name=name, context=copy_context())
+
+
+def cannot_end() -> bool:
+    """Return whether the present task must not end yet: under trio, one with task groups that are still open."""
+    if sniffio.current_async_library() != "trio":
+        return False
+    import trio
+
+    return bool(trio.lowlevel.current_task().child_nurseries)
+
+
+def stands_still() -> Any:
+    """Return what a coroutine of trio's yields to be resumed never again, not even by a cancellation."""
+    import trio
+
+    waits = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105 - it is begun
+    return waits.send(None)

@@ -272,6 +272,12 @@ class OwnedBucket:
         """Iterate over the slots that have a job."""
         return (slot for slot in self.slots if slot.job is not None)
 
+    def replace(self, slot: Slot) -> Slot:
+        """Put a new slot in the place of one whose handler does not end; return it."""
+        slot.left = True
+        fresh = self.slots[self.slots.index(slot)] = Slot()
+        return fresh
+
     async def wait_empty(self) -> None:
         """Wait until nothing is in hand."""
         while self.held:

@@ -21,6 +21,7 @@ from jobmaster.recurrence import Kinds, RecurrenceKind
 from jobmaster.recurrence.cron import CronKind
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurrence.natural import NaturalKind
+from jobmaster.tasks import is_ctrl_c
 
 log = logging.getLogger("jobmaster.plugins")
 
@@ -180,8 +181,10 @@ class _Contained:
     def _logged(self) -> Iterator[None]:
         try:
             yield
-        except Exception:
-            log.exception("observer %r failed", self._observer)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            log.exception("observer of type %s failed", type(self._observer).__qualname__)
 
 
 def _name(impl: pluggy.HookImpl) -> str:

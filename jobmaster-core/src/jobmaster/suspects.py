@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.models import Claim, Report
 from jobmaster.ownership import Held, OnReport, OwnedBucket
 from jobmaster.states import JobStatus
+
+log = logging.getLogger("jobmaster.suspects")
 
 STORE_PAUSE = 0.2
 """Seconds before a start that could not be recorded is tried again."""
@@ -78,7 +81,9 @@ class Suspects:
         except LeaseLostError:
             held.ended = True
             return False
-        except StoreError:
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("job %s: its start could not be recorded, trying again", claim.job.id)
             await anyio.sleep(STORE_PAUSE)
             owned.put_back(held)
             return False

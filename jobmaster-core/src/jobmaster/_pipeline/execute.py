@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -24,6 +25,9 @@ from jobmaster.ownership import NEVER, Held, OnReport, OwnedBucket, Slot, StopRe
 from jobmaster.signals import Signal
 from jobmaster.states import AttemptOutcome
 from jobmaster.suspects import Suspects
+from jobmaster.tasks import in_own_context, reraise_if_ending
+
+log = logging.getLogger("jobmaster.execute")
 
 _INTERRUPTED = AttemptOutcome.INTERRUPTED
 """An enum's members are looked up slowly, so those that each job needs are looked up once."""
@@ -31,15 +35,35 @@ _INTERRUPTED = AttemptOutcome.INTERRUPTED
 FAIRNESS = 0.005
 """Seconds for which a runner may go from job to job without letting the event loop do anything else."""
 
+PATIENCE: Final[Mapping[str, float]] = {StopReason.TIMEOUT: 1.0, StopReason.CANCEL: 1.0}
+"""Seconds that a handler has to end after it was told to stop, by the reason."""
+LONG_PATIENCE = 4.0
+"""The same for every other reason: when a worker stops, what it has to clean up may take longer."""
+
+_STOPPED: Final = RuntimeError("the handler was stopped")
+"""Stands for the error of a handler that was told to stop, and was stopped."""
+
+UNLIMITED: Final = float("inf")
+"""How many threads may run plain functions: there are as many as slots, and those whose functions do not end."""
+
 Run = Callable[[JobContext], Any]
 
 
 class DeadlineWatch:
-    """Stops slots at their deadlines. It sleeps until the earliest one, however many jobs pass meanwhile."""
+    """Stops slots at their deadlines. It sleeps until the earliest one, however many jobs pass meanwhile.
 
-    def __init__(self, buckets: Callable[[], Sequence[OwnedBucket]], monotonic: Callable[[], float]) -> None:
+    `on_overrun` is called with a slot whose handler was told to stop and has not ended in time.
+    """
+
+    def __init__(
+        self,
+        buckets: Callable[[], Sequence[OwnedBucket]],
+        monotonic: Callable[[], float],
+        on_overrun: Callable[[OwnedBucket, Slot], None],
+    ) -> None:
         self._buckets = buckets
         self._monotonic = monotonic
+        self._on_overrun = on_overrun
         self._wake_at = NEVER
         self._earlier = Signal()
 
@@ -48,6 +72,11 @@ class DeadlineWatch:
         if deadline < self._wake_at:
             self._wake_at = deadline
             self._earlier.set()
+
+    def told(self, slot: Slot) -> None:
+        """Give a handler that was told to stop a moment to end."""
+        slot.deadline = self._monotonic() + PATIENCE.get(slot.stop_reason or "", LONG_PATIENCE)
+        self.expect(slot.deadline)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -60,12 +89,18 @@ class DeadlineWatch:
         """Stop every slot whose deadline has passed; return the earliest deadline that has not."""
         earliest = NEVER
         for owned in self._buckets():
-            for slot in owned.running():
+            for slot in list(owned.running()):
                 if slot.deadline <= now:
-                    slot.stop(StopReason.TIMEOUT)
-                elif slot.deadline < earliest:
+                    self._overdue(owned, slot)
+                if slot.job is not None and slot.deadline < earliest:
                     earliest = slot.deadline
         return earliest
+
+    def _overdue(self, owned: OwnedBucket, slot: Slot) -> None:
+        if slot.stop_reason is None:
+            slot.stop(StopReason.TIMEOUT)
+        else:
+            self._on_overrun(owned, slot)
 
 
 @define(eq=False)
@@ -95,20 +130,31 @@ class Execute:
         self.suspects = Suspects(self.master, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
-        """Run jobs of a bucket in one slot, until the bucket is closed."""
-        while not owned.closed:
-            await self._serve_until_stopped(owned, slot)
-            if slot.job is not None:
-                self._finish(owned, slot, self._stopped(slot))
+        """Run jobs of a bucket in one slot, until the bucket is closed or the slot was left."""
+        slot.on_stop = self.watch.told
+        while not (owned.closed or slot.left):
+            try:
+                error = await self._serve_until_stopped(owned, slot)
+            except BaseException:  # the task is to end, and interrupts what it runs
+                slot.stop_reason = slot.stop_reason or StopReason.SHUTDOWN
+                self._finish(owned, slot, _STOPPED)
+                raise
+            self._finish(owned, slot, error)
 
-    async def _serve_until_stopped(self, owned: OwnedBucket, slot: Slot) -> None:
+    async def _serve_until_stopped(self, owned: OwnedBucket, slot: Slot) -> BaseException:
+        """Serve until the job that runs is stopped, or until something unexpected comes out of it, which is returned.
+
+        Whatever that is, it is about that job: nothing but the end of the task itself ends a runner.
+        """
         try:
             with anyio.CancelScope() as slot.scope:
                 await self._serve(owned, slot)
-        except Exception:
-            # A handler's task group may raise other errors along with the cancellation we sent.
-            if slot.stop_reason is None:
-                raise
+        except BaseException as error:
+            await reraise_if_ending(error)
+            if slot.job is None:
+                log.exception("unexpected failure between two jobs")
+            return error
+        return _STOPPED
 
     async def _serve(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run job after job in the slot's scope; return when the bucket is closed or the scope is spent."""
@@ -122,7 +168,7 @@ class Execute:
                 held.ended = True
                 return
             await self._run(owned, slot, held, now)
-            if slot.scope is None or slot.scope.cancel_called:
+            if slot.left or slot.scope is None or slot.scope.cancel_called:
                 return
 
     async def _run(self, owned: OwnedBucket, slot: Slot, held: Held, now: float) -> None:
@@ -134,59 +180,75 @@ class Execute:
         job = JobContext(claim, self.worker, self.host, self.now())
         slot.begin(held, job, now)
         self.watch.expect(slot.deadline)
+        error = await in_own_context(self._call(slot, job))
+        self._finish(owned, slot, error)
+
+    async def _call(self, slot: Slot, job: JobContext) -> BaseException | None:
+        """Run the handler, in a context of its own; return what it raised."""
+        set_current(job)
         for observer in self.observers:
             observer.on_started(job)
-        self._finish(owned, slot, await self._call(slot, job, claim))
-
-    async def _call(self, slot: Slot, job: JobContext, claim: Claim) -> Verdict:
-        set_current(job)
         try:
-            await self._run_of(claim.job.definition_id)(job)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - any end of a handler is an outcome
-            return self._ended(slot, claim, error)
-        except anyio.get_cancelled_exc_class() as error:
-            if slot.scope is None or slot.scope.cancel_called:
-                raise
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            return self._ended(slot, claim, error)
+            await self._run_of(job.definition_id)(job)
+        except Exception as error:  # noqa: BLE001 - any end of a handler is an outcome
+            return error
         except BaseException as error:
-            # A group that holds a cancellation, or what a library derives from BaseException: this job's
-            # failure, unless it was we who cancelled, or somebody wants the process to end.
-            if _wants_the_process_to_end(error):
+            # The cancellation that we sent is for the slot's scope. Any other one, a group that holds one, or what
+            # else is derived from BaseException is this job's failure.
+            if isinstance(error, anyio.get_cancelled_exc_class()) and _is_told(slot):
                 raise
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            return self._ended(slot, claim, error)
-        return self._ended(slot, claim, None)
+            await reraise_if_ending(error)
+            return error
+        return None
 
-    def _ended(self, slot: Slot, claim: Claim, error: BaseException | None) -> Verdict:
-        """Judge a handler that came to an end by itself, perhaps after it was told to stop."""
-        if slot.stop_reason == StopReason.TIMEOUT:
-            return self._stopped(slot)
+    # Judging how it ended
+
+    def _judged(self, slot: Slot, job: JobContext, error: BaseException | None) -> Verdict:
+        """Judge the end of an attempt. What is asked for that is the user's: whatever it raises costs no other job."""
+        claim = claim_of(job)
+        reason = slot.stop_reason
+        if reason is None and error is None:
+            return outcome.succeeded(claim)
+        late = outcome.overdue(claim) if reason == StopReason.TIMEOUT else None
+        try:
+            return self._verdict(claim, reason, late, error)
+        except BaseException as broken:
+            log.exception("job %s: its end could not be judged; the default policy decides", job.id)
+            kind = AttemptOutcome.FAILED if late is None else AttemptOutcome.TIMED_OUT
+            return outcome.unjudged(claim, kind, late or error or broken, self.random, self.threshold())
+
+    def _verdict(
+        self, claim: Claim, reason: str | None, late: TimeoutError | None, error: BaseException | None
+    ) -> Verdict:
+        if late is not None:
+            return outcome.timed_out(claim, late, self._policy(claim), self.random, self.threshold())
         if error is None:
             return outcome.succeeded(claim)
-        if slot.stop_reason is not None:
-            return self._stopped(slot)
-        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold())
-
-    def _stopped(self, slot: Slot) -> Verdict:
-        """Judge a handler that was stopped."""
-        claim = claim_of(slot.job) if slot.job else None
-        if claim is None:  # pragma: no cover - only called for a slot with a job
-            raise AssertionError
-        if slot.stop_reason == StopReason.TIMEOUT:
-            return outcome.timed_out(claim, self._policy(claim), self.random, self.threshold())
-        if slot.stop_reason == StopReason.CANCEL:
+        if reason == StopReason.CANCEL:
             return outcome.cancelled(claim)
-        return outcome.interrupted(claim)
+        if reason is not None:
+            return outcome.interrupted(claim)
+        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold())
 
     def _policy(self, claim: Claim) -> RetryPolicy:
         own = self.handlers[claim.job.definition_id].definition.retry
         return own or self.retry
 
-    def _finish(self, owned: OwnedBucket, slot: Slot, verdict: Verdict) -> None:
+    def leave(self, owned: OwnedBucket, slot: Slot) -> None:
+        """Record the end of an attempt whose handler goes on although it was told to stop."""
+        if slot.job is not None:
+            log.error(
+                "job %s of %s goes on although it was told to stop (%s); its attempt is over, and it is left behind",
+                *(slot.job.id, slot.job.definition_id, slot.stop_reason),
+            )
+        self._finish(owned, slot, _STOPPED)
+
+    def _finish(self, owned: OwnedBucket, slot: Slot, error: BaseException | None) -> None:
+        """Report the end of what runs in a slot, if anything does: a handler that was left comes too late."""
         job = slot.job
         if job is None:
             return
+        verdict = self._judged(slot, job, error)
         slot.end()
         self.on_report(owned, _report(job, claim_of(job), verdict, self.now()))
 
@@ -207,16 +269,30 @@ class Execute:
 
     def _threaded(self, call: Callable[[JobContext], Any]) -> Run:
         async def run(job: JobContext) -> None:
-            result = await anyio.to_thread.run_sync(call, job, abandon_on_cancel=True, limiter=self.threads)
+            result, error = await anyio.to_thread.run_sync(
+                _tried, call, job, abandon_on_cancel=True, limiter=self.threads
+            )
+            if error is not None:
+                raise error
             if isinstance(result, Awaitable):
                 await result
 
         return run
 
 
-def _wants_the_process_to_end(error: BaseException) -> bool:
-    inside = error.subgroup(KeyboardInterrupt) if isinstance(error, BaseExceptionGroup) else None
-    return inside is not None or isinstance(error, KeyboardInterrupt)
+def _tried(call: Callable[[JobContext], Any], job: JobContext) -> tuple[Any, BaseException | None]:
+    """Return what a plain function returned, and what it raised.
+
+    As a value: raised across threads, some exceptions would mean something to the event loop.
+    """
+    try:
+        return call(job), None
+    except BaseException as error:  # noqa: BLE001 - see above
+        return None, error
+
+
+def _is_told(slot: Slot) -> bool:
+    return slot.scope is None or slot.scope.cancel_called
 
 
 def _wrapped(middleware: Middleware, inner: Run) -> Run:

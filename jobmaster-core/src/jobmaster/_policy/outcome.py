@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections.abc import Callable
 
-from jobmaster._policy.retry import Random, RetryPolicy
+from jobmaster._policy.retry import DEFAULT_POLICY, Random, RetryPolicy
+from jobmaster.durations import to_delay
 from jobmaster.errors import Discard, Retry, Snooze
 from jobmaster.models import AttemptError, Claim, Report, record
 from jobmaster.states import AttemptOutcome, JobStatus
 
+LONGEST_NAME = 500
 LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 32_000
 
@@ -47,9 +49,15 @@ def interrupted(claim: Claim) -> Verdict:
     return Verdict(outcome=AttemptOutcome.INTERRUPTED, status=JobStatus.HELD_ON_MASTER, retries=claim.retries)
 
 
-def timed_out(claim: Claim, policy: RetryPolicy, random: Random, threshold: float) -> Verdict:
+def overdue(claim: Claim) -> TimeoutError:
+    """Return the error of an attempt that was stopped at its deadline."""
+    return TimeoutError(f"the attempt took longer than its timeout of {claim.job.timeout:g} s")
+
+
+def timed_out(
+    claim: Claim, error: TimeoutError, policy: RetryPolicy, random: Random, threshold: float
+) -> Verdict:
     """The handler was stopped at its deadline."""
-    error = TimeoutError(f"the attempt took longer than its timeout of {claim.job.timeout:g} s")
     return _failure(claim, AttemptOutcome.TIMED_OUT, error, policy, random, threshold)
 
 
@@ -69,12 +77,21 @@ def raised(
     return _failure(claim, AttemptOutcome.FAILED, error, policy, random, threshold)
 
 
+def unjudged(
+    claim: Claim, outcome: AttemptOutcome, error: BaseException, random: Random, threshold: float
+) -> Verdict:
+    """The attempt ended with `error`, and judging that raised as well: a failure like any other. Raises nothing."""
+    delay = DEFAULT_POLICY.next_delay(error, claim.retries, claim.job.max_retries, random)
+    return _failed(claim, outcome, error, delay, threshold)
+
+
 def _snoozed(claim: Claim, snooze: Snooze, threshold: float) -> Verdict:
+    delay = to_delay(snooze.after)
     return Verdict(
         outcome=AttemptOutcome.SNOOZED,
-        status=_waiting_status(snooze.after, threshold),
+        status=_waiting_status(delay, threshold),
         retries=claim.retries,
-        delay=snooze.after,
+        delay=delay,
     )
 
 
@@ -88,7 +105,14 @@ def _failure(
 ) -> Verdict:
     delay = policy.next_delay(error, claim.retries, claim.job.max_retries, random)
     if delay is not None and isinstance(error, Retry) and error.after is not None:
-        delay = error.after
+        delay = to_delay(error.after)
+    return _failed(claim, outcome, error, delay, threshold)
+
+
+def _failed(
+    claim: Claim, outcome: AttemptOutcome, error: BaseException, delay: float | None, threshold: float
+) -> Verdict:
+    """Return the verdict on a failure; without a `delay` it is the last one."""
     if delay is None:
         return Verdict(outcome=outcome, status=JobStatus.FAILED, retries=claim.retries, error=describe(error))
     return Verdict(
@@ -140,21 +164,43 @@ def _unstarted(claim: Claim, status: JobStatus, reason: str | None = None) -> Re
 
 
 def describe(error: BaseException) -> AttemptError:
-    """Return an exception as text that every store can hold, cut to a bounded length."""
-    kind = type(error)
-    lines = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    """Return an exception as text that every store can hold, cut to a bounded length.
+
+    Raises nothing, whatever the exception does when it is asked for its text.
+    """
     return AttemptError(
-        type=f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
-        message=_clean(_message(error))[:LONGEST_MESSAGE],
-        traceback=_clean(lines)[-LONGEST_TRACEBACK:],
+        type=_text("type", lambda: _type_name(type(error)), LONGEST_NAME),
+        message=_text("message", lambda: str(error), LONGEST_MESSAGE),
+        traceback=_text("traceback", lambda: _traceback(error), LONGEST_TRACEBACK, keep_end=True),
     )
 
 
-def _message(error: Any) -> str:
+def _type_name(kind: type[BaseException]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def _traceback(error: BaseException) -> str:
+    """Return what Python would print; where the exception does not let it, at least the frames."""
     try:
-        return str(error)
-    except Exception as failure:  # noqa: BLE001 - a broken __str__ must not lose the attempt
-        return f"<message unavailable: {type(failure).__name__}>"
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except BaseException:  # noqa: BLE001 - the text of an exception may run any code
+        return "".join(traceback.format_tb(error.__traceback__))
+
+
+def _text(what: str, make: Callable[[], str], longest: int, *, keep_end: bool = False) -> str:
+    try:
+        return _clean(_cut(str.__str__(make()), longest, keep_end=keep_end))
+    except BaseException as failure:  # noqa: BLE001 - as above
+        return f"<{what} unavailable: {type(failure).__name__}>"
+
+
+def _cut(text: str, longest: int, *, keep_end: bool) -> str:
+    """Return a text of bounded length, with a mark where something was left out."""
+    if len(text) <= longest:
+        return text
+    if keep_end:
+        return f"({len(text) - longest:,} characters cut)\u2026{text[-longest:]}"
+    return f"{text[:longest]}\u2026 ({len(text) - longest:,} characters cut)"
 
 
 def _clean(text: str) -> str:

@@ -2,29 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen
+
+from jobmaster.durations import to_delay, to_duration
+from jobmaster.errors import ConfigurationError
+
+log = logging.getLogger("jobmaster.retry")
 
 Random: TypeAlias = Callable[[], float]
 """Returns a float in [0, 1), as `random.random` does."""
 
 
 class Backoff(Protocol):
-    """Says how long to wait before retry number `retry` (from 1), in seconds."""
+    """Says how long to wait before retry number `retry` (from 1)."""
 
-    def delay(self, retry: int, random: Random) -> float:
-        """Return the delay in seconds, not negative."""
+    def delay(self, retry: int, random: Random) -> float | timedelta:
+        """Return the delay, in seconds or as a `timedelta`: not negative; a hundred years are the most that counts."""
         ...
 
 
-def _seconds(value: timedelta | float) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+# Checking what is declared
 
 
-_not_negative = validators.ge(0.0)
+def _delay(setting: str, value: timedelta | float) -> float:
+    try:
+        return to_delay(value)
+    except (TypeError, ValueError) as error:
+        msg = f"{setting}: {error}"
+        raise ConfigurationError(msg) from None
+
+
+def _base(value: timedelta | float) -> float:
+    return _delay("base", value)
+
+
+def _cap(value: timedelta | float) -> float:
+    return _delay("cap", value)
+
+
+def _fixed(value: timedelta | float) -> float:
+    return _delay("seconds", value)
+
+
+def _between(low: float, high: float) -> Callable[[Any, Attribute[float], Any], None]:
+    def check(_: Any, attribute: Attribute[float], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            msg = f"{attribute.name}: {value!r} is out of range; it must be a number from {low:g} to {high:g}"
+            raise ConfigurationError(msg)
+
+    return check
+
+
+def as_backoff(setting: str, value: Any) -> Backoff:
+    """Return a backoff; a number of seconds or a `timedelta` stands for a fixed one.
+
+    Raises `ConfigurationError`, naming the setting, for what says nothing about delays.
+    """
+    if callable(getattr(value, "delay", None)) and not isinstance(value, type):
+        backoff: Backoff = value
+        return backoff
+    try:
+        return FixedBackoff(to_duration(value))
+    except (TypeError, ValueError, ConfigurationError):
+        msg = f"{setting}: {value!r} is no backoff; give seconds, a timedelta, or an object with delay(retry, random)"
+        raise ConfigurationError(msg) from None
+
+
+def _default(value: Any) -> Backoff:
+    return as_backoff("default", value)
+
+
+def _by_error(value: Any) -> Mapping[type[BaseException], Backoff]:
+    if not isinstance(value, Mapping):
+        msg = f"by_error: {value!r} is no mapping; write by_error={{ConnectionError: FixedBackoff(30)}}, for one"
+        raise ConfigurationError(msg)
+    return {_error_type("by_error", kind): as_backoff("by_error", backoff) for kind, backoff in value.items()}
+
+
+def _give_up_on(value: Any) -> tuple[type[BaseException], ...]:
+    kinds = value if isinstance(value, Iterable) else (value,)
+    return tuple(_error_type("give_up_on", kind) for kind in kinds)
+
+
+def _error_type(setting: str, value: Any) -> type[BaseException]:
+    if isinstance(value, type) and issubclass(value, BaseException):
+        return value
+    msg = f"{setting}: {value!r} is no exception type; name a class, such as ConnectionError"
+    raise ConfigurationError(msg)
+
+
+# Backoffs
 
 
 @frozen
@@ -32,13 +104,14 @@ class ExponentialBackoff:
     """`base * factor ** (retry - 1)` seconds, at most `cap`, then spread by jitter.
 
     With `jitter` j the delay is even over [(1 - j) · d, d]: it never exceeds the cap, and jobs that failed
-    together do not come back together. Durations are seconds or `timedelta`.
+    together do not come back together. Durations are seconds or `timedelta`, and count as a hundred years at most.
+    Raises `ConfigurationError` for a setting that is out of range.
     """
 
-    base: float = field(default=1.0, converter=_seconds, validator=_not_negative)
-    factor: float = field(default=2.0, validator=validators.ge(1.0))
-    cap: float = field(default=600.0, converter=_seconds, validator=_not_negative)
-    jitter: float = field(default=0.5, validator=[_not_negative, validators.le(1.0)])
+    base: float = field(default=1.0, converter=_base)
+    factor: float = field(default=2.0, validator=_between(1, float("inf")))
+    cap: float = field(default=600.0, converter=_cap)
+    jitter: float = field(default=0.5, validator=_between(0, 1))
 
     def delay(self, retry: int, random: Random) -> float:
         """Return the delay before retry number `retry` in seconds."""
@@ -46,17 +119,22 @@ class ExponentialBackoff:
         return full * (1 - self.jitter * random())
 
     def _unspread(self, retry: int) -> float:
+        if not self.base:
+            return 0.0
         try:
             return min(self.cap, self.base * self.factor ** (retry - 1))
         except OverflowError:
-            return self.cap if self.base else 0.0
+            return self.cap
 
 
 @frozen
 class FixedBackoff:
-    """The same delay before every retry: `seconds`, a float or `timedelta`."""
+    """The same delay before every retry: `seconds`, a number or `timedelta`, which counts as a hundred years at most.
 
-    seconds: float = field(converter=_seconds, validator=_not_negative)
+    Raises `ConfigurationError` for what is no delay.
+    """
+
+    seconds: float = field(converter=_fixed)
 
     def delay(self, retry: int, random: Random) -> float:  # noqa: ARG002 - the protocol's signature
         """Return the delay in seconds."""
@@ -67,18 +145,29 @@ class FixedBackoff:
 class RetryPolicy:
     """Backoff by exception type: the first entry of `by_error` whose type matches, else `default`.
 
-    `give_up_on` lists exception types that are never retried.
+    Where a backoff is asked for, seconds or a `timedelta` stand for a fixed one. `give_up_on` lists exception types
+    that are never retried. Raises `ConfigurationError` for what is none of these.
     """
 
-    default: Backoff = field(factory=ExponentialBackoff)
-    by_error: Mapping[type[BaseException], Backoff] = field(factory=dict)
-    give_up_on: tuple[type[BaseException], ...] = ()
+    default: Backoff = field(factory=ExponentialBackoff, converter=_default)
+    by_error: Mapping[type[BaseException], Backoff] = field(factory=dict, converter=_by_error)
+    give_up_on: tuple[type[BaseException], ...] = field(default=(), converter=_give_up_on)
 
     def next_delay(
         self, error: BaseException, retries: int, max_retries: int, random: Random
     ) -> float | None:
-        """Return the seconds until the next try after `retries` used ones, or None to fail for good."""
+        """Return the seconds until the next try after `retries` used ones, or None to fail for good.
+
+        A backoff that raises, or returns what is no delay, costs its job its own delay: the default backoff decides.
+        """
         if retries >= max_retries or isinstance(error, self.give_up_on):
             return None
         backoff = next((b for kind, b in self.by_error.items() if isinstance(error, kind)), self.default)
-        return backoff.delay(retries + 1, random)
+        try:
+            return to_delay(backoff.delay(retries + 1, random))
+        except BaseException:
+            log.exception("%s gave no delay; the default backoff decides", type(backoff).__qualname__)
+            return ExponentialBackoff().delay(retries + 1, random)
+
+
+DEFAULT_POLICY: Final = RetryPolicy()

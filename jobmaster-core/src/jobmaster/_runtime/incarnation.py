@@ -11,13 +11,14 @@ from anyio.abc import TaskGroup
 
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import hand_back_unread
-from jobmaster._pipeline.execute import DeadlineWatch, Execute
+from jobmaster._pipeline.execute import UNLIMITED, DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
 from jobmaster._policy import outcome
 from jobmaster._policy.liveness import Lease
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.requests import Requests
+from jobmaster._runtime.runners import Runners
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.working import SHORT_PAUSE, Loops
 from jobmaster.carrying import give_up
@@ -26,7 +27,7 @@ from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
-from jobmaster.ownership import Finished, OwnedBucket, StopReason, WorkerLease
+from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
 from jobmaster.states import Priority
 from jobmaster.version import __version__
 
@@ -61,13 +62,14 @@ class Incarnation:
         self.acknowledge: Acknowledge | None = None
         self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
         self._requests = Requests(env, self.record, self.owned, self.reporter.submit)
-        self.watch = DeadlineWatch(lambda: self.owned, env.monotonic)
+        self.watch = DeadlineWatch(lambda: self.owned, env.monotonic, self._leave_handler)
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
         self._stopping = False
         self._stop_lock = anyio.Lock()
         self._completing = False
         self._claims: list[Service] = []
+        self._runners: Runners | None = None
         self._subscriptions = ExitStack()
 
     def _own(self, bucket: Bucket) -> OwnedBucket:
@@ -78,7 +80,6 @@ class Incarnation:
 
     def _make_execute(self, name: str) -> Execute:
         env = self.env
-        slots = sum(len(owned.slots) for owned in self.owned)
         return Execute(
             master=env.master,
             handlers=env.registry,
@@ -90,7 +91,7 @@ class Incarnation:
             watch=self.watch,
             monotonic=env.monotonic,
             now=env.clock.now,
-            threads=anyio.CapacityLimiter(max(1, slots)),
+            threads=anyio.CapacityLimiter(UNLIMITED),
             build=env.plugins.build_handler,
             middleware=env.plugins.middleware(),
             observers=env.observers,
@@ -131,15 +132,19 @@ class Incarnation:
         with self._subscriptions:
             self._subscribe(self.env.notify, Topics.worker(self.record.id), self.env.orders.set)
             async with anyio.create_task_group() as group:
-                self._start(group)
-                await self.over.wait()
-                await self._settle_down()
+                self._runners = Runners(self.execute, group)
+                try:
+                    self._start(group, self._runners)
+                    await self.over.wait()
+                    await self._settle_down()
+                finally:
+                    await self._runners.close()
                 group.cancel_scope.cancel()
 
     def _subscribe(self, news: Notify, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
         self._subscriptions.enter_context(news.subscribed(topic, lambda _: wake(), own=own))
 
-    def _start(self, group: TaskGroup) -> None:
+    def _start(self, group: TaskGroup, runners: Runners) -> None:
         group.start_soon(self._guard)
         if not self.owned:
             return
@@ -149,8 +154,11 @@ class Incarnation:
             group.start_soon(service.run)
         for owned in self.owned:
             self._start_claiming(loops, owned, group)
-            for slot in owned.slots:
-                group.start_soon(self.execute.runner, owned, slot)
+            runners.start(owned)
+
+    def _leave_handler(self, owned: OwnedBucket, slot: Slot) -> None:
+        if self._runners is not None:
+            self._runners.leave(owned, slot)
 
     def _loops(self) -> Loops:
         return Loops(

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.signals import Signal
+from jobmaster.tasks import reraise_if_ending
 
 log = logging.getLogger("jobmaster.service")
 
@@ -69,7 +70,8 @@ class Service:
             if self.failures == 0:
                 log.warning("%s: the store failed, trying again: %s", self.name, error)
             return self._pause()
-        except Exception:
+        except BaseException as error:
+            await reraise_if_ending(error)
             log.exception("%s: unexpected failure, trying again", self.name)
             return self._pause()
         if self.failures:

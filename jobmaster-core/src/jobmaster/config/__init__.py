@@ -1,9 +1,10 @@
 """Settings of a cluster, of its workers and of its agents, checked when they are made."""
 
 from jobmaster.config.agent import AgentSettings
-from jobmaster.config.checks import LONGEST, check_known, check_name, make, seconds
+from jobmaster.config.checks import check_known, check_name, make, seconds
 from jobmaster.config.cluster import SHARED, Settings, cluster_mode
 from jobmaster.config.worker import DEFAULT_LANE, WorkerSettings, default_parallelism
+from jobmaster.durations import LONGEST
 from jobmaster.states import ClusterMode
 
 __all__ = [

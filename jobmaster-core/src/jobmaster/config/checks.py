@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from math import isnan
 from typing import Any, TypeVar
 
 from attrs import Attribute, fields_dict
 
+from jobmaster.durations import to_duration
 from jobmaster.errors import ConfigurationError
 from jobmaster.recurrence import zone_of
 
@@ -36,16 +36,11 @@ def check_name(setting: str, value: str, longest: int = 50) -> str:
 
 def seconds(setting: str, value: timedelta | float) -> float:
     """Return a duration in seconds; raises `ConfigurationError` unless it is a number or `timedelta`."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
-        msg = f"{setting}: {value!r} is no duration; give seconds as a number, or a timedelta"
-        raise ConfigurationError(msg)
-    return float(value)
-
-
-LONGEST = 100 * 365.25 * 86400
-"""The longest duration in seconds that settings and delays may have: a hundred years."""
+    try:
+        return to_duration(value)
+    except (TypeError, ValueError) as error:
+        msg = f"{setting}: {error}"
+        raise ConfigurationError(msg) from None
 
 
 def between(low: float, high: float, *, optional: bool = False) -> Check:

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from jobmaster._policy.retry import RetryPolicy
-from jobmaster.config.checks import LONGEST, between, check_prefix, check_zone, instance_of, to_seconds, whole
+from jobmaster.config.checks import between, check_prefix, check_zone, instance_of, to_seconds, whole
+from jobmaster.durations import LONGEST
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
 

@@ -1,0 +1,205 @@
+"""Running what users wrote: in a context of its own, and in tasks that can be left behind.
+
+An event loop has no power over a coroutine that swallows its cancellation. But it resumes the coroutine by calling
+`send` or `throw`, and those calls can pass through an object of ours: it may run them in a context of its own, and
+it may stop making them, so that the task ends though the coroutine never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.lowlevel
+import sniffio
+
+from jobmaster.loops import cannot_end, spawn_on_trio, stands_still
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+log = logging.getLogger("jobmaster.tasks")
+
+_SIGNAL_HANDLERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
+"""Modules whose signal handlers raise `KeyboardInterrupt` in whatever runs at that moment."""
+
+_left: Final[list[Coroutine[Any, Any, Any]]] = []
+"""Coroutines that were left behind. Kept, for one that is collected is closed, which runs it again."""
+
+
+# What an exception is
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return whether an exception, or one within a group, is a Ctrl-C of a person: not one that some code raised."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_ctrl_c(one) for one in error.exceptions)
+    if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
+        return False
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    return last.tb_frame.f_globals.get("__name__") in _SIGNAL_HANDLERS
+
+
+async def reraise_if_ending(error: BaseException) -> None:
+    """Raise `error` again if this task is to end: it was cancelled from outside, or somebody pressed Ctrl-C.
+
+    To be called from an `except` clause that takes anything else for the fault of one job, or one round.
+    """
+    if is_ctrl_c(error):
+        raise error
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    if isinstance(error, asyncio.CancelledError) and _is_cancelled_natively():
+        raise error
+
+
+def _is_cancelled_natively() -> bool:
+    """Return whether `Task.cancel` was called on this task, as the end of `asyncio.run` does with all tasks."""
+    task = asyncio.current_task() if sniffio.current_async_library() == "asyncio" else None
+    return task is not None and task.cancelling() > 0
+
+
+# A context of its own
+
+
+class _InContext(Generator[Any, Any, Any]):
+    """Passes on what the event loop sends to a coroutine, each time in the same context."""
+
+    __slots__ = ("_coroutine", "_run")
+
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._run, self._coroutine = context.run, coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return self._run(self._coroutine.send, None)
+
+    def send(self, value: Any) -> Any:
+        return self._run(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._run(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        self._run(self._coroutine.close)
+
+
+def in_own_context(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
+    """Return an awaitable that runs a coroutine in a copy of the present context.
+
+    What the coroutine sets of context variables is seen by it alone, and by what it starts. It runs in the task that
+    awaits it, so that it costs about a microsecond.
+    """
+    return _InContext(copy_context(), coroutine)
+
+
+# A task that can be left behind
+
+
+class _Leavable(Coroutine[Any, Any, Any]):
+    """Passes on what the event loop sends to a coroutine, until told to leave it behind."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine, self.left = coroutine, False
+
+    def __getattr__(self, name: str) -> Any:
+        """Look like the coroutine to debuggers and to the event loop."""
+        return getattr(self._coroutine, name)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def __iter__(self) -> _Leavable:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._leave() if self.left else self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if self.left:
+            return self._leave()
+        if isinstance(error[0], GeneratorExit):
+            # A future's: thrown as it is, it would close the whole coroutine.
+            return self._coroutine.throw(RuntimeError("what was awaited raised GeneratorExit"))
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def _leave(self) -> Any:
+        """End the task. One that trio could not end without harm to its tree of tasks stands still instead."""
+        _left.append(self._coroutine)
+        if cannot_end():
+            return stands_still()
+        raise StopIteration
+
+
+class LeavableTask:
+    """A task outside of any task group, which may be cancelled, and may be left behind.
+
+    Whoever starts it sees to its end.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ended = anyio.Event()
+        """Set once the task has ended, or was left behind."""
+        self._scope = anyio.CancelScope()
+        self._leavable: _Leavable | None = None
+        self._native: asyncio.Task[Any] | None = None
+
+    def start(self, function: Callable[[*Ts], Coroutine[Any, Any, None]], *args: *Ts) -> None:
+        """Run `function(*args)`, in a copy of the present context. What it raises is logged."""
+
+        async def run() -> None:
+            with self._scope:
+                await self._logged(function(*args))
+
+        self._leavable = _Leavable(run())
+        if sniffio.current_async_library() == "trio":
+            spawn_on_trio(self._watched, self.name)
+        else:
+            loop = asyncio.get_running_loop()
+            self._native = loop.create_task(self._leavable, name=self.name)
+            self._native.add_done_callback(lambda _: self.ended.set())
+
+    def cancel(self) -> None:
+        """Cancel it."""
+        self._scope.cancel()
+
+    def leave(self) -> None:
+        """Cancel it, and do not run it any further, however it takes that.
+
+        Under trio a task that waits within a shield, for a thread for one, stays until that is over.
+        """
+        if self.ended.is_set() or self._leavable is None:
+            return
+        self._scope.cancel()
+        self._leavable.left = True
+        if self._native is not None:
+            self._native.cancel()
+        self.ended.set()
+
+    async def _watched(self) -> None:
+        try:
+            if self._leavable is not None:
+                await self._leavable
+        finally:
+            self.ended.set()
+
+    async def _logged(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except BaseException as error:
+            await reraise_if_ending(error)
+            log.exception("%s: unexpected end", self.name)
