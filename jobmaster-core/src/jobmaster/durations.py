@@ -17,13 +17,14 @@ def to_duration(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = f"{value!r} is no duration; give seconds as a number, or a timedelta"
         raise TypeError(msg)
-    if isnan(value):
-        msg = f"{value!r} is no duration; give seconds as a number, or a timedelta"
-        raise ValueError(msg)
     try:
-        return float(value)
+        seconds = float(value)
     except OverflowError:  # of an int
         return inf if value > 0 else -inf
+    if isnan(seconds):
+        msg = f"{value!r} is no duration; give seconds as a number, or a timedelta"
+        raise ValueError(msg)
+    return seconds
 
 
 def to_delay(value: Any) -> float:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import TracebackType
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 import anyio
@@ -29,6 +30,8 @@ _SIGNAL_HANDLERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 
 _left: Final[list[Coroutine[Any, Any, Any]]] = []
 """Coroutines that were left behind. Kept, for one that is collected is closed, which runs it again."""
+_going_on: Final[set[asyncio.Task[None]]] = set()
+"""Tasks that nobody else may hold on to."""
 
 
 # What an exception is
@@ -58,10 +61,45 @@ async def reraise_if_ending(error: BaseException) -> None:
         raise error
 
 
+class Contained:
+    """Within the block, whatever is raised is logged, unless this task is to end: what comes after the block goes on."""
+
+    def __init__(self, what: str, log: logging.Logger) -> None:
+        self._what, self._log = what, log
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            await reraise_if_ending(error)
+            self._log.error("%s: unexpected failure", self._what, exc_info=error)
+        return True
+
+
 def _is_cancelled_natively() -> bool:
     """Return whether `Task.cancel` was called on this task, as the end of `asyncio.run` does with all tasks."""
     task = asyncio.current_task() if sniffio.current_async_library() == "asyncio" else None
     return task is not None and task.cancelling() > 0
+
+
+# To its end
+
+
+async def run_to_end(function: Callable[[*Ts], Coroutine[Any, Any, None]], *args: *Ts) -> None:
+    """Await `function(*args)`, which others wait for as well: it goes on to its end, whoever cancels the caller.
+
+    asyncio cancels tasks without asking for shields (`asyncio.wait_for` does), so there it is a task of its own.
+    """
+    with anyio.CancelScope(shield=True):
+        if sniffio.current_async_library() != "asyncio":
+            await function(*args)
+            return
+        task = asyncio.get_running_loop().create_task(function(*args))
+        _going_on.add(task)
+        task.add_done_callback(_going_on.discard)
+        await asyncio.shield(task)
 
 
 # A context of its own

@@ -37,7 +37,7 @@ class Fault:
     first: int = 1
     count: int = 1
     store: str | None = None
-    error: type[StoreUnavailableError] = StoreUnavailableError
+    error: type[Exception] = StoreUnavailableError
     calls: int = field(default=0, init=False)
     hits: int = field(default=0, init=False)
 

@@ -9,6 +9,7 @@ from attrs import define
 
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import JobReceipt, NewJob
+from jobmaster.tasks import reraise_if_ending, run_to_end
 
 Flush = Callable[[Sequence[NewJob]], Awaitable[Sequence[JobReceipt]]]
 """Stores jobs durably, all or none, and returns their receipts in order."""
@@ -81,9 +82,15 @@ class Buffer:
     async def _lead(self) -> None:
         batch = self._take_batch()
         self._flushing = True
-        try:
+        if len(batch) > 1:
+            await run_to_end(self._flush_for_all, batch)
+        else:
             with anyio.CancelScope(shield=True):
-                await self._flush_batch(batch)
+                await self._flush_for_all(batch)
+
+    async def _flush_for_all(self, batch: Sequence[_Entry]) -> None:
+        try:
+            await self._flush_batch(batch)
         finally:
             self._flushing = False
             self._wake_next()
@@ -101,14 +108,15 @@ class Buffer:
         jobs = [job for entry in batch for job in entry.jobs]
         try:
             receipts = await self._flush(jobs)
-        except Exception as error:  # noqa: BLE001 - handed to the callers
+        except BaseException as error:  # noqa: BLE001 - handed to the callers
+            await reraise_if_ending(error)
             await self._part(batch, error)
         else:
             _deal(batch, receipts)
         for entry in batch:
             entry.wake()
 
-    async def _part(self, batch: Sequence[_Entry], error: Exception) -> None:
+    async def _part(self, batch: Sequence[_Entry], error: BaseException) -> None:
         """Let nobody fail for another's jobs: unless the store is down, each entry gets a flush of its own."""
         if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
             for entry in batch:

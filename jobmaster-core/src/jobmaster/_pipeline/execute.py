@@ -25,7 +25,7 @@ from jobmaster.ownership import NEVER, Held, OnReport, OwnedBucket, Slot, StopRe
 from jobmaster.signals import Signal
 from jobmaster.states import AttemptOutcome
 from jobmaster.suspects import Suspects
-from jobmaster.tasks import in_own_context, reraise_if_ending
+from jobmaster.tasks import Contained, in_own_context, reraise_if_ending
 
 log = logging.getLogger("jobmaster.execute")
 
@@ -83,7 +83,10 @@ class DeadlineWatch:
         while True:
             wait = None if self._wake_at == NEVER else self._wake_at - self._monotonic()
             if not await self._earlier.wait(wait):
-                self._wake_at = self.stop_overdue(self._monotonic())
+                now = self._monotonic()
+                self._wake_at = now + LONG_PATIENCE  # if what follows fails
+                async with Contained("stopping what is overdue", log):
+                    self._wake_at = self.stop_overdue(now)
 
     def stop_overdue(self, now: float) -> float:
         """Stop every slot whose deadline has passed; return the earliest deadline that has not."""

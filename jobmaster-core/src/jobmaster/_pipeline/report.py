@@ -7,18 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+import anyio
 from attrs import define, field
 
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreError, StoreUnavailableError
 from jobmaster.hookspecs import JobObserver
 from jobmaster.models import Report, evolve
-from jobmaster.ownership import OwnedBucket
+from jobmaster.ownership import NEVER, OwnedBucket
 from jobmaster.signals import Signal
 
 log = logging.getLogger("jobmaster.report")
 
 Entry = tuple[OwnedBucket, Report]
+REFUSED_PAUSE = 5.0
+"""Seconds before a report that the store cannot take is tried again."""
+
 OnSettled = Callable[[Sequence[Entry], frozenset[UUID]], None]
 
 
@@ -37,6 +41,9 @@ class Reporter:
     on_settled: OnSettled | None = None
     counts: Counter[str] = field(factory=Counter, init=False)
     _waiting: list[Entry] = field(factory=list, init=False)
+    _refused: list[Entry] = field(factory=list, init=False)
+    _again_at: float = field(default=NEVER, init=False)
+    _dealt_with: int = field(default=0, init=False)
     _news: Signal = field(factory=Signal, init=False)
 
     def submit(self, owned: OwnedBucket, report: Report) -> None:
@@ -48,34 +55,40 @@ class Reporter:
     @property
     def pending(self) -> int:
         """Reports not yet written."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._refused)
 
     async def run_once(self) -> bool:
         """Write one batch; return whether there was any. Raises `StoreUnavailableError`, losing nothing."""
+        self._take_up_refused()
         batch = self._waiting[: self.batch_size]
         if not batch:
             return False
-        await self._write(batch)
-        del self._waiting[: len(batch)]
+        try:
+            await self._write(batch)
+        finally:  # what was written before a failure is not written again
+            del self._waiting[: self._dealt_with]
+            self._dealt_with = 0
         return True
 
     async def wait(self) -> None:
-        """Wait for a report."""
+        """Wait for a report, or until one that was refused is tried again."""
         if not self._waiting:
-            await self._news.wait()
+            await self._news.wait(None if self._again_at == NEVER else self._again_at - anyio.current_time())
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         try:
             stale = await self.master.report([report for _, report in batch])
         except StoreUnavailableError:
             raise
-        except StoreError:
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("%d reports could not be written together", len(batch))
             await self._write_parts(batch)
             return
         self._settle(batch, stale)
 
     async def _write_parts(self, batch: Sequence[Entry]) -> None:
-        """Halve a batch that the store refused, until the one report it cannot hold is left alone."""
+        """Halve a batch that was refused, until the one report that cannot be written is left alone."""
         if len(batch) == 1:
             await self._write_bare(*batch[0])
             return
@@ -84,15 +97,31 @@ class Reporter:
         await self._write(batch[middle:])
 
     async def _write_bare(self, owned: OwnedBucket, report: Report) -> None:
-        """Write a report the store refused without its texts, so that the job still ends."""
+        """Write a report that was refused without its texts, so that the job still ends."""
         log.error(
             "the store refused the error text or logs of job %s; writing its outcome alone", report.job_id
         )
         bare = evolve(report, error=None, logs=())
-        stale = await self.master.report([bare])
+        try:
+            stale = await self.master.report([bare])
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            log.exception("the end of job %s cannot be written; it will be tried again", report.job_id)
+            self._dealt_with += 1
+            self._refused.append((owned, report))
+            self._again_at = anyio.current_time() + REFUSED_PAUSE
+            return
         self._settle([(owned, bare)], stale)
 
+    def _take_up_refused(self) -> None:
+        """Line up again what was refused even without its texts, now and then: it holds up nobody else."""
+        if self._refused and anyio.current_time() >= self._again_at:
+            self._waiting += self._refused
+            self._refused, self._again_at = [], NEVER
+
     def _settle(self, batch: Sequence[Entry], stale: frozenset[UUID]) -> None:
+        self._dealt_with += len(batch)
         for owned, report in batch:
             owned.settled(report)
             self._count(report, refused=bool(stale) and report.job_id in stale)

@@ -14,6 +14,7 @@ from jobmaster._policy.placement import Place, Ranking, agent_for
 from jobmaster.errors import StoreError
 from jobmaster.inhand import NEVER
 from jobmaster.models import STANDALONE, Bucket, NewJob
+from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.directory")
 
@@ -91,12 +92,17 @@ class Directory:
 
     async def _refresh_quietly(self) -> None:
         try:
+            async with Contained("renewing the list of buckets", log):
+                await self._refresh_unless_away()
+        finally:
+            self._fetching = False
+
+    async def _refresh_unless_away(self) -> None:
+        try:
             await self.refresh()
         except StoreError as error:
             log.debug("the list of buckets could not be renewed: %s", error)
             self._fetched_at = self._monotonic()
-        finally:
-            self._fetching = False
 
     # Choosing
 

@@ -29,6 +29,7 @@ from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
 from jobmaster.states import Priority
+from jobmaster.tasks import Contained
 from jobmaster.version import __version__
 
 log = logging.getLogger("jobmaster.worker")
@@ -283,15 +284,22 @@ class Incarnation:
             await owned.wait_empty()
 
     async def _leave(self) -> None:
-        """Give up what is empty-handed. A bucket with unwritten outcomes stays ours until it is rescued."""
+        """Give up what is empty-handed. A bucket with unwritten outcomes stays ours until it is rescued.
+
+        While a store is silent each call takes as long as it may, so they are not all made then.
+        """
         with anyio.move_on_after(LAST_FLUSH):
             await self._acknowledged()
+        with anyio.move_on_after(LAST_FLUSH):
+            await self._give_up_buckets()
+        self.env.notify.tell(Topics.held(self.env.cluster_id))
+
+    async def _give_up_buckets(self) -> None:
         clean = [owned for owned in self.owned if not owned.held]
         for owned in clean:
             await self._quietly(give_up(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):
             await self._quietly(self.env.master.retire_worker(self.record.id))
-        self.env.notify.tell(Topics.held(self.env.cluster_id))
 
     async def _acknowledged(self) -> None:
         """Wait until the messages of all reported jobs have left the agent."""
@@ -300,10 +308,11 @@ class Incarnation:
 
     async def _quietly(self, unit: Awaitable[object]) -> None:
         """Do what can be done while stopping; what fails is left to the rescue."""
-        try:
-            await unit
-        except JobMasterError as error:
-            log.warning("worker %s: while stopping: %s", self.record.name, error)
+        async with Contained(f"worker {self.record.name}, while stopping", log):
+            try:
+                await unit
+            except JobMasterError as error:
+                log.warning("worker %s: while stopping: %s", self.record.name, error)
 
 
 def _record(env: Environment, name: str, settings: WorkerSettings) -> WorkerRecord:

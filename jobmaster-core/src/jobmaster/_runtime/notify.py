@@ -12,6 +12,7 @@ import anyio
 from jobmaster.contracts import AgentRepository, MasterRepository, Topics
 from jobmaster.errors import StoreError
 from jobmaster.signals import Signal
+from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.notify")
 
@@ -110,23 +111,28 @@ class Notify:
                 await self._announce(topics)
 
     async def _announce(self, topics: Iterable[str]) -> None:
-        try:
-            await self._store.announce(list(topics))
-        except StoreError as error:
-            log.debug("news could not be announced, others will poll: %s", error)
+        async with Contained("announcing news", log):
+            try:
+                await self._store.announce(list(topics))
+            except StoreError as error:
+                log.debug("news could not be announced, others will poll: %s", error)
 
     async def _listen_forever(self) -> None:
         while True:
-            try:
-                await self._store.listen(self._subscribers, self.hear, self._on_ready)
-            except StoreError as error:
-                if self.listening:
-                    log.warning("listening for news was interrupted, polling meanwhile: %s", error)
+            async with Contained("listening for news", log):
+                await self._listen()
             if self.listening:
                 self.listening = False
                 self.hear_all()  # whoever waits long because news come by themselves is to wait so no more
             await anyio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+
+    async def _listen(self) -> None:
+        try:
+            await self._store.listen(self._subscribers, self.hear, self._on_ready)
+        except StoreError as error:
+            if self.listening:
+                log.warning("listening for news was interrupted, polling meanwhile: %s", error)
 
     def _on_ready(self) -> None:
         self.listening, self._pause = True, FIRST_PAUSE

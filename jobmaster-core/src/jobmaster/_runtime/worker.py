@@ -18,6 +18,7 @@ from jobmaster.errors import StoreError
 from jobmaster.models import WorkerRecord
 from jobmaster.ownership import WorkerLease
 from jobmaster.states import WorkerRequest, WorkerStatus
+from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.worker")
 
@@ -97,14 +98,18 @@ class RunningWorker:
 
     async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
         """Tell of a worker elsewhere that has the same name: people, and what they ask of workers, go by that."""
-        with suppress(StoreError):
-            for other in await self.env.master.list_workers(self.env.cluster_id):
-                if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
-                    log.warning(
-                        "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
-                        "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
-                        *(me.name, me.host, me.pid, other.host, other.pid),
-                    )
+        async with Contained("looking for namesakes", log):
+            with suppress(StoreError):
+                await self._look_for_namesakes(me)
+
+    async def _look_for_namesakes(self, me: WorkerRecord) -> None:
+        for other in await self.env.master.list_workers(self.env.cluster_id):
+            if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
+                log.warning(
+                    "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
+                    "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
+                    *(me.name, me.host, me.pid, other.host, other.pid),
+                )
 
     def _new_life(self) -> Incarnation:
         return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)

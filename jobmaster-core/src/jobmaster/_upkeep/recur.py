@@ -17,6 +17,7 @@ from jobmaster.models import Job
 from jobmaster.recurrence import Kinds
 from jobmaster.recurring import Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+from jobmaster.tasks import is_ctrl_c
 
 log = logging.getLogger("jobmaster.recur")
 
@@ -83,7 +84,9 @@ class Recur:
     def _move(self, record: ScheduleRecord, now: datetime) -> _Move:
         try:
             planned = plan(record, Fires(self.kinds, record), now, self.horizon, self.grace)
-        except Exception:
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
             log.exception("schedule %s: cannot tell when it fires next; trying again in a minute", record.id)
             return _Move(ScheduleWrite(record=evolve(record, look_at=now + UNREADABLE_PAUSE)))
         return _Move(ScheduleWrite(record=_planned(record, planned)), planned)

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import anyio
+import anyio.lowlevel
+import sniffio
 
 from jobmaster.context import JobContext
 from jobmaster.errors import Discard, Retry, Snooze
 from jobmaster.handlers import handler
-from jobmaster.models import CancelResult, MetadataFilter, Operator
+from jobmaster.models import CancelResult, JobReceipt, JobRecord, MetadataFilter, Operator
+from jobmaster.runtime import Runtime
 from jobmaster.states import JobStatus, Priority
 from jobmaster_testing.contracts.inserting import EVERY_TYPE
 from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, outcomes
@@ -357,3 +363,125 @@ class ManyJobsContract(RunningTests, suite=True):
 
         assert {job.id for job in found} == {receipt.job_id for receipt in receipts[2:]}
         assert count == 4
+
+    # Only the guilty fails
+
+    async def test_whatever_user_code_does_only_its_job_fails(self, clusters: Clusters) -> None:
+        culprits = [_culprit(name) for name in _ODD]
+
+        @handler("Bystander", max_retries=0)
+        async def bystander(job: JobContext) -> None: ...
+
+        async with clusters.running(bystander, *culprits) as runtime:
+            requests = [one.request() for culprit in culprits for one in (culprit, bystander)]
+            receipts = await runtime.scheduler.once_many(requests)
+            innocent = [await ended(runtime, receipt.job_id) for receipt in receipts[1::2]]
+            guilty = [await attempted(runtime, receipt.job_id) for receipt in receipts[::2]]
+            listed = await runtime.jobs.query()
+
+        assert [outcomes(job) for job in innocent] == [["succeeded"]] * len(culprits)
+        assert {job.definition_id: outcomes(job)[0] for job in guilty} == _FATES
+        assert len(listed) == len(requests)
+
+    async def test_what_a_job_sets_in_its_context_is_its_own(self, clusters: Clusters) -> None:
+        seen: Seen[str] = Seen()
+
+        @handler("Tenant", priority=Priority.VERY_LOW)
+        async def sets_tenant(job: JobContext) -> None:
+            seen.add(_tenant.get())
+            _tenant.set(str(job.id))
+
+        async with clusters.running(sets_tenant) as runtime:
+            receipts = await runtime.scheduler.once_many([sets_tenant.request() for _ in range(6)])
+            for receipt in receipts:
+                await ended(runtime, receipt.job_id)
+
+        assert seen.items == ["nobody"] * 6
+
+    async def test_a_caller_that_its_event_loop_cancels_leaves_no_one_waiting(
+        self, clusters: Clusters
+    ) -> None:
+        """`asyncio.wait_for` does not ask for shields; trio has nothing of the kind."""
+
+        @handler("Quick")
+        async def quick(job: JobContext) -> None: ...
+
+        async with clusters.scheduling() as runtime:
+            if sniffio.current_async_library() == "asyncio":
+                for turns in range(0, 60, 4):
+                    await _cancel_some_of_many_calls(runtime, quick, turns)
+            receipt = await runtime.scheduler.once_now(quick)
+            assert (await runtime.jobs.get(receipt.job_id)).definition_id == "Quick"
+
+
+async def attempted(runtime: Runtime, job_id: UUID) -> JobRecord:
+    """Return a job once one of its attempts has ended."""
+
+    async def have_ended() -> JobRecord | None:
+        found = await runtime.jobs.get(job_id)
+        return found if found.attempts else None
+
+    found = await until(have_ended)
+    assert found is not None
+    return found
+
+
+_tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+class _Backoff:
+    """A backoff that answers what it was told to, or raises it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def delay(self, retry: int, random: object) -> Any:  # noqa: ARG002 - the protocol's signature
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+_ODD: dict[str, tuple[BaseException, Any, str]] = {
+    "Snooze.Ages": (Snooze(timedelta.max), None, "snoozed"),
+    "Retry.Never": (Retry(math.inf), None, "failed"),
+    "Backoff.Huge": (OSError(), _Backoff(2.0**1023), "failed"),
+    "Backoff.Infinite": (OSError(), _Backoff(math.inf), "failed"),
+    "Backoff.Nan": (OSError(), _Backoff(math.nan), "failed"),
+    "Backoff.Negative": (OSError(), _Backoff(-1), "failed"),
+    "Backoff.None": (OSError(), _Backoff(None), "failed"),
+    "Backoff.Timedelta": (OSError(), _Backoff(timedelta.max), "failed"),
+    "Backoff.Raises": (OSError(), _Backoff(GeneratorExit()), "failed"),
+    "Text": (ValueError("\0 \ud800 \x1b[31m"), None, "failed"),
+    "Syntax": (SyntaxError("no", (b"where", "", "", object())), None, "failed"),  # type: ignore[arg-type]
+    "GeneratorExit": (GeneratorExit(), None, "failed"),
+    "KeyboardInterrupt": (KeyboardInterrupt(), None, "failed"),
+    "BaseException": (BaseException("odd"), None, "failed"),
+    "Discard": (Discard("\udfff"), None, "discarded"),
+}
+"""What handlers raise, the backoff of their jobs, and how the first attempt is to end."""
+_FATES = {name: fate for name, (_, _, fate) in _ODD.items()}
+
+
+def _culprit(name: str) -> Any:
+    """Return a handler that raises as `_ODD` says: every second one in a thread."""
+    error, backoff, _ = _ODD[name]
+
+    def in_thread(job: JobContext) -> None:  # noqa: ARG001 - as users write it
+        raise error
+
+    async def in_loop(job: JobContext) -> None:  # noqa: ARG001 - as users write it
+        raise error
+
+    return handler(name, max_retries=3, retry=backoff)(in_thread if len(name) % 2 else in_loop)
+
+
+async def _cancel_some_of_many_calls(runtime: Runtime, target: Any, turns: int) -> None:
+    """Have many calls share flushes, and cancel some of them after some turns of the event loop."""
+    calls = [asyncio.ensure_future(runtime.scheduler.once_now(target)) for _ in range(20)]
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    for call in calls[::5]:
+        call.cancel()
+    with anyio.fail_after(10):
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, JobReceipt) for place, answer in enumerate(answers) if place % 5)
