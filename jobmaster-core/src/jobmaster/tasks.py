@@ -192,6 +192,7 @@ class LeavableTask:
         self.name = name
         self.ended = anyio.Event()
         """Set once the task has ended, or was left behind."""
+        self._gone = anyio.Event()
         self._scope = anyio.CancelScope()
         self._leavable: _Leavable | None = None
         self._native: asyncio.Task[Any] | None = None
@@ -209,7 +210,12 @@ class LeavableTask:
         else:
             loop = asyncio.get_running_loop()
             self._native = loop.create_task(self._leavable, name=self.name)
-            self._native.add_done_callback(lambda _: self.ended.set())
+            self._native.add_done_callback(lambda _: self._end())
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the event loop knows of it no more: after it was left, that takes a moment."""
+        return self._gone.is_set()
 
     def cancel(self) -> None:
         """Cancel it."""
@@ -233,7 +239,11 @@ class LeavableTask:
             if self._leavable is not None:
                 await self._leavable
         finally:
-            self.ended.set()
+            self._end()
+
+    def _end(self) -> None:
+        self._gone.set()
+        self.ended.set()
 
     async def _logged(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
