@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from types import TracebackType
+from types import coroutine as coroutine_of_generator
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 import anyio
@@ -105,37 +106,34 @@ async def run_to_end(function: Callable[[*Ts], Coroutine[Any, Any, None]], *args
 # A context of its own
 
 
-class _InContext(Generator[Any, Any, Any]):
-    """Passes on what the event loop sends to a coroutine, each time in the same context."""
-
-    __slots__ = ("_coroutine", "_run")
-
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._run, self._coroutine = context.run, coroutine
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return self._run(self._coroutine.send, None)
-
-    def send(self, value: Any) -> Any:
-        return self._run(self._coroutine.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        return self._run(self._coroutine.throw, *error)
-
-    def close(self) -> None:
-        self._run(self._coroutine.close)
-
-
 def in_own_context(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
     """Return an awaitable that runs a coroutine in a copy of the present context.
 
     What the coroutine sets of context variables is seen by it alone, and by what it starts. It runs in the task that
-    awaits it, so that it costs about a microsecond.
+    awaits it: half a microsecond for each coroutine, instead of a task for each.
     """
-    return _InContext(copy_context(), coroutine)
+    return _within(copy_context(), coroutine)
+
+
+@coroutine_of_generator
+def _within(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Pass on what the event loop sends to a coroutine, each time in the same context."""
+    run, send = context.run, coroutine.send
+    try:
+        wanted = run(send, None)
+        while True:
+            try:
+                answer = yield wanted
+            except GeneratorExit:
+                run(coroutine.close)
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
+                wanted = run(coroutine.throw, error)
+            else:
+                wanted = run(send, answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 # A task that can be left behind
