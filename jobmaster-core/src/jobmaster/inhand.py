@@ -39,6 +39,8 @@ class Slot:
     deadline: float = NEVER
     started: float = 0.0
     stop_reason: str | None = None
+    error: BaseException | None = None
+    """What the handler that ended here raised, until it is logged."""
 
     def begin(self, held: Held, job: JobContext, now: float) -> None:
         """Take a job; `now` is monotonic."""

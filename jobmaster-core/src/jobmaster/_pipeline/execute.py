@@ -15,7 +15,8 @@ from attrs import define, field
 from jobmaster._policy import outcome
 from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
-from jobmaster.context import JobContext, captured_lines, claim_of, set_current
+from jobmaster.attemptlog import ended as log_end
+from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
 from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
@@ -25,7 +26,7 @@ from jobmaster.signals import Signal
 from jobmaster.states import AttemptOutcome
 from jobmaster.suspects import Suspects
 
-_INTERRUPTED = AttemptOutcome.INTERRUPTED
+_INTERRUPTED, _SUCCEEDED = AttemptOutcome.INTERRUPTED, AttemptOutcome.SUCCEEDED
 """An enum's members are looked up slowly, so those that each job needs are looked up once."""
 
 FAIRNESS = 0.005
@@ -166,6 +167,7 @@ class Execute:
             return outcome.succeeded(claim)
         if slot.stop_reason is not None:
             return self._stopped(slot)
+        slot.error = error
         return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold())
 
     def _stopped(self, slot: Slot) -> Verdict:
@@ -189,6 +191,9 @@ class Execute:
             return
         slot.end()
         self.on_report(owned, _report(job, claim_of(job), verdict, self.now()))
+        if verdict.outcome is not _SUCCEEDED:
+            error, slot.error = slot.error, None
+            log_end(job, verdict, error)
 
     # Calling handlers
 
@@ -206,6 +211,8 @@ class Execute:
         return run
 
     def _threaded(self, call: Callable[[JobContext], Any]) -> Run:
+        call = noting_its_thread(call)
+
         async def run(job: JobContext) -> None:
             result = await anyio.to_thread.run_sync(call, job, abandon_on_cancel=True, limiter=self.threads)
             if isinstance(result, Awaitable):
