@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.forewarning import warn_of_no_handlers
 from jobmaster._runtime.incarnation import Incarnation
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster.config import WorkerSettings
@@ -57,6 +58,7 @@ class RunningWorker:
                 life = self.current = await self._register()
                 if not self.ready.is_set():
                     self._group.start_soon(self._warn_of_namesakes, life.record)
+                self._group.start_soon(warn_of_no_handlers, self.env, life.record)
                 self._group.start_soon(life.run)
                 self._group.start_soon(self._serve_news, life)
                 self.ready.set()
