@@ -61,10 +61,10 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base's signature
         """Return the line without an exception's text."""
         line = super().formatMessage(record)
-        if record.name != _JOBS_OWN or not hasattr(record, "job_id"):
-            return line
         fields = vars(record)
-        return f"{line} [{fields.get('definition_id')} {fields['job_id']} attempt {fields.get('attempt')}]"
+        if record.name != _JOBS_OWN or not fields.keys() >= {"definition_id", "job_id", "attempt"}:
+            return line
+        return f"{line} [{fields['definition_id']} {fields['job_id']} attempt {fields['attempt']}]"
 
 
 class JsonFormatter(logging.Formatter):

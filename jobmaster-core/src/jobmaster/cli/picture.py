@@ -115,7 +115,8 @@ class Picture:
 
     def warnings(self) -> list[str]:
         """Return what somebody should look at."""
-        return [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
+        found = [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
+        return [*found, *self.volatile]
 
     def unserved(self) -> frozenset[Place]:
         """Return the lanes and priorities that have due jobs and no active bucket, paused lanes left out."""
@@ -127,7 +128,6 @@ class Picture:
     def _of_the_cluster(self) -> Iterator[str]:
         if self.pending:
             yield f"migrations are pending ({', '.join(self.pending)}); run `jobmaster migrate`"
-        yield from self.volatile
         if self.cluster.mode is not ClusterMode.ACTIVE:
             yield f"the cluster is {self.cluster.mode}: no jobs run"
         if self.cluster.paused_lanes:
