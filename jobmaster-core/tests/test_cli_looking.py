@@ -205,7 +205,9 @@ class TestJobsShow:
         assert "  name        Ann\n" in shown
         assert "  when        2026-01-31T12:00:00+00:00 (dt)\n" in shown
         assert "INFO    attempt 1 hello Ann table=guests rows=3\n" in shown
-        assert "ERROR   attempt 1 no address\n    exception:\n      Traceback (most recent call last)" in shown
+        assert (
+            "ERROR   attempt 1 no address\n    exception:\n      Traceback (most recent call last)" in shown
+        )
         assert "\n      KeyError: " in shown
 
     @pytest.mark.parametrize("job_id", [str(UUID(int=1)), "nonsense"])
@@ -245,10 +247,10 @@ class TestStatus:
 
         found = json.loads(anyio.run(look).stdout)
 
-        expected = [
-            "1 job is parked, no worker that claimed it knew a handler for 'Looking.Unknown'; start a worker whose "
-            "application imports one (`jobmaster jobs list --parked`)"
-        ]
+        parked = (
+            "1 job is parked, no worker that claimed it knew a handler for 'Looking.Unknown'; start a worker "
+        )
+        expected = [f"{parked}whose application imports one (`jobmaster jobs list --parked`)"]
         if seeded.cluster.master_url.startswith("memory://"):
             expected.append(
                 "the master is in memory: no other process sees its jobs, and they are gone when this one ends; "

@@ -113,7 +113,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         self, level: int, text: str, extra: Mapping[str, object], options: Mapping[str, Any]
     ) -> LogLine:
         fields = {cut(storable(name), LONGEST_FIELD): plain(extra[name], LONGEST_FIELD) for name in extra}
-        if (exc_info := options.get("exc_info")) and (trace := traceback_text(exc_info)):
+        if (exc_info := options.get("exc_info")) is not None and (trace := traceback_text(exc_info)):
             fields[beside("exception", fields)] = cut_front(storable(trace), LONGEST_TRACEBACK)
         if options.get("stack_info"):
             stack = self._stack(options.get("stacklevel", 1))
@@ -137,10 +137,10 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
 
 def _readable_fields(extra: object) -> Mapping[str, object]:
     """Return a line's `extra` with names as text, and with what stands for values that cannot be shown."""
-    if not extra:
+    if extra is None:
         return {}
     try:
-        pairs = dict(extra)  # type: ignore[call-overload]
+        pairs = dict(extra) if extra else {}  # type: ignore[call-overload]
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - anybody's mapping, which may raise anything

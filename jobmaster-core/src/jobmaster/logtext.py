@@ -189,8 +189,8 @@ def _dumped(whole: Mapping[str, Any]) -> str:
 
 def message_of(record: logging.LogRecord) -> str:
     """Return a record's text, whatever its message and arguments are."""
-    args = record.args if isinstance(record.args, tuple) else (record.args,)
-    return presentable(record.msg, args if record.args else ())[2]
+    args = record.args
+    return presentable(record.msg, args if isinstance(args, tuple) else () if args is None else (args,))[2]
 
 
 def tell_of_lost_line(error: BaseException) -> None:
