@@ -262,6 +262,7 @@ def fail() -> None:
     raise ValueError("inner \0 \ud800")
 
 
+@pytest.mark.alone  # what test processes tell one another cannot hold such text
 @pytest.mark.parametrize("how", ["exception", "true", "error", "tuple"])
 def test_a_traceback_stays_with_the_attempt(job: JobContext, how: str) -> None:
     try:

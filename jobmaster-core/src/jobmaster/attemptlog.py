@@ -12,7 +12,7 @@ from typing import Final
 
 from jobmaster._policy.outcome import Verdict
 from jobmaster.context import JobContext, identity, runs_in_thread
-from jobmaster.logtext import one_line, tell_of_lost_line
+from jobmaster.logtext import one_line, storable, tell_of_lost_line, traceback_text
 from jobmaster.models import AttemptError, Claim, Report
 from jobmaster.states import AttemptOutcome, JobStatus
 
@@ -69,11 +69,29 @@ def _guarded(
 ) -> None:
     try:
         if log.isEnabledFor(level):
-            log.log(level, "%s", text(), exc_info=error, extra=_fields(job, outcome), stacklevel=3)
+            log.handle(_record(log, level, text(), job, outcome, error))
     except KeyboardInterrupt:
         raise
     except BaseException as failure:  # noqa: BLE001 - logging must not decide how an attempt ends
         tell_of_lost_line(failure)
+
+
+def _record(
+    log: logging.Logger,
+    level: int,
+    text: str,
+    job: JobContext,
+    outcome: AttemptOutcome,
+    error: BaseException | None,
+) -> logging.LogRecord:
+    """Return a record with a traceback that every formatter can write, whatever the exception is."""
+    file, line, function, _ = log.findCaller(stacklevel=3)
+    exc_info = None if error is None else (type(error), error, error.__traceback__)
+    fields = _fields(job, outcome)
+    record = log.makeRecord(log.name, level, file, line, "%s", (text,), exc_info, function, fields)
+    if error is not None:
+        record.exc_text = storable(traceback_text(error) or "")
+    return record
 
 
 def _fields(job: JobContext, outcome: AttemptOutcome) -> Mapping[str, object]:

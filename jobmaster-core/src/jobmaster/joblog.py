@@ -78,6 +78,8 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         if not keeps and not passes:
             return
         msg, args, text = presentable(msg, args)
+        if (clean := storable(text)) != text:
+            msg, args, text = clean, (), clean
         fields = _readable_fields(options.get("extra"))
         if keeps:
             self._lines.append(self._line(level, text, fields, options))
@@ -127,7 +129,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         return LogLine(
             at=datetime.now(UTC),
             level=storable(text_of(logging.getLevelName(level))),
-            message=cut(storable(text), LONGEST_MESSAGE),
+            message=cut(text, LONGEST_MESSAGE),
             fields=fields,
             subject="job",
             subject_id=str(self._identity["job_id"]),

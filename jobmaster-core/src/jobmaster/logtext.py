@@ -170,7 +170,7 @@ def as_json(body: Mapping[str, Any], record: logging.LogRecord, traceback_name: 
     for name, value in vars(record).items():
         if name not in _OF_RECORDS:
             whole[beside(text_of(name), whole)] = value
-    if record.exc_info and (text := traceback_text(record.exc_info)):
+    if record.exc_info and (text := record.exc_text or traceback_text(record.exc_info)):
         whole[beside(traceback_name, whole)] = text
     if record.stack_info:
         whole[beside("stack", whole)] = record.stack_info
