@@ -131,7 +131,7 @@ async def test_a_job_that_ended_before_its_worker_died_does_not_run_again(
 
 
 async def test_only_the_job_that_brings_workers_down_is_poison(
-    distributed: Build, watcher: Cluster, mortal: Mortal
+    distributed: Build, watcher: Cluster, mortal: Mortal, caplog: pytest.LogCaptureFixture
 ) -> None:
     mortal.hangs = False
     async with watcher.running() as runtime, anyio.create_task_group() as group:
@@ -161,6 +161,12 @@ async def test_only_the_job_that_brings_workers_down_is_poison(
         AttemptOutcome.POISONED,
     ]
     assert (other.status, other.retries) == (JobStatus.SUCCEEDED, 0)
+    told = [r for r in caplog.records if vars(r).get("job_id") == str(job.id)]
+    assert [(r.levelname, vars(r)["outcome"], vars(r)["attempt"]) for r in told] == [
+        ("WARNING", "lost", 1),
+        ("WARNING", "lost", 2),
+        ("ERROR", "poisoned", 3),
+    ]
 
 
 async def runs_on(runtime: Runtime, faults: Faults) -> bool:

@@ -32,12 +32,18 @@ JOB_KEYS = {
     "reason", "metadata", "schedule_id", "nominal_at",
 }  # fmt: skip
 
-STATUS_KEYS = {"now", "cluster", "schema", "jobs", "agents", "hosts", "workers", "buckets", "warnings"}
+STATUS_KEYS = {
+    "now", "cluster", "schema", "jobs", "parked", "agents", "hosts", "workers", "buckets", "warnings",
+}  # fmt: skip
 
 
 @handler("Looking.Greet", metadata={"category": "demo"})
 async def greet(job: JobContext) -> None:
-    job.logger.info("hello %s", job.data["name"])
+    job.logger.info("hello %s", job.data["name"], extra={"table": "guests", "rows": 3})
+    try:
+        _ = job.data["address"]
+    except KeyError:
+        job.logger.exception("no address")
 
 
 @handler("Looking.Fail", max_retries=0)
@@ -175,8 +181,10 @@ class TestJobsShow:
         (attempt,) = job["attempts"]
         assert (attempt["number"], attempt["outcome"], attempt["worker"]) == (1, "succeeded", "w1")
         assert attempt["error"] is None
-        (line,) = job["logs"]
+        line, failure = job["logs"]
         assert (line["level"], line["message"], line["attempt"]) == ("INFO", "hello Ann", 1)
+        assert line["fields"] == {"table": "guests", "rows": 3}
+        assert failure["fields"]["exception"].startswith("Traceback (most recent call last)")
 
     def test_json_has_the_error(self, seeded: Seeded) -> None:
         (attempt,) = seeded.json("jobs", "show", seeded.ids["failed"])["attempts"]
@@ -196,7 +204,11 @@ class TestJobsShow:
 
         assert "  name        Ann\n" in shown
         assert "  when        2026-01-31T12:00:00+00:00 (dt)\n" in shown
-        assert "INFO    attempt 1 hello Ann" in shown
+        assert "INFO    attempt 1 hello Ann table=guests rows=3\n" in shown
+        assert (
+            "ERROR   attempt 1 no address\n    exception:\n      Traceback (most recent call last)" in shown
+        )
+        assert "\n      KeyError: " in shown
 
     @pytest.mark.parametrize("job_id", [str(UUID(int=1)), "nonsense"])
     def test_an_unknown_job_is_not_found(self, seeded: Seeded, job_id: str) -> None:
@@ -235,10 +247,43 @@ class TestStatus:
 
         found = json.loads(anyio.run(look).stdout)
 
-        assert found["warnings"] == []
+        parked = (
+            "1 job is parked, no worker that claimed it knew a handler for 'Looking.Unknown'; start a worker "
+        )
+        expected = [f"{parked}whose application imports one (`jobmaster jobs list --parked`)"]
+        if seeded.cluster.master_url.startswith("memory://"):
+            expected.append(
+                "the master is in memory: no other process sees its jobs, and they are gone when this one ends; "
+                "name a database, for example sqlite:///jobs.db"
+            )
+        assert (found["parked"], found["warnings"]) == (1, expected)
         assert [worker["alive"] for worker in found["workers"]] == [True, False]
         living = [bucket["priority"] for bucket in found["buckets"] if bucket["status"] == "active"]
         assert sorted(living) == ["critical", "high", "low", "medium", "very_low"]
+
+    def test_it_warns_of_a_live_worker_that_knows_no_handlers(
+        self, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jobmaster.cluster.registered_handlers", list)  # nothing was imported
+        idle = Cluster(seeded.cluster.id, seeded.cluster.master_url)
+        idle.add_worker(name="idle").add_worker(name="planner", mode=WorkerMode.COORDINATOR)
+
+        async def look() -> Result:
+            async with idle.running():
+                return await anyio.to_thread.run_sync(seeded.run, "status", "--json")
+
+        warnings = json.loads(anyio.run(look).stdout)["warnings"]
+
+        assert [one.partition(";")[0] for one in warnings if "handlers" in one] == [
+            "worker idle: it knows no handlers, so that it parks every job"
+        ]
+        assert "knows no handlers" not in seeded.run("status").stdout, "one that has stopped is past"
+
+    def test_a_cluster_in_memory_is_not_to_be_found_elsewhere(self) -> None:
+        result = Seeded(Cluster("Elsewhere", f"memory://{uuid4().hex}"), {}).run("status")
+
+        assert result.exit_code == ExitCode.NOT_FOUND
+        assert "no other process sees what is in memory://; name a database" in result.stderr
 
     def test_it_warns_of_an_inactive_cluster(self, seeded: Seeded) -> None:
         async def pause() -> None:

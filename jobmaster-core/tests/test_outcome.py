@@ -93,10 +93,9 @@ def test_an_exception_that_cannot_be_formatted_still_shows_its_frames() -> None:
 def test_what_is_cut_is_marked() -> None:
     described = describe(ValueError("x" * (LONGEST_MESSAGE + 12_345)))
 
-    assert described.message == "x" * LONGEST_MESSAGE + "… (12,345 characters cut)"
+    assert described.message == "x" * LONGEST_MESSAGE + "… (cut, 12345 characters)"
     long = describe(ValueError("\n".join(["y"] * LONGEST_TRACEBACK)))
-    assert long.traceback.startswith("(")
-    assert "characters cut)…" in long.traceback
+    assert long.traceback.startswith("(cut, ")
     assert describe(ValueError("z" * LONGEST_MESSAGE)).message == "z" * LONGEST_MESSAGE
 
 

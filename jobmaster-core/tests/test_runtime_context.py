@@ -194,7 +194,10 @@ async def test_a_job_that_logs_without_end_keeps_the_first_lines(cluster: Build)
             job.logger.info("line %d", number)
 
     job = await run_one(cluster(chatty), chatty)
-    assert [line.message for line in job.logs] == [f"line {number}" for number in range(1000)]
+    assert [line.message for line in job.logs] == [
+        *(f"line {number}" for number in range(1000)),
+        "500 more lines were not kept: an attempt keeps its first 1000",
+    ]
 
 
 @pytest.mark.parametrize("call", [("100% of %s", ()), ("%d rows", ("many",)), ("%s %s", ("one",))])

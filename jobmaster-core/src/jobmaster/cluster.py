@@ -13,6 +13,7 @@ from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.forewarning import warn_of_parked, warn_of_settings
 from jobmaster._runtime.host import host_record
 from jobmaster._runtime.joining import check_one_way, prepare_master, registered
 from jobmaster._runtime.notify import Notify
@@ -269,6 +270,8 @@ class Cluster:
                 runtime = Runtime(self, env, supervisor, group)
                 with anyio.move_on_after(self.settings.store_timeout):
                     await runtime.workers_ready()
+                if chosen:
+                    group.start_soon(warn_of_parked, env)
                 with findable(runtime):
                     yield runtime
         finally:
@@ -358,6 +361,7 @@ class Cluster:
         await env.agents.join_all(migrate=self.settings.auto_migrate)
         if workers:
             await check_one_way(env)
+            warn_of_settings(env, self.master_url, self.agents)
             await env.master.register_host(host_record(self.id, env.host))
 
 

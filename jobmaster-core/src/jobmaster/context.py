@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -11,13 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster.data import MessageData, Metadata
+from jobmaster.joblog import JobLogger
 from jobmaster.models import Claim, LogLine
 from jobmaster.states import Priority
 
-MAX_LOG_LINES = 1000
-"""Lines kept with one attempt; later ones still reach the process's own logging."""
-
-_log = logging.getLogger("jobmaster.job")
 _current: ContextVar[JobContext] = ContextVar("jobmaster_job")
 
 
@@ -33,7 +29,8 @@ class JobCancelled(Exception):  # noqa: N818 - control flow, not an error
 class JobContext:
     """One attempt of a job, as its handler sees it. Safe to read from the thread of a plain function."""
 
-    __slots__ = ("_claim", "_lines", "_logger", "_stop", "_stop_reason", "host", "started_at", "worker")
+    __slots__ = ("_claim", "_in_thread", "_logger", "_stop", "_stop_reason", "host", "started_at", "worker")
+    _in_thread: bool  # set for plain functions only, so that others do not pay for it
 
     def __init__(
         self, claim: Claim, worker: str = "", host: str = "", started_at: datetime | None = None
@@ -45,7 +42,6 @@ class JobContext:
         """Name of the host that runs the attempt."""
         self.started_at = started_at or datetime.now(UTC)
         """When this attempt started, aware UTC."""
-        self._lines: list[LogLine] | None = None
         self._logger: JobLogger | None = None
         self._stop: Event | None = None
         self._stop_reason: str | None = None
@@ -149,57 +145,15 @@ class JobContext:
     def logger(self) -> JobLogger:
         """A logger whose lines also stay with the attempt (level INFO and above, the first 1,000)."""
         if self._logger is None:
-            self._lines = []
-            self._logger = JobLogger(self, self._lines)
+            self._logger = JobLogger(identity(self))
         return self._logger
 
     def __repr__(self) -> str:
         return f"<JobContext {self.definition_id} {self.id} attempt {self.attempt}>"
 
 
-class JobLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs under `jobmaster.job` with the job's ids as extra fields, and keeps the lines for the audit."""
-
-    def __init__(self, job: JobContext, lines: list[LogLine]) -> None:
-        super().__init__(_log, _identity(job))
-        self._lines = lines
-        self._attempt = job.attempt
-        self._job_id = str(job.id)
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Merge the job's ids into `extra`."""
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log and keep a line. `extra` fields are kept as text where they are not JSON."""
-        if level >= logging.INFO and len(self._lines) < MAX_LOG_LINES:
-            self._lines.append(self._line(level, msg, args, kwargs.get("extra") or {}))
-        kwargs.setdefault("stacklevel", 2)  # frames of `logging` itself do not count
-        super().log(level, msg, *args, **kwargs)
-
-    def _line(self, level: int, msg: object, args: tuple[object, ...], extra: Mapping[str, Any]) -> LogLine:
-        return LogLine(
-            at=datetime.now(UTC),
-            level=logging.getLevelName(level),
-            message=_message(msg, args),
-            fields={name: _plain(value) for name, value in extra.items()},
-            subject="job",
-            subject_id=self._job_id,
-            attempt=self._attempt,
-        )
-
-
-def _message(msg: object, args: tuple[object, ...]) -> str:
-    """Return a line's text as `logging` would; one whose arguments do not fit is kept with them beside it."""
-    values = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
-    try:
-        return str(msg) % values if args else str(msg)
-    except (TypeError, ValueError, LookupError):
-        return f"{msg} {args!r}"
-
-
-def _identity(job: JobContext) -> dict[str, object]:
+def identity(job: JobContext) -> dict[str, object]:
+    """Return the fields that name an attempt on log records."""
     return {
         "job_id": str(job.id),
         "definition_id": job.definition_id,
@@ -209,10 +163,6 @@ def _identity(job: JobContext) -> dict[str, object]:
     }
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
 def request_stop(job: JobContext, reason: str) -> None:
     """Tell a handler that its attempt is to stop; the runtime calls this, from the event loop."""
     job._stop_reason = reason  # noqa: SLF001 - the runtime's side of the context
@@ -220,9 +170,27 @@ def request_stop(job: JobContext, reason: str) -> None:
         job._stop.set()  # noqa: SLF001
 
 
-def captured_lines(job: JobContext) -> list[LogLine]:
+def noting_its_thread(call: Callable[[JobContext], Any]) -> Callable[[JobContext], Any]:
+    """Return a plain function that notes in the context for how long it runs."""
+
+    def run(job: JobContext) -> Any:
+        job._in_thread = True  # noqa: SLF001 - the runtime's side of the context
+        try:
+            return call(job)
+        finally:
+            job._in_thread = False  # noqa: SLF001
+
+    return run
+
+
+def runs_in_thread(job: JobContext) -> bool:
+    """Return whether the job's plain function is running, though its attempt may have ended."""
+    return getattr(job, "_in_thread", False)
+
+
+def captured_lines(job: JobContext) -> Sequence[LogLine]:
     """Return the log lines to keep with the attempt."""
-    return job._lines or []  # noqa: SLF001 - the runtime's side of the context
+    return () if job._logger is None else job._logger.kept()  # noqa: SLF001 - the runtime's side of the context
 
 
 def claim_of(job: JobContext) -> Claim:

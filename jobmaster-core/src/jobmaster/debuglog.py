@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from jobmaster.errors import ConfigurationError
 from jobmaster.hookspecs import JobObserver, hookimpl
+from jobmaster.logtext import as_json, message_of
 from jobmaster.models import JobReceipt, NewJob, Report
 
 ROOT: Final = "jobmaster"
@@ -23,7 +23,6 @@ MAX_BYTES: Final = 20 * 1024 * 1024
 FILES_KEPT: Final = 5
 """Older files of a process that are kept beside the present one."""
 
-_STANDARD: Final = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName"}
 _open_logs: list[DebugLog] = []
 _level_before: dict[str, int] = {}
 
@@ -139,16 +138,13 @@ def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object a line: when, level, subject, message, then the fields that came with the line."""
+    """One object a line: when, level, subject, message, then the fields that came with the line, traceback and stack."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        body = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "subject": record.name.removeprefix(f"{ROOT}."),
-            "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+            "message": message_of(record),
         }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return as_json(body, record, traceback_name="error")

@@ -63,17 +63,20 @@ async def reraise_if_ending(error: BaseException) -> None:
 
 
 class Contained:
-    """Within the block, whatever is raised is logged, unless this task is to end: what comes after the block goes on."""
+    """Within the block, whatever is raised is logged, unless this task is to end: what comes after the block goes on.
 
-    def __init__(self, what: str, log: logging.Logger) -> None:
-        self._what, self._log = what, log
+    What is `expected` is not even logged.
+    """
+
+    def __init__(self, what: str, log: logging.Logger, *expected: type[Exception]) -> None:
+        self._what, self._log, self._expected = what, log, expected
 
     async def __aenter__(self) -> None: ...
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> bool:
-        if error is not None:
+        if error is not None and not isinstance(error, self._expected):
             await reraise_if_ending(error)
             self._log.error("%s: unexpected failure", self._what, exc_info=error)
         return True

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -29,19 +30,23 @@ def memory_url() -> str:
 
 
 @pytest.fixture
-def memory_cluster(memory_url: str) -> Callable[..., Cluster]:
+def memory_cluster(memory_url: str) -> Iterator[Callable[..., Cluster]]:
     """Return a function that makes a cluster with one worker, in memory.
 
     It takes the handlers to serve (none: every imported one), `clock` for virtual time, and settings as
-    `Cluster.configure`. Clusters of one test share the store.
+    `Cluster.configure`. Clusters of one test share the store. That it is in memory is meant, and not warned of.
     """
+    start = logging.getLogger("jobmaster.start")
+    before = start.level
+    start.setLevel(logging.ERROR)
 
     def make(*handlers: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
         options = {"store_options": {"clock": clock}} if clock else {}
         cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**options, **settings)
         return cluster.add_handlers(*handlers).add_worker(name="Worker-01", parallelism=1)
 
-    return make
+    yield make
+    start.setLevel(before)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

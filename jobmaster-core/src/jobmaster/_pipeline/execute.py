@@ -16,7 +16,8 @@ from attrs import define, field
 from jobmaster._policy import outcome
 from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
-from jobmaster.context import JobContext, captured_lines, claim_of, set_current
+from jobmaster.attemptlog import ended as log_end
+from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
 from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
@@ -29,7 +30,7 @@ from jobmaster.tasks import Contained, in_own_context, reraise_if_ending
 
 log = logging.getLogger("jobmaster.execute")
 
-_INTERRUPTED = AttemptOutcome.INTERRUPTED
+_INTERRUPTED, _SUCCEEDED = AttemptOutcome.INTERRUPTED, AttemptOutcome.SUCCEEDED
 """An enum's members are looked up slowly, so those that each job needs are looked up once."""
 
 FAIRNESS = 0.005
@@ -251,9 +252,11 @@ class Execute:
         job = slot.job
         if job is None:
             return
-        verdict = self._judged(slot, job, error)
+        verdict, raised = self._judged(slot, job, error), error if slot.stop_reason is None else None
         slot.end()
         self.on_report(owned, _report(job, claim_of(job), verdict, self.now()))
+        if verdict.outcome is not _SUCCEEDED:
+            log_end(job, verdict, raised)
 
     # Calling handlers
 
@@ -271,6 +274,8 @@ class Execute:
         return run
 
     def _threaded(self, call: Callable[[JobContext], Any]) -> Run:
+        call = noting_its_thread(call)
+
         async def run(job: JobContext) -> None:
             result, error = await anyio.to_thread.run_sync(
                 _tried, call, job, abandon_on_cancel=True, limiter=self.threads

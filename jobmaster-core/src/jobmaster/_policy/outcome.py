@@ -8,6 +8,7 @@ from collections.abc import Callable
 from jobmaster._policy.retry import DEFAULT_POLICY, Random, RetryPolicy
 from jobmaster.durations import to_delay
 from jobmaster.errors import Discard, Retry, Snooze
+from jobmaster.logtext import cut, cut_front, storable
 from jobmaster.models import AttemptError, Claim, Report, record
 from jobmaster.states import AttemptOutcome, JobStatus
 
@@ -169,9 +170,11 @@ def describe(error: BaseException) -> AttemptError:
     Raises nothing, whatever the exception does when it is asked for its text.
     """
     return AttemptError(
-        type=_text("type", lambda: _type_name(type(error)), LONGEST_NAME),
-        message=_text("message", lambda: str(error), LONGEST_MESSAGE),
-        traceback=_text("traceback", lambda: _traceback(error), LONGEST_TRACEBACK, keep_end=True),
+        type=_text("type", lambda: _type_name(type(error)), lambda text: cut(text, LONGEST_NAME)),
+        message=_text("message", lambda: str(error), lambda text: cut(text, LONGEST_MESSAGE)),
+        traceback=_text(
+            "traceback", lambda: _traceback(error), lambda text: cut_front(text, LONGEST_TRACEBACK)
+        ),
     )
 
 
@@ -187,22 +190,8 @@ def _traceback(error: BaseException) -> str:
         return "".join(traceback.format_tb(error.__traceback__))
 
 
-def _text(what: str, make: Callable[[], str], longest: int, *, keep_end: bool = False) -> str:
+def _text(what: str, make: Callable[[], str], bounded: Callable[[str], str]) -> str:
     try:
-        return _clean(_cut(str.__str__(make()), longest, keep_end=keep_end))
+        return storable(bounded(str.__str__(make())))
     except BaseException as failure:  # noqa: BLE001 - as above
         return f"<{what} unavailable: {type(failure).__name__}>"
-
-
-def _cut(text: str, longest: int, *, keep_end: bool) -> str:
-    """Return a text of bounded length, with a mark where something was left out."""
-    if len(text) <= longest:
-        return text
-    if keep_end:
-        return f"({len(text) - longest:,} characters cut)\u2026{text[-longest:]}"
-    return f"{text[:longest]}\u2026 ({len(text) - longest:,} characters cut)"
-
-
-def _clean(text: str) -> str:
-    """Replace what databases refuse in text: NUL characters and lone surrogates."""
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.forewarning import warn_of_no_handlers
 from jobmaster._runtime.incarnation import Incarnation
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster.config import WorkerSettings
@@ -58,6 +59,7 @@ class RunningWorker:
                 life = self.current = await self._register()
                 if not self.ready.is_set():
                     self._group.start_soon(self._warn_of_namesakes, life.record)
+                self._group.start_soon(warn_of_no_handlers, self.env, life.record)
                 self._group.start_soon(life.run)
                 self._group.start_soon(self._serve_news, life)
                 self.ready.set()
@@ -98,18 +100,14 @@ class RunningWorker:
 
     async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
         """Tell of a worker elsewhere that has the same name: people, and what they ask of workers, go by that."""
-        async with Contained("looking for namesakes", log):
-            with suppress(StoreError):
-                await self._look_for_namesakes(me)
-
-    async def _look_for_namesakes(self, me: WorkerRecord) -> None:
-        for other in await self.env.master.list_workers(self.env.cluster_id):
-            if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
-                log.warning(
-                    "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
-                    "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
-                    *(me.name, me.host, me.pid, other.host, other.pid),
-                )
+        async with Contained("looking for namesakes", log, StoreError):
+            for other in await self.env.master.list_workers(self.env.cluster_id):
+                if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
+                    log.warning(
+                        "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
+                        "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
+                        *(me.name, me.host, me.pid, other.host, other.pid),
+                    )
 
     def _new_life(self) -> Incarnation:
         return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)

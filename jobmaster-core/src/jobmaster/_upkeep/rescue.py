@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
+from jobmaster.attemptlog import rescued
 from jobmaster.carrying import answers, give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
@@ -163,13 +164,16 @@ class Rescue:
             cursor = page.cursor
 
     async def _report_page(
-        self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None, claims: Iterable[Claim]
+        self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None, claims: Sequence[Claim]
     ) -> int:
         reports = [self._lost(claim, owner) for claim in claims]
         stale = await self.master.report(reports)
         if stale:
             # Raises if they are stale because the bucket is not ours any more: then their messages stay.
             await self.master.mark(bucket, ())
+        for claim, report in zip(claims, reports, strict=True):
+            if report.job_id not in stale:
+                rescued(claim, report)
         await agent.acknowledge(bucket, [(report.job_id, report.attempt) for report in reports])
         return len(reports) - len(stale)
 

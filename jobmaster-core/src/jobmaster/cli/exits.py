@@ -47,11 +47,16 @@ class ExitCode(IntEnum):
 
 
 class ClusterNotFoundError(JobMasterError):
-    """The master has no cluster of this id."""
+    """The master has no cluster of this id. One in memory shows it to the cluster's own process only."""
 
-    def __init__(self, cluster_id: str) -> None:
-        self.cluster_id = cluster_id
-        super().__init__(f"the master has no cluster {cluster_id!r}; check its id, or start it once")
+    def __init__(self, cluster_id: str, *, in_memory: bool = False) -> None:
+        self.cluster_id, self.in_memory = cluster_id, in_memory
+        remedy = (
+            "no other process sees what is in memory://; name a database, for example sqlite:///jobs.db"
+            if in_memory
+            else "check its id, or start it once"
+        )
+        super().__init__(f"the master has no cluster {cluster_id!r}; {remedy}")
 
 
 # The first match counts, so the special ones stand before the general ones.

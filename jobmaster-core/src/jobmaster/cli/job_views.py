@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
 from rich.console import Console
@@ -133,4 +134,10 @@ def _print_logs(out: Console, lines: Sequence[LogLine]) -> None:
         out.print("\nLogs", style="bold")
     for line in lines:
         attempt = "" if line.attempt is None else f"attempt {line.attempt} "
-        out.print(f"  {short(line.at)} {line.level:<8}{attempt}{line.message}", soft_wrap=True)
+        texts = {name: readable(value) for name, value in line.fields.items()}
+        short_ones = "".join(f" {name}={text}" for name, text in texts.items() if "\n" not in text)
+        out.print(f"  {short(line.at)} {line.level:<8}{attempt}{line.message}", end="", soft_wrap=True)
+        out.print(short_ones, style="dim", soft_wrap=True)
+        for name, text in texts.items():
+            if "\n" in text:
+                out.print(indent(f"{name}:\n{indent(text.rstrip(), '  ')}", "    "), soft_wrap=True)

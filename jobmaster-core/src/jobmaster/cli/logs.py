@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from jobmaster.logtext import as_json, message_of
 
 
 class LogFormat(StrEnum):
@@ -31,8 +32,8 @@ class LogLevel(StrEnum):
 LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How log lines look, on stderr.")]
 LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The least important lines to show.")]
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every log record has; the others came in as `extra`."""
+_JOBS_OWN = "jobmaster.job"
+"""The logger of what handlers say: those lines do not name their job themselves."""
 
 
 def set_up_logging(level: LogLevel, style: LogFormat) -> None:
@@ -48,7 +49,7 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.000Z INFO    jobmaster.worker: …`."""
+    """`2026-01-31T12:00:00.000Z INFO    jobmaster.worker: …`; a handler's line ends with its job and attempt."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -57,20 +58,24 @@ class TextFormatter(logging.Formatter):
         """Return the time in UTC, to the millisecond."""
         return _moment(record)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base's signature
+        """Return the line without an exception's text."""
+        line = super().formatMessage(record)
+        fields = vars(record)
+        if record.name != _JOBS_OWN or not fields.keys() >= {"definition_id", "job_id", "attempt"}:
+            return line
+        return f"{line} [{fields['definition_id']} {fields['job_id']} attempt {fields['attempt']}]"
+
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the `extra` fields, and an exception's text."""
+    """One JSON object a line: time, level, logger, message, the `extra` fields, an exception's text, the stack."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON."""
-        body: dict[str, Any] = {
+        body = {
             "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message_of(record),
         }
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        body |= {name: value for name, value in extra.items() if name not in body}
-        if record.exc_info:
-            body["exception"] = self.formatException(record.exc_info)
-        return json.dumps(body, default=str, ensure_ascii=False)
+        return as_json(body, record)

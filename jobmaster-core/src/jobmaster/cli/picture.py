@@ -10,6 +10,7 @@ import anyio
 from attrs import field, frozen
 
 from jobmaster._policy.placement import Place, agents_in_use
+from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
 from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, MasterRepository
@@ -21,6 +22,7 @@ from jobmaster.models import (
     ClusterRecord,
     HostRecord,
     JobQuery,
+    JobRecord,
     WorkerRecord,
 )
 from jobmaster.states import BucketStatus, ClusterMode, JobStatus, WorkerStatus
@@ -75,6 +77,13 @@ class Picture:
     """Unfinished jobs by bucket, as the master knows them."""
     pending: Sequence[str] = ()
     """Names of pending migrations."""
+    parked: int = 0
+    some_parked: Sequence[JobRecord] = ()
+    """How many jobs wait for a handler, and the newest of them."""
+    without_handlers: frozenset[str] = frozenset()
+    """Ids of workers that said to know no handlers."""
+    volatile: Sequence[str] = ()
+    """What there is to say about stores in memory."""
 
     def is_alive(self, worker: WorkerRecord) -> bool:
         """Whether a worker runs and its lease has not run out."""
@@ -106,7 +115,8 @@ class Picture:
 
     def warnings(self) -> list[str]:
         """Return what somebody should look at."""
-        return [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
+        found = [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
+        return [*found, *self.volatile]
 
     def unserved(self) -> frozenset[Place]:
         """Return the lanes and priorities that have due jobs and no active bucket, paused lanes left out."""
@@ -131,6 +141,9 @@ class Picture:
             yield "no worker coordinates: held jobs stay where they are; start a full or coordinator worker"
         if alive and not any(worker.mode.executes for worker in alive):
             yield "no worker runs jobs: they wait; start a full or execution worker"
+        for worker in alive:
+            if str(worker.id) in self.without_handlers:
+                yield f"worker {worker.name}: {NO_HANDLERS}"
         expired = [w.name for w in self.workers if w.status in RUNNING and not self.is_alive(w)]
         if expired:
             rescued = any(worker.mode.rescues for worker in alive)
@@ -142,7 +155,9 @@ class Picture:
             yield f"the lease of {', '.join(expired)} has run out; {then}"
 
     def _of_places(self) -> Iterator[str]:
-        """Name the lanes of due jobs that wait for somebody to come, while others of the cluster may run."""
+        """Name what waits for somebody to come, while other jobs of the cluster may run."""
+        if line := parked_line(self.some_parked, self.parked):
+            yield line
         unserved = self.unserved()
         if self.cluster.mode is not ClusterMode.ACTIVE or not unserved:
             return
@@ -174,6 +189,10 @@ async def look(cluster: Cluster) -> Picture:
             due=await master.due_places(cluster.id),
             holdings=await master.bucket_holdings(cluster.id),
             pending=pending,
+            parked=sum((await master.count_jobs(cluster.id, JobQuery(parked=True))).values()),
+            some_parked=await find_parked(master, cluster.id),
+            without_handlers=await without_handlers(master, cluster.id),
+            volatile=in_memory(cluster.master_url, cluster.agents),
         )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 
+from jobmaster._runtime.forewarning import in_memory
 from jobmaster.cli.exits import ClusterNotFoundError
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
@@ -72,7 +73,7 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
         await _explain(master, error)
         raise
     if record is None:
-        raise ClusterNotFoundError(cluster.id)
+        raise ClusterNotFoundError(cluster.id, in_memory=bool(in_memory(cluster.master_url, ())))
     return record
 
 

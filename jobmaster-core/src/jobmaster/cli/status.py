@@ -57,6 +57,7 @@ def as_plain(picture: Picture) -> dict[str, Any]:
         "cluster": to_plain(picture.cluster),
         "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
         "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
+        "parked": picture.parked,
         "agents": [plain_agent(picture, agent) for agent in picture.agents],
         "hosts": [plain_host(picture, host) for host in picture.hosts],
         "workers": [plain_worker(picture, worker) for worker in picture.workers],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +40,21 @@ def demo(
     """
     from jobmaster.cli.demo.run import run_demo
 
-    with _database(url, keep=keep) as chosen:
+    with _database(url, keep=keep) as chosen, _failures_shown_by_the_demo():
         fine = run_async(run_demo, chosen, jobs, console(), kept=keep or url is not None, backend=backend)
     raise typer.Exit(ExitCode.OK if fine else ExitCode.FAILED)
+
+
+@contextmanager
+def _failures_shown_by_the_demo() -> Iterator[None]:
+    """Within the block, log no failed attempts: the demo means them, and shows them itself."""
+    logger = logging.getLogger("jobmaster.attempts")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

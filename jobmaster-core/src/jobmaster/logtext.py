@@ -1,0 +1,203 @@
+"""Text of whatever is logged: objects that fail when they are shown, text that no store takes, text that is too long."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import traceback
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+LONGEST_INTEGER: Final = 2**63
+"""Integers from here on are kept as text: no JSON of the stores holds them."""
+
+_SHOWABLE: Final = frozenset({str, bool, float, type(None)})
+"""Types whose values can always be shown."""
+
+_OF_RECORDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""Attributes that every log record has; the others came in as `extra`."""
+
+
+class Unreadable:
+    """Stands for an object that cannot be shown, wherever it is formatted."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    __repr__ = __str__
+
+
+def text_of(value: object) -> str:
+    """Return `str(value)`, or a text that says why there is none."""
+    try:
+        return str.__str__(str(value))  # not a subclass, whose methods may be anybody's
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - anybody's code, which may raise anything
+        return _excuse(value, error)
+
+
+def readable(value: object) -> object:
+    """Return a value, or what stands for one that fails when it is shown."""
+    if type(value) in _SHOWABLE or (type(value) is int and abs(value) < LONGEST_INTEGER):
+        return value
+    try:
+        _ = f"{value}{value!s}{value!r}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        return Unreadable(_excuse(value, error))
+    return value
+
+
+def _excuse(value: object, error: BaseException) -> str:
+    return f"<{_name(value)} that cannot be shown: {_name(error)}>"
+
+
+def _name(value: object) -> str:
+    return type.__dict__["__name__"].__get__(type(value))  # type: ignore[no-any-return]  # whatever its metaclass says
+
+
+def storable(text: str) -> str:
+    """Return text that every store can hold: NUL characters and lone surrogates become escapes."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the beginning of a text; if something is left out, its end says how much."""
+    left_out = len(text) - limit
+    return text if left_out <= 0 else f"{text[:limit]}… (cut, {left_out} characters)"
+
+
+def cut_front(text: str, limit: int) -> str:
+    """Return the end of a text, which is what tells most of a traceback."""
+    left_out = len(text) - limit
+    return text if left_out <= 0 else f"(cut, {left_out} characters) …{text[left_out:]}"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return a text on one line, cut."""
+    return cut(" ".join(text[: 4 * limit].split()), limit)
+
+
+def plain(value: object, limit: int) -> object:
+    """Return a value as JSON has it: numbers, truth values and None as they are, all else as text, cut."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if issubclass(kind, int) and -LONGEST_INTEGER <= (number := int.__int__(value)) < LONGEST_INTEGER:  # type: ignore[arg-type]
+        return number
+    if issubclass(kind, float) and math.isfinite(real := float.__float__(value)):  # type: ignore[arg-type]
+        return real
+    return cut(storable(str.__str__(value) if issubclass(kind, str) else text_of(value)), limit)
+
+
+# Records
+
+
+def formatted(msg: object, args: tuple[object, ...]) -> str:
+    """Return a line's text as `logging` makes it; raises whatever the message or its arguments do."""
+    if not args:
+        return str.__str__(str(msg))
+    values = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
+    return str.__str__(str(msg) % values)
+
+
+def presentable(msg: object, args: tuple[object, ...]) -> tuple[object, tuple[object, ...], str]:
+    """Return message and arguments that can be formatted, and their text.
+
+    What cannot be shown is replaced. Arguments that do not fit their message stand beside it.
+    """
+    try:
+        return msg, args, formatted(msg, args)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - anybody's code, which may raise anything
+        return _mended(text_of(msg), tuple(readable(value) for value in args))
+
+
+def _mended(msg: str, args: tuple[object, ...]) -> tuple[object, tuple[object, ...], str]:
+    try:
+        return msg, args, formatted(msg, args)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as above
+        text = f"{msg} {text_of(args)}"
+        return text, (), text
+
+
+def traceback_text(exc_info: object) -> str | None:
+    """Return the text of what a line's `exc_info` names; None if that is no exception."""
+    try:
+        triple = _triple(exc_info)
+        return None if triple[1] is None else "".join(traceback.format_exception(*triple)).rstrip()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        return f"<traceback that cannot be shown: {_name(error)}>"
+
+
+def _triple(exc_info: Any) -> Any:
+    if isinstance(exc_info, BaseException):
+        return type(exc_info), exc_info, exc_info.__traceback__
+    if isinstance(exc_info, tuple):
+        return exc_info
+    return sys.exc_info() if exc_info else (None, None, None)
+
+
+def beside(name: str, taken: Collection[str]) -> str:
+    """Return a name, with underscores behind it while it is taken."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def reserved(*names: str) -> frozenset[str]:
+    """Return names, and those that log records use themselves: `logging` refuses such an `extra`."""
+    return _OF_RECORDS.union(names)
+
+
+def as_json(body: Mapping[str, Any], record: logging.LogRecord, traceback_name: str = "exception") -> str:
+    """Return a line as JSON: `body`, then the record's `extra` fields, traceback and stack."""
+    whole: dict[str, Any] = dict(body)
+    for name, value in vars(record).items():
+        if name not in _OF_RECORDS:
+            whole[beside(text_of(name), whole)] = value
+    if record.exc_info and (text := record.exc_text or traceback_text(record.exc_info)):
+        whole[beside(traceback_name, whole)] = text
+    if record.stack_info:
+        whole[beside("stack", whole)] = record.stack_info
+    return _dumped(whole)
+
+
+def _dumped(whole: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(whole, default=text_of, ensure_ascii=False, allow_nan=False)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - as above
+        simple = {name: plain(value, sys.maxsize) for name, value in whole.items()}
+        return json.dumps(simple, ensure_ascii=False)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Return a record's text, whatever its message and arguments are."""
+    args = record.args
+    return presentable(record.msg, args if isinstance(args, tuple) else () if args is None else (args,))[2]
+
+
+def tell_of_lost_line(error: BaseException) -> None:
+    """Say on stderr, as `logging` does, that a line was lost because a handler raised."""
+    if not logging.raiseExceptions or sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"jobmaster: a log line was lost: a logging handler raised {_name(error)}\n")
+    except (OSError, ValueError):
+        return
