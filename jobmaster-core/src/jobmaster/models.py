@@ -199,7 +199,11 @@ class LogLine:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One run of a job. `started_at` is None when the worker died before it could say whether it started."""
+    """One run of a job, or what may have been one.
+
+    `started_at` is None of one that was lost with its worker before the start was on record: it may never have begun,
+    and its `error` says so.
+    """
 
     number: int
     outcome: AttemptOutcome
