@@ -116,7 +116,8 @@ def test_places_sort_as_the_database_sorts_them() -> None:
 STEP = ALLOWANCE // 4
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add late", "read", "read", "start over", "finish", "wait"]), st.integers(1, 12)
+        st.sampled_from(["add", "add late", "read", "read", "start over", "finish", "wait"]),
+        st.integers(1, 12),
     ),
     max_size=80,
 )
@@ -155,7 +156,9 @@ class Owner:
 
     def _read(self, limit: int) -> None:
         """Read as `BucketReader` does: also again what is in hand."""
-        due = sorted(p for p in self.waiting | self.in_hand if start_of(self.cursor) < p <= (self.now, MAX_UUID))
+        due = sorted(
+            p for p in self.waiting | self.in_hand if start_of(self.cursor) < p <= (self.now, MAX_UUID)
+        )
         page, more = due[:limit], len(due) > limit
         last = page[-1] if page else None
         bound = bound_after(self.bound, self.cursor, last, self.now, more=more)
