@@ -335,7 +335,7 @@ class JobRecord:
 class Bucket:
     """A partition of work for one (agent, worker, lane, priority). `load` is what its owner last said it holds.
 
-    `claimed_to`, when set, bounds what the owner can have in hand; otherwise every due job may be.
+    `claimed_to` bounds what the owner can have in hand, once it has read something.
     `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns.
     """
 
