@@ -92,7 +92,7 @@ async def test_a_repeated_push_looks_at_each_message(
     assert statements == {"messages_alike": 2, "messages_add": 1}
 
 
-async def test_a_trickle_writes_nothing_to_claim(
+async def test_jobs_that_trickle_in_share_a_write_to_claim(
     agent: AgentRepository, bucket: Bucket, statements: Counter[str]
 ) -> None:
     page = await agent.pull(bucket, Cursor(), 100)
@@ -102,7 +102,17 @@ async def test_a_trickle_writes_nothing_to_claim(
         page = await agent.pull(bucket, page.cursor, 100)
 
     assert len(page.claims) == 5
+    assert 1 <= statements.pop("bucket_claim_to") < 5
     assert statements == {"message_add": 5, "bucket_page": 5, "bucket_state": 5}
+
+
+async def test_an_idle_owner_writes_nothing(
+    agent: AgentRepository, bucket: Bucket, statements: Counter[str]
+) -> None:
+    for _ in range(3):
+        await agent.pull(bucket, Cursor(), 100)
+
+    assert statements == {"bucket_page": 3, "bucket_state": 3}
 
 
 async def test_a_message_is_a_row_that_comes_and_goes(

@@ -96,6 +96,8 @@ async def test_the_view_shows_jobs_to_people(every_database: str) -> None:
         claim = await world.claim(bucket, definition_id="Hello")
         await world.report(claim, JobStatus.FAILED, outcome=AttemptOutcome.FAILED)
         waiting = await world.put_one(delay=60)
+        lost = await world.claim(bucket)
+        await world.report(lost, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.LOST, started_at=None)
         record = await world.record(claim.job)
 
     with psycopg.connect(every_database) as connection:
@@ -107,6 +109,7 @@ async def test_the_view_shows_jobs_to_people(every_database: str) -> None:
     assert rows == [
         (claim.job.id, "Hello", "failed", "medium", 1, record.finished_at),
         (waiting.id, "TestJob", "held_on_master", "medium", 0, None),
+        (lost.job.id, "TestJob", "held_on_master", "medium", 0, None),
     ]
 
 

@@ -56,6 +56,8 @@ async def test_the_view_shows_jobs_to_people(master: MasterRepository, path: Pat
     claim = await world.claim(bucket, definition_id="Hello")
     await world.report(claim, JobStatus.FAILED, outcome=AttemptOutcome.FAILED)
     waiting = await world.put_one(delay=60)
+    lost = await world.claim(bucket)
+    await world.report(lost, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.LOST, started_at=None)
 
     connection = sqlite3.connect(path)
     rows = connection.execute(
@@ -67,6 +69,7 @@ async def test_the_view_shows_jobs_to_people(master: MasterRepository, path: Pat
         [
             (str(claim.job.id), "Hello", "failed", "medium", 1, 1),
             (str(waiting.id), "TestJob", "held_on_master", "medium", 0, None),
+            (str(lost.job.id), "TestJob", "held_on_master", "medium", 0, None),
         ]
     )
 

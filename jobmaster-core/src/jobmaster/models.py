@@ -199,7 +199,11 @@ class LogLine:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One run of a job. `started_at` is None when the worker died before it could say whether it started."""
+    """One run of a job, or what may have been one.
+
+    `started_at` is None of one that was lost with its worker before the start was on record: it may never have begun,
+    and its `error` says so.
+    """
 
     number: int
     outcome: AttemptOutcome
@@ -331,7 +335,7 @@ class JobRecord:
 class Bucket:
     """A partition of work for one (agent, worker, lane, priority). `load` is what its owner last said it holds.
 
-    `claimed_to`, when set, bounds what the owner can have in hand; otherwise every due job may be.
+    `claimed_to` bounds what the owner can have in hand, once it has read something.
     `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns.
     """
 

@@ -1,8 +1,8 @@
 """How far a bucket's owner has read: what it may have in hand, and where it reads on.
 
 A bucket's row bounds what its owner can have in hand, so that after a crash only those jobs are suspects.
-The bound is written only when it changes: while a backlog is worked off page by page, and not while jobs
-trickle in.
+The bound is written before jobs beyond it are handed out: for each page of a backlog, at its last job; and while the
+owner keeps up, for all that comes due within the next moments, so that jobs that follow one another share a write.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from jobmaster_sql.rows import MAX_UUID
 OVERLAP: Final = 2_000_000
 """Microseconds that an owner reads again: a job's due time is taken when its transaction begins to write,
 so a slow commit makes it visible behind jobs that were read already."""
+
+ALLOWANCE: Final = 500_000
+"""Microseconds past an owner's read for which its bound holds while it keeps up: there it writes this often at most,
+and what comes so soon after its last read is in doubt when it dies, although it may not have lived to see it."""
 
 Place: TypeAlias = tuple[int, UUID]
 """A `Position` as stored: microseconds and id. Compares as the database does."""
@@ -37,6 +41,15 @@ class Bound:
     place: Place | None = None
     fresh: bool = False
 
+    @property
+    def is_moment(self) -> bool:
+        """Whether all that is due by some moment can be in hand, rather than all up to some job."""
+        return self.place is not None and self.place[1] == MAX_UUID
+
+    def covers(self, place: Place) -> bool:
+        """Return whether what lies at `place` may be handed out under this bound."""
+        return self.place is not None and place <= self.place
+
 
 def bound_of(ready_at: int | None, job_id: UUID | None) -> Bound:
     """Return the bound in a bucket's columns `claimed_ready_at` and `claimed_job_id`."""
@@ -51,21 +64,32 @@ def start_of(cursor: Cursor) -> Place:
     return MIN_PLACE if after is None else (to_micros(after.ready_at), after.job_id)
 
 
-def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int) -> Bound:
-    """Return the bound after a page is handed out.
+def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int, *, more: bool) -> Bound:
+    """Return the bound that has to be on record before a page is handed out.
 
-    `last` is the page's last place if due jobs were left behind it, and None if all due ones were read. A
-    bound never moves back: after a new start the owner still holds what it read before.
+    `last` is the place of the page's last job, None if it has none; with `more`, due jobs were left behind it. A
+    bound never moves back behind what was handed out: after a new start the owner still holds what it read before.
     """
     if last is None:
-        return Bound()
-    if stored.fresh:
-        return Bound(last)
-    return Bound(max(last, stored.place or _reach(cursor, now)))
+        return stored
+    if more:
+        return Bound(last if stored.fresh else max(last, _held_to(stored, cursor, now)))
+    if stored.covers(last):
+        return stored
+    return Bound((max(now, last[0]) + ALLOWANCE, MAX_UUID))
+
+
+def _held_to(stored: Bound, cursor: Cursor, now: int) -> Place:
+    """Return the furthest place of what an owner can hold from before; at the start of a backlog, not all it was allowed."""
+    if stored.place is None:
+        return _reach(cursor, now)
+    if stored.is_moment and not cursor.bounded:
+        return min(stored.place, _reach(cursor, now))
+    return stored.place
 
 
 def _reach(cursor: Cursor, now: int) -> Place:
-    """Return the furthest place an unbounded owner can have read to: where its last pull ended."""
+    """Return the furthest place an owner that kept up can have read to: where its last pull ended."""
     return now if cursor.after is None else to_micros(cursor.after.ready_at) + OVERLAP, MAX_UUID
 
 

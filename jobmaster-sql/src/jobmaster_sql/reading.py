@@ -48,8 +48,8 @@ class BucketReader(SqlStore):
     ) -> BucketPage:
         """Read what is due beyond the cursor, and put on record what may be in hand before any of it is.
 
-        Reading takes no transaction. The record is written afterwards, if it has to change at all (while jobs trickle
-        in it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
+        Reading takes no transaction. The record is written afterwards, if it has to change at all (for most pages of
+        who keeps up it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
         what is handed out here, or fails, and nothing is.
         """
         found = await self._driver.run(lambda: self._find(bucket, cursor, limit, known), read_only=True)
@@ -86,7 +86,7 @@ class BucketReader(SqlStore):
             cursor=cursor_after(last, now, more=more),
             next_due_in=_seconds_until(next_in),
             stored=stored,
-            bound=bound_after(stored, cursor, last if more else None, now),
+            bound=bound_after(stored, cursor, last, now, more=more),
         )
 
     def _without(self, known: Collection[UUID], limit: int) -> tuple[str, Mapping[str, Any], int]:

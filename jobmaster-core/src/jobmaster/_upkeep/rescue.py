@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from jobmaster._policy.lost import lost_error
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
 from jobmaster.attemptlog import rescued
 from jobmaster.carrying import answers, give_up
@@ -179,7 +180,7 @@ class Rescue:
 
     def _lost(self, claim: Claim, owner: WorkerRecord | None) -> Report:
         blame = after_crash(claim.crashes, suspect=claim.suspect, start_recorded=claim.started_at is not None)
-        poisoned = blame.poisoned
+        poisoned, worker = blame.poisoned, owner.name if owner else ""
         return Report(
             job_id=claim.job.id,
             bucket_id=claim.bucket_id,
@@ -189,9 +190,9 @@ class Rescue:
             outcome=AttemptOutcome.POISONED if poisoned else AttemptOutcome.LOST,
             started_at=claim.started_at,
             finished_at=self.now(),
-            worker=owner.name if owner else "",
+            worker=worker,
             host=owner.host if owner else "",
-            error=_poison_error() if poisoned else None,
+            error=_poison_error() if poisoned else lost_error(worker, claim.started_at),
             retries=claim.retries,
             crashes=blame.crashes,
             suspect=blame.suspect,

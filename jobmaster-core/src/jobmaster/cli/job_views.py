@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -109,12 +109,16 @@ def attempt_table(attempts: Sequence[Attempt]) -> Any:
     return table("Attempts", columns, [_attempt_row(attempt) for attempt in attempts])
 
 
+_NO_START: Final = "not known"
+"""Shown of an attempt that was lost with its worker: it may never have started, and is not to look as if it had."""
+
+
 def _attempt_row(attempt: Attempt) -> Sequence[Any]:
     took = (attempt.finished_at - attempt.started_at).total_seconds() if attempt.started_at else None
     error = f"{attempt.error.type}: {attempt.error.message}" if attempt.error else ""
     return (
         attempt.number,
-        short(attempt.started_at),
+        short(attempt.started_at) or _NO_START,
         duration(took),
         state(attempt.outcome),
         attempt.worker,

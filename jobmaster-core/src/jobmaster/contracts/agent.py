@@ -118,6 +118,8 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
 
         * The bucket belongs to the caller's epoch from then on, whether it was made here or not; a call with an
           earlier one raises `LeaseLostError`, as `pull` does.
+        * None that became due over a second after the last `pull` that found something is among them: a store that
+          bounds what is in hand by a moment keeps that moment near.
         * The next call reads on, once these are acknowledged.
         """
 

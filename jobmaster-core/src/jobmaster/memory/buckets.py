@@ -106,7 +106,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
         with self._unit():
             self._owned(bucket)
             page = due_page(self._in_bucket(bucket.id), cursor, limit, self._clock.now())
-            self._record_claimed(bucket, page.rows, more=page.more)
+            self._record_claimed(bucket, page.rows)
             return BucketPage(
                 claims=[claim_of(row, bucket) for row in page.rows if row.job.id not in known],
                 cursor=page.cursor,
@@ -114,26 +114,23 @@ class MemoryBuckets(MemoryBase, BucketStore):
                 next_due_in=page.next_due_in,
             )
 
-    def _record_claimed(self, bucket: Bucket, page: Sequence[Live], *, more: bool) -> None:
-        """Bound what the owner can have in hand; with a backlog, by the furthest job ever handed out."""
-        store, handed_out = self._store, self._store.handed_out
-        if page:
-            handed_out[bucket.id] = max(page[-1].position, handed_out.get(bucket.id, page[-1].position))
-        claimed = Position(*handed_out[bucket.id]) if more else None
-        store.buckets[bucket.id] = evolve(store.buckets[bucket.id], claimed_to=claimed)
+    def _record_claimed(self, bucket: Bucket, page: Sequence[Live]) -> None:
+        """Bound what the owner can have in hand by the furthest job that was ever handed out."""
+        if not page:
+            return
+        store, last = self._store, page[-1].position
+        furthest = store.handed_out[bucket.id] = max(last, store.handed_out.get(bucket.id, last))
+        store.buckets[bucket.id] = evolve(store.buckets[bucket.id], claimed_to=Position(*furthest))
 
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            stored = self._owned(bucket)
-            lost_at = store.lost_at.get(bucket.id, self._clock.now())
-            to = stored.claimed_to
+            self._owned(bucket)
+            lost_at, to = store.lost_at.get(bucket.id, self._clock.now()), store.handed_out.get(bucket.id)
             rows = [
                 row
                 for row in self._in_bucket(bucket.id)
-                if bucket.id in store.handed_out
-                and row.ready_at <= lost_at
-                and (to is None or row.position <= (to.ready_at, to.job_id))
+                if to is not None and row.position <= to and row.ready_at <= lost_at
             ]
             claims = [claim_of(row, bucket) for row in rows[:limit]]
             return BucketPage(claims=claims, cursor=Cursor(), more=len(rows) > limit)

@@ -299,3 +299,9 @@ SELECT * FROM unnest(
   :cluster_id::text[], :at::bigint[], :level::text[], :message::text[], :fields::text[], :subject::text[],
   :subject_id::text[], :attempt::bigint[]
 )
+
+-- name: bucket_claim_to
+-- Waits for no disk: it is there for the time after the owner's death, which does not take the server along. Should both
+-- go down at once, jobs beyond the bound on record are run again without a word about the attempt that was lost.
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id
+WHERE id = :id AND epoch = :epoch AND set_config('synchronous_commit', 'off', true) IS NOT NULL

@@ -16,7 +16,7 @@ from jobmaster.models import Bucket, Cursor
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import PLENTY, Depot, job_ids, keys
-from jobmaster_testing.contracts.world import ids
+from jobmaster_testing.contracts.world import MOMENT, ids
 from jobmaster_testing.factories import make_bucket, make_message
 from jobmaster_testing.probes import until
 
@@ -281,6 +281,17 @@ class DroppingContract(AgentTests, suite=True):
 
         assert ids(await depot.exposed(taken)) == [in_hand.new.job.id]
 
+    async def test_messages_that_came_a_moment_after_the_last_one_was_read_are_not_exposed(
+        self, depot: Depot
+    ) -> None:
+        bucket = await depot.bucket()
+        in_hand = await depot.push_one(bucket)
+        await depot.pull(bucket)
+        late = await depot.push_one(bucket, delay=MOMENT)
+        await until(lambda: _is_due(depot, bucket, late), what="the late message to be due")
+
+        assert ids(await depot.exposed(await depot.take_over(bucket))) == [in_hand.new.job.id]
+
     async def test_the_next_rescuer_finds_what_the_first_one_left(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         messages = await depot.push(bucket, 3)
@@ -309,6 +320,11 @@ class DroppingContract(AgentTests, suite=True):
 
         assert len(await depot.exposed(taken)) <= 2
         assert len(await depot.agent.drain(taken.id, PLENTY)) == 2
+
+
+async def _is_due(depot: Depot, bucket: Bucket, message: Message) -> bool:
+    found = {lying.new.job.id: lying for lying in await depot.agent.drain(bucket.id, PLENTY)}
+    return found[message.new.job.id].new.delay <= 0
 
 
 def _by_job(messages: Sequence[Message]) -> dict[UUID, Message]:

@@ -12,10 +12,10 @@ import pytest
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, Claim, Cursor
+from jobmaster.models import Bucket, Claim, Cursor, JobRecord
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.provider import MasterTests
-from jobmaster_testing.contracts.world import SHORT, World, ids, room
+from jobmaster_testing.contracts.world import MOMENT, SHORT, World, ids, room
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.probes import until
 
@@ -266,6 +266,23 @@ class ReadingContract(MasterTests, suite=True):
 
         assert set(ids(page.claims)) <= await _exposed_after_rescue(world)
 
+    async def test_jobs_that_came_a_moment_after_the_last_one_was_read_are_not_exposed(
+        self, world: World
+    ) -> None:
+        bucket = await world.bucket(lease=SHORT)
+        in_hand = await world.claim(bucket)
+        late = await world.record(await world.put_one(bucket, delay=MOMENT))
+        await until(lambda: _is_due(world, late), what="the late job to be due")
+
+        assert await _exposed_after_rescue(world) == {in_hand.job.id}
+
+    async def test_what_nobody_ever_read_is_not_exposed(self, world: World) -> None:
+        bucket = await world.bucket(lease=SHORT)
+        await world.claims(bucket)
+        await world.put(bucket)
+
+        assert await _exposed_after_rescue(world) == set()
+
     async def test_finished_jobs_are_not_exposed(self, world: World) -> None:
         bucket = await world.bucket(lease=SHORT)
         await world.put(bucket, 3)
@@ -366,6 +383,11 @@ async def _read_on(world: World, bucket: Bucket, cursor: Cursor, *, pages: int) 
         seen.update(ids(page.claims))
         cursor = page.cursor
     return seen
+
+
+async def _is_due(world: World, job: JobRecord) -> bool:
+    assert job.ready_at is not None
+    return await world.master.now() >= job.ready_at
 
 
 async def _exposed(world: World, bucket: Bucket) -> set[UUID]:

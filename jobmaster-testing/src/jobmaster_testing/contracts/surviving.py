@@ -12,6 +12,7 @@ from jobmaster.context import JobContext
 from jobmaster.contracts import Mark
 from jobmaster.definitions import JobDefinition
 from jobmaster.handlers import handler
+from jobmaster.models import JobRecord
 from jobmaster.states import BucketStatus, JobStatus, WorkerStatus
 from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, outcomes
 from jobmaster_testing.contracts.world import SHORT, World
@@ -147,18 +148,24 @@ class SurvivingContract(RunningTests, suite=True):
         async def survivor(job: JobContext) -> None: ...
 
         bucket = await world.bucket(lease=SHORT)
-        running, waiting = await world.put_one(bucket), await world.put_one(bucket, delay=0.2)
-        [claim] = await world.claims(bucket)
+        running, in_hand = await world.put(bucket, 2)
+        waiting = await world.put_one(bucket, delay=0.2)
+        claim = next(claim for claim in await world.claims(bucket) if claim.job.id == running.id)
         started = await world.master.now()
         mark = Mark(job_id=claim.job.id, attempt=1, status=JobStatus.PROCESSING, started_at=started)
         await world.master.mark(bucket, [mark])
 
         async with clusters.running(survivor) as runtime:
             lost = await ended(runtime, running.id)
+            unknown = await ended(runtime, in_hand.id)
             spared = await ended(runtime, waiting.id)
 
         assert (outcomes(lost), lost.retries) == (["lost", "succeeded"], 0)
         assert lost.attempts[0].started_at == started
+        assert "its start is on record" in said_of_the_first(lost)
+        assert (outcomes(unknown), unknown.retries) == (["lost", "succeeded"], 0)
+        assert unknown.attempts[0].started_at is None
+        assert "it is not known whether the attempt had started" in said_of_the_first(unknown)
         assert spared.status is JobStatus.SUCCEEDED
         assert (await world.stored_worker(bucket.worker_id)).status is WorkerStatus.LOST
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
@@ -175,3 +182,9 @@ class SurvivingContract(RunningTests, suite=True):
             found = await ended(runtime, job.id)
 
         assert outcomes(found) == ["succeeded"]
+
+
+def said_of_the_first(job: JobRecord) -> str:
+    """Return what the record says of how a job's first attempt ended."""
+    error = job.attempts[0].error
+    return error.message if error else ""

@@ -42,6 +42,9 @@ LONG = 60.0
 SHORT = 0.05
 """A lease that a test waits out, in seconds."""
 
+MOMENT = 1.0
+"""What came so many seconds after an owner last read something is in nobody's doubt when that owner dies."""
+
 
 @frozen
 class World:
