@@ -69,10 +69,12 @@ class Acknowledge:
         return True
 
     async def _remove(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
-        if self._doubtful.intersection(keys):
+        if doubtful := self._doubtful.intersection(keys):
             # A stale report has two reasons. Either the master has moved the job on: then its message may go.
             # Or the bucket is somebody else's, who has yet to read it: then this raises, and it stays.
             await self.master.mark(owned.bucket, ())
+            # The first reason may be this very report, whose answer got lost: then its message must not run again.
+            owned.ended(await self.master.ended_attempts(list(doubtful)))
         await self.agent.acknowledge(owned.bucket, keys)
         owned.acknowledged(keys)
         self._doubtful.difference_update(keys)

@@ -262,6 +262,15 @@ class JobStore(ABC):
         """
 
     @abstractmethod
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        """Return which of these attempts, given as (job id, number), have their end on record. Writes nothing.
+
+        For an owner whose report was stale: the end may be on record by a call of its own that was not answered. What
+        has ended is over for good; the job's next run has another number. A job that was released or parked goes on
+        with the same one, and has no end.
+        """
+
+    @abstractmethod
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
@@ -269,7 +278,8 @@ class JobStore(ABC):
 
         A job that no owner can have in hand (held, or in a bucket of the master's own rows but not yet due)
         is cancelled at once. Another one is marked, for its owner to see in `cancel_requests`: also every job
-        in a bucket on an agent, where its message lies.
+        in a bucket on an agent, where its message lies or is on its way to. A request is never taken back: the attempt
+        that it finds waiting or running is the job's last, and nobody may start it any more.
         """
 
     @abstractmethod

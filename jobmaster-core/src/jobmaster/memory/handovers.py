@@ -9,10 +9,12 @@ from uuid import UUID
 import anyio.lowlevel
 
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.memory.assigning import MemoryAssigning
 from jobmaster.memory.rows import Carried, Live
 from jobmaster.models import Bucket, NewJob
+from jobmaster.states import JobStatus
 
 
 class MemoryHandovers(MemoryAssigning, HandoverStore):
@@ -41,11 +43,21 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
             ]
 
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
     ) -> UUID:
         await anyio.lowlevel.checkpoint()
         with self._unit():
+            if alone:
+                self._check_alone(bucket_id, job_ids)
             return self._carry(cluster_id, bucket_id, job_ids, carrier)
+
+    def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
+        for carried in self._store.handovers.values():
+            if carried.bucket_id == bucket_id:
+                for job_id in set(job_ids).intersection(carried.job_ids):
+                    raise InvalidTransitionError(
+                        job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
+                    )
 
     async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
         await anyio.lowlevel.checkpoint()

@@ -123,6 +123,12 @@ class MemoryJobs(MemoryAssigning):
             row.status, row.started_at = report.status, None
         row.ready_at = self._later(report.delay)
 
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            ended = {(job_id, a.number) for job_id, _ in attempts for a in store.attempts.get(job_id, ())}
+            return frozenset(ended.intersection(attempts))
+
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
