@@ -144,10 +144,22 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
                     job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                 )
 
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         """Forget handovers whose messages are on the agent."""
         if handover_ids:
-            await self._driver.run(lambda: self._close_handovers(handover_ids))
+            close = self._close_empty if if_empty else self._close_handovers
+            await self._driver.run(lambda: close(handover_ids))
+
+    def _close_empty(self, handover_ids: Sequence[UUID]) -> Unit[None]:
+        there: Answer = yield Query("handover_lock", {"ids": self._dialect.uuids(handover_ids)})
+        carried = [(id_, stored, self._dialect.to_uuids(job_ids)) for id_, stored, job_ids in there.rows]
+        ids = sorted({job_id for _, _, job_ids in carried for job_id in job_ids})
+        if not carried:
+            return
+        live: Answer = yield Query("live_reported", {"ids": self._dialect.uuids(ids)})
+        places = {self._dialect.to_uuid(row[0]): row[1] for row in live.rows}
+        empty = [id_ for id_, stored, jobs in carried if all(places.get(job) != stored for job in jobs)]
+        yield Query("handover_delete", {"ids": self._dialect.array(empty)}, last=True)
 
     def _close_handovers(self, handover_ids: Sequence[UUID]) -> Unit[None]:
         yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)

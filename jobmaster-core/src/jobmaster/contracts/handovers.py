@@ -79,8 +79,11 @@ class HandoverStore(ABC):
         """
 
     @abstractmethod
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
-        """Forget handovers: all that their jobs need is on the agent. Idempotent."""
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
+        """Forget handovers: all that their jobs need is on the agent. Idempotent.
+
+        With `if_empty`, only those of whose jobs none lies in the bucket now.
+        """
 
     @abstractmethod
     async def take_back(self, handover_ids: Sequence[UUID]) -> int:

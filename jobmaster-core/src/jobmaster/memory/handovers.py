@@ -59,11 +59,13 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
                         job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                     )
 
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             for handover_id in handover_ids:
-                store.handovers.pop(handover_id, None)
+                carried = store.handovers.get(handover_id)
+                if carried is not None and not (if_empty and any(self._still_there(carried))):
+                    del store.handovers[handover_id]
 
     async def take_back(self, handover_ids: Sequence[UUID]) -> int:
         await anyio.lowlevel.checkpoint()

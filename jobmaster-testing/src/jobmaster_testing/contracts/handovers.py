@@ -51,6 +51,22 @@ class CarryContract(MasterTests, suite=True):
 
         assert _job_ids(await retake(world)) == [second_job.id]
 
+    async def test_a_handover_is_closed_if_none_of_its_jobs_lies_in_its_bucket(
+        self, world: World, bucket: Bucket
+    ) -> None:
+        _, kept = await _handed_over(world, bucket)
+        moved, empty = await _handed_over(world, bucket)
+        [claim] = [c for c in await world.claims(bucket) if c.job.id == moved.id]
+        await world.report(claim, JobStatus.HELD_ON_MASTER)
+        await hand_over(world, await world.bucket(agent=AGENT))
+        unknown = await world.master.open_handover(world.cluster_id, bucket.id, [new_id()], new_id())
+
+        await world.master.close_handovers([kept.id, empty.id, unknown, new_id()], if_empty=True)
+
+        [first, second] = sorted(await retake(world), key=lambda one: one.bucket_id != bucket.id)
+        assert (_job_ids([first]), first.bucket_id) == (_job_ids([kept]), bucket.id)
+        assert (_job_ids([second]), second.bucket_id == bucket.id) == ([moved.id], False)
+
     # Taking back
 
     async def test_jobs_taken_back_are_held_as_they_are(self, world: World, bucket: Bucket) -> None:
