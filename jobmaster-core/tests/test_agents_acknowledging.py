@@ -11,10 +11,10 @@ import pytest
 
 from jobmaster import Cluster, JobContext, handler
 from jobmaster._pipeline.acknowledge import Acknowledge
-from jobmaster.contracts import Message
+from jobmaster.contracts import Message, Room
 from jobmaster.errors import LeaseLostError
 from jobmaster.memory import MemoryAgent, MemoryMaster
-from jobmaster.models import Claim, Cursor
+from jobmaster.models import Claim, Cursor, NewJob
 from jobmaster.ownership import Finished, OwnedBucket, WorkerLease
 from jobmaster.states import JobStatus
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
@@ -118,10 +118,30 @@ async def test_a_parked_job_that_is_back_in_its_bucket_is_not_left_without_a_mes
     await owner.step.run_once()
 
     assert await agent("A").holdings() == {}
-    [again] = await master.retake_handovers(CLUSTER, 0, uuid4(), 10)
-    assert [(again.bucket_id, m.new.job.id, m.attempt) for m in again.messages] == [
-        (owner.bucket.id, claim.job.id, 1)
-    ]
+    assert await noted_as_missing(master) == [(owner.bucket.id, claim.job.id, 1)]
+
+
+async def test_a_job_that_was_moved_and_is_back_in_its_bucket_is_not_left_without_a_message(
+    master: MemoryMaster, agent: Agent
+) -> None:
+    """Its report was stale while it was held, and it is not over."""
+    owner = Owner(master, agent("A"))
+    claim = await owner.claim()
+    await master.insert_jobs([NewJob(job=claim.job)])
+    owner.settle(claim, stale=True)
+    room = Room(bucket_id=owner.bucket.id, lane=claim.job.lane, priority=claim.job.priority, free=1)
+    [handover] = (await master.hand_over(CLUSTER, 60, [room], uuid4())).handovers
+    await agent("A").push(handover.messages)
+    await master.close_handovers([handover.id])
+
+    await owner.step.run_once()
+
+    assert await noted_as_missing(master) == [(owner.bucket.id, claim.job.id, 1)]
+
+
+async def noted_as_missing(master: MemoryMaster) -> list[tuple[UUID, UUID, int]]:
+    taken = await master.retake_handovers(CLUSTER, 0, uuid4(), 10)
+    return [(one.bucket_id, m.new.job.id, m.attempt) for one in taken for m in one.messages]
 
 
 async def test_a_worker_that_lost_a_bucket_asks_the_master_once_and_stops(
