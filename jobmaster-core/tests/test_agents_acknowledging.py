@@ -11,11 +11,12 @@ import pytest
 
 from jobmaster import Cluster, JobContext, handler
 from jobmaster._pipeline.acknowledge import Acknowledge
-from jobmaster.contracts import Message
+from jobmaster.contracts import Message, Room
 from jobmaster.errors import LeaseLostError
 from jobmaster.memory import MemoryAgent, MemoryMaster
-from jobmaster.models import Claim, Cursor
+from jobmaster.models import Claim, Cursor, NewJob
 from jobmaster.ownership import Finished, OwnedBucket, WorkerLease
+from jobmaster.states import JobStatus
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.faults import Faults
 from jobmaster_testing.probes import Seen
@@ -48,9 +49,15 @@ class Owner:
     async def claim(self) -> Claim:
         await self.agent.create_buckets([self.bucket])
         await self.master.register_worker(self.worker, [self.bucket], 60)
-        await self.agent.push([Message(new=make_new_job(self.bucket))])
+        await self.agent.push([Message(new=make_new_job(self.bucket, cluster_id=CLUSTER))])
         page = await self.agent.pull(self.bucket, Cursor(), 1)
         return page.claims[0]
+
+    async def settle_parked(self, claim: Claim) -> None:
+        report = make_report(claim, JobStatus.HELD_ON_MASTER, parked="no handler", job=claim.job)
+        assert await self.master.report([report]) == frozenset()
+        self.owned.settled(report)
+        self.step.submit([(self.owned, report)], frozenset())
 
     def settle(self, claim: Claim, *, stale: bool) -> None:
         report = make_report(claim)
@@ -95,6 +102,46 @@ async def test_what_could_not_be_acknowledged_is_known_until_it_is(
 
     await owner.step.run_once()
     assert not owner.owned.knows(claim)
+
+
+async def test_a_parked_job_that_is_back_in_its_bucket_is_not_left_without_a_message(
+    master: MemoryMaster, agent: Agent
+) -> None:
+    """It comes with the attempt that it had: to remove the old message late is to remove the new one."""
+    owner = Owner(master, agent("A"))
+    claim = await owner.claim()
+    await owner.settle_parked(claim)
+    [handover] = await master.hand_over_parked([owner.bucket], [claim.job.definition_id], 1, uuid4())
+    await agent("A").push(handover.messages)
+    await master.close_handovers([handover.id])
+
+    await owner.step.run_once()
+
+    assert await agent("A").holdings() == {}
+    assert await noted_as_missing(master) == [(owner.bucket.id, claim.job.id, 1)]
+
+
+async def test_a_job_that_was_moved_and_is_back_in_its_bucket_is_not_left_without_a_message(
+    master: MemoryMaster, agent: Agent
+) -> None:
+    """Its report was stale while it was held, and it is not over."""
+    owner = Owner(master, agent("A"))
+    claim = await owner.claim()
+    await master.insert_jobs([NewJob(job=claim.job)])
+    owner.settle(claim, stale=True)
+    room = Room(bucket_id=owner.bucket.id, lane=claim.job.lane, priority=claim.job.priority, free=1)
+    [handover] = (await master.hand_over(CLUSTER, 60, [room], uuid4())).handovers
+    await agent("A").push(handover.messages)
+    await master.close_handovers([handover.id])
+
+    await owner.step.run_once()
+
+    assert await noted_as_missing(master) == [(owner.bucket.id, claim.job.id, 1)]
+
+
+async def noted_as_missing(master: MemoryMaster) -> list[tuple[UUID, UUID, int]]:
+    taken = await master.retake_handovers(CLUSTER, 0, uuid4(), 10)
+    return [(one.bucket_id, m.new.job.id, m.attempt) for one in taken for m in one.messages]
 
 
 async def test_a_worker_that_lost_a_bucket_asks_the_master_once_and_stops(

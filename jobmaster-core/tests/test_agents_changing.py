@@ -159,6 +159,21 @@ async def test_a_held_job_is_cancelled_at_once_and_a_finished_one_is_too_late(
             await runtime.scheduler.cancel(UUID(int=7))
 
 
+async def test_a_job_that_is_about_to_be_due_is_cancelled_by_its_owner(
+    distributed: Build, noting: Noting
+) -> None:
+    """In a standalone cluster, where it is due before the bucket's row could be taken away for certain."""
+    async with distributed(noting.handler, agents="", workers=[{}]).running() as runtime:
+        receipt = await runtime.scheduler.once_after(noting.handler, 0.05)
+        assert await runtime.scheduler.cancel(receipt.job_id) is CancelResult.REQUESTED
+        job = await runtime.jobs.wait(receipt.job_id, 10)
+        assert (job.status, list(job.attempts)) == (JobStatus.CANCELLED, [])
+        soon = await runtime.scheduler.once_after(noting.handler, 0.05)
+        with pytest.raises(InvalidTransitionError, match="only a job that still waits"):
+            await runtime.scheduler.reschedule(soon.job_id, 30)
+    assert receipt.job_id not in {job_id for job_id, _ in noting.starts.items}
+
+
 async def test_a_job_that_ends_while_it_is_looked_for_is_found(distributed: Build, noting: Noting) -> None:
     """Its report is written after the master said that it knows no such job, and before the agent is asked."""
     faults, answers = Faults(), list[CancelResult]()

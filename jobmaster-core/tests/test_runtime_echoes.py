@@ -10,6 +10,7 @@ from jobmaster.carrying import Carrier
 from jobmaster.contracts import Message, Room
 from jobmaster.errors import StoreUnreachableError
 from jobmaster.ids import new_id
+from jobmaster.inhand import CANCELLED_KEPT
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Job, NewJob
 from jobmaster.ownership import Finished
@@ -98,3 +99,20 @@ def test_what_has_ended_is_remembered_for_a_while() -> None:
     assert first not in finished
     assert second in finished
     assert third in finished
+
+
+def test_what_was_cancelled_is_remembered_however_long_ago_but_not_without_bound() -> None:
+    now = 0.0
+    finished = Finished(10.0, lambda: now)
+    cancelled = [(new_id(), 1) for _ in range(CANCELLED_KEPT + 2)]
+    finished.cancel(cancelled[0])
+    now = 1000.0
+    for key in cancelled[1:-1]:
+        finished.cancel(key)
+    finished.add((new_id(), 1))
+
+    assert cancelled[0] not in finished
+    assert all(key in finished for key in cancelled[1:-1])
+
+    finished.cancel(cancelled[-1])
+    assert cancelled[1] in finished, "a push of its message may still be under way"

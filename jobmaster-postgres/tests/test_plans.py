@@ -68,6 +68,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "handover_retake": ({"id": ID, "new_id": ID, "carrier": ID}, "jm_handover_pkey"),
     "live_take_back": ({"ids": [ID], "bucket_id": ID}, "jm_live_pkey"),
     "live_contents": ({"ids": [ID]}, "jm_live_pkey"),
+    "attempt_numbers": ({"ids": [ID]}, "jm_attempt_pkey"),
     "live_for_cancel": ({"cluster_id": "c", "ids": [ID]}, "jm_live_pkey"),
     "report_save": (LONE, "jm_live_pkey"),
     "reports_save_alike": (ALIKE, "jm_live_pkey"),

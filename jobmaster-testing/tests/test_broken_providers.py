@@ -203,6 +203,17 @@ class TakesEverythingBack(MemoryMaster):
         return await super().take_back(handover_ids)
 
 
+class LetsAnyoneCarry(MemoryMaster):
+    def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
+        del bucket_id, job_ids
+
+
+class CallsEveryAttemptOver(MemoryMaster):
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        jobs = {job_id for job_id, _ in await super().ended_attempts(attempts)}
+        return frozenset((job_id, number) for job_id, number in attempts if job_id in jobs)
+
+
 class RetakesForEver(MemoryMaster):
     async def retake_handovers(
         self, cluster_id: str, age: float, carrier: UUID, limit: int
@@ -255,6 +266,7 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     ForgetsChanges: "test_registering_again_leaves_changes_alone",
     AsksTheStopped: "test_a_request_is_shown_on_the_workers_of_that_name_that_run",
     KeepsDeclarationsForEver: "test_a_declaration_lapses_unless_it_is_renewed",
+    CallsEveryAttemptOver: "test_only_attempts_with_an_end_on_record_have_ended",
     ForgetsHandovers: "test_clusters_share_no_handovers",
     RepointsEverything: "test_an_agent_keeps_its_fingerprint_and_shows_it",
     TakesAllBuckets: "test_buckets_of_the_agents_in_reach_are_taken",
@@ -264,6 +276,7 @@ DEFECTS_IN_BUCKETS: Mapping[Callable[[], MasterRepository], str] = {
     IgnoresEpochs: "test_a_new_job_of_a_former_owner_is_not_stored",
     ForgetsRequestsWhenItHolds: "test_only_what_the_handover_is_about_is_ended",
     TakesEverythingBack: "test_jobs_of_a_handover_that_is_gone_are_left_alone",
+    LetsAnyoneCarry: "test_a_job_that_another_handover_has_gets_none_alone",
     RetakesForEver: "test_a_handover_is_retaken_when_it_is_old",
     MovesWhatMayBeInHand: "test_a_job_whose_withdrawal_somebody_undid_is_not_moved",
 }

@@ -18,6 +18,8 @@ NEVER = float("inf")
 
 Attempt = tuple[UUID, int]
 """A job's id and the number of an attempt: what names a message in its bucket."""
+CANCELLED_KEPT = 10_000
+"""How many cancelled attempts of a bucket are remembered at least: some 2 MB."""
 
 
 class StopReason:
@@ -108,23 +110,33 @@ class WorkerLease:
 
 
 class Finished:
-    """Attempts whose end is on record, for as long as their messages can come again.
+    """Attempts that are over, for as long as their messages can come again.
 
-    A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked.
+    A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked. One that
+    was cancelled may not have come at all yet, however slow its carrier is: so the last of these are remembered without
+    regard to time.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
         self._seconds = seconds
         self._monotonic = monotonic
         self._until: dict[Attempt, float] = {}
+        self._cancelled: dict[Attempt, float] = {}
 
     def __contains__(self, key: Attempt) -> bool:
-        """Return whether an attempt has ended lately."""
-        return key in self._until
+        """Return whether an attempt has ended lately, or was cancelled."""
+        return key in self._until or key in self._cancelled
 
     def add(self, key: Attempt) -> None:
         """Remember an attempt, and forget those that ended long ago."""
+        self._remember(self._until, key, at_least=1)
+
+    def cancel(self, key: Attempt) -> None:
+        """Remember an attempt that was cancelled; many of these are kept, those of long ago too."""
+        self._remember(self._cancelled, key, at_least=CANCELLED_KEPT)
+
+    def _remember(self, known: dict[Attempt, float], key: Attempt, at_least: int) -> None:
         now = self._monotonic()
-        self._until[key] = now + self._seconds
-        while (oldest := next(iter(self._until))) != key and self._until[oldest] < now:
-            del self._until[oldest]
+        known[key] = now + self._seconds
+        while len(known) > at_least and known[oldest := next(iter(known))] < now:
+            del known[oldest]

@@ -50,8 +50,6 @@ class OwnedBucket:
         """Whether the last look left jobs in the bucket that are not in hand."""
         self.unacknowledged: set[Attempt] = set()
         """Attempts that are reported and whose messages are still on the agent."""
-        self.cancelled: set[Attempt] = set()
-        """Attempts that were cancelled before their messages were read; those may still be on their way here."""
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
         self.pull_again = Signal()
@@ -109,7 +107,7 @@ class OwnedBucket:
         return key in self.unacknowledged or self._is_over(key)
 
     def _is_over(self, key: Attempt) -> bool:
-        return key in self.cancelled or (self._finished is not None and key in self._finished)
+        return self._finished is not None and key in self._finished
 
     def echoes(self, claims: Iterable[Claim]) -> list[Attempt]:
         """Return which claims are of messages that came again after all was done with them: nobody removes those."""
@@ -201,13 +199,18 @@ class OwnedBucket:
         """Note that the end of an attempt is on record, so that it is not run again if its message comes again.
 
         Not of one that was released or parked: it may come again to be run. Nor of one that the master refused: it
-        is elsewhere, and may come back from there. What was never handed over, nobody pushes again.
+        may be elsewhere, and come back from there; `ended` is told if it is not. What was never handed over, nobody
+        pushes again.
         """
-        key, ended = (report.job_id, report.attempt), report.outcome is not None or report.status.is_terminal
-        if stale:
-            self.cancelled.discard(key)
-        elif ended and report.job is None and self._finished is not None:
-            self._finished.add(key)
+        ended = not stale and (report.outcome is not None or report.status.is_terminal)
+        if ended and report.job is None and self._finished is not None:
+            self._finished.add((report.job_id, report.attempt))
+
+    def ended(self, keys: Iterable[Attempt]) -> None:
+        """Note attempts of which the master says that their ends are on record, whoever wrote them."""
+        if self._finished is not None:
+            for key in keys:
+                self._finished.add(key)
 
     def acknowledged(self, keys: Iterable[Attempt]) -> None:
         """Forget attempts whose messages have left the agent."""
@@ -234,6 +237,7 @@ class OwnedBucket:
         held = self.held.get(job_id)
         if held is None or held.claim.attempt != attempt or held.ended:
             return None
+        self._never_again(held.claim)
         if held.slot is not None:
             held.slot.stop(StopReason.CANCEL)
         elif held in self.waiting or held in self._aside:
@@ -242,6 +246,19 @@ class OwnedBucket:
             return held.claim
         held.cancelled = True
         return None
+
+    def cancel_unread(self, claim: Claim, now: float) -> None:
+        """Take aside a job whose message was not read, and may still be on its way here, to be reported as cancelled."""
+        self.take_aside(claim, now)
+        self._never_again(claim)
+
+    def _never_again(self, claim: Claim) -> None:
+        """Start no attempt whose cancellation was asked for, if its message comes (again) at any time.
+
+        The master takes no such request back: whatever its report comes to, this attempt has no other run.
+        """
+        if self._finished is not None:
+            self._finished.cancel((claim.job.id, claim.attempt))
 
     def put_back(self, held: Held) -> None:
         """Put a job that could not be started at the head of the line again."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from attrs import evolve
 
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket
+from jobmaster.states import JobStatus
 from jobmaster_sql.ending import end_marked
 from jobmaster_sql.jobs import SqlJobStore, next_in, place_params
 from jobmaster_sql.placement import Group, groups_of, share_out
@@ -113,21 +116,50 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return handovers
 
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
     ) -> UUID:
         """Note that messages of these jobs may be missing in a bucket; return the note's id."""
-        note = Note(new_id(), bucket_id, job_ids)
-        await self._driver.run(lambda: self._open_handover(cluster_id, carrier, note))
-        return note.id
+        unit = partial(self._open_handover, cluster_id, carrier, bucket_id, job_ids, alone=alone)
+        # Repeated after a lost answer, it would find its own handover in its way.
+        return await self._driver.run(unit, again=not alone)
 
-    def _open_handover(self, cluster_id: str, carrier: UUID, note: Note) -> Unit[None]:
+    def _open_handover(
+        self, cluster_id: str, carrier: UUID, bucket_id: UUID, job_ids: Sequence[UUID], *, alone: bool
+    ) -> Unit[UUID]:
+        note = Note(new_id(), bucket_id, job_ids)
+        if alone:
+            yield from self._check_alone(note)
         *steps, last = self._handover_steps(cluster_id, carrier, [note])
         yield (*steps, evolve(last, last=True))
+        return note.id
 
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+    def _check_alone(self, note: Note) -> Unit[None]:
+        """Lock the jobs' live rows, so that of several callers the second sees what the first wrote; look for others."""
+        yield Query("live_reported", {"ids": self._dialect.uuids(note.job_ids)})
+        answer: Answer = yield Query("handover_of_bucket", {"bucket_id": self._dialect.uuid(note.bucket_id)})
+        carried = {job_id for row in answer.rows for job_id in self._dialect.to_uuids(row[0])}
+        for job_id in note.job_ids:
+            if job_id in carried:
+                raise InvalidTransitionError(
+                    job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
+                )
+
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         """Forget handovers whose messages are on the agent."""
         if handover_ids:
-            await self._driver.run(lambda: self._close_handovers(handover_ids))
+            close = self._close_empty if if_empty else self._close_handovers
+            await self._driver.run(lambda: close(handover_ids))
+
+    def _close_empty(self, handover_ids: Sequence[UUID]) -> Unit[None]:
+        there: Answer = yield Query("handover_lock", {"ids": self._dialect.uuids(handover_ids)})
+        carried = [(id_, stored, self._dialect.to_uuids(job_ids)) for id_, stored, job_ids in there.rows]
+        ids = sorted({job_id for _, _, job_ids in carried for job_id in job_ids})
+        if not carried:
+            return
+        live: Answer = yield Query("live_reported", {"ids": self._dialect.uuids(ids)})
+        places = {self._dialect.to_uuid(row[0]): row[1] for row in live.rows}
+        empty = [id_ for id_, stored, jobs in carried if all(places.get(job) != stored for job in jobs)]
+        yield Query("handover_delete", {"ids": self._dialect.array(empty)}, last=True)
 
     def _close_handovers(self, handover_ids: Sequence[UUID]) -> Unit[None]:
         yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)

@@ -47,6 +47,18 @@ class SqlHistoryStore(SqlStore, JobStore):
         record = record_of(found[0], self._dialect)
         return evolve(record, attempts=runs, logs=[log_of(row) for row in reversed(lines)])
 
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        """Return which of these attempts, given as (job id, number), have their end on record."""
+        if not attempts:
+            return frozenset()
+        return await self._driver.run(lambda: self._ended(attempts), read_only=True)
+
+    def _ended(self, attempts: Sequence[tuple[UUID, int]]) -> Unit[frozenset[tuple[UUID, int]]]:
+        ids = self._dialect.uuids([job_id for job_id, _ in attempts])
+        answer: Answer = yield Query("attempt_numbers", {"ids": ids}, last=True)
+        ended = {(self._dialect.to_uuid(stored_id), number) for stored_id, number in answer.rows}
+        return frozenset(ended.intersection(attempts))
+
     async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
         """Return a page of jobs (without attempts), the newest first."""
         return await self._driver.run(lambda: self._query(cluster_id, query), read_only=True)

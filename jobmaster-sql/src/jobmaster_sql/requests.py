@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts import CancelAnswer, JobStore
+from jobmaster.contracts import OUT_OF_REACH, CancelAnswer, JobStore
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.models import CancelResult
 from jobmaster.states import JobStatus
@@ -62,8 +62,13 @@ class SqlRequestStore(SqlStore, JobStore):
                 raise JobNotFoundError(job_id, cluster_id)
         rows = answers[1].rows
         live = {
-            self._dialect.to_uuid(stored_id): _Cancelling(stored_id, bucket_id, attempt, waits=not in_hand)
-            for stored_id, bucket_id, attempt, in_hand, _ in rows
+            self._dialect.to_uuid(stored_id): _Cancelling(
+                stored_id,
+                bucket_id,
+                attempt,
+                waits=bucket_id is None or not (on_an_agent or _is_in_reach(ready_at, now)),
+            )
+            for stored_id, bucket_id, attempt, ready_at, on_an_agent, now in rows
         }
         return live, rows[0][-1] if rows else 0
 
@@ -100,9 +105,8 @@ class SqlRequestStore(SqlStore, JobStore):
         if not live.rows:
             raise _not_possible(job_id, JobStatus.from_code(final[1] or JobStatus.SUCCEEDED.code))
         status, bucket_id, ready_at, now, on_an_agent, cancel_requested = live.rows[0]
-        in_hand = (
-            carried.get(job_id) != bucket_id if on_an_agent else bucket_id is not None and ready_at <= now
-        )
+        in_reach = bucket_id is not None and _is_in_reach(ready_at, now)
+        in_hand = carried.get(job_id) != bucket_id if on_an_agent else in_reach
         if in_hand or cancel_requested:
             raise _not_possible(job_id, JobStatus.from_code(status))
         yield (
@@ -144,6 +148,11 @@ class SqlRequestStore(SqlStore, JobStore):
             raise JobNotFoundError(job_id, cluster_id)
         number, final_status = answer.rows[0]
         return number, final_status
+
+
+def _is_in_reach(ready_at: int, now: int) -> bool:
+    """Whether the owner of a bucket may read a job of this due time before our transaction is committed."""
+    return ready_at <= now + micros(OUT_OF_REACH)
 
 
 def _not_possible(job_id: UUID, status: JobStatus) -> InvalidTransitionError:

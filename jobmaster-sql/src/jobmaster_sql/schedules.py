@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import ScheduleStore
+from jobmaster.contracts import OUT_OF_REACH, ScheduleStore
 from jobmaster.errors import StoreConflictError
 from jobmaster.recurring import (
     DueSchedules,
@@ -34,8 +34,6 @@ from jobmaster_sql.schedule_rows import (
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
-OUT_OF_REACH: Final = 0.1
-"""Seconds by which a job in a bucket has to be due later than now for its owner surely not to hold it yet."""
 _ADD_TRIES: Final = 10
 """How often to try again when the holder of a key is gone by the time that it is asked for."""
 _LIVE_AT: Final = ("job_id", "cluster_id", "ready_at", "lane", "priority")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from attrs import define, field
 
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.models import Report
+from jobmaster.models import Bucket, Report
 from jobmaster.ownership import Attempt, OwnedBucket
 from jobmaster.signals import Signal
 
@@ -26,6 +27,9 @@ class Acknowledge:
     batch_size: int = 1000
     _waiting: list[tuple[OwnedBucket, Attempt]] = field(factory=list, init=False)
     _doubtful: set[Attempt] = field(factory=set, init=False)
+    """Attempts whose reports were stale."""
+    _may_return: set[Attempt] = field(factory=set, init=False)
+    """Attempts that are not over: their jobs may be handed over to the same bucket again, by the same number."""
     _news: Signal = field(factory=Signal, init=False)
 
     def submit(self, settled: Sequence[tuple[OwnedBucket, Report]], stale: frozenset[UUID]) -> None:
@@ -35,6 +39,8 @@ class Acknowledge:
         self._waiting += [(owned, (report.job_id, report.attempt)) for owned, report in settled]
         for owned, report in settled:
             owned.recorded(report, stale=bool(stale) and report.job_id in stale)
+            if report.parked is not None:
+                self._may_return.add((report.job_id, report.attempt))
         if stale:
             self._doubtful |= {(r.job_id, r.attempt) for _, r in settled if r.job_id in stale}
 
@@ -69,13 +75,41 @@ class Acknowledge:
         return True
 
     async def _remove(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
-        if self._doubtful.intersection(keys):
-            # A stale report has two reasons. Either the master has moved the job on: then its message may go.
-            # Or the bucket is somebody else's, who has yet to read it: then this raises, and it stays.
-            await self.master.mark(owned.bucket, ())
-        await self.agent.acknowledge(owned.bucket, keys)
+        if self._doubtful:
+            await self._look_into(owned, self._doubtful.intersection(keys))
+        returning = self._may_return.intersection(keys) if self._may_return else None
+        if returning:
+            await self._remove_returning(owned.bucket, keys, returning)
+        else:
+            await self.agent.acknowledge(owned.bucket, keys)
         owned.acknowledged(keys)
         self._doubtful.difference_update(keys)
+        self._may_return.difference_update(keys)
+
+    async def _remove_returning(
+        self, bucket: Bucket, keys: Sequence[Attempt], returning: AbstractSet[Attempt]
+    ) -> None:
+        """Remove messages of which some may be those of jobs that are back in the bucket.
+
+        By the handover, which is noted first, somebody pushes these once more.
+        """
+        job_ids = [job_id for job_id, _ in returning]
+        handover = await self.master.open_handover(bucket.cluster_id, bucket.id, job_ids, bucket.worker_id)
+        await self.agent.acknowledge(bucket, keys)
+        await self.master.close_handovers([handover], if_empty=True)
+
+    async def _look_into(self, owned: OwnedBucket, doubtful: AbstractSet[Attempt]) -> None:
+        """Find out why reports were stale; raises `LeaseLostError` if the bucket is somebody else's.
+
+        Either the master has moved the job on: then its message may go. Or the bucket is somebody else's, who has yet
+        to read it: then it stays. The first reason may be this very report, whose answer got lost: then the attempt is
+        over, and must not run again.
+        """
+        if doubtful:
+            await self.master.mark(owned.bucket, ())
+            ended = await self.master.ended_attempts(list(doubtful))
+            owned.ended(ended)
+            self._may_return |= doubtful - ended
 
 
 def _by_bucket(batch: Sequence[tuple[OwnedBucket, Attempt]]) -> dict[OwnedBucket, list[Attempt]]:

@@ -66,12 +66,15 @@ class Changing:
         """Withdraw a job's message from its agent, then hold the job.
 
         The handover is noted in between: a job whose message is gone, and that was not held in the end, is pushed
-        again by a coordinator. Before that only looking is done, which leaves nothing to be made up for.
+        again by a coordinator. Before that only looking is done, which leaves nothing to be made up for. While another
+        handover has the job, a push of its message may be on its way, and the job counts as in hand.
         """
         env = self._env
         agent = env.agents[bucket.agent]
         found = await agent.find([job_id])
-        handover = await env.master.open_handover(env.cluster_id, bucket.id, [job_id], env.process_id)
+        handover = await env.master.open_handover(
+            env.cluster_id, bucket.id, [job_id], env.process_id, alone=True
+        )
         messages = [(m.new.job.id, m.attempt) for m in found if m.new.bucket_id == bucket.id]
         if job_id not in await agent.withdraw(bucket.id, messages):
             await env.master.close_handovers([handover])

@@ -57,8 +57,7 @@ class Requests:
             return
         claim = _unclaimed(owned.bucket, record, attempt)
         if not owned.knows(claim):
-            owned.take_aside(claim, self.env.monotonic())
-            owned.cancelled.add((job_id, attempt))
+            owned.cancel_unread(claim, self.env.monotonic())
             self.on_report(owned, outcome.cancelled_unstarted(claim))
 
     # Adopting

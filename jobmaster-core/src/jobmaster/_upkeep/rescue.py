@@ -16,6 +16,7 @@ from jobmaster.attemptlog import rescued
 from jobmaster.carrying import answers, give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
+from jobmaster.inhand import Attempt
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
 
@@ -147,19 +148,22 @@ class Rescue:
             ids = frozenset(claim.job.id for claim in claims)
             if ids == before:
                 break
-            count += await self._report_page(agent, bucket, owner, [known.get(c.job.id, c) for c in claims])
+            count += await self._report_page(agent, bucket, owner, [known.get(_key(c), c) for c in claims])
             before = ids
         return count
 
-    async def _known_to_master(self, bucket: Bucket) -> Mapping[UUID, Claim]:
-        """Return the jobs of a bucket on an agent as the master has them: only it knows which starts were noted."""
+    async def _known_to_master(self, bucket: Bucket) -> Mapping[Attempt, Claim]:
+        """Return the jobs of a bucket on an agent as the master has them: only it knows which starts were noted.
+
+        By attempt: the message of an earlier one, which has ended, says nothing about the one that waits there now.
+        """
         if bucket.agent == STANDALONE:
             return {}
-        found: dict[UUID, Claim] = {}
+        found: dict[Attempt, Claim] = {}
         cursor = Cursor()
         while True:
             page = await self.master.read_bucket(bucket, cursor, JOBS_AT_ONCE)
-            found |= {claim.job.id: claim for claim in page.claims}
+            found |= {_key(claim): claim for claim in page.claims}
             if not page.more:
                 return found
             cursor = page.cursor
@@ -198,6 +202,10 @@ class Rescue:
             suspect=blame.suspect,
             job=None if claim.saved else claim.job,
         )
+
+
+def _key(claim: Claim) -> Attempt:
+    return claim.job.id, claim.attempt
 
 
 def _poison_error() -> AttemptError:

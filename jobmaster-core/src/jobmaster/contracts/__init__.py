@@ -6,6 +6,7 @@ from jobmaster.contracts.capabilities import Capabilities
 from jobmaster.contracts.control import ClusterChange, ControlStore, Orders
 from jobmaster.contracts.handovers import Handing, Handover, HandoverStore, Room
 from jobmaster.contracts.master import (
+    OUT_OF_REACH,
     Assignment,
     BucketStore,
     CancelAnswer,
@@ -29,6 +30,7 @@ from jobmaster.contracts.transfers import (
 )
 
 __all__ = [
+    "OUT_OF_REACH",
     "AgentRepository",
     "AgentStore",
     "Assignment",

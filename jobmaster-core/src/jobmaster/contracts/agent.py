@@ -69,6 +69,9 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         * Returns only when every message is durable; raises `StoreUnavailableError` otherwise.
         * Idempotent by (bucket, job id, attempt): the same message pushed again changes nothing, so that a
           caller that does not know whether its push arrived may repeat it.
+        * It may come to be after its caller was told that it failed, and after messages that others pushed later. So
+          a message may come when its job is over, and more than once: once acknowledged or withdrawn it counts as new,
+          and is handed out. Its owner knows what must not be run.
         * A message for a bucket that is gone or no longer active is not refused and never stranded: it is
           reported by `holdings` until somebody drains it.
         * Keys are the master's: a new job with one comes here only where its rows are the bucket, and gets the
@@ -107,6 +110,8 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
     @abstractmethod
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Remove messages, given as (job id, attempt), whose state the master holds. Idempotent.
+
+        One that is not there yet is not kept out: nothing of it is remembered.
 
         The caller has committed to the master first: a message leaves an agent only after that. A stale report is
         no such commit, unless the caller knows that the bucket was still its own after it. Any epoch will do.

@@ -66,17 +66,24 @@ class HandoverStore(ABC):
 
     @abstractmethod
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
     ) -> UUID:
         """Note that messages of these jobs may be missing in a bucket, before that comes to be; return its id.
 
         For who withdraws a message, or stores jobs in a bucket because a push was not answered. The jobs need
         not exist yet.
+
+        With `alone`, raises `InvalidTransitionError` if another handover of the bucket has one of the jobs: whoever
+        carries that one may be pushing its message again, and what is withdrawn would be back. Of several such
+        callers at once one gets a handover.
         """
 
     @abstractmethod
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
-        """Forget handovers: all that their jobs need is on the agent. Idempotent."""
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
+        """Forget handovers: all that their jobs need is on the agent. Idempotent.
+
+        With `if_empty`, only those of whose jobs none lies in the bucket now.
+        """
 
     @abstractmethod
     async def take_back(self, handover_ids: Sequence[UUID]) -> int:

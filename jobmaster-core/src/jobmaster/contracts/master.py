@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from attrs import field, frozen
@@ -38,6 +39,10 @@ from jobmaster.models import (
     WorkerRecord,
 )
 from jobmaster.states import BucketStatus, JobStatus, Priority
+
+OUT_OF_REACH: Final = 0.1
+"""Seconds by which a job in a bucket of the master's own rows has to be due later than now, for its owner surely not to
+have it in hand before a unit that takes it away is committed: an owner reads what is due, and waits for nobody."""
 
 
 @frozen(kw_only=True)
@@ -262,14 +267,24 @@ class JobStore(ABC):
         """
 
     @abstractmethod
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        """Return which of these attempts, given as (job id, number), have their end on record. Writes nothing.
+
+        For an owner whose report was stale: the end may be on record by a call of its own that was not answered. What
+        has ended is over for good; the job's next run has another number. A job that was released or parked goes on
+        with the same one, and has no end.
+        """
+
+    @abstractmethod
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
         """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
 
-        A job that no owner can have in hand (held, or in a bucket of the master's own rows but not yet due)
-        is cancelled at once. Another one is marked, for its owner to see in `cancel_requests`: also every job
-        in a bucket on an agent, where its message lies.
+        A job that no owner can have in hand (held, or in a bucket of the master's own rows but not due within
+        `OUT_OF_REACH`) is cancelled at once. Another one is marked, for its owner to see in `cancel_requests`: also
+        every job in a bucket on an agent, where its message lies or is on its way to. A request is never taken back:
+        the attempt that it finds waiting or running is the job's last, and nobody may start it any more.
         """
 
     @abstractmethod
@@ -284,7 +299,8 @@ class JobStore(ABC):
 
         A job in a bucket on an agent can be rescheduled only by who has withdrawn its message under the
         handover `withdrawn` of that bucket, which is over with this. Without it, or if it is not there any more
-        (somebody retook it, and the message is back), the job counts as in hand.
+        (somebody retook it, and the message is back), the job counts as in hand. So does one in a bucket of the master's
+        own rows that is due within `OUT_OF_REACH`.
 
         Raises `InvalidTransitionError` if it may be in hand, is to be cancelled or is finished, `JobNotFoundError`
         if unknown.

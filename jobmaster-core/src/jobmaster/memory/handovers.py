@@ -9,10 +9,12 @@ from uuid import UUID
 import anyio.lowlevel
 
 from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.memory.assigning import MemoryAssigning
 from jobmaster.memory.rows import Carried, Live
 from jobmaster.models import Bucket, NewJob
+from jobmaster.states import JobStatus
 
 
 class MemoryHandovers(MemoryAssigning, HandoverStore):
@@ -41,17 +43,29 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
             ]
 
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
     ) -> UUID:
         await anyio.lowlevel.checkpoint()
         with self._unit():
+            if alone:
+                self._check_alone(bucket_id, job_ids)
             return self._carry(cluster_id, bucket_id, job_ids, carrier)
 
-    async def close_handovers(self, handover_ids: Sequence[UUID]) -> None:
+    def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
+        for carried in self._store.handovers.values():
+            if carried.bucket_id == bucket_id:
+                for job_id in set(job_ids).intersection(carried.job_ids):
+                    raise InvalidTransitionError(
+                        job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
+                    )
+
+    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             for handover_id in handover_ids:
-                store.handovers.pop(handover_id, None)
+                carried = store.handovers.get(handover_id)
+                if carried is not None and not (if_empty and any(self._still_there(carried))):
+                    del store.handovers[handover_id]
 
     async def take_back(self, handover_ids: Sequence[UUID]) -> int:
         await anyio.lowlevel.checkpoint()

@@ -10,6 +10,7 @@ import anyio.lowlevel
 from attrs import evolve
 
 from jobmaster.contracts import (
+    OUT_OF_REACH,
     CancelAnswer,
     Mark,
 )
@@ -123,6 +124,12 @@ class MemoryJobs(MemoryAssigning):
             row.status, row.started_at = report.status, None
         row.ready_at = self._later(report.delay)
 
+    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            ended = {(job_id, a.number) for job_id, _ in attempts for a in store.attempts.get(job_id, ())}
+            return frozenset(ended.intersection(attempts))
+
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
@@ -133,10 +140,10 @@ class MemoryJobs(MemoryAssigning):
             return [self._cancel(job_id, worker) for job_id in job_ids]
 
     def _cancel(self, job_id: UUID, worker: str) -> CancelAnswer:
-        row, now = self._store.live.get(job_id), self._clock.now()
+        row = self._store.live.get(job_id)
         if row is None:
             return CancelAnswer(job_id=job_id, result=CancelResult.TOO_LATE)
-        if row.bucket_id and (row.ready_at <= now or self._on_an_agent(row.bucket_id)):
+        if row.bucket_id and (self._is_in_reach(row) or self._on_an_agent(row.bucket_id)):
             row.cancel_requested = True
             return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=row.bucket_id)
         self._end_unstarted(row, worker)
@@ -169,9 +176,12 @@ class MemoryJobs(MemoryAssigning):
 
     def _is_out_of_hand(self, row: Live, withdrawn: UUID | None) -> bool:
         if not self._on_an_agent(row.bucket_id):
-            return row.bucket_id is None or row.ready_at > self._clock.now()
+            return row.bucket_id is None or not self._is_in_reach(row)
         carried = self._store.handovers.get(withdrawn) if withdrawn else None
         return carried is not None and (carried.bucket_id == row.bucket_id and row.job.id in carried.job_ids)
+
+    def _is_in_reach(self, row: Live) -> bool:
+        return row.ready_at <= self._later(OUT_OF_REACH)
 
     async def retry(self, cluster_id: str, job_id: UUID) -> None:
         await anyio.lowlevel.checkpoint()

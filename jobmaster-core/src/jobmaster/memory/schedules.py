@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 from attrs import evolve
 
-from jobmaster.contracts import ScheduleStore
+from jobmaster.contracts import OUT_OF_REACH, ScheduleStore
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import Live
 from jobmaster.models import Job
@@ -24,9 +23,6 @@ from jobmaster.recurring import (
     ScheduleWrite,
 )
 from jobmaster.states import JobStatus, ScheduleStatus
-
-OUT_OF_REACH: Final = timedelta(seconds=0.1)
-"""How far in the future the due time of a job in a bucket is when its owner surely does not hold it yet."""
 
 
 class MemorySchedules(MemoryBase, ScheduleStore):
@@ -211,6 +207,6 @@ def _asked_as(stored: ScheduleRecord, record: ScheduleRecord) -> ScheduleRecord:
 
 def _is_untouched(row: Live, now: datetime) -> bool:
     """Whether nobody has had a job in hand, nor can have it before its row is gone."""
-    reach = now if row.bucket_id is None else now + OUT_OF_REACH
+    reach = now if row.bucket_id is None else now + timedelta(seconds=OUT_OF_REACH)
     waits = row.status in (JobStatus.HELD_ON_MASTER, JobStatus.ASSIGNED_TO_BUCKET)
     return waits and row.attempt == 1 and row.ready_at > reach

@@ -38,6 +38,10 @@ WHERE {among:h.id:ids:uuid}
 ORDER BY h.id
 {lock:h}
 
+-- name: handover_of_bucket
+-- There are few at any time: each is deleted as soon as its jobs are pushed.
+SELECT h.job_ids FROM {prefix}handover h WHERE h.bucket_id = :bucket_id
+
 -- name: handover_old
 -- Callers take different ones: what another one has locked is passed over.
 SELECT h.id, h.bucket_id, h.job_ids FROM {prefix}handover h

@@ -9,6 +9,10 @@ WHERE j.id = :job_id AND j.cluster_id = :cluster_id
 -- name: attempt_list
 SELECT {attempt_columns} FROM {prefix}attempt WHERE job_id = :job_id ORDER BY number
 
+-- name: attempt_numbers
+-- Each of these jobs is looked up; few have more than one attempt.
+SELECT job_id, number FROM {prefix}attempt WHERE {among:job_id:ids:uuid}
+
 -- name: log_list
 SELECT {log_columns} FROM {prefix}log
 WHERE cluster_id = :cluster_id AND subject = :subject AND subject_id = :subject_id

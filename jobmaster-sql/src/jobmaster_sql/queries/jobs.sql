@@ -94,10 +94,9 @@ SET bucket_id = :bucket_id, status = :status, ready_at = {now} + :delay, attempt
 WHERE job_id = :job_id
 
 -- name: live_for_cancel
--- Whether an owner may have it in hand: it is due, or its message lies on an agent, out of reach.
-SELECT l.job_id, l.bucket_id, l.attempt, CASE
-    WHEN l.bucket_id IS NULL THEN 0 WHEN l.ready_at <= {now} OR {on_an_agent:l} THEN 1 ELSE 0
-  END, {now}
+-- With what tells whether an owner may have it in hand: when it is due, and whether its message lies on an agent, out
+-- of reach.
+SELECT l.job_id, l.bucket_id, l.attempt, l.ready_at, CASE WHEN {on_an_agent:l} THEN 1 ELSE 0 END, {now}
 FROM {prefix}live l
 WHERE l.cluster_id = :cluster_id AND {among:l.job_id:ids:uuid}
 ORDER BY l.job_id

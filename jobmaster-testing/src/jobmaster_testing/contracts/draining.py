@@ -94,6 +94,18 @@ class DrainingContract(AgentTests, suite=True):
         assert job_ids(await depot.drain(bucket)) == job_ids(second)
         assert first != second
 
+    async def test_a_message_that_comes_after_it_was_acknowledged_is_there(self, depot: Depot) -> None:
+        """Its owner knows that it came late, or that it is to be run at last: an agent remembers nothing of the kind."""
+        bucket = await depot.bucket()
+        late, again = make_message(bucket, depot.job()), make_message(bucket, depot.job(), saved=True)
+        await depot.agent.push([again])
+        await depot.agent.acknowledge(bucket, keys([late, again]))
+        assert await depot.holdings() == {}
+
+        await depot.agent.push([late, again])
+
+        assert sorted(ids(await depot.pull(bucket))) == sorted(job_ids([late, again]))
+
     async def test_concurrent_drains_leave_nothing_and_miss_nothing(
         self, depot: Depot, agent_peer: AgentRepository
     ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from jobmaster.contracts import AgentRepository, Handover, MasterRepository
+from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, Cursor, Job
 from jobmaster.states import AttemptOutcome, JobStatus
@@ -49,6 +50,22 @@ class CarryContract(MasterTests, suite=True):
         await world.master.close_handovers([first.id])
 
         assert _job_ids(await retake(world)) == [second_job.id]
+
+    async def test_a_handover_is_closed_if_none_of_its_jobs_lies_in_its_bucket(
+        self, world: World, bucket: Bucket
+    ) -> None:
+        _, kept = await _handed_over(world, bucket)
+        moved, empty = await _handed_over(world, bucket)
+        [claim] = [c for c in await world.claims(bucket) if c.job.id == moved.id]
+        await world.report(claim, JobStatus.HELD_ON_MASTER)
+        await hand_over(world, await world.bucket(agent=AGENT))
+        unknown = await world.master.open_handover(world.cluster_id, bucket.id, [new_id()], new_id())
+
+        await world.master.close_handovers([kept.id, empty.id, unknown, new_id()], if_empty=True)
+
+        [first, second] = sorted(await retake(world), key=lambda one: one.bucket_id != bucket.id)
+        assert (_job_ids([first]), first.bucket_id) == (_job_ids([kept]), bucket.id)
+        assert (_job_ids([second]), second.bucket_id == bucket.id) == ([moved.id], False)
 
     # Taking back
 
@@ -253,6 +270,55 @@ class CarryContract(MasterTests, suite=True):
 
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
+    async def test_a_job_that_another_handover_has_gets_none_alone(
+        self, world: World, bucket: Bucket
+    ) -> None:
+        job, handover = await _handed_over(world, bucket)
+        free = await world.put_one(bucket)
+
+        with pytest.raises(InvalidTransitionError):
+            await _open_alone(world.master, bucket, free, job)
+        [retaken] = await retake(world)
+        with pytest.raises(InvalidTransitionError):
+            await _open_alone(world.master, bucket, job)
+        await world.master.close_handovers([handover.id, retaken.id])
+        await _open_alone(world.master, bucket, job, free)
+
+        [opened] = await retake(world)
+        assert sorted(_job_ids([opened])) == sorted([job.id, free.id])
+
+    async def test_handovers_of_other_buckets_and_jobs_are_in_nobodys_way(
+        self, world: World, bucket: Bucket
+    ) -> None:
+        other = await world.bucket(agent=AGENT)
+        job, neighbour = await world.put_one(bucket), await world.put_one(bucket)
+        for where, which in ((other, job), (bucket, neighbour)):
+            await world.master.open_handover(world.cluster_id, where.id, [which.id], new_id())
+
+        await _open_alone(world.master, bucket, job)
+
+        assert sorted(_job_ids(await retake(world))) == sorted([job.id, neighbour.id])
+
+    async def test_of_several_callers_one_opens_a_handover_alone(
+        self, world: World, bucket: Bucket, peer: MasterRepository
+    ) -> None:
+        jobs = [await world.put_one(bucket) for _ in range(5)]
+        refused: list[UUID] = []
+
+        async def open_all(master: MasterRepository) -> None:
+            for job in jobs:
+                try:
+                    await _open_alone(master, bucket, job)
+                except InvalidTransitionError:
+                    refused.append(job.id)
+
+        async with anyio.create_task_group() as group:
+            for master in [world.master, peer] * 2:
+                group.start_soon(open_all, master)
+
+        assert sorted(refused) == sorted(ids(jobs) * 3)
+        assert sorted(_job_ids(await retake(world))) == sorted(ids(jobs))
+
     # The whole way
 
     @pytest.mark.parametrize("steps", [0, 1, 2])
@@ -290,6 +356,10 @@ class CarryContract(MasterTests, suite=True):
             assert sorted(ids(claims)) == sorted([arrived.new.job.id, lost.new.job.id])
             assert await world.master.report([make_report(c) for c in claims]) == frozenset()
             assert len(await world.all_jobs()) == 2
+
+
+async def _open_alone(master: MasterRepository, bucket: Bucket, *jobs: Job) -> UUID:
+    return await master.open_handover(bucket.cluster_id, bucket.id, ids(jobs), new_id(), alone=True)
 
 
 async def _handed_over(world: World, bucket: Bucket, job: Job | None = None) -> tuple[Job, Handover]:

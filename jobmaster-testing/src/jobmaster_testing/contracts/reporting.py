@@ -361,6 +361,37 @@ class ReportingContract(MasterTests, suite=True):
             record = await world.record(claim.job)
             assert [a.outcome for a in record.attempts] == [AttemptOutcome(record.status)]
 
+    # What has ended
+
+    async def test_only_attempts_with_an_end_on_record_have_ended(self, world: World) -> None:
+        bucket, other = await world.bucket(), await world.bucket()
+        done, failed = await world.claim(bucket), await world.claim(bucket)
+        await world.report(done)
+        await world.report(
+            failed, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.FAILED, retries=1, delay=60
+        )
+        released, waiting = await world.claim(other), await world.put_one(other)
+        await world.report(released, JobStatus.HELD_ON_MASTER)
+        jobs = [done.job.id, failed.job.id, released.job.id, waiting.id, new_id()]
+
+        ended = await world.master.ended_attempts([(job_id, number) for job_id in jobs for number in (1, 2)])
+
+        assert ended == {(done.job.id, 1), (failed.job.id, 1)}
+        assert await world.master.ended_attempts([]) == frozenset()
+
+    async def test_an_attempt_that_was_cancelled_has_ended_and_the_next_one_has_not(
+        self, world: World
+    ) -> None:
+        held = await world.put_one(delay=60)
+        claim = await world.claim(await world.bucket())
+        await world.master.cancel(world.cluster_id, [held.id, claim.job.id])
+        await world.report(claim, JobStatus.HELD_ON_MASTER)
+        await world.master.retry(world.cluster_id, claim.job.id)
+
+        asked = [(job_id, number) for job_id in (held.id, claim.job.id) for number in (1, 2)]
+
+        assert await world.master.ended_attempts(asked) == {(held.id, 1), (claim.job.id, 1)}
+
 
 def _contenders(master: MasterRepository, peer: MasterRepository) -> list[tuple[MasterRepository, JobStatus]]:
     """Return four contradicting reporters."""

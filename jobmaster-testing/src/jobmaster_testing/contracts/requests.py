@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,11 +14,14 @@ import pytest
 from jobmaster.contracts import CancelAnswer, Mark, MasterRepository, Pulse
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.ids import new_id
-from jobmaster.models import CancelResult, Cursor, JobQuery
+from jobmaster.models import Bucket, CancelResult, Cursor, JobQuery
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import LONG, SHORT, World, ids, room
 from jobmaster_testing.factories import make_new_job, make_report
+
+DELAYS = [0.001, 0.002, 0.004, 0.006, 0.01, 30.0]
+"""Seconds: due before, while and after somebody takes a job away."""
 
 
 class CancelContract(MasterTests, suite=True):
@@ -238,6 +242,21 @@ class CancelContract(MasterTests, suite=True):
 
         assert await world.status(job) is JobStatus.CANCELLED
 
+    async def test_what_is_cancelled_at_once_is_never_handed_out(
+        self, world: World, peer: MasterRepository
+    ) -> None:
+        race = Race(world, peer, await world.bucket())
+
+        async def cancel(job_id: UUID) -> None:
+            [answer] = await peer.cancel(world.cluster_id, [job_id])
+            if answer.result is CancelResult.CANCELLED:
+                race.taken.add(job_id)
+
+        await race.run(cancel)
+
+        assert race.taken.isdisjoint(race.handed_out)
+        assert race.taken
+
     async def test_cancel_and_report_at_once_end_the_job_once(
         self, world: World, peer: MasterRepository
     ) -> None:
@@ -304,6 +323,19 @@ class RescheduleContract(MasterTests, suite=True):
             await world.master.reschedule(world.cluster_id, job.id, 60)
 
         assert await world.record(job) == before
+
+    async def test_what_is_moved_is_never_handed_out(self, world: World, peer: MasterRepository) -> None:
+        race = Race(world, peer, await world.bucket())
+
+        async def move(job_id: UUID) -> None:
+            with suppress(InvalidTransitionError):
+                await peer.reschedule(world.cluster_id, job_id, 600)
+                race.taken.add(job_id)
+
+        await race.run(move)
+
+        assert race.taken.isdisjoint(race.handed_out)
+        assert race.taken
 
     @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
     async def test_a_finished_job_is_not_moved(self, world: World, status: JobStatus) -> None:
@@ -419,3 +451,27 @@ class RescheduleContract(MasterTests, suite=True):
 
         assert sorted(done) == [False, False, False, True]
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
+
+
+class Race:
+    """Somebody takes jobs away while their bucket's owner reads it, just when they come due."""
+
+    def __init__(self, world: World, other: MasterRepository, bucket: Bucket) -> None:
+        self._world, self._other, self._bucket = world, other, bucket
+        self._over = False
+        self.taken: set[UUID] = set()
+        self.handed_out: set[UUID] = set()
+
+    async def run(self, take: Callable[[UUID], Awaitable[None]]) -> None:
+        """Take a job at a time; at the end `taken` has those for which that worked."""
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read)
+                for delay in DELAYS * 8:
+                    await take((await self._world.put_one(self._bucket, delay=delay)).id)
+                self._over = True
+
+    async def _read(self) -> None:
+        while not self._over:
+            page = await self._world.master.read_bucket(self._bucket, Cursor(), 1000)
+            self.handed_out.update(claim.job.id for claim in page.claims if not claim.cancel_requested)

@@ -48,7 +48,8 @@ class Watch:
     def _acknowledges(self, process: Process, bucket: Bucket, job_id: UUID, attempt: int) -> None:
         """Copy, then delete: what leaves an agent, the master has the state of.
 
-        Who drains or gives up a bucket has the master hold all that is left in it afterwards.
+        Who drains or gives up a bucket has the master hold all that is left in it afterwards. What is on record as
+        missing there is pushed again.
         """
         rows, where = self.world.rows, f"job {job_id}, attempt {attempt}, bucket {bucket.id}"
         if not self.world.has_letter(bucket.id, job_id, attempt):
@@ -57,7 +58,9 @@ class Watch:
             self.complain(f"{where}: acknowledged, and the master does not know the job")
         live = rows.live.get(job_id)
         counted_on = live is not None and (live.bucket_id, live.attempt) == (bucket.id, attempt)
-        if counted_on and not process.is_stopping and (process.name, bucket.id) not in self.drained:
+        missing = any(h.bucket_id == bucket.id and job_id in h.job_ids for h in rows.handovers.values())
+        at_work = not process.is_stopping and (process.name, bucket.id) not in self.drained
+        if counted_on and at_work and not missing:
             self.complain(f"{where}: acknowledged, and the master counts on the message")
 
     def after(self, process: Process, store: str, name: str, args: Sequence[Any], answer: Any) -> None:
