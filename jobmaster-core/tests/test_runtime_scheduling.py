@@ -189,7 +189,9 @@ async def test_a_key_of_another_handler_is_refused_and_neighbours_are_stored(
         assert await runtime.jobs.count() == 5
 
         first_schedule = await runtime.scheduler.recurring(work, "every day at 03:00", key="nightly")
-        with pytest.raises(KeyTakenError, match=f"belongs to schedule {first_schedule.schedule_id} of 'Work'"):
+        with pytest.raises(
+            KeyTakenError, match=f"belongs to schedule {first_schedule.schedule_id} of 'Work'"
+        ):
             await runtime.scheduler.recurring(JobDefinition("Other"), "every day at 03:00", key="nightly")
 
     assert len(stored.items) == 4

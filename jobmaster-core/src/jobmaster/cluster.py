@@ -19,7 +19,15 @@ from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.placing import placed, running_workers
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
+from jobmaster.config import (
+    AgentSettings,
+    Settings,
+    WorkerSettings,
+    check_known,
+    check_name,
+    cluster_mode,
+    make,
+)
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
@@ -81,7 +89,8 @@ class Cluster:
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
-        """Describe a cluster that needs one database and nothing else."""
+        """Describe a cluster that needs one database and nothing else; takes and raises what `Cluster` does."""
+        check_known(f"cluster {cluster_id!r}", options, ("mode", "clock"))
         return cls(cluster_id, url, **options)
 
     @classmethod

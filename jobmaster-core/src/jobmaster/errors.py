@@ -74,7 +74,7 @@ class DuplicateDefinitionError(ConfigurationError):
         self.definition_id = definition_id
         super().__init__(
             f"definition id {definition_id!r} is used by both {first} and {second}; "
-            "give one of them another id in @handler(...)"
+            "give one of them another id in @handler(...), or name the handlers to serve with Cluster.add_handlers(...)"
         )
 
 

@@ -256,7 +256,9 @@ def _holder(job: Job, known: Iterable[UUID], keys: KeyHolders) -> UUID | None:
 
 def key_holders(answer: Answer, dialect: Dialect) -> KeyHolders:
     """Return who has which key, from rows of cluster, key, id and definition."""
-    return {(cluster_id, key): (dialect.to_uuid(id_), made_of) for cluster_id, key, id_, made_of in answer.rows}
+    return {
+        (cluster_id, key): (dialect.to_uuid(id_), made_of) for cluster_id, key, id_, made_of in answer.rows
+    }
 
 
 def holder_of(job: Job, keys: KeyHolders, what: str) -> UUID | None:
