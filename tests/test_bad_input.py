@@ -147,7 +147,7 @@ def test_an_unknown_setting_names_its_cluster() -> None:
         ({"parallelism": "2"}, "parallelism: '2' is out of range; it must be a positive number"),
         ({"buckets": dict.fromkeys(Priority, 0)}, "buckets: every priority is set to 0, so this worker"),
         ({"buckets": {Priority.LOW: -1}}, "buckets: -1 buckets of LOW; give a whole number from 0 to 100"),
-        ({"buckets": {"low": 1}}, "buckets: 'low' is no Priority; use Priority.MEDIUM, for one"),
+        ({"buckets": {"lwo": 1}}, "buckets: 'lwo' is no Priority; use Priority.MEDIUM, for one"),
         ({"buckets": [1]}, "buckets: [1] is no mapping; write buckets={Priority.HIGH: 2}, for one"),
     ],
 )

@@ -80,7 +80,7 @@ class Cluster:
         self.move_target: MoveTarget | None = None
         self.archive_target: ArchiveTarget | None = None
         self._clock = clock or SystemClock()
-        self._handlers: list[Any] = []
+        self._handlers: list[Any] | None = None
         self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
         self._debug_logs: list[DebugLog] = []
@@ -192,9 +192,9 @@ class Cluster:
         return target
 
     def add_handlers(self, *handlers: Any) -> Cluster:
-        """Serve these handlers only, instead of every module-level one this process has imported."""
+        """Serve these handlers only, instead of every one that this process has decorated; none if none is given."""
         self._configuring("add_handlers")
-        self._handlers += handlers
+        self._handlers = [*(self._handlers or ()), *handlers]
         return self
 
     def add_schedules(self, *schedules: StaticSchedule) -> Cluster:
@@ -335,7 +335,7 @@ class Cluster:
             master=master,
             agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
             notify=notify,
-            registry=Registry(self._handlers or registered_handlers()),
+            registry=Registry(registered_handlers() if self._handlers is None else self._handlers),
             clock=self._clock,
             observers=plugins.observers(),
             migrate_to=self._destination(self.move_target, master, plugins),

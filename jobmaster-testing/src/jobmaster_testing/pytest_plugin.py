@@ -32,14 +32,15 @@ def memory_url() -> str:
 def memory_cluster(memory_url: str) -> Callable[..., Cluster]:
     """Return a function that makes a cluster with one worker, in memory.
 
-    It takes the handlers to serve (none: every imported one), `clock` for virtual time, and settings as
+    It takes the handlers to serve (none: every decorated one), `clock` for virtual time, and settings as
     `Cluster.configure`. Clusters of one test share the store.
     """
 
     def make(*handlers: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
         options = {"store_options": {"clock": clock}} if clock else {}
         cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**options, **settings)
-        return cluster.add_handlers(*handlers).add_worker(name="Worker-01", parallelism=1)
+        served = cluster.add_handlers(*handlers) if handlers else cluster
+        return served.add_worker(name="Worker-01", parallelism=1)
 
     return make
 
