@@ -30,9 +30,9 @@ from uuid import UUID
 
 import typeguard
 from attrs import frozen
-from cattrs import Converter, transform_error
-from cattrs.errors import BaseValidationError
-from cattrs.gen import make_dict_structure_fn
+from cattrs import Converter
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
 
 from jobmaster.annotations import (
     LISTS,
@@ -106,7 +106,8 @@ def prepared(value: Any, wanted: Any) -> Any:
 
 
 def _read(value: Any, wanted: Any) -> Any:
-    return _CONVERTER.structure(value, wanted)
+    wanted = bare(wanted)
+    return _kind_of(wanted).read(value, wanted)
 
 
 def _write(value: Any, wanted: Any) -> Any:
@@ -125,19 +126,16 @@ def _misfits() -> Iterator[None]:
     except RecursionError:
         raise MisfitError("it is nested too deep, or contains itself") from None
     except Exception as error:
-        raise MisfitError("; ".join(_reasons_of(error, "value"))) from error
+        within = error.path if isinstance(error, MisfitError) else ""
+        raise MisfitError(f"{_said(error)} @ value{within}" if within else _said(error)) from error
 
 
-def _reasons_of(error: BaseException, path: str) -> list[str]:
-    if isinstance(error, BaseValidationError):
-        return transform_error(error, path, _said)
-    within = error.path if isinstance(error, MisfitError) else ""
-    return [f"{_said(error, None)} @ {path}{within}" if within else _said(error, None)]
-
-
-def _said(error: BaseException, _: type | None) -> str:
+def _said(error: Exception) -> str:
+    """Return in words what does not fit; whatever a constructor raised may be the reason."""
     if isinstance(error, MisfitError):
         return error.reason
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"{error.cl.__qualname__} has no field {', '.join(map(repr, sorted(map(str, error.extra_fields))))}"
     if isinstance(error, KeyError):
         return f"a value for {error.args[0]!r} is missing"
     return str(error) or type(error).__name__
@@ -156,7 +154,7 @@ def _other_class(value: Any, kind: type) -> MisfitError:
 
 
 def _read_carried(value: Any, wanted: Any) -> Any:
-    return checked(_found(value), bare(wanted))
+    return checked(_found(value), wanted)
 
 
 def _found(value: Any) -> Any:
@@ -248,13 +246,14 @@ def _write_time(value: Any, _: Any) -> str:
 
 
 def _item(value: Any, wanted: Any, path: str) -> Any:
-    """Return an item of a collection as of its type; `path` says which one in an error."""
+    """Return a part of a value as of its type; `path` says in an error which part it is."""
     try:
         return _read(value, wanted)
-    except MisfitError as error:
-        raise MisfitError(error.reason, path + error.path) from error
-    except BaseValidationError as error:
-        raise MisfitError("; ".join(_reasons_of(error, path))) from error
+    except RecursionError:
+        raise
+    except Exception as error:
+        within = error.path if isinstance(error, MisfitError) else ""
+        raise MisfitError(_said(error), path + within) from error
 
 
 def _items(values: Iterable[Any], wanted: Any) -> list[Any]:
@@ -363,7 +362,16 @@ def _read_data_class(value: Any, wanted: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _from_mapping(wanted: Any) -> Read:
-    return make_dict_structure_fn(wanted, _CONVERTER, _cattrs_forbid_extra_keys=True)
+    """Return how instances of a class are made. Each field is read as here: cattrs alone would be less strict."""
+    fields = {
+        name: override(struct_hook=_field(name)) for name in field_names(get_origin(wanted) or wanted) or ()
+    }
+    settings: Any = {"_cattrs_forbid_extra_keys": True, "_cattrs_detailed_validation": False}
+    return make_dict_structure_fn(wanted, _CONVERTER, **settings, **fields)
+
+
+def _field(name: str) -> Read:
+    return lambda value, wanted: _item(value, wanted, f".{name}")
 
 
 def _write_data_class(value: Any, wanted: Any) -> Any:
@@ -425,10 +433,6 @@ def _is_of(value: Any, member: Any) -> bool:
 # All of them
 
 
-def _read_bare(value: Any, wanted: Any) -> Any:
-    return _read(value, bare(wanted))
-
-
 @frozen
 class _Kind:
     """Types of one kind, how their values are read from what a job carries, and how they are written."""
@@ -476,9 +480,4 @@ def _kind_of(wanted: Any) -> _Kind:
     return next(kind for kind in _KINDS if kind.fits(wanted))
 
 
-_CONVERTER: Final = Converter(forbid_extra_keys=True)
-_CONVERTER.register_structure_hook_func(
-    lambda wanted: bare(wanted) is not wanted, lambda value, wanted: _read(value, bare(wanted))
-)
-for _kind in reversed(_KINDS):
-    _CONVERTER.register_structure_hook_func(_kind.fits, _kind.read)
+_CONVERTER: Final = Converter()
