@@ -363,11 +363,10 @@ def _read_data_class(value: Any, wanted: Any) -> Any:
 @lru_cache(maxsize=1024)
 def _from_mapping(wanted: Any) -> Read:
     """Return how instances of a class are made. Each field is read as here: cattrs alone would be less strict."""
-    fields = {
-        name: override(struct_hook=_field(name)) for name in field_names(get_origin(wanted) or wanted) or ()
-    }
-    settings: Any = {"_cattrs_forbid_extra_keys": True, "_cattrs_detailed_validation": False}
-    return make_dict_structure_fn(wanted, _CONVERTER, **settings, **fields)
+    settings: dict[str, Any] = {"_cattrs_forbid_extra_keys": True, "_cattrs_detailed_validation": False}
+    for name in field_names(get_origin(wanted) or wanted) or ():
+        settings[name] = override(struct_hook=_field(name))
+    return make_dict_structure_fn(wanted, _CONVERTER, **settings)
 
 
 def _field(name: str) -> Read:
