@@ -311,7 +311,7 @@ def hidden_types(job: HiddenContext, order: int) -> Awaitable[None] | None: ...
 
 
 class HiddenTypes(JobHandler):
-    def handle(self, job: HiddenContext, order: int) -> Awaitable[None] | None: ...  # type: ignore[override]
+    def handle(self, job: HiddenContext, order: int) -> Awaitable[None] | None: ...
 
 
 @pytest.mark.parametrize("target", [hidden_types, HiddenTypes])
