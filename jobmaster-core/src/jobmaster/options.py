@@ -29,6 +29,7 @@ _EXPIRY: Final = (
 )
 _VALUES: Final = "values for the handler are keywords of the call, or a mapping"
 
+_RECURRING: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
 MEANT: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("countdown", "delay", "defer", "defer_by", "run_in", "enqueue_in", "schedule_in"), _AFTER
@@ -37,7 +38,7 @@ MEANT: Final[Mapping[str, str]] = {
         ("eta", "run_at", "run_date", "start_at", "enqueue_at", "schedule_at", "defer_until"), _AT
     ),
     **dict.fromkeys(("scheduled_at", "scheduled_for", "not_before"), _AT),
-    **dict.fromkeys(("kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"), _RECURS),
+    **dict.fromkeys(_RECURRING, _RECURS),
     **dict.fromkeys(("timezone", "misfire_grace_time", "coalesce", "max_instances"), _RECURS),
     **dict.fromkeys(("every", "cron", "crontab"), _REPEATS),
     **dict.fromkeys(("queue", "queue_name", "routing_key"), _LANE),
@@ -67,7 +68,7 @@ def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collect
     for name in keywords:
         if name not in parameters and (hint := _hint(name)) is not None:
             msg = (
-                f"{name}: there is no such option of scheduling {definition_id!r}; {hint}. If it is data for the "
+                f"{name}: there is no such option of scheduling {definition_id!r}; {hint} If it is data for the "
                 f"handler, put it in the mapping: {{{name!r}: ...}}"
             )
             raise InvalidArgumentsError(msg)
@@ -76,9 +77,9 @@ def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collect
 @lru_cache(maxsize=1024)  # callers use few names, and each takes 0.1 ms
 def _hint(name: str) -> str | None:
     if name == "cluster":
-        return "the cluster is chosen by the call that schedules, once_many(requests, cluster=...) for one"
+        return "the cluster is chosen by the call that schedules, once_many(requests, cluster=...) for one."
     if name in MEANT:
-        return MEANT[name]
+        return f"{MEANT[name]}."
     meant = next(
         (option for option in sorted(RESERVED_NAMES) if _is_slip(_plain(name), _plain(option))), None
     )
