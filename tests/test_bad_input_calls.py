@@ -112,6 +112,7 @@ def request(**options: Any) -> Verb:
     return make
 
 
+UNLISTED: Any = plain.request()
 FAR = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
 
 REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
@@ -182,7 +183,7 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
             now(plain, MessageData.of(name="a"), name="b"),
             "name: scheduling 'Plain' has a value for it in the mapping",
         ),
-        (lambda runtime: runtime.scheduler.once_many(plain.request()), "in a list, not JobRequest("),
+        (lambda runtime: runtime.scheduler.once_many(UNLISTED), "in a list, not JobRequest("),
         (
             now(plain, priority="hihg"),
             "'hihg' is no Priority; use Priority.MEDIUM, for one; did you mean 'high'?",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,6 @@ from jobmaster import (
 from jobmaster_testing.probes import Seen
 
 NAMES = ("Registry.A", "Registry.B", "Registry.C")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
-    """Let a process begin that has decorated no handler yet."""
-    known: dict[str, Any] = {}
-    monkeypatch.setattr(handlers, "_registered", known)
-    return known
 
 
 def cluster() -> Cluster:

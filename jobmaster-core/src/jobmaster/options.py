@@ -80,9 +80,8 @@ def _hint(name: str) -> str | None:
         return "the cluster is chosen by the call that schedules, once_many(requests, cluster=...) for one."
     if name in MEANT:
         return f"{MEANT[name]}."
-    meant = next(
-        (option for option in sorted(RESERVED_NAMES) if _is_slip(_plain(name), _plain(option))), None
-    )
+    known = sorted(RESERVED_NAMES | _RECURRING)
+    meant = next((option for option in known if _is_slip(_plain(name), _plain(option))), None)
     return None if meant is None else f"did you mean {meant!r}?"
 
 
