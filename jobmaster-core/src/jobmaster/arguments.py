@@ -79,6 +79,12 @@ class Arguments:
         """The names of the arguments, without those that a `**` parameter takes."""
         return [parameter.name for parameter in self.parameters if parameter.kind is not _REST]
 
+    @property
+    def converts(self) -> bool:
+        """Whether a job carries some argument in another form; raises what `prepare` does."""
+        self.prepare()
+        return self._converted
+
     # Looking up
 
     def look_up(self, surroundings: Mapping[str, Any]) -> None:
@@ -176,9 +182,7 @@ class Arguments:
 
     def restore(self, data: MessageData) -> Mapping[str, Any]:
         """Return the values of a job as the handler wants them; raises `InvalidArgumentsError` for one that does not fit."""
-        if self._by_name is None:
-            self.prepare()
-        return self._restored(data) if self._converted else data
+        return self._restored(data) if self.converts else data
 
     def _restored(self, data: MessageData) -> Mapping[str, Any]:
         values = data.as_stored()

@@ -121,9 +121,14 @@ class Handler:
         """Return what runs one attempt, called with the context: a coroutine function or a plain one."""
         if self.is_class:
             return partial(_run_instance, self, build)
-        return self._run_with_arguments if self.takes_arguments else self._function
+        if not self.takes_arguments:
+            return self._function
+        return self._run_restored if self._arguments.converts else self._run_with_data
 
-    def _run_with_arguments(self, job: JobContext) -> Any:
+    def _run_with_data(self, job: JobContext) -> Any:
+        return self._function(job, **job.data)
+
+    def _run_restored(self, job: JobContext) -> Any:
         return self._function(job, **self.restore(job.data))
 
 
