@@ -158,6 +158,18 @@ def test_settings_of_a_worker(settings: dict[str, Any], message: str) -> None:
     assert made.workers == []
 
 
+def test_a_setting_that_is_given_to_the_constructor() -> None:
+    with refused(
+        ConfigurationError, "cluster 'Local-1': there is no setting 'lease' (there are: clock, mode)"
+    ):
+        cluster(lease=60)
+
+
+def test_priorities_of_buckets_are_given_once() -> None:
+    with refused(ConfigurationError, "names a priority twice; give each one count"):
+        cluster().add_worker(buckets={"high": 1, Priority.HIGH: 2})
+
+
 def test_two_workers_of_one_name() -> None:
     with refused(ConfigurationError, "worker 'Payroll-01' is added twice; names are unique in a cluster"):
         cluster().add_worker(name="Payroll-01").add_worker(name="Payroll-01")

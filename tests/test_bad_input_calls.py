@@ -458,7 +458,13 @@ async def test_counts_that_make_no_sense(question: dict[str, Any], message: str)
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("question", "message"), [*PAGES, ({"status": "done"}, "status: 'done' is none; use one or several of")]
+    ("question", "message"),
+    [
+        *PAGES,
+        ({"status": "done"}, "status: 'done' is none; use one or several of"),
+        ({"static": "no"}, "static: 'no' does not fit; give True, False or None"),
+        ({"handler": "a\0"}, "handler: 'a\\x00' is no valid name"),
+    ],
 )
 async def test_questions_about_schedules_that_make_no_sense(question: dict[str, Any], message: str) -> None:
     async with cluster().running() as runtime:

@@ -57,7 +57,7 @@ def _query(
         priority=_priority(priority),
         scheduled_from=_moment("scheduled_from", scheduled_from),
         scheduled_to=_moment("scheduled_to", scheduled_to),
-        parked=_optional("parked", parked, bool, "True, False or None"),
+        parked=flag("parked", parked),
         schedule_id=_schedule_id(schedule),
         metadata=_filters(metadata),
     )
@@ -90,6 +90,12 @@ def searchable(name: str, text: Any) -> str:
         wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a text"
         raise InvalidQueryError(f"{name}: {text!r} {wrong}")
     return wanted
+
+
+def flag(name: str, given: Any) -> bool | None:
+    """Return a condition that holds or does not, or None; raises `InvalidQueryError`."""
+    found: bool | None = _optional(name, given, bool, "True, False or None")
+    return found
 
 
 def page_start(after: Any) -> UUID | None:
