@@ -12,6 +12,11 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+@pytest.fixture(autouse=True)
+def each_test_has_handlers_of_its_own(own_handlers: None) -> None:
+    """Clusters to which no handlers are added serve what the test itself has decorated."""
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The event loop that a test marked ``anyio`` runs under: each one runs under both."""

@@ -147,7 +147,7 @@ def test_an_unknown_setting_names_its_cluster() -> None:
         ({"parallelism": "2"}, "parallelism: '2' is out of range; it must be a positive number"),
         ({"buckets": dict.fromkeys(Priority, 0)}, "buckets: every priority is set to 0, so this worker"),
         ({"buckets": {Priority.LOW: -1}}, "buckets: -1 buckets of LOW; give a whole number from 0 to 100"),
-        ({"buckets": {"low": 1}}, "buckets: 'low' is no Priority; use Priority.MEDIUM, for one"),
+        ({"buckets": {"lwo": 1}}, "buckets: 'lwo' is no Priority; use Priority.MEDIUM, for one"),
         ({"buckets": [1]}, "buckets: [1] is no mapping; write buckets={Priority.HIGH: 2}, for one"),
     ],
 )
@@ -156,6 +156,18 @@ def test_settings_of_a_worker(settings: dict[str, Any], message: str) -> None:
     with refused(ConfigurationError, message):
         made.add_worker(**settings)
     assert made.workers == []
+
+
+def test_a_setting_that_is_given_to_the_constructor() -> None:
+    with refused(
+        ConfigurationError, "cluster 'Local-1': there is no setting 'lease' (there are: clock, mode)"
+    ):
+        cluster(lease=60)
+
+
+def test_priorities_of_buckets_are_given_once() -> None:
+    with refused(ConfigurationError, "names a priority twice; give each one count"):
+        cluster().add_worker(buckets={"high": 1, Priority.HIGH: 2})
 
 
 def test_two_workers_of_one_name() -> None:

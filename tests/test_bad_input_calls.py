@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,10 +22,15 @@ from jobmaster import (
     InvalidQueryError,
     InvalidTransitionError,
     JobContext,
+    JobDefinition,
     JobMasterError,
     JobNotFoundError,
+    MessageData,
     MessageTooLargeError,
+    MetadataFilter,
     NotRunningError,
+    Operator,
+    Priority,
     Runtime,
     SchedulingError,
     StoreUnavailableError,
@@ -39,6 +45,14 @@ async def resize(_: JobContext, url: str, width: int = 640) -> None: ...
 
 @handler("Plain")
 async def plain(_: JobContext) -> None: ...
+
+
+@handler("Anything")
+async def anything(_: JobContext, **values: Any) -> None: ...
+
+
+@handler("Delayed")
+async def delayed(_: JobContext, delay: int, kind: str) -> None: ...
 
 
 def undecorated(_: JobContext) -> None: ...
@@ -87,6 +101,18 @@ def many(*requests: Any) -> Verb:
     return lambda runtime: runtime.scheduler.once_many(requests)
 
 
+def recurring(**options: Any) -> Verb:
+    return lambda runtime: runtime.scheduler.recurring(plain, "every day at 03:00", **options)
+
+
+def request(**options: Any) -> Verb:
+    async def make(runtime: Runtime) -> object:
+        return await runtime.scheduler.once_many([plain.request(**options)])
+
+    return make
+
+
+UNLISTED: Any = plain.request()
 FAR = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
 
 REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
@@ -103,8 +129,8 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (after(None), "after: None says not when the job is due; once_now()"),
         (after(math.inf), "after: inf is too far away; a job can wait for a hundred years"),
         (after(math.nan), "after: nan is no duration"),
-        (many("Resize"), "once_many takes requests, as handler.request(...) makes them, not"),
-        (many(plain), "once_many takes requests, as handler.request(...) makes them, not <handl"),
+        (many("Resize"), "once_many takes requests, as handler.request(...) makes them, in a list, not"),
+        (many(plain), "once_many takes requests, as handler.request(...) makes them, in a list, not <handl"),
         (now(resize), "arguments of 'Resize': missing a required"),
         (now(resize, url="a", size=3), "got an unexpected keyword argument 'size'; it takes (url"),
         (now(resize, {"url": "a", "width": "80"}), "argument 'width' of 'Resize': str is not an"),
@@ -117,6 +143,57 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (now(plain, priority=3), "scheduling 'Plain': priority: 3 is no Priority; use Priority.M"),
         (now(plain, lane="a b"), "scheduling 'Plain': lane: 'a b' is no valid name"),
         (now(plain, key=""), "key: '' is no idempotency key; use a string of 1 to 200 characters"),
+        (
+            now(plain, {"name": "A"}, priorty="high"),
+            "priorty: there is no such option of scheduling 'Plain'; did",
+        ),
+        (
+            now(plain, time_out=5),
+            "did you mean 'timeout'? If it is data for the handler, put it in the mapping: {'time",
+        ),
+        (now(plain, max_retires=5), "did you mean 'max_retries'?"),
+        (now(plain, lnae="x"), "did you mean 'lane'?"),
+        (now(plain, at=FAR), "at: once_now() takes no at=...; call once_at(handler, datetime.datetime(9999"),
+        (now(plain, after=5), "after: once_now() takes no after=...; call once_after(handler, 5, ...)"),
+        (lambda runtime: runtime.scheduler.once_after(plain, 5, at=FAR), "at: once_after() takes no at="),
+        (lambda runtime: runtime.scheduler.once_at(plain, FAR, after=5), "after: once_at() takes no after="),
+        (
+            now(plain, countdown=60),
+            "a delay is given by once_after(handler, delay), or request(after=delay).",
+        ),
+        (now(plain, eta=FAR), "a moment is given by once_at(handler, moment), or request(at=moment)."),
+        (now(plain, expires=60), "jobs do not expire; let the handler look at job.scheduled_at"),
+        (now(plain, queue="mail"), "jobs go to a lane: lane=..."),
+        (now(plain, time_zone="UTC"), "it is an option of recurring(handler, expression)"),
+        (now(JobDefinition("Plain"), delay=5), "delay: there is no such option of scheduling 'Plain'"),
+        (now(anything, retries=5), "retries: there is no such option of scheduling 'Anything'"),
+        (recurring(every="1 hour"), "a job that recurs is scheduled by recurring(handler, expression)"),
+        (recurring(misfre="skip"), "there is no such option of scheduling 'Plain'; did you mean 'misfire'?"),
+        (recurring(at=FAR), "at, after: the expression says when a recurring schedule fires"),
+        (request(at=FAR, after=5), "at, after: scheduling 'Plain' has both a moment and a delay; give one"),
+        (
+            request(cluster="Other"),
+            "the cluster is chosen by the call that schedules, once_many(requests, cluster=",
+        ),
+        (
+            now(resize, {"url": "a"}, url="b"),
+            "url: scheduling 'Resize' has a value for it in the mapping and one as a",
+        ),
+        (
+            now(plain, MessageData.of(name="a"), name="b"),
+            "name: scheduling 'Plain' has a value for it in the mapping",
+        ),
+        (lambda runtime: runtime.scheduler.once_many(UNLISTED), "in a list, not JobRequest("),
+        (
+            now(plain, priority="hihg"),
+            "'hihg' is no Priority; use Priority.MEDIUM, for one; did you mean 'high'?",
+        ),
+        (now(plain, key="\0"), "key: '\\x00' contains a NUL character"),
+        (
+            now(plain, key="\ud800"),
+            "contains half of a surrogate pair, which is no character and cannot be stored",
+        ),
+        (now(plain, key="k" * 201), "k… is no idempotency key; use a string of 1 to 200 characters"),
         (now(plain, key=7), "key: 7 is no idempotency key; use a string of 1 to 200 characters"),
     ],
     UnknownHandlerError: [
@@ -132,6 +209,18 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (now(plain, {"x": "\ud800"}), "surrogates not allowed"),
         (now(plain, metadata={"x": {"y": 1}}), "metadata 'x' is dict: metadata cannot nest; put it in"),
         (now(plain, metadata={"x": "\0"}), "metadata 'x' contains a NUL character"),
+        (now(plain, metadata={"x\0": 1}), "metadata name 'x\\x00' contains a NUL character"),
+        (now(plain, metadata={"\ud800": 1}), "contains half of a surrogate pair"),
+        (now(plain, metadata={"x" * 201: 1}), "is longer than 200 characters; choose another name"),
+        (
+            now(plain, metadata={"x": "y" * 70_000}),
+            "metadata is 70008 bytes, over 65536; put what is long into the",
+        ),
+        (
+            now(plain, metadata={"x": Decimal("1E-20000")}),
+            "metadata 'x' has over 10000 places, which databases cannot",
+        ),
+        (now(plain, {"\ud800": 1}), "surrogates not allowed"),
     ],
     MessageTooLargeError: [
         (now(plain, {"x": "y" * 200_000}), "message data of 'Plain' is 200008 bytes, over max_mess"),
@@ -147,22 +236,38 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
     ("kind", "verb", "message"), [(kind, *case) for kind, cases in REFUSALS.items() for case in cases]
 )
 async def test_calls_that_are_refused(kind: type[SchedulingError], verb: Verb, message: str) -> None:
-    async with cluster().running() as runtime:
+    async with cluster().add_handlers(anything).running() as runtime:
         with refused(kind, message):
             await verb(runtime)
         assert await runtime.jobs.count() == 0, "what is refused is not stored"
 
 
 @pytest.mark.anyio
-async def test_an_annotation_that_cannot_be_resolved() -> None:
-    def later(_: JobContext, size: Unknown) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+async def test_what_looks_like_an_option_is_data_where_it_is_said_to_be() -> None:
+    async with cluster().running() as runtime:
+        once_now = runtime.scheduler.once_now
+        receipts = [
+            await once_now(delayed, delay=5, kind="x"),
+            await once_now(JobDefinition("Delayed"), {"delay": 5, "kind": "x"}),
+        ]
+        for receipt in receipts:
+            assert dict((await runtime.jobs.get(receipt.job_id)).data) == {"delay": 5, "kind": "x"}
+        assert (await once_now(plain, {"priorty": 1}, line=2, name="x")).created
 
-    made = handler("Later")(later)
-    async with Cluster.standalone("Local-1", "memory://").add_handlers(made).running() as runtime:
-        with refused(
-            ConfigurationError, "handler 'Later'", "an annotation cannot be resolved: name 'Unknown'"
-        ):
-            await runtime.scheduler.once_now(made, size=1)
+
+@pytest.mark.anyio
+async def test_priorities_may_be_given_by_name() -> None:
+    by_name = handler("ByName", priority="low")(undecorated)
+    made = cluster().add_handlers(by_name).add_worker(buckets={"very_low": 0, "HIGH": 2})
+    async with made.running(workers=False) as runtime:
+        receipts = [
+            await runtime.scheduler.once_now(by_name),
+            await runtime.scheduler.once_now(by_name, priority="Critical"),
+        ]
+        jobs = [await runtime.jobs.get(receipt.job_id) for receipt in receipts]
+        assert [job.priority for job in jobs] == [Priority.LOW, Priority.CRITICAL]
+        assert [job.id for job in await runtime.jobs.query(priority="low")] == [jobs[0].id]
+    assert [made.workers[0].bucket_count(priority) for priority in Priority] == [0, 1, 1, 2, 1]
 
 
 @pytest.mark.anyio
@@ -289,11 +394,12 @@ async def test_rescheduling_to_a_moment_that_is_none(moment: Any, message: str) 
             await runtime.scheduler.reschedule(receipt.job_id, moment)
 
 
+LIKE: Any = "like"
 QUESTIONS: Sequence[tuple[dict[str, Any], str]] = [
     ({"status": "done"}, "status: 'done' is none; use one or several of save_pending, held_on_master,"),
     ({"status": ["failed", "done"]}, "status: 'done' is none; use one or several of"),
     ({"status": 5}, "status: 5 is none; use one or several of"),
-    ({"priority": "high"}, "priority: 'high' is no Priority; use Priority.MEDIUM, for one"),
+    ({"priority": "hihg"}, "priority: 'hihg' is no Priority; use Priority.MEDIUM, for one"),
     ({"priority": 9}, "priority: 9 is no Priority"),
     ({"lane": 5}, "lane: 5 does not fit; give the name of a lane"),
     ({"parked": "yes"}, "parked: 'yes' does not fit; give True, False or None"),
@@ -301,6 +407,26 @@ QUESTIONS: Sequence[tuple[dict[str, Any], str]] = [
     ({"scheduled_to": "now"}, "scheduled_to: 'now' does not fit; give an aware datetime"),
     ({"schedule": "nightly"}, "schedule: 'nightly' is no schedule id"),
     ({"schedule": 5}, "schedule: 5 is no schedule id"),
+    ({"priority": True}, "priority: True is no Priority"),
+    ({"lane": "a\0"}, "lane: 'a\\x00' is no valid name"),
+    ({"handler": "\ud800"}, "handler: '\\ud800' is no valid name"),
+    ({"metadata": {"a\0": 1}}, "metadata name 'a\\x00' contains a NUL character"),
+    ({"metadata": {"a": "\ud800"}}, "contains half of a surrogate pair"),
+    ({"metadata": {"a": [1]}}, "metadata 'a' is list: metadata cannot nest"),
+    (
+        {"metadata": MetadataFilter("a", Operator.IN, "abc")},
+        "metadata 'a': in takes a list of values, not 'abc'",
+    ),
+    (
+        {"metadata": [MetadataFilter("a", Operator.GT, True)]},
+        "metadata 'a': True has no order, so that gt says nothing",
+    ),
+    ({"metadata": [MetadataFilter("a", Operator.CONTAINS, 5)]}, "metadata 'a': contains takes a text, not 5"),
+    (
+        {"metadata": [MetadataFilter("a", LIKE, 5)]},
+        "metadata 'a': 'like' is no operator; use one of eq, ne",
+    ),
+    ({"scheduled_from": FAR}, "scheduled_from: 9999-12-31 23:59:59.999999-05:00 is no moment in UTC"),
     ({"metadata": 5}, "metadata: 5 does not fit; give a mapping of names to values, or MetadataFilter"),
     ({"metadata": ["team"]}, "metadata: ['team'] does not fit; give a mapping of names to values"),
     ({"definition": "Plain"}, "there is no condition 'definition' (there are: handler, lane, metadata,"),
@@ -332,7 +458,13 @@ async def test_counts_that_make_no_sense(question: dict[str, Any], message: str)
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("question", "message"), [*PAGES, ({"status": "done"}, "status: 'done' is none; use one or several of")]
+    ("question", "message"),
+    [
+        *PAGES,
+        ({"status": "done"}, "status: 'done' is none; use one or several of"),
+        ({"static": "no"}, "static: 'no' does not fit; give True, False or None"),
+        ({"handler": "a\0"}, "handler: 'a\\x00' is no valid name"),
+    ],
 )
 async def test_questions_about_schedules_that_make_no_sense(question: dict[str, Any], message: str) -> None:
     async with cluster().running() as runtime:

@@ -87,7 +87,7 @@ def positional(_: JobContext, url: str, /) -> None: ...
         (made_by("X", timeout=0), "definition 'X': timeout: 0 is out of range; give positive seconds, a"),
         (made_by("X", timeout=math.nan), "timeout: nan is no duration"),
         (made_by("X", max_retries=-1), "definition 'X': max_retries: -1 is out of range; it must be a whole"),
-        (made_by("X", priority="high"), "definition 'X': priority: 'high' is no Priority; use"),
+        (made_by("X", priority="hihg"), "definition 'X': priority: 'hihg' is no Priority; use"),
         (made_by("X", lane="a b"), "definition 'X': lane: 'a b' is no valid name"),
         (made_by("X", metadata={"a": [1]}), "definition 'X': metadata 'a' is list: metadata cannot nest;"),
         (made_by("X", metadata=[1]), "definition 'X': metadata: [1] is no mapping of names to values; write"),
@@ -119,7 +119,7 @@ async def test_two_handlers_with_one_definition_id() -> None:
     @handler("Thumbnail")
     async def other(_: JobContext) -> None: ...
 
-    where = r"used by both \S*thumbnail and \S*other; give one of them another id in @handler"
+    where = r"used by both \S*thumbnail \(\S+\) and \S*other \(\S+\); give one of them another id in @handler"
     with pytest.raises(DuplicateDefinitionError, match=where):
         await run(Cluster.standalone("Local-1", "memory://").add_handlers(thumbnail, other))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -152,7 +154,7 @@ async def test_a_producer_without_the_handlers_code_schedules_by_its_id(producer
         ),
         ({"misfire": "run_all(0)"}, "misfire: 'run_all(0)' is no misfire policy"),
         ({"misfire": 3}, "misfire"),
-        ({"priority": "high"}, "priority"),
+        ({"priority": "hihg"}, "priority"),
         ({"key": ""}, "key"),
         ({"at": NOW}, "starts_after"),
         ({"nmae": "Ann"}, "nmae"),
@@ -231,13 +233,113 @@ async def test_the_zone_is_the_schedules_or_the_clusters_or_the_hosts(
     assert zones == ["Europe/Paris", "America/Sao_Paulo", "Europe/Paris", "Asia/Tokyo"]
 
 
-def test_a_host_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setenv("TZ", "No/Where")
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return a folder with what the host says of its zone: `localtime` and `timezone`. There is no `TZ`."""
+    monkeypatch.delenv("TZ", raising=False)
     monkeypatch.setattr(host_zone, "_LINK", tmp_path / "localtime")
     monkeypatch.setattr(host_zone, "_NAME", tmp_path / "timezone")
-    assert host_zone.host_zone_name() == "UTC"
-    (tmp_path / "timezone").write_text("Europe/Paris\n")
+    monkeypatch.setattr(host_zone, "TZPATH", [str(tmp_path / "zones" / "zoneinfo")])
+    host_zone._warn.cache_clear()
+    return tmp_path
+
+
+def zone_file(name: str) -> bytes:
+    return (resources.files("tzdata.zoneinfo") / name).read_bytes()
+
+
+def test_a_host_without_a_zone_is_in_utc_and_says_so_once(
+    host: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [host_zone.host_zone_name() for _ in range(2)] == ["UTC", "UTC"]
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert "Cluster.configure(time_zone=" in record.getMessage()
+
+    (host / "timezone").write_text("Europe/Paris\n")
     assert host_zone.host_zone_name() == "Europe/Paris"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("Asia/Tokyo", "Asia/Tokyo"),
+        (":Asia/Tokyo", "Asia/Tokyo"),
+        ("", "UTC"),
+        ("UTC0", "UTC"),
+        ("EST5EDT", "EST5EDT"),
+    ],
+)
+@pytest.mark.usefixtures("host")
+def test_a_zone_that_the_variable_names(monkeypatch: pytest.MonkeyPatch, rule: str, name: str) -> None:
+    monkeypatch.setenv("TZ", rule)
+    assert host_zone.host_zone_name() == name
+
+
+def test_a_zone_that_a_link_names(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (host / "localtime").symlink_to("../usr/share/zoneinfo/Asia/Tokyo")
+    assert host_zone.host_zone_name() == "Asia/Tokyo"
+
+    monkeypatch.setenv("TZ", str(host / "localtime"))
+    assert host_zone.host_zone_name() == "Asia/Tokyo"
+
+
+def test_a_zone_that_was_copied(host: Path) -> None:
+    (host / "localtime").write_bytes(zone_file("Europe/Paris"))
+    (host / "timezone").write_text("Europe/Paris")
+    assert host_zone.host_zone_name() == "Europe/Paris"
+
+    (host / "timezone").unlink()
+    file = host / "zones" / "zoneinfo" / "Europe" / "Paris"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(zone_file("Europe/Paris"))
+    assert host_zone.host_zone_name() == "Europe/Paris"
+
+    (host / "timezone").write_text("Etc/UTC")  # as images have it whose zone was changed by copying a file
+    assert host_zone.host_zone_name() == "Europe/Paris"
+
+
+def no_zone(host: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the host say something that names no zone."""
+    link = host / "localtime"
+    if what == "copy":
+        link.write_bytes(zone_file("Europe/Paris"))
+        (host / "timezone").write_text("Etc/UTC")
+    elif what == "broken":
+        link.write_bytes(b"no zone")
+        (host / "timezone").write_text("Etc/UTC")
+    elif what == "folder":
+        link.mkdir()
+    elif what == "link":
+        link.symlink_to("/usr/share/zoneinfo/No/Where")
+    elif what == "written":
+        (host / "timezone").write_text("No/Where")
+    else:
+        monkeypatch.setenv("TZ", what)
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["No/Where", "CET-1CEST", "XXX3", "/no/such/file", "copy", "broken", "folder", "link", "written"],
+)
+async def test_a_host_whose_zone_cannot_be_told_is_never_in_utc(
+    host: Path, producer: Build, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    no_zone(host, what, monkeypatch)
+    unknown = pytest.raises(
+        ConfigurationError, match=r"host cannot be told: .*; name the zone .*configure\(time_zone="
+    )
+    declared = StaticSchedule("Nightly", greet, "every day at 03:00")
+    async with producer(greet).running() as runtime:
+        with unknown:
+            await runtime.scheduler.recurring(greet, "every day at 03:00")
+        receipt = await runtime.scheduler.recurring(greet, "every day at 03:00", time_zone="Asia/Tokyo")
+        assert (await runtime.schedules.get(receipt.schedule_id)).time_zone == "Asia/Tokyo"
+    with unknown:
+        async with producer(greet).add_schedules(declared).running():
+            pass
+    async with producer(greet, time_zone="Asia/Tokyo").add_schedules(declared).running():
+        pass
 
 
 # Changing

@@ -19,6 +19,7 @@ from jobmaster import (
     JobDefinition,
     JobNotFoundError,
     JobStatus,
+    KeyTakenError,
     Priority,
     Runtime,
     handler,
@@ -163,6 +164,41 @@ async def test_concurrent_calls_with_one_key_make_one_job(cluster: Build) -> Non
         assert await runtime.jobs.count() == 1
     assert len(ids) == 20
     assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize("kind", ["producer", "distributed"])
+async def test_a_key_of_another_handler_is_refused_and_neighbours_are_stored(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    made = request.getfixturevalue(kind)(work, **({"workers": ()} if kind == "distributed" else {}))
+    stored, refused = Seen[UUID](), Seen[str]()
+    async with made.running() as runtime:
+        first = await runtime.scheduler.once_now(work, key="order-7")
+
+        async def call(definition: JobDefinition, key: str | None) -> None:
+            try:
+                stored.add((await runtime.scheduler.once_now(definition, key=key)).job_id)
+            except KeyTakenError as error:
+                refused.add(str(error))
+
+        async with anyio.create_task_group() as group:  # they share a flush
+            for key in (None, "order-8", "order-7", "order-9", None):
+                group.start_soon(call, JobDefinition("Other"), key)
+        with pytest.raises(KeyTakenError):
+            await runtime.scheduler.once_many([work.request(), JobDefinition("Other").request(key="order-7")])
+        assert await runtime.jobs.count() == 5
+
+        first_schedule = await runtime.scheduler.recurring(work, "every day at 03:00", key="nightly")
+        with pytest.raises(
+            KeyTakenError, match=f"belongs to schedule {first_schedule.schedule_id} of 'Work'"
+        ):
+            await runtime.scheduler.recurring(JobDefinition("Other"), "every day at 03:00", key="nightly")
+
+    assert len(stored.items) == 4
+    [message] = refused.items
+    assert message.startswith(
+        f"key: 'order-7' belongs to job {first.job_id} of 'Work', so that none of 'Other' was stored; use another"
+    )
 
 
 async def test_once_many_returns_receipts_in_order(cluster: Build) -> None:

@@ -23,6 +23,7 @@ from jobmaster.errors import InvalidQueryError as InvalidQueryError
 from jobmaster.errors import InvalidTransitionError as InvalidTransitionError
 from jobmaster.errors import JobMasterError as JobMasterError
 from jobmaster.errors import JobNotFoundError as JobNotFoundError
+from jobmaster.errors import KeyTakenError as KeyTakenError
 from jobmaster.errors import LeaseLostError as LeaseLostError
 from jobmaster.errors import MessageTooLargeError as MessageTooLargeError
 from jobmaster.errors import NotRunningError as NotRunningError

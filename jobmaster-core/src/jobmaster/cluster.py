@@ -20,7 +20,15 @@ from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.placing import placed, running_workers
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
+from jobmaster.config import (
+    AgentSettings,
+    Settings,
+    WorkerSettings,
+    check_known,
+    check_name,
+    cluster_mode,
+    make,
+)
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
@@ -73,7 +81,7 @@ class Cluster:
         self.move_target: MoveTarget | None = None
         self.archive_target: ArchiveTarget | None = None
         self._clock = clock or SystemClock()
-        self._handlers: list[Any] = []
+        self._handlers: list[Any] | None = None
         self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
         self._debug_logs: list[DebugLog] = []
@@ -82,7 +90,8 @@ class Cluster:
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
-        """Describe a cluster that needs one database and nothing else."""
+        """Describe a cluster that needs one database and nothing else; takes and raises what `Cluster` does."""
+        check_known(f"cluster {cluster_id!r}", options, ("mode", "clock"))
         return cls(cluster_id, url, **options)
 
     @classmethod
@@ -184,9 +193,9 @@ class Cluster:
         return target
 
     def add_handlers(self, *handlers: Any) -> Cluster:
-        """Serve these handlers only, instead of every module-level one this process has imported."""
+        """Serve these handlers only, instead of every one that this process has decorated; none if none is given."""
         self._configuring("add_handlers")
-        self._handlers += handlers
+        self._handlers = [*(self._handlers or ()), *handlers]
         return self
 
     def add_schedules(self, *schedules: StaticSchedule) -> Cluster:
@@ -329,7 +338,7 @@ class Cluster:
             master=master,
             agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
             notify=notify,
-            registry=Registry(self._handlers or registered_handlers()),
+            registry=Registry(registered_handlers() if self._handlers is None else self._handlers),
             clock=self._clock,
             observers=plugins.observers(),
             migrate_to=self._destination(self.move_target, master, plugins),

@@ -10,6 +10,7 @@ from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
 from jobmaster.config import SHARED, Settings, check_known, check_name, cluster_mode
 from jobmaster.contracts import ClusterChange, Topics
+from jobmaster.data import text_fault
 from jobmaster.errors import ConfigurationError, WorkerNotFoundError
 from jobmaster.states import ClusterMode, WorkerRequest
 
@@ -91,6 +92,8 @@ class ControlVerbs:
 
     async def _request(self, name: str, request: WorkerRequest) -> int:
         env = self._env
+        if not isinstance(name, str) or text_fault(name):
+            raise WorkerNotFoundError(name, env.cluster_id)
         asked = await env.master.request_worker(env.cluster_id, name, request)
         if not asked:
             raise WorkerNotFoundError(name, env.cluster_id)

@@ -32,6 +32,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
+from attrs import frozen
 
 from jobmaster.errors import InvalidDataError
 
@@ -41,6 +42,12 @@ T = TypeVar("T")
 _PLAIN: Final = frozenset({str, bool, type(None)})
 DEEPEST = 100
 """Levels that values may nest."""
+LONGEST_NAME = 200
+"""Characters of the longest metadata name."""
+MOST_METADATA = 64 * 1024
+"""Bytes of encoded metadata."""
+WIDEST_DECIMAL = 10_000
+"""Places before or behind the point that a decimal in metadata may have: databases compare no wider ones."""
 LONGEST_INT = 14_000
 """Bits of the longest integer: Python converts longer ones to text only on request."""
 
@@ -49,6 +56,26 @@ _MOST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final[Any] = object()
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@frozen
+class EnumMember:
+    """A member of an enum as it is stored: its class may have another name here, or not be loaded."""
+
+    path: str
+    """Module and qualified name of the class, as its sender knew it."""
+    name: str
+    """The member's name."""
+
+    @classmethod
+    def of(cls, member: Enum) -> EnumMember:
+        """Return the stored form of a member that has a name of its own."""
+        kind = type(member)
+        return cls(f"{kind.__module__}:{kind.__qualname__}", member.name)
+
+    def found(self, name: str) -> Enum:
+        """Return the member, of the value `name`, if its class is loaded; raises `LookupError`."""
+        return _decode_enum({"c": self.path, "v": self.name}, name)
 
 
 class _Values(Mapping[str, Any]):
@@ -163,6 +190,10 @@ class MessageData(_Values):
         """Encode values; raises `InvalidDataError` naming the first one that cannot be carried."""
         return cls(encode({**(values or {}), **more} if more else values or {}))
 
+    def as_stored(self) -> dict[str, Any]:
+        """Return all values, with an `EnumMember` for each member of an enum: no class is looked for."""
+        return {name: _decode(value, name, _as_stored) for name, value in self._raw().items()}
+
     def get_json(self, name: str, default: Any = _MISSING) -> Any:
         """Return a value of any type; raises `KeyError` if absent without default."""
         return self._typed(name, object, default)
@@ -175,11 +206,15 @@ class Metadata(_Values):
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None = None, /, **more: Any) -> Metadata:
-        """Encode values; raises `InvalidDataError` for one that is nested or cannot be carried."""
+        """Encode values; raises `InvalidDataError` for a name or a value that cannot be stored and searched for."""
         merged = {**(values or {}), **more}
         for name, value in merged.items():
-            _check_flat(name, value)
-        return cls(encode(merged))
+            _check_fact(name, value)
+        encoded = encode(merged)
+        if len(encoded) > MOST_METADATA:
+            msg = f"metadata is {len(encoded)} bytes, over {MOST_METADATA}; put what is long into the message data"
+            raise InvalidDataError(msg)
+        return cls(encoded)
 
 
 NO_METADATA: Final = Metadata()
@@ -214,13 +249,36 @@ def _name(name: object) -> str:
     return name
 
 
-def _check_flat(name: str, value: Any) -> None:
+def text_fault(text: str) -> str | None:
+    """Return what a text contains that no database stores and finds again; None if it can be stored."""
+    if "\0" in text:
+        return "a NUL character, which databases cannot search"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "half of a surrogate pair, which is no character and cannot be stored"
+    return None
+
+
+def _check_fact(name: str, value: Any) -> None:
+    """Check one name of metadata and its value."""
+    fault = text_fault(_name(name))
+    if fault or len(name) > LONGEST_NAME:
+        wrong = f"contains {fault}" if fault else f"is longer than {LONGEST_NAME} characters"
+        msg = f"metadata name {name[:80]!r} {wrong}; choose another name"
+        raise InvalidDataError(msg)
     if isinstance(value, (list, tuple, Mapping)):
         msg = f"metadata {name!r} is {type(value).__name__}: metadata cannot nest; put it in the message data"
         raise InvalidDataError(msg)
-    if isinstance(value, str) and "\0" in value:
-        msg = f"metadata {name!r} contains a NUL character, which databases cannot search"
+    if isinstance(value, str) and (fault := text_fault(value)):
+        msg = f"metadata {name!r} contains {fault}; put it in the message data, as bytes"
         raise InvalidDataError(msg)
+    if type(value) is Decimal and _is_too_wide(value):
+        msg = f"metadata {name!r} has over {WIDEST_DECIMAL} places, which databases cannot compare; pass it as text"
+        raise InvalidDataError(msg)
+
+
+def _is_too_wide(value: Decimal) -> bool:
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and (value.adjusted() > WIDEST_DECIMAL or -exponent > WIDEST_DECIMAL)
 
 
 def _encode(value: Any, path: str, depth: int) -> Any:
@@ -295,6 +353,10 @@ def _encode_enum(value: Enum, path: str) -> Any:
     return {"$": "enum", "c": f"{cls.__module__}:{cls.__qualname__}", "v": value.name}
 
 
+def _encode_stored(value: EnumMember, _path: str) -> Any:
+    return {"$": "enum", "c": value.path, "v": value.name}
+
+
 def _encode_map(value: Mapping[Any, Any], path: str, depth: int) -> Any:
     body = {_name(key): _encode(item, f"{path}.{key}", depth) for key, item in value.items()}
     return {"$": "map", "v": body} if "$" in body else body
@@ -313,18 +375,31 @@ _ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
     timedelta: lambda value, _: {"$": "td", "us": value // _MICROSECOND},
     UUID: lambda value, _: {"$": "uuid", "v": str(value)},
     bytes: lambda value, _: {"$": "bytes", "v": base64.b64encode(value).decode()},
+    EnumMember: _encode_stored,
 }
 
 
-def _decode(value: Any, name: str) -> Any:
+Member = Callable[[dict[str, Any], str], Any]
+"""Returns what becomes of a stored member of an enum, of the value of a name."""
+
+
+def _decode(value: Any, name: str, member: Member | None = None) -> Any:
+    """Return a value; without `member`, those of enums are looked for among the loaded classes."""
     if type(value) is list:
-        return [_decode(item, name) for item in value]
+        return [_decode(item, name, member) for item in value]
     if type(value) is not dict:
         return value
     tag = value.get("$")
-    if tag is None:
-        return {key: _decode(item, name) for key, item in value.items()}
-    return _DECODERS[tag](value, name)
+    if tag in (None, "map"):
+        items = value if tag is None else value["v"]
+        return {key: _decode(item, name, member) for key, item in items.items()}
+    if tag == "tuple":
+        return tuple(_decode(item, name, member) for item in value["v"])
+    return _DECODERS[tag](value, name) if tag != "enum" else (member or _decode_enum)(value, name)
+
+
+def _as_stored(body: dict[str, Any], _name: str) -> EnumMember:
+    return EnumMember(body["c"], body["v"])
 
 
 def _decode_datetime(body: dict[str, Any], _name: str) -> datetime:
@@ -353,9 +428,6 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any], str], Any]]] = {
     "td": lambda body, _: timedelta(microseconds=body["us"]),
     "uuid": lambda body, _: UUID(body["v"]),
     "bytes": lambda body, _: base64.b64decode(body["v"]),
-    "enum": _decode_enum,
-    "map": lambda body, name: {key: _decode(item, name) for key, item in body["v"].items()},
-    "tuple": lambda body, name: tuple(_decode(item, name) for item in body["v"]),
 }
 
 

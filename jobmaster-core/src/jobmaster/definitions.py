@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
 from jobmaster._policy.retry import RetryPolicy, as_backoff
-from jobmaster.config import LONGEST, check_known, check_name, seconds
+from jobmaster.config import (
+    LONGEST,
+    as_priority,
+    as_text,
+    check_known,
+    check_name,
+    check_priority,
+    seconds,
+)
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
 from jobmaster.models import record
-from jobmaster.states import Priority
+from jobmaster.options import OPTION_NAMES, check_meant
 
 MOST_RETRIES = 1000
 
-_SETTING_NAMES = ("timeout", "max_retries", "priority", "lane", "metadata", "retry")
+SETTING_NAMES = ("timeout", "max_retries", "priority", "lane", "metadata", "retry")
 
 UNSET: Any = object()
 """A setting that was not given, so that the next level decides (None means "no limit" for some)."""
+
+
+def _as_number(value: Any) -> Any:
+    """Return the plain number of an enum's member, which drivers would store otherwise."""
+    return int(value) if isinstance(value, int) and isinstance(value, Enum) else value
 
 
 def _retry_policy(value: Any) -> RetryPolicy | None:
@@ -39,7 +53,7 @@ class JobDefinition:
         id: the definition id that producers and workers agree on.
         timeout: seconds or `timedelta` an attempt may take; None for no limit.
         max_retries: how often a failed job is tried again.
-        priority: how urgent these jobs are.
+        priority: how urgent these jobs are: a `Priority`, or its name such as `"high"`.
         lane: the lane they go to.
         metadata: facts that each job carries; a call's own metadata is merged over it.
         retry: when it is tried again: a `RetryPolicy`, a backoff, or a fixed delay.
@@ -49,11 +63,11 @@ class JobDefinition:
 
     """
 
-    id: str
+    id: str = field(converter=as_text)
     timeout: Any = field(default=UNSET, kw_only=True)
-    max_retries: Any = field(default=UNSET, kw_only=True)
-    priority: Any = field(default=UNSET, kw_only=True)
-    lane: Any = field(default=UNSET, kw_only=True)
+    max_retries: Any = field(default=UNSET, kw_only=True, converter=_as_number)
+    priority: Any = field(default=UNSET, kw_only=True, converter=as_priority)
+    lane: Any = field(default=UNSET, kw_only=True, converter=as_text)
     metadata: Mapping[str, Any] = field(factory=dict, kw_only=True)
     retry: RetryPolicy | None = field(default=None, kw_only=True, converter=_retry_policy)
     settings: Mapping[str, Any] = field(init=False, repr=False, eq=False)
@@ -64,7 +78,7 @@ class JobDefinition:
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Name a setting that there is not, before the generated `__init__` refuses it in Python's words."""
         if args:
-            check_known(f"definition {args[0]!r}", given, _SETTING_NAMES)
+            check_known(f"definition {args[0]!r}", given, SETTING_NAMES)
         return object.__new__(cls)
 
     @settings.default
@@ -103,9 +117,9 @@ class CallOptions:
     """Options of one scheduling call; `UNSET` leaves a setting to the definition or the cluster."""
 
     timeout: Any = UNSET
-    max_retries: Any = UNSET
-    priority: Any = UNSET
-    lane: Any = UNSET
+    max_retries: Any = field(default=UNSET, converter=_as_number)
+    priority: Any = field(default=UNSET, converter=as_priority)
+    lane: Any = field(default=UNSET, converter=as_text)
     metadata: Mapping[str, Any] = field(factory=dict)
     key: str | None = None
     at: datetime | None = None
@@ -129,41 +143,54 @@ def _given(level: JobDefinition | CallOptions) -> dict[str, Any]:
 NO_OPTIONS = CallOptions()
 """Those of a call that gives none, as most do."""
 
-OPTION_NAMES = frozenset(
-    {"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after", "confirm"}
-)
-"""Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
-
 CONFIRMERS = ("agent", "master")
 """Whose answer a scheduling call may wait for: that of an agent, where there is one, or that of the master."""
 
-RESERVED_NAMES = OPTION_NAMES | {"cluster"}
-"""Names that a handler's parameters cannot have."""
-
 
 def split_options(
-    definition_id: str, data: Mapping[str, Any] | MessageData | None, keywords: Mapping[str, Any]
+    definition_id: str,
+    data: Mapping[str, Any] | MessageData | None,
+    keywords: Mapping[str, Any],
+    parameters: Collection[str] = (),
 ) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
-    """Part the keywords of a scheduling call into the handler's values and the call's options."""
+    """Part the keywords of a scheduling call into the handler's values and the call's options.
+
+    `parameters` are those that the handler names. Raises `InvalidArgumentsError` for an option that is wrong, for a
+    keyword that looks like one, and for a value that is given twice.
+    """
     if not keywords:
         return data.copy() if type(data) is dict else _own(data), NO_OPTIONS
-    options = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
     arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
+    check_meant(definition_id, arguments, parameters)
+    chosen = _options(definition_id, keywords) if len(arguments) < len(keywords) else NO_OPTIONS
+    if not arguments:
+        return _own(data), chosen
+    if data and (twice := arguments.keys() & set(data)):
+        msg = f"{min(twice)}: scheduling {definition_id!r} has a value for it in the mapping and one as a keyword"
+        raise InvalidArgumentsError(f"{msg}; give one")
+    return {**(data or {}), **arguments}, chosen
+
+
+def _options(definition_id: str, keywords: Mapping[str, Any]) -> CallOptions:
+    """Return the options among the keywords of a call, checked."""
+    given = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
     chosen = CallOptions(
-        **{name: value for name, value in options.items() if value is not None or name == "timeout"}
+        **{name: value for name, value in given.items() if value is not None or name == "timeout"}
     )
     try:
         check_settings(f"scheduling {definition_id!r}", chosen.given())
     except ConfigurationError as error:
         raise InvalidArgumentsError(str(error)) from None
+    if chosen.at is not None and chosen.after is not None:
+        msg = f"at, after: scheduling {definition_id!r} has both a moment and a delay; give one"
+        raise InvalidArgumentsError(msg)
     check_metadata(chosen.metadata)
     _check_confirm(chosen.confirm)
-    if isinstance(data, MessageData) and not arguments:
-        return data, chosen
-    return {**(data or {}), **arguments}, chosen
+    return chosen
 
 
 def _own(data: Mapping[str, Any] | MessageData | None) -> Mapping[str, Any] | MessageData:
+    """Return data that its caller cannot change any more."""
     # Not asked of a dict: whether it is an instance of an abstract class takes longer than copying it.
     return data if isinstance(data, MessageData) else dict(data or {})
 
@@ -200,15 +227,9 @@ def _check_retries(setting: str, value: Any) -> None:
         raise ConfigurationError(msg)
 
 
-def _check_priority(setting: str, value: Any) -> None:
-    if not isinstance(value, Priority):
-        msg = f"{setting}: {value!r} is no Priority; use Priority.MEDIUM, for one"
-        raise ConfigurationError(msg)
-
-
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "timeout": _check_timeout,
     "max_retries": _check_retries,
-    "priority": _check_priority,
+    "priority": check_priority,
     "lane": check_name,
 }

@@ -10,6 +10,7 @@ JobMasterError
 │   ├── InvalidArgumentsError     arguments do not fit the handler's signature
 │   ├── InvalidExpressionError    a recurrence cannot be read; in code, it is a ConfigurationError as well
 │   ├── InvalidDataError          a value that message data or metadata cannot hold
+│   ├── KeyTakenError             the idempotency key belongs to a job of another definition
 │   ├── MessageTooLargeError      message data over `max_message_bytes`
 │   ├── ClusterArchivedError      the cluster is read only
 │   └── NotRunningError           the cluster's runtime has not started or has stopped
@@ -75,7 +76,7 @@ class DuplicateDefinitionError(ConfigurationError):
         self.definition_id = definition_id
         super().__init__(
             f"definition id {definition_id!r} is used by both {first} and {second}; "
-            "give one of them another id in @handler(...)"
+            "give one of them another id in @handler(...), or name the handlers to serve with Cluster.add_handlers(...)"
         )
 
 
@@ -139,6 +140,18 @@ def _picture(text: object, line: int, column: int | None, end_column: int | None
 
 class InvalidDataError(SchedulingError):
     """A value that message data or metadata cannot carry."""
+
+
+class KeyTakenError(SchedulingError):
+    """An idempotency key belongs to a job, or a recurring schedule, of another definition."""
+
+    def __init__(self, key: str, definition_id: str, holder: object, held_by: str, what: str = "job") -> None:
+        """`definition_id` is that of the call, `held_by` that of the holder; `what` names the kind of thing."""
+        self.key, self.definition_id, self.holder, self.held_by = key, definition_id, holder, held_by
+        super().__init__(
+            f"key: {key!r} belongs to {what} {holder} of {held_by!r}, so that none of {definition_id!r} was stored; "
+            "use another key, for example one that starts with the definition's id"
+        )
 
 
 class MessageTooLargeError(SchedulingError):

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, partial, update_wrapper
-from typing import Any, Protocol, TypeVar, get_type_hints, overload
+from functools import partial, update_wrapper
+from types import CodeType
+from typing import Any, Protocol, TypeVar, overload
 
-import typeguard
 from attrs import fields_dict
 
+from jobmaster.arguments import Arguments, Values, signature_of
 from jobmaster.config import check_known
 from jobmaster.context import JobContext
 from jobmaster.data import MessageData
-from jobmaster.definitions import RESERVED_NAMES, JobDefinition, JobRequest, split_options
-from jobmaster.errors import (
-    ConfigurationError,
-    DuplicateDefinitionError,
-    InvalidArgumentsError,
-    UnknownHandlerError,
-)
+from jobmaster.definitions import SETTING_NAMES, JobDefinition, JobRequest, split_options
+from jobmaster.errors import ConfigurationError, DuplicateDefinitionError, UnknownHandlerError
+from jobmaster.options import RESERVED_NAMES
 from jobmaster.rules import ScheduleRules
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,8 +25,6 @@ C = TypeVar("C", bound="type[JobHandler]")
 
 HandlerFunction = Callable[..., Any]
 Builder = Callable[[type[Any]], Any]
-
-_SIMPLE = frozenset({str, int, float, bool, bytes})
 
 
 class Handler:
@@ -43,9 +39,12 @@ class Handler:
         _check_runs(definition.id, function)
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
-        parameters = list(inspect.signature(function).parameters.values())[1 if self.is_class else 0 :]
-        self._arguments = _argument_parameters(definition.id, parameters)
-        self.takes_arguments = bool(self._arguments)
+        self._execution = getattr(inspect.unwrap(function), "__globals__", {}).get("__spec__")
+        """What tells one execution of a module from the next: a reload gives it a new one."""
+        parameters = list(signature_of(function).parameters.values())[1 if self.is_class else 0 :]
+        own = _argument_parameters(definition.id, parameters)
+        self._arguments = Arguments(definition.id, f"handler {definition.id!r} ({self.where})", function, own)
+        self.takes_arguments = bool(own)
         self.rules: ScheduleRules | None = None
         """When jobs of this handler recur, if its decorator says so."""
         update_wrapper(self, function)
@@ -54,6 +53,34 @@ class Handler:
     def where(self) -> str:
         """Where the handler is defined: module and qualified name."""
         return f"{self.target.__module__}.{self.target.__qualname__}"
+
+    @property
+    def place(self) -> str:
+        """Where the handler is defined, with file and line."""
+        code = self._code
+        return self.where if code is None else f"{self.where} ({code.co_filename}:{code.co_firstlineno})"
+
+    @property
+    def _code(self) -> CodeType | None:
+        if self.is_class and "handle" not in vars(self.target):
+            return None
+        return getattr(inspect.unwrap(self._function), "__code__", None)
+
+    def replaces(self, other: Handler) -> bool:
+        """Whether this is `other`, made anew by source that runs again: a module reloaded, a cell of a notebook.
+
+        A loop or a factory makes its handlers from the same code. Two places of one file that was run once are two.
+        """
+        code, former = self._code, other._code
+        if self.target is other.target or self.where != other.where:
+            return self.target is other.target
+        if code is None or former is None:  # classes that inherit `handle`
+            return code is former and "<locals>" not in self.where
+        if code is former:
+            return False
+        same_file = code.co_filename == former.co_filename and not code.co_filename.startswith("<")
+        moved = code.co_firstlineno != former.co_firstlineno
+        return not (same_file and moved and self._execution is other._execution)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function as if it were not decorated."""
@@ -64,61 +91,54 @@ class Handler:
 
     def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **keywords: Any) -> JobRequest:
         """Return a request for `once_many`: data and arguments, and options as for the scheduling calls."""
-        values, options = split_options(self.definition.id, data, keywords)
+        values, options = split_options(self.definition.id, data, keywords, self._arguments.names)
         return JobRequest(self.definition, values, options, self)
 
-    def check(self, values: Mapping[str, Any]) -> None:
+    def look_up(self, surroundings: Mapping[str, Any]) -> None:
+        """Look the arguments' annotations up, among the names around the handler too; `prepare` tries again."""
+        self._arguments.look_up(surroundings)
+
+    def prepare(self) -> None:
+        """See that values can be checked and carried; raises `ConfigurationError`, which names the annotation."""
+        self._arguments.prepare()
+
+    def carry(self, values: Values) -> Values:
+        """Return values as a job carries them.
+
+        Raises `InvalidArgumentsError` unless they fit the handler's signature and annotations.
+        """
+        return self._arguments.carry(values) if self.takes_arguments else values
+
+    def check(self, values: Values) -> None:
         """Raise `InvalidArgumentsError` unless `values` fit the handler's signature and annotations."""
-        if not self.takes_arguments:
-            return
-        try:
-            self._signature.bind(**values)
-        except TypeError as error:
-            wanted = ", ".join(str(p) for p in self._arguments)
-            msg = f"arguments of {self.definition.id!r}: {error}; it takes ({wanted})"
-            raise InvalidArgumentsError(msg) from error
-        for name, value in values.items():
-            self._check_type(name, value)
+        self.carry(values)
 
-    def _check_type(self, name: str, value: Any) -> None:
-        wanted = self._hints.get(name, Any)
-        if wanted is Any or (wanted in _SIMPLE and type(value) is wanted):
-            return
-        try:
-            typeguard.check_type(value, wanted)
-        except typeguard.TypeCheckError as error:
-            msg = f"argument {name!r} of {self.definition.id!r}: {error}"
-            raise InvalidArgumentsError(msg) from error
-
-    @cached_property
-    def _signature(self) -> inspect.Signature:
-        return inspect.Signature(self._arguments)
-
-    @cached_property
-    def _hints(self) -> Mapping[str, Any]:
-        try:
-            return get_type_hints(self._function)
-        except NameError as error:
-            msg = f"handler {self.definition.id!r} ({self.where}): an annotation cannot be resolved: {error}"
-            raise ConfigurationError(msg) from error
+    def restore(self, data: MessageData) -> Mapping[str, Any]:
+        """Return the arguments of a job's data, of the types that the annotations name."""
+        return self._arguments.restore(data)
 
     def bind(self, build: Builder) -> Callable[[JobContext], Any]:
         """Return what runs one attempt, called with the context: a coroutine function or a plain one."""
         if self.is_class:
             return partial(_run_instance, self, build)
-        return self._run_with_arguments if self.takes_arguments else self._function
+        if not self.takes_arguments:
+            return self._function
+        return self._run_restored if self._arguments.converts else self._run_with_data
 
-    def _run_with_arguments(self, job: JobContext) -> Any:
+    def _run_with_data(self, job: JobContext) -> Any:
         return self._function(job, **job.data)
+
+    def _run_restored(self, job: JobContext) -> Any:
+        return self._function(job, **self.restore(job.data))
 
 
 def _run_instance(handler: Handler, build: Builder, job: JobContext) -> Any:
     method = build(handler.target).handle  # type: ignore[arg-type]  # a class, checked by is_class
-    return method(job, **job.data) if handler.takes_arguments else method(job)
+    return method(job, **handler.restore(job.data)) if handler.takes_arguments else method(job)
 
 
 def _argument_parameters(definition_id: str, parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
-    """Return the parameters after the context, as keyword-only ones."""
+    """Return the parameters after the context."""
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -133,9 +153,7 @@ def _argument_parameters(definition_id: str, parameters: list[inspect.Parameter]
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             msg = f"handler {definition_id!r}: parameter {parameter.name!r} must not be positional-only"
             raise ConfigurationError(msg)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    variadic = inspect.Parameter.VAR_KEYWORD
-    return [p if p.kind is variadic else p.replace(kind=keyword) for p in arguments]
+    return arguments
 
 
 class JobHandler:
@@ -164,12 +182,11 @@ class _Decorator(Protocol):
     def __call__(self, target: F, /) -> Handler: ...
 
 
-_SETTINGS = fields_dict(JobDefinition).keys() - {"id"}
 _WHEN = frozenset({"every", "cron"})
 _RULES = fields_dict(ScheduleRules).keys() - {"expression", "kind"}
 
-_registered: dict[str, Handler] = {}
-"""Every decorated handler of this process, by module and qualified name."""
+_registered: dict[str, list[Handler]] = {}
+"""The decorated handlers of this process by definition id; several of one id are a conflict."""
 
 
 def handler(definition_id: str, /, **settings: Any) -> _Decorator:
@@ -195,7 +212,7 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     where = f"handler {definition_id!r}"
     rules = _recurs(where, settings)
     asked = {name: value for name, value in settings.items() if rules is None or name not in _WHEN | _RULES}
-    check_known(where, asked, _SETTINGS | _WHEN | _RULES)
+    check_known(where, asked, {*SETTING_NAMES, *_WHEN, *_RULES})
     return partial(_decorate, JobDefinition(definition_id, **asked), rules)
 
 
@@ -244,11 +261,19 @@ def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: An
         raise ConfigurationError(msg)
     made = Handler(definition, target)
     made.rules = rules
-    _registered[made.where] = made
+    made.look_up(sys._getframe(1).f_locals)  # noqa: SLF001 - a local function's annotations name what is local
+    _register(made)
     if made.is_class:
         target.handler = made
         return target
     return made
+
+
+def _register(made: Handler) -> None:
+    """Remember a handler. One that was made from the same place of source that runs again takes the former's place."""
+    others = _registered.setdefault(made.definition.id, [])
+    others[:] = [other for other in others if not made.replaces(other)]
+    others.append(made)
 
 
 def _check_runs(definition_id: str, function: Any) -> None:
@@ -264,7 +289,9 @@ def handler_of(target: Any) -> Handler:
     if isinstance(target, Handler):
         return target
     found = getattr(target, "handler", None)
-    if isinstance(found, Handler):
+    if (
+        isinstance(found, Handler) and found.target is target
+    ):  # a class derived from it is a handler of its own
         return found
     name = getattr(target, "__qualname__", repr(target))
     msg = (
@@ -274,20 +301,35 @@ def handler_of(target: Any) -> Handler:
 
 
 def registered_handlers() -> list[Handler]:
-    """Return every handler that was decorated at module level in this process."""
-    return [made for made in _registered.values() if "<locals>" not in made.where]
+    """Return every handler that was decorated in this process.
+
+    Raises `DuplicateDefinitionError` if two of them have one definition id.
+    """
+    for several in _registered.values():
+        if len(several) > 1:
+            raise _duplicate(several[0], several[1])
+    return [made for several in _registered.values() for made in several]
+
+
+def _duplicate(first: Handler, second: Handler) -> DuplicateDefinitionError:
+    return DuplicateDefinitionError(first.definition.id, first.place, second.place)
 
 
 class Registry(Mapping[str, Handler]):
     """The handlers of one cluster by definition id."""
 
     def __init__(self, handlers: Iterable[Any]) -> None:
-        """Collect handlers; raises `DuplicateDefinitionError` if two share an id."""
+        """Collect handlers.
+
+        Raises `DuplicateDefinitionError` if two share an id, and `ConfigurationError` if the annotation of an
+        argument cannot be resolved.
+        """
         self._handlers: dict[str, Handler] = {}
         for made in map(handler_of, handlers):
             other = self._handlers.setdefault(made.definition.id, made)
-            if other.where != made.where:
-                raise DuplicateDefinitionError(made.definition.id, other.where, made.where)
+            if other is not made:
+                raise _duplicate(other, made)
+            made.prepare()
 
     def __getitem__(self, definition_id: str) -> Handler:
         return self._handlers[definition_id]

@@ -14,7 +14,7 @@ from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
-from jobmaster.queries import build_query, page_limit, page_start
+from jobmaster.queries import build_query, line_limit, page_limit, page_start, searchable
 from jobmaster.scheduler import as_id
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
@@ -90,8 +90,12 @@ class Jobs:
         return await self._env.master.count_jobs(self._env.cluster_id, build_query(**conditions))
 
     async def logs(self, subject: str, subject_id: str, limit: int = 1000) -> Sequence[LogLine]:
-        """Return the newest log lines about a subject (`job`, `worker`, …), oldest first."""
-        return await self._env.master.list_logs(self._env.cluster_id, subject, subject_id, limit)
+        """Return the newest log lines about a subject (`job`, `worker`, …), oldest first.
+
+        Raises `InvalidQueryError` for a value that makes no sense.
+        """
+        wanted = searchable("subject", subject), searchable("subject_id", subject_id)
+        return await self._env.master.list_logs(self._env.cluster_id, *wanted, line_limit(limit))
 
     async def wait(
         self,

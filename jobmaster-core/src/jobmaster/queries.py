@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
+from enum import Enum
 from inspect import signature
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from jobmaster.clock import require_aware
+from jobmaster.config import as_priority, check_name, check_priority
+from jobmaster.data import Metadata, text_fault
 from jobmaster.definitions import JobDefinition
-from jobmaster.errors import InvalidQueryError
+from jobmaster.errors import ConfigurationError, InvalidDataError, InvalidQueryError
 from jobmaster.handlers import handler_of
 from jobmaster.models import JobQuery, MetadataFilter, Operator
 from jobmaster.states import JobStatus, Priority, ScheduleStatus
 
 LONGEST_PAGE: Final = 1000
+MOST_FILTERS: Final = 100
+MOST_LINES: Final = 100_000
+_TEXTUAL: Final = frozenset({Operator.CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH})
+_ORDERED: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
 
 Status = TypeVar("Status", JobStatus, ScheduleStatus)
 
@@ -46,11 +53,11 @@ def _query(
     return JobQuery(
         statuses=statuses_of(JobStatus, status),
         definition_id=definition_id_of(handler),
-        lane=_optional("lane", lane, str, "the name of a lane"),
+        lane=_named("lane", lane, "the name of a lane", longest=50),
         priority=_priority(priority),
         scheduled_from=_moment("scheduled_from", scheduled_from),
         scheduled_to=_moment("scheduled_to", scheduled_to),
-        parked=_optional("parked", parked, bool, "True, False or None"),
+        parked=flag("parked", parked),
         schedule_id=_schedule_id(schedule),
         metadata=_filters(metadata),
     )
@@ -61,10 +68,34 @@ _CONDITIONS: Final = frozenset(signature(_query).parameters)
 
 def page_limit(limit: Any) -> int:
     """Return how many are to be on a page; raises `InvalidQueryError`."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LONGEST_PAGE:
-        msg = f"limit: {limit!r} is out of range; it must be a whole number from 1 to {LONGEST_PAGE}"
+    return _limit(limit, LONGEST_PAGE)
+
+
+def line_limit(limit: Any) -> int:
+    """Return how many log lines are wanted; raises `InvalidQueryError`."""
+    return _limit(limit, MOST_LINES)
+
+
+def _limit(limit: Any, most: int) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        msg = f"limit: {limit!r} is out of range; it must be a whole number from 1 to {most}"
         raise InvalidQueryError(msg)
     return limit
+
+
+def searchable(name: str, text: Any) -> str:
+    """Return a text that a store can look for; raises `InvalidQueryError`."""
+    wanted: str = str(text) if isinstance(text, UUID) else text
+    if not isinstance(wanted, str) or (fault := text_fault(wanted)):
+        wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a text"
+        raise InvalidQueryError(f"{name}: {text!r} {wrong}")
+    return wanted
+
+
+def flag(name: str, given: Any) -> bool | None:
+    """Return a condition that holds or does not, or None; raises `InvalidQueryError`."""
+    found: bool | None = _optional(name, given, bool, "True, False or None")
+    return found
 
 
 def page_start(after: Any) -> UUID | None:
@@ -87,16 +118,17 @@ def statuses_of(kind: type[Status], given: Any) -> frozenset[Status]:
 def definition_id_of(handler: Any) -> str | None:
     """Return the definition id of a handler, a definition or an id itself; None for None."""
     if handler is None or isinstance(handler, str):
-        return handler
+        return _named("handler", handler, "a handler, or a definition id", longest=200)
     return handler.id if isinstance(handler, JobDefinition) else handler_of(handler).definition.id
 
 
 def _priority(given: Any) -> Priority | None:
+    if type(given) is int and given in list(Priority):
+        return Priority(given)
     try:
-        return None if given is None else Priority(given)
-    except ValueError:
-        msg = f"priority: {given!r} is no Priority; use Priority.MEDIUM, for one"
-        raise InvalidQueryError(msg) from None
+        return None if given is None else check_priority("priority", as_priority(given))
+    except ConfigurationError as error:
+        raise InvalidQueryError(str(error)) from None
 
 
 def _moment(name: str, given: Any) -> datetime | None:
@@ -105,6 +137,8 @@ def _moment(name: str, given: Any) -> datetime | None:
         return None if moment is None else require_aware(name, moment)
     except ValueError as error:
         raise InvalidQueryError(str(error)) from None
+    except OverflowError:
+        raise InvalidQueryError(f"{name}: {given} is no moment in UTC between the years 1 and 9999") from None
 
 
 def _schedule_id(given: Any) -> UUID | None:
@@ -119,11 +153,68 @@ def _schedule_id(given: Any) -> UUID | None:
 
 def _filters(given: Any) -> Sequence[MetadataFilter]:
     if isinstance(given, Mapping):
-        return [MetadataFilter(name, Operator.EQ, value) for name, value in given.items()]
-    if isinstance(given, Iterable) and all(isinstance(one, MetadataFilter) for one in given):
-        return list(given)
-    msg = f"metadata: {given!r} does not fit; give a mapping of names to values, or MetadataFilter objects"
-    raise InvalidQueryError(msg)
+        filters = [MetadataFilter(name, Operator.EQ, value) for name, value in given.items()]
+    elif isinstance(given, Iterable) and not isinstance(given, str):
+        filters = list(given)
+    else:
+        filters = [given]
+    if len(filters) > MOST_FILTERS:
+        msg = f"metadata: {len(filters)} filters are too many; give up to {MOST_FILTERS}"
+        raise InvalidQueryError(msg)
+    if not all(isinstance(one, MetadataFilter) for one in filters):
+        msg = (
+            f"metadata: {given!r} does not fit; give a mapping of names to values, or MetadataFilter objects"
+        )
+        raise InvalidQueryError(msg)
+    return [_filter(one) for one in filters]
+
+
+def _filter(given: MetadataFilter) -> MetadataFilter:
+    """Return a filter that a store can answer: what metadata cannot hold is nothing to look for."""
+    operator, value = _operator(given), given.value
+    if operator is Operator.IN:
+        value = _options(given)
+    elif operator in _TEXTUAL and not isinstance(value, str):
+        msg = f"metadata {given.name!r}: {operator} takes a text, not {value!r}"
+        raise InvalidQueryError(msg)
+    elif operator in _ORDERED and (value is None or isinstance(value, bool | Enum)):
+        msg = f"metadata {given.name!r}: {value!r} has no order, so that {operator} says nothing; use eq, ne or in"
+        raise InvalidQueryError(msg)
+    try:
+        for wanted in value if operator is Operator.IN else [value]:
+            Metadata.of({given.name: wanted})
+    except InvalidDataError as error:
+        raise InvalidQueryError(str(error)) from None
+    return MetadataFilter(given.name, operator, value)
+
+
+def _operator(given: MetadataFilter) -> Operator:
+    try:
+        return Operator(given.operator)
+    except ValueError:
+        msg = f"metadata {given.name!r}: {given.operator!r} is no operator; use one of {', '.join(Operator)}"
+        raise InvalidQueryError(msg) from None
+
+
+def _options(given: MetadataFilter) -> list[Any]:
+    """Return the values of which one is wanted."""
+    if not isinstance(given.value, Iterable) or isinstance(given.value, str | bytes | Mapping):
+        msg = f"metadata {given.name!r}: in takes a list of values, not {given.value!r}"
+        raise InvalidQueryError(msg)
+    options = list(given.value)
+    if len(options) > LONGEST_PAGE:
+        msg = f"metadata {given.name!r}: {len(options)} values are too many; give up to {LONGEST_PAGE}"
+        raise InvalidQueryError(msg)
+    return options
+
+
+def _named(condition: str, given: Any, what: str, longest: int) -> str | None:
+    """Return a name if it can be one; `what` says in an error what to give."""
+    name: str | None = _optional(condition, given, str, what)
+    try:
+        return None if name is None else check_name(condition, name, longest)
+    except ConfigurationError as error:
+        raise InvalidQueryError(str(error)) from None
 
 
 def _optional(name: str, given: Any, kind: type[Any], what: str) -> Any:

@@ -28,7 +28,7 @@ from jobmaster.handlers import Handler, handler_of
 from jobmaster.ids import new_id
 from jobmaster.models import Job, JobReceipt
 from jobmaster.recurring import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
-from jobmaster.rules import ScheduleRules, as_schedule_id, schedule_of
+from jobmaster.rules import ScheduleRules, as_schedule_id, schedule_of, zone_name
 from jobmaster.states import ScheduleStatus
 
 CHANGE_TRIES: Final = 20
@@ -72,6 +72,8 @@ class RecurringVerbs(ABC):
         Raises:
             InvalidExpressionError: the expression is wrong, or never fires.
             InvalidArgumentsError: another argument is wrong.
+            KeyTakenError: the key belongs to a schedule of another handler.
+            ConfigurationError: no zone is given, and that of the host cannot be told.
 
         """
         scheduler = self._on(options.pop("cluster", None))
@@ -84,10 +86,17 @@ class RecurringVerbs(ABC):
         with _refusing():
             rules = ScheduleRules(expression, **_without_none(given))
             template = self._template(_requested(target, data, options))
-            record = schedule_of(rules, template, self._env.plugins.kinds, self._env.settings.time_zone)
+        record = self._made(rules, template)
         receipt = (await self._env.master.add_schedules([record]))[0]
         self._tell_planners()
         return receipt
+
+    def _made(self, rules: ScheduleRules, template: Job) -> ScheduleRecord:
+        zone = zone_name(
+            rules, self._env.settings.time_zone
+        )  # what is wrong with the host's is no fault of the call
+        with _refusing():
+            return schedule_of(rules, template, self._env.plugins.kinds, zone)
 
     def _template(self, request: JobRequest) -> Job:
         """Return the job that all jobs of a schedule are like."""
@@ -188,12 +197,8 @@ class RecurringVerbs(ABC):
         options = {name: value for name, value in given.items() if name not in rules}
         with _refusing():
             template = self._updated_template(record, options, data)
-            made = schedule_of(
-                ScheduleRules(rules.pop("expression"), **_without_none(rules)),
-                evolve(template, created_at=self._env.clock.now()),
-                self._env.plugins.kinds,
-                self._env.settings.time_zone,
-            )
+            asked = ScheduleRules(rules.pop("expression"), **_without_none(rules))
+        made = self._made(asked, evolve(template, created_at=self._env.clock.now()))
         job = evolve(made.job, created_at=record.created_at)
         standing = evolve(made, job=job, status=record.status, version=record.version)
         standing = evolve(standing, waiting=record.waiting, newest_job_id=record.newest_job_id)

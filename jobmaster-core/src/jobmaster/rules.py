@@ -89,16 +89,24 @@ class ScheduleRules:
             raise ConfigurationError(msg)
 
 
+def zone_name(rules: ScheduleRules, time_zone: str | None) -> str:
+    """Return the zone of a schedule: its own, or that of the cluster, or that of the host.
+
+    Raises `ConfigurationError` if it is that of the host, and nobody can tell which one that is.
+    """
+    return rules.time_zone or time_zone or host_zone_name()
+
+
 def schedule_of(
-    rules: ScheduleRules, template: Job, kinds: Kinds, time_zone: str | None, name: str | None = None
+    rules: ScheduleRules, template: Job, kinds: Kinds, time_zone: str, name: str | None = None
 ) -> ScheduleRecord:
     """Return a new schedule, not yet stored, whose jobs are like `template`.
 
-    `time_zone` is the cluster's; `name` makes it a static one. Raises `InvalidExpressionError` for an expression
-    that is wrong, or that never fires between start and end.
+    `time_zone` is what `zone_name` returns; `name` makes it a static one. Raises `InvalidExpressionError` for an
+    expression that is wrong, or that never fires between start and end.
     """
     now = template.created_at
-    zone = zone_of(rules.time_zone or time_zone or host_zone_name())
+    zone = zone_of(rules.time_zone or time_zone)
     compiled = kinds.compile(rules.expression, rules.kind, zone)
     start = rules.starts_after or now
     made = ScheduleRecord(

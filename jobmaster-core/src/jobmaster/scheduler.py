@@ -67,17 +67,17 @@ class Scheduler(RecurringVerbs):
 
     async def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
         """Schedule a job to run as soon as a worker has a free slot."""
-        return await self._once(handler, data, options)
+        return await self._once("once_now", handler, data, options)
 
     async def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
         """Schedule a job for a moment, an aware datetime; one in the past means now."""
-        return await self._once(handler, data, options, at=_given("at", at))
+        return await self._once("once_at", handler, data, options, at=_given("at", at))
 
     async def once_after(
         self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
     ) -> JobReceipt:
         """Schedule a job for `after` from now, a `timedelta` or seconds."""
-        return await self._once(handler, data, options, after=_given("after", after))
+        return await self._once("once_after", handler, data, options, after=_given("after", after))
 
     async def once_many(
         self, requests: Iterable[JobRequest], *, cluster: str | None = None
@@ -87,10 +87,11 @@ class Scheduler(RecurringVerbs):
         Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
-        return await scheduler._submit([_request(one) for one in requests])  # noqa: SLF001 - same class
+        return await scheduler._submit(_requests(requests))  # noqa: SLF001 - same class
 
     async def _once(
         self,
+        verb: str,
         target: Any,
         data: Data,
         options: dict[str, Any],
@@ -98,6 +99,8 @@ class Scheduler(RecurringVerbs):
         after: timedelta | float | None = None,
     ) -> JobReceipt:
         scheduler = self._on(options.pop("cluster", None))
+        if not options.keys().isdisjoint(_DUE):
+            raise _due_elsewhere(verb, options)
         request = requested(target, data, options)
         if at is not None or after is not None:
             due = request.options.due(at=at, after=after)
@@ -164,6 +167,15 @@ class Scheduler(RecurringVerbs):
             await scheduler._changing.retry(as_id(job_id, env.cluster_id))  # noqa: SLF001 - same class
 
 
+_DUE = frozenset({"at", "after"})
+
+
+def _due_elsewhere(verb: str, options: Mapping[str, Any]) -> InvalidArgumentsError:
+    name = min(_DUE & options.keys())
+    msg = f"{name}: {verb}() takes no {name}=...; call once_{name}(handler, {options[name]!r}, ...)"
+    return InvalidArgumentsError(msg)
+
+
 def _given(name: str, value: Any) -> Any:
     """Return a due time; raises `InvalidArgumentsError` for None, which would silently mean now."""
     if value is None:
@@ -172,11 +184,14 @@ def _given(name: str, value: Any) -> Any:
     return value
 
 
-def _request(one: Any) -> JobRequest:
-    if not isinstance(one, JobRequest):
-        msg = f"once_many takes requests, as handler.request(...) makes them, not {one!r}"
-        raise InvalidArgumentsError(msg)
-    return one
+def _requests(given: Any) -> Sequence[JobRequest]:
+    """Return the requests of a bulk call; raises `InvalidArgumentsError` for what is none."""
+    several = list(given) if isinstance(given, Iterable) else [given]
+    for one in several:
+        if not isinstance(one, JobRequest) or one is given:
+            msg = f"once_many takes requests, as handler.request(...) makes them, in a list, not {one!r}"
+            raise InvalidArgumentsError(msg)
+    return several
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ScheduleNotFoundError
-from jobmaster.queries import definition_id_of, page_limit, page_start, statuses_of
+from jobmaster.queries import definition_id_of, flag, page_limit, page_start, statuses_of
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.states import ScheduleStatus
@@ -61,7 +61,7 @@ class Schedules:
         query = ScheduleQuery(
             statuses=statuses_of(ScheduleStatus, status),
             definition_id=definition_id_of(handler),
-            static=static,
+            static=flag("static", static),
             limit=page_limit(limit),
             after=page_start(after),
         )

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import Attribute, field, frozen
 
-from jobmaster.config import check_name
+from jobmaster.config import as_text, check_name
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
 
@@ -49,7 +49,7 @@ class MoveTarget:
     """
 
     url: str = field(validator=_check_url)
-    cluster_id: str | None = field(default=None, validator=_check_id)
+    cluster_id: str | None = field(default=None, converter=as_text, validator=_check_id)
     mode: ClusterMode = field(default=ClusterMode.PASSIVE, converter=_mode)
     keep_keys: bool = True
     history: bool = False
@@ -66,7 +66,7 @@ class ArchiveTarget:
     """
 
     url: str = field(validator=_check_url)
-    cluster_id: str | None = field(default=None, validator=_check_id)
+    cluster_id: str | None = field(default=None, converter=as_text, validator=_check_id)
 
 
 def check_elsewhere(setting: str, target: MoveTarget | ArchiveTarget, cluster_id: str, url: str) -> None:

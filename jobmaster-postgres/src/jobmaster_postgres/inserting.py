@@ -25,7 +25,8 @@ def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
     if len(jobs) == 1:
         return (_lone(jobs[0]),)
     if any(new.job.key is not None for new in jobs):
-        return (_of_all_sorts(jobs),)
+        # Not committed along: if a key turns out to be taken by another definition, nothing of it is to be stored.
+        return (_of_all_sorts(jobs, last=False),)
     kinds = _kinds(jobs)
     if len(kinds) * FEW > len(jobs):
         return (_of_all_sorts(jobs),)
@@ -37,10 +38,10 @@ def _lone(new: NewJob) -> Query:
     return Query(name, dict(zip(_VALUES, _values(new), strict=True)), last=True)
 
 
-def _of_all_sorts(jobs: Sequence[NewJob]) -> Batch:
+def _of_all_sorts(jobs: Sequence[NewJob], *, last: bool = True) -> Batch:
     """Store any jobs. In the order of keys: two callers then wait for each other at most one way."""
     unique = sorted({new.job.id: new for new in jobs}.values(), key=lambda new: new.job.key or "")
-    return Batch("jobs_insert", _VALUES, [_values(new) for new in unique], last=True)
+    return Batch("jobs_insert", _VALUES, [_values(new) for new in unique], last=last)
 
 
 def _values(new: NewJob) -> tuple[Any, ...]:

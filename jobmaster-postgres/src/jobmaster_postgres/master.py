@@ -47,7 +47,10 @@ class PostgresMaster(SqlMaster):
     # The hot path, each in one statement
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert those jobs that are new; raises `SomeExistError`, with the others stored, if some are not."""
+        """Insert those jobs that are new; raises `SomeExistError` if some are not.
+
+        The others are stored then, unless one has a key: whether that is anybody else's is yet to be looked at.
+        """
         answers: list[Answer] = yield insert_steps(jobs)
         if sum(answer.touched for answer in answers) < len(jobs):
             raise SomeExistError

@@ -144,8 +144,8 @@ class SqlTargetStore(SqlStore, TransferStore):
         jobs, schedules, job_keys, schedule_keys = (answer.rows for answer in answers)
         return _Present(
             frozenset(self._dialect.to_uuid(row[0]) for row in (*jobs, *schedules)),
-            {key: self._dialect.to_uuid(id_) for _, key, id_ in job_keys},
-            {key: self._dialect.to_uuid(id_) for _, key, id_ in schedule_keys},
+            {key: self._dialect.to_uuid(id_) for _, key, id_, _ in job_keys},
+            {key: self._dialect.to_uuid(id_) for _, key, id_, _ in schedule_keys},
         )
 
     def _let_in(self, things: Sequence[Moving]) -> Unit[None]:

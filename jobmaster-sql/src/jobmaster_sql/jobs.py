@@ -8,8 +8,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from jobmaster.contracts import Assignment, JobStore, Mark, Room
-from jobmaster.errors import StoreConflictError
-from jobmaster.models import Bucket, JobReceipt, NewJob
+from jobmaster.errors import KeyTakenError, StoreConflictError
+from jobmaster.models import Bucket, Job, JobReceipt, NewJob
 from jobmaster.states import JobStatus, Priority
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
@@ -52,6 +52,10 @@ ATTEMPT_VALUES: Final = (
 _HELD, _ASSIGNED = JobStatus.HELD_ON_MASTER.code, JobStatus.ASSIGNED_TO_BUCKET.code
 _INSERT_TRIES: Final = 10
 """How often to look again when others insert the same keys between our look and our insert."""
+
+
+KeyHolders = dict[tuple[str, str | None], tuple[UUID, str]]
+"""By cluster and idempotency key: the id of who has the key, and the definition that it is of."""
 
 
 class SomeExistError(Exception):
@@ -100,20 +104,23 @@ class SqlJobStore(SqlStore, JobStore):
         return receipts
 
     def _sort_out(self, jobs: Sequence[NewJob]) -> Unit[tuple[list[NewJob], list[JobReceipt]]]:
-        """Return those jobs that are not there yet, and the receipts of all."""
+        """Return those jobs that are not there yet, and the receipts of all.
+
+        Raises `KeyTakenError` for a job whose key belongs to one of another definition.
+        """
         known, keys = yield from self._known(jobs)
         new_jobs, receipts = [], []
         for new in jobs:
-            holder = _holder(new, known, keys)
+            holder = _holder(new.job, known, keys)
             if holder is None:
                 new_jobs.append(new)
                 known.add(new.job.id)
-                keys[new.job.cluster_id, new.job.key] = new.job.id
+                keys[new.job.cluster_id, new.job.key] = new.job.id, new.job.definition_id
             receipts.append(receipt_for(holder or new.job.id, created=holder in (None, new.job.id)))
         return new_jobs, receipts
 
-    def _known(self, jobs: Sequence[NewJob]) -> Unit[tuple[set[UUID], dict[tuple[str, str | None], UUID]]]:
-        """Return the ids and idempotency keys among these jobs' that the database has."""
+    def _known(self, jobs: Sequence[NewJob]) -> Unit[tuple[set[UUID], KeyHolders]]:
+        """Return the ids among these jobs' that the database has, and who has their idempotency keys."""
         keyed = [new.job for new in jobs if new.job.key is not None]
         clusters = self._dialect.array(sorted({job.cluster_id for job in keyed}))
         keys = self._dialect.array([job.key for job in keyed])
@@ -122,8 +129,7 @@ class SqlJobStore(SqlStore, JobStore):
             Query("job_known_keys", {"clusters": clusters, "keys": keys}),
         )
         known = {self._dialect.to_uuid(row[0]) for row in answers[0].rows}
-        holders = {(cluster_id, key): self._dialect.to_uuid(id_) for cluster_id, key, id_ in answers[1].rows}
-        return known, holders
+        return known, key_holders(answers[1], self._dialect)
 
     # Placing
 
@@ -241,11 +247,26 @@ def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:
     return JobReceipt(job_id=job_id, accepted_by="master", created=created)
 
 
-def _holder(new: NewJob, known: Iterable[UUID], keys: Mapping[tuple[str, str | None], UUID]) -> UUID | None:
+def _holder(job: Job, known: Iterable[UUID], keys: KeyHolders) -> UUID | None:
     """Return the id of the job that stands in the way of a new one (its own if it is there already)."""
-    if new.job.id in known:
-        return new.job.id
-    return None if new.job.key is None else keys.get((new.job.cluster_id, new.job.key))
+    if job.id in known:
+        return job.id
+    return None if job.key is None else holder_of(job, keys, "job")
+
+
+def key_holders(answer: Answer, dialect: Dialect) -> KeyHolders:
+    """Return who has which key, from rows of cluster, key, id and definition."""
+    return {
+        (cluster_id, key): (dialect.to_uuid(id_), made_of) for cluster_id, key, id_, made_of in answer.rows
+    }
+
+
+def holder_of(job: Job, keys: KeyHolders, what: str) -> UUID | None:
+    """Return the id of who has a job's key; raises `KeyTakenError` if that is of another definition."""
+    id_, definition_id = keys.get((job.cluster_id, job.key), (None, job.definition_id))
+    if job.key is not None and definition_id != job.definition_id:
+        raise KeyTakenError(job.key, job.definition_id, id_, definition_id, what)
+    return id_
 
 
 def next_in(next_due: Answer, ahead: int) -> float | None:

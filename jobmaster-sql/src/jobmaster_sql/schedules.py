@@ -20,7 +20,7 @@ from jobmaster.recurring import (
 )
 from jobmaster.states import codes
 from jobmaster_sql.driver import Dialect
-from jobmaster_sql.jobs import JOB_VALUES
+from jobmaster_sql.jobs import JOB_VALUES, KeyHolders, holder_of, key_holders
 from jobmaster_sql.rows import job_values, micros, moment_of, optional_micros
 from jobmaster_sql.schedule_rows import (
     DEFINED,
@@ -59,14 +59,15 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         if not schedules:
             return []
         for _ in range(_ADD_TRIES):
-            holders = await self._driver.run(lambda: self._add_schedules(schedules, lease))
-            if all(_key(schedule) in holders for schedule in schedules if schedule.key is not None):
-                return [_receipt(schedule, holders) for schedule in schedules]
+            receipts = await self._driver.run(lambda: self._add_schedules(schedules, lease))
+            if receipts is not None:
+                return receipts
         raise StoreConflictError("schedules with the same idempotency keys keep coming and going")
 
     def _add_schedules(
         self, schedules: Sequence[ScheduleRecord], lease: float | None
-    ) -> Unit[dict[tuple[str, str | None], UUID]]:
+    ) -> Unit[list[ScheduleReceipt] | None]:
+        """Return the receipts, or None if the holder of a key is gone again; raises `KeyTakenError`."""
         stored_lease = None if lease is None else micros(lease)
         rows = [(*schedule_values(schedule, self._dialect), stored_lease) for schedule in schedules]
         keyed = [schedule for schedule in schedules if schedule.key is not None]
@@ -74,9 +75,12 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         keys = self._dialect.array([schedule.key for schedule in keyed])
         answers: list[Answer] = yield (
             Batch("schedule_add", SCHEDULE_VALUES, rows),
-            Query("schedule_holders", {"clusters": clusters, "keys": keys}, last=True),
+            # Not the last one while a key may turn out to be taken, so that nothing of the call is stored then.
+            Query("schedule_holders", {"clusters": clusters, "keys": keys}, last=not keyed),
         )
-        return {(cluster_id, key): self._dialect.to_uuid(id_) for cluster_id, key, id_ in answers[1].rows}
+        holders = key_holders(answers[1], self._dialect)
+        found = [holder_of(schedule.job, holders, "schedule") for schedule in keyed]
+        return None if None in found else [_receipt(schedule, holders) for schedule in schedules]
 
     # Reading
 
@@ -247,10 +251,6 @@ def evolve_now(write: ScheduleWrite, now: int) -> ScheduleWrite:
     return evolve(write, record=evolve(write.record, planned_to=moment_of(now)))
 
 
-def _key(schedule: ScheduleRecord) -> tuple[str, str | None]:
-    return schedule.cluster_id, schedule.key
-
-
-def _receipt(schedule: ScheduleRecord, holders: Mapping[tuple[str, str | None], UUID]) -> ScheduleReceipt:
-    holder = holders.get(_key(schedule), schedule.id)
+def _receipt(schedule: ScheduleRecord, holders: KeyHolders) -> ScheduleReceipt:
+    holder = holder_of(schedule.job, holders, "schedule") or schedule.id
     return ScheduleReceipt(schedule_id=holder, created=holder == schedule.id)

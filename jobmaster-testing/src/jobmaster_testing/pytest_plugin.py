@@ -2,6 +2,7 @@
 
 `memory_url`       the URL of an in-memory store of the test's own
 `memory_cluster`   makes a cluster with one worker on that store
+`own_handlers`     forgets the handlers that others decorated, and those that the test decorates
 `virtual_backend`  for `anyio_backend`: both event loops, in virtual time
 `virtual_clock`    the time of day in virtual time
 """
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from jobmaster import handlers
 from jobmaster.cluster import Cluster
 from jobmaster_testing import clock as clocks
 from jobmaster_testing.clock import VirtualClock
@@ -33,20 +35,31 @@ def memory_url() -> str:
 def memory_cluster(memory_url: str) -> Iterator[Callable[..., Cluster]]:
     """Return a function that makes a cluster with one worker, in memory.
 
-    It takes the handlers to serve (none: every imported one), `clock` for virtual time, and settings as
+    It takes the handlers to serve (none: every decorated one), `clock` for virtual time, and settings as
     `Cluster.configure`. Clusters of one test share the store. That it is in memory is meant, and not warned of.
     """
     start = logging.getLogger("jobmaster.start")
     before = start.level
     start.setLevel(logging.ERROR)
 
-    def make(*handlers: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
+    def make(*served: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
         options = {"store_options": {"clock": clock}} if clock else {}
         cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**options, **settings)
-        return cluster.add_handlers(*handlers).add_worker(name="Worker-01", parallelism=1)
+        chosen = cluster.add_handlers(*served) if served else cluster
+        return chosen.add_worker(name="Worker-01", parallelism=1)
 
     yield make
     start.setLevel(before)
+
+
+@pytest.fixture
+def own_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test begin as a process that has decorated no handler, and forget its own when it ends.
+
+    For tests that decorate handlers within functions and run a cluster without `add_handlers`: it would find those of
+    other tests as well, and ids that two of them use stop its start.
+    """
+    monkeypatch.setattr(handlers, "_registered", {})
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -10,15 +10,13 @@ from uuid import UUID
 from attrs import define, frozen
 
 from jobmaster.clock import Clock, require_aware
-from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, seconds
+from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, check_key, seconds
 from jobmaster.data import MessageData, Metadata, encode
 from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
 from jobmaster.ids import new_ids
 from jobmaster.models import Job, NewJob
 from jobmaster.states import Priority
-
-LONGEST_KEY = 200
 
 
 @frozen
@@ -122,7 +120,7 @@ def _timeout(value: Any, settings: Settings) -> float | None:
 def _data(request: JobRequest, most: int) -> MessageData:
     values = request.values
     if request.target is not None:
-        request.target.check(values)
+        values = request.target.carry(values)
     data = MessageData(encode(values)) if type(values) is dict else _as_data(values)
     size = len(data.encoded)
     if size > most:
@@ -186,7 +184,7 @@ def _metadata(definition: JobDefinition, options: CallOptions) -> Metadata:
 def _key(key: str | None) -> str | None:
     if key is None:
         return None
-    if not isinstance(key, str) or not key or len(key) > LONGEST_KEY or "\0" in key:
-        msg = f"key: {key!r} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
-        raise InvalidArgumentsError(msg)
-    return key
+    try:
+        return check_key(key)
+    except ConfigurationError as error:
+        raise InvalidArgumentsError(str(error)) from None

@@ -10,7 +10,7 @@ from jobmaster._upkeep.declare import Declaration
 from jobmaster.ids import named_id
 from jobmaster.models import Job, evolve
 from jobmaster.profiles import StaticSchedule, declared
-from jobmaster.rules import schedule_of
+from jobmaster.rules import schedule_of, zone_name
 
 
 def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Declaration]:
@@ -28,6 +28,6 @@ def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Dec
 
 def _declaration(env: Environment, schedule: StaticSchedule, template: Job) -> Declaration:
     known = evolve(template, id=named_id(env.cluster_id, "schedule", schedule.name))
-    zone = env.settings.time_zone
+    zone = zone_name(schedule.rules, env.settings.time_zone)
     record = schedule_of(schedule.rules, known, env.plugins.kinds, zone, schedule.name)
     return Declaration(record, anchored=schedule.rules.starts_after is not None)

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from jobmaster.config.checks import check_name, check_prefix, instance_of, positive
+from jobmaster.config.checks import as_text, check_name, check_prefix, instance_of, positive
 from jobmaster.config.cluster import Settings
 from jobmaster.errors import ConfigurationError
 from jobmaster.models import STANDALONE
@@ -32,7 +32,7 @@ class AgentSettings:
 
     """
 
-    name: str
+    name: str = field(converter=as_text)
     url: str = field(validator=instance_of(str, "a URL, for example postgresql://host/database"))
     weight: float = field(default=1.0, validator=positive(MOST_WEIGHT))
     repoint: bool = field(default=False, validator=instance_of(bool, "True or False"))

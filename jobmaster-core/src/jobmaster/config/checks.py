@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from attrs import Attribute, fields_dict
 
+from jobmaster.data import text_fault
 from jobmaster.durations import to_duration
 from jobmaster.errors import ConfigurationError
 from jobmaster.recurrence import zone_of
+from jobmaster.states import Priority
 
 T = TypeVar("T")
 
@@ -26,12 +28,51 @@ _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 def check_name(setting: str, value: str, longest: int = 50) -> str:
     """Return `value` if it can name a cluster, worker, lane or definition; raises `ConfigurationError`."""
     if not isinstance(value, str) or len(value) > longest or not _CLUSTER_ID.fullmatch(value):
+        shown = repr(value) if len(repr(value)) <= 4 * longest else f"{repr(value)[: 2 * longest]}…"
         msg = (
-            f"{setting}: {value!r} is no valid name; use letters, digits and single - _ . : between them, "
+            f"{setting}: {shown} is no valid name; use letters, digits and single - _ . : between them, "
             f"at most {longest} characters"
         )
         raise ConfigurationError(msg)
+    return value if type(value) is str else str.__str__(value)
+
+
+LONGEST_KEY = 200
+
+
+def check_key(key: Any) -> str:
+    """Return `key` if it can be an idempotency key; raises `ConfigurationError`."""
+    if not isinstance(key, str) or not key or len(key) > LONGEST_KEY:
+        shown = repr(key) if len(repr(key)) <= LONGEST_KEY else f"{repr(key)[:80]}…"
+        msg = f"key: {shown} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
+        raise ConfigurationError(msg)
+    if fault := text_fault(key):
+        msg = f"key: {key!r} contains {fault}; use a string of 1 to {LONGEST_KEY} characters"
+        raise ConfigurationError(msg)
+    return str.__str__(key)
+
+
+def as_text(value: Any) -> Any:
+    """Return the plain text of a subclass such as a `StrEnum`'s member, which drivers would store otherwise."""
+    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
+
+
+def as_priority(value: Any) -> Any:
+    """Return the priority of a name such as `high` or `very_low`; what is none is left to the check."""
+    if isinstance(value, str):
+        return Priority.__members__.get(value.strip().upper().replace("-", "_"), value)
     return value
+
+
+def check_priority(setting: str, value: Any) -> Priority:
+    """Return `value` if it is a priority; raises `ConfigurationError` with a guess."""
+    if isinstance(value, Priority):
+        return value
+    names = [name.lower() for name in Priority.__members__]
+    guess = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
+    hint = f"did you mean {guess[0]!r}?" if guess else f"or a name: {', '.join(names)}"
+    msg = f"{setting}: {value!r} is no Priority; use Priority.MEDIUM, for one; {hint}"
+    raise ConfigurationError(msg)
 
 
 def seconds(setting: str, value: timedelta | float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Attribute, field, frozen
 
-from jobmaster.config.checks import check_name, positive, whole
+from jobmaster.config.checks import as_priority, as_text, check_name, check_priority, positive, whole
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import Priority, WorkerMode
 
@@ -30,14 +30,23 @@ def _worker_mode(value: WorkerMode | str) -> WorkerMode:
         raise ConfigurationError(msg) from None
 
 
+def _buckets(value: Any) -> Any:
+    """Return the mapping with priorities for their names; what is no mapping is left to the check."""
+    if not isinstance(value, Mapping):
+        return value
+    named = {as_priority(priority): count for priority, count in value.items()}
+    if len(named) < len(value):
+        msg = f"buckets: {dict(value)!r} names a priority twice; give each one count"
+        raise ConfigurationError(msg)
+    return named
+
+
 def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
     if not isinstance(value, Mapping):
         msg = f"{attribute.name}: {value!r} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
         raise ConfigurationError(msg)
     for priority, count in value.items():
-        if not isinstance(priority, Priority):
-            msg = f"{attribute.name}: {priority!r} is no Priority; use Priority.MEDIUM, for one"
-            raise ConfigurationError(msg)
+        check_priority(attribute.name, priority)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_BUCKETS:
             msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to {MOST_BUCKETS}"
             raise ConfigurationError(msg)
@@ -54,17 +63,17 @@ class WorkerSettings:
         mode: which duties it takes.
         batch_size: the most jobs one bucket holds in memory, and that one write carries.
         parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
-        buckets: number of buckets by priority, 1 where not given; 0 leaves a priority out.
+        buckets: number of buckets by priority (`Priority.HIGH` or `"high"`), 1 where not given; 0 leaves a priority out.
 
     """
 
-    name: str | None = None
-    agent: str | None = None
-    lane: str = DEFAULT_LANE
+    name: str | None = field(default=None, converter=as_text)
+    agent: str | None = field(default=None, converter=as_text)
+    lane: str = field(default=DEFAULT_LANE, converter=as_text)
     mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=whole(1, 100_000))
     parallelism: float = field(factory=default_parallelism, validator=positive(MOST_PARALLELISM))
-    buckets: Mapping[Priority, int] = field(factory=dict, validator=_check_buckets)
+    buckets: Mapping[Priority, int] = field(factory=dict, converter=_buckets, validator=_check_buckets)
 
     def __attrs_post_init__(self) -> None:
         """Check names, and that there is something to do."""

@@ -225,7 +225,8 @@ class JobStore(ABC):
 
         * Idempotent by job id: one that is stored already, whatever became of it, changes nothing.
         * A job whose idempotency key the cluster already has (or an earlier job of the same call) is not stored;
-          its receipt names that job and says `created=False`.
+          its receipt names that job and says `created=False`. If that job is of another definition, the call raises
+          `KeyTakenError` instead, and stores none of its jobs.
         * `accepted_by` is `master`.
         """
 

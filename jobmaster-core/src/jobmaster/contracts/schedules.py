@@ -20,6 +20,7 @@ class ScheduleStore(ABC):
 
         * Idempotent by id. A schedule whose key another one of its cluster has is not stored: its receipt names
           that one and says `created=False`. Schedules that have ended or were cancelled have given up their keys.
+          If that one is of another definition, the call raises `KeyTakenError` instead, and stores nothing.
         * They are planned from the store's now on: `planned_to` is at least that.
         * With a `lease`, their declaration lasts that many seconds from the store's now.
         """

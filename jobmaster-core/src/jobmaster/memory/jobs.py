@@ -14,7 +14,7 @@ from jobmaster.contracts import (
     CancelAnswer,
     Mark,
 )
-from jobmaster.errors import InvalidTransitionError
+from jobmaster.errors import InvalidTransitionError, KeyTakenError
 from jobmaster.memory.assigning import MemoryAssigning
 from jobmaster.memory.rows import (
     Live,
@@ -39,7 +39,19 @@ class MemoryJobs(MemoryAssigning):
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         await anyio.lowlevel.checkpoint()
         with self._unit():
+            self._check_keys(jobs)
             return [self._insert(new) for new in jobs]
+
+    def _check_keys(self, jobs: Sequence[NewJob]) -> None:
+        """Raise `KeyTakenError` if a key belongs to another definition's job, of the store or of the same call."""
+        store, given = self._store, dict[tuple[str, str], Job]()
+        for job in (new.job for new in jobs):
+            if job.key is not None and job.id not in store.jobs:
+                place = job.cluster_id, job.key
+                holder_id = store.keys.get(place)
+                holder = given.setdefault(place, job) if holder_id is None else store.jobs[holder_id]
+                if holder.definition_id != job.definition_id:
+                    raise KeyTakenError(job.key, job.definition_id, holder.id, holder.definition_id)
 
     def _insert(self, new: NewJob) -> JobReceipt:
         store, job = self._store, new.job

@@ -156,8 +156,14 @@ _COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
 
 def matches(wanted: MetadataFilter, metadata: Mapping[str, Any]) -> bool:
     """Return whether metadata satisfies a filter: the meaning that every provider reproduces."""
-    if wanted.name not in metadata:
+    try:
+        return wanted.name in metadata and _holds(wanted, metadata)
+    except (TypeError, LookupError, ArithmeticError):
+        # Not comparable with one another, such as a naive with an aware datetime, or of a class that is not loaded.
         return False
+
+
+def _holds(wanted: MetadataFilter, metadata: Mapping[str, Any]) -> bool:
     value = metadata[wanted.name]
     if wanted.operator is Operator.IN:
         return any(_same_kind(value, option) and value == option for option in wanted.value)

@@ -11,6 +11,7 @@ import anyio.lowlevel
 from attrs import evolve
 
 from jobmaster.contracts import OUT_OF_REACH, ScheduleStore
+from jobmaster.errors import KeyTakenError
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import Live
 from jobmaster.models import Job
@@ -34,21 +35,33 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         await anyio.lowlevel.checkpoint()
         with self._unit():
             until = None if lease is None else self._later(lease)
+            self._check_schedule_keys(schedules)
             return [self._add_schedule(schedule, until) for schedule in schedules]
 
+    def _check_schedule_keys(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Raise `KeyTakenError` if a key belongs to another definition's schedule, stored or of the same call."""
+        given: dict[tuple[str, str], ScheduleRecord] = {}
+        for schedule in schedules:
+            if schedule.key is not None:
+                holder = self._schedule_with_key(schedule.job) or schedule
+                holder = given.setdefault((schedule.cluster_id, schedule.key), holder)
+                if holder.definition_id != schedule.definition_id:
+                    asked = schedule.definition_id
+                    raise KeyTakenError(schedule.key, asked, holder.id, holder.definition_id, "schedule")
+
     def _add_schedule(self, schedule: ScheduleRecord, until: datetime | None) -> ScheduleReceipt:
-        holder = self._holder_of_key(schedule.job)
-        if holder is not None and holder != schedule.id:
-            return ScheduleReceipt(schedule_id=holder, created=False)
+        holder = self._schedule_with_key(schedule.job)
+        if holder is not None and holder.id != schedule.id:
+            return ScheduleReceipt(schedule_id=holder.id, created=False)
         now = self._clock.now()
         planned_to = max(schedule.planned_to, now)
         stored = evolve(schedule, planned_to=planned_to, alive_until=until, changed_at=now)
         self._store.schedules.setdefault(schedule.id, stored)
         return ScheduleReceipt(schedule_id=schedule.id)
 
-    def _holder_of_key(self, job: Job) -> UUID | None:
-        """Return the id of the schedule that has a template's key."""
-        return next((s.id for s in self._schedules_of(job.cluster_id) if _has_key(s, job)), None)
+    def _schedule_with_key(self, job: Job) -> ScheduleRecord | None:
+        """Return the schedule that has a template's key."""
+        return next((s for s in self._schedules_of(job.cluster_id) if _has_key(s, job)), None)
 
     def _schedules_of(self, cluster_id: str) -> list[ScheduleRecord]:
         return [s for s in self._store.schedules.values() if s.cluster_id == cluster_id]

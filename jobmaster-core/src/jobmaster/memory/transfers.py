@@ -161,7 +161,8 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
             return self._store.keys.get((cluster_id, thing.job.key))
         if thing.status.is_terminal:
             return None
-        return self._holder_of_key(evolve(thing.job, cluster_id=cluster_id))
+        holder = self._schedule_with_key(evolve(thing.job, cluster_id=cluster_id))
+        return None if holder is None else holder.id
 
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True

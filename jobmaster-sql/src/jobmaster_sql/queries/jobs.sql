@@ -22,7 +22,7 @@ VALUES (:job_id, :cluster_id, :bucket_id, :status, {now} + :delay, 1, 0, 0, 0, :
 SELECT id FROM {prefix}job WHERE {among:id:ids:uuid}
 
 -- name: job_known_keys
-SELECT cluster_id, idempotency_key, id FROM {prefix}job
+SELECT cluster_id, idempotency_key, id, definition_id FROM {prefix}job
 WHERE {among:cluster_id:clusters:text} AND {among:idempotency_key:keys:text}
 
 -- name: held_due

@@ -15,7 +15,7 @@ ON CONFLICT DO NOTHING
 
 -- name: schedule_holders
 -- Who has these keys: of schedules that are over, nobody asks.
-SELECT cluster_id, idempotency_key, id FROM {prefix}schedule
+SELECT cluster_id, idempotency_key, id, definition_id FROM {prefix}schedule
 WHERE {among:cluster_id:clusters:text} AND {among:idempotency_key:keys:text} AND status < 4
 
 -- name: schedule_get

@@ -14,6 +14,7 @@ import pytest
 from attrs import evolve
 
 from jobmaster.contracts import MasterRepository
+from jobmaster.errors import KeyTakenError
 from jobmaster.ids import new_id
 from jobmaster.models import JobReceipt
 from jobmaster.states import JobStatus, Priority
@@ -180,6 +181,62 @@ class InsertingContract(MasterTests, suite=True):
 
         assert receipt == JobReceipt(job_id=first.id, accepted_by="master", created=False)
         assert await world.master.get_job(world.cluster_id, second.job.id) is None
+
+    @pytest.mark.parametrize("alone", [True, False])
+    async def test_a_key_of_another_definition_is_refused_and_nothing_is_stored(
+        self, world: World, *, alone: bool
+    ) -> None:
+        first = await world.put_one(key="order-1", definition_id="Bill")
+        wrong = make_new_job(cluster_id=world.cluster_id, key="order-1", definition_id="Ship")
+        others = [make_new_job(cluster_id=world.cluster_id, key=key) for key in (None, "order-2", "order-1")]
+
+        with pytest.raises(KeyTakenError) as caught:
+            await world.master.insert_jobs([wrong] if alone else [*others[:2], wrong, *others[2:]])
+
+        error = caught.value
+        assert (error.key, error.definition_id) == ("order-1", "Ship")
+        assert (error.holder, error.held_by) == (first.id, "Bill")
+        assert ids(await world.all_jobs()) == [first.id]
+        assert (await world.master.insert_jobs(others[:2]))[1].created, "nor did it take a key"
+
+    async def test_a_key_for_two_definitions_in_one_call_is_refused(self, world: World) -> None:
+        new = [
+            make_new_job(cluster_id=world.cluster_id, key="order-1", definition_id=definition_id)
+            for definition_id in ("Bill", "Ship")
+        ]
+
+        with pytest.raises(KeyTakenError) as caught:
+            await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id), *new])
+
+        assert {caught.value.definition_id, caught.value.held_by} == {"Bill", "Ship"}
+        assert await world.all_jobs() == []
+
+    async def test_of_concurrent_calls_with_one_key_those_of_one_definition_succeed(
+        self, world: World, peer: MasterRepository
+    ) -> None:
+        accepted: dict[UUID, str] = {}
+        refused: list[KeyTakenError] = []
+
+        async def insert(master: MasterRepository, definition_id: str) -> None:
+            new = [
+                make_new_job(cluster_id=world.cluster_id, key=key, definition_id=definition_id)
+                for key in (None, "order-1")
+            ]
+            try:
+                receipts = await master.insert_jobs(new)
+            except KeyTakenError as error:
+                refused.append(error)
+            else:
+                accepted.update({receipt.job_id: definition_id for receipt in receipts})
+
+        async with anyio.create_task_group() as group:
+            for master in [world.master, peer] * 3:
+                for definition_id in ("Bill", "Ship"):
+                    group.start_soon(insert, master, definition_id)
+
+        assert len(set(accepted.values())) == 1
+        assert len(refused) == 6
+        assert set(ids(await world.all_jobs())) == set(accepted)
 
     async def test_a_key_twice_in_a_call_is_stored_once(self, world: World) -> None:
         new = [make_new_job(cluster_id=world.cluster_id, key=key) for key in ("a", "b", "a", "b", "a")]

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Unpack
 
 import anyio
+import pytest
 from attrs import evolve
 
 from jobmaster.contracts import MasterRepository
+from jobmaster.errors import KeyTakenError
 from jobmaster.ids import new_id
 from jobmaster.models import JobQuery
 from jobmaster.recurring import AT_ONCE, Firing, Misfire, ScheduleQuery, ScheduleRecord, ScheduleWrite
@@ -117,6 +119,30 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
         assert (receipt.schedule_id, receipt.created) == (first.id, False)
         assert len(await find(world, ScheduleQuery())) == 1
+
+    async def test_a_schedules_key_for_another_definition_is_refused_and_nothing_is_stored(
+        self, world: World
+    ) -> None:
+        first = await add(world, key="k")
+        other = make_schedule(make_job(cluster_id=world.cluster_id, key="k", definition_id="Other"))
+        keyless = make_schedule(make_job(cluster_id=world.cluster_id))
+
+        with pytest.raises(KeyTakenError) as caught:
+            await world.master.add_schedules([keyless, other])
+
+        assert (caught.value.holder, caught.value.held_by) == (first.id, first.definition_id)
+        assert [schedule.id for schedule in await find(world, ScheduleQuery())] == [first.id]
+
+    async def test_one_call_with_one_key_for_two_definitions_is_refused(self, world: World) -> None:
+        pair = [
+            make_schedule(make_job(cluster_id=world.cluster_id, key="k", definition_id=definition_id))
+            for definition_id in ("Bill", "Ship")
+        ]
+
+        with pytest.raises(KeyTakenError):
+            await world.master.add_schedules(pair)
+
+        assert await find(world, ScheduleQuery()) == []
 
     async def test_one_call_with_one_key_twice_adds_one_schedule(self, world: World) -> None:
         pair = [make_schedule(make_job(cluster_id=world.cluster_id, key="k")) for _ in range(2)]

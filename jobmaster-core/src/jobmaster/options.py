@@ -1,0 +1,109 @@
+"""Keywords of scheduling calls that are most likely meant as options: they must not become data without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+from jobmaster.errors import InvalidArgumentsError
+
+OPTION_NAMES: Final = frozenset(
+    {"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after", "confirm"}
+)
+"""Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
+RESERVED_NAMES: Final = OPTION_NAMES | {"cluster"}
+"""Names that a handler's parameters cannot have."""
+
+_AFTER: Final = "a delay is given by once_after(handler, delay), or request(after=delay)"
+_AT: Final = "a moment is given by once_at(handler, moment), or request(at=moment)"
+_RECURS: Final = "it is an option of recurring(handler, expression)"
+_REPEATS: Final = "a job that recurs is scheduled by recurring(handler, expression)"
+_LANE: Final = "jobs go to a lane: lane=..."
+_TIMEOUT: Final = "the time that an attempt may take is timeout=..."
+_RETRIES: Final = "how often a failed job is tried again is max_retries=..."
+_BACKOFF: Final = 'when a failed job is tried again is said by its definition: @handler("SomeId", retry=...)'
+_KEY: Final = "what makes a call repeatable is key=..."
+_EXPIRY: Final = (
+    "jobs do not expire; let the handler look at job.scheduled_at, or set timeout=... for the attempt"
+)
+_VALUES: Final = "values for the handler are keywords of the call, or a mapping"
+
+_RECURRING: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
+MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("countdown", "delay", "defer", "defer_by", "run_in", "enqueue_in", "schedule_in"), _AFTER
+    ),
+    **dict.fromkeys(
+        ("eta", "run_at", "run_date", "start_at", "enqueue_at", "schedule_at", "defer_until"), _AT
+    ),
+    **dict.fromkeys(("scheduled_at", "scheduled_for", "not_before"), _AT),
+    **dict.fromkeys(_RECURRING, _RECURS),
+    **dict.fromkeys(("timezone", "misfire_grace_time", "coalesce", "max_instances"), _RECURS),
+    **dict.fromkeys(("every", "cron", "crontab"), _REPEATS),
+    **dict.fromkeys(("queue", "queue_name", "routing_key"), _LANE),
+    **dict.fromkeys(("time_limit", "soft_time_limit", "job_timeout", "execution_timeout"), _TIMEOUT),
+    **dict.fromkeys(("retries", "max_retry", "max_retrys", "max_attempts", "max_tries"), _RETRIES),
+    **dict.fromkeys(("retry", "retry_delay", "retry_policy", "backoff", "retry_backoff"), _BACKOFF),
+    **dict.fromkeys(("default_retry_delay", "autoretry_for"), _BACKOFF),
+    **dict.fromkeys(("idempotency_key", "unique_key", "dedupe_key", "queueing_lock"), _KEY),
+    **dict.fromkeys(
+        ("expires", "expires_in", "expire", "ttl", "job_ttl", "result_ttl", "failure_ttl"), _EXPIRY
+    ),
+    **dict.fromkeys(("args", "kwargs"), _VALUES),
+    "prio": "how urgent a job is is priority=...",
+    "meta": "facts to search by are metadata=...",
+}
+"""Options of other verbs and of other systems, and what to write instead."""
+
+_LONG: Final = 5
+"""Letters from which on a name with a slip is told from another word."""
+
+
+def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collection[str]) -> None:
+    """Raise `InvalidArgumentsError` for a keyword that is most likely a misspelt or misplaced option.
+
+    `parameters` are names that the handler takes: those are its arguments, whatever they look like.
+    """
+    for name in keywords:
+        if name not in parameters and (hint := _hint(name)) is not None:
+            msg = (
+                f"{name}: there is no such option of scheduling {definition_id!r}; {hint} If it is data for the "
+                f"handler, put it in the mapping: {{{name!r}: ...}}"
+            )
+            raise InvalidArgumentsError(msg)
+
+
+@lru_cache(maxsize=1024)  # callers use few names, and each takes 0.1 ms
+def _hint(name: str) -> str | None:
+    if name == "cluster":
+        return "the cluster is chosen by the call that schedules, once_many(requests, cluster=...) for one."
+    if name in MEANT:
+        return f"{MEANT[name]}."
+    known = sorted(RESERVED_NAMES | _RECURRING)
+    meant = next((option for option in known if _is_slip(_plain(name), _plain(option))), None)
+    return None if meant is None else f"did you mean {meant!r}?"
+
+
+def _plain(name: str) -> str:
+    """Return a name as it would be the same to its writer: `maxRetries` for `max_retries`."""
+    return name.replace("_", "").lower()
+
+
+def _is_slip(name: str, option: str) -> bool:
+    """Whether a name is an option, or one with a single slip: in a short one, only two letters swapped."""
+    if name == option or name in _swapped(option):
+        return True
+    return len(option) >= _LONG and _differ_by_one(name, option)
+
+
+def _swapped(word: str) -> set[str]:
+    return {word[:n] + word[n + 1] + word[n] + word[n + 2 :] for n in range(len(word) - 1)}
+
+
+def _differ_by_one(first: str, second: str) -> bool:
+    """Whether one letter has been added, left out or changed."""
+    short, long = sorted((first, second), key=len)
+    start = next((n for n, letter in enumerate(short) if letter != long[n]), len(short))
+    rest = long[start + 1 :]
+    return rest == (short[start:] if len(short) < len(long) else short[start + 1 :])

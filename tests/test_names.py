@@ -1,0 +1,204 @@
+"""Whatever a caller names is stored, found and shown again, or refused in our words before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobmaster import (
+    Cluster,
+    InvalidQueryError,
+    JobContext,
+    JobDefinition,
+    JobMasterError,
+    JobReceipt,
+    JobRecord,
+    MetadataFilter,
+    Operator,
+    Priority,
+    Runtime,
+    SchedulingError,
+    WorkerNotFoundError,
+    handler,
+)
+from jobmaster_testing.servers import postgres_url
+
+pytestmark = pytest.mark.anyio
+
+KINDS = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+ODD = [
+    "",
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\udfff\ud800",
+    "e\u0301",
+    "\u202e",
+    "a.b-c_d:e",
+    "A" * 50,
+    "A" * 51,
+    "$",
+    "%_",
+]
+LONG = ["x" * 200, "x" * 201, "é" * 200, "x" * 70_000]
+texts = (
+    st.sampled_from([*ODD, *LONG])
+    | st.text(st.characters(), max_size=20)
+    | st.from_regex(r"[A-Za-z0-9]{1,9}", fullmatch=True)
+)
+decimals = st.decimals() | st.sampled_from(
+    [Decimal(text) for text in ("1E+99999", "1E-20000", "1E+999999", "sNaN", "NaN12")]
+)
+
+
+@handler("Names.Plain")
+async def plain(_: JobContext) -> None: ...
+
+
+@pytest.fixture(params=KINDS)
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
+    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/jobs.db"}.get(
+        request.param
+    ) or postgres_url()
+    return Cluster.standalone(f"Names-{uuid4().hex}", url).add_handlers(plain)
+
+
+Store = Callable[[Runtime, Any], Awaitable[JobReceipt]]
+Find = Callable[[Any], Mapping[str, Any]]
+Show = Callable[[JobRecord], Any]
+
+NAMED: Mapping[str, tuple[Store, Find | None, Show]] = {
+    "metadata name": (
+        lambda runtime, it: runtime.scheduler.once_now(plain, metadata={it: 1}),
+        lambda it: {"metadata": {it: 1}},
+        lambda job: next(iter(job.metadata)),
+    ),
+    "metadata value": (
+        lambda runtime, it: runtime.scheduler.once_now(plain, metadata={"v": it}),
+        lambda it: {"metadata": {"v": it}},
+        lambda job: job.metadata["v"],
+    ),
+    "part of a metadata value": (
+        lambda runtime, it: runtime.scheduler.once_now(plain, metadata={"v": it}),
+        lambda it: {
+            "metadata": [MetadataFilter("v", operator, it) for operator in (Operator.CONTAINS, Operator.GTE)]
+        },
+        lambda job: job.metadata["v"],
+    ),
+    "lane": (
+        lambda runtime, it: runtime.scheduler.once_now(plain, lane=it),
+        lambda it: {"lane": it},
+        lambda job: job.lane,
+    ),
+    "definition id": (
+        lambda runtime, it: runtime.scheduler.once_now(JobDefinition(it)),
+        lambda it: {"handler": it},
+        lambda job: job.definition_id,
+    ),
+    "key": (lambda runtime, it: runtime.scheduler.once_now(plain, key=it), None, lambda job: job.key),
+    "data name": (
+        lambda runtime, it: runtime.scheduler.once_now(plain, {it: 1}),
+        None,
+        lambda job: next(iter(job.data)),
+    ),
+}
+
+
+async def _stored_and_found_or_refused(runtime: Runtime, what: str, it: Any) -> None:
+    store, find, show = NAMED[what]
+    before = await runtime.jobs.count()
+    receipt: JobReceipt | None = None
+    try:
+        receipt = await store(runtime, it)
+        assert show(await runtime.jobs.get(receipt.job_id)) == it
+    except JobMasterError:
+        assert await runtime.jobs.count() == before
+    if find is not None:
+        try:
+            found = [job.id for job in await runtime.jobs.query(**find(it), limit=1)]
+        except InvalidQueryError:
+            assert receipt is None
+        else:
+            assert found == ([receipt.job_id] if receipt else [])
+
+
+@pytest.mark.parametrize("what", NAMED)
+async def test_a_name_is_stored_and_found_or_refused(cluster: Cluster, what: str) -> None:
+    async with cluster.running() as runtime:
+
+        @settings(max_examples=40)
+        @given(texts)
+        def each(it: str) -> None:
+            anyio.from_thread.run(_stored_and_found_or_refused, runtime, what, it)
+
+        await anyio.to_thread.run_sync(each)
+        assert await runtime.jobs.count() > 0
+
+
+async def test_what_is_stored_can_be_compared_with_anything(cluster: Cluster) -> None:
+    values = (
+        texts | decimals | st.floats() | st.integers() | st.booleans() | st.none() | st.binary(max_size=9)
+    )
+
+    async def store_and_ask(runtime: Runtime, stored: Any, wanted: Any, operator: Operator) -> None:
+        with suppress(SchedulingError):
+            await runtime.scheduler.once_now(plain, metadata={"v": stored})
+        option = [wanted, stored] if operator is Operator.IN else wanted
+        with suppress(InvalidQueryError):
+            await runtime.jobs.count(metadata=[MetadataFilter("v", operator, option)])
+
+    async with cluster.running() as runtime:
+
+        @settings(max_examples=150)
+        @given(values, values, st.sampled_from(Operator))
+        def each(stored: Any, wanted: Any, operator: Operator) -> None:
+            anyio.from_thread.run(store_and_ask, runtime, stored, wanted, operator)
+
+        await anyio.to_thread.run_sync(each)
+
+
+async def test_what_is_looked_for_by_name_is_there_or_not(cluster: Cluster) -> None:
+    async def look(runtime: Runtime, name: str) -> None:
+        with pytest.raises(WorkerNotFoundError):
+            await runtime.stop_worker(name)
+        for subject in ("job", name):
+            try:
+                assert await runtime.jobs.logs(subject, name) == []
+            except InvalidQueryError:
+                assert any(character in name for character in "\0") or not name.isascii()
+
+    async with cluster.running() as runtime:
+
+        @settings(max_examples=40)
+        @given(texts)
+        def each(name: str) -> None:
+            anyio.from_thread.run(look, runtime, name)
+
+        await anyio.to_thread.run_sync(each)
+
+
+class Lanes(StrEnum):
+    MAIL = "mail"
+
+
+async def test_members_of_string_enums_are_the_texts_they_are(cluster: Cluster) -> None:
+    async with cluster.add_worker(lane=Lanes.MAIL).running(workers=False) as runtime:
+        receipt = await runtime.scheduler.once_now(
+            plain, lane=Lanes.MAIL, key=Lanes.MAIL, priority="very-low"
+        )
+        job = await runtime.jobs.get(receipt.job_id)
+        assert (job.lane, job.key, job.priority) == ("mail", "mail", Priority.VERY_LOW)
+        assert [found.id for found in await runtime.jobs.query(lane=Lanes.MAIL, priority="Very_Low")] == [
+            job.id
+        ]
