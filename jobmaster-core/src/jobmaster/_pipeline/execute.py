@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -182,6 +182,12 @@ class Execute:
     def _policy(self, claim: Claim) -> RetryPolicy:
         own = self.handlers[claim.job.definition_id].definition.retry
         return own or self.retry
+
+    def abandon(self, buckets: Iterable[OwnedBucket]) -> None:
+        """Report what still runs in these buckets as interrupted: nobody runs it to its end."""
+        for owned in buckets:
+            for slot in list(owned.running()):
+                self._finish(owned, slot, self._stopped(slot))
 
     def _finish(self, owned: OwnedBucket, slot: Slot, verdict: Verdict) -> None:
         job = slot.job

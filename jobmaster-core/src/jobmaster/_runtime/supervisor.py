@@ -38,10 +38,14 @@ class Supervisor:
         """Set once the static schedules of this process are stored."""
         self._rescue_needed = Signal()
         self._subscriptions = ExitStack()
+        self._cut_short = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[TaskGroup]:
-        """Run within the block; at its end stop gracefully, even when the block was cancelled."""
+    async def running(self, on_stopped: Callable[[], None] = lambda: None) -> AsyncIterator[TaskGroup]:
+        """Run within the block; at its end stop gracefully, even when the block was cancelled.
+
+        `on_stopped` is called when the stop is through, and what still runs is only what would not end.
+        """
         failure: Exception | None = None
         with self._subscriptions:
             async with anyio.create_task_group() as group:
@@ -57,8 +61,9 @@ class Supervisor:
                     failure = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await self.stop()
+                        await (self.salvage() if self._collapsed(group) else self.stop())
                     group.cancel_scope.cancel()
+                    on_stopped()
         if failure is not None:
             raise failure
 
@@ -68,6 +73,26 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
+        await self._send_last_news()
+
+    def cut_short(self) -> None:
+        """All tasks are being cancelled from outside: let nothing take this for the end of a job by itself."""
+        self._cut_short = True
+        for worker in self.workers:
+            worker.cut_short()
+
+    def _collapsed(self, group: TaskGroup) -> bool:
+        """Return whether the loops run no more: they were cancelled, or one of them failed."""
+        return self._cut_short or group.cancel_scope.cancel_called
+
+    async def salvage(self) -> None:
+        """Leave although the loops run no more: write what was done, and give up the rest."""
+        async with anyio.create_task_group() as group:
+            for worker in self.workers:
+                group.start_soon(worker.salvage)
+        await self._send_last_news()
+
+    async def _send_last_news(self) -> None:
         with anyio.move_on_after(LAST_NEWS):
             await self.env.notify.flush()
             for link in self.env.agents.links.values():
