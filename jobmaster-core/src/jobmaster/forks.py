@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 _process = object()
 
@@ -17,6 +20,30 @@ def in_forked_child(do: Callable[[], None]) -> None:
     """From now on, have each child that this process forks call `do()` first. For good, so only for modules."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=do)
+
+
+def end_child(error: BaseException | None) -> NoReturn:
+    """End this forked child as if `error`, or nothing, had come out of a program of its own.
+
+    Nothing else of the parent's is run to its end here: that happens in the parent.
+    """
+    code = _exit_code(error)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """Return the exit code that Python gives a program for an error, after writing what it writes."""
+    wanted = error.code if isinstance(error, SystemExit) else error
+    if wanted is None or isinstance(wanted, int):
+        return wanted or 0
+    if isinstance(wanted, BaseException):
+        traceback.print_exception(wanted)
+    elif sys.stderr is not None:
+        sys.stderr.write(f"{wanted}\n")
+    return 1
 
 
 def _renew() -> None:

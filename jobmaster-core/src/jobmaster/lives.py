@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import anyio
 
@@ -15,12 +17,19 @@ from jobmaster._runtime.placing import placed, running_workers
 from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster.config import WorkerSettings
+from jobmaster.forks import end_child, in_forked_child
 from jobmaster.runtime import Runtime, findable
 
 if TYPE_CHECKING:
     from jobmaster.cluster import Cluster
 
 log = logging.getLogger("jobmaster.cluster")
+
+_lives: WeakSet[Life] = WeakSet()
+_NOT_HERE = (
+    "jobmaster: a child process came back to the event loop of its parent, which runs a cluster, and was ended; "
+    "let it end by os._exit() or sys.exit(), or make it with multiprocessing"
+)
 
 
 class Life:
@@ -33,6 +42,8 @@ class Life:
         self._supervisor: Supervisor | None = None
         self._runtime: Runtime | None = None
         self.stay = Stay(cluster.id)
+        self._left_by: BaseException | None = None
+        _lives.add(self)
 
     # For the cluster
 
@@ -54,6 +65,7 @@ class Life:
         Raises `NotRunningError` in another event loop.
         """
         if not self.stay.of_this_process:
+            self._left_by = sys.exc_info()[1]
             return
         if not self._background.ended:
             self.stay.check_loop()
@@ -106,6 +118,20 @@ class Life:
         log.warning("cluster %s: handlers ignored the stop; it leaves them behind", self._cluster.id)
         await self._close()
 
+    def forked(self) -> None:
+        """This is a child of the process that runs it: nothing of it may be done twice."""
+        if self._background.ended:
+            return
+        if self._supervisor is not None:
+            self._supervisor.begin_nothing_more()
+        self.stay.call_if_in_loop(self._end_child)
+
+    def _end_child(self) -> None:
+        leaving = self._left_by or sys.exc_info()[1]
+        if not isinstance(leaving, SystemExit):
+            leaving = SystemExit(_NOT_HERE)
+        end_child(leaving)
+
     def over(self, failure: BaseException | None) -> None:
         """It has ended: what it offered refuses from now on."""
         self.stay.end(failure)
@@ -113,3 +139,11 @@ class Life:
             if failure is not None:
                 log.critical("cluster %s has failed and runs no more", self._cluster.id, exc_info=failure)
             self._runtime.over.set()
+
+
+def _in_forked_child() -> None:
+    for life in list(_lives):
+        life.forked()
+
+
+in_forked_child(_in_forked_child)

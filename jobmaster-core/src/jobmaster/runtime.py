@@ -186,3 +186,8 @@ def find_runtime(cluster_id: str) -> Runtime:
 def find_scheduler(cluster_id: str) -> Scheduler:
     """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
     return find_runtime(cluster_id).scheduler
+
+
+def handlers_at_work(runtime: Runtime) -> list[str]:
+    """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+    return runtime._supervisor.at_work()  # noqa: SLF001 - same module

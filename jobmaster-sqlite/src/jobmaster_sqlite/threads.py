@@ -12,7 +12,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
 
-from jobmaster.errors import StoreUnreachableError
+from jobmaster.errors import NotRunningError, StoreUnreachableError
+from jobmaster.forks import this_process
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
@@ -48,9 +49,12 @@ class UnitThread(ABC):
         self._lock = Lock()
         self._thread: Thread | None = None
         self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._process = this_process()
 
     def submit(self, item: _Item) -> None:
-        """Hand over a call; the thread is started if it does not run."""
+        """Hand over a call; the thread is started if it does not run. A forked child has no part in its parent's."""
+        if self._process is not this_process():
+            raise NotRunningError("a database that was opened before a fork is the parent's; open it here")
         with self._lock:
             if self._thread is None:
                 # A queue for each thread: one that was told to stop never takes another's calls.
@@ -62,6 +66,8 @@ class UnitThread(ABC):
 
     def stop(self) -> Thread | None:
         """Tell the thread to end after what is in its queue; return it, to be joined."""
+        if self._process is not this_process():
+            return None
         with self._lock:
             thread, self._thread = self._thread, None
             self._queue.put(_STOP)

@@ -17,6 +17,7 @@ from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.context import JobContext, captured_lines, claim_of, set_current
 from jobmaster.contracts import MasterRepository
+from jobmaster.forks import end_child, this_process
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
@@ -88,6 +89,7 @@ class Execute:
     observers: Sequence[JobObserver] = ()
     random: Callable[[], float] = random.random
     _runs: dict[str, Run] = field(factory=dict, init=False)
+    _process: object = field(factory=this_process, init=False)
     suspects: Suspects = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -143,6 +145,8 @@ class Execute:
         try:
             await self._run_of(claim.job.definition_id)(job)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - any end of a handler is an outcome
+            if self._process is not this_process():
+                end_child(error)
             return self._ended(slot, claim, error)
         except anyio.get_cancelled_exc_class() as error:
             if slot.scope is None or slot.scope.cancel_called:
@@ -213,11 +217,26 @@ class Execute:
 
     def _threaded(self, call: Callable[[JobContext], Any]) -> Run:
         async def run(job: JobContext) -> None:
-            result = await anyio.to_thread.run_sync(call, job, abandon_on_cancel=True, limiter=self.threads)
+            result = await anyio.to_thread.run_sync(
+                _in_this_process, call, job, abandon_on_cancel=True, limiter=self.threads
+            )
             if isinstance(result, Awaitable):
                 await result
 
         return run
+
+
+def _in_this_process(call: Callable[[JobContext], Any], job: JobContext) -> Any:
+    """Call a handler; a child that it forks and that comes back from it ends here."""
+    process, failure = this_process(), None
+    try:
+        return call(job)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        if process is not this_process():
+            end_child(failure)
 
 
 def _wants_the_process_to_end(error: BaseException) -> bool:

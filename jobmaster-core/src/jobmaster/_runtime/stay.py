@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import get_ident
+
 from jobmaster.errors import NotRunningError
 from jobmaster.forks import this_process
-from jobmaster.loops import loop_finder
+from jobmaster.loops import loop_caller, loop_finder
 
 
 class Stay:
@@ -13,7 +16,16 @@ class Stay:
     Everything that a runtime offers asks here first: elsewhere its connections answer nobody, or somebody else.
     """
 
-    __slots__ = ("_cluster_id", "_find_loop", "_loop", "_over", "_process", "cause")
+    __slots__ = (
+        "_call_in_loop",
+        "_cluster_id",
+        "_find_loop",
+        "_loop",
+        "_over",
+        "_process",
+        "_thread",
+        "cause",
+    )
 
     def __init__(self, cluster_id: str) -> None:
         """Begin here and now; `cause` is what ended it, if it did not end as it should."""
@@ -21,6 +33,7 @@ class Stay:
         self._process = this_process()
         self._find_loop = loop_finder()
         self._loop = self._find_loop()
+        self._call_in_loop, self._thread = loop_caller(), get_ident()
         self._over = False
         self.cause: BaseException | None = None
 
@@ -52,6 +65,11 @@ class Stay:
     def of_this_loop(self) -> bool:
         """Whether it began in the event loop that runs in the calling thread."""
         return self.of_this_process and self._find_loop() is self._loop
+
+    def call_if_in_loop(self, function: Callable[[], None]) -> None:
+        """Call a function in the event loop soon, if the calling thread is the loop's: also in a forked child."""
+        if get_ident() == self._thread:
+            self._call_in_loop(function)
 
     def _refusal(self) -> NotRunningError:
         return NotRunningError(f"cluster {self._cluster_id!r} {self._why()}")

@@ -20,6 +20,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.tending import joining, pruning, renewing
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
+from jobmaster.ownership import OwnedBucket
 from jobmaster.signals import Signal
 
 LAST_NEWS = 1.0
@@ -80,6 +81,20 @@ class Supervisor:
         self._cut_short = True
         for worker in self.workers:
             worker.cut_short()
+
+    def at_work(self) -> list[str]:
+        """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+        jobs = [slot.job for owned in self._owned() for slot in list(owned.slots)]
+        return list(dict.fromkeys(job.definition_id for job in jobs if job is not None))
+
+    def begin_nothing_more(self) -> None:
+        """Run no more jobs: this is a forked child, and its parent runs them."""
+        for owned in self._owned():
+            owned.close()
+
+    def _owned(self) -> list[OwnedBucket]:
+        lives = [worker.current for worker in self.workers]
+        return [owned for life in lives if life is not None for owned in life.owned]
 
     def _collapsed(self, group: TaskGroup) -> bool:
         """Return whether the loops run no more: they were cancelled, or one of them failed."""
