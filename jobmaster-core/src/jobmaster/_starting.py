@@ -20,13 +20,12 @@ def is_worker_command(argv: Sequence[str], original: Sequence[str]) -> bool:
 
     While Python looks for the module of `-m`, it has its name in `sys.orig_argv` only.
     """
-    name, *arguments = argv or [""]
-    if name == "-m":
-        at = list(original).index("-m") + 1 if "-m" in original else len(original)
-        name, *arguments = [*original[at:], "", ""]
-        is_ours = name == "jobmaster.cli"
-    else:
-        is_ours = os.path.basename(name).removesuffix(".exe") == "jobmaster"  # noqa: PTH119 - imports nothing more
+    program, arguments = "".join(argv[:1]), argv[1:]
+    if program == "-m" and "-m" in original:
+        at = list(original).index("-m") + 1
+        program, arguments = "".join(original[at : at + 1]), original[at + 1 :]
+    name = os.path.basename(program).removesuffix(".exe")  # noqa: PTH119 - pathlib takes longer to import
+    is_ours = name in {"jobmaster", "jobmaster.cli"}
     return is_ours and next((one for one in arguments if not one.startswith("-")), None) == "worker"
 
 

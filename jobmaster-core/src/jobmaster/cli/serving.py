@@ -33,10 +33,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 LAST_MOMENT = 1.0
 """Seconds that threads get to end by themselves after the loop has."""
-LOOP_END = 4.0
+LOOP_END = 3.0
 """Seconds that the loop gets to end by itself after the cluster has: handlers that ignored the stop may hold it up."""
 LAST_RESORT = 15.0
 """Seconds beyond the grace after which a stop that did not get anywhere is given up: the loop itself is blocked."""
+
+_LEFT_BEHIND = "handlers that ignored the stop hold up the end: leaving without them"
 
 
 class StopRequest:
@@ -84,9 +86,9 @@ async def serve_until_signalled(cluster: Cluster, watchdog: Watchdog) -> None:
     try:
         await serve(cluster, stop)
     except BaseException:
-        watchdog.expect_end(LOOP_END, ExitCode.FAILED)
+        watchdog.expect_end(LOOP_END, ExitCode.FAILED, lambda: _LEFT_BEHIND)
         raise
-    watchdog.expect_end(LOOP_END, ExitCode.OK)
+    watchdog.expect_end(LOOP_END, ExitCode.OK, lambda: _LEFT_BEHIND)
 
 
 async def serve(cluster: Cluster, stop: StopRequest) -> None:
@@ -168,9 +170,9 @@ class Watchdog:
         )
         threading.Thread(target=self._watch, name="jobmaster-watchdog", daemon=True).start()
 
-    def expect_end(self, seconds: float, code: ExitCode) -> None:
-        """End the process with this code if it has not ended by then. Safe in a signal handler."""
-        is_first, self._code = self._deadline is None, code
+    def expect_end(self, seconds: float, code: ExitCode, text: Callable[[], str]) -> None:
+        """End the process if it has not ended by then, with a code and a line. Safe in a signal handler."""
+        is_first, self._code, self._text = self._deadline is None, code, text
         self._deadline = time.monotonic() + seconds
         if is_first:
             self._expecting.release()
@@ -183,7 +185,7 @@ class Watchdog:
         self._expecting.acquire()
         while self._deadline is None or (left := self._deadline - time.monotonic()) > 0:
             time.sleep(min(0.1, left))
-        _say(self.text())
+        _say(self._text())
         os._exit(self._code)
 
 
@@ -210,8 +212,8 @@ class _Signals:
         if self._seen:
             leave_at_once(received)
         self._seen = True
-        self._watchdog.text = partial(self._too_late, received)
-        self._watchdog.expect_end(self._grace + LAST_RESORT, _code_of(received))
+        text = partial(self._too_late, received)
+        self._watchdog.expect_end(self._grace + LAST_RESORT, _code_of(received), text)
         self._call_in_loop(partial(self._ask, received))
 
     def _ask(self, received: signal.Signals) -> None:
