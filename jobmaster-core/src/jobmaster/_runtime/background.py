@@ -79,13 +79,17 @@ class Background:
 
         A handler that will not end holds up nobody: once all the rest has stopped, it is left behind.
         """
+        if not self.ended:  # in another loop as well: an ended life waits for nothing
+            await self._stop()
+        self._raise_failure()
+
+    async def _stop(self) -> None:
         self.ask()
         try:
             await wait_through(self._stopped)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._see_the_end()
-        self._raise_failure()
 
     async def _see_the_end(self) -> None:
         with anyio.move_on_after(LAST_MOMENT):

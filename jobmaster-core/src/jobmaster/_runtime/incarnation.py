@@ -251,14 +251,19 @@ class Incarnation:
         self.over.set()
 
     def cut_short(self) -> None:
-        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun."""
+        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun.
+
+        Called while no task runs, so that no scope can be cancelled.
+        """
         self._hand_back_waiting()
-        for owned in self.owned:
-            owned.stop_running(StopReason.SHUTDOWN)
+        for slot in [slot for owned in self.owned for slot in owned.running()]:
+            slot.note_stop(StopReason.SHUTDOWN)
 
     async def salvage(self) -> None:
         """Leave although the loops run no more: write what was done, and give up the rest."""
-        self.cut_short()
+        self._hand_back_waiting()
+        for owned in self.owned:
+            owned.stop_running(StopReason.SHUTDOWN)
         with anyio.move_on_after(LAST_WORDS):
             while any(any(owned.running()) for owned in self.owned):  # noqa: ASYNC110 - rarely, and not for long
                 await anyio.sleep(0.01)
