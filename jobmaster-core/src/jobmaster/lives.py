@@ -124,7 +124,7 @@ class Life:
             return
         if self._supervisor is not None:
             self._supervisor.begin_nothing_more()
-        self.stay.call_if_in_loop(self._end_child)
+        self.stay.call_in_child(self._end_child)
 
     def _end_child(self) -> None:
         leaving = self._left_by or sys.exc_info()[1]

@@ -51,6 +51,24 @@ def _trio_caller() -> LoopCaller:
     return call
 
 
+def child_caller() -> LoopCaller:
+    """Return what runs a function soon in this event loop's picture in a forked child, if the loop's thread forked.
+
+    It wakes no loop that sleeps: the means for that are shared with the parent.
+    """
+    if not _under_trio():
+        return loop_caller()
+    import trio
+
+    def call(function: Callable[[], None]) -> None:
+        async def run() -> None:
+            function()
+
+        trio.lowlevel.spawn_system_task(run)
+
+    return call
+
+
 # Which loop
 
 

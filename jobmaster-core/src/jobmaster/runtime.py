@@ -130,11 +130,10 @@ class Runtime(ControlVerbs):
             StoreUnavailableError: a database cannot be reached; what has not moved is still here.
 
         """
-        wanted = target or self.cluster.move_target
+        env, wanted = self._env, target or self.cluster.move_target
         if wanted is None:
             msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
             raise ConfigurationError(msg)
-        env = self._env
         destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
         try:
             return await Move(env, destination, self.set_mode, patience, on_moved).run()

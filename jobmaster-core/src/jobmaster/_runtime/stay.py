@@ -7,7 +7,7 @@ from threading import get_ident
 
 from jobmaster.errors import NotRunningError
 from jobmaster.forks import this_process
-from jobmaster.loops import loop_caller, loop_finder
+from jobmaster.loops import child_caller, loop_finder
 
 
 class Stay:
@@ -17,7 +17,7 @@ class Stay:
     """
 
     __slots__ = (
-        "_call_in_loop",
+        "_call_in_child",
         "_cluster_id",
         "_find_loop",
         "_loop",
@@ -33,7 +33,7 @@ class Stay:
         self._process = this_process()
         self._find_loop = loop_finder()
         self._loop = self._find_loop()
-        self._call_in_loop, self._thread = loop_caller(), get_ident()
+        self._call_in_child, self._thread = child_caller(), get_ident()
         self._over = False
         self.cause: BaseException | None = None
 
@@ -66,10 +66,10 @@ class Stay:
         """Whether it began in the event loop that runs in the calling thread."""
         return self.of_this_process and self._find_loop() is self._loop
 
-    def call_if_in_loop(self, function: Callable[[], None]) -> None:
-        """Call a function in the event loop soon, if the calling thread is the loop's: also in a forked child."""
+    def call_in_child(self, function: Callable[[], None]) -> None:
+        """In a forked child, call a function before the event loop does more, if it was the loop's thread that forked."""
         if get_ident() == self._thread:
-            self._call_in_loop(function)
+            self._call_in_child(function)
 
     def _refusal(self) -> NotRunningError:
         return NotRunningError(f"cluster {self._cluster_id!r} {self._why()}")
