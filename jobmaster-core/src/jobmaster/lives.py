@@ -120,7 +120,7 @@ class Life:
 
     def forked(self) -> None:
         """This is a child of the process that runs it: nothing of it may be done twice."""
-        if self._background.ended:
+        if self._background.ended or not self.stay.in_its_thread:
             return
         if self._supervisor is not None:
             self._supervisor.begin_nothing_more()

@@ -66,10 +66,14 @@ class Stay:
         """Whether it began in the event loop that runs in the calling thread."""
         return self.of_this_process and self._find_loop() is self._loop
 
+    @property
+    def in_its_thread(self) -> bool:
+        """Whether the calling thread is the one of the event loop; a child has no other thread than the one that forked."""
+        return get_ident() == self._thread
+
     def call_in_child(self, function: Callable[[], None]) -> None:
-        """In a forked child, call a function before the event loop does more, if it was the loop's thread that forked."""
-        if get_ident() == self._thread:
-            self._call_in_child(function)
+        """In a child that the event loop's thread forked, call a function before the loop does more."""
+        self._call_in_child(function)
 
     def _refusal(self) -> NotRunningError:
         return NotRunningError(f"cluster {self._cluster_id!r} {self._why()}")
