@@ -268,3 +268,36 @@ anyio.run(main, backend=BACKEND)
         backend,
     )
     assert said.split() == ["7", "active"]
+
+
+def test_nothing_that_a_child_writes_is_lost_when_its_parent_closes_the_file(
+    tmp_path: Path, url: str
+) -> None:
+    passes(
+        tmp_path,
+        """
+with cluster().sync_scheduler() as scheduler:
+    scheduler.once_now(NOTE)
+    wrote, told = os.pipe()
+    closed, close = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        own = cluster().sync_scheduler().__enter__()
+        own.once_now(NOTE)
+        os.write(told, b"1")
+        os.read(closed, 1)
+        own.once_now(NOTE)
+        os._exit(0)
+    os.read(wrote, 1)
+os.write(close, b"1")
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+async def look():
+    async with cluster().running(workers=False) as runtime:
+        return await runtime.jobs.count()
+
+assert anyio.run(look) == 3
+""",
+        url,
+    )
