@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -306,6 +309,39 @@ def test_a_cluster_leaves_with_the_loop_that_ends_first(
     status = JobStatus.SUCCEEDED if backend == "trio" else JobStatus.HELD_ON_MASTER
     outcome = AttemptOutcome.SUCCEEDED if backend == "trio" else AttemptOutcome.INTERRUPTED
     assert anyio.run(look, backend=backend) == ({status}, {outcome}, [WorkerStatus.STOPPED])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_second_ctrl_c_cuts_the_grace_short(cluster: Build, producer: Build, backend: str) -> None:
+    @handler("Long", max_retries=0)
+    async def long(_: JobContext) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async def application() -> None:
+        async with cluster(long, stop_grace=3600).running() as runtime:
+            await runtime.scheduler.once_now(long)
+            await anyio.to_thread.run_sync(started.wait)
+            watching.start()
+            await anyio.sleep_forever()
+
+    async def interrupt_twice() -> None:
+        async with producer().running() as watcher:
+            os.kill(os.getpid(), signal.SIGINT)
+            await until(lambda: _is_stopping(watcher))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def outcomes() -> list[AttemptOutcome]:
+        async with producer().running() as watcher:
+            [job] = [await watcher.jobs.get(job.id) for job in await watcher.jobs.query()]
+            return [attempt.outcome for attempt in job.attempts]
+
+    started = threading.Event()
+    watching = threading.Thread(target=lambda: anyio.run(interrupt_twice))
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(application, backend=backend)
+    watching.join()
+    assert anyio.run(outcomes) == [AttemptOutcome.INTERRUPTED]
 
 
 async def test_a_handler_that_will_not_end_is_left_behind(cluster: Build, held: Held) -> None:

@@ -113,6 +113,11 @@ class Life:
         if self.stay.of_this_process and self._supervisor is not None:
             self._supervisor.cut_short()
 
+    def hurry(self) -> None:
+        """Somebody insists on the end, while it is stopping."""
+        if self._supervisor is not None:
+            self._supervisor.hurry()
+
     async def abandon(self) -> None:
         """Let go of the stores although handlers still run that would not end."""
         log.warning("cluster %s: handlers ignored the stop; it leaves them behind", self._cluster.id)

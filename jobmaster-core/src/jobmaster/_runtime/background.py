@@ -23,6 +23,9 @@ class Lived(Protocol):
     def cut_short(self) -> None:
         """All tasks of the event loop are being cancelled, those of this life too. Called before any of them runs."""
 
+    def hurry(self) -> None:
+        """Somebody insists on the end, while it is stopping: what runs gets no more time."""
+
     async def abandon(self) -> None:
         """Its stop is over, and what it runs does not end: let go of what it holds."""
 
@@ -87,6 +90,9 @@ class Background:
         self.ask()
         try:
             await wait_through(self._stopped)
+        except KeyboardInterrupt:  # under trio; asyncio ends its loop by it
+            self._life.hurry()
+            raise
         finally:
             with anyio.CancelScope(shield=True):
                 await self._see_the_end()
@@ -94,7 +100,7 @@ class Background:
     async def _see_the_end(self) -> None:
         with anyio.move_on_after(LAST_MOMENT):
             await self._ended.wait()
-        if not self.ended:
+        if self._stopped.is_set() and not self.ended:
             await self._life.abandon()
             self._end()
 

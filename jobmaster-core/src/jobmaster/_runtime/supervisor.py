@@ -20,7 +20,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.tending import joining, pruning, renewing
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
-from jobmaster.ownership import OwnedBucket
+from jobmaster.ownership import OwnedBucket, StopReason
 from jobmaster.signals import Signal
 
 LAST_NEWS = 1.0
@@ -62,11 +62,21 @@ class Supervisor:
                     failure = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await (self.salvage() if self._collapsed(group) else self.stop())
+                        await self._leave(group)
                     group.cancel_scope.cancel()
                     on_stopped()
         if failure is not None:
             raise failure
+
+    async def _leave(self, group: TaskGroup) -> None:
+        if not self._collapsed(group):
+            try:
+                await self.stop()
+            except anyio.get_cancelled_exc_class():
+                if not self._cut_short:
+                    raise
+        if self._collapsed(group):  # before, or while it stopped
+            await self.salvage()
 
     async def stop(self) -> None:
         """Stop all workers at once, each within its grace period; then send the last news."""
@@ -75,6 +85,11 @@ class Supervisor:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
         await self._send_last_news()
+
+    def hurry(self) -> None:
+        """Give what runs no more time."""
+        for owned in self._owned():
+            owned.stop_running(StopReason.SHUTDOWN)
 
     def cut_short(self) -> None:
         """All tasks are being cancelled from outside: let nothing take this for the end of a job by itself."""
