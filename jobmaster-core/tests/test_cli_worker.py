@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from attrs import define, field
 
 from jobmaster import AttemptOutcome, Cluster, JobDefinition, JobRecord, JobStatus
+from jobmaster._starting import is_worker_command
 from jobmaster.cli import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -24,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 PATIENCE = 20.0
 
 APP = """
+import asyncio
 import time
 from pathlib import Path
 
@@ -46,8 +49,30 @@ async def blocking(job):
     Path("started").touch()
     time.sleep(120)
 
+@handler("Thread", timeout=None)
+async def thread(job):
+    Path("started").touch()
+    await asyncio.to_thread(time.sleep, 120)
+
 cluster = Cluster.standalone("Worker-1", "sqlite:///jobs.db").configure(store_timeout=0.3)
 """
+
+SLOW_TO_IMPORT = """
+import time
+from pathlib import Path
+Path("importing").touch()
+time.sleep(60)
+"""
+
+IMPATIENT = """
+from app import cluster
+from jobmaster.cli import serving
+serving.LAST_RESORT = 0.3
+"""
+
+
+AS_A_MODULE = (sys.executable, "-m", "jobmaster.cli")
+AS_A_SCRIPT = (str(Path(sys.executable).parent / "jobmaster"),)
 
 
 def eventually(check: Callable[[], bool], what: str) -> None:
@@ -69,7 +94,9 @@ class Process:
         return Cluster.standalone("Worker-1", f"sqlite:///{self.folder}/jobs.db")
 
     def start(self, *options: str, app: str = "app:cluster") -> None:
-        command = [sys.executable, "-m", "jobmaster.cli", "worker", app, *options]
+        self.run(*AS_A_MODULE, "worker", app, *options)
+
+    def run(self, *command: str) -> None:
         with (self.folder / "log").open("wb") as log:
             self.native = subprocess.Popen(command, cwd=self.folder, stderr=log, stdout=log)
 
@@ -209,6 +236,92 @@ def test_a_handler_that_blocks_the_loop_does_not_hold_up_a_second_signal(
 
     eventually(signalled, "it does not end")
     assert worker.code() == ExitCode.INTERRUPTED
+
+
+def test_a_handler_that_blocks_the_loop_for_ever_does_not_hold_up_the_end(
+    worker: Process, backend: Sequence[str]
+) -> None:
+    (worker.folder / "impatient.py").write_text(IMPATIENT)
+    worker.schedule("Blocking")
+    worker.start("--grace", "0.1", *backend, app="impatient:cluster")
+    worker.wait_for_file("started")
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.code() == ExitCode.TERMINATED
+    assert "not stopped 0.4 s after SIGTERM (running: Blocking): leaving at once" in worker.log
+
+
+def test_a_thread_that_the_loop_waits_for_does_not_hold_up_the_end(worker: Process) -> None:
+    worker.schedule("Thread")
+    worker.start("--grace", "0.1")
+    worker.wait_for_file("started")
+
+    worker.signal(signal.SIGTERM)
+
+    assert worker.code() == ExitCode.OK
+    assert "handlers that ignored the stop hold up the end: leaving without them" in worker.log
+    (job,) = worker.jobs()
+    assert [attempt.outcome for attempt in job.attempts] == [AttemptOutcome.INTERRUPTED]
+
+
+class TestWhileTheApplicationIsImported:
+    @pytest.fixture(autouse=True)
+    def slow_to_import(self, worker: Process) -> None:
+        (worker.folder / "slow.py").write_text(SLOW_TO_IMPORT)
+
+    @pytest.mark.parametrize("entry", [AS_A_MODULE, AS_A_SCRIPT], ids=["module", "script"])
+    def test_sigterm_ends_a_worker_at_once(self, worker: Process, entry: Sequence[str]) -> None:
+        worker.run(*entry, "--debug", "worker", "slow:cluster")
+        worker.wait_for_file("importing")
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.code() == ExitCode.OK
+        assert worker.log == "jobmaster worker: received SIGTERM before it ran anything: stopped\n"
+
+    def test_sigterm_ends_a_worker_that_is_process_1(self, worker: Process) -> None:
+        unshare = ("unshare", "--pid", "--fork", "--kill-child")
+        if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("a process namespace cannot be made here (unshare --pid)")
+        worker.run(*unshare, *AS_A_MODULE, "worker", "slow:cluster")
+        worker.wait_for_file("importing")
+
+        assert worker.native
+        outside = worker.native.pid
+        inside = int(Path(f"/proc/{outside}/task/{outside}/children").read_text())
+        os.kill(inside, signal.SIGTERM)
+
+        assert worker.code() == ExitCode.OK
+        assert "received SIGTERM before it ran anything" in worker.log
+
+    def test_other_commands_end_as_programs_do(self, worker: Process) -> None:
+        worker.run(*AS_A_MODULE, "status", "--app", "slow:cluster")
+        worker.wait_for_file("importing")
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.code() == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("argv", "original", "expected"),
+    [
+        (["-m"], ["python", "-m", "jobmaster.cli", "worker", "app"], True),
+        (["-m"], ["python", "-X", "dev", "-m", "jobmaster.cli", "--debug", "worker"], True),
+        (["-m"], ["python", "-m", "jobmaster.cli", "workers", "list"], False),
+        (["-m"], ["python", "-m", "celery", "worker"], False),
+        (["/usr/bin/jobmaster", "worker", "app"], ["python", "/usr/bin/jobmaster", "worker", "app"], True),
+        (["/usr/bin/jobmaster", "status"], ["python", "/usr/bin/jobmaster", "status"], False),
+        (["/usr/bin/gunicorn", "worker"], ["python", "/usr/bin/gunicorn", "worker"], False),
+        ([""], ["python"], False),
+        ([], [], False),
+    ],
+)
+def test_only_a_worker_heeds_sigterm_from_the_first_moment(
+    argv: Sequence[str], original: Sequence[str], expected: bool
+) -> None:
+    assert is_worker_command(argv, original) is expected
 
 
 class TestDatabaseThatIsAway:

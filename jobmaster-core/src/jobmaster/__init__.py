@@ -1,5 +1,6 @@
 """JobMaster: background jobs across a cluster. These are the public names."""
 
+import jobmaster._starting  # noqa: F401 - first, since all the rest takes a second to import
 from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
 from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy

@@ -15,6 +15,8 @@ import anyio
 import sniffio
 from anyio.to_thread import run_sync
 
+from jobmaster.errors import NotRunningError
+from jobmaster.forks import this_process
 from jobmaster.loops import loop_caller
 
 T = TypeVar("T")
@@ -31,9 +33,12 @@ class Bridge:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
+        self._process = this_process()
 
     async def run(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Await `function(*args)` under asyncio; return its result or raise its error.
+
+        Raises `NotRunningError` in a child that was forked meanwhile.
 
         The call is shielded from the caller's cancellation: it must end by itself, and soon.
         """
@@ -55,12 +60,16 @@ class Bridge:
         """End the helper thread, if there is one. Idempotent; the bridge can be used again."""
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
-        if loop is not None and thread is not None:
+        if loop is not None and thread is not None and self._process is this_process():
             loop.call_soon_threadsafe(loop.stop)
             with anyio.CancelScope(shield=True):
                 await run_sync(thread.join)
 
     def _helper_loop(self) -> asyncio.AbstractEventLoop:
+        if self._process is not this_process():
+            raise NotRunningError(
+                "a store that was opened before a fork answers in the parent only; open it here"
+            )
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = Thread(target=_serve, args=(self._loop,), name="jobmaster-bridge", daemon=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import anyio
 
 from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.forewarning import warn_of_parked, warn_of_settings
+from jobmaster._runtime.forewarning import warn_of_settings
 from jobmaster._runtime.host import host_record
 from jobmaster._runtime.joining import check_one_way, prepare_master, registered
 from jobmaster._runtime.notify import Notify
-from jobmaster._runtime.placing import placed, running_workers
-from jobmaster._runtime.supervisor import Supervisor
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import (
     AgentSettings,
@@ -34,10 +30,11 @@ from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
+from jobmaster.lives import Life
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
-from jobmaster.runtime import Runtime, find_runtime, find_scheduler, findable
+from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
 from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, check_elsewhere
 
@@ -84,9 +81,9 @@ class Cluster:
         self._handlers: list[Any] | None = None
         self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
-        self._debug_logs: list[DebugLog] = []
-        self._runs = 0
-        """How many times it is running now."""
+        self.debug_logs: list[DebugLog] = []
+        self._lives: list[Life] = []
+        self._started: Life | None = None
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
@@ -105,7 +102,7 @@ class Cluster:
 
     def _configuring(self, method: str) -> None:
         """Raise `ConfigurationError` if the cluster runs."""
-        if self._runs:
+        if any(life.is_on for life in self._lives):
             msg = (
                 f"cluster {self.id!r} is running, and {method}() would change nothing of it; "
                 "configure a cluster before it runs"
@@ -232,7 +229,7 @@ class Cluster:
         """
         self._configuring("debug_jsonl")
         log = DebugLog(Path(folder), self.id)
-        self._debug_logs.append(log)
+        self.debug_logs.append(log)
         return self.use(log)
 
     # Running
@@ -241,7 +238,8 @@ class Cluster:
     async def running(self, *, workers: bool = True) -> AsyncIterator[Runtime]:
         """Run the cluster within the block: `async with cluster.running() as runtime`.
 
-        At the end running jobs get `stop_grace` seconds; what is left goes back without using a retry.
+        At the end running jobs get `stop_grace` seconds; what is left goes back without using a retry. The block may
+        be entered in one task and left in another one of the same event loop.
 
         Args:
             workers: False to schedule and look only.
@@ -251,41 +249,38 @@ class Cluster:
             StoreUnavailableError: the master cannot be reached.
 
         """
-        with ExitStack() as files:
-            files.enter_context(self._in_use())
-            for log_file in self._debug_logs:
-                files.enter_context(log_file.writing())
-            async with self._started(workers=workers) as runtime:
-                yield runtime
-
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        self._runs += 1
+        life = self._new_life(workers=workers)
+        runtime = await life.start()
         try:
-            yield
+            yield runtime
         finally:
-            self._runs -= 1
+            await life.stop()
 
-    @asynccontextmanager
-    async def _started(self, *, workers: bool) -> AsyncIterator[Runtime]:
-        chosen = placed(self.workers, [agent.name for agent in self.agents]) if workers else []
-        env = self._environment()
-        try:
-            await self._join(env, chosen)
-            if not any(worker.mode.coordinates for worker in chosen):
-                env.migrate_to = None
-            supervisor = Supervisor(env, running_workers(env, chosen))
-            async with supervisor.running() as group:
-                runtime = Runtime(self, env, supervisor, group)
-                with anyio.move_on_after(self.settings.store_timeout):
-                    await runtime.workers_ready()
-                if chosen:
-                    group.start_soon(warn_of_parked, env)
-                with findable(runtime):
-                    yield runtime
-        finally:
-            with anyio.CancelScope(shield=True):
-                await env.close()
+    async def start(self, *, workers: bool = True) -> Runtime:
+        """Run the cluster until `stop`, where a block does not fit: `running` for hooks, fixtures and notebooks.
+
+        Both may be called in any task of one event loop. If that ends first, the cluster stops with it. Takes and
+        raises what `running` does; raises `ConfigurationError` as well if it was started already.
+        """
+        if self._started is not None and self._started.is_on:
+            msg = f"cluster {self.id!r} has been started already; await stop() first, or use that runtime"
+            raise ConfigurationError(msg)
+        life = self._started = self._new_life(workers=workers)
+        return await life.start()
+
+    async def stop(self) -> None:
+        """Stop what `start` started, gracefully as `running` does at its end, and wait until it has.
+
+        Does nothing if nothing was started here, or if it has stopped. Raises what made the cluster fail while it ran,
+        if anything did, and `NotRunningError` in another event loop than that of `start`.
+        """
+        if self._started is not None:
+            await self._started.stop()
+
+    def _new_life(self, *, workers: bool) -> Life:
+        life = Life(self, workers=workers)
+        self._lives = [one for one in self._lives if one.is_on] + [life]
+        return life
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -327,7 +322,8 @@ class Cluster:
         """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""
         return Plugins(self._plugins).kinds
 
-    def _environment(self) -> Environment:
+    def environment(self) -> Environment:
+        """Return what the parts of one run share, nothing of it opened; raises `ConfigurationError`."""
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
         notify = Notify(master)
@@ -360,7 +356,7 @@ class Cluster:
             for settings, repository in zip(self.agents, repositories, strict=True)
         ]
 
-    async def _join(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
+    async def join(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
         """Open the stores, see to their schemas, register the cluster with its agents and this host."""
         await prepare_master(env, self.master_url)
         # Who has workers brings the cluster's settings; others leave them alone.

@@ -8,6 +8,7 @@ from attrs import fields_dict
 
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.stay import Stay
 from jobmaster.config import SHARED, Settings, check_known, check_name, cluster_mode
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.data import text_fault
@@ -24,23 +25,34 @@ class ControlVerbs:
     at once where news reaches them, and else with their next heartbeat.
     """
 
-    _env: Environment
+    stay: Stay
+    _environment: Environment
     _control: Control
+
+    @property
+    def _env(self) -> Environment:
+        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        self.stay.check()
+        return self._environment
+
+    async def _change(self, change: ClusterChange) -> None:
+        self.stay.check()
+        await self._control.change(change)
 
     @property
     def mode(self) -> ClusterMode:
         """The cluster's mode, as this process last heard."""
-        return self._env.mode
+        return self._environment.mode
 
     @property
     def settings(self) -> Settings:
         """The settings that count in this process now: its own, and over them what was changed while it runs."""
-        return self._env.settings
+        return self._environment.settings
 
     @property
     def paused_lanes(self) -> frozenset[str]:
         """The lanes whose jobs wait, as this process last heard."""
-        return self._env.paused_lanes
+        return self._environment.paused_lanes
 
     async def set_mode(self, mode: ClusterMode | str) -> None:
         """Change the cluster's mode; raises `ConfigurationError` for one that there is not.
@@ -48,7 +60,7 @@ class ControlVerbs:
         In every other mode than `active` its workers suspend: running jobs get `stop_grace` seconds, the rest is
         held, and none of that uses up a retry.
         """
-        await self._control.change(ClusterChange(mode=cluster_mode(mode)))
+        await self._change(ClusterChange(mode=cluster_mode(mode)))
 
     async def configure(self, **settings: Any) -> None:
         """Change cluster-wide settings, for what is done from now on.
@@ -58,7 +70,7 @@ class ControlVerbs:
         """
         check_shared(f"cluster {self._env.cluster_id!r}", settings)
         checked = self._env.settings.changed(settings).shared()
-        await self._control.change(ClusterChange(settings={name: checked[name] for name in settings}))
+        await self._change(ClusterChange(settings={name: checked[name] for name in settings}))
 
     async def reset_settings(self, *names: str) -> None:
         """Take changes by `configure` back: what processes were started with counts again.
@@ -66,15 +78,15 @@ class ControlVerbs:
         Raises `ConfigurationError` for a setting that is no cluster-wide one.
         """
         check_shared(f"cluster {self._env.cluster_id!r}", names)
-        await self._control.change(ClusterChange(reset=names))
+        await self._change(ClusterChange(reset=names))
 
     async def pause_lane(self, lane: str) -> None:
         """Let the jobs of a lane wait: its workers suspend, as with `set_mode`."""
-        await self._control.change(ClusterChange(pause=[check_name("lane", lane)]))
+        await self._change(ClusterChange(pause=[check_name("lane", lane)]))
 
     async def resume_lane(self, lane: str) -> None:
         """Let the jobs of a lane run again."""
-        await self._control.change(ClusterChange(resume=[check_name("lane", lane)]))
+        await self._change(ClusterChange(resume=[check_name("lane", lane)]))
 
     async def stop_worker(self, name: str) -> int:
         """Ask the workers of a name to stop gracefully, wherever they run; return how many were asked.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobmaster.errors import ConfigurationError
+from jobmaster.forks import in_forked_child
 from jobmaster.hookspecs import JobObserver, hookimpl
 from jobmaster.logtext import as_json, message_of
 from jobmaster.models import JobReceipt, NewJob, Report
@@ -122,6 +123,26 @@ class DebugLog:
             self._handler.handle(logging.makeLogRecord(line | present))
 
 
+_inherited: list[logging.Handler] = []
+"""In a forked child, the files of its parent: nobody writes or closes them here."""
+
+
+def _let_go() -> None:
+    """In a forked child, write no more into the files of its parent."""
+    logger = logging.getLogger(ROOT)
+    for log in _open_logs:
+        if log._handler is not None:  # noqa: SLF001 - same module
+            _inherited.append(log._handler)  # noqa: SLF001 - same module
+            logger.removeHandler(log._handler)  # noqa: SLF001 - same module
+            log._handler = None  # noqa: SLF001 - same module
+    if _open_logs:
+        _open_logs.clear()
+        logger.setLevel(_level_before.pop(ROOT))
+
+
+in_forked_child(_let_go)
+
+
 @contextmanager
 def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
     """Within the block, let lines of all levels through; several clusters of a process may overlap."""
@@ -132,8 +153,9 @@ def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
     try:
         yield
     finally:
-        _open_logs.remove(log)
-        if not _open_logs:
+        if log in _open_logs:
+            _open_logs.remove(log)
+        if not _open_logs and logger.name in _level_before:
             logger.setLevel(_level_before.pop(logger.name))
 
 

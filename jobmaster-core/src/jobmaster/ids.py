@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from hashlib import blake2b
 from random import Random
 from threading import Lock
 from uuid import UUID, SafeUUID
+
+from jobmaster.forks import in_forked_child
 
 _lock = Lock()
 _random = Random()  # noqa: S311 - ids are to be unique, not secret
@@ -19,8 +20,15 @@ _counter = 0
 _COUNTER_BITS = 32
 _RANDOM_BITS = 42
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)  # a child must not make the ids that its parent makes
+
+def _begin_anew() -> None:
+    """A child must not make the ids that its parent makes, and nobody is left to release what a thread held."""
+    global _lock  # noqa: PLW0603 - one sequence for the process, under its lock
+    _lock = Lock()
+    _random.seed()
+
+
+in_forked_child(_begin_anew)
 
 
 def new_id() -> UUID:

@@ -66,13 +66,18 @@ class Slot:
 
     def stop(self, reason: str) -> None:
         """Cancel the job that runs here, once."""
+        if self.note_stop(reason):
+            if self.scope is not None:
+                self.scope.cancel()
+            self.on_stop(self)
+
+    def note_stop(self, reason: str) -> bool:
+        """Note that the job that runs here is being cancelled; return False if it is known, or if there is none."""
         if self.job is None or self.stop_reason is not None:
-            return
+            return False
         self.stop_reason = reason
         request_stop(self.job, reason)
-        if self.scope is not None:
-            self.scope.cancel()
-        self.on_stop(self)
+        return True
 
 
 @define(eq=False)

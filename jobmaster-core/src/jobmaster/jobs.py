@@ -12,6 +12,7 @@ import anyio
 
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.stay import Stay
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
 from jobmaster.queries import build_query, line_limit, page_limit, page_start, searchable
@@ -28,8 +29,14 @@ WAIT_POLL = 0.25
 class Jobs:
     """The audit trail of a running cluster: `runtime.jobs`."""
 
-    def __init__(self, env: Environment) -> None:
-        self._env = env
+    def __init__(self, env: Environment, stay: Stay) -> None:
+        self._environment, self._stay = env, stay
+
+    @property
+    def _env(self) -> Environment:
+        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        self._stay.check()
+        return self._environment
 
     async def get(self, job_id: UUID | str) -> JobRecord:
         """Return a job with its attempts and logs; raises `JobNotFoundError`."""
@@ -130,14 +137,15 @@ class Jobs:
     @contextmanager
     def _woken(self, job_id: UUID) -> Any:
         signal = Signal()
-        waiting = self._env.waiters.setdefault(job_id, [])
+        waiters = self._environment.waiters
+        waiting = waiters.setdefault(job_id, [])
         waiting.append(signal.set)
         try:
             yield signal
         finally:
             waiting.remove(signal.set)
             if not waiting:
-                self._env.waiters.pop(job_id, None)
+                waiters.pop(job_id, None)
 
 
 def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError | None) -> TimeoutError:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, TypeAlias
 
+import anyio
 import sniffio
 
 LoopCaller: TypeAlias = Callable[[Callable[[], None]], None]
 """Runs a function soon in one particular event loop; may be called from any thread."""
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+OnLoopEnd: TypeAlias = Callable[[bool], None]
+"""Is told that an event loop is about to end, and whether all its tasks are being cancelled for that."""
+
+
+def _under_trio() -> bool:
+    return sniffio.current_async_library() == "trio"
 
 
 def loop_caller() -> LoopCaller:
     """Return a caller for the event loop that runs now. It does nothing once that loop has ended."""
-    if sniffio.current_async_library() == "trio":
-        return _trio_caller()
-    return _asyncio_caller(asyncio.get_running_loop())
+    return _trio_caller() if _under_trio() else _asyncio_caller(asyncio.get_running_loop())
 
 
 def _asyncio_caller(loop: asyncio.AbstractEventLoop) -> LoopCaller:
@@ -45,6 +51,126 @@ def _trio_caller() -> LoopCaller:
     return call
 
 
+def child_caller() -> LoopCaller:
+    """Return what runs a function soon in this event loop's picture in a forked child, if the loop's thread forked.
+
+    It wakes no loop that sleeps: the means for that are shared with the parent.
+    """
+    if not _under_trio():
+        return loop_caller()
+    import trio
+
+    def call(function: Callable[[], None]) -> None:
+        async def run() -> None:
+            function()
+
+        trio.lowlevel.spawn_system_task(run)
+
+    return call
+
+
+# Which loop
+
+
+def loop_finder() -> Callable[[], object]:
+    """Return a function that says which event loop of this one's kind runs in the calling thread; None if none does."""
+    if not _under_trio():
+        return _asyncio_loop
+    import trio
+
+    def trio_loop() -> object:
+        try:
+            return trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            return None
+
+    return trio_loop
+
+
+def _asyncio_loop() -> object:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def in_a_loop() -> bool:
+    """Return whether the calling thread runs an event loop."""
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+    return True
+
+
+# Tasks of their own
+
+
+def spawn(work: Work, name: str, on_loop_end: OnLoopEnd) -> object:
+    """Run `work()` in a task that no other task waits for; return what to keep until it has ended.
+
+    It has a copy of the caller's context, and it must not raise. When the event loop is about to end, `on_loop_end`
+    is called: with True under asyncio, which cancels each and every task of the loop then, before any of them runs
+    again; with False under trio, where this task and its children go on, and trio waits for them. It may be called
+    after the task's end as well.
+    """
+    if not _under_trio():
+        watch = asyncio.create_task(_watch_asyncio(on_loop_end), name=f"{name}: watch")
+        task = asyncio.create_task(work(), name=name)
+        task.add_done_callback(lambda _: watch.cancel())
+        return task, watch
+    import trio
+
+    return trio.lowlevel.spawn_system_task(_shielded, work, on_loop_end, name=name, context=copy_context())
+
+
+class _Heeded(asyncio.Future[None]):
+    """What a task waits for that is told at once, before any task runs again, that it is being cancelled."""
+
+    def __init__(self, on_cancel: OnLoopEnd) -> None:
+        super().__init__()
+        self._on_cancel = on_cancel
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self._on_cancel(True)
+        return super().cancel(msg)
+
+
+async def _watch_asyncio(on_loop_end: OnLoopEnd) -> None:
+    await _Heeded(on_loop_end)
+
+
+async def _shielded(work: Work, on_loop_end: OnLoopEnd) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch_trio, on_loop_end)
+        with anyio.CancelScope(shield=True):
+            await work()
+        group.cancel_scope.cancel()
+
+
+async def _watch_trio(on_loop_end: OnLoopEnd) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        on_loop_end(False)
+
+
+async def wait_through(event: anyio.Event) -> None:
+    """Wait for an event even if the caller is cancelled meanwhile; then pass the cancellation on.
+
+    A shield holds what task groups and scopes send; asyncio's own cancellation gets through it, once each time.
+    """
+    cancelled: BaseException | None = None
+    with anyio.CancelScope(shield=True):
+        while not event.is_set():
+            try:
+                await event.wait()
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
 # Tasks of trio's
 
 
@@ -57,7 +183,7 @@ def spawn_on_trio(function: Callable[[], Awaitable[None]], name: str) -> None:
 
 def cannot_end() -> bool:
     """Return whether the present task must not end yet: under trio, one with task groups that are still open."""
-    if sniffio.current_async_library() != "trio":
+    if not _under_trio():
         return False
     import trio
 

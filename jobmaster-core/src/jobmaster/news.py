@@ -6,10 +6,12 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock, get_ident
 from typing import TypeAlias
+from weakref import WeakSet
 
 from attrs import define
 
 from jobmaster.contracts.topics import Topics
+from jobmaster.forks import in_forked_child
 from jobmaster.loops import LoopCaller, loop_caller
 
 OnNews: TypeAlias = Callable[[str], None]
@@ -32,10 +34,17 @@ class _Listener:
             self.call_soon(lambda: self.on_news(topic))
 
 
+_hubs: WeakSet[NewsHub] = WeakSet()
+
+
 class NewsHub:
     """Carries topics from whoever tells to whoever listens, also between event loops of one process."""
 
     def __init__(self) -> None:
+        self._begin_anew()
+        _hubs.add(self)
+
+    def _begin_anew(self) -> None:
         self._listeners: list[_Listener] = []
         self._lock = Lock()
 
@@ -61,4 +70,14 @@ class NewsHub:
             yield
         finally:
             with self._lock:
-                self._listeners.remove(listener)
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+
+def _begin_anew() -> None:
+    """In a forked child nobody listens yet, and nobody is left to release what a thread held."""
+    for hub in list(_hubs):
+        hub._begin_anew()  # noqa: SLF001 - same module
+
+
+in_forked_child(_begin_anew)

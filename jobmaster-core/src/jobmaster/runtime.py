@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from anyio.abc import TaskGroup
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.moving import Move, MoveSummary
+from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._upkeep.migrate import MoveResult
 from jobmaster.contracts import MasterRepository
 from jobmaster.control_verbs import ControlVerbs
 from jobmaster.errors import ConfigurationError, NotRunningError
 from jobmaster.jobs import Jobs
+from jobmaster.loops import in_a_loop
 from jobmaster.models import AgentRecord, Bucket, HostRecord, WorkerRecord
 from jobmaster.scheduler import Scheduler
 from jobmaster.schedules import Schedules
@@ -36,16 +38,21 @@ class Runtime(ControlVerbs):
     What `ControlVerbs` adds steers the cluster itself.
     """
 
-    def __init__(self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup) -> None:
+    def __init__(
+        self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup, stay: Stay
+    ) -> None:
         self.cluster = cluster
         self.id = cluster.id
-        self._env = env
+        self.stay = stay
+        self.over = anyio.Event()
+        """Set when the cluster has stopped, or failed."""
+        self._environment = env
         self._supervisor = supervisor
         self._control = supervisor.control
         self._group = group
-        self.scheduler = Scheduler(env, self._in_background, find_scheduler)
-        self.jobs = Jobs(env)
-        self.schedules = Schedules(env)
+        self.scheduler = Scheduler(env, stay, self._in_background, find_scheduler)
+        self.jobs = Jobs(env, stay)
+        self.schedules = Schedules(env, stay)
 
     def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._group.start_soon(work)
@@ -53,20 +60,38 @@ class Runtime(ControlVerbs):
     @property
     def master(self) -> MasterRepository:
         """The master's repository, for tools and tests."""
-        return self._env.master
+        return self._environment.master
 
     async def workers_ready(self) -> None:
-        """Wait until every worker of this process takes jobs, and its static schedules are registered."""
-        for worker in self._supervisor.workers:
-            await worker.ready.wait()
-        await self._supervisor.declared.wait()
+        """Wait until every worker of this process takes jobs, and its static schedules are registered.
+
+        Raises `NotRunningError` if the cluster stops before that.
+        """
+        supervisor = self._supervisor
+        await self._all_of([*(worker.ready for worker in supervisor.workers), supervisor.declared])
 
     async def workers_stopped(self) -> None:
-        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever."""
-        if not self._supervisor.workers:
-            await anyio.sleep_forever()
-        for worker in self._supervisor.workers:
-            await worker.stopped.wait()
+        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever.
+
+        Raises `NotRunningError` if the cluster ends in another way, for example by a failure.
+        """
+        workers = self._supervisor.workers
+        await self._all_of([worker.stopped for worker in workers] or [anyio.Event()])
+
+    async def _all_of(self, events: Iterable[anyio.Event]) -> None:
+        """Wait for events; raises `NotRunningError` if the cluster is over before they are all set."""
+        self.stay.check()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._cancel_when_over, group.cancel_scope)
+            for event in events:
+                await event.wait()
+            group.cancel_scope.cancel()
+            return
+        self.stay.check()
+
+    async def _cancel_when_over(self, scope: anyio.CancelScope) -> None:
+        await self.over.wait()
+        scope.cancel()
 
     async def list_workers(self) -> list[WorkerRecord]:
         """Return the cluster's workers, the newest first."""
@@ -105,11 +130,10 @@ class Runtime(ControlVerbs):
             StoreUnavailableError: a database cannot be reached; what has not moved is still here.
 
         """
-        wanted = target or self.cluster.move_target
+        env, wanted = self._env, target or self.cluster.move_target
         if wanted is None:
             msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
             raise ConfigurationError(msg)
-        env = self._env
         destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
         try:
             return await Move(env, destination, self.set_mode, patience, on_moved).run()
@@ -121,11 +145,11 @@ class Runtime(ControlVerbs):
     def _open(self) -> Iterator[None]:
         directory = self.scheduler.directory
         topic = f"l:{self.id}"
-        with self._env.notify.subscribed(topic, directory.invalidate, exact=True):
+        with self._environment.notify.subscribed(topic, directory.invalidate, exact=True):
             try:
                 yield
             finally:
-                self.scheduler.closed = True
+                self.stay.end()
 
 
 @contextmanager
@@ -141,15 +165,28 @@ def findable(runtime: Runtime) -> Iterator[None]:
 
 
 def find_runtime(cluster_id: str) -> Runtime:
-    """Return the runtime of a cluster that runs in this process; raises `NotRunningError`."""
-    runtimes = _running.get(cluster_id)
-    if not runtimes:
-        known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
-        msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
-        raise NotRunningError(msg)
-    return runtimes[-1]
+    """Return the runtime of a cluster that runs in this process, in this event loop where one runs.
+
+    Raises `NotRunningError` if there is none.
+    """
+    runtimes = _running.get(cluster_id, [])
+    here = [found for found in runtimes if found.stay.of_this_process]
+    if in_a_loop():
+        here = [found for found in here if found.stay.of_this_loop]
+    if here:
+        return here[-1]
+    if runtimes:
+        runtimes[-1].stay.check()
+    known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
+    msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
+    raise NotRunningError(msg)
 
 
 def find_scheduler(cluster_id: str) -> Scheduler:
     """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
     return find_runtime(cluster_id).scheduler
+
+
+def handlers_at_work(runtime: Runtime) -> list[str]:
+    """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+    return runtime._supervisor.at_work()  # noqa: SLF001 - same module

@@ -12,6 +12,7 @@ from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.storing import MASTER, Storing
 from jobmaster.data import MessageData
 from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
@@ -20,7 +21,6 @@ from jobmaster.errors import (
     InvalidArgumentsError,
     InvalidTransitionError,
     JobNotFoundError,
-    NotRunningError,
 )
 from jobmaster.handlers import Handler, handler_of
 from jobmaster.models import CancelResult, JobReceipt
@@ -46,9 +46,9 @@ class Scheduler(RecurringVerbs):
     """
 
     def __init__(
-        self, env: Environment, in_background: InBackground, find: Callable[[str], Scheduler]
+        self, env: Environment, stay: Stay, in_background: InBackground, find: Callable[[str], Scheduler]
     ) -> None:
-        self._env = env
+        self._env, self._stay = env, stay
         self._find = find
         self._schedule = Schedule(env.cluster_id, lambda: env.settings, env.clock)
         self._directory = Directory(
@@ -56,7 +56,6 @@ class Scheduler(RecurringVerbs):
         )
         self._storing = Storing(env, self._directory)
         self._changing = Changing(env)
-        self.closed = False
 
     @property
     def directory(self) -> Directory:
@@ -118,9 +117,7 @@ class Scheduler(RecurringVerbs):
         return scheduler
 
     def _check_open(self) -> None:
-        if self.closed:
-            msg = f"cluster {self._env.cluster_id!r} is not running any more; schedule inside `async with cluster.running()`"
-            raise NotRunningError(msg)
+        self._stay.check()
         if self._env.mode is ClusterMode.ARCHIVED:
             raise ClusterArchivedError(self._env.cluster_id)
 

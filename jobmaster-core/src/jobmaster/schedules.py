@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.stay import Stay
 from jobmaster.errors import ScheduleNotFoundError
 from jobmaster.queries import definition_id_of, flag, page_limit, page_start, statuses_of
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
@@ -18,8 +19,14 @@ from jobmaster.states import ScheduleStatus
 class Schedules:
     """The recurring schedules of a running cluster: `runtime.schedules`."""
 
-    def __init__(self, env: Environment) -> None:
-        self._env = env
+    def __init__(self, env: Environment, stay: Stay) -> None:
+        self._environment, self._stay = env, stay
+
+    @property
+    def _env(self) -> Environment:
+        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        self._stay.check()
+        return self._environment
 
     async def get(self, schedule_id: UUID | str) -> ScheduleRecord:
         """Return a schedule; raises `ScheduleNotFoundError`."""
@@ -30,10 +37,10 @@ class Schedules:
 
     async def find(self, schedule_id: UUID | str) -> ScheduleRecord | None:
         """Return a schedule, or None."""
-        wanted = as_schedule_id(schedule_id)
+        env, wanted = self._env, as_schedule_id(schedule_id)
         if wanted is None:
             return None
-        found = await self._env.master.get_schedules(self._env.cluster_id, [wanted])
+        found = await env.master.get_schedules(env.cluster_id, [wanted])
         return found[0] if found else None
 
     async def query(

@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from jobmaster.cluster import Cluster
 from jobmaster.definitions import JobRequest
 from jobmaster.errors import NotRunningError
+from jobmaster.forks import this_process
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
 from jobmaster.runtime import Runtime
@@ -24,7 +25,8 @@ from jobmaster.scheduler import Data
 class SyncScheduler:
     """The verbs of `Scheduler`, blocking. Runs the cluster without workers in a thread of its own.
 
-    Use it as a context manager, from any number of threads. Raises what the asynchronous verbs raise.
+    Use it as a context manager, from any number of threads. Raises what the asynchronous verbs raise, and
+    `NotRunningError` where it is not open: also in a child that was forked after it was opened.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -32,9 +34,11 @@ class SyncScheduler:
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._runtime: Runtime | None = None
+        self._process: object = None
 
     def __enter__(self) -> Self:
         """Start the thread and open the cluster's database."""
+        self._process = this_process()
         with ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal("asyncio"))
             running = self._portal.wrap_async_context_manager(self._cluster.running(workers=False))
@@ -45,14 +49,22 @@ class SyncScheduler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close everything."""
+        """Close everything. In a child that was forked meanwhile, leave all to its parent."""
         self._runtime = None
-        self._stack.__exit__(kind, error, trace)
+        if self._process is this_process():
+            self._stack.__exit__(kind, error, trace)
 
-    def _call(self, verb: str, *args: Any, **options: Any) -> Any:
+    def _opened(self) -> tuple[BlockingPortal, Runtime]:
+        """Return the way to the thread's loop, and what runs there; raises `NotRunningError` without them."""
         if self._portal is None or self._runtime is None:
             raise NotRunningError(_NOT_OPEN)
-        return self._portal.call(partial(getattr(self._runtime.scheduler, verb), *args, **options))
+        if self._process is not this_process():
+            raise NotRunningError(_FORKED)
+        return self._portal, self._runtime
+
+    def _call(self, verb: str, *args: Any, **options: Any) -> Any:
+        portal, runtime = self._opened()
+        return portal.call(partial(getattr(runtime.scheduler, verb), *args, **options))
 
     def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
         """Schedule a job to run as soon as a worker has a free slot."""
@@ -127,15 +139,17 @@ class SyncScheduler:
 
     def schedule(self, schedule_id: UUID | str) -> ScheduleRecord:
         """Return a recurring schedule; raises `ScheduleNotFoundError`."""
-        if self._portal is None or self._runtime is None:
-            raise NotRunningError(_NOT_OPEN)
-        return self._portal.call(self._runtime.schedules.get, schedule_id)
+        portal, runtime = self._opened()
+        return portal.call(runtime.schedules.get, schedule_id)
 
     def job(self, job_id: UUID | str) -> JobRecord:
         """Return a job with its attempts and logs; raises `JobNotFoundError`."""
-        if self._portal is None or self._runtime is None:
-            raise NotRunningError(_NOT_OPEN)
-        return self._portal.call(self._runtime.jobs.get, job_id)
+        portal, runtime = self._opened()
+        return portal.call(runtime.jobs.get, job_id)
 
 
 _NOT_OPEN = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
+_FORKED = (
+    "this scheduler was opened in the process that this one was forked from, and its thread stayed there; open "
+    "cluster.sync_scheduler() after the fork (under gunicorn --preload: in post_fork, or at its first use)"
+)

@@ -194,7 +194,9 @@ class LeavableTask:
         self.ended = anyio.Event()
         """Set once the task has ended, or was left behind."""
         self._gone = anyio.Event()
-        self._scope = anyio.CancelScope()
+        self._scope = anyio.CancelScope(
+            shield=True
+        )  # trio cancels what is beside its main task when that ends
         self._leavable: _Leavable | None = None
         self._native: asyncio.Task[Any] | None = None
 

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from jobmaster.contracts import Capabilities
+from jobmaster.forks import in_forked_child
 from jobmaster.news import NewsHub
 from jobmaster_sqlite.driver import SqliteDriver
 
@@ -19,6 +20,15 @@ CAPABILITIES = Capabilities(notifications=True, migrations=True)
 
 _hubs: WeakValueDictionary[tuple[Path, str], NewsHub] = WeakValueDictionary()
 _hubs_lock = Lock()
+
+
+def _begin_anew() -> None:
+    """Nobody is left in a forked child to release what a thread held; hubs see to themselves."""
+    global _hubs_lock  # noqa: PLW0603 - there is one
+    _hubs_lock = Lock()
+
+
+in_forked_child(_begin_anew)
 
 
 def hub_of(path: Path, kind: str) -> NewsHub:

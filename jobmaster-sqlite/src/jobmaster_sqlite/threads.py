@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -9,10 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
+from weakref import WeakSet
 
-from jobmaster.errors import StoreUnreachableError
+from jobmaster.errors import NotRunningError, StoreUnreachableError
+from jobmaster.forks import this_process
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
@@ -28,7 +31,8 @@ _BUSY_FOR: Final = 1.0
 
 _NUDGE: Final = "nudge"
 _STOP: Final = "stop"
-_Item: TypeAlias = Call[Any] | str
+_Item: TypeAlias = Call[Any] | Event | str
+"""A call, a word, or what to set once the connection is closed."""
 
 
 class _UndoneError(Exception):
@@ -48,9 +52,13 @@ class UnitThread(ABC):
         self._lock = Lock()
         self._thread: Thread | None = None
         self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._process = this_process()
+        _threads.add(self)
 
     def submit(self, item: _Item) -> None:
-        """Hand over a call; the thread is started if it does not run."""
+        """Hand over a call; the thread is started if it does not run. A forked child has no part in its parent's."""
+        if self._process is not this_process():
+            raise NotRunningError("a database that was opened before a fork is the parent's; open it here")
         with self._lock:
             if self._thread is None:
                 # A queue for each thread: one that was told to stop never takes another's calls.
@@ -62,6 +70,8 @@ class UnitThread(ABC):
 
     def stop(self) -> Thread | None:
         """Tell the thread to end after what is in its queue; return it, to be joined."""
+        if self._process is not this_process():
+            return None
         with self._lock:
             thread, self._thread = self._thread, None
             self._queue.put(_STOP)
@@ -74,9 +84,26 @@ class UnitThread(ABC):
             calls = [item for item in items if isinstance(item, Call)]
             if calls:
                 self._answer(calls)
+            for closed in [item for item in items if isinstance(item, Event)]:
+                self._close()
+                closed.set()
+        self._close()
+
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection."""
+        return self._connection is not None
+
+    def let_go(self, timeout: float) -> None:
+        """Have the connection closed, for at most some seconds; the next call opens another one."""
+        closed = Event()
+        self.submit(closed)
+        closed.wait(timeout)
 
     def _gather(self, queue: SimpleQueue[_Item]) -> list[_Item]:
         """Wait for something to do, and take along what else is there."""
@@ -107,7 +134,8 @@ class UnitThread(ABC):
         """Return the thread's connection, opened if need be, with patience for others who set the file up."""
         while self._connection is None:
             try:
-                self._connection = Connection(self._address, self._queries)
+                with _opening:
+                    self._connection = Connection(self._address, self._queries)
             except sqlite3.Error as error:
                 if call.is_overdue or not is_busy(error):
                     raise cannot_open(error, self._address.path) from error
@@ -120,6 +148,46 @@ class UnitThread(ABC):
         translated = translate(error, self._address.path)
         translated.__cause__ = error
         return translated
+
+
+# Forks
+
+_LET_GO_FOR: Final = 5.0
+"""Seconds that a fork waits for the connections of its process to be closed."""
+_threads: WeakSet[UnitThread] = WeakSet()
+_opening = Lock()
+"""Held while a connection is opened, and while the process forks."""
+
+
+def _before_fork() -> None:
+    """Close all connections: SQLite loses changes if a process that has one forks, and the child uses the file too.
+
+    The child's library believes that it holds the locks of its parent, so that it takes none of its own.
+    """
+    deadline = time.monotonic() + _LET_GO_FOR
+    while True:
+        _opening.acquire()
+        busy = [thread for thread in list(_threads) if thread.is_open]
+        left = deadline - time.monotonic()
+        if not busy or left <= 0:
+            return
+        _opening.release()
+        for thread in busy:
+            thread.let_go(left)
+
+
+def _after_fork() -> None:
+    _opening.release()
+
+
+def _after_fork_in_child() -> None:
+    global _opening  # noqa: PLW0603 - there is one
+    _opening = Lock()
+    _threads.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def pause() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from jobmaster._policy.retry import RetryPolicy
 from jobmaster.attemptlog import ended as log_end
 from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
 from jobmaster.contracts import MasterRepository
+from jobmaster.forks import end_child, this_process
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
@@ -127,6 +128,7 @@ class Execute:
     observers: Sequence[JobObserver] = ()
     random: Callable[[], float] = random.random
     _runs: dict[str, Run] = field(factory=dict, init=False)
+    _process: object = field(factory=this_process, init=False)
     suspects: Suspects = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -195,15 +197,22 @@ class Execute:
         try:
             await self._run_of(job.definition_id)(job)
         except Exception as error:  # noqa: BLE001 - any end of a handler is an outcome
+            self._end_if_child(error)
             return error
         except BaseException as error:
             # The cancellation that we sent is for the slot's scope. Any other one, a group that holds one, or what
             # else is derived from BaseException is this job's failure.
             if isinstance(error, anyio.get_cancelled_exc_class()) and _is_told(slot):
                 raise
+            self._end_if_child(error)
             await reraise_if_ending(error)
             return error
         return None
+
+    def _end_if_child(self, error: BaseException) -> None:
+        """End this process if it is a child that the handler forked, and that came back from it."""
+        if self._process is not this_process():
+            end_child(error)
 
     # Judging how it ended
 
@@ -247,6 +256,12 @@ class Execute:
             )
         self._finish(owned, slot, _STOPPED)
 
+    def abandon(self, buckets: Iterable[OwnedBucket]) -> None:
+        """Report what still runs in these buckets as stopped: nobody runs it to its end."""
+        for owned in buckets:
+            for slot in list(owned.running()):
+                self._finish(owned, slot, _STOPPED)
+
     def _finish(self, owned: OwnedBucket, slot: Slot, error: BaseException | None) -> None:
         """Report the end of what runs in a slot, if anything does: a handler that was left comes too late."""
         job = slot.job
@@ -289,14 +304,19 @@ class Execute:
 
 
 def _tried(call: Callable[[JobContext], Any], job: JobContext) -> tuple[Any, BaseException | None]:
-    """Return what a plain function returned, and what it raised.
+    """Return what a plain function returned, and what it raised. A child that it forks and that comes back ends here.
 
     As a value: raised across threads, some exceptions would mean something to the event loop.
     """
+    process, failure = this_process(), None
     try:
         return call(job), None
     except BaseException as error:  # noqa: BLE001 - see above
+        failure = error
         return None, error
+    finally:
+        if process is not this_process():
+            end_child(failure)
 
 
 def _is_told(slot: Slot) -> bool:

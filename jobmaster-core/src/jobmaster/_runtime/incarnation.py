@@ -38,6 +38,8 @@ NEVER_STAYS = -1.0
 """The delay, in seconds, up to which a job that runs again stays in a bucket on an agent: it goes to the master."""
 DRAIN_LOOK = 0.5
 """Seconds between two looks at what the buckets of a draining worker still hold."""
+LAST_WORDS = 1.0
+"""Seconds for which handlers of a life that collapsed may clean up."""
 LAST_FLUSH = 5.0
 """Seconds the reporter gets to write the last outcomes."""
 
@@ -256,6 +258,30 @@ class Incarnation:
         await self._let_running_end(grace)
         await self._leave()
         self.over.set()
+
+    def cut_short(self) -> None:
+        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun.
+
+        Called while no task runs, so that no scope can be cancelled.
+        """
+        self._hand_back_waiting()
+        for slot in [slot for owned in self.owned for slot in owned.running()]:
+            slot.note_stop(StopReason.SHUTDOWN)
+
+    async def salvage(self) -> None:
+        """Leave although the loops run no more: write what was done, and give up the rest."""
+        self._hand_back_waiting()
+        for owned in self.owned:
+            owned.stop_running(StopReason.SHUTDOWN)
+        with anyio.move_on_after(LAST_WORDS):
+            while any(any(owned.running()) for owned in self.owned):  # noqa: ASYNC110 - rarely, and not for long
+                await anyio.sleep(0.01)
+        self.execute.abandon(self.owned)
+        async with anyio.create_task_group() as group:
+            for service in self._loops().shared() if self.owned else ():
+                group.start_soon(service.run)
+            await self.stop(0)
+            group.cancel_scope.cancel()
 
     def _hand_back_waiting(self) -> None:
         for service in self._claims:

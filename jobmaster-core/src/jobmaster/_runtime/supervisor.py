@@ -20,6 +20,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.tending import joining, pruning, renewing
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
+from jobmaster.ownership import OwnedBucket, StopReason
 from jobmaster.signals import Signal
 
 LAST_NEWS = 1.0
@@ -38,10 +39,14 @@ class Supervisor:
         """Set once the static schedules of this process are stored."""
         self._rescue_needed = Signal()
         self._subscriptions = ExitStack()
+        self._cut_short = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[TaskGroup]:
-        """Run within the block; at its end stop gracefully, even when the block was cancelled."""
+    async def running(self, on_stopped: Callable[[], None] = lambda: None) -> AsyncIterator[TaskGroup]:
+        """Run within the block; at its end stop gracefully, even when the block was cancelled.
+
+        `on_stopped` is called when the stop is through, and what still runs is only what would not end.
+        """
         failure: Exception | None = None
         with self._subscriptions:
             async with anyio.create_task_group() as group:
@@ -57,10 +62,21 @@ class Supervisor:
                     failure = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await self.stop()
+                        await self._leave(group)
                     group.cancel_scope.cancel()
+                    on_stopped()
         if failure is not None:
             raise failure
+
+    async def _leave(self, group: TaskGroup) -> None:
+        if not self._collapsed(group):
+            try:
+                await self.stop()
+            except anyio.get_cancelled_exc_class():
+                if not self._cut_short:
+                    raise
+        if self._collapsed(group):  # before, or while it stopped
+            await self.salvage()
 
     async def stop(self) -> None:
         """Stop all workers at once, each within its grace period; then send the last news."""
@@ -68,6 +84,45 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
+        await self._send_last_news()
+
+    def hurry(self) -> None:
+        """Give what runs no more time."""
+        for owned in self._owned():
+            owned.stop_running(StopReason.SHUTDOWN)
+
+    def cut_short(self) -> None:
+        """All tasks are being cancelled from outside: let nothing take this for the end of a job by itself."""
+        self._cut_short = True
+        for worker in self.workers:
+            worker.cut_short()
+
+    def at_work(self) -> list[str]:
+        """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+        jobs = [slot.job for owned in self._owned() for slot in list(owned.slots)]
+        return list(dict.fromkeys(job.definition_id for job in jobs if job is not None))
+
+    def begin_nothing_more(self) -> None:
+        """Run no more jobs: this is a forked child, and its parent runs them."""
+        for owned in self._owned():
+            owned.close()
+
+    def _owned(self) -> list[OwnedBucket]:
+        lives = [worker.current for worker in self.workers]
+        return [owned for life in lives if life is not None for owned in life.owned]
+
+    def _collapsed(self, group: TaskGroup) -> bool:
+        """Return whether the loops run no more: they were cancelled, or one of them failed."""
+        return self._cut_short or group.cancel_scope.cancel_called
+
+    async def salvage(self) -> None:
+        """Leave although the loops run no more: write what was done, and give up the rest."""
+        async with anyio.create_task_group() as group:
+            for worker in self.workers:
+                group.start_soon(worker.salvage)
+        await self._send_last_news()
+
+    async def _send_last_news(self) -> None:
         with anyio.move_on_after(LAST_NEWS):
             await self.env.notify.flush()
             for link in self.env.agents.links.values():

@@ -200,3 +200,17 @@ class RunningWorker:
         """Wait for a life that is about to begin: it has to leave as well, lest its lease has to run out first."""
         with anyio.move_on_after(LAST_ANSWER):
             await self._registered.wait()
+
+    # Leaving when the loops run no more
+
+    def cut_short(self) -> None:
+        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun."""
+        self._stopping = True
+        if self.current is not None:
+            self.current.cut_short()
+
+    async def salvage(self) -> None:
+        """Leave although the loops of the present life run no more."""
+        self._stopping = True
+        if self.current is not None:
+            await self.current.salvage()

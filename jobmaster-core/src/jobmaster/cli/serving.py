@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 from typing import NoReturn
@@ -20,8 +20,9 @@ import anyio
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cluster import Cluster
 from jobmaster.errors import StoreUnavailableError
+from jobmaster.forks import in_forked_child
 from jobmaster.loops import loop_caller
-from jobmaster.runtime import Runtime
+from jobmaster.runtime import Runtime, handlers_at_work
 from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.cli")
@@ -32,6 +33,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 LAST_MOMENT = 1.0
 """Seconds that threads get to end by themselves after the loop has."""
+LOOP_END = 3.0
+"""Seconds that the loop gets to end by itself after the cluster has: handlers that ignored the stop may hold it up."""
+LAST_RESORT = 15.0
+"""Seconds beyond the grace after which a stop that did not get anywhere is given up: the loop itself is blocked."""
+
+_LEFT_BEHIND = "handlers that ignored the stop hold up the end: leaving without them"
 
 
 class StopRequest:
@@ -40,6 +47,8 @@ class StopRequest:
     def __init__(self) -> None:
         self._asked = anyio.Event()
         self._starting: anyio.CancelScope | None = None
+        self.at_work: Callable[[], Sequence[str]] = tuple
+        """Returns which handlers run."""
 
     @property
     def asked(self) -> bool:
@@ -67,11 +76,19 @@ class StopRequest:
             await self._asked.wait()
 
 
-async def serve_until_signalled(cluster: Cluster) -> None:
-    """Run a cluster until SIGINT or SIGTERM, then stop gracefully. A second signal ends the process."""
+async def serve_until_signalled(cluster: Cluster, watchdog: Watchdog) -> None:
+    """Run a cluster until SIGINT or SIGTERM, then stop gracefully. A second signal ends the process.
+
+    So does the watchdog, if the process does not come to its end by itself.
+    """
     stop = StopRequest()
-    _Signals(stop, cluster.settings.stop_grace).install()
-    await serve(cluster, stop)
+    _Signals(stop, watchdog, cluster.settings.stop_grace).install()
+    try:
+        await serve(cluster, stop)
+    except BaseException:
+        watchdog.expect_end(LOOP_END, ExitCode.FAILED, lambda: _LEFT_BEHIND)
+        raise
+    watchdog.expect_end(LOOP_END, ExitCode.OK, lambda: _LEFT_BEHIND)
 
 
 async def serve(cluster: Cluster, stop: StopRequest) -> None:
@@ -99,6 +116,7 @@ async def _run(cluster: Cluster, stop: StopRequest) -> None:
     with stop.starting():
         async with cluster.running() as runtime:
             stop.started()
+            stop.at_work = partial(handlers_at_work, runtime)
             _spare_the_collector()
             _greet(runtime)
             async with anyio.create_task_group() as group:
@@ -136,6 +154,41 @@ def _greet(runtime: Runtime) -> None:
 # Signals
 
 
+class Watchdog:
+    """A thread that ends the process when that is not over in time.
+
+    The event loop may be unable to end: a handler blocks it, or ignores that it was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._expecting = threading.Lock()
+        self._expecting.acquire()
+        self._deadline: float | None = None
+        self._code = ExitCode.OK
+        self.text: Callable[[], str] = lambda: (
+            "handlers that ignored the stop hold up the end: leaving without them"
+        )
+        threading.Thread(target=self._watch, name="jobmaster-watchdog", daemon=True).start()
+
+    def expect_end(self, seconds: float, code: ExitCode, text: Callable[[], str]) -> None:
+        """End the process if it has not ended by then, with a code and a line. Safe in a signal handler."""
+        is_first, self._code, self._text = self._deadline is None, code, text
+        self._deadline = time.monotonic() + seconds
+        if is_first:
+            self._expecting.release()
+
+    def dismiss(self) -> None:
+        """Watch no more: nothing can hold up the end now."""
+        self._deadline = float("inf")
+
+    def _watch(self) -> None:
+        self._expecting.acquire()
+        while self._deadline is None or (left := self._deadline - time.monotonic()) > 0:
+            time.sleep(min(0.1, left))
+        _say(self._text())
+        os._exit(self._code)
+
+
 class _Signals:
     """The first signal asks to stop, the second one ends the process.
 
@@ -143,35 +196,58 @@ class _Signals:
     through while a job's handler blocks the loop, and they exist on every platform.
     """
 
-    def __init__(self, stop: StopRequest, grace: float) -> None:
-        self._stop, self._grace = stop, grace
+    def __init__(self, stop: StopRequest, watchdog: Watchdog, grace: float) -> None:
+        self._stop, self._watchdog, self._grace = stop, watchdog, grace
         self._call_in_loop = loop_caller()
         self._seen = False
 
     def install(self) -> None:
-        """Receive signals from now on."""
+        """Receive signals from now on. Processes that handlers fork do not: they have Python's own handling."""
         for number in SIGNALS:
             signal.signal(number, self._received)
+        in_forked_child(_handle_signals_as_python_does)
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
         received = signal.Signals(number)
         if self._seen:
             leave_at_once(received)
         self._seen = True
+        text = partial(self._too_late, received)
+        self._watchdog.expect_end(self._grace + LAST_RESORT, _code_of(received), text)
         self._call_in_loop(partial(self._ask, received))
 
     def _ask(self, received: signal.Signals) -> None:
         log.info("received %s: stopping; running jobs get %g s", received.name, self._grace)
         self._stop.ask()
 
+    def _too_late(self, received: signal.Signals) -> str:
+        names = ", ".join(self._stop.at_work())
+        running = f" (running: {names})" if names else ""
+        waited = self._grace + LAST_RESORT
+        return (
+            f"not stopped {waited:g} s after {received.name}{running}: leaving at once; "
+            "other workers take over when the lease runs out"
+        )
+
+
+def _handle_signals_as_python_does() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _code_of(number: signal.Signals) -> ExitCode:
+    return ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED
+
+
+def _say(text: str) -> None:
+    """Write a line without logging's locks: somebody may hold them for ever."""
+    os.write(sys.stderr.fileno(), f"{text}\n".encode())
+
 
 def leave_at_once(number: signal.Signals) -> NoReturn:
     """End the process. Safe in a signal handler, so it writes without logging's locks."""
-    text = (
-        f"second signal ({number.name}): leaving at once; other workers take over when the lease runs out\n"
-    )
-    os.write(sys.stderr.fileno(), text.encode())
-    os._exit(ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED)
+    _say(f"second signal ({number.name}): leaving at once; other workers take over when the lease runs out")
+    os._exit(_code_of(number))
 
 
 def leave() -> None:

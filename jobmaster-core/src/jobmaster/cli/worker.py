@@ -9,7 +9,7 @@ from attrs import evolve
 
 from jobmaster.cli.logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, set_up_logging
 from jobmaster.cli.reading import Backend, BackendOption, run_async
-from jobmaster.cli.serving import leave, serve_until_signalled
+from jobmaster.cli.serving import Watchdog, leave, serve_until_signalled
 from jobmaster.cli.source import AppArgument, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
 from jobmaster.errors import ConfigurationError
@@ -58,7 +58,9 @@ def worker(
     apply_options(found, {option: value for option, value in given.items() if value is not None})
     if grace is not None:
         found.configure(stop_grace=grace)
-    run_async(serve_until_signalled, found, backend=backend)
+    watchdog = Watchdog()
+    run_async(serve_until_signalled, found, watchdog, backend=backend)
+    watchdog.dismiss()
     leave()
 
 

@@ -1,0 +1,94 @@
+"""Where, and for how long, a runtime can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+
+from jobmaster.errors import NotRunningError
+from jobmaster.forks import this_process
+from jobmaster.loops import child_caller, loop_finder
+
+
+class Stay:
+    """While its cluster runs, in the process and the event loop that it was started in.
+
+    Everything that a runtime offers asks here first: elsewhere its connections answer nobody, or somebody else.
+    """
+
+    __slots__ = (
+        "_call_in_child",
+        "_cluster_id",
+        "_find_loop",
+        "_loop",
+        "_over",
+        "_process",
+        "_thread",
+        "cause",
+    )
+
+    def __init__(self, cluster_id: str) -> None:
+        """Begin here and now; `cause` is what ended it, if it did not end as it should."""
+        self._cluster_id = cluster_id
+        self._process = this_process()
+        self._find_loop = loop_finder()
+        self._loop = self._find_loop()
+        self._call_in_child, self._thread = child_caller(), get_ident()
+        self._over = False
+        self.cause: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise `NotRunningError` unless this is the process and the event loop, and the cluster still runs."""
+        if self._over or self._process is not this_process() or self._find_loop() is not self._loop:
+            raise self._refusal() from self.cause
+
+    def check_loop(self) -> None:
+        """Raise `NotRunningError` unless this is the process and the event loop."""
+        if not self.of_this_loop:
+            raise self._refusal()
+
+    def end(self, cause: BaseException | None = None) -> None:
+        """The cluster runs no more; `cause` is why, if it was not stopped."""
+        self._over, self.cause = True, self.cause or cause
+
+    @property
+    def of_this_process(self) -> bool:
+        """Whether it began in this process, and not in one that this one was forked from."""
+        return self._process is this_process()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the cluster runs no more."""
+        return self._over
+
+    @property
+    def of_this_loop(self) -> bool:
+        """Whether it began in the event loop that runs in the calling thread."""
+        return self.of_this_process and self._find_loop() is self._loop
+
+    @property
+    def in_its_thread(self) -> bool:
+        """Whether the calling thread is the one of the event loop; a child has no other thread than the one that forked."""
+        return get_ident() == self._thread
+
+    def call_in_child(self, function: Callable[[], None]) -> None:
+        """In a child that the event loop's thread forked, call a function before the loop does more."""
+        self._call_in_child(function)
+
+    def _refusal(self) -> NotRunningError:
+        return NotRunningError(f"cluster {self._cluster_id!r} {self._why()}")
+
+    def _why(self) -> str:
+        if not self.of_this_process:
+            return (
+                "runs in the process that this one was forked from, and not here; start it after the fork "
+                "(under gunicorn --preload: in post_fork, or when the application starts up)"
+            )
+        if self._over:
+            failed = " (it failed)" if self.cause is not None else ""
+            return f"is not running any more{failed}; schedule inside `async with cluster.running()`"
+        return (
+            "runs in another event loop; call this runtime from there (anyio.from_thread.run, "
+            "asyncio.run_coroutine_threadsafe), or start the cluster in this loop as well; code without a loop "
+            "uses cluster.sync_scheduler()"
+        )

@@ -1,0 +1,158 @@
+"""One run of a cluster in this process, from its start to its stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+import anyio
+
+from jobmaster._runtime.background import Background
+from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.forewarning import warn_of_parked
+from jobmaster._runtime.placing import placed, running_workers
+from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.supervisor import Supervisor
+from jobmaster.config import WorkerSettings
+from jobmaster.forks import end_child, in_forked_child, part_with_event_loops
+from jobmaster.runtime import Runtime, findable
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
+
+log = logging.getLogger("jobmaster.cluster")
+
+_lives: WeakSet[Life] = WeakSet()
+_NOT_HERE = (
+    "jobmaster: a child process came back to the event loop of its parent, which runs a cluster, and was ended; "
+    "let it end by os._exit() or sys.exit(), or make it with multiprocessing"
+)
+
+
+class Life:
+    """Starts a cluster, runs it until it is asked to stop, and stops it: in a task of its own."""
+
+    def __init__(self, cluster: Cluster, *, workers: bool) -> None:
+        self._cluster, self._with_workers = cluster, workers
+        self._background = Background(f"jobmaster cluster {cluster.id}", self)
+        self._env: Environment | None = None
+        self._supervisor: Supervisor | None = None
+        self._runtime: Runtime | None = None
+        self.stay = Stay(cluster.id)
+        self._left_by: BaseException | None = None
+        _lives.add(self)
+
+    # For the cluster
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it goes on in this process. A forked child has only a picture of its parent's lives."""
+        return self.stay.of_this_process and not self._background.ended
+
+    async def start(self) -> Runtime:
+        """Start, and return the runtime; raises what the start raised."""
+        await self._background.start()
+        if self._runtime is None:  # pragma: no cover - a start without a runtime raises
+            raise AssertionError
+        return self._runtime
+
+    async def stop(self) -> None:
+        """Stop, and wait for the end; raises what went wrong meanwhile. A forked child leaves its parent's life alone.
+
+        Raises `NotRunningError` in another event loop.
+        """
+        if not self.stay.of_this_process:
+            self._left_by = sys.exc_info()[1]
+            return
+        if not self._background.ended:
+            self.stay.check_loop()
+        await self._background.stop()
+
+    # In the task of its own
+
+    async def live(self, background: Background) -> None:
+        """Start, run until asked, stop."""
+        cluster = self._cluster
+        chosen = (
+            placed(cluster.workers, [agent.name for agent in cluster.agents]) if self._with_workers else []
+        )
+        with ExitStack() as files:
+            for log_file in cluster.debug_logs:
+                files.enter_context(log_file.writing())
+            self._env = cluster.environment()
+            try:
+                with background.starting():
+                    await cluster.join(self._env, chosen)
+                if not background.asked:
+                    await self._run(background, self._env, chosen)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._close()
+
+    async def _run(self, background: Background, env: Environment, chosen: Sequence[WorkerSettings]) -> None:
+        if not any(worker.mode.coordinates for worker in chosen):
+            env.migrate_to = None
+        supervisor = self._supervisor = Supervisor(env, running_workers(env, chosen))
+        async with supervisor.running(background.stopped) as group:
+            runtime = self._runtime = Runtime(self._cluster, env, supervisor, group, self.stay)
+            with background.starting(), anyio.move_on_after(env.settings.store_timeout):
+                await runtime.workers_ready()
+            if chosen:
+                group.start_soon(warn_of_parked, env)
+            with findable(runtime):
+                await background.until_asked()
+
+    async def _close(self) -> None:
+        env, self._env = self._env, None
+        if env is not None:
+            await env.close()
+
+    def cut_short(self) -> None:
+        """All tasks of the event loop are being cancelled."""
+        if self.stay.of_this_process and self._supervisor is not None:
+            self._supervisor.cut_short()
+
+    def hurry(self) -> None:
+        """Somebody insists on the end, while it is stopping."""
+        if self._supervisor is not None:
+            self._supervisor.hurry()
+
+    async def abandon(self) -> None:
+        """Let go of the stores although handlers still run that would not end."""
+        log.warning("cluster %s: handlers ignored the stop; it leaves them behind", self._cluster.id)
+        await self._close()
+
+    def forked(self) -> None:
+        """This is a child of the process that runs it: nothing of it may be done twice."""
+        if self._background.ended or not self.stay.in_its_thread:
+            return
+        if self._supervisor is not None:
+            self._supervisor.begin_nothing_more()
+        part_with_event_loops()
+        self.stay.call_in_child(self._end_child)
+
+    def _end_child(self) -> None:
+        leaving = self._left_by or sys.exc_info()[1]
+        if not isinstance(leaving, SystemExit):
+            leaving = SystemExit(_NOT_HERE)
+        end_child(leaving)
+
+    def over(self, failure: BaseException | None) -> None:
+        """It has ended: what it offered refuses from now on."""
+        self.stay.end(failure)
+        if self._runtime is not None:
+            if failure is not None:
+                log.critical("cluster %s has failed and runs no more", self._cluster.id, exc_info=failure)
+            self._runtime.over.set()
+
+
+def _in_forked_child() -> None:
+    for life in list(_lives):
+        life.forked()
+
+
+in_forked_child(_in_forked_child)
