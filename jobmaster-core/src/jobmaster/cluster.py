@@ -22,7 +22,7 @@ from jobmaster.clock import Clock, SystemClock
 from jobmaster.config import AgentSettings, Settings, WorkerSettings, check_name, cluster_mode, make
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.debuglog import DebugLog
-from jobmaster.errors import ConfigurationError
+from jobmaster.errors import ConfigurationError, starting
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
@@ -261,7 +261,8 @@ class Cluster:
         chosen = placed(self.workers, [agent.name for agent in self.agents]) if workers else []
         env = self._environment()
         try:
-            await self._join(env, chosen)
+            with starting():
+                await self._join(env, chosen)
             if not any(worker.mode.coordinates for worker in chosen):
                 env.migrate_to = None
             supervisor = Supervisor(env, running_workers(env, chosen))
