@@ -12,12 +12,12 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
 
-from jobmaster.errors import StoreUnreachableError
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
 from jobmaster_sqlite.connection import Connection
-from jobmaster_sqlite.errors import cannot_open, is_busy, translate
+from jobmaster_sqlite.errors import cannot_open, is_busy, is_tainted, translate
 
 _PAUSES: Final = (0.0003, 0.002)
 """Seconds between two tries to get a lock: short, since SQLite does not queue those who wait."""
@@ -45,6 +45,7 @@ class UnitThread(ABC):
     def __init__(self, address: Address, queries: Queries) -> None:
         self._address, self._queries = address, queries
         self._connection: Connection | None = None
+        self._has_opened = self._is_tainted = False
         self._lock = Lock()
         self._thread: Thread | None = None
         self._queue: SimpleQueue[_Item] = SimpleQueue()
@@ -74,9 +75,14 @@ class UnitThread(ABC):
             calls = [item for item in items if isinstance(item, Call)]
             if calls:
                 self._answer(calls)
+        self._disconnect()
+        self._has_opened = False
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._is_tainted = False
 
     def _gather(self, queue: SimpleQueue[_Item]) -> list[_Item]:
         """Wait for something to do, and take along what else is there."""
@@ -97,6 +103,8 @@ class UnitThread(ABC):
         except Exception as error:  # noqa: BLE001 - callers must hear of it, and the thread goes on
             for call in calls:
                 call.fail(error)
+        if self._is_tainted:
+            self._disconnect()
         wake(calls)
 
     @abstractmethod
@@ -107,7 +115,9 @@ class UnitThread(ABC):
         """Return the thread's connection, opened if need be, with patience for others who set the file up."""
         while self._connection is None:
             try:
-                self._connection = Connection(self._address, self._queries)
+                # A file that went away is waited for: an empty one in its place would hide what it held.
+                self._connection = Connection(self._address, self._queries, create=not self._has_opened)
+                self._has_opened = True
             except sqlite3.Error as error:
                 if call.is_overdue or not is_busy(error):
                     raise cannot_open(error, self._address.path) from error
@@ -117,6 +127,7 @@ class UnitThread(ABC):
     def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
+        self._is_tainted |= is_tainted(error)
         translated = translate(error, self._address.path)
         translated.__cause__ = error
         return translated
@@ -140,6 +151,11 @@ class Reader(UnitThread):
 
     name = "reader"
     group = 1
+
+    def _connect(self, call: Call[Any]) -> Connection:
+        if self._connection is not None and not self._connection.is_of_its_path:
+            self._disconnect()
+        return super()._connect(call)
 
     def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
         for call in calls:
@@ -261,6 +277,10 @@ class Writer(UnitThread):
                 connection.control("ROLLBACK")
             for call in calls:
                 call.fail(self._translated(error))
+        if not connection.is_of_its_path:
+            self._is_tainted = True
+            for call in calls:
+                call.fail(StoreUnavailableError(f"{self._address.path}: the file was moved away, or removed"))
 
     # News of other processes
 
