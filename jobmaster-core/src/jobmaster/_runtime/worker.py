@@ -49,6 +49,8 @@ class RunningWorker:
         self._group: TaskGroup | None = None
         self._departing: set[anyio.CancelScope] = set()
         self._last_moment = float("inf")
+        self.rescues_from = float("-inf")
+        """The moment (monotonic) from which on it may take over from others."""
 
     @property
     def lease(self) -> WorkerLease | None:
@@ -108,9 +110,18 @@ class RunningWorker:
         service = Service(f"register worker {self.name}", tick, longest_pause=SHORT_PAUSE)
         with self._while_registering():
             await service.run()
+        self._let_others_return()
         resting = " (suspended)" if life.suspended else ""
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
         return life
+
+    def _let_others_return(self) -> None:
+        """After a lost lease, wait with rescues: what took it most likely took those of others, who are back as well.
+
+        They know what became of their jobs, and a rescuer would have to guess.
+        """
+        if self.current is not None and self.current.lease.fenced:
+            self.rescues_from = self.env.monotonic() + self.env.settings.heartbeat
 
     def _replaced(self, unheard: Incarnation) -> Incarnation:
         """Return another life in place of one that may have been registered; then it has buckets to give back."""
