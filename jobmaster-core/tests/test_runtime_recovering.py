@@ -12,6 +12,7 @@ import pytest
 
 from jobmaster import BucketStatus, Cluster, JobContext, JobStatus, Runtime, WorkerStatus, handler
 from jobmaster.errors import StoreError
+from jobmaster.states import WorkerRequest
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.faults import MASTER, Fault, Faults
 from jobmaster_testing.probes import Seen, until
@@ -133,6 +134,12 @@ async def test_a_try_to_register_that_was_refused_is_none_of_a_lease(
         assert len(await runtime.list_workers()) == 2
 
 
+async def has_gone(runtime: Runtime) -> bool:
+    """Whether the last life is the only one that is there."""
+    last, *former = await runtime.list_workers()
+    return bool(former) and {w.status for w in former} == {WorkerStatus.STOPPED}
+
+
 async def has_workers(runtime: Runtime, count: int) -> bool:
     return len(await runtime.list_workers()) == count
 
@@ -156,6 +163,9 @@ async def test_what_ended_while_the_master_was_away_is_on_record_when_it_is_back
         done = await runtime.scheduler.once_now(working.handler, {"seconds": 2.0})
         stopped = await runtime.scheduler.once_now(working.handler, {"seconds": 10 * LEASE})
         await working.starts.count(2)
+        others = [
+            await runtime.scheduler.once_now(working.handler, {"seconds": 10 * LEASE}) for _ in range(40)
+        ]
         with away(faults):
             await anyio.sleep(4 * LEASE)
         with anyio.fail_after(HEARTBEAT):
@@ -164,6 +174,9 @@ async def test_what_ended_while_the_master_was_away_is_on_record_when_it_is_back
         other = await runtime.jobs.get(stopped.job_id)
         assert (job.status, len(job.attempts)) == (JobStatus.SUCCEEDED, 1)
         assert [str(attempt.outcome) for attempt in other.attempts] == ["interrupted"]
+        waited = [r.job_id for r in others if r.job_id not in working.starts.items]
+        assert waited
+        assert [list((await runtime.jobs.get(job_id)).attempts) for job_id in waited] == [[]] * len(waited)
 
 
 async def test_jobs_that_lay_in_a_former_lifes_buckets_are_run_at_once(made: Build, working: Working) -> None:
@@ -186,10 +199,30 @@ async def test_jobs_that_lay_in_a_former_lifes_buckets_are_run_at_once(made: Bui
 async def test_a_registration_nobody_answered_leaves_no_bucket_behind(
     made: Build, working: Working, faults: Faults
 ) -> None:
-    faults.add(Fault("register_worker", "after", count=6))
-    async with made(working.handler, lease=2.0, heartbeat=0.5).add_worker(name="A").running() as runtime:
+    faults.add(Fault("register_worker", "after", count=12))
+    """Nor does it need a rescue, of which this worker does none."""
+    process = made(working.handler, lease=2.0, heartbeat=0.5).add_worker(name="A", mode="execution")
+    async with process.running() as runtime:
         await runtime.workers_ready()
-        await until(lambda: no_bucket_is_without_a_reader(runtime), timeout=1)
+        await until(lambda: has_gone(runtime), timeout=2)
+        assert await no_bucket_is_without_a_reader(runtime)
+
+
+async def test_a_former_life_that_cannot_write_does_not_keep_its_worker_from_ending(
+    made: Build, working: Working, faults: Faults
+) -> None:
+    async with made(working.handler).add_worker(name="A").running() as runtime:
+        await runtime.scheduler.once_now(working.handler, {"seconds": LEASE})
+        await working.starts.count(1)
+        faults.add(Fault("report", count=1_000_000))
+        [running] = runtime._supervisor.workers
+        assert running.current is not None
+        running.current.fence("of a test")
+        await until(lambda: has_workers(runtime, 2), timeout=HEARTBEAT)
+        await anyio.sleep(LEASE)
+        running.follow(WorkerRequest.STOP)
+        with anyio.fail_after(LEASE):
+            await running.stopped.wait()
 
 
 async def test_a_worker_that_is_asked_to_stop_does_not_wait_for_ever_for_a_master_that_is_away(
