@@ -136,7 +136,7 @@ async def test_a_try_to_register_that_was_refused_is_none_of_a_lease(
 
 async def has_gone(runtime: Runtime) -> bool:
     """Whether the last life is the only one that is there."""
-    last, *former = await runtime.list_workers()
+    _, *former = await runtime.list_workers()
     return bool(former) and {w.status for w in former} == {WorkerStatus.STOPPED}
 
 
