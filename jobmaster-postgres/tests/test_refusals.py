@@ -7,15 +7,19 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import anyio
+import anyio.abc
 import psycopg
 import pytest
 from attrs import frozen
 from psycopg.conninfo import conninfo_to_dict
 
 from jobmaster import Cluster, JobContext, handler
+from jobmaster.bridge import Bridge
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ConfigurationError, StoreError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.models import ClusterRecord
+from jobmaster_postgres.address import parse_address
+from jobmaster_postgres.connecting import connect
 from jobmaster_testing.options import Options, open_agent, open_master, unopened_master
 from jobmaster_testing.probes import Seen, until
 
@@ -173,10 +177,10 @@ async def test_who_listens_goes_on_when_a_database_that_was_away_is_back(scratch
             group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("kind", ["renamed", "no privileges"])
-@pytest.mark.parametrize("role", ["master", "agent"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("role", "kind"), [("master", "renamed"), ("agent", "no privileges")])
 async def test_a_cluster_waits_for_a_database_that_refuses_it(
-    scratch: Scratch, database: str, kind: str, role: str
+    scratch: Scratch, database: str, role: str, kind: str
 ) -> None:
     """Calls are refused as in any outage or go elsewhere; workers go on when it is over."""
     trouble, ran = TROUBLES[kind], Seen[int]()
@@ -263,3 +267,54 @@ async def test_a_start_does_not_wait_longer_than_it_may_for_a_server_that_says_n
         with pytest.raises(StoreUnreachableError, match=r"no answer from 127\.0\.0\.1"):
             await master.open()
         await master.close()
+
+
+async def test_nothing_is_sent_at_the_start_of_a_connection_that_poolers_refuse() -> None:
+    """PgBouncer in session mode refuses a connection that asks for `options`."""
+    asked = Seen[bytes]()
+
+    async def take(stream: anyio.abc.SocketStream) -> None:
+        asked.add(await stream.receive())
+        await stream.aclose()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    url = f"postgresql://ann@127.0.0.1:{port}/jobs?sslmode=disable&gssencmode=disable&schema=own"
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, take)
+        master = unopened_master(url, Options(store_timeout=2.0))
+        with pytest.raises(StoreUnavailableError):
+            await master.open()
+        await master.close()
+        group.cancel_scope.cancel()
+    assert asked.items
+    assert all(b"\0options\0" not in packet and b"\0user\0" in packet for packet in asked.items)
+
+
+@pytest.mark.parametrize(("given", "limit"), [("", "9s"), ("?options=-c%20statement_timeout%3D3s", "3s")])
+async def test_a_connection_has_its_settings_and_the_users_own_win(
+    database: str, given: str, limit: str
+) -> None:
+    native = await connect_in_asyncio(f"{database.partition('?')[0]}{given}")
+    assert native == (limit, "force_generic_plan", "off")
+
+
+async def connect_in_asyncio(url: str) -> object:
+    """Return some settings of a connection that is opened as the driver opens them."""
+
+    async def settings() -> object:
+        native = await connect(parse_address(url), 10.0)
+        try:
+            found = await native.execute(
+                "SELECT current_setting('statement_timeout'), current_setting('plan_cache_mode'),"
+                " current_setting('jit')"
+            )
+            return await found.fetchone()
+        finally:
+            await native.close()
+
+    bridge = Bridge()
+    try:
+        return await bridge.run(settings)
+    finally:
+        await bridge.close()
