@@ -278,7 +278,7 @@ async def test_nothing_is_sent_at_the_start_of_a_connection_that_poolers_refuse(
         await stream.aclose()
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - no Django
     url = f"postgresql://ann@127.0.0.1:{port}/jobs?sslmode=disable&gssencmode=disable&schema=own"
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, take)
