@@ -159,6 +159,11 @@ class Agents(Mapping[str, AgentRepository]):
         if link is not None:
             link.failed(self._monotonic())
 
+    def is_failing(self, name: str) -> bool:
+        """Return whether an agent could not be reached the last time: what was said then need not be said again."""
+        link = self.links.get(name)
+        return link is not None and link.failures > 0
+
     def answered(self, name: str) -> None:
         """Note that an agent took jobs: should it fail again, it is tried again as soon as after a first failure."""
         link = self.links.get(name)
