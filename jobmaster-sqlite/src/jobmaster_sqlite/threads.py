@@ -152,9 +152,15 @@ class Reader(UnitThread):
     name = "reader"
     group = 1
 
+    _next_look = 0.0
+
     def _connect(self, call: Call[Any]) -> Connection:
-        if self._connection is not None and not self._connection.is_of_its_path:
-            self._disconnect()
+        """Return a connection to the file that is at the path now, or was a moment ago: nothing is lost by reading."""
+        now = time.monotonic()
+        if self._connection is not None and now >= self._next_look:
+            self._next_look = now + _SLOW_LOOK
+            if not self._connection.is_of_its_path:
+                self._disconnect()
         return super()._connect(call)
 
     def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
