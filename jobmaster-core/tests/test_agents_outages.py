@@ -97,6 +97,24 @@ async def test_while_an_agent_is_away_new_jobs_go_elsewhere(
         assert {r.accepted_by for r in back} == {"A", "B"}
 
 
+async def test_that_an_agent_is_away_is_said_once(
+    distributed: Build, noting: Noting, faults: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with distributed(noting.handler, agents="AB", faults=faults).running() as runtime:
+        for _ in range(2):
+            faults.away.add("A")
+            for _ in range(20):
+                await runtime.scheduler.once_now(noting.handler)
+                await anyio.sleep(5)
+            faults.away.clear()
+            await anyio.sleep(60)
+            await runtime.scheduler.once_many([noting.request() for _ in range(2)])
+            for _ in range(6):
+                await runtime.scheduler.once_now(noting.handler)
+    said = [r for r in caplog.records if r.name == "jobmaster.scheduler" and r.levelname == "WARNING"]
+    assert len(said) == 2
+
+
 async def test_jobs_on_an_agent_that_goes_away_run_when_it_is_back(
     distributed: Build, noting: Noting, faults: Faults
 ) -> None:

@@ -1,5 +1,6 @@
 """Databases for the tests of this package, and a wire to them that can be cut."""
 
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -76,3 +77,10 @@ def wired(database: str, wire: Wire) -> str:
     parts = urlsplit(database)
     user = conninfo_to_dict(database).get("user", "postgres")
     return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{wire.port}", query="sslmode=disable"))
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Return the port of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]

@@ -21,7 +21,8 @@ JobMasterError
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
-│   │   └── StoreUnreachableError  no connection could be had, so that certainly nothing happened
+│   │   └── StoreUnreachableError  certainly nothing happened: no connection could be had, for one
+│   │       └── StoreRefusedError  the store refuses this process; at start-up a ConfigurationError
 │   └── StoreConflictError        a constraint of the store refused the write
 └── LeaseLostError                this worker's lease ran out; its jobs belong to somebody else now
 
@@ -30,7 +31,8 @@ Control flow for handlers (they are not failures): `Retry`, `Snooze`, `Discard`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 from jobmaster.durations import to_delay
@@ -244,7 +246,29 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreUnreachableError(StoreUnavailableError):
-    """No connection could be had: what was asked was never sent, and certainly did not happen."""
+    """What was asked certainly did not happen: no connection could be had, or the store would not do it."""
+
+
+class StoreRefusedError(StoreUnreachableError):
+    """The store refuses this process: there is no such database, table or password, or no privilege.
+
+    While a cluster runs that is an outage like any other, since it has worked before: somebody restores a backup,
+    or rotates a password. At start-up it is a mistake in the configuration, and `at_start` is raised instead.
+    """
+
+    def __init__(self, at_start: ConfigurationError) -> None:
+        """`at_start` names the remedy."""
+        self.at_start = at_start
+        super().__init__(str(at_start))
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Within the block, raise what a store refuses as the `ConfigurationError` that it is at start-up."""
+    try:
+        yield
+    except StoreRefusedError as error:
+        raise error.at_start from error
 
 
 class StoreConflictError(StoreError):

@@ -18,6 +18,7 @@ from jobmaster._runtime.placing import placed, running_workers
 from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster.config import WorkerSettings
+from jobmaster.errors import starting
 from jobmaster.forks import end_child, in_forked_child, part_with_event_loops
 from jobmaster.runtime import Runtime, findable
 
@@ -85,7 +86,7 @@ class Life:
                 files.enter_context(log_file.writing())
             self._env = cluster.environment()
             try:
-                with background.starting():
+                with background.starting(), starting():
                     await cluster.join(self._env, chosen)
                 if not background.asked:
                     await self._run(background, self._env, chosen)

@@ -48,5 +48,5 @@ class Channel:
                 await anyio.sleep_forever()
             with Delivery(topics, on_news, on_ready) as delivery:
                 await self._driver.bridge.run_cancellable(
-                    listen, self._address, self._name, self._driver.is_own, delivery
+                    listen, self._driver.route, self._name, self._driver.is_own, delivery
                 )

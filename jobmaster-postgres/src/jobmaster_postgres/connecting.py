@@ -1,7 +1,8 @@
-"""Opening connections to PostgreSQL."""
+"""Opening a connection to one host of a PostgreSQL database."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
@@ -12,12 +13,18 @@ from psycopg.types.string import TextBinaryLoader
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.arrays import register_arrays
-from jobmaster_postgres.errors import cannot_connect
 from jobmaster_postgres.wire import Native
 
 _OLDEST: Final = 130000
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that vanished without a word is noticed after 25 seconds, also by who only listens."""
+
+
+_DEFAULTS: Final = {"application_name": "jobmaster", "client_encoding": "utf8", **_KEEPALIVES}
+_SET_UP: Final = """
+    SELECT (SELECT count(set_config(name, value, false)) FROM unnest(%s::text[], %s::text[]) AS s (name, value)),
+        %s::text IS NULL OR EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)
+"""
 
 
 class _Adapters:
@@ -37,50 +44,79 @@ class _Adapters:
 _ADAPTERS: Final = _Adapters()
 
 
-async def connect(address: Address, time_limit: float) -> Native:
+async def connect(address: Address, time_limit: float, host: Mapping[str, Any] | None = None) -> Native:
     """Open a connection in autocommit mode whose statements take at most `time_limit` seconds.
 
-    Raises `StoreUnreachableError`, or `ConfigurationError` for what waiting does not mend.
+    `host` says to which of the address's hosts, in libpq's parameters. Raises `psycopg.Error`, or `ConfigurationError`
+    for what is there and cannot be used.
     """
+    make = _parameters if _has_options(address) else _bare_parameters
+    native = await psycopg.AsyncConnection.connect(
+        autocommit=True,
+        context=_ADAPTERS,
+        prepare_threshold=None,
+        **{**make(address, time_limit), **(host or {})},
+    )
     try:
-        native = await psycopg.AsyncConnection.connect(
-            autocommit=True,
-            context=_ADAPTERS,
-            prepare_threshold=None,
-            **_parameters(address, time_limit),
-        )
-    except psycopg.Error as error:
-        raise cannot_connect(error, str(address)) from error
-    if native.info.server_version < _OLDEST:
-        await native.close()
-        msg = f"{address}: JobMaster needs PostgreSQL 13 or newer, this is {native.info.server_version // 10000}"
-        raise ConfigurationError(msg)
-    if address.schema is not None:
-        await _check_schema(native, address, address.schema)
+        _check_version(native, address)
+        await _set_up(native, address, time_limit)
+    except BaseException:
+        native.pgconn.finish()
+        raise
     return native
 
 
-async def _check_schema(native: Native, address: Address, schema: str) -> None:
-    """Raise `SchemaError` if there is no such schema: without it, it would look as if only migrations were due."""
-    found = await native.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,))
-    if await found.fetchone() is None:
-        await native.close()
+def _check_version(native: Native, address: Address) -> None:
+    if native.info.server_version < _OLDEST:
+        msg = f"{address}: JobMaster needs PostgreSQL 13 or newer, this is {native.info.server_version // 10000}"
+        raise ConfigurationError(msg)
+
+
+async def _set_up(native: Native, address: Address, time_limit: float) -> None:
+    """Make the connection's settings, and raise `SchemaError` if there is no such schema.
+
+    Not by the startup parameter `options`, which PgBouncer refuses. Without its schema, it would look as if only
+    migrations were due.
+    """
+    if address.pooled:
+        return
+    settings = {} if _has_options(address) else _session_settings(address, time_limit)
+    found = await native.execute(
+        _SET_UP, (list(settings), list(settings.values()), address.schema, address.schema)
+    )
+    if (row := await found.fetchone()) is None or not row[1]:
+        schema = address.schema
         msg = f"{address}: there is no schema {schema!r}; create it (CREATE SCHEMA …), or correct `schema` in the URL"
         raise SchemaError(msg)
 
 
+def _has_options(address: Address) -> bool:
+    """Whether the user gives `options` of their own, of which those settings win that ours have, too."""
+    return bool(address.parameters.get("options"))
+
+
+def _bare_parameters(address: Address, _: float) -> dict[str, Any]:
+    """Return what says where the database is. Without options, also those of the environment."""
+    return {**_DEFAULTS, **address.parameters, "options": ""}
+
+
 def _parameters(address: Address, time_limit: float) -> dict[str, Any]:
-    defaults = {"application_name": "jobmaster", "client_encoding": "utf8", **_KEEPALIVES}
-    parameters = {**defaults, **address.parameters}
+    """Return the same with all settings of a connection."""
+    parameters = {**_DEFAULTS, **address.parameters}
     if not address.pooled:
-        settings = {**_settings(time_limit), **_SESSION_SETTINGS}
-        if address.schema is not None:
-            quoted = address.schema.replace('"', '""')
-            settings["search_path"] = f'"{quoted}"'
+        settings = _session_settings(address, time_limit)
         # The user's own come last: they win.
         ours = [f"-c {name}={_escaped(value)}" for name, value in settings.items()]
         parameters["options"] = " ".join([*ours, parameters.get("options", "")]).strip()
     return parameters
+
+
+def _session_settings(address: Address, time_limit: float) -> dict[str, str]:
+    settings = {**_settings(time_limit), **_SESSION_SETTINGS}
+    if address.schema is not None:
+        quoted = address.schema.replace('"', '""')
+        settings["search_path"] = f'"{quoted}"'
+    return settings
 
 
 def prelude_of(address: Address, time_limit: float) -> str | None:

@@ -11,12 +11,19 @@ import psycopg
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from jobmaster.bridge import Bridge
-from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.errors import (
+    ConfigurationError,
+    JobMasterError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    StoreUnreachableError,
+)
 from jobmaster_postgres.address import Address
-from jobmaster_postgres.connecting import connect, prelude_of
+from jobmaster_postgres.connecting import prelude_of
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.errors import is_passing, is_undone, translate
 from jobmaster_postgres.pool import Pool
+from jobmaster_postgres.route import Route
 from jobmaster_postgres.session import Session
 from jobmaster_postgres.statements import Statements
 from jobmaster_sql import Queries, Query, SqlDriver, Unit, UnitFactory
@@ -39,12 +46,15 @@ class PostgresDriver(SqlDriver):
         self.dialect = PostgresDialect()
         self.bridge = Bridge()
         self._address, self._timeout = address, timeout
+        self.route = Route(address, timeout)
         # Through PgBouncer, the next transaction finds another connection.
         self._statements = Statements(queries, keep=not address.pooled)
         self._pool: Pool | None = None
+        self._has_served = False
+        """Whether a unit has ever succeeded: what is refused after that is an outage."""
 
     async def open(self, *, create: bool = True) -> None:  # noqa: ARG002 - connecting makes no database
-        await self.run(_nothing, read_only=True)
+        await self.bridge.run(self._run, _nothing, True, self._timeout, is_passing)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -62,7 +72,16 @@ class PostgresDriver(SqlDriver):
     ) -> T:
         await checkpoint_if_cancelled()
         is_worth_it = is_passing if again else is_undone
-        return await self.bridge.run(self._run, unit, read_only, time_limit or self._timeout, is_worth_it)
+        try:
+            result = await self.bridge.run(
+                self._run, unit, read_only, time_limit or self._timeout, is_worth_it
+            )
+        except ConfigurationError as error:
+            if self._has_served:
+                raise StoreRefusedError(error) from error
+            raise
+        self._has_served = True
+        return result
 
     async def _run(
         self, unit: UnitFactory[T], read_only: bool, time_limit: float, is_worth_it: _IsWorthIt
@@ -72,17 +91,20 @@ class PostgresDriver(SqlDriver):
         while True:
             try:
                 return await self._run_once(unit, read_only, deadline, time_limit)
-            except StoreUnreachableError as error:
+            except (StoreUnreachableError, ConfigurationError) as error:
                 if attempt == 1:
                     raise
-                # Only this try certainly did nothing: the one before it can have lost no more than its answer.
-                raise StoreUnavailableError(str(error)) from error
+                raise _doubtful(error) from error
             except psycopg.Error as error:
                 overdue = asyncio.get_running_loop().time() >= deadline
                 if overdue or attempt == _TRIES or not is_worth_it(error):
-                    raise translate(error, str(self._address)) from error
+                    raise self._translated(error, attempt) from error
             await asyncio.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 - so as not to collide again
             attempt += 1
+
+    def _translated(self, error: psycopg.Error, attempt: int) -> JobMasterError:
+        translated = translate(error, str(self._address))
+        return translated if attempt == 1 else _doubtful(translated)
 
     async def _run_once(self, unit: UnitFactory[T], read_only: bool, deadline: float, time_limit: float) -> T:
         pool = self._open_pool()
@@ -101,13 +123,21 @@ class PostgresDriver(SqlDriver):
             self._pool = Pool(self._connect, self._address.connections)
         return self._pool
 
-    async def _connect(self) -> Session:
-        native = await connect(self._address, self._timeout)
+    async def _connect(self, deadline: float) -> Session:
+        # A unit that may take long has no reason to wait that long for an answer to a connection.
+        soon = asyncio.get_running_loop().time() + self._timeout
+        native = await self.route.connect(min(deadline, soon))
         return Session(native, self._statements, prelude_of(self._address, self._timeout))
 
     def is_own(self, pid: int) -> bool:
         """Whether a process of the server works for this driver."""
         return self._pool is not None and pid in self._pool.pids
+
+
+def _doubtful(error: JobMasterError) -> JobMasterError:
+    """Return the error of a later try. Only this one certainly did nothing: one before it may have lost its answer."""
+    certain = isinstance(error, (StoreUnreachableError, ConfigurationError))
+    return StoreUnavailableError(str(error)) if certain else error
 
 
 def _nothing() -> Unit[None]:

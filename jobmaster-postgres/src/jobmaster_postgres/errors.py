@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
@@ -20,27 +21,69 @@ from jobmaster.errors import (
 _NO_SCHEMA: Final = (
     errors.UndefinedTable,
     errors.UndefinedColumn,
+    errors.UndefinedFunction,
     errors.UndefinedObject,
 )
+_FORBIDDEN: Final = (
+    errors.InsufficientPrivilege,
+    errors.InvalidAuthorizationSpecification,
+)
+_READ_ONLY: Final = (errors.ReadOnlySqlTransaction,)
+"""In the middle of a switch to another server: nothing was written, and the next connection finds the primary."""
 _UNAVAILABLE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     errors.QueryCanceled,
     errors.LockNotAvailable,
-    errors.ReadOnlySqlTransaction,
 )
-"""Down, overloaded, in the middle of a switch to another server: all of it may pass."""
+"""Down, overloaded, or cut off: all of it may pass."""
+_MEANINGS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[JobMasterError], str]]] = (
+    (
+        (errors.InvalidSchemaName,),
+        SchemaError,
+        "; create it (CREATE SCHEMA …), or correct `schema` in the URL",
+    ),
+    (_NO_SCHEMA, SchemaError, "; run `jobmaster migrate`, or leave auto_migrate on"),
+    (_FORBIDDEN, ConfigurationError, "; GRANT the URL's user what it lacks"),
+    (_READ_ONLY, StoreUnreachableError, ""),
+    (_UNAVAILABLE, StoreUnavailableError, ""),
+    ((psycopg.IntegrityError,), StoreConflictError, ""),
+)
 _UNDONE: Final = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
 )
+_FORGETFUL: Final = (
+    errors.InvalidSqlStatementName,
+    errors.FeatureNotSupported,
+)
+"""The connection lost its prepared statements, or their tables have changed: it is of no use any more."""
 _AGAIN: Final = (
     *_UNDONE,
+    *_FORGETFUL,
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.IdleInTransactionSessionTimeout,
 )
-_REFUSED: Final = ("password authentication failed", "does not exist", "no password supplied")
+USELESS: Final = (*_READ_ONLY, *_FORGETFUL)
+"""After such an error the next try needs another connection."""
+
+_REFUSED: Final = (
+    "password authentication failed",
+    "authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no such database",
+    "no such user",
+    "permission denied",
+    "not permitted to log in",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
+    "does not support SSL",
+    "certificate verify failed",
+)
+"""What servers and PgBouncer say of a user, password or database that is wrong. libpq keeps no code of it."""
+_UNSUPPORTED: Final = "unsupported startup parameter"
 
 
 def is_passing(error: psycopg.Error) -> bool:
@@ -51,31 +94,28 @@ def is_passing(error: psycopg.Error) -> bool:
 
 def is_undone(error: psycopg.Error) -> bool:
     """Whether the same transaction can be expected to succeed, and certainly has not been committed yet."""
-    return isinstance(error, _UNDONE)
+    return isinstance(error, (*_UNDONE, *_FORGETFUL))
 
 
 def translate(error: psycopg.Error, place: str) -> JobMasterError:
     """Return what an error of PostgreSQL means to JobMaster."""
     text = f"{place}: {_first_line(error)}"
-    if isinstance(error, errors.InvalidSchemaName):
-        return SchemaError(f"{text}; create it (CREATE SCHEMA …), or correct `schema` in the URL")
-    if isinstance(error, _NO_SCHEMA):
-        return SchemaError(f"{text}; run `jobmaster migrate`, or leave auto_migrate on")
-    if isinstance(error, _UNAVAILABLE):
-        return StoreUnavailableError(text)
-    if isinstance(error, psycopg.IntegrityError):
-        return StoreConflictError(text)
+    for natives, meaning, remedy in _MEANINGS:
+        if isinstance(error, natives):
+            return meaning(f"{text}{remedy}")
     return StoreError(text)
 
 
 def cannot_connect(error: psycopg.Error, place: str) -> JobMasterError:
-    """Return why there is no connection: a setting that is wrong, or a server that is down."""
+    """Return why there is no connection: the server refuses this process, or it is down."""
     text = str(error)
+    said = f"{place}: {_last_line(text)}"
+    if _UNSUPPORTED in text:
+        remedy = "leave it out of the URL, or list it in PgBouncer's ignore_startup_parameters"
+        return ConfigurationError(f"{said}; {remedy}")
     if any(phrase in text for phrase in _REFUSED):
-        return ConfigurationError(
-            f"{place}: {_last_line(text)}; correct the URL's user, password or database"
-        )
-    return StoreUnreachableError(f"{place}: {_last_line(text)}")
+        return ConfigurationError(f"{said}; correct the URL's user, password or database")
+    return StoreUnreachableError(said)
 
 
 def _first_line(error: psycopg.Error) -> str:

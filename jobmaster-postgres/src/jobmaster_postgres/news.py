@@ -11,10 +11,9 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from jobmaster.contracts import Topics
-from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.errors import ConfigurationError, StoreRefusedError, StoreUnavailableError
 from jobmaster.loops import loop_caller
-from jobmaster_postgres.address import Address
-from jobmaster_postgres.connecting import connect
+from jobmaster_postgres.route import Route
 from jobmaster_postgres.wire import Wire
 
 _SEPARATOR: Final = "\n"
@@ -79,25 +78,26 @@ class Delivery:
                 self._on_news(topic)
 
 
-async def listen(address: Address, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
+async def listen(route: Route, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
     """Deliver the topics of every message, until cancelled, on a connection of its own.
 
     Messages of server processes that are our own are left out: those topics were told here already. Raises
     `StoreUnavailableError` when the connection breaks.
     """
+    deadline = asyncio.get_running_loop().time() + _CONNECT_TIMEOUT
     try:
-        async with asyncio.timeout(_CONNECT_TIMEOUT):
-            native = await connect(address, _CONNECT_TIMEOUT)
-    except TimeoutError as error:
-        raise StoreUnreachableError(f"{address}: no answer within {_CONNECT_TIMEOUT:g} s") from error
-    wire = Wire(native)
+        wire = Wire(await route.connect(deadline))
+    except ConfigurationError as error:
+        raise StoreRefusedError(error) from error  # who listens has been served before
     try:
-        await wire.run_script(SQL("LISTEN {}").format(Identifier(channel)).as_string())
+        async with asyncio.timeout_at(deadline):
+            await wire.run_script(SQL("LISTEN {}").format(Identifier(channel)).as_string())
         delivery.ready()
         async for message in wire.notifications():
             if not is_own(message.be_pid):
                 delivery.news(message.extra.decode().split(_SEPARATOR))
-    except psycopg.Error as error:
-        raise StoreUnavailableError(f"{address}: the connection that listens for news broke") from error
+    except (TimeoutError, psycopg.Error) as error:
+        msg = f"{route.address}: the connection that listens for news broke"
+        raise StoreUnavailableError(msg) from error
     finally:
         wire.close()

@@ -15,8 +15,8 @@ from jobmaster_postgres.session import Session
 class Pool:
     """Hands out sessions, each to one unit of work at a time. Belongs to one asyncio loop."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Session]], size: int) -> None:
-        """`connect` opens a session; there are never more than `size`."""
+    def __init__(self, connect: Callable[[float], Awaitable[Session]], size: int) -> None:
+        """`connect` opens a session by a moment of the loop's clock; there are never more than `size`."""
         self._connect = connect
         self._closed = False
         self._free = asyncio.Semaphore(size)
@@ -46,8 +46,7 @@ class Pool:
         return None
 
     async def _opened(self, deadline: float) -> Session:
-        async with asyncio.timeout_at(deadline):
-            session = await self._connect()
+        session = await self._connect(deadline)
         self.pids.add(session.pid)
         return session
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,6 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import psycopg
 
+from jobmaster_postgres.errors import USELESS
 from jobmaster_postgres.statements import Statements
 from jobmaster_postgres.wire import Message, Native, TransactionStatus, Wire
 from jobmaster_sql import Answer, Batch, Query, Script, Step, UnitFactory
@@ -80,7 +79,7 @@ class Session:
         self._begin = (_BEGIN,) if prelude is None else (_BEGIN, Message(prelude.encode()))
         self.pid = native.info.backend_pid
         """The number of the server's process."""
-        self._watchdog = Watchdog(self.abort)
+        self._watchdog = Watchdog(self._wire.cut)
 
     @property
     def is_usable(self) -> bool:
@@ -92,11 +91,6 @@ class Session:
         self._watchdog.close()
         self._wire.close()
 
-    def abort(self) -> None:
-        """Cut the connection, so that whatever waits for the server fails at once."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._wire.socket)) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
-
     async def run(self, unit: UnitFactory[T], *, read_only: bool, deadline: float) -> T:
         """Run a unit; raises `psycopg.Error` or what the unit raises, and then nothing of it has happened.
 
@@ -105,8 +99,8 @@ class Session:
         self._watchdog.watch(deadline)
         try:
             return await self._transact(unit, read_only=read_only)
-        except psycopg.errors.ReadOnlySqlTransaction:
-            self.abort()  # the server has become a standby: the next connection finds the primary
+        except USELESS:
+            self._wire.cut()
             raise
         except BaseException:
             await self._undo()

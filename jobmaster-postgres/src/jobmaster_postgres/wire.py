@@ -10,6 +10,9 @@ stay with psycopg.
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -63,19 +66,30 @@ class Wire:
         self._encoder, self._decoder = Transformer(native), Transformer(native)
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
         self._failure: psycopg.Error | None = None
         self._loop, self.socket = asyncio.get_running_loop(), self._pgconn.socket
+        self._pending = _pending_on(self.socket, self._loop)
         self._loop.add_reader(self.socket, self._on_readable)
 
     @property
     def state(self) -> int:
         """Whether the connection is idle, in a transaction, in an exchange, or lost: a `TransactionStatus`."""
-        return self._pgconn.transaction_status
+        return self._pgconn.transaction_status if self._failure is None else TransactionStatus.UNKNOWN
 
     def close(self) -> None:
         """Let go of the connection. Idempotent."""
         self._lose(psycopg.OperationalError("the connection is closed"))
         self._pgconn.finish()
+
+    def cut(self) -> None:
+        """End the connection, so that whoever waits for the server fails at once.
+
+        Nobody has to see that on the socket: an event loop may have lost sight of it.
+        """
+        with suppress(OSError), socket.socket(fileno=os.dup(self.socket)) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+        self._lose(psycopg.OperationalError("the server did not answer in time"))
 
     # Exchanges
 
@@ -148,11 +162,13 @@ class Wire:
 
     async def _flush(self) -> None:
         while self._pgconn.flush():
-            await self._writable()
+            await self._room()
 
-    async def _writable(self) -> None:
+    async def _room(self) -> None:
         """Wait until more can be sent. What comes in meanwhile is taken, so the server is never stuck with it."""
-        writable = self._loop.create_future()
+        if self._failure is not None:
+            raise self._failure
+        writable = self._writable = self._loop.create_future()
         self._loop.add_writer(self.socket, _settle, writable)
         try:
             await writable
@@ -183,15 +199,21 @@ class Wire:
     def _on_readable(self) -> None:
         try:
             self._pgconn.consume_input()
+            while self._pending is not None and self._pending.poll(0):
+                self._pgconn.consume_input()
         except psycopg.Error as error:
             self._lose(error)
         if self._waiter is not None:
             _settle(self._waiter, self._failure)
 
     def _lose(self, error: psycopg.Error) -> None:
-        if self._failure is None:
-            self._failure = error
-            self._loop.remove_reader(self.socket)
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._loop.remove_reader(self.socket)
+        for waiter in (self._waiter, self._writable):
+            if waiter is not None:
+                _settle(waiter, error)
 
     def _answer(self, results: Sequence[PGresult]) -> Answer:
         """Return rows and count of the last result; raises the error in the first that failed."""
@@ -203,6 +225,19 @@ class Wire:
             return Answer([], result.command_tuples or 0)
         self._decoder.set_pgresult(result)
         return Answer(self._decoder.load_rows(0, result.ntuples, tuple), result.command_tuples or 0)
+
+
+def _pending_on(descriptor: int, loop: asyncio.AbstractEventLoop) -> select.poll | None:
+    """Return what tells whether a socket has more to say, for event loops that need to be asked.
+
+    uvloop stops to watch a socket once it is reset, after a last call. If that finds data, nobody would ever learn of
+    the reset behind it. asyncio's own loops go on until all is read.
+    """
+    if isinstance(loop, asyncio.BaseEventLoop):
+        return None
+    pending = select.poll()
+    pending.register(descriptor, select.POLLIN)
+    return pending
 
 
 def _settle(waiter: asyncio.Future[None], error: Exception | None = None) -> None:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from jobmaster.clock import from_micros
 from jobmaster.contracts import SchemaStore
-from jobmaster.errors import LeaseLostError, SchemaError
+from jobmaster.errors import LeaseLostError, SchemaError, starting
 from jobmaster.models import Bucket
 from jobmaster_sql.driver import Dialect, SqlDriver
 from jobmaster_sql.units import Answer, Query, Script, Unit
@@ -56,7 +56,8 @@ class SqlStore(SchemaStore):
 
     async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the database cannot be reached."""
-        await self._driver.open(create=create)
+        with starting():
+            await self._driver.open(create=create)
 
     async def close(self) -> None:
         """Let go of every connection and thread."""
@@ -73,9 +74,11 @@ class SqlStore(SchemaStore):
 
     async def migrate(self) -> Sequence[str]:
         """Apply what is pending, under a lock; return the names of the migrations applied."""
-        if not await self.pending_migrations():
-            return ()
-        return await self._driver.run(self._migrate, time_limit=MIGRATION_TIMEOUT)
+        applied: Sequence[str] = ()
+        if await self.pending_migrations():
+            with starting():
+                applied = await self._driver.run(self._migrate, time_limit=MIGRATION_TIMEOUT)
+        return applied
 
     def _migrate(self) -> Unit[list[str]]:
         limit = Query("migration_limit", {"milliseconds": str(int(MIGRATION_TIMEOUT * 1000))})
@@ -88,7 +91,8 @@ class SqlStore(SchemaStore):
 
     async def pending_migrations(self) -> Sequence[str]:
         """Return the names of what `migrate` would apply; raises `SchemaError` for a newer schema."""
-        pending = await self._driver.run(self._pending, read_only=True)
+        with starting():
+            pending = await self._driver.run(self._pending, read_only=True)
         return [migration.name for migration in pending]
 
     def _pending(self) -> Unit[list[Migration]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from jobmaster.data import MessageData, Metadata
@@ -25,17 +28,23 @@ _STEPS_BETWEEN_CHECKS: Final = 10_000
 class Connection:
     """A connection that belongs to one thread."""
 
-    def __init__(self, address: Address, queries: Queries) -> None:
-        """Open the file, creating it if need be; raises `sqlite3.Error`."""
+    def __init__(self, address: Address, queries: Queries, *, create: bool = True) -> None:
+        """Open the file, creating it if need be and not told otherwise; raises `sqlite3.Error`."""
         self._queries = queries
         self._batches: dict[tuple[str, tuple[str, ...]], BatchStatement] = {}
         self._deadline: float | None = None
         # timeout=0: waiting for a lock is the writer's business, which knows its callers' deadlines.
         self._native = sqlite3.connect(
-            address.path, timeout=0, isolation_level=None, cached_statements=_CACHED_STATEMENTS
+            address.path if create else f"{address.path.absolute().as_uri()}?mode=rw",
+            timeout=0,
+            isolation_level=None,
+            cached_statements=_CACHED_STATEMENTS,
+            uri=not create,
         )
+        self._path = address.path
         try:
             self._set_up(address)
+            self._file = _identity(self._path)
         except sqlite3.Error:
             self._native.close()
             raise
@@ -56,6 +65,11 @@ class Connection:
     def in_transaction(self) -> bool:
         """Whether a transaction is open: some errors end it."""
         return self._native.in_transaction
+
+    @property
+    def is_of_its_path(self) -> bool:
+        """Whether the file that is open is still the one at its path: what is written to another one is lost."""
+        return _identity(self._path) == self._file
 
     @property
     def data_version(self) -> int:
@@ -95,7 +109,16 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._native.close()
+        with suppress(sqlite3.Error):  # one that is gone
+            self._native.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - in each transaction, so as quick as can be
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _statements(script: str) -> list[str]:

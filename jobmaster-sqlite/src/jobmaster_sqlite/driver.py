@@ -12,13 +12,13 @@ import orjson
 from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.to_thread import run_sync
 
-from jobmaster.errors import ConfigurationError
+from jobmaster.errors import ConfigurationError, StoreRefusedError
 from jobmaster.news import NewsHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call
 from jobmaster_sqlite.idtexts import IdTexts
-from jobmaster_sqlite.threads import Reader, Writer
+from jobmaster_sqlite.threads import Reader, UnitThread, Writer
 
 T = TypeVar("T")
 
@@ -66,14 +66,16 @@ class SqliteDriver(SqlDriver):
         self._path = address.path
         self._writer = Writer(address, queries, lambda: news.tell(["*"]))
         self._reader = Reader(address, queries)
+        self._has_served = False
+        """Whether a unit has ever succeeded: what is refused after that is an outage."""
 
     async def open(self, *, create: bool = True) -> None:
         """Open the file, or make it; raises `ConfigurationError` if it cannot be used as it is, or is not to be made."""
         if not create and not self._path.exists():
             msg = f"{self._path}: there is no such file; correct the path, or run `jobmaster migrate` to make it"
             raise ConfigurationError(msg)
-        await self.run(_nothing)
-        await self.run(_nothing, read_only=True)
+        for thread in (self._writer, self._reader):
+            await self._run(thread, _nothing, self._timeout)
 
     async def close(self) -> None:
         """Finish what is queued, and close the file."""
@@ -91,9 +93,20 @@ class SqliteDriver(SqlDriver):
         again: bool = True,  # noqa: ARG002 - what is tried again was undone
     ) -> T:
         """Run a unit as one transaction and return its result."""
+        thread = self._reader if read_only else self._writer
+        try:
+            result = await self._run(thread, unit, self._timeout if time_limit is None else time_limit)
+        except ConfigurationError as error:
+            if self._has_served:
+                raise StoreRefusedError(error) from error
+            raise
+        self._has_served = True
+        return result
+
+    async def _run(self, thread: UnitThread, unit: UnitFactory[T], time_limit: float) -> T:
         await checkpoint_if_cancelled()
-        call: Call[T] = Call(unit, self._timeout if time_limit is None else time_limit)
-        (self._reader if read_only else self._writer).submit(call)
+        call: Call[T] = Call(unit, time_limit)
+        thread.submit(call)
         return await call.wait()
 
     @contextmanager

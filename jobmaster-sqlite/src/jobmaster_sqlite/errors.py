@@ -25,7 +25,21 @@ _UNAVAILABLE: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the disk could not be read or written",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_PROTOCOL: "its locks cannot be had",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
 }
+_REFUSED: Final = {
+    sqlite3.SQLITE_READONLY: "it cannot be written; change its permissions, or those of its file system",
+    sqlite3.SQLITE_PERM: "this process may not use it; change its permissions",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; name another file, or move this one away",
+}
+_TAINTED: Final = frozenset(_REFUSED) | {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_CORRUPT,
+}
+"""What a connection may go on to say although the file is right again."""
 _PRIMARY: Final = 0xFF
 """The low byte of an extended error code is the primary one."""
 
@@ -35,11 +49,18 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) in _BUSY
 
 
+def is_tainted(error: sqlite3.Error) -> bool:
+    """Whether the next try needs another connection."""
+    return _code(error) in _TAINTED
+
+
 def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
     """Return what an error of SQLite means to JobMaster."""
     code = _code(error)
     if code in _UNAVAILABLE:
         return StoreUnavailableError(f"{path}: {_UNAVAILABLE[code]} ({error})")
+    if code in _REFUSED:
+        return ConfigurationError(f"{path}: {_REFUSED[code]} ({error})")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return StoreConflictError(f"{path}: {error}")
     if "no such table" in str(error) or "no such column" in str(error):

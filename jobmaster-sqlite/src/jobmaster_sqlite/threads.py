@@ -14,13 +14,13 @@ from threading import Event, Lock, Thread
 from typing import Any, ClassVar, Final, TypeAlias
 from weakref import WeakSet
 
-from jobmaster.errors import NotRunningError, StoreUnreachableError
+from jobmaster.errors import NotRunningError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.forks import this_process
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
 from jobmaster_sqlite.connection import Connection
-from jobmaster_sqlite.errors import cannot_open, is_busy, translate
+from jobmaster_sqlite.errors import cannot_open, is_busy, is_tainted, translate
 
 _PAUSES: Final = (0.0003, 0.002)
 """Seconds between two tries to get a lock: short, since SQLite does not queue those who wait."""
@@ -49,6 +49,7 @@ class UnitThread(ABC):
     def __init__(self, address: Address, queries: Queries) -> None:
         self._address, self._queries = address, queries
         self._connection: Connection | None = None
+        self._has_opened = self._is_tainted = False
         self._lock = Lock()
         self._thread: Thread | None = None
         self._queue: SimpleQueue[_Item] = SimpleQueue()
@@ -85,14 +86,16 @@ class UnitThread(ABC):
             if calls:
                 self._answer(calls)
             for closed in [item for item in items if isinstance(item, Event)]:
-                self._close()
+                self._disconnect()
                 closed.set()
-        self._close()
+        self._disconnect()
+        self._has_opened = False
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._is_tainted = False
 
     @property
     def is_open(self) -> bool:
@@ -124,6 +127,8 @@ class UnitThread(ABC):
         except Exception as error:  # noqa: BLE001 - callers must hear of it, and the thread goes on
             for call in calls:
                 call.fail(error)
+        if self._is_tainted:
+            self._disconnect()
         wake(calls)
 
     @abstractmethod
@@ -135,7 +140,9 @@ class UnitThread(ABC):
         while self._connection is None:
             try:
                 with _opening:
-                    self._connection = Connection(self._address, self._queries)
+                    # A file that went away is waited for: an empty one in its place would hide what it held.
+                    self._connection = Connection(self._address, self._queries, create=not self._has_opened)
+                self._has_opened = True
             except sqlite3.Error as error:
                 if call.is_overdue or not is_busy(error):
                     raise cannot_open(error, self._address.path) from error
@@ -145,6 +152,7 @@ class UnitThread(ABC):
     def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
+        self._is_tainted |= is_tainted(error)
         translated = translate(error, self._address.path)
         translated.__cause__ = error
         return translated
@@ -208,6 +216,17 @@ class Reader(UnitThread):
 
     name = "reader"
     group = 1
+
+    _next_look = 0.0
+
+    def _connect(self, call: Call[Any]) -> Connection:
+        """Return a connection to the file that is at the path now, or was a moment ago: nothing is lost by reading."""
+        now = time.monotonic()
+        if self._connection is not None and now >= self._next_look:
+            self._next_look = now + _SLOW_LOOK
+            if not self._connection.is_of_its_path:
+                self._disconnect()
+        return super()._connect(call)
 
     def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
         for call in calls:
@@ -329,6 +348,10 @@ class Writer(UnitThread):
                 connection.control("ROLLBACK")
             for call in calls:
                 call.fail(self._translated(error))
+        if not connection.is_of_its_path:
+            self._is_tainted = True
+            for call in calls:
+                call.fail(StoreUnavailableError(f"{self._address.path}: the file was moved away, or removed"))
 
     # News of other processes
 

@@ -260,6 +260,7 @@ class Execute:
         """Report what still runs in these buckets as stopped: nobody runs it to its end."""
         for owned in buckets:
             for slot in list(owned.running()):
+                slot.note_stop(StopReason.SHUTDOWN)
                 self._finish(owned, slot, _STOPPED)
 
     def _finish(self, owned: OwnedBucket, slot: Slot, error: BaseException | None) -> None:

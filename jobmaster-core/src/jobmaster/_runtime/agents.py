@@ -15,7 +15,14 @@ from jobmaster._policy.retry import ExponentialBackoff
 from jobmaster._runtime.notify import Notify
 from jobmaster.config import AgentSettings
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.errors import ConfigurationError, SchemaError, StoreError, StoreUnreachableError
+from jobmaster.errors import (
+    ConfigurationError,
+    SchemaError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    starting,
+)
 from jobmaster.inline import InlineAgent
 from jobmaster.models import STANDALONE, AgentRecord
 
@@ -47,7 +54,8 @@ class Link:
     """One agent: what was configured, its repository, and whether it can be used now.
 
     `joined` says that its schema is there and that its store, which has this `fingerprint`, is the one the master
-    knows by this name; `refused` says why it never will be.
+    knows by this name; `refused` says why it never will be: at the start what is wrong with it, later only that it
+    is another store.
     """
 
     settings: AgentSettings
@@ -56,8 +64,8 @@ class Link:
     fingerprint: str | None = None
     joined: bool = False
     refused: str | None = None
-    awaited: bool = False
-    """Whether it was said that it cannot be joined yet."""
+    awaited: type[Exception] | None = None
+    """For what kind of reason it was said that it cannot be joined yet."""
     away_until: float = field(default=0.0)
     failures: int = 0
     """How many tries have failed, one after the other."""
@@ -73,6 +81,9 @@ class Link:
             self.failures += 1
             growing = ExponentialBackoff(TIME_OUT, cap=LONGEST_TIME_OUT, jitter=TIME_OUT_JITTER)
             self.away_until = now + growing.delay(self.failures, random.random)
+
+
+_Step = Callable[[Link], Awaitable[None]]
 
 
 class Agents(Mapping[str, AgentRepository]):
@@ -148,6 +159,11 @@ class Agents(Mapping[str, AgentRepository]):
         if link is not None:
             link.failed(self._monotonic())
 
+    def is_failing(self, name: str) -> bool:
+        """Return whether an agent could not be reached the last time: what was said then need not be said again."""
+        link = self.links.get(name)
+        return link is not None and link.failures > 0
+
     def answered(self, name: str) -> None:
         """Note that an agent took jobs: should it fail again, it is tried again as soon as after a first failure."""
         link = self.links.get(name)
@@ -169,17 +185,20 @@ class Agents(Mapping[str, AgentRepository]):
         failures: list[Exception] = []
         async with anyio.create_task_group() as group:
             for link in self.links.values():
-                group.start_soon(self._attempt, link, partial(self._open, migrate=migrate), failures)
-        await self._identify_all(failures)
+                group.start_soon(self._attempt, link, partial(self._open_at_start, migrate=migrate), failures)
+        await self._identify_all(failures, self._identify_at_start)
         if failures:
             raise failures[0]
 
     async def join_missing(self, *, migrate: bool) -> float | None:
-        """Join what can be reached now; return when to try again, None once all are joined or refused."""
+        """Join what can be reached now; return when to try again, None once all are joined or refused.
+
+        By now its store may be refusing what it will do again: only another store in its place is refused for good.
+        """
         failures: list[Exception] = []
         for link in self._missing():
-            await self._attempt(link, partial(self._open, migrate=migrate), failures)
-        await self._identify_all(failures)
+            await self._attempt(link, partial(self._open_later, migrate=migrate), failures)
+        await self._identify_all(failures, self._identify)
         for failure in failures:
             log.error("%s", failure)
         return JOIN_EVERY if self._missing() else None
@@ -187,18 +206,26 @@ class Agents(Mapping[str, AgentRepository]):
     def _missing(self) -> list[Link]:
         return [link for link in self.links.values() if not link.joined and link.refused is None]
 
-    async def _attempt(
-        self, link: Link, step: Callable[[Link], Awaitable[None]], failures: list[Exception]
-    ) -> None:
+    async def _attempt(self, link: Link, step: _Step, failures: list[Exception]) -> None:
         try:
             await step(link)
         except ConfigurationError as error:
             link.refused = str(error)
             failures.append(error)
         except StoreError as error:
-            level = logging.DEBUG if link.awaited else logging.WARNING
+            level = logging.DEBUG if link.awaited is type(error) else logging.WARNING
             log.log(level, "agent %s cannot be joined yet, trying again: %s", link.name, error)
-            link.awaited = True
+            link.awaited = type(error)
+
+    async def _open_at_start(self, link: Link, *, migrate: bool) -> None:
+        with starting():
+            await self._open(link, migrate=migrate)
+
+    async def _open_later(self, link: Link, *, migrate: bool) -> None:
+        try:
+            await self._open(link, migrate=migrate)
+        except ConfigurationError as error:
+            raise StoreRefusedError(error) from error
 
     async def _open(self, link: Link, *, migrate: bool) -> None:
         repository = link.repository
@@ -210,7 +237,7 @@ class Agents(Mapping[str, AgentRepository]):
             raise SchemaError.behind(f"the schema of agent {link.name!r}", pending, remedy)
         link.fingerprint = await repository.fingerprint()
 
-    async def _identify_all(self, failures: list[Exception]) -> None:
+    async def _identify_all(self, failures: list[Exception], identify: _Step) -> None:
         """Join what is open, one after the other.
 
         By then all are open that can be: of two names for one store, both are refused before the master hears of
@@ -218,7 +245,11 @@ class Agents(Mapping[str, AgentRepository]):
         """
         for link in self._missing():
             if link.fingerprint is not None:
-                await self._attempt(link, self._identify, failures)
+                await self._attempt(link, identify, failures)
+
+    async def _identify_at_start(self, link: Link) -> None:
+        with starting():
+            await self._identify(link)
 
     async def _identify(self, link: Link) -> None:
         await self._check_unlike_others(link)

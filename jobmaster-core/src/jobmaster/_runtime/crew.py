@@ -53,7 +53,8 @@ class Crew:
         now = self.env.monotonic()
         for worker in self.workers:
             lease = worker.lease
-            if lease and worker.settings.mode.rescues and lease.is_safe(now):
+            rescues = worker.settings.mode.rescues and worker.rescues_from <= now
+            if lease and rescues and lease.is_safe(now):
                 return lease.worker_id
         return None
 

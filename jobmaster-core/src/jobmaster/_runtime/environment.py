@@ -55,6 +55,8 @@ class Environment:
     waiters: dict[UUID, list[Callable[[], None]]] = field(factory=dict)
     orders: Signal = field(factory=Signal)
     """Set to have the master asked what this process is to go by."""
+    renew: Signal = field(factory=Signal)
+    """Set to have all leases renewed at once."""
     _configured: Settings = field(init=False)
 
     def __attrs_post_init__(self) -> None:

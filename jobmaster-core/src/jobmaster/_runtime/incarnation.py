@@ -24,7 +24,7 @@ from jobmaster._runtime.working import SHORT_PAUSE, Loops
 from jobmaster.carrying import give_up
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
-from jobmaster.errors import JobMasterError
+from jobmaster.errors import JobMasterError, StoreUnreachableError
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
@@ -111,13 +111,22 @@ class Incarnation:
         env, buckets = self.env, [owned.bucket for owned in self.owned]
         if buckets:
             await self._use_agent(env.agents[self.record.agent], buckets)
-        if self._asked_at is None:
-            self._asked_at = env.monotonic()
-        await env.master.register_worker(self.record, buckets, env.settings.lease)
-        self.lease.renew(self._asked_at)
+        await self._ask(buckets)
         for owned in self.owned:
             owned.last_progress = env.monotonic()
+        env.renew.set()
         env.notify.tell(Topics.buckets(env.cluster_id))
+
+    async def _ask(self, buckets: Sequence[Bucket]) -> None:
+        """Ask the master, and take the lease as counting from the first try that it can have heard."""
+        asked_at = self.env.monotonic() if self._asked_at is None else self._asked_at
+        unheard, self._asked_at = self._asked_at, asked_at
+        try:
+            await self.env.master.register_worker(self.record, buckets, self.env.settings.lease)
+        except StoreUnreachableError:
+            self._asked_at = unheard
+            raise
+        self.lease.renew(asked_at)
 
     def is_expired_unheard(self, now: float) -> bool:
         """Return whether it asked to be registered, got no answer, and may have been declared lost since."""
@@ -142,6 +151,7 @@ class Incarnation:
                     await self._settle_down()
                 finally:
                     await self._runners.close()
+                    self.execute.abandon(self.owned)
                 group.cancel_scope.cancel()
 
     def _subscribe(self, news: Notify, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
@@ -192,8 +202,8 @@ class Incarnation:
             return
         log.warning("worker %s stops what it runs: %s", self.record.name, why)
         self.lease.fenced = True
+        self._hand_back_waiting()
         for owned in self.owned:
-            owned.close()
             owned.stop_running(StopReason.FENCED)
         self.over.set()
 

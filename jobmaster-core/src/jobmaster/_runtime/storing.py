@@ -140,7 +140,8 @@ class Storing:
             raise StoreUnavailableError(msg) from error
 
     def _leave_alone(self, agent: str, error: Exception) -> None:
-        log.warning("agent %s is away; its share of new jobs goes elsewhere: %s", agent, error)
+        level = logging.DEBUG if self._env.agents.is_failing(agent) else logging.WARNING
+        log.log(level, "agent %s is away; its share of new jobs goes elsewhere: %s", agent, error)
         self._env.agents.leave_alone(agent)
 
     async def _entrust(self, placed: Sequence[NewJob]) -> Receipts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
+from jobmaster._runtime.working import SHORT_PAUSE
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
 from jobmaster.signals import Signal
@@ -41,7 +42,8 @@ def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
         await beat.run_once()
         return env.settings.heartbeat
 
-    return Service("heartbeat", tick, longest_pause=env.settings.heartbeat)
+    pause = min(SHORT_PAUSE, env.settings.heartbeat)
+    return Service("heartbeat", tick, wake=env.renew, longest_pause=pause)
 
 
 def pruning(env: Environment) -> Service:

@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._runtime.departing import Departure
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.forewarning import warn_of_no_handlers
 from jobmaster._runtime.incarnation import Incarnation
 from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._runtime.working import SHORT_PAUSE
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
@@ -26,6 +28,8 @@ log = logging.getLogger("jobmaster.worker")
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 LAST_ANSWER = 5.0
 """Seconds that a stop waits for the answer to a registration that is under way."""
+LAST_DEPARTURES = 5.0
+"""Seconds that a stop waits for former lives to write their outcomes and give back their buckets."""
 
 
 class RunningWorker:
@@ -45,6 +49,10 @@ class RunningWorker:
         self._registered = anyio.Event()
         self._registered.set()
         self._group: TaskGroup | None = None
+        self._departing: set[anyio.CancelScope] = set()
+        self._last_moment = float("inf")
+        self.rescues_from = float("-inf")
+        """The moment (monotonic) from which on it may take over from others."""
 
     @property
     def lease(self) -> WorkerLease | None:
@@ -60,12 +68,31 @@ class RunningWorker:
                 if not self.ready.is_set():
                     self._group.start_soon(self._warn_of_namesakes, life.record)
                 self._group.start_soon(warn_of_no_handlers, self.env, life.record)
-                self._group.start_soon(life.run)
+                self._group.start_soon(self._live, life)
                 self._group.start_soon(self._serve_news, life)
                 self.ready.set()
                 self._keep_in_step()
                 await life.over.wait()
+            self._hurry_departures()
         self.stopped.set()
+
+    async def _live(self, life: Incarnation) -> None:
+        await life.run()
+        if life.lease.fenced:
+            await self._depart(life)
+
+    async def _depart(self, life: Incarnation) -> None:
+        """See a life off that ended without a stop; what it cannot do in time is left to the rescue."""
+        with anyio.CancelScope(deadline=self._last_moment) as scope:
+            self._departing.add(scope)
+            await Departure(self.env, life).run()
+        self._departing.discard(scope)
+
+    def _hurry_departures(self) -> None:
+        """Give former lives a last moment: this worker ends."""
+        self._last_moment = anyio.current_time() + LAST_DEPARTURES
+        for scope in self._departing:
+            scope.deadline = self._last_moment
 
     async def _register(self) -> Incarnation:
         """Return a new life once it is registered.
@@ -78,17 +105,32 @@ class RunningWorker:
         async def tick() -> float | None:
             nonlocal life
             if life.is_expired_unheard(self.env.monotonic()):
-                life = self._new_life()
+                life = self._replaced(life)
             await life.register()
             service.stop()
             return None
 
-        service = Service(f"register worker {self.name}", tick)
+        service = Service(f"register worker {self.name}", tick, longest_pause=SHORT_PAUSE)
         with self._while_registering():
             await service.run()
+        self._let_others_return()
         resting = " (suspended)" if life.suspended else ""
         log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
         return life
+
+    def _let_others_return(self) -> None:
+        """After a lost lease, wait with rescues: what took it most likely took those of others, who are back as well.
+
+        They know what became of their jobs, and a rescuer would have to guess.
+        """
+        if self.current is not None and self.current.lease.fenced:
+            self.rescues_from = self.env.monotonic() + self.env.settings.heartbeat
+
+    def _replaced(self, unheard: Incarnation) -> Incarnation:
+        """Return another life in place of one that may have been registered; then it has buckets to give back."""
+        if self._group is not None:
+            self._group.start_soon(self._depart, unheard)
+        return self._new_life()
 
     @contextmanager
     def _while_registering(self) -> Iterator[None]:
@@ -195,6 +237,9 @@ class RunningWorker:
         await self._await_registration()
         if self.current is not None:
             await self.current.stop(grace)
+        if self._departing:
+            with anyio.move_on_after(LAST_DEPARTURES):
+                await self.stopped.wait()
 
     async def _await_registration(self) -> None:
         """Wait for a life that is about to begin: it has to leave as well, lest its lease has to run out first."""

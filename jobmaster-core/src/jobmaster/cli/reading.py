@@ -15,7 +15,13 @@ from jobmaster._runtime.forewarning import in_memory
 from jobmaster.cli.exits import ClusterNotFoundError
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
-from jobmaster.errors import ConfigurationError, JobMasterError, SchemaError, StoreUnavailableError
+from jobmaster.errors import (
+    ConfigurationError,
+    JobMasterError,
+    SchemaError,
+    StoreUnavailableError,
+    starting,
+)
 from jobmaster.models import ClusterRecord
 
 T = TypeVar("T")
@@ -53,7 +59,8 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
     master = cluster.open_master()
     try:
         await master.open(create=False)
-        yield master
+        with starting():
+            yield master
     finally:
         with anyio.CancelScope(shield=True):
             await master.close()
@@ -66,7 +73,8 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
     they are applied, `ClusterNotFoundError` if the master has no such cluster.
     """
     try:
-        record = await master.get_cluster(cluster.id)
+        with starting():
+            record = await master.get_cluster(cluster.id)
     except StoreUnavailableError:
         raise
     except JobMasterError as error:

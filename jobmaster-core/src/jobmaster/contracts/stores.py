@@ -21,6 +21,9 @@ class SchemaStore(ABC):
     async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the store cannot be reached; may be called again.
 
+        What the store refuses (no such database, a wrong password) is a `ConfigurationError` here and in the other
+        calls about the schema; everywhere else it is a `StoreRefusedError`, which is an outage.
+
         A store that connecting alone would make, as that of a file, is not made without `create`: then it raises
         `ConfigurationError` if there is none. Who only looks opens it so.
         """
