@@ -10,6 +10,7 @@ import anyio
 from attrs import define, field
 
 from jobmaster.errors import LeaseLostError, StoreError
+from jobmaster.forks import this_process
 from jobmaster.signals import Signal
 from jobmaster.tasks import reraise_if_ending
 
@@ -42,6 +43,7 @@ class Service:
     spacing: float = 0.0
     stopping: bool = field(default=False, init=False)
     failures: int = field(default=0, init=False)
+    _process: object = field(factory=this_process, init=False)
 
     async def run(self) -> None:
         """Loop until `stop`; a tick's failure is logged once per outage and followed by a pause."""
@@ -63,21 +65,25 @@ class Service:
     async def _safe_tick(self) -> float | None:
         try:
             wait = await self.tick()
-        except LeaseLostError as error:
-            log.warning("%s: %s", self.name, error)
-            return self._pause()
-        except StoreError as error:
-            if self.failures == 0:
-                log.warning("%s: the store failed, trying again: %s", self.name, error)
-            return self._pause()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told below
             await reraise_if_ending(error)
-            log.exception("%s: unexpected failure, trying again", self.name)
+            if (
+                self._process is this_process()
+            ):  # a forked child has only a picture of it, which has nothing to tell
+                self._tell(error)
             return self._pause()
         if self.failures:
             log.info("%s: works again after %d failures", self.name, self.failures)
             self.failures = 0
         return self._bounded(wait)
+
+    def _tell(self, error: BaseException) -> None:
+        if isinstance(error, LeaseLostError):
+            log.warning("%s: %s", self.name, error)
+        elif not isinstance(error, StoreError):
+            log.error("%s: unexpected failure, trying again", self.name, exc_info=error)
+        elif self.failures == 0:
+            log.warning("%s: the store failed, trying again: %s", self.name, error)
 
     def _pause(self) -> float:
         self.failures += 1
