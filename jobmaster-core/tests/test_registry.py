@@ -52,7 +52,7 @@ HEIR = "class Base(JobHandler):\n    def handle(self, job): return 1\n\n@handler
 
 
 def served() -> dict[str, handlers.Handler]:
-    return {made.definition.id: made for made in handlers.registered_handlers()}
+    return dict(handlers.Registry(handlers.registered_handlers()))
 
 
 @pytest.mark.anyio
@@ -192,12 +192,29 @@ def test_a_class_that_derives_from_a_handler_is_none_by_itself() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_annotation_is_checked_at_the_start_of_any_cluster() -> None:
+async def test_an_annotation_is_checked_at_the_start_of_who_serves_the_handler() -> None:
     @handler("Registry.A")
     def one(_: JobContext, size: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     with pytest.raises(
         ConfigurationError, match="the annotation of 'size' cannot be resolved: name 'Missing'"
     ):
-        async with cluster().running(workers=False):
+        async with cluster().add_worker().running():
             pass
+    with pytest.raises(ConfigurationError, match="Missing"):
+        async with cluster().add_handlers(one).running(workers=False):
+            pass
+
+
+@pytest.mark.anyio
+async def test_a_process_without_workers_is_not_held_up_by_handlers_that_happen_to_be_there() -> None:
+    @handler("Registry.A", cron="61 * * * *")
+    def one(_: JobContext, size: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    @handler("Registry.A")
+    def other(_: JobContext) -> None: ...
+
+    async with cluster().running(workers=False) as runtime:
+        await runtime.scheduler.once_now(other)
+        with pytest.raises(ConfigurationError, match="Missing"):
+            await runtime.scheduler.once_now(one, size=3)

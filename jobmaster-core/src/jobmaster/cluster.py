@@ -322,8 +322,12 @@ class Cluster:
         """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""
         return Plugins(self._plugins).kinds
 
-    def environment(self) -> Environment:
-        """Return what the parts of one run share, nothing of it opened; raises `ConfigurationError`."""
+    def environment(self, *, serving: bool) -> Environment:
+        """Return what the parts of one run share, nothing of it opened; raises `ConfigurationError`.
+
+        A process that runs no worker is not held up by handlers that happen to be in it.
+        """
+        chooses = serving or self._handlers is not None
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
         notify = Notify(master)
@@ -334,7 +338,10 @@ class Cluster:
             master=master,
             agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
             notify=notify,
-            registry=Registry(registered_handlers() if self._handlers is None else self._handlers),
+            registry=Registry(
+                registered_handlers() if self._handlers is None else self._handlers, serving=chooses
+            ),
+            serves=chooses,
             clock=self._clock,
             observers=plugins.observers(),
             migrate_to=self._destination(self.move_target, master, plugins),

@@ -301,13 +301,7 @@ def handler_of(target: Any) -> Handler:
 
 
 def registered_handlers() -> list[Handler]:
-    """Return every handler that was decorated in this process.
-
-    Raises `DuplicateDefinitionError` if two of them have one definition id.
-    """
-    for several in _registered.values():
-        if len(several) > 1:
-            raise _duplicate(several[0], several[1])
+    """Return every handler that was decorated in this process, also several of one definition id."""
     return [made for several in _registered.values() for made in several]
 
 
@@ -318,18 +312,19 @@ def _duplicate(first: Handler, second: Handler) -> DuplicateDefinitionError:
 class Registry(Mapping[str, Handler]):
     """The handlers of one cluster by definition id."""
 
-    def __init__(self, handlers: Iterable[Any]) -> None:
+    def __init__(self, handlers: Iterable[Any], *, serving: bool = True) -> None:
         """Collect handlers.
 
-        Raises `DuplicateDefinitionError` if two share an id, and `ConfigurationError` if the annotation of an
-        argument cannot be resolved.
+        Of those that are to be served, raises `DuplicateDefinitionError` if two share an id, and `ConfigurationError`
+        if the annotation of an argument cannot be resolved. A process that serves none goes by the first of an id.
         """
         self._handlers: dict[str, Handler] = {}
         for made in map(handler_of, handlers):
             other = self._handlers.setdefault(made.definition.id, made)
-            if other is not made:
-                raise _duplicate(other, made)
-            made.prepare()
+            if serving:
+                if other is not made:
+                    raise _duplicate(other, made)
+                made.prepare()
 
     def __getitem__(self, definition_id: str) -> Handler:
         return self._handlers[definition_id]

@@ -84,7 +84,7 @@ class Life:
         with ExitStack() as files:
             for log_file in cluster.debug_logs:
                 files.enter_context(log_file.writing())
-            self._env = cluster.environment()
+            self._env = cluster.environment(serving=bool(chosen))
             try:
                 with background.starting(), starting():
                     await cluster.join(self._env, chosen)

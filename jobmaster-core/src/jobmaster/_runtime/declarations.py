@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
 from jobmaster._upkeep.declare import Declaration
+from jobmaster.handlers import Registry
 from jobmaster.ids import named_id
 from jobmaster.models import Job, evolve
 from jobmaster.profiles import StaticSchedule, declared
@@ -18,7 +19,7 @@ def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Dec
 
     Raises `ConfigurationError` for one that is wrong.
     """
-    schedules = declared(env.registry, static)
+    schedules = declared(env.registry if env.serves else Registry(()), static)
     build = Schedule(env.cluster_id, lambda: env.settings, env.clock)
     templates = [new.job for new in build.jobs([schedule.request for schedule in schedules])]
     return [

@@ -42,7 +42,10 @@ class Environment:
     agents: Agents
     notify: Notify
     registry: Registry
+    """The handlers that are at hand."""
     clock: Clock
+    serves: bool = True
+    """Whether this process serves its handlers, with their schedules, rather than only happens to have them."""
     mode: ClusterMode = ClusterMode.ACTIVE
     paused_lanes: frozenset[str] = frozenset()
     observers: Sequence[JobObserver] = ()
