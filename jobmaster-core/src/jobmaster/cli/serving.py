@@ -35,7 +35,7 @@ LAST_MOMENT = 1.0
 """Seconds that threads get to end by themselves after the loop has."""
 LOOP_END = 3.0
 """Seconds that the loop gets to end by itself after the cluster has: handlers that ignored the stop may hold it up."""
-LAST_RESORT = 15.0
+LAST_RESORT = 10.0
 """Seconds beyond the grace after which a stop that did not get anywhere is given up: the loop itself is blocked."""
 
 _LEFT_BEHIND = "handlers that ignored the stop hold up the end: leaving without them"
