@@ -105,13 +105,15 @@ async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Buck
     """Bring back all that an owned bucket holds and mark it as ready to delete; return how many jobs it held.
 
     None if late messages kept coming: then it is not empty, and stays as it is. Raises `LeaseLostError` if the
-    bucket is somebody else's.
+    bucket is somebody else's, before anything was removed of it: by the messages that are there, whoever took it over
+    tells which jobs may have been running.
     """
     count = 0
     for _ in range(DRAINS):
+        released = await master.release_bucket(bucket)
         drained = await drain(master, agent, bucket)
         # Rows that are the bucket, or those of messages that the master knew of: these are counted already.
-        count += max(drained, await master.release_bucket(bucket))
+        count += max(drained, released + await master.release_bucket(bucket))
         if await agent.drop_bucket(bucket.id):
             await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
             return count
