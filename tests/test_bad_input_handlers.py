@@ -91,8 +91,11 @@ def positional(_: JobContext, url: str, /) -> None: ...
         (made_by("X", lane="a b"), "definition 'X': lane: 'a b' is no valid name"),
         (made_by("X", metadata={"a": [1]}), "definition 'X': metadata 'a' is list: metadata cannot nest;"),
         (made_by("X", metadata=[1]), "definition 'X': metadata: [1] is no mapping of names to values; write"),
-        (made_by("X", retry="x"), "retry: 'x' is no duration; give seconds as a number, or a timedelta"),
-        (made_by("X", retry=-1), "retry: -1 is no delay; give seconds or a timedelta that is not negative"),
+        (
+            made_by("X", retry="x"),
+            "retry: 'x' is no backoff; give seconds, a timedelta, or an object with delay(retry, random)",
+        ),
+        (made_by("X", retry=-1), "retry: -1 is no backoff; give seconds, a timedelta, or an object with"),
         (lambda: handler(undecorated), 'write @handler("SomeId"), with the definition id in parentheses'),  # type: ignore[arg-type]
         (lambda: handler("X")(no_context), "handler 'X' must take the JobContext as its first parameter"),
         (lambda: handler("X")(keyword_context), "handler 'X' must take the JobContext as its first"),

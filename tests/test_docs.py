@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import logging
 import os
 import re
 import shlex
@@ -233,8 +234,20 @@ RUNNABLE = [
 ]
 
 
+@pytest.fixture
+def own_loggers() -> Iterator[None]:
+    """Undo what a page's snippets do to JobMaster's loggers, which all tests of a process share."""
+    loggers = [one for name, one in logging.root.manager.loggerDict.items() if name.startswith("jobmaster")]
+    found = [(one, one.level, list(one.filters)) for one in loggers if isinstance(one, logging.Logger)]
+    yield
+    for logger, level, filters in found:
+        logger.setLevel(level)
+        logger.filters[:] = filters
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
+@pytest.mark.usefixtures("own_loggers")
 async def test_snippets_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(handlers, "_registered", {})
     monkeypatch.chdir(tmp_path)

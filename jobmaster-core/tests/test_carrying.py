@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from jobmaster._upkeep.handovers import Handovers
-from jobmaster.carrying import Carrier
+from jobmaster.carrying import Carrier, give_up
 from jobmaster.contracts import Message
-from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
+from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
 from jobmaster.states import JobStatus
@@ -112,3 +112,20 @@ async def test_what_did_not_arrive_is_pushed_when_its_agent_is_back(
 
     assert [claim.job.id for claim in await pull(agent, bucket)] == [job.id]
     assert await handovers.run_once() == {}
+
+
+# Giving up a bucket
+
+
+async def test_who_gives_up_a_bucket_that_was_taken_over_removes_nothing(
+    world: World, agent: Moody, bucket: Bucket
+) -> None:
+    """By its messages the new owner tells what may have been running."""
+    depot = Depot(world, agent)
+    message = await depot.push_one(bucket)
+    await depot.take_over(bucket)
+
+    with pytest.raises(LeaseLostError):
+        await give_up(world.master, agent, bucket)
+
+    assert [one.new.job.id for one in await agent.drain(bucket.id, 10)] == [message.new.job.id]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobmaster.data import MessageData, Metadata
+from jobmaster.data import LONGEST_NAME, MessageData, Metadata
 from jobmaster.errors import InvalidDataError
 
 
@@ -142,7 +142,11 @@ class TestRoundTrip:
 
     @given(st.dictionaries(names, scalars, max_size=5))
     def test_metadata(self, values: dict[str, Any]) -> None:
-        flat = {n: v for n, v in values.items() if not (isinstance(v, str) and "\0" in v) and "\0" not in n}
+        flat = {
+            n: v
+            for n, v in values.items()
+            if not (isinstance(v, str) and "\0" in v) and "\0" not in n and len(n) <= LONGEST_NAME
+        }
 
         assert same(dict(Metadata(Metadata.of(flat).encoded)), flat)
 

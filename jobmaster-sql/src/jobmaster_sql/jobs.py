@@ -103,15 +103,17 @@ class SqlJobStore(SqlStore, JobStore):
             yield from self._insert_all(new_jobs)
         return receipts
 
-    def _sort_out(self, jobs: Sequence[NewJob]) -> Unit[tuple[list[NewJob], list[JobReceipt]]]:
+    def _sort_out(
+        self, jobs: Sequence[NewJob], *, refusing: bool = True
+    ) -> Unit[tuple[list[NewJob], list[JobReceipt]]]:
         """Return those jobs that are not there yet, and the receipts of all.
 
-        Raises `KeyTakenError` for a job whose key belongs to one of another definition.
+        With `refusing`, raises `KeyTakenError` for a job whose key belongs to one of another definition.
         """
         known, keys = yield from self._known(jobs)
         new_jobs, receipts = [], []
         for new in jobs:
-            holder = _holder(new.job, known, keys)
+            holder = _holder(new.job, known, keys, refusing=refusing)
             if holder is None:
                 new_jobs.append(new)
                 known.add(new.job.id)
@@ -247,11 +249,11 @@ def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:
     return JobReceipt(job_id=job_id, accepted_by="master", created=created)
 
 
-def _holder(job: Job, known: Iterable[UUID], keys: KeyHolders) -> UUID | None:
+def _holder(job: Job, known: Iterable[UUID], keys: KeyHolders, *, refusing: bool) -> UUID | None:
     """Return the id of the job that stands in the way of a new one (its own if it is there already)."""
     if job.id in known:
         return job.id
-    return None if job.key is None else holder_of(job, keys, "job")
+    return None if job.key is None else holder_of(job, keys, "job", refusing=refusing)
 
 
 def key_holders(answer: Answer, dialect: Dialect) -> KeyHolders:
@@ -261,10 +263,10 @@ def key_holders(answer: Answer, dialect: Dialect) -> KeyHolders:
     }
 
 
-def holder_of(job: Job, keys: KeyHolders, what: str) -> UUID | None:
-    """Return the id of who has a job's key; raises `KeyTakenError` if that is of another definition."""
+def holder_of(job: Job, keys: KeyHolders, what: str, *, refusing: bool = True) -> UUID | None:
+    """Return the id of who has a job's key; raises `KeyTakenError`, if refusing, for one of another definition."""
     id_, definition_id = keys.get((job.cluster_id, job.key), (None, job.definition_id))
-    if job.key is not None and definition_id != job.definition_id:
+    if refusing and job.key is not None and definition_id != job.definition_id:
         raise KeyTakenError(job.key, job.definition_id, id_, definition_id, what)
     return id_
 

@@ -59,8 +59,10 @@ def worker(
     if grace is not None:
         found.configure(stop_grace=grace)
     watchdog = Watchdog()
-    run_async(serve_until_signalled, found, watchdog, backend=backend)
-    watchdog.dismiss()
+    try:
+        run_async(serve_until_signalled, found, watchdog, backend=backend)
+    finally:
+        watchdog.dismiss()
     leave()
 
 
