@@ -110,10 +110,10 @@ async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Buck
     """
     count = 0
     for _ in range(DRAINS):
-        released = await master.release_bucket(bucket)
+        await master.mark(bucket, ())  # raises unless it is ours, and then so was all that was reported of it
         drained = await drain(master, agent, bucket)
         # Rows that are the bucket, or those of messages that the master knew of: these are counted already.
-        count += max(drained, released + await master.release_bucket(bucket))
+        count += max(drained, await master.release_bucket(bucket))
         if await agent.drop_bucket(bucket.id):
             await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
             return count
