@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ from jobmaster_testing.probes import Seen, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
+TRIES = 10
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"
 PREFIX = "ref_"
 
 
@@ -52,11 +55,23 @@ class Scratch:
         database = self.name if inside else conninfo_to_dict(self.server)["dbname"]
         with psycopg.connect(self.server, dbname=database, autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement.format(name=self.name, prefix=PREFIX).encode())
+                self._execute(connection, statement)
+
+    def _execute(self, connection: psycopg.Connection[Any], statement: str) -> None:
+        """Execute a statement; what runs here connects anew at any time, so that a rename may need several tries."""
+        query = statement.format(name=self.name, prefix=PREFIX).encode()
+        for _ in range(TRIES):
+            try:
+                connection.execute(query)
+            except psycopg.errors.ObjectInUse:
+                connection.execute(CUT.format(name=self.name).encode())
+            else:
+                return
+        raise AssertionError(f"the database stays in use: {statement}")
 
     def cut(self) -> None:
         """End all its connections, as happens to a database that is renamed or restored."""
-        self.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'")
+        self.admin(CUT)
 
 
 @pytest.fixture
