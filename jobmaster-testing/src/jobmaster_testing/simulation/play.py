@@ -215,7 +215,7 @@ class Play:
         """Return whether a worker counts as running and does not: its lease has yet to run out."""
         if worker.status not in RUNNING or worker.heartbeat_at is None:
             return False
-        dead = {process.name for process in self.world.processes if process.killed}
+        dead = {process.name for process in self.world.processes if process.killed or process.ended.is_set()}
         silence = (self.world.clock.now() - worker.heartbeat_at).total_seconds()
         return worker.name.partition("-")[0] in dead or silence > 2 * self.world.heartbeat
 
