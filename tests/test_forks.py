@@ -101,6 +101,23 @@ with cluster().sync_scheduler() as scheduler:
     assert said.count("open cluster.sync_scheduler() after the fork") == 2
 
 
+def test_a_child_that_never_closes_what_it_inherited_ends(tmp_path: Path, any_url: str) -> None:
+    passes(
+        tmp_path,
+        """
+scheduler = cluster().sync_scheduler().__enter__()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert scheduler.once_now(NOTE).created
+scheduler.__exit__(None, None, None)
+""",
+        any_url,
+    )
+
+
 def test_a_cluster_configured_before_a_fork_runs_in_parent_and_child(
     tmp_path: Path, any_url: str, backend: str
 ) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 from jobmaster.cluster import Cluster
 from jobmaster.definitions import JobRequest
@@ -20,6 +23,43 @@ from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
 from jobmaster.runtime import Runtime
 from jobmaster.scheduler import Data
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, and the way there.
+
+    No generator, as `start_blocking_portal` is: in a forked child that never closes what it inherited, one would be closed
+    when the child ends, and wait for a thread that stayed in the parent.
+    """
+
+    def __init__(self) -> None:
+        self._ready: Future[BlockingPortal] = Future()
+        self._thread = Thread(target=self._run, name="jobmaster-scheduler", daemon=True)
+
+    def __enter__(self) -> BlockingPortal:
+        self._thread.start()
+        return self._ready.result()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        portal = self._ready.result()
+        with suppress(RuntimeError):  # it has ended
+            portal.call(portal.stop, kind is not None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._serve)
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
+        async with BlockingPortal() as portal:
+            self._ready.set_result(portal)
+            await portal.sleep_until_stopped()
 
 
 class SyncScheduler:
@@ -40,7 +80,7 @@ class SyncScheduler:
         """Start the thread and open the cluster's database."""
         self._process = this_process()
         with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal("asyncio"))
+            self._portal = stack.enter_context(_LoopThread())
             running = self._portal.wrap_async_context_manager(self._cluster.running(workers=False))
             self._runtime = stack.enter_context(running)
             self._stack = stack.pop_all()
