@@ -33,7 +33,10 @@ from jobmaster import (
 )
 from jobmaster_testing.servers import postgres_url
 
-pytestmark = pytest.mark.anyio
+# Values are drawn in a thread, beside an event loop whose jitter comes from `random`: no strategy does that.
+DRAWN_BESIDE_A_LOOP = "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(DRAWN_BESIDE_A_LOOP)]
 
 KINDS = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
