@@ -2,7 +2,8 @@
 
 A fence `text from MOMENT [ZONE]` has expressions, each followed by its occurrences, indented. A fence `text error` has
 a text and the message it gives. `python` runs. Whatever stands in backquotes in the second column of a recipe
-parses, and a cron line in the first column is what it converts to.
+parses, and a cron line in the first column is what it converts to. The tables of hints and of warnings are held to
+what the library says.
 """
 
 from __future__ import annotations
@@ -87,6 +88,31 @@ def recipes() -> list[str]:
     text = RECIPES.read_text(encoding="utf-8")
     tables = re.findall(r"^\| you want \| write \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [line.split("`")[1] for table in tables for line in table.splitlines()]
+
+
+def table(page: Path, heading: str) -> list[list[str]]:
+    """Return the texts in backquotes of each row of the table with a heading."""
+    body = page.read_text(encoding="utf-8").split(f"{heading}\n", 1)[1].split("\n\n", 1)[0]
+    return [re.findall(r"`([^`]+)`", line) for line in body.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("row", table(PAGES[2], "| you say | write |"), ids=lambda row: row[0])
+def test_hints_are_as_shown(row: list[str]) -> None:
+    said, *proposals = row
+    with pytest.raises(ParseError) as caught:
+        parse(said)
+
+    hint = str(caught.value).partition("; ")[2]
+    assert re.findall(r"'([^']+)'", hint.splitlines()[0]) == proposals
+    assert all(map(parse, proposals))
+
+
+@pytest.mark.parametrize(
+    "row", table(PAGES[2], "| written | is read as | else write |"), ids=lambda row: row[0]
+)
+def test_warnings_are_as_listed(row: list[str]) -> None:
+    assert parse(row[0]).warnings
+    assert parse(row[-1]).warnings == ()
 
 
 def test_there_are_recipes() -> None:

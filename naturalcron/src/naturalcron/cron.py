@@ -8,6 +8,7 @@ refused, with all reasons.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import product
 from typing import Final
 
@@ -16,6 +17,7 @@ from naturalcron.cronphase import Phase, phase_of
 from naturalcron.errors import ConversionError
 from naturalcron.expression import Expression
 from naturalcron.filters import AnyOf, Filter, Spot
+from naturalcron.fromcron import from_cron
 from naturalcron.months import month_view
 from naturalcron.plan import make_plan
 from naturalcron.ranges import AnyRange, Span
@@ -27,6 +29,10 @@ _DATE_UNITS: Final = (Unit.DAY, Unit.MONTH, Unit.WEEK)
 _ALWAYS_THERE: Final = 28
 """The last day that every month has."""
 _ANY_MONTH: Final = month_view(1, 1)
+_NEW_YEARS: Final = tuple(datetime(year, 1, 1) for year in (2001, 2004))  # noqa: DTZ001 - on a clock without a zone
+_EARLIEST: Final = datetime(1, 1, 1)  # noqa: DTZ001
+_COMPARED: Final = 400
+"""Occurrences: 28 years of months, after which the calendar repeats itself for a century."""
 
 
 def to_cron(
@@ -35,8 +41,10 @@ def to_cron(
     """Return the cron line that fires exactly at the occurrences of an expression.
 
     The line has five fields; with `seconds` six, the second first. Weekdays are 0 to 6, Sunday 0. `marks` allows
-    `L`, `W` and `#`, which not every cron knows. `aligned` promises that the start is a round moment, such as
-    midnight on 1 January, from which `every 15 minutes` is `*/15` and `every day` is midnight.
+    `L`, `W` and `#`, which not every cron knows. `aligned` promises that the start is midnight on 1 January, from
+    which `every 15 minutes` is `*/15` and `every day` is midnight.
+
+    Exactly means on a clock that does not change; `from_cron` says what becomes of that where it does.
 
     Raises `ConversionError` naming everything that cron cannot say exactly.
     """
@@ -51,9 +59,27 @@ def to_cron(
     if not seconds and not phase.reasons and fields.has_seconds():
         reasons.append("a second other than 0 needs the form with six fields (seconds=True)")
     reasons += [*fields.reasons, *fields.conflicts()]
+    if (
+        not reasons
+        and aligned
+        and plan.unit in (Unit.MONTH, Unit.YEAR)
+        and (drift := _drift(expression, fields.line(seconds=True)))
+    ):
+        reasons.append(drift)
+    if expression.next(_EARLIEST) is None:
+        reasons = ["there are no occurrences", *reasons]
     if reasons:
         raise ConversionError(expression.text, "cron", dict.fromkeys(reasons))
     return fields.line(seconds=seconds)
+
+
+def _drift(expression: Expression, line: str) -> str:
+    """Return why a count from New Year leaves the line that says the same at first, or nothing if it stays."""
+    other = from_cron(line)
+    for start in _NEW_YEARS:
+        if expression.upcoming(_COMPARED, start) != other.upcoming(_COMPARED, start):
+            return "the count goes on from what some months do not have, and leaves the line"
+    return ""
 
 
 class _Fields:
@@ -155,7 +181,7 @@ class _Fields:
         if remade != self._times:
             yield "the times of day are not one set of hours times one of minutes"
         if not self._times or not all(self._sets.values()):
-            yield "there are no occurrences"
+            yield "no field has a value that all clauses let through"
         if any(self._marks.values()) and self._sets[Unit.DAY] != _full(Unit.DAY):
             yield "cron cannot narrow down a day that moves from month to month"
         days = self._marks[Unit.DAY] or self._sets[Unit.DAY] != _full(Unit.DAY)

@@ -31,6 +31,11 @@ _DAY_MARK: Final = re.compile(r"L(?:-(?P<back>[0-9]{1,2}))?|(?P<last>LW)|(?P<day
 _WEEK_MARK: Final = re.compile(r"(?P<day>\w+?)(?:#(?P<nth>[1-5])|L)")
 _NTH: Final = ("1st", "2nd", "3rd", "4th", "5th")
 _FIELD_COUNT: Final = 5
+_FIELD: Final = re.compile(
+    r"(?:[*?]|[0-9]+|L|[0-9]*W|LW|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat|[-,/#L])+",
+    re.IGNORECASE,
+)
+"""What a field may be made of, in whatever order."""
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Field:
     values: set[int] = field(default_factory=set)
     marks: list[str] = field(default_factory=list)
     is_full: bool = False
+    is_open: bool = False
+    """Whether a `*` or `?` is in it, which leaves the day to the other field; `1-31` and `0-6` do not."""
     step: int | None = None
     """The step if the field is one step over the whole range, like `*/15`."""
 
@@ -62,6 +69,16 @@ class CronLine:
         return self.weekdays.marks
 
 
+def looks_like_cron(text: str) -> bool:
+    """Say whether a text seems to be meant as a cron line: about five or six fields, or an `@name`."""
+    fields = text.split()
+    if len(fields) == 1:
+        return fields[0].lower() in _MACROS or fields[0].lower() == "@reboot"
+    if len(fields) not in (_FIELD_COUNT, len(_UNITS)) and not (len(fields) in (4, 7) and "*" in fields):
+        return False
+    return all(map(_FIELD.fullmatch, fields))
+
+
 def read_line(line: str) -> CronLine:
     """Return the fields of a line; raises `ConversionError` naming every field that is wrong."""
     texts = _MACROS.get(line.strip().lower(), line).split()
@@ -74,8 +91,16 @@ def read_line(line: str) -> CronLine:
     fields = {unit: _read_field(unit, text, problems) for unit, text in zip(_UNITS, texts, strict=True)}
     if problems:
         raise ConversionError(line, "an expression", problems)
+    _free_days(fields[Unit.DAY], fields[Unit.WEEK])
     times = {unit: fields[unit] for unit in (Unit.SECOND, Unit.MINUTE, Unit.HOUR)}
     return CronLine(times, fields[Unit.DAY], fields[Unit.MONTH], fields[Unit.WEEK])
+
+
+def _free_days(days: Field, weekdays: Field) -> None:
+    """Let every day through if either day may fit and one of them always does, as with `28 * 0-6`."""
+    if not (days.is_open or weekdays.is_open) and (days.is_full or weekdays.is_full):
+        for one in (days, weekdays):
+            one.is_full, one.marks, one.values = True, [], set(range(1, 32 if one is days else 8))
 
 
 def _read_field(unit: Unit, text: str, problems: list[str]) -> Field:
@@ -89,9 +114,10 @@ def _read_field(unit: Unit, text: str, problems: list[str]) -> Field:
             problems.append(f"{_name(unit)}: {item!r} cannot be read")
         else:
             found.values |= numbers
+    found = _finished(unit, text, found)
     if found.marks and unit is Unit.WEEK and found.values:
         problems.append(f"{_name(unit)}: {text!r} mixes weekdays with those of a certain week")
-    return _finished(unit, text, found)
+    return found
 
 
 def _finished(unit: Unit, text: str, found: Field) -> Field:
@@ -101,6 +127,9 @@ def _finished(unit: Unit, text: str, found: Field) -> Field:
         found.is_full = len(found.values) == high
     else:
         found.is_full = len(found.values) == high - low + 1
+    found.is_open = "*" in text or "?" in text
+    if found.is_full:
+        found.marks.clear()  # what is marked is among all the others
     if re.fullmatch(r"\*/[0-9]+", text) and not found.is_full and len(found.values) > 1:
         found.step = int(text[2:])
     return found
@@ -126,6 +155,8 @@ def _numbers(unit: Unit, item: str) -> set[int] | None:
 
 def _ends(unit: Unit, match: re.Match[str]) -> tuple[int, int, bool]:
     first = _number(unit, match["first"])
+    if unit is Unit.WEEK and first > 0 and match["last"] and _number(unit, match["last"]) == 0:
+        return first, HIGHEST[unit], True  # up to Sunday, which also is a 7
     # `5/15` has no end: cron counts to the end of the field.
     open_end = match["step"] and match["last"] is None
     last = (

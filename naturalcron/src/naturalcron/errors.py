@@ -11,8 +11,9 @@ All three are also `ValueError`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -60,6 +61,8 @@ class ErrorCode(StrEnum):
     """A time zone that the zone database does not have."""
     DUPLICATE_ZONE = "duplicate_zone"
     """More than one time zone."""
+    CRON_LINE = "cron_line"
+    """Not words, but the fields of a cron line."""
 
 
 class NaturalCronError(Exception):
@@ -96,6 +99,14 @@ class ParseError(NaturalCronError, ValueError):
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
         super().__init__(text, self.problems)
 
+    def with_hint(self, hint: str) -> ParseError:
+        """Return the same error, whose first problem ends with a hint."""
+        first, *others = self.problems
+        # What the message itself says to write is known by the place alone, and the hint by the whole text.
+        what = re.split(r"; |(?<=\?) ", first.message, maxsplit=1)[0]
+        message = f"{what} {hint[0].upper()}{hint[1:]}" if what.endswith("?") else f"{what}; {hint}"
+        return ParseError(self.text, [replace(first, message=message), *others])
+
     @property
     def code(self) -> ErrorCode:
         """The code of the first problem."""
@@ -112,22 +123,33 @@ def split_lines(text: str) -> list[str]:
 
 
 def _pointed(lines: Sequence[str], problem: Problem) -> str:
-    line = lines[problem.line - 1]
+    line = "".join(map(_shown, lines[problem.line - 1]))
     # Tabs stay tabs below the line, so that the mark stands where the reader's terminal puts the word.
     margin = "".join("\t" if char == "\t" else " " for char in line[: problem.column - 1])
     marks = "^" * max(1, problem.end_column - problem.column)
     return f"    {line}\n    {margin}{marks}"
 
 
-class UnknownZoneError(NaturalCronError, ValueError):
-    """The zone database has no time zone `zone`; `suggestion` is the nearest name, or None."""
+def _shown(char: str) -> str:
+    """Return a character, or one in its place: what moves a cursor, hides or turns around is not printed."""
+    is_unsafe = char != "\t" and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return "\N{REPLACEMENT CHARACTER}" if is_unsafe else char
 
-    def __init__(self, zone: str, suggestion: str | None = None) -> None:
+
+class UnknownZoneError(NaturalCronError, ValueError):
+    """The zone database has no time zone `zone`.
+
+    `suggestion` is the zone that may be meant, or None. `advice` is the end of the message: the suggestion, or why the
+    name is none of a zone (an abbreviation, an offset), with what to write; empty if neither is known.
+    """
+
+    def __init__(self, zone: str, suggestion: str | None = None, reason: str = "") -> None:
         self.zone, self.suggestion = zone, suggestion
-        super().__init__(zone, suggestion)
+        self.advice = reason or did_you_mean(suggestion)
+        super().__init__(zone, suggestion, reason)
 
     def __str__(self) -> str:
-        return f"unknown time zone {quoted(self.zone)}{did_you_mean(self.suggestion)}"
+        return f"unknown time zone {quoted(self.zone)}{self.advice}"
 
 
 class ConversionError(NaturalCronError, ValueError):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from naturalcron.counting import leap
+from naturalcron.advice import advised
+from naturalcron.counting import last_until, restarts
 from naturalcron.cronphase import phase_of
 from naturalcron.errors import ParseError, Problem
 from naturalcron.lexer import fail
-from naturalcron.model import Clause, Every, Zone
+from naturalcron.model import Clause, Zone
 from naturalcron.parser import parse_clauses
 from naturalcron.plan import Plan, make_plan
+from naturalcron.readings import Reading, readings_of
 from naturalcron.rules import Rule, rules_of
 from naturalcron.search import accepts, next_wall
 from naturalcron.timeline import Timeline
@@ -23,6 +25,7 @@ from naturalcron.validation import faults_of
 from naturalcron.zones import find_zone
 
 _DAY = timedelta(days=1)
+_EARLIEST = datetime(1, 1, 1)  # noqa: DTZ001 - on the clock that counts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,8 +77,10 @@ class Expression:
         if not self.counts_from_start:
             return self.next(after)
         found = self.next(start)
+        if found is not None and not _is_before(after, found):
+            found = self._restarted(found, after)
         while found is not None and not _is_before(after, found):
-            found = self._leap(found, after) or self.next(found)
+            found = self.next(self._last_until(found, after))
         return found
 
     def matches(self, moment: datetime) -> bool:
@@ -98,14 +103,11 @@ class Expression:
         """What the text says, rule by rule, with the values as they were written."""
         return rules_of(self.clauses)
 
-    @property
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed, but has no effect."""
-        return tuple(
-            f"the anchor {clause.anchor.text!r} has no effect on an interval of {clause.unit.word}s"
-            for clause in self.clauses
-            if isinstance(clause, Every) and clause.anchor and clause.anchor.value is None
-        )
+        """What is allowed but may be meant otherwise, or has no effect; with what to write instead."""
+        reading = Reading(self.text, self.clauses, _parses, lambda: self.next(_EARLIEST) is not None)
+        return tuple(dict.fromkeys(readings_of(reading)))
 
     def __eq__(self, other: object) -> bool:
         return self._meaning == other._meaning if isinstance(other, Expression) else NotImplemented
@@ -135,12 +137,31 @@ class Expression:
         name = next((clause.name for clause in self.clauses if isinstance(clause, Zone)), None)
         return find_zone(name) if name else None
 
-    def _leap(self, found: datetime, after: datetime) -> datetime | None:
+    def _restarted(self, found: datetime, after: datetime) -> datetime:
+        """Return the latest occurrence until `after` that is one wherever the count came from, or else `found`."""
+        return self._ahead(found, after, Timeline.restarted, lambda *both: next(restarts(*both), (found,))[0])
+
+    def _last_until(self, found: datetime, after: datetime) -> datetime:
+        """Return an occurrence that follows `found` and is not after `after`: the last one, if no clock changes."""
+        return self._ahead(found, after, Timeline.last_until, last_until)
+
+    def _ahead(
+        self,
+        found: datetime,
+        after: datetime,
+        in_zone: Callable[[Timeline, datetime, datetime], datetime],
+        on_wall: Callable[[Plan, datetime, datetime], datetime],
+    ) -> datetime:
         zone = self._zone or found.tzinfo
-        if zone is None or found.tzinfo is None:
-            return None if self._zone else leap(self._plan, None, found, after)
-        target = leap(self._plan, zone, found.astimezone(UTC), after.astimezone(UTC))
-        return target.astimezone(found.tzinfo) if target else None
+        if zone is None:
+            return on_wall(self._plan, found, after)
+        aware = found if found.tzinfo else found.replace(tzinfo=zone)
+        limit = after if after.tzinfo else after.replace(tzinfo=zone)
+        try:
+            ahead = in_zone(Timeline(self._plan, zone), aware.astimezone(UTC), limit.astimezone(UTC))
+        except OverflowError:  # as in `_next`
+            return found
+        return ahead.astimezone(found.tzinfo) if found.tzinfo else ahead.astimezone(zone).replace(tzinfo=None)
 
     def _next(self, start: datetime) -> datetime | None:
         start = start.replace(microsecond=0)
@@ -178,11 +199,26 @@ def _is_before(moment: datetime, limit: datetime) -> bool:
 
 def parse(text: str) -> Expression:
     """Return the expression that a text means; raises `ParseError`, which says where and why not."""
+    try:
+        return _parsed(text)
+    except ParseError as error:
+        raise advised(error, _parsed) from None
+
+
+def _parsed(text: str) -> Expression:
     clauses = parse_clauses(text)
     faults = faults_of(text, clauses)
     if faults:
         raise fail(text, faults)
     return Expression(text, tuple(clauses))
+
+
+def _parses(text: str) -> bool:
+    try:
+        _parsed(text)
+    except ParseError:
+        return False
+    return True
 
 
 def try_parse(text: str) -> tuple[Expression | None, tuple[Problem, ...]]:

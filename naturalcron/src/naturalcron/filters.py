@@ -40,6 +40,16 @@ class Filter(Protocol):
         ...
 
     @property
+    def date_units(self) -> frozenset[Unit]:
+        """The units, from days up, that the answer depends on."""
+        ...
+
+    @property
+    def takes_whole_days(self) -> bool:
+        """Whether each day is let through as a whole or not at all."""
+        ...
+
+    @property
     def months(self) -> frozenset[int]:
         """The months, 1 to 12, outside which nothing is let through."""
         ...
@@ -125,6 +135,16 @@ class AnyOf:
         return Unit.MONTH in self.spots[0].values
 
     @property
+    def date_units(self) -> frozenset[Unit]:
+        """The units, from days up, that are set."""
+        return frozenset(self.spots[0].values).difference(TIME_UNITS)
+
+    @property
+    def takes_whole_days(self) -> bool:
+        """Whether no time is set."""
+        return all(one.times == ALL for one in self.spots)
+
+    @property
     def months(self) -> frozenset[int]:
         """The months that are named, or all."""
         values = [one.values.get(Unit.MONTH) for one in self.spots]
@@ -159,6 +179,8 @@ class YearGrid:
 
     constant: TimeSet | None = None
     by_month = False
+    date_units = frozenset({Unit.YEAR})
+    takes_whole_days = True
     months: frozenset[int] = ALL_MONTHS
     years: frozenset[int] = frozenset()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from naturalcron.cronparse import CronLine, read_line
+from naturalcron.cronparse import CronLine, looks_like_cron, read_line
 from naturalcron.errors import ConversionError
 from naturalcron.expression import Expression, parse
 from naturalcron.units import HIGHEST, LOWEST, Month, Unit, Weekday, ordinal
+from naturalcron.words import WORDS
 
 _SHORTEST_RUN: Final = 3
 _MOST_CLOCKS: Final = 8
@@ -20,9 +21,22 @@ def from_cron(line: str) -> Expression:
     Five fields, or six with the second first; names of months and weekdays; `*`, `?`, lists, ranges and steps;
     weekdays 0 to 7 with Sunday as 0 or 7; the marks `L`, `L-n`, `LW`, `nW`, `d#n` and `dL`; `@daily` and its like.
 
+    Exactly means on a clock that does not change. Where the clock of a zone changes, the expression goes by the rules
+    of this language, and not by those of a cron: a time that is skipped moves on by what is skipped (02:30 becomes
+    03:30, where Debian's cron runs at 03:00, or not at all with a `*`), and one that comes twice happens once (where
+    Debian's cron runs lines with a `*`, like `*/15 * * * *`, both times).
+
     Raises `ConversionError` naming all that is wrong with the line or has no exact equivalent: above all a day of
     the month together with a weekday, which cron takes as alternatives.
     """
+    if (
+        line.split()[:1]
+        and line.split(maxsplit=1)[0].lower().lstrip("@") in WORDS
+        and not looks_like_cron(line)
+    ):
+        raise ConversionError(
+            line, "an expression", ["these are words, not the fields of a cron line; parse() reads them"]
+        )
     fields = read_line(line)
     if fields.days and fields.weekdays:
         reason = "cron takes a day of the month and a weekday as alternatives, which one expression cannot"

@@ -56,7 +56,7 @@ def _read_count(cursor: Cursor) -> int:
         raise Fault(ErrorCode.OUT_OF_RANGE, message, number.start, number.end)
     suffix = cursor.take_if(Kind.SUFFIX)
     if suffix and cursor.peek().value is not Unit.DAY:
-        message = f"'{number.text}{suffix.text}' goes with 'day' only; write 'every {number.text} …'"
+        message = f"'{number.text}{suffix.text}' goes with 'day' only; with others, it is the number alone"
         raise Fault(ErrorCode.UNEXPECTED, message, number.start, suffix.end)
     if count == 0:
         message = "an interval of at least 1 expected, not 0"

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from naturalcron.errors import ErrorCode, ParseError, Problem, did_you_mean, quoted, split_lines
-from naturalcron.words import CLAUSES, WEEKDAY_WORDS, WORDS, Kind, Word, suggest
+from naturalcron.errors import ErrorCode, ParseError, Problem, quoted, split_lines
+from naturalcron.words import CLAUSES, WEEKDAY_WORDS, WORDS, Kind, Word
 
 _PUNCTUATION: Final = {
     ",": Kind.COMMA,
@@ -137,9 +137,9 @@ def _unknown(text: str) -> str:
     bare = text.removeprefix("@")
     if bare.lower() in WORDS:
         return f"'@' may stand before the words that begin a clause, not before {bare!r}"
-    if "/" in bare:
+    if "/" in bare.strip("/"):
         return f"unknown word {quoted(text)}; a time zone follows 'tz': 'tz {bare}'"
-    return f"unknown word {quoted(text)}{did_you_mean(suggest(bare))}"
+    return f"unknown word {quoted(text)}"
 
 
 _READERS: Final[dict[str, Callable[[re.Match[str]], Token | Fault]]] = {

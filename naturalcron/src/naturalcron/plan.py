@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Final, TypeAlias
 
 from naturalcron.agenda import Agenda
-from naturalcron.filters import AnyOf, Filter, YearGrid, numbers, spot
+from naturalcron.filters import AnyOf, Filter, Spot, YearGrid, numbers, spot
 from naturalcron.model import At, Between, Clause, Every, Point, Range
-from naturalcron.months import month_view
+from naturalcron.months import MonthView, month_view
 from naturalcron.ranges import AnyRange, span
+from naturalcron.timeset import NONE, TimeSet
 from naturalcron.units import HIGHEST, LOWEST, PERIOD, TIME_UNITS, Unit
 from naturalcron.values import Edge, NthWeekday, Value
 
@@ -19,6 +21,21 @@ Values: TypeAlias = dict[Unit, Value]
 """Units and what they are set to."""
 
 _NO_ZEROS: Final[frozenset[Unit]] = frozenset()
+_WEEK: Final = timedelta(weeks=1)
+_LENGTHS: Final = {
+    Unit.SECOND: timedelta(seconds=1),
+    Unit.MINUTE: timedelta(minutes=1),
+    Unit.HOUR: timedelta(hours=1),
+    Unit.DAY: timedelta(days=1),
+    Unit.WEEK: _WEEK,
+}
+_LONGER: Final = {
+    Unit.SECOND: timedelta(minutes=1),
+    Unit.MINUTE: timedelta(hours=1),
+    Unit.HOUR: timedelta(days=1),
+    Unit.WEEK: _WEEK,
+}
+"""The time in which all values of a unit come once."""
 _FIELDS: Final = {Unit.SECOND: "second", Unit.MINUTE: "minute", Unit.HOUR: "hour"}
 
 
@@ -71,6 +88,85 @@ class Plan:
         """Whether the anchor marks a grid that starts again in each parent unit."""
         return self.anchor is not None and self.unit in PERIOD and self.count < PERIOD[self.unit]
 
+    # What a long count can be shortened by
+
+    @property
+    def is_on_grid(self) -> bool:
+        """Whether steps differ, as the grid starts again in each parent unit; those of one unit do not."""
+        return self.is_gridded and self.count > 1
+
+    @cached_property
+    def takes_every_day(self) -> bool:
+        """Whether each day that is let through has an occurrence, at the time of the one before."""
+        stepped = self.smallest_pinned if self.unit is None else self.unit
+        return (
+            stepped is Unit.DAY
+            and self.keeps_time
+            and (self.count == 1 or self.is_gridded)
+            and all(one.takes_whole_days for one in self.filters if one.constant is None)
+        )
+
+    @cached_property
+    def steps_evenly(self) -> bool:
+        """Whether a moment that is one step on is the next occurrence if it is let through, and so are days between.
+
+        What a step begins anew has only one value in each unit, so that there is nothing to be found before it.
+        """
+        if self.unit is None or self.unit > Unit.WEEK or self.is_on_grid or self.starts_week:
+            return False
+        begun_anew = sorted(unit for unit, name in _FIELDS.items() if name in self.resets(self.unit))
+        if begun_anew != list(TIME_UNITS[: len(begun_anew)]):
+            return False
+        in_a_day = len(begun_anew) == len(TIME_UNITS)
+        return in_a_day and not _dated(self.stepped_lists) if self.stepped_lists else True
+
+    @cached_property
+    def visits_all(self) -> bool:
+        """Whether all that is let through is an occurrence until the lists have come to their last alternative."""
+        if not self.pinned or self.smallest_pinned > Unit.HOUR:
+            return False
+        return all(unit in self.zeros for unit in TIME_UNITS if unit < self.smallest_pinned)
+
+    @cached_property
+    def period(self) -> timedelta | None:
+        """The time after which everything is the same again, or None if days of months and years differ."""
+        units = frozenset[Unit]().union(*(one.date_units for one in self.filters))
+        if self.step_period is None or units - {Unit.WEEK}:
+            return None
+        if units:
+            return max(self.step_period, _WEEK)
+        clock = self.agenda.clock(date.min)
+        return max(self.step_period, timedelta(seconds=clock.period if clock else 1))
+
+    @cached_property
+    def step_period(self) -> timedelta | None:
+        """The time after which steps are the same again, as long as the same seconds are let through; or None."""
+        if self.unit is None or self.unit > (Unit.HOUR if self.is_on_grid else Unit.WEEK):
+            return None
+        units = {unit for one in self.stepped_lists for unit in one.spots[0].values}
+        if not units <= _LONGER.keys():
+            return None
+        own = _LONGER[self.unit] if self.is_on_grid else _LENGTHS[self.unit]
+        return max([own, *(_LONGER[unit] for unit in units)])
+
+    def last_ones(self, month: MonthView) -> list[Spot]:
+        """Return the last alternative that each stepped list has in a month."""
+        if month not in self._last_ones:
+            self._last_ones[month] = [one.last_in(month) for one in self.stepped_lists]
+        return self._last_ones[month]
+
+    @cached_property
+    def _last_ones(self) -> dict[MonthView, list[Spot]]:
+        return {}
+
+    def ends(self, day: date) -> TimeSet:
+        """Return the seconds of a day at which all stepped lists are at their last alternative."""
+        month, clock = month_view(day.year, day.month), self.agenda.clock(day)
+        times = clock.times if clock else NONE
+        for one in self.last_ones(month):
+            times &= one.times if day.day in one.days_of(month) else NONE
+        return times
+
     def is_aligned(self, part: int) -> bool:
         """Say whether a value of the interval's unit agrees with the anchor."""
         if self.anchor is None:
@@ -87,6 +183,10 @@ class Plan:
         if below is Unit.YEAR and Unit.MONTH in self.pinned:
             fields["month"] = 1
         return fields
+
+
+def _dated(lists: Sequence[AnyOf]) -> bool:
+    return any(one.constant is None for one in lists)
 
 
 def make_plan(clauses: Sequence[Clause]) -> Plan:

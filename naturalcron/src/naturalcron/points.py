@@ -54,7 +54,8 @@ class PointReader:
         """Note the value of a unit, read from `first` to `last`; raises `Fault` if it already has one."""
         start, end = first.start, last.end
         if unit in self._settings:
-            message = f"the {unit.word} is set twice; write alternatives as a list: [a, b]"
+            name = "weekday" if unit is Unit.WEEK else unit.word
+            message = f"the {name} is set twice; write alternatives as a list: [a, b]"
             raise Fault(ErrorCode.DUPLICATE_AT_UNIT, message, start, end)
         if isinstance(value, Number):
             check_range(unit, value.number, start, end)

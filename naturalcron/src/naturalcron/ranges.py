@@ -34,15 +34,30 @@ class Span:
         """Whether days differ."""
         return bool(self.date_units) or self.weekdays != _WHOLE_WEEK
 
-    def seconds(self, month: MonthView, day: int) -> TimeSet:
-        """Return what is let through on a day."""
+    def days(self, month: MonthView) -> Days:
+        """Return what is let through on each day of a month."""
         first, last = self._date(self.first_date, month), self._date(self.last_date, month)
-        here = tuple(_part(unit, month, day) for unit in self.date_units)
-        if first is None or last is None or not first <= here <= last:
-            return NONE
-        if not self.weekdays[0] <= month.weekday(day) <= self.weekdays[1]:
-            return NONE
-        return (self.since if here == first else ALL) & (self.until if here == last else ALL)
+        if first is None or last is None:
+            return [NONE] * (month.length + 1)
+        begins, ends = self.since, self.until
+        return [NONE] + [
+            (begins if here == first else ALL) & (ends if here == last else ALL)
+            if first <= here <= last and self._has_weekday(month, day)
+            else NONE
+            for day, here in enumerate(self._dates(month), 1)
+        ]
+
+    def _has_weekday(self, month: MonthView, day: int) -> bool:
+        return self.weekdays == _WHOLE_WEEK or self.weekdays[0] <= month.weekday(day) <= self.weekdays[1]
+
+    def _dates(self, month: MonthView) -> list[tuple[int, ...]]:
+        """Return the units that are compared, for each day of a month."""
+        fixed = tuple(
+            {Unit.YEAR: month.year, Unit.MONTH: month.month}.get(unit, 0) for unit in self.date_units
+        )
+        if Unit.DAY not in self.date_units:
+            return [fixed] * month.length
+        return [(*fixed[:-1], day) for day in range(1, month.length + 1)]
 
     def _date(self, values: Sequence[Value], month: MonthView) -> tuple[int, ...] | None:
         found = []
@@ -53,10 +68,6 @@ class Span:
             # A day beyond the month's end means its last one: up to the 31st includes 28 February.
             found.append(month.clamp(number) if unit is Unit.DAY else number)
         return tuple(found)
-
-
-def _part(unit: Unit, month: MonthView, day: int) -> int:
-    return {Unit.YEAR: month.year, Unit.MONTH: month.month, Unit.DAY: day}[unit]
 
 
 def span(first: dict[Unit, Value], last: dict[Unit, Value]) -> Span:
@@ -98,6 +109,17 @@ class AnyRange:
         return Unit.MONTH in self.spans[0].date_units
 
     @property
+    def date_units(self) -> frozenset[Unit]:
+        """The units, from days up, that are compared."""
+        weekdays = {Unit.WEEK} if any(one.weekdays != _WHOLE_WEEK for one in self.spans) else set()
+        return frozenset(self.spans[0].date_units) | weekdays
+
+    @property
+    def takes_whole_days(self) -> bool:
+        """Whether no time is compared."""
+        return all(one.since == one.until == ALL for one in self.spans)
+
+    @property
     def months(self) -> frozenset[int]:
         """All months: a range may cross years."""
         return ALL_MONTHS
@@ -112,8 +134,7 @@ class AnyRange:
 
     def days(self, month: MonthView) -> Days:
         """Return what is let through on each day of a month."""
-        found = [NONE] * (month.length + 1)
-        for day in range(1, month.length + 1):
-            for one in self.spans:
-                found[day] |= one.seconds(month, day)
-        return found
+        days = self.spans[0].days(month)
+        for one in self.spans[1:]:
+            days = [here | other for here, other in zip(days, one.days(month), strict=True)]
+        return days

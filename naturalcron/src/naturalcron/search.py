@@ -105,7 +105,7 @@ def step_from(plan: Plan, start: datetime, part: Callable[[int], int | None]) ->
     `part` gives the value of the interval's unit some steps later, or None where time ends.
     """
     if accepts(plan, start):
-        if plan.unit is None or not _is_complete(plan, start):
+        if plan.unit is None or not is_complete(plan, start):
             return plan.smallest_pinned, 1
         return plan.unit, _steps_to_grid(plan, part) if plan.is_gridded else plan.count
     if plan.unit in PERIOD and not plan.is_aligned(part(0) or 0):
@@ -134,12 +134,12 @@ def _steps_to_grid(plan: Plan, part: Callable[[int], int | None]) -> int:
     return _MOST_STEPS
 
 
-def _is_complete(plan: Plan, moment: datetime) -> bool:
+def is_complete(plan: Plan, moment: datetime) -> bool:
     """Say whether every list that the interval steps over has come to its last alternative."""
     if not plan.stepped_lists:
         return True
     month = month_view(moment.year, moment.month)
-    return all(_matches(one.last_in(month), month, moment) for one in plan.stepped_lists)
+    return all(_matches(one, month, moment) for one in plan.last_ones(month))
 
 
 def _matches(spot: Spot, month: MonthView, moment: datetime) -> bool:

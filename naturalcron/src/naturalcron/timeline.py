@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from naturalcron.counting import last_until, restarts
 from naturalcron.plan import Plan
 from naturalcron.search import accepts, add, first_on_or_after, next_wall, part_of, step_from
 from naturalcron.units import Unit
@@ -34,6 +35,38 @@ class Timeline:
             return self._next_elastic(start)
         return self._next_pinned(start)
 
+    def restarted(self, found: datetime, limit: datetime) -> datetime:
+        """Return the latest occurrence until `limit` that is one wherever the count came from, or else `found`."""
+        wall, until = self.wall(found).replace(fold=0), self.wall(limit).replace(fold=0, microsecond=0)
+        for restart, gap in restarts(self._plan, wall, until):
+            instant = self.instant(restart)
+            # A clock that changes on the way would lead elsewhere.
+            if found < instant <= limit and self.offset(instant - gap - _DAY) == self.offset(instant + _DAY):
+                return instant
+        return found
+
+    def last_until(self, found: datetime, limit: datetime) -> datetime:
+        """Return the last occurrence until `limit` that follows the occurrence `found` before the clock changes."""
+        wall, ahead = self.wall(found).replace(fold=0), self.offset(found)
+        if not accepts(self._plan, wall) or (self._plan.lists_times and self._skipped_before(found)):
+            return found
+        end = min(limit, self._same_offset_until(found, limit)) + ahead
+        return (
+            last_until(self._plan, wall, end.replace(tzinfo=None, microsecond=0)).replace(tzinfo=UTC) - ahead
+        )
+
+    def _same_offset_until(self, instant: datetime, limit: datetime) -> datetime:
+        """Return the last second until about `limit` up to which the clock does not change."""
+        offset, moment = self.offset(instant), instant
+        if self._zone.utcoffset(None) is not None:
+            return limit  # the same at all times
+        while moment < limit:
+            following = moment + min(_DAY, limit - moment)
+            if self.offset(following) != offset:
+                return self._change(moment, following) - _SECOND
+            moment = following
+        return limit
+
     # Real time
 
     def _next_elastic(self, start: datetime) -> datetime | None:
@@ -51,7 +84,9 @@ class Timeline:
 
     def _first_from(self, instant: datetime | None) -> datetime | None:
         """Return the first instant from one on at which the wall clock shows what all clauses let through."""
-        while instant is not None:
+        # All of it may be skipped: a quarter of an hour of the night in which the clock is put forward.
+        last_year = self._plan.agenda.horizon(instant.year) if instant else 0
+        while instant is not None and instant.year <= last_year:
             wall = self.wall(instant)
             found = first_on_or_after(self._plan, wall.replace(fold=0))
             again = self._end_of_first_pass(instant, wall)

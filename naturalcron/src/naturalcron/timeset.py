@@ -26,6 +26,8 @@ _HOURS: Final = sum(1 << 3600 * hour for hour in range(24))
 """The first second of every hour."""
 _HOUR_BYTES: Final = 3600 // 8
 _WHOLE_HOUR: Final = (1 << 3600) - 1
+_WHOLE_MINUTE: Final = (1 << 60) - 1
+_MINUTES_OF_HOUR: Final = sum(1 << 60 * minute for minute in range(60))
 _REPEATS: Final = {Unit.SECOND: _MINUTES, Unit.MINUTE: _HOURS, Unit.HOUR: 1}
 
 
@@ -83,9 +85,12 @@ def union(sets: Iterable[TimeSet]) -> TimeSet:
 class Clock:
     """A set of seconds, ready to be searched."""
 
-    __slots__ = ("_hours",)
+    __slots__ = ("_gaps", "_hours", "_period", "times")
 
     def __init__(self, times: TimeSet) -> None:
+        self.times = times
+        self._period = 0
+        self._gaps = 0, NONE
         data = times.to_bytes(24 * _HOUR_BYTES, "little")
         cuts = range(0, len(data), _HOUR_BYTES)
         self._hours = tuple(int.from_bytes(data[cut : cut + _HOUR_BYTES], "little") for cut in cuts)
@@ -99,10 +104,10 @@ class Clock:
         hour, passed = divmod(second, 3600)
         rest = self._hours[hour] >> passed
         if rest:
-            return second + _lowest(rest)
+            return second + lowest(rest)
         later = (place for place in range(hour + 1, 24) if self._hours[place])
         found = next(later, None)
-        return None if found is None else 3600 * found + _lowest(self._hours[found])
+        return None if found is None else 3600 * found + lowest(self._hours[found])
 
     def first_missing_from(self, second: int) -> int:
         """Return the first second at or after one that is no member; the day's length if all are."""
@@ -110,11 +115,52 @@ class Clock:
         for place in range(hour, 24):
             rest = (~self._hours[place] & _WHOLE_HOUR) >> passed
             if rest:
-                return 3600 * place + passed + _lowest(rest)
+                return 3600 * place + passed + lowest(rest)
             passed = 0
         return DAY_SECONDS
 
+    def last_until(self, second: int) -> int | None:
+        """Return the last member at or before a second of the day, or None."""
+        passed = self.times & ((1 << second + 1) - 1)
+        return passed.bit_length() - 1 if passed else None
 
-def _lowest(bits: int) -> int:
+    @property
+    def period(self) -> int:
+        """The seconds after which members repeat themselves: 1 if all are, 60, 3600, or those of a day."""
+        self._period = self._period or self._found_period()
+        return self._period
+
+    def _found_period(self) -> int:
+        return self.hours_period(0) if self.alike_until(0) == len(self._hours) else DAY_SECONDS
+
+    def alike_until(self, hour: int) -> int:
+        """Return the first hour after one that has other members, or 24."""
+        later = range(hour + 1, len(self._hours))
+        return next((place for place in later if self._hours[place] != self._hours[hour]), len(self._hours))
+
+    def hours_period(self, hour: int) -> int:
+        """Return the seconds after which members repeat themselves within an hour: 1, 60 or 3600."""
+        bits = self._hours[hour]
+        if bits == _WHOLE_HOUR:
+            return 1
+        return 60 if (bits & _WHOLE_MINUTE) * _MINUTES_OF_HOUR == bits else 3600
+
+    def after_gaps(self, length: int) -> TimeSet:
+        """Return the members before which there are none for some seconds, themselves counted."""
+        if self._gaps[0] != length:
+            covered, width = self.times << 1 if length > 1 else NONE, 1
+            while width < length - 1:
+                covered |= covered << min(width, length - 1 - width)
+                width += min(width, length - 1 - width)
+            self._gaps = length, self.times & ~covered
+        return self._gaps[1]
+
+
+def lowest(bits: int) -> int:
     """Return the place of the lowest bit that is set."""
     return (bits & -bits).bit_length() - 1
+
+
+def highest(bits: int) -> int:
+    """Return the place of the highest bit that is set."""
+    return bits.bit_length() - 1

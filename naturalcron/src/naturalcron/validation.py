@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from naturalcron.errors import ErrorCode, UnknownZoneError
 from naturalcron.lexer import Fault
 from naturalcron.model import At, Between, Clause, Every, Point, Range, Zone
 from naturalcron.months import month_view
-from naturalcron.units import Unit
+from naturalcron.units import Month, Unit, Weekday
+from naturalcron.words import WORDS, Kind
 from naturalcron.zones import find_zone
 
 _JANUARY: Final = month_view(1, 1)
@@ -32,7 +34,7 @@ def faults_of(text: str, clauses: Sequence[Clause]) -> list[Fault]:
     ):
         if first is not None:
             return [first]
-    return [*_reversed_ranges(between), *_zones(zones)]
+    return [*_reversed_ranges(text, every, at, between), *_zones(zones)]
 
 
 def _nothing(text: str, every: Sequence[Every], at: Sequence[At]) -> Fault | None:
@@ -86,11 +88,90 @@ def _ranges_alone(every: Sequence[Every], between: Sequence[Between]) -> Fault |
     return Fault(ErrorCode.BETWEEN_WITHOUT_EVERY, message, between[0].start, between[0].end)
 
 
-def _reversed_ranges(between: Sequence[Between]) -> Iterator[Fault]:
-    message = "the range ends before it starts; ranges do not wrap around, use a list of two"
-    for one in (one for clause in between for one in clause.ranges):
-        if _is_reversed(one):
-            yield Fault(ErrorCode.REVERSED_RANGE, message, one.start, one.end)
+def _reversed_ranges(
+    text: str, every: Sequence[Every], at: Sequence[At], between: Sequence[Between]
+) -> Iterator[Fault]:
+    reversed_ones = [one for clause in between for one in clause.ranges if _is_reversed(one)]
+    if not reversed_ones:
+        return
+    pinned = {unit for clause in at for unit in clause.units}
+    proposal = _written_out(text, every[0].unit, pinned, between)
+    instead = f"'{proposal}'" if proposal else "both parts into a list"
+    for one in reversed_ones:
+        message = f"the range ends before it starts, and ranges do not wrap around; write {instead}"
+        yield Fault(ErrorCode.REVERSED_RANGE, message, one.start, one.end)
+
+
+def _written_out(text: str, unit: Unit, pinned: Collection[Unit], between: Sequence[Between]) -> str | None:
+    """Return the whole text with ranges that do not run backwards, or None if there are no words for the halves."""
+    for clause in sorted(between, key=lambda clause: clause.start, reverse=True):
+        if any(map(_is_reversed, clause.ranges)):
+            words = _as_list(clause, unit, pinned) or _as_ranges(text, clause, unit)
+            if words is None:
+                return None
+            text = f"{text[: clause.start]}{words}{text[clause.end :]}"
+    return " ".join(text.split())
+
+
+def _as_list(clause: Between, unit: Unit, pinned: Collection[Unit]) -> str | None:
+    """Return the weekdays or months of a range as a list, if one half of it would be a single one."""
+    one = clause.ranges[0]
+    named = _NAMED.get(one.units)
+    if named is None or len(clause.ranges) > 1 or unit > Unit.DAY or one.units[0] in pinned:
+        return None
+    word, names = named
+    ends = [point[one.units[0]].resolve(_JANUARY) for point in (one.first, one.last) if point]
+    first, last = (number - 1 for number in ends if number is not None)
+    if first < len(names) - 1 and last > 0:
+        return None
+    return f"{word} [{', '.join([*names[first:], *names[: last + 1]])}]"
+
+
+def _as_ranges(text: str, clause: Between, unit: Unit) -> str | None:
+    found = [
+        _halves(text, one, unit) if _is_reversed(one) else text[one.start : one.end] for one in clause.ranges
+    ]
+    return None if None in found else f"between [{', '.join(map(str, found))}]"
+
+
+_NAMED: Final[dict[tuple[Unit, ...], tuple[str, tuple[str, ...]]]] = {
+    (Unit.WEEK,): ("on", tuple(day.short_name.lower() for day in Weekday)),
+    (Unit.MONTH,): ("in", tuple(month.short_name.lower() for month in Month)),
+}
+_HALF: Final = re.compile(r"[ap]m\b", re.IGNORECASE)
+_ENDS: Final = {
+    (Unit.WEEK,): ("sat", "sun"),
+    (Unit.MONTH,): ("dec", "jan"),
+    (Unit.DAY,): ("31st", "1st"),
+    (Unit.HOUR,): ("11pm", "12am"),
+    (Unit.HOUR, Unit.MINUTE): ("23:59", "00:00"),
+    (Unit.HOUR, Unit.MINUTE, Unit.SECOND): ("23:59:59", "00:00:00"),
+    (Unit.MINUTE,): ("min 59", "min 0"),
+    (Unit.SECOND,): ("sec 59", "sec 0"),
+    (Unit.DAY, Unit.MONTH): ("31st dec", "1st jan"),
+    (Unit.MONTH, Unit.DAY): ("dec 31st", "jan 1st"),
+}
+"""The highest and the lowest value of units, in words."""
+
+
+def _halves(text: str, one: Range, interval: Unit) -> str | None:
+    """Return the two ranges that one is meant to be: to the highest value, and on from the lowest."""
+    ends = _ENDS.get(one.units)
+    if ends is None or one.last is None:
+        return None
+    first, _, last = re.split(r"\b(and)\b", text[one.start : one.end], maxsplit=1, flags=re.IGNORECASE)
+    unit = re.search(r"([a-z]+)\s+$", text[: one.start], re.IGNORECASE)
+    if unit and WORDS[unit[1].lower()].kind is Kind.UNIT:
+        first = f"{unit[1]} {first}"
+    if one.units == (Unit.HOUR,):
+        written = f"{first} {last}"
+        if not _HALF.search(written):
+            ends = ("hour 23", "hour 0")
+        elif interval < Unit.HOUR:
+            # An hour alone lasts to its end: below an hour, a range to 2am is meant to end at 2:00.
+            first, last = (re.sub(r"\d+", r"\g<0>:00", end, count=1) for end in (first, last))
+            ends = _ENDS[Unit.HOUR, Unit.MINUTE]
+    return f"{first.strip()} and {ends[0]}, {ends[1]} and {last.strip()}"
 
 
 def _is_reversed(one: Range) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from enum import IntEnum, auto
 from itertools import product
 from typing import Final, NamedTuple
@@ -139,31 +138,23 @@ WEEKDAY_WORDS: Final = tuple(sorted(_names(Weekday), key=len, reverse=True))
 LONGEST_WORD: Final = 40
 """Longer words are not compared with known ones, as that takes the longer, the longer they are."""
 
-_INSTEAD = {
-    "weekday": "between mon and fri",
-    "weekdays": "between mon and fri",
-    "weekend": "on [sat, sun]",
-    "weekends": "on [sat, sun]",
-    "noon": "at 12:00",
-    "midnight": "at 00:00",
-    "annually": "yearly",
-    "other": "every 2 …",
-    "until": "upto",
-    "to": "and",
-    "the": None,
-    "of": None,
-    "a": None,
-    "an": None,
-}
-"""What people write that the language does not have, and what they may write instead."""
+
+_NTH_WEEKDAYS: Final = frozenset(_nth_weekdays())
+_NEAR_NTH: Final = 0.85
+_NO_SLIPS = frozenset(
+    {"weekday", "weekdays", "weekend", "weekends", "past", "the", "millisecond", "milliseconds"}
+)
+"""Words of English that are near to others, and not meant as those."""
 
 
-def suggest(word: str, known: Iterable[str] = WORDS) -> str | None:
-    """Return what the writer of an unknown word may have meant, or None if nothing is near."""
+def nearest(word: str) -> list[str]:
+    """Return what the writer of an unknown word may have meant, the nearest first; empty if nothing is near."""
     lowered = word.lower()
-    if len(lowered) > LONGEST_WORD:
-        return None
-    if lowered in _INSTEAD:
-        return _INSTEAD[lowered]
-    found = get_close_matches(lowered, known, n=1, cutoff=0.7)
-    return found[0] if found else None
+    if len(lowered) > LONGEST_WORD or lowered in _NO_SLIPS:
+        return []
+    return [one for one in get_close_matches(lowered, WORDS, n=3, cutoff=0.7) if _is_slip(lowered, one)]
+
+
+def _is_slip(word: str, of: str) -> bool:
+    """Say whether a word may be a slip: one that has half of `ThirdWed` in it, such as `third`, is none of it."""
+    return of not in _NTH_WEEKDAYS or SequenceMatcher(None, of, word).ratio() >= _NEAR_NTH
