@@ -1,6 +1,8 @@
 """JobMaster: background jobs across a cluster. These are the public names."""
 
-import jobmaster._starting  # noqa: F401 - first, since all the rest takes a second to import
+import jobmaster._path  # first of all, since it decides where the rest is imported from
+import jobmaster._starting  # then this, since all the rest takes a second to import
+import jobmaster.ownlog  # noqa: F401 - what is logged from here on is safe to read
 from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
 from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy
@@ -35,7 +37,9 @@ from jobmaster.errors import SchemaError as SchemaError
 from jobmaster.errors import Snooze as Snooze
 from jobmaster.errors import StoreConflictError as StoreConflictError
 from jobmaster.errors import StoreError as StoreError
+from jobmaster.errors import StoreRefusedError as StoreRefusedError
 from jobmaster.errors import StoreUnavailableError as StoreUnavailableError
+from jobmaster.errors import StoreUnreachableError as StoreUnreachableError
 from jobmaster.errors import UnknownHandlerError as UnknownHandlerError
 from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
 from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError

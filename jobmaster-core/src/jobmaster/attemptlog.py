@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobmaster._policy.outcome import Verdict
+from jobmaster._policy.outcome import LONGEST_TRACEBACK, Verdict
 from jobmaster.context import JobContext, identity, runs_in_thread
-from jobmaster.logtext import one_line, storable, tell_of_lost_line, traceback_text
+from jobmaster.durations import written
+from jobmaster.logtext import cut_front, one_line, storable, tell_of_lost_line, traceback_text
 from jobmaster.models import AttemptError, Claim, Report
 from jobmaster.states import AttemptOutcome, JobStatus
 
@@ -84,13 +85,13 @@ def _record(
     outcome: AttemptOutcome,
     error: BaseException | None,
 ) -> logging.LogRecord:
-    """Return a record with a traceback that every formatter can write, whatever the exception is."""
+    """Return a record of whoever called; its logger has whatever the exception is made fit to be written."""
     file, line, function, _ = log.findCaller(stacklevel=3)
     exc_info = None if error is None else (type(error), error, error.__traceback__)
     fields = _fields(job, outcome)
     record = log.makeRecord(log.name, level, file, line, "%s", (text,), exc_info, function, fields)
     if error is not None:
-        record.exc_text = storable(traceback_text(error) or "")
+        record.exc_text = storable(cut_front(traceback_text(error) or "", LONGEST_TRACEBACK))
     return record
 
 
@@ -109,7 +110,7 @@ def _text(job: JobContext, verdict: Verdict) -> str:
         parts.append(_end(job, verdict))
     elif verdict.outcome not in _UNHEEDED:
         retry = f"retry {verdict.retries} of {job.max_retries}"
-        parts.append(f"next try in {_seconds(verdict.delay)} s ({retry})")
+        parts.append(f"next try in {written(round(verdict.delay, 2))} ({retry})")
     return "; ".join(parts)
 
 
@@ -134,7 +135,3 @@ def _head(job: JobContext, outcome: AttemptOutcome | None, error: AttemptError |
 
 def _shown(error: AttemptError | None) -> str:
     return "" if error is None else f": {one_line(f'{error.type}: {error.message}', LONGEST_ERROR)}"
-
-
-def _seconds(delay: float) -> str:
-    return f"{delay:.2f}".rstrip("0").rstrip(".")

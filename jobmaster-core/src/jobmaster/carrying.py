@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from attrs import define
 
 from jobmaster.contracts import AgentRepository, Handover, MasterRepository, Message
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
-from jobmaster.models import Bucket, NewJob
+from jobmaster.logtext import counted
+from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
 from jobmaster.states import BucketStatus
 
 log = logging.getLogger("jobmaster.carrying")
@@ -51,7 +53,8 @@ class Carrier:
         arrived: list[Handover] = []
         for name in dict.fromkeys(name for name, _ in handovers):
             if self.monotonic() - asked_at > self.patience:
-                log.warning("%d handovers took too long to be carried and are left to others", len(handovers))
+                late = counted(len(handovers), "handover took", "handovers took")
+                log.warning("%s too long to be carried; left to others", late)
                 break
             arrived += await self._carry_to(name, [one for agent, one in handovers if agent == name], retaken)
         return arrived
@@ -97,8 +100,49 @@ async def drain(master: MasterRepository, agent: AgentRepository, bucket: Bucket
 
 
 def held(message: Message) -> NewJob:
-    """Return the job of a message as one to be held on the master."""
-    return NewJob(job=message.new.job, delay=message.new.delay)
+    """Return the job of a message as one to be held on the master, where it has its place in the order."""
+    return NewJob(job=message.new.job, delay=message.new.delay - message.waited)
+
+
+def aside_of(bucket_id: UUID) -> UUID:
+    """Return the bucket in which unread messages of a bucket are set aside, and the other way round.
+
+    Ids of buckets are of version 7; such a one is of version 8, and nobody is ever given it.
+    """
+    return UUID(int=bucket_id.int ^ (0xF << 76))
+
+
+async def hold_unread(
+    master: MasterRepository, agent: AgentRepository, bucket: Bucket, waited: float, keep: int, limit: int
+) -> int:
+    """Hold due jobs on the master again that the owner of a bucket has not read; return their number.
+
+    The arguments are those of `BucketStore.hold_unread`. Messages that their carriers may be about to push again stay:
+    they would be back.
+    """
+    if bucket.agent == STANDALONE:
+        return await master.hold_unread(bucket, waited, keep, limit)
+    aside, carried = aside_of(bucket.id), await master.handed_over(bucket.id)
+    if not await agent.set_aside(bucket, aside, waited, keep, limit, carried):
+        return 0
+    return await bring_back_aside(master, agent, evolve(bucket, id=aside))
+
+
+async def bring_back_aside(master: MasterRepository, agent: AgentRepository, aside: Bucket) -> int:
+    """Bring what lies aside back to the master, where its jobs are held; return how many messages that were.
+
+    Nobody reads there, so none of them was begun, and none will be. What the master knew as lying in the bucket that they
+    were taken from it holds again, before they go. Safe to be done by several at once, and to be broken off anywhere.
+    """
+    count, origin = 0, aside_of(aside.id)
+    while messages := await agent.drain(aside.id, MESSAGES_AT_ONCE):
+        unsaved = [held(message) for message in messages if not message.saved]
+        if unsaved:
+            await master.insert_jobs(unsaved)
+        await master.hold_messages(origin, messages)
+        await agent.remove_aside(aside.id, messages)
+        count += len(messages)
+    return count
 
 
 async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:

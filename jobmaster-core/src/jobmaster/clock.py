@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from jobmaster.showing import shown
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -47,6 +49,6 @@ def from_micros(micros: int) -> datetime:
 def require_aware(name: str, moment: datetime) -> datetime:
     """Return `moment` in UTC; raises `ValueError` for a naive one, which could mean any instant."""
     if moment.tzinfo is None or moment.utcoffset() is None:
-        msg = f"{name} must be an aware datetime, not {moment!r}; add tzinfo, e.g. datetime.now(timezone.utc)"
+        msg = f"{name} must be an aware datetime, not {shown(moment)}; add tzinfo, e.g. datetime.now(timezone.utc)"
         raise ValueError(msg)
     return moment.astimezone(UTC)

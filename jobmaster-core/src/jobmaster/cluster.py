@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
+from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.forewarning import warn_of_settings
 from jobmaster._runtime.host import host_record
@@ -28,6 +29,7 @@ from jobmaster.config import (
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
+from jobmaster.files import OWNER_ONLY, checked_mode
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.lives import Life
@@ -37,6 +39,7 @@ from jobmaster.recurrence import Kinds
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
 from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, check_elsewhere
+from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
 
 if TYPE_CHECKING:
     from jobmaster.sync import SyncScheduler
@@ -70,7 +73,7 @@ class Cluster:
 
         """
         self.id = check_name("cluster id", cluster_id)
-        self.master_url = master
+        self.master_url: StoreUrl = store_url(master)
         self.mode = cluster_mode(mode)
         self.settings = Settings()
         self.agents: list[AgentSettings] = []
@@ -88,12 +91,15 @@ class Cluster:
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
         """Describe a cluster that needs one database and nothing else; takes and raises what `Cluster` does."""
-        check_known(f"cluster {cluster_id!r}", options, ("mode", "clock"))
+        check_known(f"cluster {said(cluster_id)}", options, ("mode", "clock"))
         return cls(cluster_id, url, **options)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> Cluster:
-        """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`."""
+        """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`.
+
+        Relative paths in the URLs of a file start from its folder, those of a mapping from the working directory.
+        """
         from jobmaster.fileconfig import build_cluster
 
         return build_cluster(cls, config)
@@ -129,7 +135,7 @@ class Cluster:
 
         """
         self._configuring("add_agent")
-        agent = make(AgentSettings, f"agent {name!r}", {"name": name, "url": url, **settings})
+        agent = make(AgentSettings, f"agent {said(name)}", {"name": name, "url": url, **settings})
         check_unlike(agent.name, [other.name for other in self.agents])
         self.agents.append(agent)
         return self
@@ -137,7 +143,7 @@ class Cluster:
     def add_worker(self, **settings: Any) -> Cluster:
         """Add a worker that runs in this process, as listed in `jobmaster.config.WorkerSettings`."""
         self._configuring("add_worker")
-        worker = make(WorkerSettings, f"worker {settings.get('name') or len(self.workers) + 1}", settings)
+        worker = make(WorkerSettings, f"worker {_worker_in(settings, len(self.workers) + 1)}", settings)
         if worker.name is not None and worker.name in {other.name for other in self.workers}:
             msg = f"worker {worker.name!r} is added twice; names are unique in a cluster"
             raise ConfigurationError(msg)
@@ -200,9 +206,7 @@ class Cluster:
         self._configuring("add_schedules")
         for schedule in schedules:
             if not isinstance(schedule, StaticSchedule):
-                msg = (
-                    f"add_schedules takes StaticSchedule(name, handler, expression) objects, not {schedule!r}"
-                )
+                msg = f"add_schedules takes StaticSchedule(name, handler, expression) objects, not {said(schedule)}"
                 raise ConfigurationError(msg)
             if schedule.name in {other.name for other in self._schedules}:
                 msg = f"schedule {schedule.name!r} is added twice; names are unique in a cluster"
@@ -220,15 +224,23 @@ class Cluster:
         """Have class-form handlers built by `build(handler_class)`; it may return None to pass."""
         return self.use(_Builder(build))
 
-    def debug_jsonl(self, folder: str | Path) -> Cluster:
+    def debug_jsonl(self, folder: str | Path, *, file_mode: int = OWNER_ONLY) -> Cluster:
         """Have each process write all it logs and does with jobs into `folder`, as JSON lines.
 
         The file is `<cluster>-<pid>.jsonl`; at 20 MiB it is moved aside, and five of those are kept. While the
-        cluster runs, the logger `jobmaster` lets lines of every level through. Raises `ConfigurationError`
-        at the start if the file cannot be written.
+        cluster runs, the logger `jobmaster` lets lines of every level through.
+
+        Args:
+            folder: made if it is not there, for its owner alone.
+            file_mode: who may read and write the files that are made, such as `0o640`; by default their owner alone.
+
+        Raises:
+            ConfigurationError: the mode is none of a file. At the start: the file cannot be written, is a link, or
+                belongs to another user.
+
         """
         self._configuring("debug_jsonl")
-        log = DebugLog(Path(folder), self.id)
+        log = DebugLog(Path(folder), self.id, checked_mode("debug_jsonl: file_mode", file_mode))
         self.debug_logs.append(log)
         return self.use(log)
 
@@ -331,18 +343,21 @@ class Cluster:
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
         notify = Notify(master)
+        durability = Durability(self.id, self.settings.require_durable)
+        links, monotonic = self._links(plugins), self._clock.monotonic
         env = Environment(
             cluster_id=self.id,
             settings=self.settings,
             plugins=plugins,
             master=master,
-            agents=Agents(self.id, master, self._links(plugins), notify, self._clock.monotonic),
+            agents=Agents(self.id, master, links, notify, monotonic, durability.check),
             notify=notify,
             registry=Registry(
                 registered_handlers() if self._handlers is None else self._handlers, serving=chooses
             ),
             serves=chooses,
             clock=self._clock,
+            durability=durability,
             observers=plugins.observers(),
             migrate_to=self._destination(self.move_target, master, plugins),
             archive_to=self._destination(self.archive_target, master, plugins),
@@ -386,6 +401,12 @@ class _Builder:
     @hookimpl
     def jobmaster_build_handler(self, handler_class: type[Any]) -> Any:
         return self._build(handler_class)
+
+
+def _worker_in(settings: Mapping[str, Any], number: int) -> str:
+    """Return what to call a worker in messages, by its name or its number."""
+    name = settings.get("name")
+    return HIDDEN if isinstance(name, str) and may_be_url(name) else f"{name or number}"
 
 
 def _setting_names() -> list[str]:

@@ -91,14 +91,15 @@ class ControlVerbs:
     async def stop_worker(self, name: str) -> int:
         """Ask the workers of a name to stop gracefully, wherever they run; return how many were asked.
 
-        They stay stopped for as long as their process runs. Raises `WorkerNotFoundError` if none runs.
+        They stay stopped for as long as their process runs. One whose lease is over stops when it is back, and counts
+        where none of its name runs. Raises `WorkerNotFoundError` if there is none.
         """
         return await self._request(name, WorkerRequest.STOP)
 
     async def drain_worker(self, name: str) -> int:
         """Ask the workers of a name to take no new jobs, finish those in their buckets, and stop.
 
-        Returns how many were asked; raises `WorkerNotFoundError` if none runs.
+        Returns how many were asked, and raises, as `stop_worker`.
         """
         return await self._request(name, WorkerRequest.DRAIN)
 

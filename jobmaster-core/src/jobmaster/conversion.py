@@ -51,7 +51,8 @@ from jobmaster.annotations import (
     is_typed_dict,
     is_union,
 )
-from jobmaster.data import EnumMember
+from jobmaster.enums import EnumMember, LoadedEnums
+from jobmaster.showing import shown
 
 Read = Callable[[Any, Any], Any]
 """Returns a value as of a type, from what a job carries or from a value of the type; raises `MisfitError`."""
@@ -154,17 +155,17 @@ def _other_class(value: Any, kind: type) -> MisfitError:
 
 
 def _read_carried(value: Any, wanted: Any) -> Any:
-    return checked(_found(value), wanted)
+    return checked(_found(value, LoadedEnums()), wanted)
 
 
-def _found(value: Any) -> Any:
+def _found(value: Any, enums: LoadedEnums) -> Any:
     """Return a value with the members of enums that it names, where no annotation says their class."""
     if isinstance(value, EnumMember):
-        return value.found(value.name)
-    if type(value) is list:
-        return [_found(item) for item in value]
+        return enums.member(value, value.name)
+    if type(value) in (list, tuple):
+        return type(value)(_found(item, enums) for item in value)
     if type(value) is dict:
-        return {name: _found(item) for name, item in value.items()}
+        return {name: _found(item, enums) for name, item in value.items()}
     return value
 
 
@@ -211,7 +212,7 @@ def _read_literal(value: Any, wanted: Any) -> Any:
             return option
         if type(option) is type(value) and option == value:
             return option
-    raise MisfitError(f"{value!r} is none of {', '.join(map(repr, get_args(wanted)))}")
+    raise MisfitError(f"{shown(value)} is none of {', '.join(map(repr, get_args(wanted)))}")
 
 
 def _write_literal(value: Any, _: Any) -> Any:
@@ -228,7 +229,7 @@ def _read_text(value: Any, wanted: type) -> Any:
     try:
         return TEXTS[wanted](value) if wanted in TEXTS else wanted(value)
     except (ValueError, ArithmeticError, LookupError, OSError):
-        raise MisfitError(f"{value!r} is no {wanted.__name__}") from None
+        raise MisfitError(f"{shown(value)} is no {wanted.__name__}") from None
 
 
 def _write_text(value: Any, _: Any) -> Any:
@@ -237,7 +238,7 @@ def _write_text(value: Any, _: Any) -> Any:
 
 def _write_time(value: Any, _: Any) -> str:
     if value.tzinfo is not None and not isinstance(value.tzinfo, timezone):
-        msg = f"{value!r} has a zone whose offset depends on the day; use a fixed offset, or pass the zone beside it"
+        msg = f"{shown(value)} has a zone whose offset depends on the day; use a fixed offset, or pass the zone beside it"
         raise MisfitError(msg)
     return str(value.isoformat())
 
@@ -386,7 +387,7 @@ def _read_model(value: Any, wanted: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         raise _no(value, wanted)
-    return wanted.model_validate(_found(dict(value)))
+    return wanted.model_validate(_found(dict(value), LoadedEnums()))
 
 
 def _write_model(value: Any, _: Any) -> Any:

@@ -44,8 +44,11 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def stored(values: MessageData | Metadata) -> Any:
-    """Return values in their stored form as JSON values."""
-    return json.loads(values.encoded)
+    """Return values in their stored form as JSON values; what is no JSON, as a damaged row may hold, as its text."""
+    try:
+        return json.loads(values.encoded)
+    except ValueError:
+        return values.encoded.decode(errors="replace")
 
 
 def _make_converter() -> Converter:
@@ -89,6 +92,7 @@ def _job_record(made: Converter) -> Any:
 def _schedule_record(made: Converter) -> Any:
     """Return the hook that puts what the jobs have in common beside the schedule's own facts."""
     planner = {"planned_to", "look_at", "waiting", "newest_job_id", "busy", "version", "alive_until"}
+    planner |= {"read_at", "starts_now"}
     omitted: dict[str, Any] = dict.fromkeys({"job", *planner}, _OMIT)
     fields = make_dict_unstructure_fn(ScheduleRecord, made, **omitted)
 

@@ -21,20 +21,22 @@ nan, ±inf          `{"$": "float", "v": "nan"}`
 from __future__ import annotations
 
 import base64
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from math import isfinite
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 import orjson
-from attrs import frozen
 
+from jobmaster.enums import EnumMember, LoadedEnums
 from jobmaster.errors import InvalidDataError
+from jobmaster.showing import shown
 
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
@@ -56,26 +58,7 @@ _MOST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Final[Any] = object()
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-
-@frozen
-class EnumMember:
-    """A member of an enum as it is stored: its class may have another name here, or not be loaded."""
-
-    path: str
-    """Module and qualified name of the class, as its sender knew it."""
-    name: str
-    """The member's name."""
-
-    @classmethod
-    def of(cls, member: Enum) -> EnumMember:
-        """Return the stored form of a member that has a name of its own."""
-        kind = type(member)
-        return cls(f"{kind.__module__}:{kind.__qualname__}", member.name)
-
-    def found(self, name: str) -> Enum:
-        """Return the member, of the value `name`, if its class is loaded; raises `LookupError`."""
-        return _decode_enum({"c": self.path, "v": self.name}, name)
+_SECOND: Final = timedelta(seconds=1)
 
 
 class _Values(Mapping[str, Any]):
@@ -93,16 +76,25 @@ class _Values(Mapping[str, Any]):
         """The stored form: JSON in UTF-8."""
         return self._encoded.encode() if isinstance(self._encoded, str) else self._encoded
 
+    @property
+    def size(self) -> int:
+        """The length of the stored form: its bytes, or its characters where a store handed it over as text."""
+        return len(self._encoded)
+
     def _raw(self) -> dict[str, Any]:
         if self._parsed is None:
-            self._parsed = orjson.loads(self._encoded)
+            self._parsed = _parsed(self._encoded, type(self).__name__)
         return self._parsed
+
+    def stored(self, name: str, default: Any = None) -> Any:
+        """Return a value in its stored form, as `orjson` reads it, or `default` if there is none of the name."""
+        return self._raw().get(name, default)
 
     def __getitem__(self, name: str) -> Any:
         if self._decoded is None:
             self._decoded = {}
         if name not in self._decoded:
-            self._decoded[name] = _decode(self._raw()[name], name)
+            self._decoded[name] = _read(self._raw()[name], name)
         return self._decoded[name]
 
     def __contains__(self, name: object) -> bool:
@@ -126,13 +118,13 @@ class _Values(Mapping[str, Any]):
         if name not in self:
             if default is _MISSING:
                 known = ", ".join(self) or "nothing"
-                msg = f"no value named {name!r} (there are: {known})"
+                msg = f"no value named {shown(name)} (there are: {known})"
                 raise KeyError(msg)
             return cast("T", default)
         value = self[name]
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             names = wanted.__name__ if isinstance(wanted, type) else " or ".join(w.__name__ for w in wanted)
-            msg = f"value {name!r} is {type(value).__name__}, not {names}"
+            msg = f"value {shown(name)} is {type(value).__name__}, not {names}"
             raise TypeError(msg)
         return value
 
@@ -192,7 +184,7 @@ class MessageData(_Values):
 
     def as_stored(self) -> dict[str, Any]:
         """Return all values, with an `EnumMember` for each member of an enum: no class is looked for."""
-        return {name: _decode(value, name, _as_stored) for name, value in self._raw().items()}
+        return {name: _read(value, name, _as_stored) for name, value in self._raw().items()}
 
     def get_json(self, name: str, default: Any = _MISSING) -> Any:
         """Return a value of any type; raises `KeyError` if absent without default."""
@@ -244,7 +236,7 @@ def encode_value(value: Any) -> Any:
 
 def _name(name: object) -> str:
     if type(name) is not str:
-        msg = f"names of values must be strings, not {name!r}"
+        msg = f"names of values must be strings, not {shown(name)}"
         raise InvalidDataError(msg)
     return name
 
@@ -266,17 +258,18 @@ def _check_fact(name: str, value: Any) -> None:
         msg = f"metadata name {name[:80]!r} {wrong}; choose another name"
         raise InvalidDataError(msg)
     if isinstance(value, (list, tuple, Mapping)):
-        msg = f"metadata {name!r} is {type(value).__name__}: metadata cannot nest; put it in the message data"
+        msg = f"metadata {shown(name)} is {type(value).__name__}: metadata cannot nest; put it in the message data"
         raise InvalidDataError(msg)
     if isinstance(value, str) and (fault := text_fault(value)):
-        msg = f"metadata {name!r} contains {fault}; put it in the message data, as bytes"
+        msg = f"metadata {shown(name)} contains {fault}; put it in the message data, as bytes"
         raise InvalidDataError(msg)
-    if type(value) is Decimal and _is_too_wide(value):
-        msg = f"metadata {name!r} has over {WIDEST_DECIMAL} places, which databases cannot compare; pass it as text"
+    if type(value) is Decimal and is_too_wide(value):
+        msg = f"metadata {shown(name)} has over {WIDEST_DECIMAL} places, which databases cannot compare; pass it as text"
         raise InvalidDataError(msg)
 
 
-def _is_too_wide(value: Decimal) -> bool:
+def is_too_wide(value: Decimal) -> bool:
+    """Return whether a decimal has more places than databases compare."""
     exponent = value.as_tuple().exponent
     return isinstance(exponent, int) and (value.adjusted() > WIDEST_DECIMAL or -exponent > WIDEST_DECIMAL)
 
@@ -305,7 +298,7 @@ def _encode_nested(value: Any, path: str, depth: int) -> Any:
         return {"$": "tuple", "v": _encode_items(value, path, depth)}
     kind = type(value)
     msg = (
-        f"value {path!r} is of type {kind.__module__}.{kind.__qualname__}, which a job cannot carry; "
+        f"value {shown(path)} is of type {kind.__module__}.{kind.__qualname__}, which a job cannot carry; "
         "use str, int, float, bool, None, Decimal, datetime, date, timedelta, UUID, bytes, an enum, "
         "or lists and dictionaries of them"
     )
@@ -316,7 +309,7 @@ def _encode_int(value: int, path: str) -> Any:
     if _LEAST <= value <= _MOST:
         return value
     if value.bit_length() > LONGEST_INT:
-        msg = f"value {path!r} is an integer of over {LONGEST_INT} bits; pass it as bytes"
+        msg = f"value {shown(path)} is an integer of over {LONGEST_INT} bits; pass it as bytes"
         raise InvalidDataError(msg)
     return {"$": "int", "v": str(value)}
 
@@ -330,25 +323,38 @@ def _encode_datetime(value: datetime, path: str) -> Any:
     if value.fold:
         body["fold"] = 1
     zone = value.tzinfo
+    if (offset := value.utcoffset()) and abs(offset) < _SECOND:
+        msg = f"value {shown(path)} is {offset} off UTC, which ISO 8601 cannot say; use a whole number of seconds"
+        raise InvalidDataError(msg)
     body["us"] = ((value.replace(tzinfo=UTC) if zone is None else value) - _EPOCH) // _MICROSECOND
     if isinstance(zone, ZoneInfo):
         if zone.key is None:
-            msg = f"value {path!r} has a time zone without a name; use ZoneInfo('Area/City') or UTC"
+            msg = f"value {shown(path)} has a time zone without a name; use ZoneInfo('Area/City') or UTC"
             raise InvalidDataError(msg)
         body["tz"] = zone.key
     elif zone is not None and not isinstance(zone, timezone):
-        msg = f"value {path!r} has a time zone of type {type(zone).__name__}; use ZoneInfo or a fixed offset"
+        msg = f"value {shown(path)} has a time zone of type {type(zone).__name__}; use ZoneInfo or a fixed offset"
         raise InvalidDataError(msg)
     return body
+
+
+def _encode_span(value: timedelta, path: str) -> Any:
+    span = value // _MICROSECOND
+    if not _LEAST <= span <= _MOST:
+        msg = f"value {shown(path)} is a timedelta of over 292,000 years, which cannot be stored; pass its days as a number"
+        raise InvalidDataError(msg)
+    return {"$": "td", "us": span}
 
 
 def _encode_enum(value: Enum, path: str) -> Any:
     cls = type(value)
     if "<locals>" in cls.__qualname__:
-        msg = f"value {path!r} is of the local enum {cls.__qualname__}, which cannot be found again by name"
+        msg = f"value {shown(path)} is of the local enum {cls.__qualname__}, which cannot be found again by name"
         raise InvalidDataError(msg)
     if value.name not in cls.__members__:
-        msg = f"value {path!r} is a combination of members of {cls.__qualname__}; pass its integer instead"
+        msg = (
+            f"value {shown(path)} is a combination of members of {cls.__qualname__}; pass its integer instead"
+        )
         raise InvalidDataError(msg)
     return {"$": "enum", "c": f"{cls.__module__}:{cls.__qualname__}", "v": value.name}
 
@@ -372,62 +378,94 @@ _ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
     datetime: _encode_datetime,
     Decimal: lambda value, _: {"$": "dec", "v": str(value)},
     date: lambda value, _: {"$": "date", "v": value.isoformat()},
-    timedelta: lambda value, _: {"$": "td", "us": value // _MICROSECOND},
+    timedelta: _encode_span,
     UUID: lambda value, _: {"$": "uuid", "v": str(value)},
     bytes: lambda value, _: {"$": "bytes", "v": base64.b64encode(value).decode()},
     EnumMember: _encode_stored,
 }
 
 
-Member = Callable[[dict[str, Any], str], Any]
+Member = Callable[[EnumMember, str], Any]
 """Returns what becomes of a stored member of an enum, of the value of a name."""
+
+
+def _parsed(encoded: bytes | str, what: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(encoded)
+    except (orjson.JSONDecodeError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        msg = f"what is stored as {what} is no JSON object, so that nothing can be read from it"
+        raise InvalidDataError(msg)
+    return found
+
+
+def _read(value: Any, name: str, member: Member | None = None) -> Any:
+    """Return a value of data that anybody may have written; raises `InvalidDataError` for one of no known form."""
+    try:
+        return _decode(value, name, member)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        OSError,
+    ) as error:
+        msg = (
+            f"value {shown(name)} is stored in a form that no type has here ({type(error).__name__}: {error})"
+        )
+        raise InvalidDataError(msg) from error
 
 
 def _decode(value: Any, name: str, member: Member | None = None) -> Any:
     """Return a value; without `member`, those of enums are looked for among the loaded classes."""
     if type(value) is list:
+        member = member or LoadedEnums().member
         return [_decode(item, name, member) for item in value]
     if type(value) is not dict:
         return value
+    member = member or LoadedEnums().member
     tag = value.get("$")
     if tag in (None, "map"):
         items = value if tag is None else value["v"]
         return {key: _decode(item, name, member) for key, item in items.items()}
     if tag == "tuple":
         return tuple(_decode(item, name, member) for item in value["v"])
-    return _DECODERS[tag](value, name) if tag != "enum" else (member or _decode_enum)(value, name)
+    if tag == "enum":
+        return member(EnumMember(value["c"], value["v"]), name)
+    return _DECODERS[tag](value)
 
 
-def _as_stored(body: dict[str, Any], _name: str) -> EnumMember:
-    return EnumMember(body["c"], body["v"])
+def _as_stored(stored: EnumMember, _name: str) -> EnumMember:
+    return stored
 
 
-def _decode_datetime(body: dict[str, Any], _name: str) -> datetime:
+def _decode_datetime(body: dict[str, Any]) -> datetime:
     value = datetime.fromisoformat(body["v"]).replace(fold=body.get("fold", 0))
-    return value.replace(tzinfo=ZoneInfo(body["tz"])) if "tz" in body else value
+    return value.replace(tzinfo=_zone(body["tz"])) if "tz" in body else value
 
 
-def _decode_enum(body: dict[str, Any], name: str) -> Enum:
-    """Return an enum member if this process has imported its class: data never makes us import a module."""
-    module, _, qualified = body["c"].partition(":")
-    found: Any = sys.modules.get(module)
-    for part in qualified.split("."):
-        found = getattr(found, part, None)
-    if not (isinstance(found, type) and issubclass(found, Enum)) or body["v"] not in found.__members__:
-        msg = f"value {name!r} is {body['c']}.{body['v']}; import its module, or use get_enum({name!r}, …)"
-        raise LookupError(msg)
-    return found.__members__[body["v"]]
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    """Return a zone that there is. No other name is handed on: `ZoneInfo` would import packages called like its parts."""
+    in_files = any(Path(folder, name).is_file() for folder in TZPATH)
+    if not in_files and name not in available_timezones():
+        msg = f"{shown(name)} is no time zone that is known here"
+        raise ValueError(msg)
+    return ZoneInfo(name)
 
 
-_DECODERS: Final[dict[str, Callable[[dict[str, Any], str], Any]]] = {
-    "int": lambda body, _: int(body["v"]),
-    "float": lambda body, _: float(body["v"]),
+_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "int": lambda body: int(body["v"]),
+    "float": lambda body: float(body["v"]),
     "dt": _decode_datetime,
-    "dec": lambda body, _: Decimal(body["v"]),
-    "date": lambda body, _: date.fromisoformat(body["v"]),
-    "td": lambda body, _: timedelta(microseconds=body["us"]),
-    "uuid": lambda body, _: UUID(body["v"]),
-    "bytes": lambda body, _: base64.b64decode(body["v"]),
+    "dec": lambda body: Decimal(body["v"]),
+    "date": lambda body: date.fromisoformat(body["v"]),
+    "td": lambda body: timedelta(microseconds=body["us"]),
+    "uuid": lambda body: UUID(body["v"]),
+    "bytes": lambda body: base64.b64decode(body["v"]),
 }
 
 
@@ -435,5 +473,5 @@ def _member_of(name: str, enum: type[E], member: str) -> E:
     try:
         return enum[member]
     except KeyError:
-        msg = f"value {name!r} is {member!r}, which {enum.__qualname__} does not have"
+        msg = f"value {shown(name)} is {shown(member)}, which {enum.__qualname__} does not have"
         raise TypeError(msg) from None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
 from jobmaster.errors import ConfigurationError
+from jobmaster.files import OWNER_ONLY, check_link, make_folder, open_to_append
 from jobmaster.forks import in_forked_child
 from jobmaster.hookspecs import JobObserver, hookimpl
 from jobmaster.logtext import as_json, message_of
@@ -21,6 +24,8 @@ from jobmaster.models import JobReceipt, NewJob, Report
 ROOT: Final = "jobmaster"
 """The logger whose lines, and those of the loggers below it, are written."""
 MAX_BYTES: Final = 20 * 1024 * 1024
+LONGEST_FILE_NAME: Final = 100
+"""Characters that a file's name takes from its cluster's: file systems take 255 bytes, and more follows."""
 FILES_KEPT: Final = 5
 """Older files of a process that are kept beside the present one."""
 
@@ -31,9 +36,9 @@ _level_before: dict[str, int] = {}
 class DebugLog:
     """Writes one cluster's lines while it runs; a plug-in that observes the jobs of this process."""
 
-    def __init__(self, folder: Path, cluster_id: str) -> None:
+    def __init__(self, folder: Path, cluster_id: str, file_mode: int = OWNER_ONLY) -> None:
         """`folder` is made when writing begins; each process writes a file of its own there."""
-        self._folder, self._cluster_id = folder, cluster_id
+        self._folder, self._cluster_id, self._file_mode = folder, cluster_id, file_mode
         self._handler: logging.Handler | None = None
 
     @hookimpl
@@ -57,17 +62,14 @@ class DebugLog:
 
     def _opened(self) -> logging.Handler:
         # The process is asked for only now: a server may have forked since the cluster was described.
-        name = re.sub(r"[^\w.-]", "_", self._cluster_id)
-        path = self._folder / f"{name}-{os.getpid()}.jsonl"
+        path = self._folder / f"{_file_name(self._cluster_id)}-{os.getpid()}.jsonl"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handler = RotatingFileHandler(
-                path,
-                maxBytes=MAX_BYTES,
-                backupCount=FILES_KEPT,
-                encoding="utf-8",
-                errors="backslashreplace",
-            )
+            check_link(self._folder)
+            make_folder(self._folder)
+            handler = _OwnFile(path, self._file_mode)
+        except ConfigurationError as error:
+            msg = f"debug_jsonl: {error}"
+            raise ConfigurationError(msg) from error
         except OSError as error:
             msg = f"debug_jsonl: {path} cannot be written ({error.strerror}); name another folder"
             raise ConfigurationError(msg) from error
@@ -123,6 +125,22 @@ class DebugLog:
             self._handler.handle(logging.makeLogRecord(line | present))
 
 
+class _OwnFile(RotatingFileHandler):
+    """A file that is this user's alone, when it is opened first and after each time it was moved aside."""
+
+    def __init__(self, path: Path, file_mode: int) -> None:
+        self._file_mode = file_mode
+        super().__init__(
+            path, maxBytes=MAX_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace"
+        )
+
+    def _open(self) -> TextIOWrapper:
+        file = open_to_append(Path(self.baseFilename), self._file_mode)
+        return TextIOWrapper(
+            os.fdopen(file, "ab"), encoding=self.encoding, errors=self.errors, line_buffering=True
+        )
+
+
 _inherited: list[logging.Handler] = []
 """In a forked child, the files of its parent: nobody writes or closes them here."""
 
@@ -157,6 +175,15 @@ def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
             _open_logs.remove(log)
         if not _open_logs and logger.name in _level_before:
             logger.setLevel(_level_before.pop(logger.name))
+
+
+def _file_name(cluster_id: str) -> str:
+    """Return a cluster's id as a part of a file's name; of a long one its start, and what tells it from others."""
+    name = re.sub(r"[^\w.-]", "_", cluster_id)
+    if len(name) <= LONGEST_FILE_NAME:
+        return name
+    digest = hashlib.sha256(cluster_id.encode()).hexdigest()[:8]
+    return f"{name[:LONGEST_FILE_NAME]}-{digest}"
 
 
 class _JsonFormatter(logging.Formatter):

@@ -23,6 +23,8 @@ from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
 from jobmaster.models import record
 from jobmaster.options import OPTION_NAMES, check_meant
+from jobmaster.places import placed
+from jobmaster.showing import shown
 
 MOST_RETRIES = 1000
 
@@ -43,7 +45,7 @@ def _retry_policy(value: Any) -> RetryPolicy | None:
     return RetryPolicy(default=as_backoff("retry", value))
 
 
-@frozen
+@frozen(init=False)
 class JobDefinition:
     """A kind of job, known by its id. Producers that have no handler code schedule by it.
 
@@ -78,14 +80,42 @@ class JobDefinition:
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Name a setting that there is not, before the generated `__init__` refuses it in Python's words."""
         if args:
-            check_known(f"definition {args[0]!r}", given, SETTING_NAMES)
+            try:
+                check_known("", given, SETTING_NAMES)
+            except ConfigurationError as error:
+                raise placed(f"definition {args[0]!r}", error) from error
         return object.__new__(cls)
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the attribute's name
+        *,
+        timeout: Any = UNSET,
+        max_retries: Any = UNSET,
+        priority: Any = UNSET,
+        lane: Any = UNSET,
+        metadata: Mapping[str, Any] | None = None,
+        retry: Any = None,
+    ) -> None:
+        """Check all settings, so that what is wrong is told with the definition and its line."""
+        try:
+            self.__attrs_init__(
+                id,
+                timeout=timeout,
+                max_retries=max_retries,
+                priority=priority,
+                lane=lane,
+                metadata={} if metadata is None else metadata,
+                retry=retry,
+            )
+        except ConfigurationError as error:
+            raise placed(f"definition {id!r}", error) from error
 
     @settings.default
     def _settings(self) -> Mapping[str, Any]:
         check_name("definition id", self.id, longest=200)
         given = _given(self)
-        check_settings(f"definition {self.id!r}", given)
+        check_settings("", given)
         return given
 
     @own_metadata.default
@@ -93,8 +123,7 @@ class JobDefinition:
         try:
             return Metadata.of(check_metadata(self.metadata))
         except SchedulingError as error:
-            msg = f"definition {self.id!r}: {error}"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(str(error)) from error
 
     def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any) -> JobRequest:
         """Return a request for `once_many`; options as for the scheduling calls."""
@@ -178,7 +207,7 @@ def _options(definition_id: str, keywords: Mapping[str, Any]) -> CallOptions:
         **{name: value for name, value in given.items() if value is not None or name == "timeout"}
     )
     try:
-        check_settings(f"scheduling {definition_id!r}", chosen.given())
+        check_settings(f"scheduling {definition_id!r}: ", chosen.given())
     except ConfigurationError as error:
         raise InvalidArgumentsError(str(error)) from None
     if chosen.at is not None and chosen.after is not None:
@@ -197,33 +226,33 @@ def _own(data: Mapping[str, Any] | MessageData | None) -> Mapping[str, Any] | Me
 
 def _check_confirm(value: Any) -> None:
     if value not in (None, *CONFIRMERS):
-        msg = f"confirm: {value!r} cannot take a job; use one of {', '.join(CONFIRMERS)}"
+        msg = f"confirm: {shown(value)} cannot take a job; use one of {', '.join(CONFIRMERS)}"
         raise InvalidArgumentsError(msg)
 
 
 def check_metadata(metadata: Any) -> Mapping[str, Any]:
     """Return metadata if it is a mapping; raises `InvalidArgumentsError`."""
     if not isinstance(metadata, Mapping):
-        msg = f"metadata: {metadata!r} is no mapping of names to values; write metadata={{'team': 'billing'}}, for one"
+        msg = f"metadata: {shown(metadata)} is no mapping of names to values; write metadata={{'team': 'billing'}}, for one"
         raise InvalidArgumentsError(msg)
     return metadata
 
 
-def check_settings(where: str, settings: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` naming the first setting of a job that is out of range."""
+def check_settings(prefix: str, settings: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` naming the first setting of a job that is out of range, behind a prefix."""
     for name, value in settings.items():
-        _CHECKS[name](f"{where}: {name}", value)
+        _CHECKS[name](prefix + name, value)
 
 
 def _check_timeout(setting: str, value: Any) -> None:
     if value is not None and not 0 < seconds(setting, value) <= LONGEST:
-        msg = f"{setting}: {value} is out of range; give positive seconds, a timedelta, or None for no limit"
+        msg = f"{setting}: {shown(value)} is out of range; give positive seconds, a timedelta, or None for no limit"
         raise ConfigurationError(msg)
 
 
 def _check_retries(setting: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_RETRIES:
-        msg = f"{setting}: {value!r} is out of range; it must be a whole number from 0 to {MOST_RETRIES}"
+        msg = f"{setting}: {shown(value)} is out of range; it must be a whole number from 0 to {MOST_RETRIES}"
         raise ConfigurationError(msg)
 
 

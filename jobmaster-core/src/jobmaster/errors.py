@@ -31,11 +31,15 @@ Control flow for handlers (they are not failures): `Retry`, `Snooze`, `Discard`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
+from typing import Final
 
 from jobmaster.durations import to_delay
+from jobmaster.printable import printable
+from jobmaster.showing import named, shown
 
 
 class JobMasterError(Exception):
@@ -49,26 +53,57 @@ class ConfigurationError(JobMasterError):
 class UnknownSchemeError(ConfigurationError):
     """No installed provider serves the scheme of a database or broker URL."""
 
-    def __init__(self, setting: str, scheme: str, known: Iterable[str]) -> None:
-        self.setting, self.scheme, self.known = setting, scheme, sorted(known)
-        package = _PACKAGES.get(scheme)
-        remedy = f"install its provider: pip install {package}" if package else "check the URL's spelling"
+    def __init__(self, setting: str, scheme: str, known: Iterable[str], *, show: bool = True) -> None:
+        """`show` says whether the scheme is one for sure: what a slip made of a URL may be a part of a password."""
+        show = show or scheme.partition("+")[0] in {*PACKAGES, *_FOREIGN}
+        self.setting, self.scheme, self.known = setting, scheme if show else "", sorted(known)
         served = ", ".join(f"{name}://" for name in self.known) or "none"
+        what = f"{scheme}:// URLs" if show else "the scheme of this URL"
         super().__init__(
-            f"{setting}: no installed provider serves {scheme}:// URLs; {remedy} (served now: {served})"
+            f"{setting}: no installed provider serves {what}; {_remedy(scheme, self.known)} (served now: {served})"
         )
 
 
-_PACKAGES = {
+INSTALLING: Final = "from a clone or from wheels, as docs/how-to/install.md says"
+"""How JobMaster's packages are installed. Not by their names: nobody has published these yet, so anybody may."""
+
+PACKAGES: Final[Mapping[str, str]] = {
     "sqlite": "jobmaster-sqlite",
     "postgresql": "jobmaster-postgres",
     "postgres": "jobmaster-postgres",
-    "mysql": "jobmaster-mysql",
-    "mariadb": "jobmaster-mysql",
-    "mssql": "jobmaster-sqlserver",
-    "sqlserver": "jobmaster-sqlserver",
-    "nats": "jobmaster-nats",
 }
+"""The package to install for a scheme. Those that exist, and no others."""
+_FOREIGN: Final = frozenset(
+    {
+        "mysql",
+        "mariadb",
+        "mssql",
+        "sqlserver",
+        "oracle",
+        "mongodb",
+        "redis",
+        "rediss",
+        "nats",
+        "amqp",
+        "kafka",
+    }
+)
+"""Schemes of systems that people may well mean, and for which JobMaster has no provider."""
+
+
+def _remedy(scheme: str, known: Iterable[str]) -> str:
+    if scheme in PACKAGES:
+        return f"install its provider, {PACKAGES[scheme]}, {INSTALLING}"
+    plain = scheme.partition("+")[0]
+    if plain in PACKAGES:
+        return f"write it as {plain}:// (with {PACKAGES[plain]}, which brings its own driver)"
+    if plain in _FOREIGN:
+        return (
+            "JobMaster has no provider for it; use PostgreSQL (jobmaster-postgres) or SQLite (jobmaster-sqlite), "
+            "or install a provider of somebody else"
+        )
+    guess = get_close_matches(scheme, [*PACKAGES, *known], n=1)
+    return f"did you mean {guess[0]}://?" if guess else "check the URL's spelling"
 
 
 class DuplicateDefinitionError(ConfigurationError):
@@ -104,6 +139,10 @@ class InvalidArgumentsError(SchedulingError):
     """The arguments of a scheduling call do not fit the handler's signature."""
 
 
+_LONGEST_EXPRESSION: Final = 2000
+"""Characters of an expression that an error shows whole."""
+
+
 class InvalidExpressionError(SchedulingError, ConfigurationError):
     """An expression says no recurrence: it refuses the call, or the start-up if it stands in code.
 
@@ -123,21 +162,48 @@ class InvalidExpressionError(SchedulingError, ConfigurationError):
         column: int | None = None,
         end_column: int | None = None,
         more: Iterable[str] = (),
+        what: str = "",
+        place: str = "",
     ) -> None:
-        """`more` holds further problems of the text, each as one line."""
+        """`more` holds further problems of the text, each as one line.
+
+        `what` says what the expression is of, and `place` where it is written.
+        """
         self.kind, self.text, self.reason, self.code = kind, text, reason, code
         self.line, self.column, self.end_column, self.more = line, column, end_column, tuple(more)
-        shown = [f"{kind} expression {text!r}: {reason}".lstrip(), *_picture(text, line, column, end_column)]
-        super().__init__("\n".join([*shown, *self.more]))
+        self.what, self.place = what, place
+        first, *rest = f"{kind} expression {shown(text, _LONGEST_EXPRESSION)}: {reason}".lstrip().split("\n")
+        head = (f"{what}: " if what else "") + first + (f" ({place})" if place else "")
+        lines = [head, *rest, *_picture(text, line, column, end_column)]
+        super().__init__("\n".join([*lines, *self.more]))
+
+    def about(self, what: str, place: str) -> InvalidExpressionError:
+        """Return the same error, which says what the expression is of, and where it is written."""
+        return InvalidExpressionError(
+            self.kind,
+            self.text,
+            self.reason,
+            code=self.code,
+            line=self.line,
+            column=self.column,
+            end_column=self.end_column,
+            more=self.more,
+            what=what,
+            place=place,
+        )
 
 
 def _picture(text: object, line: int, column: int | None, end_column: int | None) -> list[str]:
     """Return the line of a text with marks below the place that is meant."""
     if column is None or not isinstance(text, str):
         return []
-    shown = (text.splitlines() or [""])[line - 1]
-    margin = "".join("\t" if char == "\t" else " " for char in shown[: column - 1])
-    return [f"    {shown}", f"    {margin}{'^' * max(1, (end_column or column) - column)}"]
+    whole = (text.splitlines() or [""])[line - 1]
+    end = max(column, (end_column or column) - 1)
+    before, meant, after = (
+        printable(part, keep="\t") for part in (whole[: column - 1], whole[column - 1 : end], whole[end:])
+    )
+    margin = "".join("\t" if char == "\t" else " " for char in before)
+    return [f"    {before}{meant}{after}", f"    {margin}{'^' * max(1, len(meant))}"]
 
 
 class InvalidDataError(SchedulingError):
@@ -186,35 +252,45 @@ class InvalidQueryError(JobMasterError, ValueError):
     """A question about jobs or schedules makes no sense: an unknown condition, status or priority, for one."""
 
 
+_LONGEST_GUESSED: Final = 300
+"""Characters by which a name is compared with others: it takes time in the product of their lengths."""
+_LENGTHS_OF_IDS: Final = (32, 36)
+"""Characters of a job's id, without and with hyphens."""
+
+
 class JobNotFoundError(JobMasterError):
     """No job with this id exists in the cluster (any more)."""
 
     def __init__(self, job_id: object, cluster_id: str) -> None:
         self.job_id, self.cluster_id = job_id, cluster_id
+        asked = named(job_id)
+        hint = "" if len(asked) in _LENGTHS_OF_IDS else " (the id of a job has 36 characters)"
         super().__init__(
-            f"cluster {cluster_id!r} has no job {job_id}; it may be past the retention, or of another cluster"
+            f"cluster {cluster_id!r} has no job {asked}; it may be past the retention, or of another cluster{hint}"
         )
 
 
 class ScheduleNotFoundError(JobMasterError):
     """No recurring schedule with this id exists in the cluster (any more)."""
 
-    def __init__(self, schedule_id: object, cluster_id: str) -> None:
+    def __init__(self, schedule_id: object, cluster_id: str, remedy: str | None = None) -> None:
+        """`remedy` says what to do, where more is known than that."""
         self.schedule_id, self.cluster_id = schedule_id, cluster_id
+        usual = "it may have been over for longer than the retention, or be of another cluster"
         super().__init__(
-            f"cluster {cluster_id!r} has no recurring schedule {schedule_id}; it may have been over for longer than "
-            "the retention, or be of another cluster"
+            f"cluster {cluster_id!r} has no recurring schedule {named(schedule_id)}; {remedy or usual}"
         )
 
 
 class WorkerNotFoundError(JobMasterError):
     """No worker of this name runs in the cluster."""
 
-    def __init__(self, name: str, cluster_id: str) -> None:
+    def __init__(self, name: str, cluster_id: str, running: Iterable[str] = ()) -> None:
+        """`running` are the names of those that do, as far as they are known."""
         self.name, self.cluster_id = name, cluster_id
-        super().__init__(
-            f"no worker {name!r} runs in cluster {cluster_id!r}; `jobmaster workers list` shows those that do"
-        )
+        guess = get_close_matches(named(name, _LONGEST_GUESSED), list(running), n=1)
+        remedy = f"did you mean {guess[0]!r}?" if guess else "`jobmaster workers list` shows those that do"
+        super().__init__(f"no worker {shown(name)} runs in cluster {cluster_id!r}; {remedy}")
 
 
 class InvalidTransitionError(JobMasterError):

@@ -13,25 +13,24 @@
 | `imports`  | modules to import, so that their handlers are registered                          |
 
 A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` stands for no
-limit where a setting allows it. The environment comes before the file: `JOBMASTER_CLUSTER`,
+limit where a setting allows it. Relative paths in URLs start from the file's folder; those of a mapping and of the
+environment from the working directory. The environment comes before the file: `JOBMASTER_CLUSTER`,
 `JOBMASTER_MASTER`, and `JOBMASTER_<SETTING>` for each setting.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
 import re
 import tomllib
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from attrs import fields, fields_dict
@@ -39,8 +38,11 @@ from attrs import fields, fields_dict
 from jobmaster.cluster import Cluster
 from jobmaster.config import Settings
 from jobmaster.errors import ConfigurationError
+from jobmaster.importing import import_named, look_in
+from jobmaster.relative import urls_beside
 from jobmaster.states import ClusterMode, Priority, WorkerMode
 from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget
+from jobmaster.urls import HIDDEN, may_be_url, said, said_secret
 
 log = logging.getLogger("jobmaster.config")
 
@@ -64,7 +66,10 @@ _WORDS = {
 
 
 def build_cluster(
-    cls: type[Cluster], config: Mapping[str, Any] | str | Path, environ: Mapping[str, str] | None = None
+    cls: type[Cluster],
+    config: Mapping[str, Any] | str | Path,
+    environ: Mapping[str, str] | None = None,
+    folders: Sequence[Path] = (),
 ) -> Cluster:
     """Return the cluster that a configuration describes; nothing of it runs yet.
 
@@ -72,6 +77,7 @@ def build_cluster(
         cls: the class to build, `Cluster` or one derived from it.
         config: a mapping, or the path of a `.toml` or `.json` file.
         environ: environment variables, those of the process if not given.
+        folders: where to look for `imports` that are not found otherwise.
 
     Raises:
         ConfigurationError: the file cannot be read, or a value is wrong; names file, key and remedy.
@@ -90,6 +96,7 @@ def build_cluster(
             cluster.add_worker(**_worker_settings(worker))
     _set_targets(cluster, where, values)
     for name in _names(f"{where}: imports", values.get("imports", [])):
+        look_in(name, folders)
         import_named(f"{where}: imports", name)
     return cluster
 
@@ -102,7 +109,10 @@ def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any
     if isinstance(config, Mapping):
         return "configuration", config
     if not isinstance(config, str | Path):
-        msg = f"{config!r} is no configuration; give a mapping, or the path of a .toml or .json file"
+        msg = f"{said(config)} is no configuration; give a mapping, or the path of a .toml or .json file"
+        raise ConfigurationError(msg)
+    if may_be_url(str(config)) and not Path(config).exists():
+        msg = f"the path of a configuration file is expected, and no URL {HIDDEN}; in a mapping the URL is its 'master'"
         raise ConfigurationError(msg)
     path = Path(config)
     parse = _PARSERS.get(path.suffix.lower())
@@ -113,7 +123,7 @@ def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any
     if not isinstance(values, Mapping):
         msg = f"{path}: it holds a {type(values).__name__}, not an object with the keys {', '.join(_KEYS)}"
         raise ConfigurationError(msg)
-    return str(path), values
+    return str(path), urls_beside(values, path.absolute().parent)
 
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
@@ -126,8 +136,19 @@ def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
         msg = f"{path}: the configuration file cannot be read ({error.strerror}); check the path"
         raise ConfigurationError(msg) from error
     except ValueError as error:
-        msg = f"{path}: this is no valid {path.suffix[1:].upper()}: {error}"
-        raise ConfigurationError(msg) from error
+        msg = f"{path}: this is no valid {path.suffix[1:].upper()}: {_syntax_fault(error)}"
+    # Not chained: a decoder's error carries the whole text.
+    raise ConfigurationError(msg)
+
+
+def _syntax_fault(error: ValueError) -> str:
+    """Return what a parser says, where it does not quote the file: a URL may stand there."""
+    if isinstance(error, UnicodeError):
+        return (
+            f"byte {error.start} is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is not UTF-8"
+        )
+    text = str(error)
+    return text if not may_be_url(text) else f"a parser's message {HIDDEN}"
 
 
 def _check_keys(where: str, values: Mapping[str, Any]) -> None:
@@ -135,7 +156,7 @@ def _check_keys(where: str, values: Mapping[str, Any]) -> None:
         if key in _SETTINGS:
             msg = f"{where}: {key!r} is a setting; put it under settings"
             raise ConfigurationError(msg)
-        check_known(f"{where}: there is no key {key!r}", key, _KEYS)
+        check_known(f"{where}: there is no key {said(key)}", key, _KEYS)
 
 
 def check_known(problem: str, name: str, known: Iterable[str]) -> None:
@@ -178,13 +199,13 @@ def _needed(key: str, where: str, values: Mapping[str, Any], environ: Mapping[st
         msg = f"{where}: {key!r} is missing; add it, or set {variable}"
         raise ConfigurationError(msg)
     if not isinstance(value, str):
-        msg = f"{where}: {key} is {value!r}; give a string"
+        msg = f"{where}: {key} is {said_secret(value)}; give a string"
         raise ConfigurationError(msg)
     return value
 
 
 def _member(where: str, value: Any, enum: type[ClusterMode | WorkerMode]) -> Any:
-    check_known(f"{where}: {value!r} is no mode", str(value), list(enum))
+    check_known(f"{where}: {said(value)} is no mode", str(value), list(enum))
     return enum(value)
 
 
@@ -211,7 +232,7 @@ def _file_settings(where: str, given: Any) -> dict[str, Any]:
         if name == "retry":
             msg = f"{where}: retry is a policy object; set it in code: Cluster.configure(retry=...)"
             raise ConfigurationError(msg)
-        check_known(f"{where}: there is no setting {name!r}", name, _SETTINGS)
+        check_known(f"{where}: there is no setting {said(name)}", name, _SETTINGS)
     return {name: _setting(f"{where}: {name}", name, value) for name, value in given.items()}
 
 
@@ -246,16 +267,22 @@ def _kind(hint: Any) -> tuple[type[Any], bool]:
 _KINDS = {name: _kind(get_type_hints(Settings)[name]) for name in _SETTINGS}
 
 
+def is_duration(name: str) -> bool:
+    """Whether a setting is a number of seconds. What a newer release has noted and this one does not know is none."""
+    return name in _KINDS and _KINDS[name][0] is float
+
+
 def _setting(where: str, name: str, value: Any) -> Any:
     """Return a setting's value; numbers with a fraction are durations. Ranges are for `Settings` to check."""
     kind, optional = _KINDS[name]
     if kind is float:
         return _duration(where, value, optional=optional)
     if kind is bool and not isinstance(value, bool):
-        msg = f"{where}: {value!r} is neither true nor false"
+        msg = f"{where}: {said(value)} is neither true nor false"
         raise ConfigurationError(msg)
-    if issubclass(kind, Mapping):
-        _check_table(where, value)
+    if issubclass(kind, Mapping) and not isinstance(value, Mapping):
+        msg = f"{where}: {said_secret(value)} is no table of names and values"
+        raise ConfigurationError(msg)
     return value
 
 
@@ -265,12 +292,16 @@ def _from_text(variable: str, name: str, text: str) -> Any:
     if kind is bool:
         return _WORDS.get(text.strip().lower(), text)
     if kind is int or issubclass(kind, Mapping):
-        try:
+        with suppress(ValueError):
             return json.loads(text)
-        except ValueError:
-            wanted = "a whole number" if kind is int else "a JSON object"
-            msg = f"{variable}: {text!r} is not {wanted}"
-            raise ConfigurationError(msg) from None
+        # Not chained: a parser's error carries the whole text.
+        wanted = (
+            f"{said(text)} is not a whole number"
+            if kind is int
+            else f"the text {HIDDEN} is not a JSON object"
+        )
+        msg = f"{variable}: {wanted}"
+        raise ConfigurationError(msg)
     return text
 
 
@@ -285,14 +316,14 @@ def _duration(where: str, value: Any, *, optional: bool) -> float | None:
     found = _DURATION.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if found is None:
         more = ', or "none" for no limit' if optional else ""
-        msg = f'{where}: {value!r} is no duration; give seconds, or a text such as "30s", "5m", "2h", "30d"{more}'
+        msg = f'{where}: {said(value)} is no duration; give seconds, or a text such as "30s", "5m", "2h", "30d"{more}'
         raise ConfigurationError(msg)
     return float(found[1]) * _UNITS[found[2]]
 
 
 def _check_table(where: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        msg = f"{where}: {value!r} is no table of names and values"
+        msg = f"{where}: {said(value)} is no table of names and values"
         raise ConfigurationError(msg)
 
 
@@ -337,7 +368,7 @@ def priority_named(where: str, name: str | Priority) -> Priority:
     if isinstance(name, Priority):
         return name
     wanted = name.strip().lower().replace("-", "_")
-    check_known(f"{where}: {name!r} is no priority", wanted, [one.name.lower() for one in Priority])
+    check_known(f"{where}: {said(name)} is no priority", wanted, [one.name.lower() for one in Priority])
     return Priority[wanted.upper()]
 
 
@@ -355,7 +386,7 @@ def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> Non
             place, table = f"{where}: {key}", values[key]
             _check_table(place, table)
             for name in table:
-                check_known(f"{place}: there is no setting {name!r}", name, fields_dict(kind))
+                check_known(f"{place}: there is no setting {said(name)}", name, fields_dict(kind))
             if "url" not in table:
                 msg = f"{place}: 'url' is missing; it says which database to move to"
                 raise ConfigurationError(msg)
@@ -368,36 +399,12 @@ def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> Non
 
 def _names(where: str, value: Any) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        msg = f"{where}: {value!r} is no list of module names"
+        msg = f"{where}: {said(value)} is no list of module names"
+        raise ConfigurationError(msg)
+    if any(may_be_url(name) for name in value):
+        msg = f"{where}: a URL {HIDDEN} is no name of a module"
         raise ConfigurationError(msg)
     return list(value)
 
 
-def import_named(where: str, name: str) -> ModuleType:
-    """Import a module; raises `ConfigurationError` saying which module is missing, or what it raised."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            msg = f"{where}: there is no module {error.name!r}; check the name and the Python path"
-            raise ConfigurationError(msg) from error
-        raise _import_failure(where, name, error) from error
-    except Exception as error:
-        raise _import_failure(where, name, error) from error
-
-
-def _import_failure(where: str, name: str, error: Exception) -> ConfigurationError:
-    place = "" if isinstance(error, SyntaxError) else _place(error)
-    kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
-    return ConfigurationError(f"{where}: importing {name!r} failed: {kind}{error}{place}")
-
-
-def _place(error: Exception) -> str:
-    """Return the file and line an import failed at, below the import machinery and this module."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith("<frozen") and f.filename != __file__]
-    outside = [f for f in own if Path(f.filename) != Path(importlib.__file__)]
-    return f" ({outside[-1].filename}, line {outside[-1].lineno})" if outside else ""
-
-
-__all__ = ["PREFIX", "build_cluster", "check_known", "import_named", "priority_named"]
+__all__ = ["PREFIX", "build_cluster", "check_known", "priority_named"]

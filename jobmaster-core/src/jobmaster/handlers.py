@@ -18,7 +18,11 @@ from jobmaster.data import MessageData
 from jobmaster.definitions import SETTING_NAMES, JobDefinition, JobRequest, split_options
 from jobmaster.errors import ConfigurationError, DuplicateDefinitionError, UnknownHandlerError
 from jobmaster.options import RESERVED_NAMES
-from jobmaster.rules import ScheduleRules
+from jobmaster.places import placed
+from jobmaster.recurrence.decorated import cron_of, every_of
+from jobmaster.rules import ScheduleRules, check_expression
+from jobmaster.showing import shown
+from jobmaster.urls import said
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound="type[JobHandler]")
@@ -36,13 +40,13 @@ class Handler:
         self.target = target
         self.is_class = inspect.isclass(target)
         function: Callable[..., Any] = getattr(target, "handle") if self.is_class else target  # noqa: B009
-        _check_runs(definition.id, function)
+        _check_runs(function)
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
         self._execution = getattr(inspect.unwrap(function), "__globals__", {}).get("__spec__")
         """What tells one execution of a module from the next: a reload gives it a new one."""
         parameters = list(signature_of(function).parameters.values())[1 if self.is_class else 0 :]
-        own = _argument_parameters(definition.id, parameters)
+        own = _argument_parameters(parameters)
         self._arguments = Arguments(definition.id, f"handler {definition.id!r} ({self.where})", function, own)
         self.takes_arguments = bool(own)
         self.rules: ScheduleRules | None = None
@@ -137,21 +141,21 @@ def _run_instance(handler: Handler, build: Builder, job: JobContext) -> Any:
     return method(job, **handler.restore(job.data)) if handler.takes_arguments else method(job)
 
 
-def _argument_parameters(definition_id: str, parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+def _argument_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
     """Return the parameters after the context."""
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     ):
-        msg = f"handler {definition_id!r} must take the JobContext as its first parameter"
+        msg = "it must take the JobContext as its first parameter"
         raise ConfigurationError(msg)
     arguments = [p for p in parameters[1:] if p.kind is not inspect.Parameter.VAR_POSITIONAL]
     for parameter in arguments:
         if parameter.name in RESERVED_NAMES:
-            msg = f"handler {definition_id!r}: parameter {parameter.name!r} is an option of scheduling calls; rename it"
+            msg = f"parameter {parameter.name!r} is an option of scheduling calls; rename it"
             raise ConfigurationError(msg)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-            msg = f"handler {definition_id!r}: parameter {parameter.name!r} must not be positional-only"
+            msg = f"parameter {parameter.name!r} must not be positional-only"
             raise ConfigurationError(msg)
     return arguments
 
@@ -195,7 +199,8 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
     Args:
         definition_id: what jobs call it by; unique in a cluster, and stable across releases.
         settings: as for `JobDefinition`: timeout, max_retries, priority, lane, metadata, retry. With
-            `every` (such as "1 hour", "day at 18:00", a `timedelta`) or `cron` (such as "0 18 * * *") its jobs
+            `every` (words such as "daily at 18:00", also without "every" before them as in "1 hour"; a `timedelta`; an
+            object of any kind, such as `Interval("90s")`) or `cron` (such as "0 18 * * *") its jobs
             recur, as a static schedule of the definition's name; then also `time_zone`, `starts_after`,
             `ends_before`, `overlap` and `misfire`, as for `scheduler.recurring`.
 
@@ -207,59 +212,62 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
 
     """
     if not isinstance(definition_id, str):
-        msg = f'write @handler("SomeId"), with the definition id in parentheses (got {definition_id!r})'
+        msg = f'write @handler("SomeId"), with the definition id in parentheses (got {shown(definition_id)})'
         raise ConfigurationError(msg)
-    where = f"handler {definition_id!r}"
-    rules = _recurs(where, settings)
-    asked = {name: value for name, value in settings.items() if rules is None or name not in _WHEN | _RULES}
-    check_known(where, asked, {*SETTING_NAMES, *_WHEN, *_RULES})
+    try:
+        rules = _recurs(settings)
+        asked = {name: value for name, value in settings.items() if name not in _WHEN | _RULES}
+        check_known("", asked, {*SETTING_NAMES, *_WHEN, *_RULES})
+    except ConfigurationError as error:
+        raise placed(f"handler {shown(definition_id)}", error) from error
     return partial(_decorate, JobDefinition(definition_id, **asked), rules)
 
 
-def _recurs(where: str, settings: Mapping[str, Any]) -> ScheduleRules | None:
+def _recurs(settings: Mapping[str, Any]) -> ScheduleRules | None:
     """Return when jobs recur, if a decorator's settings say so."""
     when = [name for name in ("every", "cron") if settings.get(name) is not None]
     if not when:
         if named := sorted(_RULES & settings.keys()):
-            msg = f"{where}: {named[0]} is about a recurring schedule; say when it fires, with every=... or cron=..."
+            msg = f"{named[0]} is about a recurring schedule; say when it fires, with every=... or cron=..."
             raise ConfigurationError(msg)
         return None
     if len(when) > 1:
-        msg = f"{where}: give every or cron, not both; Cluster.add_schedules declares any number of schedules"
+        msg = "give every or cron, not both; Cluster.add_schedules declares any number of schedules"
         raise ConfigurationError(msg)
     rules = {name: value for name, value in settings.items() if name in _RULES and value is not None}
-    try:
-        if when == ["cron"]:
-            return ScheduleRules(settings["cron"], kind="cron", **rules)
-        return ScheduleRules(_every(settings["every"]), **rules)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{where}: {error}") from error
+    if when == ["cron"]:
+        made = ScheduleRules(cron_of(settings["cron"]), kind="cron", **rules)
+    else:
+        made = ScheduleRules(every_of(settings["every"]), **rules)
+    check_expression(made)
+    return made
 
 
-def _every(expression: Any) -> Any:
-    """Return what `every=` means: a text may leave its first word out."""
-    if isinstance(expression, str) and not expression.lstrip().lower().startswith("every"):
-        return f"every {expression}"
-    return expression
-
-
-def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: Any) -> Any:
+def _check_target(target: Any) -> None:
+    """Raise `ConfigurationError` for what can be no handler."""
     if inspect.isclass(target):
         if not issubclass(target, JobHandler):
-            msg = f"handler {definition.id!r}: class {target.__qualname__} must derive from JobHandler"
+            msg = f"class {target.__qualname__} must derive from JobHandler"
             raise ConfigurationError(msg)
         if target.handle is JobHandler.handle:
-            msg = f"handler {definition.id!r}: class {target.__qualname__} must define handle(self, job)"
+            msg = f"class {target.__qualname__} must define handle(self, job)"
             raise ConfigurationError(msg)
     elif not callable(target):
-        msg = f"handler {definition.id!r}: {target!r} is neither a function nor a class"
+        msg = f"{shown(target)} is neither a function nor a class"
         raise ConfigurationError(msg)
     elif not hasattr(
         target, "__qualname__"
     ):  # a partial or a callable object: without a name or a place of its own
-        msg = f"handler {definition.id!r}: {target!r} is no function; decorate a function that calls it"
+        msg = f"{shown(target)} is no function; decorate a function that calls it"
         raise ConfigurationError(msg)
-    made = Handler(definition, target)
+
+
+def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: Any) -> Any:
+    try:
+        _check_target(target)
+        made = Handler(definition, target)
+    except ConfigurationError as error:
+        raise placed(f"handler {definition.id!r}", error) from error
     made.rules = rules
     made.look_up(sys._getframe(1).f_locals)  # noqa: SLF001 - a local function's annotations name what is local
     _register(made)
@@ -276,11 +284,11 @@ def _register(made: Handler) -> None:
     others.append(made)
 
 
-def _check_runs(definition_id: str, function: Any) -> None:
+def _check_runs(function: Any) -> None:
     """Raise for a generator function: calling one runs nothing, and its job would have succeeded unrun."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         name = getattr(function, "__qualname__", repr(function))
-        msg = f"handler {definition_id!r}: {name} has a yield, so that calling it runs nothing; remove the yield"
+        msg = f"{name} has a yield, so that calling it runs nothing; remove the yield"
         raise ConfigurationError(msg)
 
 
@@ -293,7 +301,7 @@ def handler_of(target: Any) -> Handler:
         isinstance(found, Handler) and found.target is target
     ):  # a class derived from it is a handler of its own
         return found
-    name = getattr(target, "__qualname__", repr(target))
+    name = getattr(target, "__qualname__", None) or said(target)
     msg = (
         f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
     )

@@ -101,6 +101,8 @@ class WorkerLease:
         self.safe_until = self._lease.safe_until
         """Monotonic moment at which acting must have stopped."""
         self.fenced = False
+        self.retiring = False
+        """Whether the worker is about to say that it has stopped: from then on nobody renews its lease, and nobody need."""
         self.renewals = Signal()
 
     def renew(self, sent_at: float) -> None:

@@ -112,6 +112,22 @@ class InlineAgent(AgentRepository):
         """Read the rows that a former owner may have had in hand."""
         return await self._master.read_exposed(bucket, limit)
 
+    async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
+        """Ask for the rows of all buckets at once."""
+        return await self._master.unread_buckets([bucket.id for bucket in buckets], waited)
+
+    async def set_aside(
+        self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
+    ) -> int:
+        """Move nothing: `hold_unread` holds the rows again."""
+        return 0
+
+    async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Do nothing: the report that the master committed has moved the rows."""
+
+    async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
+        """Do nothing: nothing lies aside."""
+
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         """Return nothing: the master knows every job."""
         return SavePending()

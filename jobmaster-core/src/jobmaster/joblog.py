@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from jobmaster.logtext import (
@@ -28,6 +29,11 @@ LONGEST_MESSAGE: Final = 10_000
 LONGEST_FIELD: Final = 4_000
 LONGEST_TRACEBACK: Final = 32_000
 """Characters that are kept of a line's message, of each of its fields, and of a traceback or stack."""
+MOST_FIELDS: Final = 50
+"""Fields that are kept of a line."""
+MOST_CHARACTERS: Final = 1_000_000
+"""Characters that are kept of all lines of an attempt, with their fields: it is one write to a store."""
+_LONGEST_LEVEL: Final = 100
 
 _OUR_FRAMES: Final = 3
 """Functions of this module between a handler's call and that of `logging`."""
@@ -49,6 +55,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         super().__init__(_log, identity)
         self._identity = identity
         self._lines: list[LogLine] = []
+        self._room = MOST_CHARACTERS
         self._left_out = 0
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
@@ -82,7 +89,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
             msg, args, text = clean, (), clean
         fields = _readable_fields(options.get("extra"))
         if keeps:
-            self._lines.append(self._line(level, text, fields, options))
+            self._keep(self._line(level, text, fields, options))
         if passes:
             self._pass_on(level, msg, args, options | {"extra": self._merged(fields)})
 
@@ -100,13 +107,23 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         """Return the lines to keep; if there were more, the last one says how many."""
         if not self._left_out:
             return tuple(self._lines)
-        text = f"{self._left_out} more lines were not kept: an attempt keeps its first {MAX_LOG_LINES}"
+        most = f"{MOST_CHARACTERS} characters" if self._room < 0 else f"its first {MAX_LOG_LINES}"
+        text = f"{self._left_out} more lines were not kept: an attempt keeps {most}"
         return *self._lines, self._made(logging.WARNING, text, {"left_out": self._left_out})
+
+    def _keep(self, line: LogLine) -> None:
+        """Keep a line if there is room. After the first one for which there is not, none is kept: no gaps in between."""
+        size = len(line.message) + sum(len(name) + _size(value) for name, value in line.fields.items())
+        self._room -= size
+        if self._room >= 0:
+            self._lines.append(line)
+        else:
+            self._left_out += 1
 
     def _keeps(self, level: int) -> bool:
         if level < logging.INFO:
             return False
-        if len(self._lines) < MAX_LOG_LINES:
+        if len(self._lines) < MAX_LOG_LINES and self._room >= 0:
             return True
         self._left_out += 1
         return False
@@ -114,7 +131,12 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
     def _line(
         self, level: int, text: str, extra: Mapping[str, object], options: Mapping[str, Any]
     ) -> LogLine:
-        fields = {cut(storable(name), LONGEST_FIELD): plain(extra[name], LONGEST_FIELD) for name in extra}
+        fields = {
+            cut(storable(name), LONGEST_FIELD): plain(extra[name], LONGEST_FIELD)
+            for name in islice(extra, MOST_FIELDS)
+        }
+        if len(extra) > MOST_FIELDS:
+            fields[beside("fields_left_out", fields)] = len(extra) - MOST_FIELDS
         if (exc_info := options.get("exc_info")) is not None and (trace := traceback_text(exc_info)):
             fields[beside("exception", fields)] = cut_front(storable(trace), LONGEST_TRACEBACK)
         if options.get("stack_info"):
@@ -128,13 +150,17 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
     def _made(self, level: int, text: str, fields: Mapping[str, Any]) -> LogLine:
         return LogLine(
             at=datetime.now(UTC),
-            level=storable(text_of(logging.getLevelName(level))),
+            level=cut(storable(text_of(logging.getLevelName(level))), _LONGEST_LEVEL),
             message=cut(text, LONGEST_MESSAGE),
             fields=fields,
             subject="job",
             subject_id=str(self._identity["job_id"]),
             attempt=self._identity["attempt"],  # type: ignore[arg-type]
         )
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, str) else 8
 
 
 def _readable_fields(extra: object) -> Mapping[str, object]:

@@ -13,6 +13,7 @@ import anyio
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.stay import Stay
+from jobmaster.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
 from jobmaster.queries import build_query, line_limit, page_limit, page_start, searchable
@@ -151,7 +152,9 @@ class Jobs:
 def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError | None) -> TimeoutError:
     """Return what to raise when a job was waited for in vain; `silent` is why it could not be looked at in the end."""
     if silent is None:
-        msg = f"job {job_id} has not finished within {timeout:g} s; it goes on, look at it with get()"
+        msg = (
+            f"job {job_id} has not finished within {written(timeout or 0)}; it goes on, look at it with get()"
+        )
     else:
-        msg = f"within {timeout:g} s it was not to be seen whether job {job_id} has finished: {silent}"
+        msg = f"within {written(timeout or 0)} it was not to be seen whether job {job_id} has finished: {silent}"
     return TimeoutError(msg)

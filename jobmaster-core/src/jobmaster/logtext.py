@@ -6,9 +6,11 @@ import json
 import logging
 import math
 import sys
-import traceback
 from collections.abc import Collection, Mapping
 from typing import Any, Final
+
+from jobmaster.printable import for_json, on_one_line
+from jobmaster.tracebacks import exception_text
 
 LONGEST_INTEGER: Final = 2**63
 """Integers from here on are kept as text: no JSON of the stores holds them."""
@@ -47,7 +49,8 @@ def readable(value: object) -> object:
     if type(value) in _SHOWABLE or (type(value) is int and abs(value) < LONGEST_INTEGER):
         return value
     try:
-        _ = f"{value}{value!s}{value!r}"
+        for show in (format, str, repr):  # one after the other: what they return may be large
+            show(value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - as above
@@ -137,7 +140,7 @@ def traceback_text(exc_info: object) -> str | None:
     """Return the text of what a line's `exc_info` names; None if that is no exception."""
     try:
         triple = _triple(exc_info)
-        return None if triple[1] is None else "".join(traceback.format_exception(*triple)).rstrip()
+        return None if triple[1] is None else exception_text(triple[1], triple[2]).rstrip()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - as above
@@ -150,6 +153,11 @@ def _triple(exc_info: Any) -> Any:
     if isinstance(exc_info, tuple):
         return exc_info
     return sys.exc_info() if exc_info else (None, None, None)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number and what it counts: `1 job`, `2 jobs`; `several` is the plural where it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def beside(name: str, taken: Collection[str]) -> str:
@@ -165,16 +173,16 @@ def reserved(*names: str) -> frozenset[str]:
 
 
 def as_json(body: Mapping[str, Any], record: logging.LogRecord, traceback_name: str = "exception") -> str:
-    """Return a line as JSON: `body`, then the record's `extra` fields, traceback and stack."""
+    """Return a line as JSON: `body`, then the record's `extra` fields, traceback and stack; no terminal acts on it."""
     whole: dict[str, Any] = dict(body)
     for name, value in vars(record).items():
         if name not in _OF_RECORDS:
             whole[beside(text_of(name), whole)] = value
-    if record.exc_info and (text := record.exc_text or traceback_text(record.exc_info)):
+    if record.exc_info and (text := traceback_text(record.exc_info)):
         whole[beside(traceback_name, whole)] = text
     if record.stack_info:
         whole[beside("stack", whole)] = record.stack_info
-    return _dumped(whole)
+    return for_json(_dumped(whole))
 
 
 def _dumped(whole: Mapping[str, Any]) -> str:
@@ -198,6 +206,7 @@ def tell_of_lost_line(error: BaseException) -> None:
     if not logging.raiseExceptions or sys.stderr is None:
         return
     try:
-        sys.stderr.write(f"jobmaster: a log line was lost: a logging handler raised {_name(error)}\n")
+        raised = on_one_line(_name(error))
+        sys.stderr.write(f"jobmaster: a log line was lost: a logging handler raised {raised}\n")
     except (OSError, ValueError):
         return

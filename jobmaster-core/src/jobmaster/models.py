@@ -87,8 +87,9 @@ class Job:
 class NewJob:
     """A job to be stored, and where: in a bucket, or (without one) held on the master.
 
-    `delay` is the time from now until the job is due, in seconds and not negative: the store adds it to its
-    own clock, so that skew between hosts does not decide when a job runs.
+    `delay` is the time from now until the job is due, in seconds: the store adds it to its own clock, so that skew
+    between hosts does not decide when a job runs. It is negative only of a job that comes to be held again, and has been
+    due for so long.
     """
 
     job: Job
@@ -132,11 +133,17 @@ class Position:
 class Cursor:
     """How far an owner has read its bucket. Hand back what the last pull returned; start with `Cursor()`.
 
-    `bounded` says that the store recorded a limit behind which nothing was handed out yet.
+    `bounded` says that the store recorded a limit behind which nothing was handed out yet. `taken` is the store's own
+    note of how often others had taken unread jobs out of the bucket by then; None if it keeps none, or was not asked yet.
     """
 
     after: Position | None = None
     bounded: bool = False
+    taken: int | None = None
+
+    def anew(self) -> Cursor:
+        """Return the cursor that begins at the bucket's start again."""
+        return Cursor(bounded=self.bounded, taken=self.taken)
 
 
 @record
@@ -259,6 +266,7 @@ class JobRecord:
     otherwise run (an unknown handler, for one); `attempts` are complete only when one job is asked for.
     `retries` are those used so far; of a job that has finished, how many of its failed attempts were tried again.
     A job of a recurring schedule has that one's `schedule_id`, and the nominal time that it was made for.
+    `damaged` says what of its rows cannot be read, and is shown by a stand-in; None for nothing.
     """
 
     job: Job
@@ -274,6 +282,7 @@ class JobRecord:
     nominal_at: datetime | None = None
     attempts: Sequence[Attempt] = ()
     logs: Sequence[LogLine] = ()
+    damaged: str | None = None
 
     @property
     def id(self) -> UUID:
@@ -333,10 +342,14 @@ class JobRecord:
 
 @frozen(kw_only=True)
 class Bucket:
-    """A partition of work for one (agent, worker, lane, priority). `load` is what its owner last said it holds.
+    """A partition of work for one (agent, worker, lane, priority).
 
+    Of what its owner last said (see `Load`), `load` counts the jobs in hand, and `running` those in slots. `free` and
+    `offered` say what else it would take. In what `active_buckets` returns, `unheard` is for how many seconds no
+    heartbeat of the owner was heard, and `silent` says that it left due jobs unread, and showed no sign of life since.
     `claimed_to` bounds what the owner can have in hand, once it has read something.
-    `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns.
+    `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns. `damaged` says what of
+    its row cannot be read, as in the records of workers, clusters and jobs.
     """
 
     id: UUID
@@ -349,9 +362,34 @@ class Bucket:
     epoch: int = 1
     status: BucketStatus = BucketStatus.ACTIVE
     load: int = 0
+    running: int = 0
+    free: int = 0
+    offered: int | None = None
+    unheard: float = 0.0
+    silent: bool = False
     claimed_to: Position | None = None
     created_at: datetime | None = None
     status_changed_at: datetime | None = None
+    damaged: str | None = None
+
+
+@frozen(kw_only=True)
+class Load:
+    """What the owner of a bucket tells about it.
+
+    Args:
+        held: the jobs it has in hand: running, in line, and ended but not yet reported.
+        running: how many of them are in slots.
+        free: slots that have nothing to do.
+        offered: how many jobs in all it would have in its bucket: those in its slots, and those that it expects to begin
+            within a second. None while it cannot tell, because it has nothing to do.
+
+    """
+
+    held: int = 0
+    running: int = 0
+    free: int = 0
+    offered: int | None = None
 
 
 @frozen(kw_only=True)
@@ -373,6 +411,7 @@ class WorkerRecord:
     heartbeat_at: datetime | None = None
     lease_until: datetime | None = None
     request: WorkerRequest | None = None
+    damaged: str | None = None
 
 
 @frozen(kw_only=True)
@@ -412,6 +451,7 @@ class ClusterRecord:
     changes: Mapping[str, Any] = field(factory=dict)
     paused_lanes: frozenset[str] = frozenset()
     created_at: datetime | None = None
+    damaged: str | None = None
 
 
 class Operator(StrEnum):
@@ -429,6 +469,14 @@ class Operator(StrEnum):
     ENDS_WITH = "ends_with"
 
 
+def _operator_of(given: Any) -> Any:
+    """Return the operator of a name; what is none is refused when it is asked with."""
+    try:
+        return Operator(given)
+    except ValueError:
+        return given
+
+
 @frozen
 class MetadataFilter:
     """`metadata[name] <operator> value`.
@@ -438,7 +486,7 @@ class MetadataFilter:
     """
 
     name: str
-    operator: Operator
+    operator: Operator = field(converter=_operator_of)
     value: Any
 
 

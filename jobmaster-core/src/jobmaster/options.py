@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from jobmaster.errors import InvalidArgumentsError
+from jobmaster.showing import shown
 
 OPTION_NAMES: Final = frozenset(
     {"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after", "confirm"}
@@ -69,7 +70,7 @@ def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collect
         if name not in parameters and (hint := _hint(name)) is not None:
             msg = (
                 f"{name}: there is no such option of scheduling {definition_id!r}; {hint} If it is data for the "
-                f"handler, put it in the mapping: {{{name!r}: ...}}"
+                f"handler, put it in the mapping: {{{shown(name)}: ...}}"
             )
             raise InvalidArgumentsError(msg)
 

@@ -5,20 +5,38 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import UUID
 
 import anyio
 
+from jobmaster._policy.pace import SOON, Pace
+from jobmaster.data import MessageData
 from jobmaster.inhand import NEVER, Attempt, Finished, Held, Slot, StopReason, WorkerLease
-from jobmaster.models import Bucket, Claim, Cursor, Report
+from jobmaster.models import Bucket, Claim, Cursor, Load, Report, evolve
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
+from jobmaster.weighing import AT_ONCE
 
 _STAYS = JobStatus.ASSIGNED_TO_BUCKET
 """An enum's members are looked up slowly, so what each report is compared with is looked up once."""
 
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)
+_LARGE = 4096
+"""Bytes of data from which on they are let go early."""
+
+FIRST_SILENCE, LONGEST_SILENCE = 0.25, 600.0
+"""Seconds for which an owner that can run nothing of what it was given does not tell that it has free slots."""
+MOSTLY = 0.7
+"""Share of the time since the last look for which slots may have been at work, and are still told of as free."""
+MOST_OFFERED = 100_000
+"""Jobs that an owner offers to begin within a second at most."""
+
 SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
+
+
+def _heard_by_nobody() -> None: ...
 
 
 class OwnedBucket:
@@ -31,6 +49,7 @@ class OwnedBucket:
         slots: int,
         batch_size: int,
         *,
+        batch_bytes: int = AT_ONCE,
         finished: Finished | None = None,
     ) -> None:
         """With `finished`, the bucket's messages are on an agent, to be acknowledged there."""
@@ -40,9 +59,12 @@ class OwnedBucket:
         self.lease = lease
         self.slots = [Slot() for _ in range(slots)]
         self.batch_size = max(batch_size, slots)
+        self.batch_bytes = batch_bytes
         self.capacity = min(self.batch_size, 2 * slots)
         self.held: dict[UUID, Held] = {}
         self.waiting: deque[Held] = deque()
+        self.giving: list[Held] = []
+        """What is on its way out of a bucket on an agent, and is not to be begun here any more."""
         self.closed = False
         self.more_behind = False
         """Whether the store is known to hold more due jobs than were read."""
@@ -52,10 +74,22 @@ class OwnedBucket:
         """Attempts that are reported and whose messages are still on the agent."""
         self.last_progress = 0.0
         """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
+        self._on_their_way = 0
         self.pull_again = Signal()
+        self.stirred = Signal()
+        """Set when jobs came in, and when a slot found nothing to do."""
+        self.on_idle: Callable[[], None] = _heard_by_nobody
+        """Called when a slot has nothing to do."""
+        self.told = Load(free=slots)
+        """What the master was last told, or knows from the registration."""
+        self.pace = Pace(slots)
+        self.offered: int | None = None
+        """How many jobs in all it would have: those in its slots, and what it begins within a second. None if idle."""
+        self._silent_for, self.asks_again_at = 0.0, -NEVER
+        self._mostly_idle, self._looked_at = False, 0.0
         self._page_at = -NEVER
         self._reads = 0
-        self._settled_while_reading: set[Attempt] | None = None
+        self._settled_while_reading: dict[Attempt, datetime] | None = None
         self._aside: list[Held] = []
         self._idle: list[anyio.Event] = []
         self._emptied = Signal()
@@ -69,12 +103,24 @@ class OwnedBucket:
 
     @property
     def room(self) -> int:
-        """How many more jobs to read into memory now: none until half of the last read has gone."""
+        """How many more jobs to read into memory now: none until half of the last read has gone, and of its bytes."""
         free = self.capacity - len(self.waiting)
         unreported = len(self.held) - len(self.waiting)
         if self.closed or 2 * free < self.capacity or unreported > 3 * self.batch_size:
             return 0
-        return free
+        return free if self._has_room_for_bytes() else 0
+
+    def _has_room_for_bytes(self) -> bool:
+        """Whether jobs in line and ends on their way leave room for a page. What runs is bounded by its slots.
+
+        With nothing in line a page is read, which has at least one job, however large.
+        """
+        in_line = ended = 0
+        for held in self.held.values():
+            if held.slot is None:
+                size = held.claim.job.data.size
+                in_line, ended = (in_line, ended + size) if held.ended else (in_line + size, ended)
+        return ended <= 3 * self.batch_bytes and (not self.waiting or 2 * in_line <= self.batch_bytes)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -84,7 +130,7 @@ class OwnedBucket:
         overlap: who stops reads once more while the last page may still be on its way.
         """
         if not self._reads:
-            self._settled_while_reading = set()
+            self._settled_while_reading = {}
         self._reads += 1
         try:
             yield
@@ -99,7 +145,7 @@ class OwnedBucket:
             return True
         key = claim.job.id, claim.attempt
         just_settled = self._settled_while_reading
-        if just_settled and key in just_settled:
+        if just_settled and key in just_settled and claim.ready_at <= just_settled[key]:
             return True
         return self.remote and self._is_done_with(key)
 
@@ -124,14 +170,18 @@ class OwnedBucket:
 
     def take_in(self, claims: Iterable[Claim], now: float) -> None:
         """Put claims in line and wake a free runner for each."""
+        self._on_their_way = 0
         for claim in claims:
             held = self.held[claim.job.id] = Held(claim, now)
             self.waiting.append(held)
             if self._idle:
                 self._idle.pop().set()
+        self.stirred.set()
 
     def take_aside(self, claim: Claim, now: float) -> None:
-        """Note a claim as in hand that will be reported without being run."""
+        """Note a claim as in hand that will be reported without being run: what it carries is not needed any more."""
+        if claim.saved and claim.job.data.size > _LARGE:
+            claim = evolve(claim, job=evolve(claim.job, data=MessageData()))
         self.held[claim.job.id] = Held(claim, now, ended=True)
 
     def adapt(self, now: float) -> None:
@@ -144,7 +194,7 @@ class OwnedBucket:
         if lasted < SHORT_PAGE:
             self.capacity = min(self.batch_size, self.capacity * 2)
         elif lasted > LONG_PAGE:
-            self.capacity = max(min(self.batch_size, 2 * len(self.slots)), self.capacity // 2)
+            self.capacity = max(1, self.capacity // 2)
 
     # Running them
 
@@ -174,25 +224,119 @@ class OwnedBucket:
     async def _park(self) -> None:
         event = anyio.Event()
         self._idle.append(event)
+        self.stirred.set()
+        self.on_idle()
         try:
             await event.wait()
         finally:
             if event in self._idle:
                 self._idle.remove(event)
 
+    # What others may know, and have
+
+    @property
+    def free(self) -> int:
+        """How many slots have nothing to do, and nothing in line for them."""
+        if self.closed:
+            return 0
+        return max(0, sum(slot.job is None for slot in self.slots) - len(self.waiting))
+
+    def _look_back(self, now: float, running_for: Sequence[float], *, line: bool) -> None:
+        """See whether slots had little to do since the last look: at the moment of a look one may happen to be at work."""
+        since, self._looked_at = now - self._looked_at, now
+        busy = self.pace.busy + sum(min(one, since) for one in running_for)
+        self._mostly_idle = not line and busy < MOSTLY * since * len(self.slots)
+
+    def load(self, now: float) -> Load:
+        """Return what to tell of the bucket at `now`, monotonic: no free slots while all it got was parked."""
+        running = sum(slot.job is not None for slot in self.slots)
+        free = 0 if now < self.asks_again_at else self.free or int(self._mostly_idle)
+        return Load(held=len(self.held), running=running, free=free, offered=self.offered)
+
+    def load_as_told(self, now: float) -> Load:
+        """Return the load with what was last told of free slots and offers: one moment alone says little about these."""
+        return evolve(self.load(now), free=self.told.free, offered=self.told.offered)
+
+    def parked(self, now: float) -> None:
+        """Note that a job was parked. Who gets nothing else asks for no more for a while, and each time for a longer one.
+
+        Those who know its handler would give it back again and again, since slots are free here.
+        """
+        if now >= self.asks_again_at:
+            self._silent_for = min(LONGEST_SILENCE, 2 * self._silent_for or FIRST_SILENCE)
+            self.asks_again_at = now + self._silent_for
+
+    def estimate(self, now: float) -> int:
+        """Return how many jobs this owner expects to begin within a second, and offer to have as many in line.
+
+        As long as nothing tells, it expects to begin all that it has.
+        """
+        line = bool(self.waiting) or self.more_behind
+        if self.pace.ended:
+            self._silent_for, self.asks_again_at = 0.0, -NEVER
+        running_for = [now - slot.started for slot in self.running()]
+        self._look_back(now, running_for, line=line)
+        pace = self.pace.look(now, running_for, line=line)
+        if pace is not None:
+            begins = min(int(pace * SOON), MOST_OFFERED)
+            self.offered = len(self.slots) + begins
+            return begins
+        if self.free:
+            self.offered = None
+        return MOST_OFFERED
+
+    @property
+    def room_for_more(self) -> int:
+        """How many more jobs this owner would begin soon, of those that it may choose to take."""
+        if self.more_behind:
+            return 0
+        wanted = 2 * len(self.slots) if self.offered is None else self.offered
+        has = len(self.waiting) + sum(1 for _ in self.running())
+        return max(0, wanted - has - self._on_their_way)
+
+    def adopted(self, count: int) -> None:
+        """Note that so many jobs were taken into the bucket, to be read soon."""
+        self._on_their_way += count
+
+    def give(self, keep: int) -> list[Held]:
+        """Take what is in line behind the first `keep` jobs out of it; return it, for somebody to release."""
+        given = []
+        while len(self.waiting) > keep:
+            held = self.waiting.pop()
+            held.ended = True
+            given.append(held)
+        if self.remote:
+            self.giving += given
+        return given
+
+    def keep(self, kept: Sequence[Held]) -> None:
+        """Put what was on its way out back in line."""
+        self.giving = [held for held in self.giving if held not in kept]
+        for held in reversed(kept):
+            held.ended = False
+            self.put_back(held)
+
+    def given(self, gone: Sequence[Held]) -> None:
+        """Forget what has left its bucket on the agent: if it comes again, it is to be run."""
+        for held in gone:
+            self.held.pop(held.claim.job.id, None)
+        self.giving = [held for held in self.giving if held not in gone]
+        if not self.held:
+            self._emptied.set()
+
     # Letting them go
 
     def settled(self, report: Report) -> None:
         """Forget a job whose report is written (or was refused as stale)."""
-        self.held.pop(report.job_id, None)
+        held = self.held.pop(report.job_id, None)
         if self.remote:
             self.unacknowledged.add((report.job_id, report.attempt))
-        elif self._settled_while_reading is not None:
-            self._settled_while_reading.add((report.job_id, report.attempt))
+        elif self._settled_while_reading is not None and held is not None:
+            self._settled_while_reading[report.job_id, report.attempt] = held.claim.ready_at
         if not self.held:
             self._emptied.set()
-        if report.status is _STAYS:
-            self.pull_again.set()  # it stays in this bucket: learn when it is due
+        if report.status is _STAYS or report.outcome is None:
+            self.pull_again.set()  # it stays in this bucket, or may be back there: learn when it is due
         self._ask_for_more()
 
     def recorded(self, report: Report, *, stale: bool) -> None:
@@ -217,14 +361,15 @@ class OwnedBucket:
         gone = set(keys)
         self.unacknowledged -= gone
         if self._settled_while_reading is not None:
-            self._settled_while_reading |= gone
+            self._settled_while_reading |= dict.fromkeys(gone, _ANY_TIME)
 
     def close(self) -> list[Claim]:
         """Start no more jobs; return the claims that were waiting, for somebody to release."""
         self.closed = True
-        unstarted = [held for held in (*self.waiting, *self._aside) if not held.ended]
+        unstarted = [held for held in (*self.waiting, *self._aside) if not held.ended] + self.giving
         for held in unstarted:
             held.ended = True
+        self.giving = []
         self.waiting.clear()
         self._aside.clear()
         while self._idle:

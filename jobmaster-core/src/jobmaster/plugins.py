@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
 
 from jobmaster import hookspecs, memory
-from jobmaster.config import check_name
+from jobmaster.config import as_text, check_name
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import ConfigurationError, UnknownSchemeError
 from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
+from jobmaster.importing import is_installed
 from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster.recurrence import Kinds, RecurrenceKind
 from jobmaster.recurrence.cron import CronKind
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurrence.natural import NaturalKind
 from jobmaster.tasks import is_ctrl_c
+from jobmaster.urls import said, scheme_of, url_fault
+from jobmaster.veils import quotes_nothing, veil_of
 
 log = logging.getLogger("jobmaster.plugins")
 
@@ -48,11 +52,11 @@ class Plugins:
         try:
             self._manager.register(plugin, name=name)
         except (ValueError, pluggy.PluginValidationError) as error:
-            msg = f"plug-in {plugin!r} cannot be used: {error}"
+            msg = f"plug-in {said(plugin)} cannot be used: {error}"
             raise ConfigurationError(msg) from error
 
     def _load_installed(self) -> None:
-        for entry in entry_points(group=ENTRY_POINTS):
+        for entry in filter(is_installed, entry_points(group=ENTRY_POINTS)):
             try:
                 self._manager.register(entry.load(), name=entry.name)
             except Exception as error:
@@ -106,7 +110,7 @@ class Plugins:
     def _kinds_of(self, impl: pluggy.HookImpl) -> list[tuple[str, RecurrenceKind]]:
         try:
             kinds: Any = impl.function()
-            return [(check_name("kind of recurrence", kind.name), kind) for kind in kinds]
+            return [(check_name("kind of recurrence", kind.name, longest=50), kind) for kind in kinds]
         except Exception as error:
             msg = f"plug-in {_name(impl)} cannot say which kinds of recurrence it brings: {error}; upgrade or uninstall it"
             raise ConfigurationError(msg) from error
@@ -123,28 +127,32 @@ class Plugins:
 
     def master(self, url: str, options: StoreOptions, setting: str = "master") -> MasterRepository:
         """Return the repository for a master URL; raises `UnknownSchemeError` naming what to install."""
-        self._check_scheme(url, setting)
-        found: MasterRepository | None = self.hook.jobmaster_master(url=url, options=options)
+        self._check_url(url, setting)
+        ask = partial(self.hook.jobmaster_master, url=as_text(url), options=options)
+        found: MasterRepository | None = _veiled(ask, setting, url, options)
         if found is None:
-            msg = f"{setting}: {_scheme(url)}:// can serve as an agent, but not as a master"
+            msg = f"{setting}: {scheme_of(url)}:// can serve as an agent, but not as a master"
             raise ConfigurationError(msg)
         return found
 
     def agent(self, name: str, url: str, options: StoreOptions) -> AgentRepository:
         """Return the repository for an agent URL; raises `UnknownSchemeError` naming what to install."""
-        self._check_scheme(url, f"agent {name!r}")
-        found: AgentRepository | None = self.hook.jobmaster_agent(name=name, url=url, options=options)
+        self._check_url(url, f"agent {name!r}")
+        ask = partial(self.hook.jobmaster_agent, name=name, url=as_text(url), options=options)
+        found: AgentRepository | None = _veiled(ask, f"agent {name!r}", url, options)
         if found is None:
-            msg = f"agent {name!r}: {_scheme(url)}:// can serve as a master, but not as an agent"
+            msg = f"agent {name!r}: {scheme_of(url)}:// can serve as a master, but not as an agent"
             raise ConfigurationError(msg)
         return found
 
-    def _check_scheme(self, url: str, setting: str) -> None:
-        if not isinstance(url, str) or "://" not in url:
-            msg = f"{setting}: {url!r} is not a URL; write it as scheme://…, for example sqlite:///jobs.db"
+    def _check_url(self, url: str, setting: str) -> None:
+        """Refuse a URL that no provider serves, and one that is not clear: drivers quote what they take for the host."""
+        fault, scheme = url_fault(url), scheme_of(url)
+        if scheme and scheme not in self._schemes:
+            raise UnknownSchemeError(setting, scheme, self._schemes, show=fault is None and "@" not in url)
+        if fault is not None:
+            msg = f"{setting}: {fault}"
             raise ConfigurationError(msg)
-        if _scheme(url) not in self._schemes:
-            raise UnknownSchemeError(setting, _scheme(url), self._schemes)
 
     def build_handler(self, handler_class: type[Any]) -> Any:
         """Return an instance of a class-form handler."""
@@ -192,8 +200,18 @@ def _name(impl: pluggy.HookImpl) -> str:
     return repr(impl.plugin) if impl.plugin_name.isdecimal() else repr(impl.plugin_name)
 
 
-def _scheme(url: str) -> str:
-    return url.partition("://")[0].lower()
+def _veiled(ask: Callable[[], Any], setting: str, url: str, options: StoreOptions) -> Any:
+    """Ask a provider, and raise what shows a secret of its URL or options as a `ConfigurationError` that does not."""
+    try:
+        return ask()
+    except Exception as error:
+        veil = veil_of(url, options.options)
+        if veil.cause(error) is error:
+            raise
+        name = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
+        told = str(error) if quotes_nothing(error) else f"{name}{veil.text(str(error))}"
+    msg = f"{setting}: the {scheme_of(url)}:// URL cannot be used: {told}"
+    raise ConfigurationError(msg)  # here, where it comes from nothing
 
 
 @hookspecs.hookimpl(trylast=True)

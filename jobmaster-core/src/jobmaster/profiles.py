@@ -9,9 +9,10 @@ from attrs import define, field
 
 from jobmaster.config import check_name
 from jobmaster.definitions import JobDefinition, JobRequest
-from jobmaster.errors import ConfigurationError, InvalidExpressionError, SchedulingError
+from jobmaster.errors import ConfigurationError, SchedulingError
 from jobmaster.handlers import Handler, Registry, handler_of
-from jobmaster.rules import ScheduleRules
+from jobmaster.places import placed
+from jobmaster.rules import ScheduleRules, check_expression
 
 _RULES: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
 _NO_DATA: Final = (
@@ -48,17 +49,15 @@ class StaticSchedule:
             ConfigurationError: a setting is wrong; the message names the schedule, the setting and the remedy.
 
         """
-        self.name = check_name("schedule", name, longest=200)
-        where = f"schedule {name!r}"
         rules = {key: value for key, value in settings.items() if key in _RULES}
         options = {key: value for key, value in settings.items() if key not in _RULES}
         try:
+            self.name = check_name("name", name, longest=200)
             self.rules = ScheduleRules(expression, **rules)
+            check_expression(self.rules)
             self.request = _request(handler, options)
-        except InvalidExpressionError:
-            raise
         except (ConfigurationError, SchedulingError) as error:
-            raise ConfigurationError(f"{where}: {error}") from error
+            raise placed(f"schedule {name!r}", error) from error
 
 
 def _request(target: Any, options: dict[str, Any]) -> JobRequest:
@@ -92,7 +91,7 @@ def declared(registry: Registry, profiles: Iterable[StaticSchedule]) -> Sequence
 def _on_handlers(registry: Registry) -> Iterable[StaticSchedule]:
     for made in registry.values():
         if made.rules is not None:
-            schedule = StaticSchedule(made.definition.id, made, made.rules.expression)
+            schedule = StaticSchedule(made.definition.id, made, made.rules.expression, kind=made.rules.kind)
             schedule.rules = made.rules
             yield schedule
 

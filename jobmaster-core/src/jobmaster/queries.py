@@ -7,20 +7,25 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
 from inspect import signature
+from itertools import islice
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from jobmaster.clock import require_aware
-from jobmaster.config import as_priority, check_name, check_priority
+from jobmaster.comparing import operator_of
+from jobmaster.config import LONGEST_NAME, as_priority, check_name, check_priority
 from jobmaster.data import Metadata, text_fault
 from jobmaster.definitions import JobDefinition
 from jobmaster.errors import ConfigurationError, InvalidDataError, InvalidQueryError
 from jobmaster.handlers import handler_of
 from jobmaster.models import JobQuery, MetadataFilter, Operator
+from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority, ScheduleStatus
 
 LONGEST_PAGE: Final = 1000
 MOST_FILTERS: Final = 100
+MOST_FILTER_BYTES: Final = 1024 * 1024
+"""Of all that the filters of one query compare with, as it is stored."""
 MOST_LINES: Final = 100_000
 _TEXTUAL: Final = frozenset({Operator.CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH})
 _ORDERED: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
@@ -33,7 +38,7 @@ def build_query(**conditions: Any) -> JobQuery:
     for name in conditions.keys() - _CONDITIONS:
         guess = get_close_matches(name, _CONDITIONS, n=1)
         hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(sorted(_CONDITIONS))})"
-        msg = f"there is no condition {name!r}{hint}"
+        msg = f"there is no condition {shown(name)}{hint}"
         raise InvalidQueryError(msg)
     return _query(**conditions)
 
@@ -53,7 +58,7 @@ def _query(
     return JobQuery(
         statuses=statuses_of(JobStatus, status),
         definition_id=definition_id_of(handler),
-        lane=_named("lane", lane, "the name of a lane", longest=50),
+        lane=_named("lane", lane, "the name of a lane", longest=LONGEST_NAME),
         priority=_priority(priority),
         scheduled_from=_moment("scheduled_from", scheduled_from),
         scheduled_to=_moment("scheduled_to", scheduled_to),
@@ -66,19 +71,19 @@ def _query(
 _CONDITIONS: Final = frozenset(signature(_query).parameters)
 
 
-def page_limit(limit: Any) -> int:
+def page_limit(limit: Any, name: str = "limit") -> int:
     """Return how many are to be on a page; raises `InvalidQueryError`."""
-    return _limit(limit, LONGEST_PAGE)
+    return _limit(limit, LONGEST_PAGE, name)
 
 
 def line_limit(limit: Any) -> int:
     """Return how many log lines are wanted; raises `InvalidQueryError`."""
-    return _limit(limit, MOST_LINES)
+    return _limit(limit, MOST_LINES, "limit")
 
 
-def _limit(limit: Any, most: int) -> int:
+def _limit(limit: Any, most: int, name: str) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-        msg = f"limit: {limit!r} is out of range; it must be a whole number from 1 to {most}"
+        msg = f"{name}: {shown(limit)} is out of range; it must be a whole number from 1 to {most}"
         raise InvalidQueryError(msg)
     return limit
 
@@ -88,7 +93,7 @@ def searchable(name: str, text: Any) -> str:
     wanted: str = str(text) if isinstance(text, UUID) else text
     if not isinstance(wanted, str) or (fault := text_fault(wanted)):
         wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a text"
-        raise InvalidQueryError(f"{name}: {text!r} {wrong}")
+        raise InvalidQueryError(f"{name}: {shown(text)} {wrong}")
     return wanted
 
 
@@ -106,13 +111,21 @@ def page_start(after: Any) -> UUID | None:
 
 def statuses_of(kind: type[Status], given: Any) -> frozenset[Status]:
     """Return one or several statuses, given as such or by name; raises `InvalidQueryError`."""
-    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else _few("status", given)
     try:
         return frozenset(kind(one) for one in several)
     except ValueError:
         wrong = next(one for one in several if one not in list(kind))
-        msg = f"status: {wrong!r} is none; use one or several of {', '.join(kind)}"
+        msg = f"status: {shown(wrong)} is none; use one or several of {', '.join(kind)}"
         raise InvalidQueryError(msg) from None
+
+
+def _few(name: str, given: Iterable[Any]) -> list[Any]:
+    """Return what is given for a condition; raises `InvalidQueryError` for more than makes sense, or without an end."""
+    several = list(islice(given, MOST_FILTERS + 1))
+    if len(several) > MOST_FILTERS:
+        raise InvalidQueryError(f"{name}: over {MOST_FILTERS} are too many; give up to {MOST_FILTERS}")
+    return several
 
 
 def definition_id_of(handler: Any) -> str | None:
@@ -147,7 +160,7 @@ def _schedule_id(given: Any) -> UUID | None:
     try:
         return UUID(given)
     except (ValueError, AttributeError, TypeError):
-        msg = f"schedule: {given!r} is no schedule id"
+        msg = f"schedule: {shown(given)} is no schedule id"
         raise InvalidQueryError(msg) from None
 
 
@@ -155,55 +168,52 @@ def _filters(given: Any) -> Sequence[MetadataFilter]:
     if isinstance(given, Mapping):
         filters = [MetadataFilter(name, Operator.EQ, value) for name, value in given.items()]
     elif isinstance(given, Iterable) and not isinstance(given, str):
-        filters = list(given)
+        filters = _few("metadata", given)
     else:
         filters = [given]
     if len(filters) > MOST_FILTERS:
-        msg = f"metadata: {len(filters)} filters are too many; give up to {MOST_FILTERS}"
+        msg = f"metadata: over {MOST_FILTERS} filters are too many; give up to {MOST_FILTERS}"
         raise InvalidQueryError(msg)
     if not all(isinstance(one, MetadataFilter) for one in filters):
-        msg = (
-            f"metadata: {given!r} does not fit; give a mapping of names to values, or MetadataFilter objects"
-        )
+        msg = f"metadata: {shown(given)} does not fit; give a mapping of names to values, or MetadataFilter objects"
         raise InvalidQueryError(msg)
-    return [_filter(one) for one in filters]
+    checked = [_filter(one) for one in filters]
+    if (size := sum(size for _, size in checked)) > MOST_FILTER_BYTES:
+        msg = f"metadata: {size} bytes to compare with are over {MOST_FILTER_BYTES}; ask in several queries"
+        raise InvalidQueryError(msg)
+    return [one for one, _ in checked]
 
 
-def _filter(given: MetadataFilter) -> MetadataFilter:
-    """Return a filter that a store can answer: what metadata cannot hold is nothing to look for."""
-    operator, value = _operator(given), given.value
+def _filter(given: MetadataFilter) -> tuple[MetadataFilter, int]:
+    """Return a filter that a store can answer, and its bytes: what metadata cannot hold is nothing to look for."""
+    operator, value = operator_of(given), given.value
+    if not isinstance(given.name, str):
+        msg = f"metadata: {shown(given.name)} is no name; give a text"
+        raise InvalidQueryError(msg)
     if operator is Operator.IN:
         value = _options(given)
     elif operator in _TEXTUAL and not isinstance(value, str):
-        msg = f"metadata {given.name!r}: {operator} takes a text, not {value!r}"
+        msg = f"metadata {shown(given.name)}: {operator} takes a text, not {shown(value)}"
         raise InvalidQueryError(msg)
     elif operator in _ORDERED and (value is None or isinstance(value, bool | Enum)):
-        msg = f"metadata {given.name!r}: {value!r} has no order, so that {operator} says nothing; use eq, ne or in"
+        msg = f"metadata {shown(given.name)}: {shown(value)} has no order, so that {operator} says nothing; use eq, ne or in"
         raise InvalidQueryError(msg)
+    several = value if operator is Operator.IN else [value]
     try:
-        for wanted in value if operator is Operator.IN else [value]:
-            Metadata.of({given.name: wanted})
+        size = sum(len(Metadata.of({given.name: wanted}).encoded) for wanted in several)
     except InvalidDataError as error:
         raise InvalidQueryError(str(error)) from None
-    return MetadataFilter(given.name, operator, value)
-
-
-def _operator(given: MetadataFilter) -> Operator:
-    try:
-        return Operator(given.operator)
-    except ValueError:
-        msg = f"metadata {given.name!r}: {given.operator!r} is no operator; use one of {', '.join(Operator)}"
-        raise InvalidQueryError(msg) from None
+    return MetadataFilter(given.name, operator, value), size
 
 
 def _options(given: MetadataFilter) -> list[Any]:
     """Return the values of which one is wanted."""
     if not isinstance(given.value, Iterable) or isinstance(given.value, str | bytes | Mapping):
-        msg = f"metadata {given.name!r}: in takes a list of values, not {given.value!r}"
+        msg = f"metadata {shown(given.name)}: in takes a list of values, not {shown(given.value)}"
         raise InvalidQueryError(msg)
-    options = list(given.value)
+    options = list(islice(given.value, LONGEST_PAGE + 1))
     if len(options) > LONGEST_PAGE:
-        msg = f"metadata {given.name!r}: {len(options)} values are too many; give up to {LONGEST_PAGE}"
+        msg = f"metadata {shown(given.name)}: over {LONGEST_PAGE} values are too many; ask in several queries"
         raise InvalidQueryError(msg)
     return options
 
@@ -220,6 +230,6 @@ def _named(condition: str, given: Any, what: str, longest: int) -> str | None:
 def _optional(name: str, given: Any, kind: type[Any], what: str) -> Any:
     """Return a value of a kind, or None; `what` says in an error what to give."""
     if given is not None and not isinstance(given, kind):
-        msg = f"{name}: {given!r} does not fit; give {what}"
+        msg = f"{name}: {shown(given)} does not fit; give {what}"
         raise InvalidQueryError(msg)
     return given

@@ -21,6 +21,7 @@ from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import derived_id
 from jobmaster.models import Job, evolve
 from jobmaster.recurrence import Kinds, Recurrence, zone_of
+from jobmaster.showing import shown
 from jobmaster.states import Overlap, Priority, ScheduleStatus
 
 MOST_MISSED: Final = 1000
@@ -61,7 +62,7 @@ class Misfire:
     def run_all(cls, limit: int = 100) -> Misfire:
         """Run them all, but at most the `limit` newest; raises `ValueError` unless it is from 1 to 1,000."""
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_MISSED:
-            msg = f"run_all: {limit!r} is out of range; give a whole number from 1 to {MOST_MISSED}"
+            msg = f"run_all: {shown(limit)} is out of range; give a whole number from 1 to {MOST_MISSED}"
             raise ValueError(msg)
         return cls(MisfireRule.RUN_ALL, limit)
 
@@ -70,7 +71,7 @@ class Misfire:
         """Return the rule of a text; raises `ValueError` for one that says none."""
         found = re.fullmatch(r"(run_once|skip|run_all)(?:\((\d{1,6})\))?", text)
         if found is None or (found[2] and found[1] != MisfireRule.RUN_ALL):
-            msg = f"{text!r} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)'"
+            msg = f"{shown(text)} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)'"
             raise ValueError(msg)
         if found[1] == MisfireRule.RUN_ALL:
             return cls.run_all(int(found[2])) if found[2] else cls.run_all()
@@ -102,6 +103,11 @@ class ScheduleRecord:
     and wait for their turn; the planner looks at it again at `look_at`; `newest_job_id` is the last job that was
     made for it, and `busy` whether that has not ended yet. `version` grows with every change. `next_at` is the
     next nominal time, and `last_job_id` the job of the last one that has come.
+
+    `read_at` is the store's now at which the record was read. A new one that `starts_now` counts from the store's
+    now at which it is stored, whatever its `starts_after` says: that is the clock of the host that asks.
+
+    `damaged` says what of its row cannot be read; nobody plans such a schedule.
     """
 
     job: Job
@@ -123,6 +129,9 @@ class ScheduleRecord:
     version: int = 1
     alive_until: datetime | None = None
     changed_at: datetime | None = None
+    read_at: datetime | None = field(default=None, eq=False)
+    starts_now: bool = False
+    damaged: str | None = None
 
     @property
     def id(self) -> UUID:
@@ -211,13 +220,15 @@ class ScheduleWrite:
     """A change of one schedule, which holds only if its version is still `record.version`.
 
     `record` is how it is to stand afterwards; `redefined` says that what was asked for changes too, and not
-    just how far it is planned. `restart` takes its future jobs away and plans it from now on.
+    just how far it is planned. `restart` takes its future jobs away, to be planned anew from `record.planned_to` on.
+    `lapsed` is a condition: nobody has renewed its declaration meanwhile.
     """
 
     record: ScheduleRecord
     firings: Sequence[Firing] = ()
     redefined: bool = False
     restart: bool = False
+    lapsed: bool = False
 
 
 @frozen(kw_only=True)
@@ -255,9 +266,17 @@ class Fires:
         self._start, self._end = record.starts_after, record.ends_before
 
     def __call__(self, after: datetime) -> datetime | None:
-        """Return the first nominal time strictly after a moment, or None when the schedule is over."""
+        """Return the first nominal time strictly after a moment, or None when the schedule is over.
+
+        Raises `ValueError` if the kind returns one that is not: whoever asks for the next one would never end.
+        """
         found = self._recurrence.next_after(after, self._start)
-        return None if found is None or (self._end is not None and found >= self._end) else found
+        if found is None or (self._end is not None and found >= self._end):
+            return None
+        if found <= after:
+            msg = f"the kind of this recurrence returned {found} as a time after {after}"
+            raise ValueError(msg)
+        return found
 
 
 @lru_cache(maxsize=4096)

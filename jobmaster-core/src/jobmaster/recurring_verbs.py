@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
+import anyio.lowlevel
 from attrs import evolve, fields_dict
 
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
+from jobmaster._upkeep.redefine import at_rest, redefined
 from jobmaster.contracts import Topics
 from jobmaster.data import MessageData
 from jobmaster.definitions import UNSET, JobDefinition, JobRequest
@@ -87,6 +89,7 @@ class RecurringVerbs(ABC):
             rules = ScheduleRules(expression, **_without_none(given))
             template = self._template(_requested(target, data, options))
         record = self._made(rules, template)
+        await anyio.lowlevel.checkpoint_if_cancelled()
         receipt = (await self._env.master.add_schedules([record]))[0]
         self._tell_planners()
         return receipt
@@ -172,6 +175,7 @@ class RecurringVerbs(ABC):
 
     async def _change(self, schedule_id: UUID | str, change: Change) -> ScheduleRecord:
         for _ in range(CHANGE_TRIES):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             record = await self._stored(schedule_id)
             write = change(record)
             if write is None:
@@ -198,11 +202,11 @@ class RecurringVerbs(ABC):
         with _refusing():
             template = self._updated_template(record, options, data)
             asked = ScheduleRules(rules.pop("expression"), **_without_none(rules))
-        made = self._made(asked, evolve(template, created_at=self._env.clock.now()))
+        now = record.read_at or self._env.clock.now()
+        made = self._made(asked, evolve(template, created_at=now))
         job = evolve(made.job, created_at=record.created_at)
-        standing = evolve(made, job=job, status=record.status, version=record.version)
-        standing = evolve(standing, waiting=record.waiting, newest_job_id=record.newest_job_id)
-        return ScheduleWrite(record=standing, redefined=True, restart=True)
+        wanted = evolve(made, job=job, status=record.status)
+        return redefined(record, wanted, self._env.plugins.kinds, self._env.misfire_grace)
 
     def _updated_template(self, record: ScheduleRecord, options: dict[str, Any], data: Data) -> Job:
         if "key" in options:
@@ -257,7 +261,7 @@ def _cancelled(record: ScheduleRecord) -> ScheduleWrite | None:
     )
     if record.status.is_terminal:
         return None
-    over = evolve(record, status=ScheduleStatus.CANCELLED, waiting=(), look_at=None)
+    over = evolve(at_rest(record, ScheduleStatus.CANCELLED), waiting=())
     return ScheduleWrite(record=over, restart=True)
 
 
@@ -266,7 +270,7 @@ def _paused(record: ScheduleRecord) -> ScheduleWrite | None:
         return None
     if record.status is not ScheduleStatus.ACTIVE:
         raise _refused(record, ScheduleStatus.PAUSED, "only an active schedule can be paused")
-    return ScheduleWrite(record=evolve(record, status=ScheduleStatus.PAUSED, look_at=None), restart=True)
+    return ScheduleWrite(record=at_rest(record, ScheduleStatus.PAUSED), restart=True)
 
 
 def _resumed(record: ScheduleRecord) -> ScheduleWrite | None:
@@ -274,7 +278,8 @@ def _resumed(record: ScheduleRecord) -> ScheduleWrite | None:
         return None
     if record.status is not ScheduleStatus.PAUSED:
         raise _refused(record, ScheduleStatus.ACTIVE, "only a paused schedule can be resumed")
-    return ScheduleWrite(record=evolve(record, status=ScheduleStatus.ACTIVE, look_at=AT_ONCE), restart=True)
+    going_on = evolve(at_rest(record, ScheduleStatus.ACTIVE), look_at=AT_ONCE)
+    return ScheduleWrite(record=going_on, restart=True)
 
 
 def _check_not_over(record: ScheduleRecord, why: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from attrs import Attribute, field, frozen
@@ -11,9 +12,15 @@ from attrs import Attribute, field, frozen
 from jobmaster.clock import require_aware
 from jobmaster.errors import ConfigurationError, InvalidExpressionError
 from jobmaster.models import Job, evolve
-from jobmaster.recurrence import Kinds, zone_of
+from jobmaster.recurrence import Kinds, RecurrenceKind, zone_of
+from jobmaster.recurrence.cron import CronKind
 from jobmaster.recurrence.host import host_zone_name
+from jobmaster.recurrence.interval import KIND as INTERVAL
+from jobmaster.recurrence.interval import IntervalKind
+from jobmaster.recurrence.natural import NaturalKind
+from jobmaster.recurrence.zones import warn_of
 from jobmaster.recurring import Fires, Misfire, ScheduleRecord
+from jobmaster.showing import shown
 from jobmaster.states import Overlap
 
 
@@ -21,7 +28,7 @@ def _overlap(value: Any) -> Overlap:
     try:
         return Overlap(value)
     except ValueError:
-        msg = f"overlap: {value!r} is no overlap policy; use one of {', '.join(Overlap)}"
+        msg = f"overlap: {shown(value)} is no overlap policy; use one of {', '.join(Overlap)}"
         raise ConfigurationError(msg) from None
 
 
@@ -29,7 +36,7 @@ def _misfire(value: Any) -> Misfire:
     try:
         return value if isinstance(value, Misfire) else Misfire.parse(value)
     except (ValueError, TypeError):
-        msg = f"misfire: {value!r} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)' (up to 1,000)"
+        msg = f"misfire: {shown(value)} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)' (up to 1,000)"
         raise ConfigurationError(msg) from None
 
 
@@ -52,7 +59,7 @@ def _moment(name: str, value: Any) -> datetime | None:
     try:
         return require_aware(name, value)
     except (ValueError, AttributeError, OverflowError) as error:
-        msg = f"{name}: {value!r} is no aware datetime; write datetime(2030, 1, 31, tzinfo=timezone.utc), for one"
+        msg = f"{name}: {shown(value)} is no aware datetime; write datetime(2030, 1, 31, tzinfo=timezone.utc), for one"
         raise ConfigurationError(msg) from error
 
 
@@ -89,6 +96,24 @@ class ScheduleRules:
             raise ConfigurationError(msg)
 
 
+_NEVER: Final = (int, float, bytes)
+"""Types of which no kind has its expressions: `every=5` does not say five of what."""
+_BUILT_IN: Final[Sequence[RecurrenceKind]] = (IntervalKind(), NaturalKind(), CronKind())
+
+
+def check_expression(rules: ScheduleRules) -> None:
+    """Raise `InvalidExpressionError` for an expression of a built-in kind that is wrong.
+
+    Those of other kinds are judged at start, by the plug-ins of the cluster.
+    """
+    for kind in _BUILT_IN:
+        if rules.kind == kind.name or (rules.kind is None and kind.accepts(rules.expression)):
+            Kinds(_BUILT_IN).compile(rules.expression, kind.name, zone_of(rules.time_zone or "UTC"))
+            return
+    if rules.kind is None and isinstance(rules.expression, _NEVER):
+        Kinds(_BUILT_IN).compile(rules.expression, None, zone_of("UTC"))
+
+
 def zone_name(rules: ScheduleRules, time_zone: str | None) -> str:
     """Return the zone of a schedule: its own, or that of the cluster, or that of the host.
 
@@ -103,11 +128,14 @@ def schedule_of(
     """Return a new schedule, not yet stored, whose jobs are like `template`.
 
     `time_zone` is what `zone_name` returns; `name` makes it a static one. Raises `InvalidExpressionError` for an
-    expression that is wrong, or that never fires between start and end.
+    expression that is wrong, or that never fires between start and end. Without a start it counts from the store's
+    now: what is checked here by the template's creation, which is when this host thinks that is.
     """
     now = template.created_at
     zone = zone_of(rules.time_zone or time_zone)
     compiled = kinds.compile(rules.expression, rules.kind, zone)
+    if compiled.kind != INTERVAL:  # elapsed time is the same everywhere
+        warn_of(zone)
     start = rules.starts_after or now
     made = ScheduleRecord(
         job=evolve(template, scheduled_at=start),
@@ -119,6 +147,7 @@ def schedule_of(
         overlap=rules.overlap,
         misfire=rules.misfire,
         planned_to=max(start, now),
+        starts_now=rules.starts_after is None,
     )
     return evolve(made, next_at=_first(made, kinds))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._runtime.destination import Destination
+from jobmaster._runtime.durability import all_risks
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.moving import Move, MoveSummary
 from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._upkeep.migrate import MoveResult
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import DurabilityRisk, MasterRepository
 from jobmaster.control_verbs import ControlVerbs
 from jobmaster.errors import ConfigurationError, NotRunningError
 from jobmaster.jobs import Jobs
@@ -109,6 +110,13 @@ class Runtime(ControlVerbs):
         """Return the hosts that workers of the cluster run on, by name."""
         return list(await self._env.master.list_hosts(self.id))
 
+    async def durability_risks(self) -> dict[str, Sequence[DurabilityRisk]]:
+        """Return with which settings the stores may lose what they have accepted, by store: `master` or an agent's name.
+
+        Agents that this process cannot reach now are left out. What can be told depends on the provider.
+        """
+        return await all_risks(self._env.master, self._env.agents)
+
     async def migrate(
         self,
         target: MoveTarget | None = None,
@@ -162,6 +170,8 @@ def findable(runtime: Runtime) -> Iterator[None]:
             yield
     finally:
         runtimes.remove(runtime)
+        if not runtimes and _running.get(runtime.id) is runtimes:
+            del _running[runtime.id]
 
 
 def find_runtime(cluster_id: str) -> Runtime:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 from uuid import UUID
+
+import anyio.lowlevel
 
 from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.picturing import picture
 from jobmaster._runtime.stay import Stay
 from jobmaster._runtime.storing import MASTER, Storing
 from jobmaster.data import MessageData
@@ -19,13 +23,19 @@ from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import (
     ClusterArchivedError,
     InvalidArgumentsError,
+    InvalidQueryError,
     InvalidTransitionError,
     JobNotFoundError,
 )
 from jobmaster.handlers import Handler, handler_of
 from jobmaster.models import CancelResult, JobReceipt
 from jobmaster.recurring_verbs import RecurringVerbs
+from jobmaster.showing import shown
 from jobmaster.states import ClusterMode
+from jobmaster.weighing import MOST_JOBS
+
+MOST_CANCELLED: Final = 10_000
+"""Jobs that one call cancels: they are locked together."""
 
 Data = Mapping[str, Any] | MessageData | None
 InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -51,9 +61,7 @@ class Scheduler(RecurringVerbs):
         self._env, self._stay = env, stay
         self._find = find
         self._schedule = Schedule(env.cluster_id, lambda: env.settings, env.clock)
-        self._directory = Directory(
-            lambda: env.master.active_buckets(env.cluster_id), env.monotonic, in_background
-        )
+        self._directory = Directory(lambda: picture(env), env.monotonic, in_background)
         self._storing = Storing(env, self._directory)
         self._changing = Changing(env)
 
@@ -107,6 +115,8 @@ class Scheduler(RecurringVerbs):
         return (await scheduler._submit([request]))[0]  # noqa: SLF001 - same class
 
     async def _submit(self, requests: Sequence[JobRequest]) -> Sequence[JobReceipt]:
+        # What has begun runs to its end, so this is where a loop of calls can be cancelled.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         jobs = self._schedule.jobs(requests)
         wanted = self._env.agents.distributed and any(r.options.confirm == MASTER for r in requests)
         return await self._storing.store(jobs, on_master=wanted) if jobs else ()
@@ -133,9 +143,17 @@ class Scheduler(RecurringVerbs):
     async def cancel_many(
         self, job_ids: Iterable[UUID | str], *, cluster: str | None = None
     ) -> Sequence[CancelResult]:
-        """Cancel jobs in one round trip; returns what became of each, in order."""
+        """Cancel up to 10,000 jobs in one round trip; returns what became of each, in order.
+
+        Raises `JobNotFoundError` for an unknown id, and `InvalidQueryError` for too many of them.
+        """
         scheduler = self._on(cluster)
-        ids = [as_id(job_id, scheduler._env.cluster_id) for job_id in job_ids]  # noqa: SLF001 - same class
+        several = list(islice(job_ids, MOST_CANCELLED + 1))
+        if len(several) > MOST_CANCELLED:
+            msg = f"cancel_many: over {MOST_CANCELLED:,} ids are too many for one call; make several"
+            raise InvalidQueryError(msg)
+        ids = [as_id(job_id, scheduler._env.cluster_id) for job_id in several]  # noqa: SLF001 - same class
+        await anyio.lowlevel.checkpoint_if_cancelled()
         return await scheduler._changing.cancel(ids)  # noqa: SLF001 - same class
 
     async def reschedule(
@@ -151,6 +169,7 @@ class Scheduler(RecurringVerbs):
         now = env.clock.now()
         due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
         with _refused("only a job that still waits can be rescheduled; retry() runs a finished one again"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await scheduler._changing.reschedule(as_id(job_id, env.cluster_id), due.delay)  # noqa: SLF001 - same class
 
     async def retry(self, job_id: UUID | str, *, cluster: str | None = None) -> None:
@@ -161,6 +180,7 @@ class Scheduler(RecurringVerbs):
         scheduler = self._on(cluster)
         env = scheduler._env  # noqa: SLF001 - same class
         with _refused("only a finished job can be retried; wait for its end, or cancel it first"):
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await scheduler._changing.retry(as_id(job_id, env.cluster_id))  # noqa: SLF001 - same class
 
 
@@ -169,7 +189,7 @@ _DUE = frozenset({"at", "after"})
 
 def _due_elsewhere(verb: str, options: Mapping[str, Any]) -> InvalidArgumentsError:
     name = min(_DUE & options.keys())
-    msg = f"{name}: {verb}() takes no {name}=...; call once_{name}(handler, {options[name]!r}, ...)"
+    msg = f"{name}: {verb}() takes no {name}=...; call once_{name}(handler, {shown(options[name])}, ...)"
     return InvalidArgumentsError(msg)
 
 
@@ -183,10 +203,14 @@ def _given(name: str, value: Any) -> Any:
 
 def _requests(given: Any) -> Sequence[JobRequest]:
     """Return the requests of a bulk call; raises `InvalidArgumentsError` for what is none."""
-    several = list(given) if isinstance(given, Iterable) else [given]
+    several = list(islice(given, MOST_JOBS + 1)) if isinstance(given, Iterable) else [given]
+    if len(several) > MOST_JOBS:
+        raise InvalidArgumentsError(
+            f"once_many: over {MOST_JOBS:,} jobs are too many for one call; make several"
+        )
     for one in several:
         if not isinstance(one, JobRequest) or one is given:
-            msg = f"once_many takes requests, as handler.request(...) makes them, in a list, not {one!r}"
+            msg = f"once_many takes requests, as handler.request(...) makes them, in a list, not {shown(one)}"
             raise InvalidArgumentsError(msg)
     return several
 

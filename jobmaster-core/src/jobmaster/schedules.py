@@ -83,7 +83,11 @@ class Schedules:
             after = page[-1].id
 
     async def upcoming(self, schedule_id: UUID | str, count: int = 10) -> list[datetime]:
-        """Return the next nominal times of a schedule in UTC, whatever its status; raises `ScheduleNotFoundError`."""
+        """Return the next nominal times of a schedule in UTC, up to 1,000, whatever its status.
+
+        Raises `ScheduleNotFoundError`, and `InvalidQueryError` for a `count` that is out of range.
+        """
+        count = page_limit(count, "count")
         schedule = await self.get(schedule_id)
         fires, time = Fires(self._env.plugins.kinds, schedule), await self._env.master.now()
         found: list[datetime] = []

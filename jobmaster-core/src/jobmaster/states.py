@@ -5,7 +5,7 @@ A provider stores the integer `code` of a state; people and JSON see its name. C
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum, StrEnum
 from typing import Self, TypeVar
 
@@ -26,12 +26,27 @@ class CodedEnum(StrEnum):
 
     @classmethod
     def from_code(cls, code: int) -> Self:
-        """Return the member stored as `code`; raises `ValueError` for an unknown one."""
-        try:
-            return _members_by_code(cls)[code]
-        except KeyError:
-            msg = f"{cls.__name__} has no code {code}; was this row written by a newer version?"
-            raise ValueError(msg) from None
+        """Return the member stored as `code`.
+
+        A code that nobody knows here, as of a later version or a damaged row, gives a stand-in: it is called
+        `unknown_<code>`, keeps the code, and is equal to no member. So one row does not break a list.
+        """
+        return _members_by_code(cls).get(code) or cls._stand_in(code)
+
+    @classmethod
+    def _stand_in(cls, code: int) -> Self:
+        made = str.__new__(cls, f"unknown_{code}")
+        made._name_, made._value_, made.code = f"UNKNOWN_{code}", str.__str__(made), code
+        return made
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Callable[[int], Self], tuple[int]]:
+        """Be found again by the code, a stand-in too."""
+        return type(self).from_code, (self.code,)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this is a member, and no stand-in for a code that nobody knows here."""
+        return self._name_ in type(self).__members__
 
 
 E = TypeVar("E", bound=CodedEnum)
@@ -54,10 +69,19 @@ class Priority(IntEnum):
     HIGH = 4
     CRITICAL = 5
 
+    @classmethod
+    def from_code(cls, code: int) -> Self:
+        """Return the priority stored as `code`, or a stand-in called `unknown_<code>`, as other states do."""
+        if code in cls._value2member_map_:
+            return cls(code)
+        made = int.__new__(cls, code)
+        made._name_, made._value_ = f"UNKNOWN_{code}", code
+        return made
+
     @property
     def slots(self) -> int:
         """Jobs of this priority that run at once in one bucket, before the worker's `parallelism`."""
-        return _SLOTS[self]
+        return _SLOTS.get(self, _SLOTS[Priority.MEDIUM])
 
 
 _SLOTS: Mapping[Priority, int] = {
@@ -230,8 +254,9 @@ OUTCOME_STATUSES: Mapping[AttemptOutcome, frozenset[JobStatus]] = {
 
 def check_transition(job: object, before: JobStatus, after: JobStatus) -> None:
     """Raise `InvalidTransitionError` unless a job may go from `before` to `after`."""
-    if after not in JOB_TRANSITIONS[before]:
-        raise InvalidTransitionError(job, before, sorted(JOB_TRANSITIONS[before]), after)
+    allowed = JOB_TRANSITIONS.get(before, frozenset())
+    if after not in allowed:
+        raise InvalidTransitionError(job, before, sorted(allowed), after)
 
 
 def codes(states: Iterable[CodedEnum]) -> list[int]:

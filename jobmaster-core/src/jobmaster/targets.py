@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
 from jobmaster.config import as_text, check_name
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
+from jobmaster.urls import StoreUrl, said, store_url, url_fault
 
 MIGRATE_TO: Final = "migrate_to"
 ARCHIVE_TO: Final = "archive_to"
@@ -17,7 +18,7 @@ _NEW: Final = (ClusterMode.PASSIVE, ClusterMode.ACTIVE)
 
 def _mode(value: ClusterMode | str) -> ClusterMode:
     if value not in _NEW:
-        msg = f"mode: {value!r} is no mode for a target; a new one starts as {' or '.join(_NEW)}"
+        msg = f"mode: {said(value)} is no mode for a target; a new one starts as {' or '.join(_NEW)}"
         raise ConfigurationError(msg)
     return ClusterMode(value)
 
@@ -27,11 +28,9 @@ def _check_id(_: object, attribute: Attribute[str | None], value: str | None) ->
         check_name(attribute.name, value)
 
 
-def _check_url(_: object, attribute: Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or "://" not in value:
-        msg = (
-            f"{attribute.name}: {value!r} is not a URL; write it as scheme://…, for example sqlite:///new.db"
-        )
+def _check_url(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if fault := url_fault(value, "sqlite:///new.db"):
+        msg = f"{attribute.name}: {fault}"
         raise ConfigurationError(msg)
 
 
@@ -48,7 +47,7 @@ class MoveTarget:
 
     """
 
-    url: str = field(validator=_check_url)
+    url: StoreUrl = field(converter=store_url, validator=_check_url)
     cluster_id: str | None = field(default=None, converter=as_text, validator=_check_id)
     mode: ClusterMode = field(default=ClusterMode.PASSIVE, converter=_mode)
     keep_keys: bool = True
@@ -65,7 +64,7 @@ class ArchiveTarget:
 
     """
 
-    url: str = field(validator=_check_url)
+    url: StoreUrl = field(converter=store_url, validator=_check_url)
     cluster_id: str | None = field(default=None, converter=as_text, validator=_check_id)
 
 

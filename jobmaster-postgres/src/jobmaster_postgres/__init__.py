@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.hookspecs import StoreOptions, hookimpl
-from jobmaster_postgres.agent import PostgresAgent
-from jobmaster_postgres.master import PostgresMaster
+from jobmaster_postgres.libpq import MISSING, check_libpq
+
+if MISSING is None:
+    from jobmaster_postgres.agent import PostgresAgent
+    from jobmaster_postgres.master import PostgresMaster
 
 __all__ = ["PostgresAgent", "PostgresMaster", "jobmaster_agent", "jobmaster_master", "jobmaster_schemes"]
 
@@ -25,14 +28,20 @@ def jobmaster_schemes() -> Mapping[str, str]:
 
 @hookimpl
 def jobmaster_master(url: str, options: StoreOptions) -> MasterRepository | None:
-    """Return a PostgreSQL master for its URLs; raises `ConfigurationError` for a wrong one."""
-    return PostgresMaster(url, options) if _is_ours(url) else None
+    """Return a PostgreSQL master for its URLs; raises `ConfigurationError` for a wrong one, or without libpq."""
+    if not _is_ours(url):
+        return None
+    check_libpq()
+    return PostgresMaster(url, options)
 
 
 @hookimpl
 def jobmaster_agent(name: str, url: str, options: StoreOptions) -> AgentRepository | None:
-    """Return a PostgreSQL agent for the same URLs; raises `ConfigurationError` for a wrong one."""
-    return PostgresAgent(name, url, options) if _is_ours(url) else None
+    """Return a PostgreSQL agent for the same URLs; raises `ConfigurationError` as for a master."""
+    if not _is_ours(url):
+        return None
+    check_libpq()
+    return PostgresAgent(name, url, options)
 
 
 def _is_ours(url: str) -> bool:

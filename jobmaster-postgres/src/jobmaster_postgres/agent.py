@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 
-from jobmaster.contracts import Capabilities, Message
+from jobmaster.contracts import Capabilities, DurabilityRisk, Message
 from jobmaster.errors import StoreConflictError
 from jobmaster.hookspecs import StoreOptions
+from jobmaster.weighing import in_parts, new_weight
+from jobmaster_postgres import durability
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.channel import Channel
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
+from jobmaster_postgres.inserting import ending_with
 from jobmaster_postgres.pushing import push_any, push_steps
-from jobmaster_sql import SqlAgent, Unit, load_agent_queries
+from jobmaster_postgres.schema import named
+from jobmaster_sql import SqlAgent, Unit, agent_prefix, load_agent_queries
+from jobmaster_sql.agent import push_patience
 
 _PACKAGE = "jobmaster_postgres"
+
+
+def _weight(message: Message) -> int:
+    return new_weight(message.new)
 
 
 class PostgresAgent(SqlAgent):
@@ -24,7 +33,8 @@ class PostgresAgent(SqlAgent):
         """Check the URL; raises `ConfigurationError`. Nothing is opened yet."""
         address = parse_address(url)
         queries = load_agent_queries(_PACKAGE, PostgresDialect(), options.table_prefix)
-        driver = PostgresDriver(address, queries, options.store_timeout)
+        driver = PostgresDriver(address, queries, options.store_timeout, agent_prefix(options.table_prefix))
+        self._schema = address.schema
         self._channel = Channel(address, driver, f"{options.table_prefix}agent_news")
         super().__init__(name, driver, _PACKAGE, options.table_prefix)
 
@@ -36,15 +46,29 @@ class PostgresAgent(SqlAgent):
     async def _push(self, messages: Sequence[Message]) -> None:
         """Store messages that are new, or else those among them that are."""
         try:
-            await self._driver.run(lambda: self._push_new(messages), again=False)
+            limit = push_patience(messages)
+            await self._driver.run(lambda: self._push_new(messages), time_limit=limit, again=False)
         except StoreConflictError:
             await super()._push(messages)
 
     def _push_new(self, messages: Sequence[Message]) -> Unit[None]:
-        yield push_steps(messages)
+        parts = list(in_parts(messages, _weight))
+        for part in parts:
+            yield ending_with(push_steps(part), last=part is parts[-1])
 
     def _add(self, messages: Sequence[Message]) -> Unit[None]:
-        yield push_any(messages)
+        ordered = sorted(messages, key=lambda message: message.new.job.id)
+        parts = list(in_parts(ordered, _weight))
+        for part in parts:
+            yield ending_with((push_any(part),), last=part is parts[-1])
+
+    def migration_script(self) -> str:
+        """Return the statements of all migrations. Names have the URL's schema, if it says one."""
+        return named(super().migration_script(), self._schema)
+
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        """Return which settings in effect can lose a commit, or let nothing be written."""
+        return await self._driver.run(durability.ask, read_only=True)
 
     async def announce(self, topics: Sequence[str]) -> None:
         await self._channel.announce(topics)

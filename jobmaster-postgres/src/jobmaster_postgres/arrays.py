@@ -42,6 +42,10 @@ class _UuidArray(_Array):
     __slots__ = ()
 
 
+class _NumericArray(_Array):
+    __slots__ = ()
+
+
 def _bigint_elements(values: Sequence[int | None]) -> bytes:
     if None in values:
         return b"".join(_NULL if value is None else _BIGINT.pack(8, value) for value in values)
@@ -84,9 +88,19 @@ class ArrayType:
         return self.array(header + self.elements(values))
 
 
+@frozen
+class NumericArrayType(ArrayType):
+    """The same for numbers of any size, given as their texts: the server reads those, and nobody else has to."""
+
+    def encode(self, values: Sequence[str]) -> _Array:
+        """Return a parameter that holds the values as the text of an array. Texts of numbers need no quotes."""
+        return self.array(f"{{{','.join(values)}}}".encode())
+
+
 ARRAYS: Final[Mapping[str, ArrayType]] = {
     "bigint": ArrayType(20, _bigint_elements, _BigintArray),
     "int": ArrayType(20, _bigint_elements, _BigintArray),  # the statement casts it
+    "numeric": NumericArrayType(1700, _text_elements, _NumericArray),
     "text": ArrayType(25, _text_elements, _TextArray),
     "uuid": ArrayType(2950, _uuid_elements, _UuidArray),
 }
@@ -101,6 +115,10 @@ class _ArrayDumper(Dumper):
         return obj
 
 
+class _TextArrayDumper(_ArrayDumper):
+    format = Format.TEXT
+
+
 def _dumper(array_oid: int) -> type[_ArrayDumper]:
     return type(f"_ArrayDumper{array_oid}", (_ArrayDumper,), {"oid": array_oid})
 
@@ -109,3 +127,6 @@ def register_arrays(context: AdaptContext) -> None:
     """Teach a connection to send these arrays."""
     for array, oid in ((_BigintArray, 1016), (_TextArray, 1009), (_UuidArray, 2951)):
         context.adapters.register_dumper(array, _dumper(oid))
+    context.adapters.register_dumper(
+        _NumericArray, type("_ArrayDumper1231", (_TextArrayDumper,), {"oid": 1231})
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -10,21 +10,33 @@ from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import TextBinaryLoader
 
-from jobmaster.errors import ConfigurationError, SchemaError
+from jobmaster.errors import ConfigurationError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.arrays import register_arrays
+from jobmaster_postgres.schema import DEFAULT, LOCAL_DEFAULT, PATH, SAFE_PATH, Finder, no_schema
 from jobmaster_postgres.wire import Native
 
 _OLDEST: Final = 130000
+_CUTS_IDLE: Final = 140000
+"""The first version that may end sessions for being idle."""
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that vanished without a word is noticed after 25 seconds, also by who only listens."""
 
 
 _DEFAULTS: Final = {"application_name": "jobmaster", "client_encoding": "utf8", **_KEEPALIVES}
 _SET_UP: Final = """
-    SELECT (SELECT count(set_config(name, value, false)) FROM unnest(%s::text[], %s::text[]) AS s (name, value)),
-        %s::text IS NULL OR EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)
+    SELECT pg_catalog.set_config(s.name, s.value, %s::pg_catalog.bool),
+      EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) %s::pg_catalog.name)
+    FROM ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[])) AS s (name, value)
 """
+_RELIED_ON: Final = {
+    "search_path": SAFE_PATH,
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "row_security": "on",
+    "default_transaction_isolation": "read committed",
+}
+"""What our statements mean depends on these: neither the role's settings nor the URL's `options` have a say."""
 
 
 class _Adapters:
@@ -44,11 +56,13 @@ class _Adapters:
 _ADAPTERS: Final = _Adapters()
 
 
-async def connect(address: Address, time_limit: float, host: Mapping[str, Any] | None = None) -> Native:
+async def connect(
+    address: Address, time_limit: float, host: Mapping[str, Any] | None = None, finder: Finder | None = None
+) -> Native:
     """Open a connection in autocommit mode whose statements take at most `time_limit` seconds.
 
-    `host` says to which of the address's hosts, in libpq's parameters. Raises `psycopg.Error`, or `ConfigurationError`
-    for what is there and cannot be used.
+    `host` says to which of the address's hosts, in libpq's parameters. A `finder` learns where the tables are. Raises
+    `psycopg.Error`, or `ConfigurationError` for what is there and cannot be used.
     """
     make = _parameters if _has_options(address) else _bare_parameters
     native = await psycopg.AsyncConnection.connect(
@@ -58,36 +72,56 @@ async def connect(address: Address, time_limit: float, host: Mapping[str, Any] |
         **{**make(address, time_limit), **(host or {})},
     )
     try:
-        _check_version(native, address)
-        await _set_up(native, address, time_limit)
+        _check_server(native, address)
+        await _set_up(native, address, time_limit, finder)
     except BaseException:
         native.pgconn.finish()
         raise
     return native
 
 
-def _check_version(native: Native, address: Address) -> None:
+def _check_server(native: Native, address: Address) -> None:
     if native.info.server_version < _OLDEST:
         msg = f"{address}: JobMaster needs PostgreSQL 13 or newer, this is {native.info.server_version // 10000}"
         raise ConfigurationError(msg)
+    encoding = native.info.parameter_status("server_encoding")
+    if encoding not in {None, "UTF8"}:
+        msg = (
+            f"{address}: the database's encoding is {encoding}, which cannot hold every text; "
+            "create one with ENCODING 'UTF8' TEMPLATE template0, and name that in the URL"
+        )
+        raise ConfigurationError(msg)
 
 
-async def _set_up(native: Native, address: Address, time_limit: float) -> None:
-    """Make the connection's settings, and raise `SchemaError` if there is no such schema.
+async def _set_up(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
+    """Make the connection's settings, and learn where the tables are; raises `SchemaError` if there is no such schema.
 
-    Not by the startup parameter `options`, which PgBouncer refuses. Without its schema, it would look as if only
-    migrations were due.
+    Not by the startup parameter `options`, which PgBouncer refuses. Where connections are shared, for one transaction.
     """
-    if address.pooled:
-        return
-    settings = {} if _has_options(address) else _session_settings(address, time_limit)
-    found = await native.execute(
-        _SET_UP, (list(settings), list(settings.values()), address.schema, address.schema)
-    )
-    if (row := await found.fetchone()) is None or not row[1]:
-        schema = address.schema
-        msg = f"{address}: there is no schema {schema!r}; create it (CREATE SCHEMA …), or correct `schema` in the URL"
-        raise SchemaError(msg)
+    if not address.pooled:
+        await _settle(native, address, time_limit, finder)
+    elif finder is not None and not finder.is_certain:
+        async with native.transaction():
+            await _settle(native, address, time_limit, finder)
+
+
+async def _settle(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
+    path: Sequence[str] = ()
+    if finder is not None and not finder.is_certain:
+        # A pooler may hand out a connection on which somebody, such as ourselves, has set another one.
+        await native.execute(LOCAL_DEFAULT if address.pooled else DEFAULT)
+        ((path,),) = await (await native.execute(PATH)).fetchall()
+    settings = {} if _has_options(address) else _session_settings(time_limit)
+    settings = {**settings, **_RELIED_ON}
+    if native.info.server_version >= _CUTS_IDLE and not address.pooled:
+        settings["idle_session_timeout"] = "0"  # who listens is idle, whatever the role or the database says
+    values = address.pooled, address.schema, list(settings), list(settings.values())
+    ((_, is_there), *_) = await (await native.execute(_SET_UP, values)).fetchall()
+    if address.schema is not None:
+        if not is_there:
+            raise no_schema(address.schema, address)
+    elif finder is not None:
+        await finder.learn(native, path)
 
 
 def _has_options(address: Address) -> bool:
@@ -104,19 +138,15 @@ def _parameters(address: Address, time_limit: float) -> dict[str, Any]:
     """Return the same with all settings of a connection."""
     parameters = {**_DEFAULTS, **address.parameters}
     if not address.pooled:
-        settings = _session_settings(address, time_limit)
+        settings = _session_settings(time_limit)
         # The user's own come last: they win.
         ours = [f"-c {name}={_escaped(value)}" for name, value in settings.items()]
         parameters["options"] = " ".join([*ours, parameters.get("options", "")]).strip()
     return parameters
 
 
-def _session_settings(address: Address, time_limit: float) -> dict[str, str]:
-    settings = {**_settings(time_limit), **_SESSION_SETTINGS}
-    if address.schema is not None:
-        quoted = address.schema.replace('"', '""')
-        settings["search_path"] = f'"{quoted}"'
-    return settings
+def _session_settings(time_limit: float) -> dict[str, str]:
+    return {**_settings(time_limit), **_SESSION_SETTINGS}
 
 
 def prelude_of(address: Address, time_limit: float) -> str | None:
@@ -126,7 +156,8 @@ def prelude_of(address: Address, time_limit: float) -> str | None:
     """
     if not address.pooled:
         return None
-    calls = [f"set_config('{name}', '{value}', true)" for name, value in _settings(time_limit).items()]
+    settings = {**_settings(time_limit), **_RELIED_ON}
+    calls = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings.items()]
     return f"SELECT {', '.join(calls)}"
 
 
@@ -147,7 +178,6 @@ def _settings(time_limit: float) -> dict[str, str]:
 
 
 _SESSION_SETTINGS: Final = {
-    "default_transaction_isolation": "read committed",
     # The plans do not depend on values, so they are made once.
     "plan_cache_mode": "force_generic_plan",
 }

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from jobmaster_postgres.schema import TABLES
 from jobmaster_sql import Dialect
+
+_NUL: Final = "chr(92) || 'u0000'"
+_BACKSLASH: Final = "chr(92) || chr(92)"
+_METADATA: Final = (
+    f"(CASE WHEN strpos(j.metadata::text, {_NUL}) = 0 "
+    f"OR strpos(replace(j.metadata::text, {_BACKSLASH}, ''), {_NUL}) = 0 THEN j.metadata END)"
+)
+"""A job's metadata as JSON. In rows of before, a text may hold an escaped NUL, on which every look into the JSON fails."""
 
 
 class PostgresDialect(Dialect):
@@ -15,7 +24,10 @@ class PostgresDialect(Dialect):
     # statement_timestamp() and not clock_timestamp(): one value for all rows, which indexes can be searched by.
     now = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     began = "(extract(epoch FROM transaction_timestamp()) * 1000000)::bigint"
-    now_in_script = now
+    # A script runs by the path of whoever runs it, and what others put there may match better than numeric * integer.
+    now_in_script = (
+        "(extract(epoch FROM statement_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
+    )
     greatest = "GREATEST"
     lock = "FOR UPDATE OF {0}"
     lock_free = "FOR UPDATE OF {0} SKIP LOCKED"
@@ -23,15 +35,22 @@ class PostgresDialect(Dialect):
     # A subquery is hashed. An array that is a parameter would be searched from its start for each row.
     not_among = "{0} NOT IN (SELECT unnest(:{1}::{2}[]))"
 
+    def names(self, prefix: str) -> str:
+        """Put the schema before: its place is held until a connection knows it."""
+        return f"{TABLES}{prefix}"
+
+    weighs_pages = True
+
     def macros(self, prefix: str) -> Mapping[str, str]:
         """Add the parts of the conditions on metadata."""
-        value = "(j.metadata -> :name{{i}}::text)"
         return {
             **super().macros(prefix),
-            "value": value,
-            "text": "(j.metadata ->> :name{{i}}::text)",
-            "tag": f"({value} ->> '$') = '{{0}}'",
-            "inner": f"({value} ->> '{{0}}')",
+            "stored": f"(SELECT {_METADATA} -> :name{{{{i}}}}::text AS v OFFSET 0) AS stored",
+            "text": "(v #>> ARRAY[]::text[])",
+            "tag": "(v ->> '$') = '{0}'",
+            "inner": "(v ->> '{0}')",
+            "whole": "(v ->> '{0}') ~ '^-?[0-9]{{1,19}}$'",
+            "exponent": "coalesce(nullif(split_part({0}, 'E', 2), ''), '0')::int",
         }
 
     def uuid(self, value: UUID) -> UUID:

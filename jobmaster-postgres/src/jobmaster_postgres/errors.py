@@ -17,6 +17,8 @@ from jobmaster.errors import (
     StoreUnavailableError,
     StoreUnreachableError,
 )
+from jobmaster.veils import NO_SECRETS, Veil
+from jobmaster_sql import OTHER_PREFIX, OTHER_SCHEMA
 
 _NO_SCHEMA: Final = (
     errors.UndefinedTable,
@@ -24,12 +26,20 @@ _NO_SCHEMA: Final = (
     errors.UndefinedFunction,
     errors.UndefinedObject,
 )
+_TAKEN: Final = (errors.DuplicateTable, errors.DuplicateObject)
+"""A migration makes what is there already."""
 _FORBIDDEN: Final = (
     errors.InsufficientPrivilege,
     errors.InvalidAuthorizationSpecification,
 )
 _READ_ONLY: Final = (errors.ReadOnlySqlTransaction,)
 """In the middle of a switch to another server: nothing was written, and the next connection finds the primary."""
+POOLED: Final = (
+    "a pooler seems to give each transaction another connection: add pgbouncer=transaction to the URL, "
+    "or let it pool sessions"
+)
+_OF_ANOTHER: Final = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+"""What was prepared is on another connection than this one, again and again."""
 _UNAVAILABLE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -43,8 +53,14 @@ _MEANINGS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[JobMasterE
         SchemaError,
         "; create it (CREATE SCHEMA …), or correct `schema` in the URL",
     ),
-    (_NO_SCHEMA, SchemaError, "; run `jobmaster migrate`, or leave auto_migrate on"),
+    (_NO_SCHEMA, SchemaError, f"; {OTHER_SCHEMA}"),
+    (_TAKEN, SchemaError, f". {OTHER_PREFIX}"),
     (_FORBIDDEN, ConfigurationError, "; GRANT the URL's user what it lacks"),
+    (
+        _OF_ANOTHER,
+        ConfigurationError,
+        f"; {POOLED}",
+    ),
     (_READ_ONLY, StoreUnreachableError, ""),
     (_UNAVAILABLE, StoreUnavailableError, ""),
     ((psycopg.IntegrityError,), StoreConflictError, ""),
@@ -64,6 +80,7 @@ _AGAIN: Final = (
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.IdleInTransactionSessionTimeout,
+    errors.IdleSessionTimeout,
 )
 USELESS: Final = (*_READ_ONLY, *_FORGETFUL)
 """After such an error the next try needs another connection."""
@@ -84,12 +101,29 @@ _REFUSED: Final = (
 )
 """What servers and PgBouncer say of a user, password or database that is wrong. libpq keeps no code of it."""
 _UNSUPPORTED: Final = "unsupported startup parameter"
+_STATEMENTS_ONLY: Final = "statement pooling mode"
+"""What PgBouncer says when it pools statements, and somebody begins a transaction."""
 
 
 def is_passing(error: psycopg.Error) -> bool:
     """Whether the same transaction can be expected to succeed at once, if need be on a new connection."""
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    return lost or isinstance(error, _AGAIN)
+    return lost or isinstance(error, _AGAIN) or _is_pooler_hanging_up(error)
+
+
+def is_of_another(error: psycopg.Error) -> bool:
+    """Whether what was prepared on a connection is not there: it is another one now."""
+    return isinstance(error, _OF_ANOTHER)
+
+
+def is_locked(error: psycopg.Error) -> bool:
+    """Whether another session kept a lock for longer than this one waits for it."""
+    return isinstance(error, errors.LockNotAvailable)
+
+
+def _is_pooler_hanging_up(error: psycopg.Error) -> bool:
+    """Whether PgBouncer says why it ends a connection, such as that its server is gone."""
+    return isinstance(error, errors.ProtocolViolation) and _STATEMENTS_ONLY not in str(error)
 
 
 def is_undone(error: psycopg.Error) -> bool:
@@ -97,19 +131,24 @@ def is_undone(error: psycopg.Error) -> bool:
     return isinstance(error, (*_UNDONE, *_FORGETFUL))
 
 
-def translate(error: psycopg.Error, place: str) -> JobMasterError:
-    """Return what an error of PostgreSQL means to JobMaster."""
-    text = f"{place}: {_first_line(error)}"
+def translate(error: psycopg.Error, place: str, veil: Veil = NO_SECRETS) -> JobMasterError:
+    """Return what an error of PostgreSQL means to JobMaster, without what `veil` hides."""
+    text = f"{place}: {veil.text(first_line(error))}"
+    if _STATEMENTS_ONLY in text:
+        remedy = "let PgBouncer pool sessions, or transactions (then add pgbouncer=transaction to the URL)"
+        return ConfigurationError(f"{text}; {remedy}")
     for natives, meaning, remedy in _MEANINGS:
         if isinstance(error, natives):
             return meaning(f"{text}{remedy}")
     return StoreError(text)
 
 
-def cannot_connect(error: psycopg.Error, place: str) -> JobMasterError:
+def cannot_connect(error: psycopg.Error, place: str, veil: Veil = NO_SECRETS) -> JobMasterError:
     """Return why there is no connection: the server refuses this process, or it is down."""
     text = str(error)
-    said = f"{place}: {_last_line(text)}"
+    if _STATEMENTS_ONLY in text:
+        return translate(error, place)
+    said = f"{place}: {veil.text(_last_line(text))}"
     if _UNSUPPORTED in text:
         remedy = "leave it out of the URL, or list it in PgBouncer's ignore_startup_parameters"
         return ConfigurationError(f"{said}; {remedy}")
@@ -118,7 +157,8 @@ def cannot_connect(error: psycopg.Error, place: str) -> JobMasterError:
     return StoreUnreachableError(said)
 
 
-def _first_line(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
+    """Return what an error says, in one line."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from attrs import evolve
+
 from jobmaster.clock import to_micros
 from jobmaster.models import Job, NewJob
 from jobmaster.states import JobStatus
@@ -20,7 +22,7 @@ FEW: Final = 8
 """Jobs of a kind, on average, below which a statement for each kind is not worth it."""
 
 
-def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
+def insert_steps(jobs: Sequence[NewJob]) -> tuple[Query | Batch, ...]:
     """Return the statements that store jobs. Together they touch a row for each job that is new."""
     if len(jobs) == 1:
         return (_lone(jobs[0]),)
@@ -31,6 +33,18 @@ def insert_steps(jobs: Sequence[NewJob]) -> tuple[Step, ...]:
     if len(kinds) * FEW > len(jobs):
         return (_of_all_sorts(jobs),)
     return tuple(_alike(kind) for kind in kinds)
+
+
+def in_order(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+    """Return jobs in the order in which all callers insert those with keys, where there are any among them."""
+    if all(new.job.key is None for new in jobs):
+        return jobs
+    return sorted(jobs, key=lambda new: new.job.key or "")
+
+
+def ending_with(steps: Sequence[Query | Batch], *, last: bool) -> tuple[Step, ...]:
+    """Return the steps of a part of a unit, which ends with them only if they are `last`."""
+    return tuple(steps) if last else tuple(evolve(step, last=False) for step in steps)
 
 
 def _lone(new: NewJob) -> Query:

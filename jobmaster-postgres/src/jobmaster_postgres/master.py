@@ -9,17 +9,20 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import Capabilities
+from jobmaster.contracts import Capabilities, DurabilityRisk
 from jobmaster.hookspecs import StoreOptions
 from jobmaster.models import JobReceipt, MetadataFilter, NewJob, Report
+from jobmaster.weighing import in_parts, new_weight
+from jobmaster_postgres import durability
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.channel import Channel
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
 from jobmaster_postgres.finishing import finish_parts, is_end, log_rows, stale_of
-from jobmaster_postgres.inserting import insert_steps
+from jobmaster_postgres.inserting import ending_with, in_order, insert_steps
 from jobmaster_postgres.metadata import conditions_for
 from jobmaster_postgres.saving import part_brought, save_parts
+from jobmaster_postgres.schema import named
 from jobmaster_sql import Answer, Batch, Query, SqlMaster, Step, Unit, load_migrations, load_queries
 from jobmaster_sql.handovers import Messages, Note
 from jobmaster_sql.jobs import SomeExistError, place_params, receipt_for
@@ -35,7 +38,8 @@ class PostgresMaster(SqlMaster):
         """Check the URL; raises `ConfigurationError`. Nothing is opened yet."""
         address = parse_address(url)
         queries = load_queries("jobmaster_postgres", PostgresDialect(), options.table_prefix)
-        driver = PostgresDriver(address, queries, options.store_timeout)
+        driver = PostgresDriver(address, queries, options.store_timeout, options.table_prefix)
+        self._schema = address.schema
         self._channel = Channel(address, driver, f"{options.table_prefix}news")
         super().__init__(driver, load_migrations("jobmaster_postgres"), options.table_prefix)
 
@@ -51,8 +55,14 @@ class PostgresMaster(SqlMaster):
 
         The others are stored then, unless one has a key: whether that is anybody else's is yet to be looked at.
         """
-        answers: list[Answer] = yield insert_steps(jobs)
-        if sum(answer.touched for answer in answers) < len(jobs):
+        ordered, touched = in_order(jobs), 0
+        parts = list(in_parts(ordered, new_weight))
+        commits = len(parts) == 1 or ordered is jobs
+        for part in parts:
+            steps = ending_with(insert_steps(part), last=commits and part is parts[-1])
+            answers: list[Answer] = yield steps
+            touched += sum(answer.touched for answer in answers)
+        if touched < len(jobs):
             raise SomeExistError
         return [receipt_for(new.job.id) for new in jobs]
 
@@ -118,7 +128,15 @@ class PostgresMaster(SqlMaster):
         answer: Answer = yield renewal
         return answer
 
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        """Return which settings in effect can lose a commit, or let nothing be written."""
+        return await self._driver.run(durability.ask, read_only=True)
+
     # News
+
+    def migration_script(self) -> str:
+        """Return the statements of all migrations. Names have the URL's schema, if it says one."""
+        return named(super().migration_script(), self._schema)
 
     async def announce(self, topics: Sequence[str]) -> None:
         await self._channel.announce(topics)

@@ -1,84 +1,102 @@
-"""Which condition of `queries/metadata.sql` a metadata filter comes to."""
+"""Which conditions of `queries/metadata.sql` a metadata filter comes to: one for each kind of values it names."""
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from jobmaster.data import encode_value
+from jobmaster.comparing import wanted_by
+from jobmaster.data import text_fault
 from jobmaster.models import MetadataFilter, Operator
 
 Condition: TypeAlias = tuple[str, Mapping[str, Any]]
 
 NOTHING: Final[Condition] = ("by_nothing", {})
-_EQUAL: Final = frozenset({Operator.EQ, Operator.NE})
 _PARTS: Final[Mapping[Operator, str]] = {
     Operator.CONTAINS: "by_text_containing",
     Operator.STARTS_WITH: "by_text_starting",
     Operator.ENDS_WITH: "by_text_ending",
 }
-_INFINITE: Final = "1e1000"
+_INFINITE: Final = "1e5000"
+"""Beyond every integer and float that is compared; the statement says the same of those that are stored."""
+_INFINITE_DECIMAL: Final = "1e20000"
+"""Beyond every decimal that is compared."""
 
 
 def conditions_for(wanted: MetadataFilter) -> list[Condition]:
     """Return the conditions of which one has to hold."""
-    if wanted.operator is Operator.IN:
-        found = [_condition(wanted.name, Operator.EQ, value) for value in wanted.value]
-        return found or [NOTHING]
-    return [_condition(wanted.name, wanted.operator, wanted.value)]
+    if text_fault(wanted.name):  # metadata holds no such name, and PostgreSQL takes no such text
+        return [NOTHING]
+    found: list[Condition] = []
+    for kind, keys in wanted_by(wanted).items():
+        found += _conditions(wanted.operator, kind, keys)
+    return [(block, {"name": wanted.name, **params}) for block, params in found] or [NOTHING]
 
 
-def _condition(name: str, operator: Operator, value: Any) -> Condition:
-    encoded = encode_value(value)
-    if "\0" in name or (type(encoded) is str and "\0" in encoded):
-        return NOTHING  # metadata holds no such thing, and PostgreSQL takes no such text
+def _conditions(operator: Operator, kind: str, keys: Sequence[Any]) -> list[Condition]:
+    if kind == "null":
+        return [] if operator is Operator.NE else [("by_null", {})]
     if operator in _PARTS:
-        return (_PARTS[operator], {"name": name, "value": value}) if type(encoded) is str else NOTHING
-    block, params = _comparison(encoded)
-    if block == "by_null":
-        return (block, {"name": name}) if operator is Operator.EQ else NOTHING
-    if block == "by_nothing" or (block == "by_enum" and operator not in _EQUAL):
-        return NOTHING
-    return f"{block}.{operator}", {"name": name, **params}
+        return [(_PARTS[operator], {"value": keys[0]})]
+    if kind == "number":
+        compared = {"value": [*map(_exact, keys)], "real": [*map(_among_floats, keys)]}
+        return [(f"by_number.{operator}", compared)]
+    if kind.startswith("enum "):
+        return [(f"by_enum.{operator}", {"class": kind.removeprefix("enum "), "value": keys})]
+    block, written = _BLOCKS[kind]
+    return [(f"{block}.{operator}", {"value": [written(key) for key in keys]})]
 
 
-def _comparison(encoded: Any) -> Condition:
-    """Return the condition for values like an encoded one, and what to compare with."""
-    if encoded is None:
-        return "by_null", {}
-    if type(encoded) is dict:
-        convert = _TAGGED.get(encoded["$"])
-        return NOTHING if convert is None else convert(encoded)
-    if type(encoded) is bool:
-        return "by_boolean", {"value": encoded}
-    return (
-        ("by_text", {"value": encoded}) if type(encoded) is str else ("by_number", {"value": repr(encoded)})
-    )
+def _exact(number: float) -> str:
+    """Return a number in all its digits: a float is seldom what its shortest text says."""
+    if type(number) is float:
+        return _infinite(number) if math.isinf(number) else f"{Decimal(number):f}"
+    return str(number)
 
 
-def _special_float(body: Mapping[str, Any]) -> Condition:
-    value = float(body["v"])
-    if math.isnan(value):
-        return NOTHING
-    return "by_number", {"value": _INFINITE if value > 0 else f"-{_INFINITE}"}
+def _among_floats(number: float) -> str:
+    """Return what to compare the texts of floats with, to be told what comparing the floats would tell.
+
+    Floats are in the order of their texts. What lies between two floats is a number between their texts.
+    """
+    if type(number) is float:
+        return _infinite(number) if math.isinf(number) else repr(number)
+    try:
+        nearest = float(number)
+    except OverflowError:
+        return str(number)
+    if nearest == number:
+        return repr(nearest)
+    lower, upper = (nearest, math.nextafter(nearest, math.inf))
+    if nearest > number:
+        lower, upper = math.nextafter(nearest, -math.inf), nearest
+    if math.isinf(lower) or math.isinf(upper):
+        return str(number)
+    return f"{(Decimal(repr(lower)) + Decimal(repr(upper))) / 2:f}"
 
 
-def _moment(body: Mapping[str, Any]) -> Condition:
-    clock_time = body["v"][10:]
-    aware = "+" in clock_time or "-" in clock_time
-    return "by_aware_moment" if aware else "by_naive_moment", {"value": body["us"]}
+def _infinite(number: float) -> str:
+    return _INFINITE if number > 0 else f"-{_INFINITE}"
 
 
-_TAGGED: Final[Mapping[str, Callable[[Mapping[str, Any]], Condition]]] = {
-    "int": lambda body: ("by_number", {"value": body["v"]}),
-    "float": _special_float,
-    "dec": lambda body: ("by_decimal", {"value": body["v"]}) if Decimal(body["v"]).is_finite() else NOTHING,
-    "dt": _moment,
-    "td": lambda body: ("by_span", {"value": body["us"]}),
-    "date": lambda body: ("by_date", {"value": body["v"]}),
-    "uuid": lambda body: ("by_uuid", {"value": body["v"]}),
-    "bytes": lambda body: ("by_bytes", {"value": body["v"]}),
-    "enum": lambda body: ("by_enum", {"class": body["c"], "value": body["v"]}),
+def _decimal(key: Decimal) -> str:
+    if key.is_infinite():
+        return _INFINITE_DECIMAL if key > 0 else f"-{_INFINITE_DECIMAL}"
+    return str(key)
+
+
+_BLOCKS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "boolean": ("by_boolean", lambda key: "true" if key else "false"),
+    "text": ("by_text", str),
+    "decimal": ("by_decimal", _decimal),
+    "aware moment": ("by_aware_moment", str),
+    "naive moment": ("by_naive_moment", str),
+    "span": ("by_span", str),
+    "date": ("by_date", str),
+    "uuid": ("by_uuid", str),
+    "bytes": ("by_bytes", lambda key: base64.b64encode(key).decode()),
 }
+"""By the kind of a value: its condition, and how it is written there."""

@@ -98,6 +98,6 @@ async def listen(route: Route, channel: str, is_own: Callable[[int], bool], deli
                 delivery.news(message.extra.decode().split(_SEPARATOR))
     except (TimeoutError, psycopg.Error) as error:
         msg = f"{route.address}: the connection that listens for news broke"
-        raise StoreUnavailableError(msg) from error
+        raise StoreUnavailableError(msg) from route.address.veil.cause(error)
     finally:
         wire.close()

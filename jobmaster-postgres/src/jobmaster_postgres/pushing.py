@@ -8,14 +8,14 @@ from typing import Any, Final
 from jobmaster.contracts import Message
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.inserting import FEW, kind_of, shared_values, stamps
-from jobmaster_sql import Batch, Query, Step
+from jobmaster_sql import Batch, Query
 from jobmaster_sql.messages import MESSAGE_VALUES, message_values
 from jobmaster_sql.rows import micros
 
 _DIALECT: Final = PostgresDialect()
 
 
-def push_steps(messages: Sequence[Message]) -> tuple[Step, ...]:
+def push_steps(messages: Sequence[Message]) -> tuple[Query | Batch, ...]:
     """Return the statements that store messages which are most likely new."""
     if len(messages) == 1:
         params = dict(zip(MESSAGE_VALUES, message_values(messages[0], _DIALECT), strict=True))
@@ -37,7 +37,14 @@ def push_any(messages: Sequence[Message]) -> Batch:
 def _kinds(messages: Iterable[Message]) -> list[list[Message]]:
     kinds: dict[tuple[Any, ...], list[Message]] = {}
     for message in messages:
-        state = message.attempt, message.saved, message.retries, message.crashes, message.suspect
+        state = (
+            message.attempt,
+            message.saved,
+            message.retries,
+            message.crashes,
+            message.suspect,
+            message.placed,
+        )
         kinds.setdefault((kind_of(message.new.job), state), []).append(message)
     return list(kinds.values())
 
@@ -51,6 +58,7 @@ def _alike(kind: Sequence[Message]) -> Query:
         "retries": first.retries,
         "crashes": first.crashes,
         "suspect": int(first.suspect),
+        "placed": first.placed,
         "job_id": [job.id for job in jobs],
         "bucket_id": [message.new.bucket_id for message in kind],
         "scheduled_at": stamps(job.scheduled_at for job in jobs),

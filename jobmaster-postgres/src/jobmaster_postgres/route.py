@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
+from weakref import WeakSet
 
 import psycopg
 
 from jobmaster.errors import ConfigurationError, JobMasterError, StoreUnreachableError
+from jobmaster.veils import Veil
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.connecting import connect
 from jobmaster_postgres.errors import cannot_connect
+from jobmaster_postgres.schema import Finder
 from jobmaster_postgres.wire import Native
 
 _HOST: Final = ("host", "hostaddr", "port")
@@ -25,6 +29,22 @@ _Host = Mapping[str, Any]
 """libpq's parameters that say where one server is, and what it has to be like."""
 
 
+_veils: WeakSet[Veil] = WeakSet()
+"""Of all routes, so of all that psycopg may log."""
+
+
+def _unveiled(record: logging.LogRecord) -> bool:
+    """Take out of what psycopg logs, at its level DEBUG, what our addresses hide: its connections show their user."""
+    told = record.getMessage()
+    for veil in list(_veils):
+        if veil.hides(told):
+            record.msg, record.args, told = (hidden := veil.text(told)), (), hidden
+    return True
+
+
+logging.getLogger("psycopg").addFilter(_unveiled)
+
+
 class Route:
     """Opens connections, at the host that answered last if it can, and else at the next one that answers.
 
@@ -32,9 +52,10 @@ class Route:
     other's turn.
     """
 
-    def __init__(self, address: Address, time_limit: float) -> None:
-        """`time_limit` is for how many seconds a statement of these connections may take."""
-        self.address, self._time_limit = address, time_limit
+    def __init__(self, address: Address, time_limit: float, finder: Finder | None = None) -> None:
+        """`time_limit` is for how many seconds a statement of these connections may take; `finder` learns their schema."""
+        self.address, self._time_limit, self._finder = address, time_limit, finder
+        _veils.add(address.veil)
         self._last: _Host | None = None
 
     async def connect(self, deadline: float) -> Native:
@@ -61,12 +82,13 @@ class Route:
     async def _connected(self, host: _Host, seconds: float) -> Native:
         try:
             async with asyncio.timeout(seconds):
-                native = await connect(self.address, self._time_limit, host)
+                native = await connect(self.address, self._time_limit, host, self._finder)
         except (TimeoutError, psycopg.errors.ConnectionTimeout) as error:
             msg = f"{self.address}: no answer{_at(host)} within {seconds:.2g} s"
             raise StoreUnreachableError(msg) from error
         except psycopg.Error as error:
-            raise cannot_connect(error, str(self.address)) from error
+            # Not chained: the driver's error holds all that the connection was made with.
+            raise cannot_connect(error, str(self.address), self.address.veil) from None
         self._last = host
         return native
 
@@ -119,7 +141,7 @@ async def _addresses(host: _Host, latest: float) -> list[_Host]:
     try:
         async with asyncio.timeout_at(latest):
             found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except OSError as error:  # a TimeoutError is one, too
+    except (OSError, UnicodeError) as error:  # a TimeoutError is one, too
         raise OSError(f"failed to resolve host {name!r}: {str(error) or 'no answer'}") from error
     return [{**host, "hostaddr": address[0]} for *_, address in found]
 

@@ -162,7 +162,7 @@ class Session:
 
     async def _send_one(self, step: Query | Batch | Script) -> Answer:
         if isinstance(step, Script):
-            await self._wire.run_script(step.text)
+            await self._wire.run_script(self._statements.script(step))
             return Answer([], 0)
         return _merged(await self._wire.ask(*self._statements.messages(step)))
 

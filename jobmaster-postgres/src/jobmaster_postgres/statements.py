@@ -9,8 +9,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from jobmaster_postgres.arrays import ARRAYS, ArrayType
+from jobmaster_postgres.schema import named
 from jobmaster_postgres.wire import Message
-from jobmaster_sql import Batch, Queries, Query, parameters, replace_parameters
+from jobmaster_sql import Batch, Queries, Query, Script, parameters, replace_parameters
 
 _ARRAY: Final = re.compile(r":([a-z_][a-z0-9_]*)::([a-z]+)\[\]")
 
@@ -50,7 +51,22 @@ class Statements:
         """`keep` says whether the server may keep statements prepared."""
         self._queries = queries
         self._keep = keep
+        self._schema: str | None = None
         self._known: dict[str, Statement] = {}
+
+    def settle(self, schema: str) -> None:
+        """Have the tables in a schema from now on."""
+        if schema != self._schema:
+            self._schema, self._known = schema, {}
+
+    def rename_tables(self, before: str, after: str) -> None:
+        """Have the names of tables begin otherwise."""
+        self._queries.rename_tables(before, after)
+        self._known = {}
+
+    def script(self, script: Script) -> str:
+        """Return the text to send for statements of a migration."""
+        return named(script.text, self._schema)
 
     def messages(self, step: Query | Batch) -> Sequence[Message]:
         """Return what to send for a step."""
@@ -61,14 +77,15 @@ class Statements:
         statement = self._known.get(name)
         if statement is None:
             lasting = "+" not in name  # the others are as many as there are searches
-            statement = _translate(self._queries.text(name), kept=self._keep and lasting)
+            statement = _translate(self._queries.text(name), self._schema, kept=self._keep and lasting)
             if lasting:
                 self._known[name] = statement
         return statement
 
 
-def _translate(text: str, *, kept: bool) -> Statement:
+def _translate(text: str, schema: str | None, *, kept: bool) -> Statement:
     names = list(dict.fromkeys(parameters(text)))
     places = {name: f"${place}" for place, name in enumerate(names, start=1)}
     arrays = {name: ARRAYS[element] for name, element in _ARRAY.findall(text)}
-    return Statement(replace_parameters(text, places).encode(), names, arrays, kept)
+    # The schema comes last: whatever characters its name has, they are no parameters.
+    return Statement(named(replace_parameters(text, places), schema).encode(), names, arrays, kept)

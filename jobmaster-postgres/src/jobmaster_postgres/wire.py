@@ -65,6 +65,9 @@ class Wire:
         self._pgconn.nonblocking = 1
         self._encoder, self._decoder = Transformer(native), Transformer(native)
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        # Of this connection alone: where a pooler shares servers between clients unasked, a name of another one's
+        # is unknown, and stands for no other statement.
+        self._token = os.urandom(4).hex().encode()
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._failure: psycopg.Error | None = None
@@ -111,10 +114,16 @@ class Wire:
             self._send(one)
         self._pgconn.pipeline_sync()
         await self._flush()
-        results = [await self._results() for _ in ready]
-        await self._results()  # the mark of the end
-        if self._failure is not None:
-            raise self._failure
+        results: list[list[PGresult]] = []
+        try:
+            for _ in ready:
+                results.append(await self._results())  # noqa: PERF401 - looked at below if a later one fails
+            await self._results()  # the mark of the end
+            if self._failure is not None:
+                raise self._failure
+        except psycopg.Error:
+            _raise_told(*results)
+            raise
         self._pgconn.exit_pipeline_mode()
         return results
 
@@ -145,7 +154,7 @@ class Wire:
     async def _prepare(self, text: bytes, types: tuple[int, ...]) -> bytes | None:
         if len(self._prepared) == _MOST_PREPARED:
             return None
-        name = b"jm_%d" % len(self._prepared)
+        name = b"jm_%s_%d" % (self._token, len(self._prepared))
         self._pgconn.send_prepare(name, text, types)
         await self._flush()
         self._answer(await self._results())
@@ -182,13 +191,20 @@ class Wire:
         results: list[PGresult] = []
         while True:
             while self._pgconn.is_busy():
-                await self._readable()
+                await self._readable_after(results)
             result = self._pgconn.get_result()
             if result is None:
                 return results
             results.append(result)
             if result.status == ExecStatus.PIPELINE_SYNC:
                 return results
+
+    async def _readable_after(self, results: Sequence[PGresult]) -> None:
+        try:
+            await self._readable()
+        except psycopg.Error:
+            _raise_told(results)
+            raise
 
     async def _readable(self) -> None:
         if self._failure is not None:
@@ -210,10 +226,11 @@ class Wire:
         if self._failure is not None:
             return
         self._failure = error
-        self._loop.remove_reader(self.socket)
         for waiter in (self._waiter, self._writable):
             if waiter is not None:
                 _settle(waiter, error)
+        with suppress(OSError):  # libpq has closed the socket, which can still be waited for to be written to
+            self._loop.remove_reader(self.socket)
 
     def _answer(self, results: Sequence[PGresult]) -> Answer:
         """Return rows and count of the last result; raises the error in the first that failed."""
@@ -246,6 +263,16 @@ def _settle(waiter: asyncio.Future[None], error: Exception | None = None) -> Non
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
+
+
+def _raise_told(*answers: Sequence[PGresult]) -> None:
+    """Raise the first error that the server told of, if there is one: before it hung up it may have said why."""
+    for result in (result for results in answers for result in results):
+        if (
+            result.status == ExecStatus.FATAL_ERROR
+            and result.error_field(DiagnosticField.SQLSTATE) is not None
+        ):
+            raise _error_in(result)
 
 
 def _error_in(result: PGresult) -> psycopg.Error:

@@ -6,25 +6,42 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from jobmaster.clock import from_micros, to_micros
+from attrs import evolve
+
+from jobmaster.clock import to_micros
 from jobmaster.contracts import AgentRepository, Backlog, Message, SavePending
 from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position
+from jobmaster.weighing import new_weight, patience_for
+from jobmaster_sql.cells import moment_of
 from jobmaster_sql.claims import MIN_PLACE
 from jobmaster_sql.driver import Dialect, SqlDriver
-from jobmaster_sql.messages import AGENT_MACROS, MESSAGE_VALUES, by_attempt, message_of, message_values
+from jobmaster_sql.messages import (
+    AGENT_MACROS,
+    MESSAGE_VALUES,
+    by_attempt,
+    by_placing,
+    message_of,
+    message_values,
+)
+from jobmaster_sql.migrations import load_migrations
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import micros
-from jobmaster_sql.store import REQUIRED, check_epoch, load_migrations
+from jobmaster_sql.store import AGENTS, REQUIRED, check_epoch
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 from jobmaster_sql.withdrawing import Withdrawal
 
 _SOURCES: Final = ("queries/schema.sql", "agent_queries")
 
 
+def push_patience(messages: Sequence[Message]) -> float | None:
+    """Return how many seconds it may take to store messages; None for as many as any unit of work."""
+    return patience_for(sum(new_weight(message.new) for message in messages))
+
+
 def agent_prefix(table_prefix: str) -> str:
     """Return what the names of an agent's tables begin with, so that a master's can lie beside them."""
-    return f"{table_prefix}agent_"
+    return f"{table_prefix}{AGENTS}"
 
 
 def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Queries:
@@ -32,7 +49,10 @@ def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Que
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    macros = {**dialect.macros(table_prefix), **AGENT_MACROS, "prefix": agent_prefix(table_prefix)}
+    prefix = agent_prefix(table_prefix)
+    pages = dialect.page_macros(AGENT_MACROS["claim_columns"])
+    macros = {**dialect.macros(table_prefix), **AGENT_MACROS, **pages, "prefix": dialect.names(prefix)}
+    macros["bare_prefix"] = prefix
     queries = Queries(["jobmaster_sql", package], macros, _SOURCES)
     queries.require(REQUIRED)
     return queries
@@ -69,7 +89,7 @@ class SqlAgent(BucketReader, AgentRepository):
 
     async def _push(self, messages: Sequence[Message]) -> None:
         """Store messages. Not again if they may be there: some may have been run and be gone by then."""
-        await self._driver.run(lambda: self._add(messages), again=False)
+        await self._driver.run(lambda: self._add(messages), time_limit=push_patience(messages), again=False)
 
     def _add(self, messages: Sequence[Message]) -> Unit[None]:
         """Add messages, but for those that are there already."""
@@ -99,6 +119,43 @@ class SqlAgent(BucketReader, AgentRepository):
         bucket_ids = [bucket.id for bucket in buckets]
         return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
 
+    async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
+        """Return the ids of the buckets that hold due messages which their owners have not read."""
+        return await self._unread_buckets([bucket.id for bucket in buckets], waited)
+
+    async def set_aside(
+        self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
+    ) -> int:
+        """Move due messages that the owner of a bucket has not read into another bucket; return their number."""
+        which = {"waited": micros(waited), "keep": keep, "limit": limit}
+        where = {"aside": self._dialect.uuid(aside), "but": self._dialect.uuids(list(but))}
+        taking = Query("bucket_set_aside", which | where)
+        return await self._driver.run(lambda: self._set_aside(bucket, taking))
+
+    def _set_aside(self, bucket: Bucket, taking: Query) -> Unit[int]:
+        stale = {"aside": taking.params["aside"], "bucket_id": self._dialect.uuid(bucket.id)}
+        yield Query("message_stale_aside", stale)
+        return (yield from self._take_unread(bucket, taking))
+
+    async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Move messages that the caller has in hand into another bucket."""
+        if messages:
+            await self._driver.run(lambda: self._put_aside(bucket, aside, messages))
+
+    def _put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> Unit[None]:
+        stored = self._dialect.uuid(aside)
+        moves = by_attempt("message_put_aside", bucket.id, messages, self._dialect)
+        yield Query("message_stale_aside", {"aside": stored, "bucket_id": self._dialect.uuid(bucket.id)})
+        yield tuple(evolve(move, params={**move.params, "aside": stored}) for move in moves)
+
+    async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
+        """Remove messages that were set aside, as they were read."""
+        if messages:
+            await self._driver.run(lambda: self._remove_aside(aside, messages))
+
+    def _remove_aside(self, aside: UUID, messages: Sequence[Message]) -> Unit[None]:
+        yield by_placing("message_remove_aside", aside, messages, self._dialect)
+
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         """Read messages of jobs that the master may not know, in the order of their push."""
         return await self._driver.run(lambda: self._unsaved(bucket, age, after, limit), read_only=True)
@@ -110,7 +167,7 @@ class SqlAgent(BucketReader, AgentRepository):
         answer: Answer = yield Query("message_unsaved", params | place, last=True)
         messages = [message_of(row[1:], self._dialect) for row in answer.rows]
         if messages:
-            after = Position(from_micros(answer.rows[-1][0]), messages[-1].new.job.id)
+            after = Position(moment_of(answer.rows[-1][0]), messages[-1].new.job.id)
         return SavePending(messages=messages, after=after)
 
     async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:

@@ -8,19 +8,21 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import BucketStore
-from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor
+from jobmaster.contracts import BucketStore, Message
+from jobmaster.models import STANDALONE, Bucket, BucketPage, Cursor, Load
 from jobmaster.states import BucketStatus
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.ending import let_go
+from jobmaster_sql.messages import by_placing
 from jobmaster_sql.reading import BucketReader
-from jobmaster_sql.rows import bucket_of
+from jobmaster_sql.rows import bucket_of, load_batch, micros
 from jobmaster_sql.store import check_epoch
 from jobmaster_sql.units import Answer, Query, Unit
 
 _NEEDS_RESCUE: Final = """(EXISTS (
   SELECT 1 FROM {prefix}worker w
-  WHERE w.cluster_id = :{{0}} AND w.status IN (1, 2) AND w.lease_until < {now}
+  WHERE w.cluster_id = :{{0}} AND w.status IN (1, 2)
+    AND (w.lease_until < {now} OR w.heartbeat_at - (w.lease_until - w.heartbeat_at) > {now})
 )
 OR EXISTS (
   SELECT 1 FROM {prefix}bucket b
@@ -131,6 +133,38 @@ class SqlBucketStore(BucketReader, BucketStore):
     async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
         """Return the ids of the buckets that hold a job that is due."""
         return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
+
+    async def unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
+        """Return the ids of the buckets that hold due jobs which their owners have not read."""
+        return await self._unread_buckets(bucket_ids, waited)
+
+    async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
+        """Hold due jobs on the master again that the owner of a bucket has not read; return their number."""
+        which = Query("bucket_hold_unread", {"waited": micros(waited), "keep": keep, "limit": limit})
+        return await self._driver.run(lambda: self._take_unread(bucket, which))
+
+    async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
+        """Hold jobs again whose messages were set aside on an agent."""
+        return await self._driver.run(lambda: self._hold_messages(bucket_id, messages)) if messages else 0
+
+    def _hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> Unit[int]:
+        answers: list[Answer] = yield by_placing("live_hold", bucket_id, messages, self._dialect)
+        return sum(answer.touched for answer in answers)
+
+    async def mark_silent(self, bucket_ids: Sequence[UUID]) -> None:
+        """Note that the owners of buckets leave due jobs unread."""
+        await self._driver.run(lambda: self._mark_silent(bucket_ids))
+
+    def _mark_silent(self, bucket_ids: Sequence[UUID]) -> Unit[None]:
+        yield Query("bucket_silent", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
+
+    async def tell_loads(self, loads: Mapping[UUID, Load]) -> None:
+        """Note the loads of buckets."""
+        if loads:
+            await self._driver.run(lambda: self._tell_loads(loads))
+
+    def _tell_loads(self, loads: Mapping[UUID, Load]) -> Unit[None]:
+        yield load_batch(loads, self._dialect)
 
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
         """Read the jobs that a former owner of this bucket may have had in hand."""

@@ -12,22 +12,23 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.clock import from_micros, to_micros
+from jobmaster.clock import to_micros
 from jobmaster.models import Cursor, Position
+from jobmaster_sql.cells import moment_of
 from jobmaster_sql.rows import MAX_UUID
 
 OVERLAP: Final = 2_000_000
 """Microseconds that an owner reads again: a job's due time is taken when its transaction begins to write,
 so a slow commit makes it visible behind jobs that were read already."""
 
-ALLOWANCE: Final = 500_000
+ALLOWANCE: Final = 200_000
 """Microseconds past an owner's read for which its bound holds while it keeps up: there it writes this often at most,
 and what comes so soon after its last read is in doubt when it dies, although it may not have lived to see it."""
 
 Place: TypeAlias = tuple[int, UUID]
 """A `Position` as stored: microseconds and id. Compares as the database does."""
 
-MIN_PLACE: Final[Place] = (0, UUID(int=0))
+MIN_PLACE: Final[Place] = (-(2**63), UUID(int=0))
 END_OF_TIME: Final[Place] = (2**63 - 1, MAX_UUID)
 
 
@@ -100,4 +101,4 @@ def cursor_after(last: Place | None, now: int, *, more: bool) -> Cursor:
     was due by now; it goes back by the overlap, to see what is committed late.
     """
     place = last if more and last is not None else (now - OVERLAP, MAX_UUID)
-    return Cursor(after=Position(from_micros(place[0]), place[1]), bounded=more)
+    return Cursor(after=Position(moment_of(place[0]), place[1]), bounded=more)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from attrs import evolve
 
-from jobmaster.contracts import ClusterStore, Pulse
-from jobmaster.models import Bucket, ClusterRecord, WorkerRecord
-from jobmaster_sql.rows import cluster_of, micros, worker_of
+from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, Pulse
+from jobmaster.models import Bucket, ClusterRecord, Load, WorkerRecord
+from jobmaster_sql.rows import cluster_of, load_batch, micros, old_params, worker_of
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
@@ -25,6 +26,7 @@ _BUCKET_COLUMNS: Final = (
     "epoch",
     "status",
     "load",
+    "free",
 )
 
 
@@ -96,12 +98,13 @@ class SqlClusterStore(SqlStore, ClusterStore):
             bucket.epoch,
             bucket.status.code,
             bucket.load,
+            bucket.free,
         )
 
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
     ) -> Pulse:
@@ -109,11 +112,10 @@ class SqlClusterStore(SqlStore, ClusterStore):
         params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease), "rescuing": rescuing}
         return await self._driver.run(lambda: self._heartbeat(params, loads))
 
-    def _heartbeat(self, params: Mapping[str, Any], loads: Mapping[UUID, int]) -> Unit[Pulse]:
+    def _heartbeat(self, params: Mapping[str, Any], loads: Mapping[UUID, Load]) -> Unit[Pulse]:
         found: Answer = yield from self._renew(Query("worker_renew", params, last=not loads))
         if found.rows and loads:
-            rows = [(self._dialect.uuid(bucket_id), load) for bucket_id, load in loads.items()]
-            yield Batch("bucket_load", ("id", "load"), rows, last=True)
+            yield load_batch(loads, self._dialect)
         to_uuid = self._dialect.to_uuid
         return Pulse(
             alive=frozenset(to_uuid(id_) for id_, _, _ in found.rows),
@@ -148,11 +150,12 @@ class SqlClusterStore(SqlStore, ClusterStore):
         answer: Answer = yield Query("worker_list", {"cluster_id": cluster_id}, last=True)
         return [worker_of(row, self._dialect) for row in answer.rows]
 
-    async def prune_workers(self, cluster_id: str, age: float) -> int:
+    async def prune_workers(self, cluster_id: str, age: float, before: datetime | None = None) -> int:
         """Delete old workers that stopped or were lost, and old buckets that are ready to delete."""
-        return await self._driver.run(lambda: self._prune_workers(cluster_id, age))
+        params = {"cluster_id": cluster_id, **old_params(age, before)}
+        return await self._driver.run(lambda: self._prune_workers(params))
 
-    def _prune_workers(self, cluster_id: str, age: float) -> Unit[int]:
-        params = {"cluster_id": cluster_id, "age": micros(age)}
-        answers: list[Answer] = yield Query("worker_prune", params), Query("bucket_prune", params, last=True)
+    def _prune_workers(self, params: Mapping[str, Any]) -> Unit[int]:
+        workers = Query("worker_prune", {**params, "requests_kept": micros(REQUESTS_KEPT)})
+        answers: list[Answer] = yield workers, Query("bucket_prune", params, last=True)
         return answers[0].touched

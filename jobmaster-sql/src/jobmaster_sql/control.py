@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import orjson
 
 from jobmaster.contracts import ClusterChange, ControlStore, Orders
+from jobmaster.errors import StoreError
 from jobmaster.models import ClusterRecord
-from jobmaster.states import WorkerRequest
+from jobmaster.states import WorkerRequest, WorkerStatus
 from jobmaster_sql.rows import cluster_of
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Query, Unit
+
+_LOST: Final = WorkerStatus.LOST.code
 
 
 class SqlControlStore(SqlStore, ControlStore):
@@ -26,7 +30,13 @@ class SqlControlStore(SqlStore, ControlStore):
         found: Answer = yield Query("cluster_lock", {"id": cluster_id})
         if not found.rows:
             return None
-        cluster = change.applied_to(cluster_of(found.rows[0]))
+        cluster = cluster_of(found.rows[0])
+        if cluster.damaged:
+            raise StoreError(
+                f"cluster {cluster_id!r} cannot be changed, as its row cannot be read: {cluster.damaged}; correct it in the "
+                "database (changes '{}' and paused_lanes '[]' stand for none)"
+            )
+        cluster = change.applied_to(cluster)
         params = {
             "id": cluster.id,
             "mode": cluster.mode.code,
@@ -37,14 +47,15 @@ class SqlControlStore(SqlStore, ControlStore):
         return cluster
 
     async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
-        """Note a request on every running worker of this name; return their ids."""
+        """Note a request on every worker of this name that runs, or was lost and may be back; return ids."""
         return await self._driver.run(lambda: self._request_worker(cluster_id, name, request))
 
     def _request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Unit[list[UUID]]:
         who = {"cluster_id": cluster_id, "name": name}
         ask = Query("worker_request", {**who, "request": request.code})
         answers: list[Answer] = yield ask, Query("worker_named", who, last=True)
-        return [self._dialect.to_uuid(row[0]) for row in answers[1].rows]
+        found = [(self._dialect.to_uuid(id_), status != _LOST) for id_, status in answers[1].rows]
+        return [id_ for id_, runs in found if runs] or [id_ for id_, _ in found]
 
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
         """Return the cluster and the requests to a process's workers, or None."""
@@ -55,6 +66,7 @@ class SqlControlStore(SqlStore, ControlStore):
         answer: Answer = yield Query("orders_read", params, last=True)
         if not answer.rows:
             return None
-        asked = sorted((code, name) for *_, name, code in answer.rows if name is not None)
-        requests = {name: WorkerRequest.from_code(code) for code, name in asked}
+        asked = [(WorkerRequest.from_code(code), name) for *_, name, code in answer.rows if name is not None]
+        by_weight = sorted(asked, key=lambda one: (one[0].is_known, one[0].code))
+        requests = {name: request for request, name in by_weight}
         return Orders(cluster=cluster_of(answer.rows[0]), requests=requests)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from jobmaster.weighing import PAGE_BYTES
 from jobmaster_sql.queries import check_prefix
 from jobmaster_sql.units import UnitFactory
 
 T = TypeVar("T")
+
+_WEIGHED: Final = ("data", "metadata")
+# The length of a text is known without reading it, however long it is.
+_FITS: Final = (
+    f"coalesce(sum(octet_length(data) + octet_length(metadata::text)) OVER before, 0) < {PAGE_BYTES}"
+)
 
 
 class Dialect(ABC):
@@ -33,10 +40,34 @@ class Dialect(ABC):
     not_among: str
     """The opposite condition, for columns and arrays without NULL; it costs about as much for long arrays as for short."""
 
+    def names(self, prefix: str) -> str:
+        """Return what the names of tables begin with in statements and migrations; a database may put a schema before."""
+        return prefix
+
+    weighs_pages = False
+    """Whether statements have to end pages by their bytes: else the driver stops to read (see `Query.weighed`)."""
+
+    def page_macros(self, columns: str) -> Mapping[str, str]:
+        """Return what stands around the SELECT of a page with these columns, whose names differ.
+
+        Of a row before which there are `PAGE_BYTES` of data and metadata, these are NULL. A page ends before it.
+        """
+        if not self.weighs_pages:
+            return {"page_head": "", "page_tail": ""}
+        names = [column.rpartition(" ")[2].rpartition(".")[2] for column in columns.split(", ")]
+        order = f"ready_at, {'job_id' if 'job_id' in names else 'id'}"
+        shown = [f"CASE WHEN {_FITS} THEN {name} END" if name in _WEIGHED else name for name in names]
+        window = f"WINDOW before AS (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        return {
+            "page_head": f"SELECT {', '.join(shown)} FROM (",  # noqa: S608 - names of our own
+            "page_tail": f") AS page {window} ORDER BY {order}",
+        }
+
     def macros(self, prefix: str) -> Mapping[str, str]:
         """Return what the statements' macros stand for; raises `ConfigurationError` for a bad prefix."""
         return {
-            "prefix": check_prefix(prefix),
+            "prefix": self.names(check_prefix(prefix)),
+            "bare_prefix": prefix,
             "now": self.now,
             "began": self.began,
             "greatest": self.greatest,
@@ -81,11 +112,19 @@ class SqlDriver(ABC):
     dialect: Dialect
 
     @abstractmethod
+    def rename_tables(self, before: str, after: str) -> None:
+        """Have the names of tables in statements begin with `after` instead of `before`; not while units run."""
+
+    @abstractmethod
     async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the database cannot be reached; may be called again.
 
         A database that connecting would make is not made without `create`: then it raises `ConfigurationError`.
         """
+
+    @abstractmethod
+    async def look(self, unit: UnitFactory[T]) -> T:
+        """Run a unit that only reads as a part of opening: what is refused after that is no outage yet."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -48,7 +48,11 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         handovers = _handovers(messages)
         following = Query("held_next", {"cluster_id": cluster_id}, last=True)
         answers: list[Answer] = yield (*self._note(cluster_id, carrier, handovers), following)
-        return Handing(handovers=handovers, next_in=next_in(answers[-1], ahead))
+        return Handing(
+            handovers=handovers,
+            next_in=next_in(answers[-1], ahead),
+            next_for_rooms=next_in(answers[-1], ahead, groups),
+        )
 
     def _mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
         """Put the held jobs that are due in `ahead` microseconds into each group's buckets; return the messages."""
@@ -68,7 +72,8 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         messages: Messages = {}
         for group, answer in zip(groups, found, strict=True):
             for (now, *row), bucket_id in zip(answer.rows, share_out(group), strict=False):
-                messages.setdefault(bucket_id, []).append(message_of(row, bucket_id, now, self._dialect))
+                message = message_of(row, bucket_id, now, self._dialect, placing=1)
+                messages.setdefault(bucket_id, []).append(message)
         if messages:
             yield tuple(self._hand_to(bucket_id, moved) for bucket_id, moved in messages.items())
         return messages
@@ -143,6 +148,15 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
                 raise InvalidTransitionError(
                     job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                 )
+
+    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+        """Return the jobs of a bucket's handovers."""
+        params = {"bucket_id": self._dialect.uuid(bucket_id)}
+        return await self._driver.run(lambda: self._handed_over(params), read_only=True)
+
+    def _handed_over(self, params: Mapping[str, Any]) -> Unit[frozenset[UUID]]:
+        answer: Answer = yield Query("handover_of_bucket", params, last=True)
+        return frozenset(id_ for row in answer.rows for id_ in self._dialect.to_uuids(row[0]))
 
     async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         """Forget handovers whose messages are on the agent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,15 @@ from jobmaster.contracts import JobStore
 from jobmaster.models import JobQuery, JobRecord, LogLine, MetadataFilter
 from jobmaster.states import TERMINAL, JobStatus, codes
 from jobmaster_sql.reports import LOG_VALUES
-from jobmaster_sql.rows import attempt_of, is_run, log_of, log_values, micros, record_of
+from jobmaster_sql.rows import (
+    attempt_damage,
+    attempt_of,
+    is_run,
+    log_of,
+    log_values,
+    old_params,
+    record_of,
+)
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
@@ -45,7 +54,9 @@ class SqlHistoryStore(SqlStore, JobStore):
             attempt for attempt in (attempt_of(row, self._dialect) for row in attempts) if is_run(attempt)
         ]
         record = record_of(found[0], self._dialect)
-        return evolve(record, attempts=runs, logs=[log_of(row) for row in reversed(lines)])
+        faults = [fault for fault in (record.damaged, *map(attempt_damage, attempts)) if fault]
+        said = [log_of(row) for row in reversed(lines)]
+        return evolve(record, attempts=runs, logs=said, damaged="; ".join(faults) or None)
 
     async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
         """Return which of these attempts, given as (job id, number), have their end on record."""
@@ -103,7 +114,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         """Return the conditions (name, parameters) of which one has to hold for a metadata filter.
 
         In their statements, the names of the parameters end in the condition's place in the list:
-        `:value{i}`. The meaning is that of `jobmaster.memory.matches`.
+        `:value{i}`. The meaning is that of `jobmaster.comparing.matches`.
         """
 
     async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
@@ -138,12 +149,14 @@ class SqlHistoryStore(SqlStore, JobStore):
         answer: Answer = yield Query("log_list", params, last=True)
         return [log_of(row) for row in reversed(answer.rows)]
 
-    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
-        """Delete up to `limit` jobs that finished over `age` seconds ago, with attempts and logs."""
-        return await self._driver.run(lambda: self._prune(cluster_id, age, limit))
+    async def prune_jobs(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
+        """Delete up to `limit` jobs that finished over `age` seconds ago, and before `before`, with attempts and logs."""
+        params = {"cluster_id": cluster_id, "limit": limit, **old_params(age, before)}
+        return await self._driver.run(lambda: self._prune(cluster_id, params))
 
-    def _prune(self, cluster_id: str, age: float, limit: int) -> Unit[int]:
-        params = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
+    def _prune(self, cluster_id: str, params: Mapping[str, Any]) -> Unit[int]:
         old: Answer = yield Query("final_old", params)
         if not old.rows:
             return 0

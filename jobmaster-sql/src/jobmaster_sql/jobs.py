@@ -11,6 +11,8 @@ from jobmaster.contracts import Assignment, JobStore, Mark, Room
 from jobmaster.errors import KeyTakenError, StoreConflictError
 from jobmaster.models import Bucket, Job, JobReceipt, NewJob
 from jobmaster.states import JobStatus, Priority
+from jobmaster.weighing import new_weight, patience_for
+from jobmaster_sql.cells import is_priority, priority_of
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.placement import Group, groups_of, homes_of, share_out
 from jobmaster_sql.rows import jobs_values, micros, optional_micros
@@ -71,10 +73,10 @@ class SqlJobStore(SqlStore, JobStore):
         """Store jobs, each in its bucket or held; return their receipts in order."""
         if not jobs:
             return []
-        insert = self._insert_all
+        insert, time_limit = self._insert_all, patience_for(sum(map(new_weight, jobs)))
         for _ in range(_INSERT_TRIES):
             try:
-                return await self._driver.run(partial(insert, jobs))
+                return await self._driver.run(partial(insert, jobs), time_limit=time_limit)
             except (SomeExistError, StoreConflictError):
                 insert = self._insert_new
         raise StoreConflictError("other callers keep inserting jobs with the same ids or idempotency keys")
@@ -143,15 +145,23 @@ class SqlJobStore(SqlStore, JobStore):
         groups = groups_of(rooms)
         assigned = (yield from self._assign_held(cluster_id, micros(ahead), groups)) if groups else {}
         next_due: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
-        return Assignment(assigned=assigned, next_in=next_in(next_due, micros(ahead)))
+        return Assignment(
+            assigned=assigned,
+            next_in=next_in(next_due, micros(ahead)),
+            next_for_rooms=next_in(next_due, micros(ahead), groups),
+        )
 
-    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
-        """Return the lanes and priorities of held jobs that are due now."""
-        return await self._driver.run(lambda: self._due_places(cluster_id), read_only=True)
+    async def due_places(self, cluster_id: str, waited: float = 0.0) -> frozenset[tuple[str, Priority]]:
+        """Return the lanes and priorities of held jobs that have been due for `waited` seconds."""
+        return await self._driver.run(lambda: self._due_places(cluster_id, micros(waited)), read_only=True)
 
-    def _due_places(self, cluster_id: str) -> Unit[frozenset[tuple[str, Priority]]]:
+    def _due_places(self, cluster_id: str, waited: int) -> Unit[frozenset[tuple[str, Priority]]]:
         first: Answer = yield Query("held_next", {"cluster_id": cluster_id}, last=True)
-        return frozenset((lane, Priority(priority)) for lane, priority, due_in in first.rows if due_in <= 0)
+        return frozenset(
+            (lane, priority_of(priority))
+            for lane, priority, due_in in first.rows
+            if due_in <= -waited and not is_priority(priority)
+        )
 
     def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
         """Give each group's buckets the held jobs that are due in `ahead` microseconds; return jobs by bucket."""
@@ -271,9 +281,10 @@ def holder_of(job: Job, keys: KeyHolders, what: str, *, refusing: bool = True) -
     return id_
 
 
-def next_in(next_due: Answer, ahead: int) -> float | None:
-    """Return in how many seconds the next held job comes into a reach of `ahead` microseconds."""
-    due_in = [row[2] for row in next_due.rows]
+def next_in(next_due: Answer, ahead: int, groups: Sequence[Group] | None = None) -> float | None:
+    """Return in how many seconds the next held job comes into a reach of `ahead` microseconds: any, or one for `groups`."""
+    places = None if groups is None else {(group.lane, int(group.priority)) for group in groups}
+    due_in = [due for lane, priority, due in next_due.rows if places is None or (lane, priority) in places]
     return max(0, min(due_in) - ahead) / 1_000_000 if due_in else None
 
 

@@ -25,7 +25,7 @@ _JOB_COLUMNS: Final = (
     "metadata",
     "idempotency_key",
 )
-_ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect")
+_ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect", "placed")
 
 MESSAGE_VALUES: Final = (*_ROUTING, "job_id", *_JOB_COLUMNS, "delay")
 """What a message is stored with, in the order of `message_values`."""
@@ -34,7 +34,7 @@ AGENT_MACROS: Final = {
     "message_columns": ", ".join(f"m.{name}" for name in (*_ROUTING, "job_id", *_JOB_COLUMNS)),
     # As `CLAIM_COLUMNS` of a master, whose owners hear of cancellations and starts from there.
     "claim_columns": (
-        "m.attempt, m.ready_at, m.retries, m.crashes, m.suspect, 0, NULL, "
+        "m.attempt, m.ready_at, m.retries, m.crashes, m.suspect, 0 AS cancel_requested, NULL AS started_at, "
         "m.job_id, m.definition_id, m.scheduled_at, m.created_at, m.timeout_us, m.max_retries, m.data, m.metadata, "
         "m.idempotency_key, m.saved"
     ),
@@ -51,6 +51,7 @@ def message_values(message: Message, dialect: Dialect) -> tuple[Any, ...]:
         message.retries,
         message.crashes,
         int(message.suspect),
+        message.placed,
         *job_values(new.job, dialect),
         micros(new.delay),
     )
@@ -58,7 +59,7 @@ def message_values(message: Message, dialect: Dialect) -> tuple[Any, ...]:
 
 def message_of(row: Row, dialect: Dialect) -> Message:
     """Return the message in a row of the time until it is due, in microseconds, and the message's columns."""
-    wait, bucket_id, attempt, saved, retries, crashes, suspect, *job = row
+    wait, bucket_id, attempt, saved, retries, crashes, suspect, placed, *job = row
     new = NewJob(
         job=job_of(job, dialect), delay=max(0, wait) / 1_000_000, bucket_id=dialect.to_uuid(bucket_id)
     )
@@ -69,6 +70,8 @@ def message_of(row: Row, dialect: Dialect) -> Message:
         retries=retries,
         crashes=crashes,
         suspect=bool(suspect),
+        placed=placed or 0,
+        waited=max(0, -wait) / 1_000_000,
     )
 
 
@@ -83,4 +86,22 @@ def by_attempt(
     return tuple(
         Query(name, {**bucket, "attempt": attempt, "job_ids": dialect.uuids(job_ids)}, last=True)
         for attempt, job_ids in attempts.items()
+    )
+
+
+def by_placing(
+    name: str, bucket_id: UUID, messages: Iterable[Message], dialect: Dialect
+) -> tuple[Query, ...]:
+    """Return the last statements of a unit about messages as they were read: one for each attempt number and placing."""
+    alike: dict[tuple[int, int], list[UUID]] = {}
+    for message in messages:
+        alike.setdefault((message.attempt, message.placed), []).append(message.new.job.id)
+    bucket = {"bucket_id": dialect.uuid(bucket_id)}
+    return tuple(
+        Query(
+            name,
+            {**bucket, "attempt": attempt, "placed": placed, "job_ids": dialect.uuids(job_ids)},
+            last=True,
+        )
+        for (attempt, placed), job_ids in alike.items()
     )

@@ -14,6 +14,7 @@ from jobmaster.contracts import Moving, Standing, WholeJob
 from jobmaster.models import Attempt
 from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import JobStatus
+from jobmaster_sql.cells import moment, moment_of
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.rows import (
     Row,
@@ -23,8 +24,6 @@ from jobmaster_sql.rows import (
     job_values,
     log_of,
     log_values,
-    moment,
-    moment_of,
     optional_micros,
 )
 from jobmaster_sql.schedule_rows import moved_values, schedule_of, schedule_values
@@ -106,8 +105,8 @@ def thing_of(body: str) -> Moving:
     """Return the thing in a body."""
     plain = orjson.loads(body)
     if "schedule" in plain:
-        changed_at, busy, last, following = None, False, None, None
-        return schedule_of([*plain["schedule"], changed_at, busy, last, following], _TEXT)
+        changed_at, busy, last, following, read_at = None, False, None, None, None
+        return schedule_of([*plain["schedule"], changed_at, busy, last, following, read_at], _TEXT)
     schedule_id, nominal_at = plain["firing"]
     return WholeJob(
         job=job_of(plain["job"], _TEXT),

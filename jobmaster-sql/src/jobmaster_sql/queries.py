@@ -26,7 +26,7 @@ _NAME = re.compile(r"^-- name: ([a-z_0-9]+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
 _MACRO = re.compile(r"\{([a-z_]+)((?::[^{}:]+)*)\}")
 _LEFT_FOR_LATER = frozenset({"where", "i", "op"})
-_COMPARISONS = {"": "", "eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_COMPARISONS = {"": "", "eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PARAM = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 
@@ -72,6 +72,12 @@ class Queries:
             return self._macros[macro].format(*arguments)
 
         return _MACRO.sub(fill, text)
+
+    def rename_tables(self, before: str, after: str) -> None:
+        """Have the names of tables begin with one prefix instead of another."""
+        names = re.compile(rf"\b{re.escape(before)}(?=\w)")
+        self._texts = {name: names.sub(after, text) for name, text in self._texts.items()}
+        self._cached.cache_clear()
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `LookupError` unless all these statements are there."""

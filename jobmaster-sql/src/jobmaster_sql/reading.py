@@ -1,7 +1,7 @@
 """Reading buckets: on masters, whose live rows are the buckets, and on agents, with messages of their own.
 
 Both have statements of the same names for it: `bucket_page`, `bucket_page_but`, `bucket_state`, `bucket_claim_to`,
-`bucket_due`, `bucket_lost_at`, `bucket_exposed`.
+`bucket_due`, `bucket_lost_at`, `bucket_exposed`, `bucket_for_taking`, `bucket_taken`, `bucket_unread`, `bucket_epoch`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from jobmaster.models import Bucket, BucketPage, Cursor
 from jobmaster_sql.claims import (
@@ -23,14 +23,17 @@ from jobmaster_sql.claims import (
     cursor_after,
     start_of,
 )
-from jobmaster_sql.rows import Row, claims_of, place_of
-from jobmaster_sql.store import SqlStore, check_epoch, lease_lost
-from jobmaster_sql.units import Answer, Query, Unit
+from jobmaster_sql.rows import DATA_OF_CLAIM, Row, claims_of, micros, place_of
+from jobmaster_sql.store import SqlStore, check_epoch
+from jobmaster_sql.units import Answer, Query, Unit, whole_rows
 
 
 @frozen(kw_only=True)
 class _Found:
-    """A page as the database returned it; `stored` and `bound` are the bucket's, before and after it."""
+    """A page as the database returned it; `stored` and `bound` are the bucket's, before and after it.
+
+    `taken` says how often unread jobs had been taken out of the bucket by then.
+    """
 
     rows: Sequence[Row]
     more: bool
@@ -38,6 +41,7 @@ class _Found:
     next_due_in: float | None
     stored: Bound
     bound: Bound
+    taken: int
 
 
 class BucketReader(SqlStore):
@@ -50,20 +54,43 @@ class BucketReader(SqlStore):
 
         Reading takes no transaction. The record is written afterwards, if it has to change at all (for most pages of
         who keeps up it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
-        what is handed out here, or fails, and nothing is.
+        what is handed out here, or fails, and nothing is. What others take meanwhile lies behind the bound on record, and is
+        counted: if the count has changed since the last page, or does before the record is written, jobs of this page
+        may be gone, and it is read again while nobody can take any.
         """
-        found = await self._driver.run(lambda: self._find(bucket, cursor, limit, known), read_only=True)
-        if found.bound != found.stored:
-            await self._driver.run(lambda: self._claim_to(bucket, found.bound))
+        found = await self._look_into(bucket, cursor, limit, known)
+        if cursor.taken is None:
+            cursor = evolve(cursor, taken=found.taken)
+            found = await self._look_into(bucket, cursor, limit, known)
+        if found.taken != cursor.taken or not await self._is_on_record(bucket, found):
+            found = await self._driver.run(lambda: self._find_undisturbed(bucket, cursor, limit, known))
         return self._page(bucket, found)
 
-    def _claim_to(self, bucket: Bucket, bound: Bound) -> Unit[None]:
-        ready_at, job_id = bound.place or (None, None)
+    async def _look_into(self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]) -> _Found:
+        return await self._driver.run(lambda: self._find(bucket, cursor, limit, known), read_only=True)
+
+    async def _is_on_record(self, bucket: Bucket, found: _Found) -> bool:
+        """See that what was found may be in hand; return False if the bucket has changed since it was read."""
+        if found.bound == found.stored:
+            return True
+        return await self._driver.run(lambda: self._claim_to(bucket, found))
+
+    def _find_undisturbed(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]
+    ) -> Unit[_Found]:
+        """Do both at once, while nobody can take anything: for who was disturbed."""
+        yield Query("bucket_epoch", {"id": self._dialect.uuid(bucket.id)})
+        found = yield from self._find(bucket, cursor, limit, known)
+        if found.bound != found.stored:
+            yield from self._claim_to(bucket, found)
+        return found
+
+    def _claim_to(self, bucket: Bucket, found: _Found) -> Unit[bool]:
+        ready_at, job_id = found.bound.place or (None, None)
         params = {"id": self._dialect.uuid(bucket.id), "epoch": bucket.epoch, "ready_at": ready_at}
-        params["job_id"] = self._dialect.optional_uuid(job_id)
+        params |= {"job_id": self._dialect.optional_uuid(job_id), "taken": found.taken}
         written: Answer = yield Query("bucket_claim_to", params, last=True)
-        if not written.touched:
-            raise lease_lost(bucket.id, bucket.epoch)
+        return written.touched > 0
 
     def _find(self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]) -> Unit[_Found]:
         """Return the rows of a page, with the bucket's bound as it is stored and as it has to be."""
@@ -72,21 +99,23 @@ class BucketReader(SqlStore):
         params = {**self._page_params(bucket_id, start_of(cursor), limit), **of_known, **began}
         # The epoch is read after the page: what is handed out was read while the bucket was the caller's.
         answers: list[Answer] = yield (
-            Query(name, params),
+            Query(name, params, weighed=DATA_OF_CLAIM),
             Query("bucket_state", {"id": bucket_id, **began}),
         )
         check_epoch(bucket, answers[1].rows)
-        _, ready_at, job_id, now, next_in = answers[1].rows[0]
+        _, ready_at, job_id, taken, now, next_in = answers[1].rows[0]
         stored = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
-        rows, more = answers[0].rows[:limit], len(answers[0].rows) > limit
+        found, cut = whole_rows(answers[0].rows, DATA_OF_CLAIM)
+        rows, more = found[:limit], cut or len(found) > limit
         last = place_of(rows[-1], self._dialect) if rows else None
         return _Found(
             rows=rows,
             more=more,
-            cursor=cursor_after(last, now, more=more),
+            cursor=evolve(cursor_after(last, now, more=more), taken=taken or 0),
             next_due_in=_seconds_until(next_in),
             stored=stored,
             bound=bound_after(stored, cursor, last, now, more=more),
+            taken=taken or 0,
         )
 
     def _without(self, known: Collection[UUID], limit: int) -> tuple[str, Mapping[str, Any], int]:
@@ -117,15 +146,45 @@ class BucketReader(SqlStore):
         answer: Answer = yield Query("bucket_due", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
         return frozenset(self._dialect.to_uuid(row[0]) for row in answer.rows)
 
+    async def _unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
+        """Return the ids of the buckets with jobs that have been due for `waited` seconds and are not read."""
+        params = {"ids": self._dialect.uuids(bucket_ids), "waited": micros(waited)}
+        return await self._driver.run(lambda: self._ids_of(Query("bucket_unread", params)), read_only=True)
+
+    def _ids_of(self, query: Query) -> Unit[frozenset[UUID]]:
+        answer: Answer = yield evolve(query, last=True)
+        return frozenset(self._dialect.to_uuid(row[0]) for row in answer.rows)
+
+    def _take_unread(self, bucket: Bucket, taking: Query) -> Unit[int]:
+        """Take what a bucket's owner has not read by a statement that is told the bound; return how many jobs.
+
+        The owner is kept from moving its bound meanwhile, and learns by the count that it has to look again.
+        """
+        bucket_id = self._dialect.uuid(bucket.id)
+        state: Answer = yield Query("bucket_for_taking", {"id": bucket_id})
+        if not state.rows:
+            return 0
+        ready_at, job_id = state.rows[0]
+        bound = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
+        place = MIN_PLACE if bound.fresh else bound.place
+        if place is None:
+            return 0
+        behind = {"id": bucket_id, "ready_at": place[0], "job_id": self._dialect.uuid(place[1])}
+        taken: Answer = yield evolve(taking, params={**taking.params, **behind})
+        if taken.touched:
+            yield Query("bucket_taken", {"id": bucket_id}, last=True)
+        return taken.touched
+
     def _exposed(self, bucket: Bucket, limit: int, state: Row) -> Unit[BucketPage]:
         """Return what a former owner may have had in hand; `state` is the row of `bucket_lost_at`."""
         _, lost_at, ready_at, job_id = state
         bound = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
         place = MIN_PLACE if bound.fresh else bound.place or END_OF_TIME
         params = self._page_params(self._dialect.uuid(bucket.id), place, limit) | {"lost_at": lost_at}
-        found: Answer = yield Query("bucket_exposed", params, last=True)
-        claims = claims_of(found.rows[:limit], bucket, self._dialect)
-        return BucketPage(claims=claims, cursor=Cursor(), more=len(found.rows) > limit)
+        answer: Answer = yield Query("bucket_exposed", params, last=True, weighed=DATA_OF_CLAIM)
+        found, cut = whole_rows(answer.rows, DATA_OF_CLAIM)
+        claims = claims_of(found[:limit], bucket, self._dialect)
+        return BucketPage(claims=claims, cursor=Cursor(), more=cut or len(found) > limit)
 
 
 def _seconds_until(micros: int | None) -> float | None:

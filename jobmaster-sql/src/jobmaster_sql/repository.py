@@ -15,7 +15,7 @@ from jobmaster_sql.members import SqlMemberStore
 from jobmaster_sql.queries import Queries
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.requests import SqlRequestStore
-from jobmaster_sql.rows import COLUMN_MACROS, record_macros
+from jobmaster_sql.rows import CLAIM_COLUMNS, COLUMN_MACROS, record_macros
 from jobmaster_sql.schedules import SqlScheduleStore, job_macros
 from jobmaster_sql.store import REQUIRED
 from jobmaster_sql.transfers import SqlSourceStore
@@ -26,8 +26,10 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    own = {**bucket_macros(dialect, prefix), **job_macros(dialect, prefix), **record_macros(prefix)}
-    queries = Queries(["jobmaster_sql", package], {**dialect.macros(prefix), **COLUMN_MACROS, **own})
+    macros, names = dialect.macros(prefix), dialect.names(prefix)
+    own = {**bucket_macros(dialect, names), **job_macros(dialect, names), **record_macros(names)}
+    own |= dialect.page_macros(CLAIM_COLUMNS)
+    queries = Queries(["jobmaster_sql", package], {**macros, **COLUMN_MACROS, **own})
     queries.require(REQUIRED)
     return queries
 

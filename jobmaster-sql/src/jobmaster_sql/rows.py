@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import orjson
 
-from jobmaster.clock import from_micros, to_micros
+from jobmaster.clock import to_micros
 from jobmaster.contracts import Message
 from jobmaster.data import NO_METADATA, MessageData, Metadata
 from jobmaster.models import (
@@ -23,6 +22,7 @@ from jobmaster.models import (
     HostRecord,
     Job,
     JobRecord,
+    Load,
     LogLine,
     NewJob,
     Position,
@@ -33,12 +33,30 @@ from jobmaster.states import (
     BucketStatus,
     ClusterMode,
     JobStatus,
-    Priority,
     WorkerMode,
     WorkerRequest,
     WorkerStatus,
 )
+from jobmaster_sql.cells import (
+    damage,
+    is_object,
+    list_of,
+    mapping_of,
+    moment,
+    moment_of,
+    priority_of,
+    seconds,
+)
+from jobmaster_sql.checks import (
+    ATTEMPT_CHECKS,
+    BUCKET_CHECKS,
+    CLUSTER_CHECKS,
+    RECORD_CHECKS,
+    RECORD_WIDTH,
+    WORKER_CHECKS,
+)
 from jobmaster_sql.driver import Dialect
+from jobmaster_sql.units import Batch
 
 Row: TypeAlias = Sequence[Any]
 
@@ -54,7 +72,11 @@ CLAIM_COLUMNS: Final = (
     "j.idempotency_key"
 )
 """What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
-MESSAGE_COLUMNS: Final = f"l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, {JOB_COLUMNS}"
+DATA_OF_CLAIM: Final = 13
+"""The place of a job's data in it."""
+MESSAGE_COLUMNS: Final = (
+    f"l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, COALESCE(l.placed, 0), {JOB_COLUMNS}"
+)
 _RECORD_COLUMNS: Final = (
     "COALESCE(l.status, f.final_status), l.ready_at, f.finished_at, COALESCE(l.attempt, f.number), "
     "COALESCE(l.retries, ({retried})), "
@@ -66,8 +88,10 @@ ATTEMPT_COLUMNS: Final = (
 )
 BUCKET_COLUMNS: Final = (
     "b.id, b.cluster_id, b.agent, b.worker_id, b.lane, b.priority, b.epoch, b.status, b.load, "
-    "b.claimed_ready_at, b.claimed_job_id, b.created_at, b.status_changed_at"
+    "b.claimed_ready_at, b.claimed_job_id, b.created_at, b.status_changed_at, b.running, b.free, b.offered"
 )
+_UNHEARD: Final = 16
+"""The place, after a bucket's columns, of how long its owner is unheard of, and then of whether it is silent."""
 WORKER_COLUMNS: Final = (
     "id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version, "
     "started_at, heartbeat_at, lease_until, request"
@@ -103,11 +127,11 @@ def record_macros(prefix: str) -> Mapping[str, str]:
     }
 
 
-_RECORD_WIDTH: Final = 10
 _DATA: Final = 9
 """The place of a job's data among its values."""
 _MILLION: Final = 1_000_000
-_PRIORITIES: Final = {int(priority): priority for priority in Priority}
+_NEVER: Final = 2**62
+"""A moment that no clock will show."""
 
 
 def micros(seconds: float) -> int:
@@ -115,18 +139,14 @@ def micros(seconds: float) -> int:
     return round(seconds * _MILLION)
 
 
+def old_params(age: float, before: datetime | None) -> dict[str, int]:
+    """Return the parameters of statements that look for what is `age` seconds old, and from before a moment."""
+    return {"age": micros(age), "before": _NEVER if before is None else to_micros(before)}
+
+
 def optional_micros(moment: datetime | None) -> int | None:
     """Return a moment as it is stored, or None."""
     return None if moment is None else to_micros(moment)
-
-
-# Jobs that are made, due or ended together share their moments.
-moment_of = lru_cache(maxsize=4096)(from_micros)
-
-
-def moment(stored: int | None) -> datetime | None:
-    """Return a stored moment as an aware datetime, or None."""
-    return None if stored is None else moment_of(stored)
 
 
 def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
@@ -192,10 +212,10 @@ def job_of(row: Row, dialect: Dialect) -> Job:
         cluster_id=row[1],
         definition_id=row[2],
         lane=row[3],
-        priority=_PRIORITIES[row[4]],
+        priority=priority_of(row[4]),
         scheduled_at=moment_of(row[5]),
         created_at=moment_of(row[6]),
-        timeout=None if row[7] is None else row[7] / _MILLION,
+        timeout=seconds(row[7]),
         max_retries=row[8],
         data=MessageData(row[9]),
         metadata=Metadata(row[10]),
@@ -223,7 +243,7 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect) -> list[Cla
             priority,
             moment_of(scheduled_at),
             moment_of(created_at),
-            None if timeout is None else timeout / _MILLION,
+            None if timeout is None else seconds(timeout),
             max_retries,
             MessageData(data),
             NO_METADATA if metadata == "{}" else Metadata(metadata),
@@ -246,9 +266,12 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect) -> list[Cla
     return claims
 
 
-def message_of(row: Row, bucket_id: UUID, now: int, dialect: Dialect) -> Message:
-    """Return a row of `MESSAGE_COLUMNS` as what its bucket is told, at the store's `now`."""
-    attempt, ready_at, retries, crashes, suspect, *job = row
+def message_of(row: Row, bucket_id: UUID, now: int, dialect: Dialect, *, placing: int = 0) -> Message:
+    """Return a row of `MESSAGE_COLUMNS` as what its bucket is told, at the store's `now`.
+
+    `placing` is how often the job is handed over by whoever has read it.
+    """
+    attempt, ready_at, retries, crashes, suspect, placed, *job = row
     delay = max(0, ready_at - now) / _MILLION
     return Message(
         new=NewJob(job=job_of(job, dialect), delay=delay, bucket_id=bucket_id),
@@ -257,6 +280,7 @@ def message_of(row: Row, bucket_id: UUID, now: int, dialect: Dialect) -> Message
         retries=retries,
         crashes=crashes,
         suspect=bool(suspect),
+        placed=placed + placing,
     )
 
 
@@ -268,8 +292,8 @@ def place_of(row: Row, dialect: Dialect) -> tuple[int, UUID]:
 def record_of(row: Row, dialect: Dialect) -> JobRecord:
     """Return the job record in a row of `record_columns` and `JOB_COLUMNS`."""
     return JobRecord(
-        job=job_of(row[_RECORD_WIDTH:], dialect),
-        status=JobStatus.from_code(row[0]),
+        job=job_of(row[RECORD_WIDTH:], dialect),
+        status=JobStatus.from_code(row[0] or 0),
         ready_at=moment(row[1]),
         finished_at=None if row[1] is not None else moment(row[2]),
         attempt=row[3],
@@ -279,7 +303,14 @@ def record_of(row: Row, dialect: Dialect) -> JobRecord:
         cancel_requested=bool(row[7]),
         schedule_id=dialect.to_optional_uuid(row[8]),
         nominal_at=moment(row[9]),
+        damaged=damage(row, RECORD_CHECKS),
     )
+
+
+def attempt_damage(row: Row) -> str | None:
+    """Return what of a row of `ATTEMPT_COLUMNS` cannot be read, or None."""
+    found = damage(row, ATTEMPT_CHECKS)
+    return found and f"attempt {row[0]}: {found}"
 
 
 def attempt_of(row: Row, dialect: Dialect) -> Attempt:
@@ -289,7 +320,7 @@ def attempt_of(row: Row, dialect: Dialect) -> Attempt:
         number=row[0],
         outcome=AttemptOutcome.from_code(row[1]),
         started_at=moment(row[2]),
-        finished_at=from_micros(row[3]),
+        finished_at=moment_of(row[3]),
         worker=row[4],
         host=row[5],
         bucket_id=dialect.to_optional_uuid(row[6]),
@@ -304,21 +335,39 @@ def is_run(attempt: Attempt) -> bool:
 
 def bucket_of(row: Row, dialect: Dialect) -> Bucket:
     """Return the bucket in a row of `BUCKET_COLUMNS`."""
-    claimed = None if row[10] is None else Position(from_micros(row[9]), dialect.to_uuid(row[10]))
+    claimed = None if row[10] is None else Position(moment_of(row[9]), dialect.to_uuid(row[10]))
     return Bucket(
         id=dialect.to_uuid(row[0]),
         cluster_id=row[1],
         agent=row[2],
         worker_id=dialect.to_uuid(row[3]),
         lane=row[4],
-        priority=_PRIORITIES[row[5]],
+        priority=priority_of(row[5]),
         epoch=row[6],
         status=BucketStatus.from_code(row[7]),
         load=row[8],
+        running=row[13],
+        free=row[14],
+        offered=row[15],
+        unheard=max(0, row[_UNHEARD]) / _MILLION if len(row) > _UNHEARD else 0.0,
+        silent=bool(row[_UNHEARD + 1]) if len(row) > _UNHEARD else False,
         claimed_to=claimed,
         created_at=moment(row[11]),
         status_changed_at=moment(row[12]),
+        damaged=damage(row, BUCKET_CHECKS),
     )
+
+
+LOAD_VALUES: Final = ("id", "load", "running", "free", "offered")
+
+
+def load_batch(loads: Mapping[UUID, Load], dialect: Dialect) -> Batch:
+    """Return the last statement of a unit that notes the loads of buckets, of one at least."""
+    rows = [
+        (dialect.uuid(bucket_id), load.held, load.running, load.free, load.offered)
+        for bucket_id, load in loads.items()
+    ]
+    return Batch("bucket_load", LOAD_VALUES, rows, last=True)
 
 
 def worker_of(row: Row, dialect: Dialect) -> WorkerRecord:
@@ -339,6 +388,7 @@ def worker_of(row: Row, dialect: Dialect) -> WorkerRecord:
         heartbeat_at=moment(row[12]),
         lease_until=moment(row[13]),
         request=None if row[14] is None else WorkerRequest.from_code(row[14]),
+        damaged=damage(row, WORKER_CHECKS),
     )
 
 
@@ -347,10 +397,11 @@ def cluster_of(row: Row) -> ClusterRecord:
     return ClusterRecord(
         id=row[0],
         mode=ClusterMode.from_code(row[1]),
-        settings=orjson.loads(row[2]),
+        settings=mapping_of(row[2]),
         created_at=moment(row[3]),
-        changes=orjson.loads(row[4]),
-        paused_lanes=frozenset(orjson.loads(row[5])),
+        changes=mapping_of(row[4]),
+        paused_lanes=frozenset(map(str, list_of(row[5]))),
+        damaged=damage(row, CLUSTER_CHECKS),
     )
 
 
@@ -371,7 +422,7 @@ def host_of(row: Row) -> HostRecord:
     return HostRecord(
         cluster_id=row[0],
         name=row[1],
-        info=orjson.loads(row[2]),
+        info=mapping_of(row[2]),
         registered_at=moment(row[3]),
         heartbeat_at=moment(row[4]),
     )
@@ -398,13 +449,17 @@ def _fields(fields: Mapping[str, Any]) -> str:
         return orjson.dumps({"unreadable": clean(repr(fields))}).decode()
 
 
+def _fields_of(text: str) -> dict[str, Any]:
+    return {"unreadable": text} if is_object(text) else mapping_of(text)
+
+
 def log_of(row: Row) -> LogLine:
     """Return the log line in a row of `LOG_COLUMNS`."""
     return LogLine(
-        at=from_micros(row[0]),
+        at=moment_of(row[0]),
         level=row[1],
         message=row[2],
-        fields=orjson.loads(row[3]),
+        fields=_fields_of(row[3]),
         subject=row[4],
         subject_id=row[5],
         attempt=row[6],

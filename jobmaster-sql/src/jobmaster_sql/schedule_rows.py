@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
-from jobmaster.clock import from_micros, to_micros
+from jobmaster.clock import to_micros
 from jobmaster.recurring import Misfire, ScheduleRecord
 from jobmaster.states import Overlap, ScheduleStatus
+from jobmaster_sql.cells import (
+    Check,
+    damage,
+    is_code_of,
+    is_id,
+    is_list,
+    is_moment,
+    list_of,
+    moment,
+    moment_of,
+)
+from jobmaster_sql.checks import JOB_CHECKS
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.jobs import JOB_VALUES
-from jobmaster_sql.rows import Row, job_of, job_values, moment, optional_micros
+from jobmaster_sql.rows import Row, job_of, job_values, optional_micros
 
 _RULES: Final = ("kind", "expression", "time_zone", "ends_before", "overlap", "misfire")
 MOVED: Final = ("status", "planned_to", "look_at", "next_at", "waiting", "newest_job_id")
@@ -29,9 +41,15 @@ _WIDTH: Final = _JOB_WIDTH + 16
 
 
 def schedule_values(record: ScheduleRecord, dialect: Dialect) -> tuple[Any, ...]:
-    """Return a schedule's values in the order of `SCHEDULE_VALUES`, without the lease."""
-    template = job_values(record.job, dialect)
-    return (*template, *_rules(record), record.name, *moved_values(record, dialect))
+    """Return a schedule's values in the order of `SCHEDULE_VALUES`, without the lease.
+
+    What counts from the store's now has no start yet, and is planned from its beginning on, which is then.
+    """
+    template = dict(zip(JOB_VALUES, job_values(record.job, dialect), strict=True))
+    moved = dict(zip(MOVED, moved_values(record, dialect), strict=True))
+    if record.starts_now:
+        template["scheduled_at"], moved["planned_to"] = None, 0
+    return (*template.values(), *_rules(record), record.name, *moved.values())
 
 
 def defined_values(record: ScheduleRecord, dialect: Dialect) -> tuple[Any, ...]:
@@ -67,7 +85,7 @@ def schedule_of(row: Row, dialect: Dialect) -> ScheduleRecord:
         _JOB_WIDTH:_WIDTH
     ]
     planned_to, look_at, next_at, waiting, newest_job_id, version, alive_until, changed_at = planned
-    busy, last_job_id, following = row[_WIDTH:]
+    busy, last_job_id, following, read_at = row[_WIDTH:]
     standing = ScheduleStatus.from_code(status)
     next_at = (following or next_at) if standing is ScheduleStatus.ACTIVE else None
     return ScheduleRecord(
@@ -78,16 +96,46 @@ def schedule_of(row: Row, dialect: Dialect) -> ScheduleRecord:
         name=name,
         ends_before=moment(ends_before),
         overlap=Overlap.from_code(overlap),
-        misfire=Misfire.parse(misfire),
+        misfire=_misfire_of(misfire),
         status=standing,
-        planned_to=from_micros(planned_to),
+        planned_to=moment_of(planned_to),
         look_at=moment(look_at),
         next_at=moment(next_at),
-        waiting=tuple(from_micros(time) for time in orjson.loads(waiting)),
+        waiting=tuple(moment_of(time) for time in list_of(waiting) if isinstance(time, int)),
         newest_job_id=dialect.to_optional_uuid(newest_job_id),
         last_job_id=dialect.to_optional_uuid(last_job_id),
         busy=bool(busy),
         version=version,
         alive_until=moment(alive_until),
         changed_at=moment(changed_at),
+        read_at=moment(read_at),
+        damaged=damage(row, _CHECKS),
     )
+
+
+def _misfire_of(text: str) -> Misfire:
+    return Misfire.run_once() if _is_misfire(text) else Misfire.parse(text)
+
+
+def _is_misfire(text: Any) -> str | None:
+    try:
+        Misfire.parse(text)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+_CHECKS: Final[Mapping[str, tuple[int, Check]]] = {
+    **JOB_CHECKS,
+    "ends_before": (_JOB_WIDTH + 4, is_moment),
+    "overlap": (_JOB_WIDTH + 5, is_code_of(Overlap)),
+    "misfire": (_JOB_WIDTH + 6, _is_misfire),
+    "status": (_JOB_WIDTH + 7, is_code_of(ScheduleStatus)),
+    "planned_to": (_JOB_WIDTH + 8, is_moment),
+    "look_at": (_JOB_WIDTH + 9, is_moment),
+    "next_at": (_JOB_WIDTH + 10, is_moment),
+    "waiting": (_JOB_WIDTH + 11, is_list),
+    "newest_job_id": (_JOB_WIDTH + 12, is_id),
+    "alive_until": (_JOB_WIDTH + 14, is_moment),
+    "changed_at": (_JOB_WIDTH + 15, is_moment),
+}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from jobmaster.recurring import (
     ScheduleWrite,
 )
 from jobmaster.states import codes
+from jobmaster_sql.cells import moment_of
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.jobs import JOB_VALUES, KeyHolders, holder_of, key_holders
-from jobmaster_sql.rows import job_values, micros, moment_of, optional_micros
+from jobmaster_sql.rows import job_values, micros, old_params, optional_micros
 from jobmaster_sql.schedule_rows import (
     DEFINED,
     MOVED,
@@ -41,12 +43,12 @@ _FIRING: Final = ("job_id", "schedule_id", "nominal_at")
 
 
 def job_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
-    """Return the macro for what a schedule's jobs say: whether it is busy, its last job, and the next one."""
+    """Return the macro for what a schedule's jobs say: whether it is busy, its last job, and the next one; and the time."""
     made = f"FROM {prefix}firing m WHERE m.schedule_id = j.id AND m.nominal_at"
     busy = f"EXISTS (SELECT 1 FROM {prefix}live l WHERE l.job_id = j.newest_job_id)"  # noqa: S608 - a checked prefix
     last = f"(SELECT m.job_id {made} <= {dialect.now} ORDER BY m.nominal_at DESC LIMIT 1)"
     following = f"(SELECT m.nominal_at {made} > {dialect.now} ORDER BY m.nominal_at LIMIT 1)"
-    return {"schedule_jobs": f"{busy}, {last}, {following}"}
+    return {"schedule_jobs": f"{busy}, {last}, {following}, {dialect.now}"}
 
 
 class SqlScheduleStore(SqlStore, ScheduleStore):
@@ -118,18 +120,24 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
 
     # Planning
 
-    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
         """Return active schedules that are to be looked at, and the store's now."""
-        return await self._driver.run(lambda: self._due_schedules(cluster_id, kinds, limit), read_only=True)
+        params = {
+            "cluster_id": cluster_id,
+            "kinds": self._dialect.array(kinds),
+            "without": self._dialect.uuids(list(without)),
+        }
+        return await self._driver.run(lambda: self._due_schedules(params, limit), read_only=True)
 
-    def _due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> Unit[DueSchedules]:
-        params = {"cluster_id": cluster_id, "kinds": self._dialect.array(kinds)}
+    def _due_schedules(self, params: Mapping[str, Any], limit: int) -> Unit[DueSchedules]:
         first: Answer = yield Query("schedule_next", params)
         now, look_at = first.rows[0]
         if look_at is None or look_at > now:
             next_in = None if look_at is None else (look_at - now) / 1_000_000
             return DueSchedules(now=moment_of(now), next_in=next_in)
-        due = yield from self._schedules(Query("schedule_due", params | {"limit": limit}))
+        due = yield from self._schedules(Query("schedule_due", {**params, "limit": limit}))
         return DueSchedules(now=moment_of(now), due=due, next_in=0.0)
 
     async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
@@ -139,23 +147,25 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         return await self._driver.run(lambda: self._write_schedules(writes))
 
     def _write_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[frozenset[UUID]]:
-        held, now = yield from self._lock_schedules(writes)
-        fresh = [write for write in writes if held.get(write.record.id) == write.record.version]
+        held = yield from self._lock_schedules(writes)
+        fresh = [write for write in writes if _holds(write, held)]
         restarted = [write.record.id for write in fresh if write.restart]
         if restarted:
             yield from self._take_jobs_back(restarted)
         yield from self._fire_schedules(fresh)
-        steps = self._schedule_changes([evolve_now(write, now) for write in fresh])
+        steps = self._schedule_changes(fresh)
         if steps:
             yield steps
         return frozenset(write.record.id for write in fresh)
 
-    def _lock_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[tuple[dict[UUID, int], int]]:
-        """Lock the schedules to the end of the unit; return their versions, and the time."""
+    def _lock_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[dict[UUID, tuple[int, bool]]]:
+        """Lock the schedules to the end of the unit; return their versions, and whose declaration has run out."""
         ids = self._dialect.uuids([write.record.id for write in writes])
         answer: Answer = yield Query("schedule_lock", {"ids": ids})
-        versions = {self._dialect.to_uuid(id_): version for id_, version, _ in answer.rows}
-        return versions, answer.rows[0][2] if answer.rows else 0
+        return {
+            self._dialect.to_uuid(id_): (version, alive_until is not None and alive_until < now)
+            for id_, version, alive_until, now in answer.rows
+        }
 
     def _take_jobs_back(self, schedule_ids: Sequence[UUID]) -> Unit[None]:
         """Delete the jobs of schedules that are not due and were never in anybody's hands."""
@@ -230,12 +240,14 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         expired = Query("schedule_expired", {"cluster_id": cluster_id, "limit": limit})
         return await self._driver.run(lambda: self._schedules(expired), read_only=True)
 
-    async def prune_schedules(self, cluster_id: str, age: float, limit: int) -> int:
-        """Delete up to `limit` schedules that have been over for `age` seconds."""
-        return await self._driver.run(lambda: self._prune_schedules(cluster_id, age, limit))
+    async def prune_schedules(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
+        """Delete up to `limit` schedules that have been over for `age` seconds, and since before `before`."""
+        params = {"cluster_id": cluster_id, "limit": limit, **old_params(age, before)}
+        return await self._driver.run(lambda: self._prune_schedules(params))
 
-    def _prune_schedules(self, cluster_id: str, age: float, limit: int) -> Unit[int]:
-        params = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
+    def _prune_schedules(self, params: Mapping[str, Any]) -> Unit[int]:
         over: Answer = yield Query("schedule_over", params)
         if not over.rows:
             return 0
@@ -244,11 +256,10 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         return gone.touched
 
 
-def evolve_now(write: ScheduleWrite, now: int) -> ScheduleWrite:
-    """Return a write that plans a restarted schedule from the store's now on."""
-    if not write.restart:
-        return write
-    return evolve(write, record=evolve(write.record, planned_to=moment_of(now)))
+def _holds(write: ScheduleWrite, held: Mapping[UUID, tuple[int, bool]]) -> bool:
+    """Return whether a write finds its schedule as it expects it."""
+    version, lapsed = held.get(write.record.id, (None, False))
+    return version == write.record.version and (lapsed or not write.lapsed)
 
 
 def _receipt(schedule: ScheduleRecord, holders: KeyHolders) -> ScheduleReceipt:

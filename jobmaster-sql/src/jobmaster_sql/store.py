@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,36 +12,40 @@ from attrs import frozen
 
 from jobmaster.clock import from_micros
 from jobmaster.contracts import SchemaStore
-from jobmaster.errors import LeaseLostError, SchemaError, starting
+from jobmaster.errors import LeaseLostError, starting
 from jobmaster.models import Bucket
+from jobmaster.version import __version__
 from jobmaster_sql.driver import Dialect, SqlDriver
+from jobmaster_sql.migrations import Limit, Migration, check_ours, check_served, is_other
 from jobmaster_sql.units import Answer, Query, Script, Unit
 
 MIGRATION_TIMEOUT: Final = 600.0
 """Seconds that migrating may take: a new index on a long history is no short unit of work."""
 
 
+LOCK_PATIENCE: Final = 2.0
+"""Seconds that a migration waits for a lock before it lets go of all of them and begins anew: whoever comes later to
+the table waits behind it, and statements of running processes do not have as long as a dump may take."""
+
+_WITHOUT_SCHEMA: Final = re.compile(r"(CREATE (?:UNIQUE )?INDEX |^--[^{\n]*)\{prefix\}", re.MULTILINE)
+"""Where a name has no schema: an index is made in its table's, and comments are no place for any characters."""
+
+AGENTS: Final = "agent_"
+"""What comes after the prefix in the names of an agent's tables."""
+
+SECOND: Final = "$"
+"""A character of names in every database that is none of a prefix."""
+
 REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
 """Statements that every provider has to have of its own."""
 
 
 @frozen
-class Migration:
-    """One numbered step of the schema; its text still holds the prefix as `{prefix}`."""
+class SchemaState:
+    """What is to be applied to a schema, and the names of what newer code applied, which serves this one."""
 
-    version: int
-    name: str
-    text: str
-
-
-def load_migrations(package: str, name: str = "migrations") -> list[Migration]:
-    """Return the migrations in a folder of a package, named `0001_some_name.sql`, in order."""
-    folder = files(package) / name
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [
-        Migration(int(name[:4]), name.removesuffix(".sql"), (folder / name).read_text(encoding="utf-8"))
-        for name in names
-    ]
+    pending: Sequence[Migration]
+    newer: Sequence[str]
 
 
 class SqlStore(SchemaStore):
@@ -52,12 +56,35 @@ class SqlStore(SchemaStore):
         self._driver = driver
         self._dialect: Dialect = driver.dialect
         self._migrations = migrations
-        self._prefix = prefix
+        self._given = self._prefix = prefix
+        self._names = driver.dialect.names(prefix)
 
     async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the database cannot be reached."""
         with starting():
             await self._driver.open(create=create)
+            if self._given.endswith(AGENTS):
+                await self._find_names()
+
+    async def _find_names(self) -> None:
+        """Find where the tables are: a master's may begin like those of an agent with a shorter prefix.
+
+        The one that came second has a mark behind its prefix, which no prefix has that anybody gives.
+        """
+        vacant: str | None = None
+        for prefix in (self._given, f"{self._given}{SECOND}"):
+            self._use(prefix)
+            versions = await self._driver.look(self._versions)
+            if versions is None:
+                vacant = vacant or prefix
+            elif not is_other(self._migrations, versions):
+                return
+        self._use(vacant or self._given)
+
+    def _use(self, prefix: str) -> None:
+        if prefix != self._prefix:
+            self._driver.rename_tables(self._prefix, prefix)
+            self._prefix, self._names = prefix, self._dialect.names(prefix)
 
     async def close(self) -> None:
         """Let go of every connection and thread."""
@@ -83,47 +110,86 @@ class SqlStore(SchemaStore):
     def _migrate(self) -> Unit[list[str]]:
         limit = Query("migration_limit", {"milliseconds": str(int(MIGRATION_TIMEOUT * 1000))})
         yield limit, Query("migration_lock", {"lock": f"{self._prefix}migration"})
-        pending = yield from self._pending()
+        yield Query("migration_patience", {"milliseconds": str(int(LOCK_PATIENCE * 1000))})
+        pending = (yield from self._state()).pending
         for migration in pending:
-            yield Script(self._text(migration))
-            yield Query("migration_add", {"version": migration.version, "name": migration.name})
+            yield from self._apply(migration)
         return [migration.name for migration in pending]
+
+    def _apply(self, migration: Migration) -> Unit[None]:
+        version = migration.version
+        yield Script(self._text(migration))
+        yield Query("migration_add", {"version": version, "name": migration.name})
+        if migration.serves is not None:
+            limit = {"version": version, "oldest": migration.serves, "jobmaster": __version__}
+            yield Query("migration_serves_add", limit)
 
     async def pending_migrations(self) -> Sequence[str]:
-        """Return the names of what `migrate` would apply; raises `SchemaError` for a newer schema."""
+        """Return the names of what `migrate` would apply; raises `SchemaError` for a schema too new for this code."""
+        return [migration.name for migration in (await self._read_state()).pending]
+
+    async def newer_migrations(self) -> Sequence[str]:
+        """Return the names of what was applied by newer code; raises `SchemaError` if it does not serve this one."""
+        return (await self._read_state()).newer
+
+    async def _read_state(self) -> SchemaState:
         with starting():
-            pending = await self._driver.run(self._pending, read_only=True)
-        return [migration.name for migration in pending]
+            return await self._driver.run(self._state, read_only=True)
 
-    def _pending(self) -> Unit[list[Migration]]:
-        found: Answer = yield Query("migration_table", {"table": f"{self._prefix}migration"})
-        if not found.rows:
-            return list(self._migrations)
+    def _state(self) -> Unit[SchemaState]:
+        """Return how the schema compares with what this code knows."""
+        versions = yield from self._versions()
+        if versions is None:
+            return SchemaState(list(self._migrations), [])
+        check_ours(self._prefix, self._migrations, versions)
+        newer = {version: name for version, name in versions.items() if version > self._newest}
+        if newer:
+            check_served(self._prefix, self._migrations, newer, (yield from self._limits()))
+        pending = [migration for migration in self._migrations if migration.version not in versions]
+        return SchemaState(pending, list(newer.values()))
+
+    def _versions(self) -> Unit[dict[int, str] | None]:
+        """Return the names of the migrations that were applied, by number, or None without any tables."""
+        if not (yield from self._has_table("migration")):
+            return None
         applied: Answer = yield Query("migration_versions")
-        self._check_not_newer(applied.rows)
-        versions = {row[0] for row in applied.rows}
-        return [migration for migration in self._migrations if migration.version not in versions]
+        return dict(applied.rows)
 
-    def _check_not_newer(self, applied: Sequence[Sequence[Any]]) -> None:
-        newest = self._migrations[-1].version
-        unknown = [name for version, name in applied if version > newest]
-        if unknown:
-            msg = (
-                f"the schema {self._prefix!r} has migrations that this version does not know "
-                f"({', '.join(unknown)}); upgrade JobMaster on this host"
-            )
-            raise SchemaError(msg)
+    def _limits(self) -> Unit[dict[int, Limit]]:
+        """Return what the schema says of migrations that this code does not know."""
+        if not (yield from self._has_table("migration_serves")):
+            return {}
+        found: Answer = yield Query("migration_serves", {"newest": self._newest})
+        return {version: Limit(oldest, release) for version, oldest, release in found.rows}
+
+    def _has_table(self, name: str) -> Unit[bool]:
+        found: Answer = yield Query("migration_table", {"table": f"{self._prefix}{name}"})
+        return bool(found.rows)
+
+    @property
+    def _newest(self) -> int:
+        return self._migrations[-1].version
 
     def _text(self, migration: Migration) -> str:
-        return migration.text.replace("{prefix}", self._prefix)
+        text = _WITHOUT_SCHEMA.sub(rf"\g<1>{self._prefix}", migration.text)
+        return text.replace("{prefix}", self._names)
 
     def migration_script(self) -> str:
-        """Return the statements of all migrations, each followed by its entry in the migration table."""
+        """Return the statements of all migrations, each followed by its entries in the migration tables."""
         return "\n".join(
             f"-- {migration.name}\n{self._text(migration).strip()}\n"
-            f"INSERT INTO {self._prefix}migration (version, name, applied_at)\n"
+            f"INSERT INTO {self._names}migration (version, name, applied_at)\n"
             f"VALUES ({migration.version}, '{migration.name}', {self._dialect.now_in_script});\n"
+            f"{self._limit_in_script(migration)}"
             for migration in self._migrations
+        )
+
+    def _limit_in_script(self, migration: Migration) -> str:
+        if migration.serves is None:
+            return ""
+        return (
+            f"INSERT INTO {self._names}migration_serves (version, oldest, jobmaster)\n"
+            f"VALUES ({migration.version}, {migration.serves}, '{__version__}');\n"
         )
 
     def _lock_owned(self, bucket: Bucket) -> Unit[None]:

@@ -12,14 +12,21 @@ from jobmaster.contracts import Departure, Moving, Standing, TransferStore, Whol
 from jobmaster.models import Position
 from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import TERMINAL, JobStatus, codes
+from jobmaster_sql.cells import damage, is_moment, moment
+from jobmaster_sql.checks import JOB_CHECKS
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.moving_rows import standing_of
-from jobmaster_sql.rows import attempt_of, job_of, log_of, micros, moment
+from jobmaster_sql.rows import attempt_damage, attempt_of, job_of, log_of, old_params
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 _FIRST: Final = UUID(int=0)
 _STANDING_WIDTH: Final = 12
+_CHECKS: Final = {
+    "ready_at": (2, is_moment),
+    "nominal_at": (_STANDING_WIDTH - 1, is_moment),
+    **{name: (_STANDING_WIDTH + place, check) for name, (place, check) in JOB_CHECKS.items()},
+}
 _DEPARTURE: Final = ("id", "cluster_id", "consignment", "target")
 
 
@@ -39,18 +46,19 @@ class SqlSourceStore(SqlStore, TransferStore):
         return [job for job in whole if job.standing is not None]
 
     async def read_finished(
-        self, cluster_id: str, age: float, after: Position | None, limit: int
+        self, cluster_id: str, age: float, after: Position | None, limit: int, before: datetime | None = None
     ) -> Sequence[WholeJob]:
-        """Return jobs that finished over `age` seconds ago, the earliest first, beyond `after`."""
+        """Return jobs that finished over `age` seconds ago, and before `before`, the earliest first, beyond `after`."""
+        old = old_params(age, before)
         return await self._driver.run(
-            lambda: self._read_finished(cluster_id, age, after, limit), read_only=True
+            lambda: self._read_finished(cluster_id, old, after, limit), read_only=True
         )
 
     def _read_finished(
-        self, cluster_id: str, age: float, after: Position | None, limit: int
+        self, cluster_id: str, old: Mapping[str, int], after: Position | None, limit: int
     ) -> Unit[list[WholeJob]]:
         moment_, job_id = (to_micros(after.ready_at), after.job_id) if after else (0, _FIRST)
-        params = {"cluster_id": cluster_id, "age": micros(age), "limit": limit, "finished_at": moment_}
+        params = {"cluster_id": cluster_id, **old, "limit": limit, "finished_at": moment_}
         params["job_id"] = self._dialect.uuid(job_id)
         answers: list[Answer] = yield tuple(
             Query("moving_finished", params | {"status": code}) for code in codes(TERMINAL)
@@ -190,7 +198,8 @@ def _whole(
     """Return the job in a row of `moving_jobs`, or None if it is neither held nor finished."""
     is_live, bucket_id, *standing, final, schedule_id, nominal_at = row[:_STANDING_WIDTH]
     job = job_of(row[_STANDING_WIDTH:], dialect)
-    runs = [attempt_of(attempt, dialect) for attempt in attempts.get(job.id, ())]
+    stored_runs = attempts.get(job.id, ())
+    runs = [attempt_of(attempt, dialect) for attempt in stored_runs]
     if bucket_id is not None or (not is_live and (final is None or not runs)):
         return None
     return WholeJob(
@@ -201,4 +210,5 @@ def _whole(
         logs=[log_of(line) for line in logs.get(job.id, ())],
         schedule_id=dialect.to_optional_uuid(schedule_id),
         nominal_at=moment(nominal_at),
+        damaged="; ".join(filter(None, (damage(row, _CHECKS), *map(attempt_damage, stored_runs)))) or None,
     )

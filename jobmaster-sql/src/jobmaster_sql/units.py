@@ -21,11 +21,15 @@ class Query:
 
     `last` promises that its unit yields no further step, so that a driver may send the commit along. What
     the unit does with the answer then comes after the commit.
+
+    `weighed` is the place of a column of texts. Where these are more than `PAGE_BYTES` together, the next row has None
+    there, and those behind it may be missing: see `whole_rows`.
     """
 
     name: str
     params: Mapping[str, Any] = field(factory=dict)
     last: bool = False
+    weighed: int | None = None
 
 
 @frozen
@@ -54,6 +58,13 @@ class Answer(NamedTuple):
 
     rows: list[tuple[Any, ...]]
     touched: int
+
+
+def whole_rows(rows: list[tuple[Any, ...]], weighed: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return the rows that have their text, and whether others were left out because there were too many bytes."""
+    if not rows or rows[-1][weighed] is not None:
+        return rows, False
+    return [row for row in rows if row[weighed] is not None], True
 
 
 Step: TypeAlias = Query | Batch | Script

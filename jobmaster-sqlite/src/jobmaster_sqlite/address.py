@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
 
 from attrs import frozen
 
 from jobmaster.errors import ConfigurationError
+from jobmaster.files import OWNER_ONLY, checked_mode
+from jobmaster.urls import CODES, split
 
 SYNCHRONOUS: Final = frozenset({"full", "normal"})
-_EXAMPLE: Final = "sqlite:///jobs.db (beside the working directory) or sqlite:////var/lib/app/jobs.db"
+_EXAMPLE: Final = "sqlite:///jobs.db (in the working directory) or sqlite:////var/lib/app/jobs.db"
 
 
 @frozen(kw_only=True)
@@ -19,39 +21,48 @@ class Address:
     """A database file, and how safely it is written.
 
     `synchronous` is `full` (a commit is on disk) or `normal` (a power cut can lose the last commits, the
-    end of a process cannot).
+    end of a process cannot). `file_mode` is that of a file that is made.
     """
 
     path: Path
     synchronous: str = "full"
+    file_mode: int = OWNER_ONLY
 
 
 def parse_address(url: str) -> Address:
     """Return what a URL says; raises `ConfigurationError` naming the remedy for one that is wrong.
 
-    `sqlite:///x` is a path relative to the working directory, `sqlite:////x` an absolute one.
+    `sqlite:///x` is a path relative to the working directory, `sqlite:////x` an absolute one. Messages show nothing of
+    the URL: whoever has a server in mind gives a password.
     """
-    parts = urlsplit(url)
-    if parts.netloc:
-        msg = f"{url!r}: sqlite has no host, so three slashes come first: write {_EXAMPLE}"
+    parts = split(url)
+    # Messages show the path. An absolute one begins with a slash of its own, and a user with a password does not.
+    if parts is None or ("@" in parts.path and not parts.path.startswith("//")):
+        msg = f"the sqlite URL cannot be understood; write {_EXAMPLE}, and {CODES}"
+        raise ConfigurationError(msg)
+    if parts.hosts or parts.user_info is not None:
+        msg = (
+            f"the sqlite URL names a host: sqlite has no host, so three slashes come first: write {_EXAMPLE}"
+        )
         raise ConfigurationError(msg)
     name = unquote(parts.path).removeprefix("/")
     if not name:
-        msg = f"{url!r} names no file; write {_EXAMPLE}"
+        msg = f"the sqlite URL names no file; write {_EXAMPLE}"
         raise ConfigurationError(msg)
     if name == ":memory:":
-        msg = f"{url!r}: a database in memory is not shared between connections; use memory:// instead"
+        msg = "the sqlite URL: a database in memory is not shared between connections; use memory:// instead"
         raise ConfigurationError(msg)
-    return Address(path=Path(name).absolute(), synchronous=_synchronous(url, parts.query))
+    return Address(path=Path(name).absolute(), **_options(parts.query))
 
 
-def _synchronous(url: str, query: str) -> str:
+def _options(query: str) -> dict[str, Any]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     synchronous = options.pop("synchronous", "full").lower()
     if synchronous not in SYNCHRONOUS:
-        msg = f"{url!r}: synchronous is {synchronous!r}; use one of {', '.join(sorted(SYNCHRONOUS))}"
+        msg = f"the sqlite URL: synchronous: use one of {', '.join(sorted(SYNCHRONOUS))}"
         raise ConfigurationError(msg)
+    file_mode = checked_mode("the sqlite URL: file_mode", options.pop("file_mode", OWNER_ONLY))
     if options:
-        msg = f"{url!r}: unknown option {', '.join(sorted(options))}; the only one is synchronous=full|normal"
+        msg = "the sqlite URL has an unknown option; there are synchronous=full|normal and file_mode, such as file_mode=0640"
         raise ConfigurationError(msg)
-    return synchronous
+    return {"synchronous": synchronous, "file_mode": file_mode}

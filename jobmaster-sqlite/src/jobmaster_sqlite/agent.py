@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
-from jobmaster.contracts import Capabilities
+from jobmaster.contracts import Capabilities, DurabilityRisk, Topics
 from jobmaster.hookspecs import StoreOptions
+from jobmaster.models import Bucket, BucketPage, Cursor
 from jobmaster_sql import SqlAgent, load_agent_queries
+from jobmaster_sqlite import durability
 from jobmaster_sqlite.address import parse_address
+from jobmaster_sqlite.ahead import Ahead, recall_messages
 from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
 from jobmaster_sqlite.news import CAPABILITIES, FileNews, hub_of
 
@@ -26,6 +30,8 @@ class SqliteAgent(SqlAgent):
         hub = hub_of(address.path, "agent")
         driver = SqliteDriver(address, queries, options.store_timeout, hub)
         self._news = FileNews(hub, driver)
+        self._file, self._path = driver, address.path
+        self._ahead = Ahead()
         super().__init__(name, driver, _PACKAGE, options.table_prefix)
 
     @property
@@ -36,6 +42,21 @@ class SqliteAgent(SqlAgent):
     def _began(self) -> Mapping[str, Any]:
         """Return the time by the clock of this host, which is the file's: before any statement takes a snapshot."""
         return {"began": time.time_ns() // 1000}
+
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        """Return which settings of the connection, and which kind of file system, can lose a commit."""
+        return await durability.risks_of(self._file, self._path)
+
+    async def pull(
+        self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
+    ) -> BucketPage:
+        """Read due messages beyond the cursor, also those that a clock which has gone back since has put off."""
+        if self._ahead.is_to_be_looked_for():
+            recalled = await self._driver.run(recall_messages)
+            if recalled:
+                cursor = Cursor()
+                await self._news.announce([Topics.ANY])
+        return await super().pull(bucket, cursor, limit, known)
 
     async def announce(self, topics: Sequence[str]) -> None:
         """Tell listeners of this process. Others have seen the commit that came before."""

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from jobmaster.data import MessageData, Metadata
-from jobmaster.memory import matches
-from jobmaster.models import MetadataFilter, Operator
+import orjson
+
+from jobmaster.comparing import Comparison
+from jobmaster.data import Metadata
+from jobmaster.errors import ConfigurationError
+from jobmaster.files import check_link, check_regular, make_file
+from jobmaster.models import Operator
+from jobmaster.weighing import PAGE_BYTES
 from jobmaster_sql import Answer, Batch, Queries, Query, Step
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.batches import BatchStatement, batch_statement
@@ -25,11 +31,17 @@ _STEPS_BETWEEN_CHECKS: Final = 10_000
 """Virtual machine steps between two looks at the deadline: some tenths of a millisecond."""
 
 
+_BESIDE: Final = ("-wal", "-shm")
+Identity: TypeAlias = tuple[int, int] | None
+"""What tells a file from others, whatever it is called; None for one that is not there."""
+
+
 class Connection:
     """A connection that belongs to one thread."""
 
     def __init__(self, address: Address, queries: Queries, *, create: bool = True) -> None:
-        """Open the file, creating it if need be and not told otherwise; raises `sqlite3.Error`."""
+        """Open the file, creating it if need be and not told otherwise; raises `sqlite3.Error`, `ConfigurationError`."""
+        _make_ready(address, create=create)
         self._queries = queries
         self._batches: dict[tuple[str, tuple[str, ...]], BatchStatement] = {}
         self._deadline: float | None = None
@@ -44,7 +56,10 @@ class Connection:
         self._path = address.path
         try:
             self._set_up(address)
-            self._file = _identity(self._path)
+            self.file = identity(self._path)
+            """Which file is open, whatever becomes of its path."""
+            self.beside: Mapping[str, Identity] = {}
+            """Which files hold what belongs to it, by the ends of their names, once that is noted."""
         except sqlite3.Error:
             self._native.close()
             raise
@@ -69,7 +84,12 @@ class Connection:
     @property
     def is_of_its_path(self) -> bool:
         """Whether the file that is open is still the one at its path: what is written to another one is lost."""
-        return _identity(self._path) == self._file
+        return identity(self._path) == self.file
+
+    def note_beside(self) -> None:
+        """Note which files hold what belongs to this one. They are there once something was read or written."""
+        if not self.beside:
+            self.beside = {end: identity(_beside(self._path, end)) for end in _BESIDE}
 
     @property
     def data_version(self) -> int:
@@ -92,7 +112,8 @@ class Connection:
         """Execute one step of a unit; raises `sqlite3.Error`."""
         if isinstance(step, Query):
             cursor = self._native.execute(self._queries.text(step.name), step.params)
-            return Answer(cursor.fetchall(), cursor.rowcount)
+            rows = cursor.fetchall() if step.weighed is None else _up_to_bytes(cursor, step.weighed)
+            return Answer(rows, cursor.rowcount)
         if isinstance(step, Batch):
             return Answer([], self._batch(step).run(self._native, step))
         for statement in _statements(step.text):
@@ -113,12 +134,88 @@ class Connection:
             self._native.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _make_ready(address: Address, *, create: bool) -> None:
+    """See that what SQLite opens is a file, and make it if need be: SQLite itself would make it readable for everybody.
+
+    The files beside it get its mode. A link of this user's may lead to a file that is yet to be made.
+    """
+    _check_not_left_behind(address.path)
+    if create:
+        _make(address.path, address.file_mode)
+    check_link(address.path)
+    check_regular(address.path)
+    if create and address.path.is_symlink():
+        _make(Path(os.path.realpath(address.path)), address.file_mode)
+
+
+def _check_not_left_behind(path: Path) -> None:
+    """Refuse to begin anew beside what another file left: SQLite would delete it, and what was accepted last is in there."""
+    with suppress(OSError):
+        if not path.exists() or path.stat().st_size == 0:
+            wal = _beside(path, "-wal")
+            if wal.stat().st_size > 0:
+                msg = (
+                    f"{path} is not there, or empty, and {wal.name} is what was accepted last: move the file back to its "
+                    f"place. To begin with a new one, first move {wal.name} and {path.name}-shm away, to the file that they "
+                    "belong to"
+                )
+                raise ConfigurationError(msg)
+
+
+def _make(path: Path, mode: int) -> None:
+    with suppress(OSError):  # it is SQLite that says what is wrong
+        make_file(path, mode)
+
+
+def _up_to_bytes(cursor: sqlite3.Cursor, weighed: int) -> list[tuple[Any, ...]]:
+    """Return rows as `Query.weighed` has it. Those behind are never read from the file."""
+    rows: list[tuple[Any, ...]] = []
+    room = PAGE_BYTES
+    for row in cursor:
+        if room <= 0:
+            rows.append((*row[:weighed], None, *row[weighed + 1 :]))
+            break
+        rows.append(row)
+        room -= len(row[weighed])
+    return rows
+
+
+def identity(path: Path) -> Identity:
+    """Return which file is at a path, if there is one."""
     try:
         found = os.stat(path)  # noqa: PTH116 - in each transaction, so as quick as can be
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def set_aside(path: Path, file: Identity, beside: Mapping[str, Identity]) -> list[Path]:
+    """Rename what still lies beside a path and belongs to a former file there; return what it is called now.
+
+    SQLite would take it for a part of the file that is there now.
+    """
+    moved: list[Path] = []
+    if file is None or identity(path) in (None, file):
+        return moved
+    for end, former in beside.items():
+        left = _beside(path, end)
+        if former is not None and identity(left) == former:
+            with suppress(OSError):
+                moved += _moved(left, _beside(path, f"{end}.replaced"), former)
+    return moved
+
+
+def _moved(left: Path, aside: Path, former: Identity) -> list[Path]:
+    """Rename a file, and back if somebody else was quicker and this is already another one."""
+    left.replace(aside)
+    if identity(aside) == former:
+        return [aside]
+    aside.replace(left)
+    return []
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
 
 
 def _statements(script: str) -> list[str]:
@@ -137,15 +234,11 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def _matches(metadata: str, name: str, operator: str, value: str) -> bool:
-    """Compare metadata for a query, as SQL function `jobmaster_matches`."""
-    try:
-        return matches(_wanted(name, operator, value), Metadata(metadata))
-    except (TypeError, LookupError, ArithmeticError):
-        # Not comparable with one another, such as a naive with an aware datetime.
-        return False
+def _matches(metadata: str, name: str, operator: str, values: str) -> bool:
+    """Compare metadata for a query, as SQL function `jobmaster_matches`; `values` is a JSON array of stored values."""
+    return _wanted(name, operator, values).matches(Metadata(metadata))
 
 
 @lru_cache(maxsize=64)
-def _wanted(name: str, operator: str, value: str) -> MetadataFilter:
-    return MetadataFilter(name, Operator(operator), MessageData(value)["value"])
+def _wanted(name: str, operator: str, values: str) -> Comparison:
+    return Comparison.of_stored(name, Operator(operator), orjson.loads(values))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +16,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.to_thread import run_sync
 
 from jobmaster.errors import ConfigurationError, StoreRefusedError
+from jobmaster.files import is_wider
 from jobmaster.news import NewsHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address
@@ -21,6 +25,7 @@ from jobmaster_sqlite.idtexts import IdTexts
 from jobmaster_sqlite.threads import Reader, UnitThread, Writer
 
 T = TypeVar("T")
+log = logging.getLogger("jobmaster.sqlite")
 
 
 class SqliteDialect(Dialect):
@@ -63,11 +68,15 @@ class SqliteDriver(SqlDriver):
         """`timeout` is how many seconds a unit may take; `news` is told when other processes commit."""
         self.dialect = SqliteDialect()
         self._timeout = timeout
-        self._path = address.path
+        self._path, self._file_mode, self._queries = address.path, address.file_mode, queries
         self._writer = Writer(address, queries, lambda: news.tell(["*"]))
         self._reader = Reader(address, queries)
         self._has_served = False
         """Whether a unit has ever succeeded: what is refused after that is an outage."""
+
+    def rename_tables(self, before: str, after: str) -> None:
+        """Have the names of tables begin otherwise."""
+        self._queries.rename_tables(before, after)
 
     async def open(self, *, create: bool = True) -> None:
         """Open the file, or make it; raises `ConfigurationError` if it cannot be used as it is, or is not to be made."""
@@ -76,6 +85,22 @@ class SqliteDriver(SqlDriver):
             raise ConfigurationError(msg)
         for thread in (self._writer, self._reader):
             await self._run(thread, _nothing, self._timeout)
+        if create:
+            self._warn_of_its_mode()
+
+    def _warn_of_its_mode(self) -> None:
+        """Tell of a file that is for more users than it is to be: an earlier release, or something else, made it."""
+        with suppress(OSError):
+            if os.name == "posix" and is_wider(self._path, self._file_mode):
+                mode = f"{stat.S_IMODE(self._path.stat().st_mode):04o}"
+                log.warning(
+                    "%s is for other users of this host as well (mode %s): chmod %04o, or file_mode=%s in its URL",
+                    *(self._path, mode, self._file_mode, mode),
+                )
+
+    async def look(self, unit: UnitFactory[T]) -> T:
+        """Run a unit that only reads as a part of opening."""
+        return await self._run(self._reader, unit, self._timeout)
 
     async def close(self) -> None:
         """Finish what is queued, and close the file."""
@@ -108,6 +133,11 @@ class SqliteDriver(SqlDriver):
         call: Call[T] = Call(unit, time_limit)
         thread.submit(call)
         return await call.wait()
+
+    @property
+    def replaced(self) -> int:
+        """How often another file was found at the path, such as a backup that was restored."""
+        return self._writer.replaced
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from jobmaster.errors import (
     StoreUnavailableError,
     StoreUnreachableError,
 )
+from jobmaster_sql import OTHER_PREFIX, OTHER_SCHEMA
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _UNAVAILABLE: Final = {
@@ -40,6 +41,10 @@ _TAINTED: Final = frozenset(_REFUSED) | {
     sqlite3.SQLITE_CORRUPT,
 }
 """What a connection may go on to say although the file is right again."""
+_NO_SCHEMA: Final = ("no such table", "no such column", "has no column named")
+"""What SQLite says of another schema than the one that a statement was written for."""
+_TAKEN: Final = ("already exists", "there is already a", "already an index")
+"""What it says where a migration makes what is there already."""
 _PRIMARY: Final = 0xFF
 """The low byte of an extended error code is the primary one."""
 
@@ -63,8 +68,10 @@ def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
         return ConfigurationError(f"{path}: {_REFUSED[code]} ({error})")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return StoreConflictError(f"{path}: {error}")
-    if "no such table" in str(error) or "no such column" in str(error):
-        return SchemaError(f"{path}: {error}; run `jobmaster migrate`, or leave auto_migrate on")
+    if any(phrase in str(error) for phrase in _TAKEN):
+        return SchemaError(f"{path}: {error}. {OTHER_PREFIX}")
+    if any(phrase in str(error) for phrase in _NO_SCHEMA):
+        return SchemaError(f"{path}: {error}; {OTHER_SCHEMA}")
     return StoreError(f"{path}: {error}")
 
 
@@ -86,6 +93,19 @@ def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
     if _code(error) == sqlite3.SQLITE_READONLY:
         return ConfigurationError(f"{path} is on a file system that cannot be written; choose another place")
     return _unreachable(translate(error, path))
+
+
+def moved_away(path: Path) -> str:
+    """Return what became of a file that was open here, and what helps."""
+    if path.exists():
+        return (
+            f"{path}: another file was put in its place, such as a backup; this process goes on with that one. "
+            "What was not in it is lost, and what has ended since it was made runs again"
+        )
+    return (
+        f"{path}: the file was moved away, or removed; move it back, or a backup in its place, and everybody goes on. "
+        "Nothing is accepted until then"
+    )
 
 
 def _unreachable(error: JobMasterError) -> JobMasterError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from jobmaster.ids import id_of
 
@@ -11,6 +11,7 @@ _MOST = 16_384
 """How many ids to remember, about: what a worker reads ahead is some thousands."""
 
 _DIGITS: Final = 32
+_NOBODY: Final = UUID(int=0)
 
 
 class IdTexts:
@@ -30,7 +31,7 @@ class IdTexts:
         return self._texts.get(value) or self._learn(_text(value), value)[0]
 
     def uuid_of(self, text: str) -> UUID:
-        """Return the UUID of a text that `text_of` returned, and a column kept; raises `ValueError` if it is none."""
+        """Return the UUID of a text that `text_of` returned, and a column kept; of a damaged one, an id that nothing has."""
         return self._uuids.get(text) or self._learn(text, _uuid(text))[1]
 
     def _learn(self, text: str, value: UUID) -> tuple[str, UUID]:
@@ -49,5 +50,8 @@ def _text(value: UUID) -> str:
 
 def _uuid(text: str) -> UUID:
     """Return `UUID(text)`, in half the time."""
-    digits = text.replace("-", "")
-    return id_of(int(digits, 16)) if len(digits) == _DIGITS else UUID(text)
+    try:
+        digits = text.replace("-", "")
+        return id_of(int(digits, 16)) if len(digits) == _DIGITS else UUID(text)
+    except (AttributeError, TypeError, ValueError):
+        return uuid5(_NOBODY, repr(text))

@@ -7,14 +7,16 @@ from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
-from jobmaster.contracts import Capabilities
-from jobmaster.data import encode
+from jobmaster.comparing import stored_values
+from jobmaster.contracts import Capabilities, DurabilityRisk, Pulse, Topics
 from jobmaster.hookspecs import StoreOptions
-from jobmaster.models import MetadataFilter, NewJob, Operator, Report
+from jobmaster.models import Load, MetadataFilter, NewJob, Report
 from jobmaster_sql import Answer, Batch, Query, SqlMaster, Unit, load_migrations, load_queries
 from jobmaster_sql.jobs import LIVE_VALUES, live_rows, place_params
 from jobmaster_sql.placement import Group
+from jobmaster_sqlite import durability
 from jobmaster_sqlite.address import parse_address
+from jobmaster_sqlite.ahead import Ahead, recall_jobs
 from jobmaster_sqlite.connection import now
 from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
 from jobmaster_sqlite.finishing import SomeStaleError, are_plain, finish
@@ -33,12 +35,40 @@ class SqliteMaster(SqlMaster):
         hub = hub_of(address.path, "master")
         driver = SqliteDriver(address, queries, options.store_timeout, hub)
         self._news = FileNews(hub, driver)
+        self._file, self._path = driver, address.path
+        self._replaced = 0
+        self._ahead = Ahead()
         super().__init__(driver, load_migrations("jobmaster_sqlite"), options.table_prefix)
 
     @property
     def capabilities(self) -> Capabilities:
         """News and migrations."""
         return CAPABILITIES
+
+    async def heartbeat(
+        self,
+        worker_ids: Sequence[UUID],
+        loads: Mapping[UUID, Load],
+        lease: float,
+        rescuing: str | None = None,
+    ) -> Pulse:
+        """Renew leases. If another file is in the place of the former one, nobody who was registered there lives on.
+
+        A backup may know these workers, and it knows jobs that have ended since: what owners remember of their buckets
+        is not true of it.
+        """
+        await self._recall()
+        pulse = await super().heartbeat(worker_ids, loads, lease, rescuing)
+        before, self._replaced = self._replaced, self._file.replaced
+        return pulse if before == self._replaced else Pulse()
+
+    async def _recall(self) -> None:
+        """Have jobs due again that a clock which has gone back since has put off."""
+        if not self._ahead.is_to_be_looked_for():
+            return
+        recalled = await self._driver.run(lambda: recall_jobs(now()))
+        if recalled:
+            await self._news.announce([Topics.ANY])
 
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
         """Write successes in few statements, and anything else as any database does."""
@@ -66,6 +96,10 @@ class SqliteMaster(SqlMaster):
                 assigned |= {group.only: moved.touched} if moved.touched else {}
         return assigned
 
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        """Return which settings of the connection, and which kind of file system, can lose a commit."""
+        return await durability.risks_of(self._file, self._path)
+
     async def announce(self, topics: Sequence[str]) -> None:
         """Tell listeners of this process. Others have seen the commit that came before."""
         await self._news.announce(topics)
@@ -77,6 +111,5 @@ class SqliteMaster(SqlMaster):
         await self._news.listen(topics, on_news, on_ready)
 
     def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:
-        value = list(wanted.value) if wanted.operator is Operator.IN else wanted.value
-        encoded = encode({"value": value}).decode()
-        return [("by_metadata", {"name": wanted.name, "operator": str(wanted.operator), "value": encoded})]
+        values = self._dialect.array(stored_values(wanted))
+        return [("by_metadata", {"name": wanted.name, "operator": str(wanted.operator), "values": values})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -19,8 +20,10 @@ from jobmaster.forks import this_process
 from jobmaster_sql import Queries, perform
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call, wake
-from jobmaster_sqlite.connection import Connection
-from jobmaster_sqlite.errors import cannot_open, is_busy, is_tainted, translate
+from jobmaster_sqlite.connection import Connection, Identity, set_aside
+from jobmaster_sqlite.errors import cannot_open, is_busy, is_tainted, moved_away, translate
+
+log = logging.getLogger("jobmaster.sqlite")
 
 _PAUSES: Final = (0.0003, 0.002)
 """Seconds between two tries to get a lock: short, since SQLite does not queue those who wait."""
@@ -49,6 +52,8 @@ class UnitThread(ABC):
     def __init__(self, address: Address, queries: Queries) -> None:
         self._address, self._queries = address, queries
         self._connection: Connection | None = None
+        self._left: Connection | None = None
+        """The connection before this one, which is closed."""
         self._has_opened = self._is_tainted = False
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -93,6 +98,7 @@ class UnitThread(ABC):
 
     def _disconnect(self) -> None:
         if self._connection is not None:
+            self._left = self._connection
             self._connection.close()
             self._connection = None
         self._is_tainted = False
@@ -123,7 +129,9 @@ class UnitThread(ABC):
 
     def _answer(self, calls: Sequence[Call[Any]]) -> None:
         try:
-            self._serve(self._connect(calls[0]), calls)
+            connection = self._connect(calls[0])
+            self._serve(connection, calls)
+            connection.note_beside()
         except Exception as error:  # noqa: BLE001 - callers must hear of it, and the thread goes on
             for call in calls:
                 call.fail(error)
@@ -140,14 +148,26 @@ class UnitThread(ABC):
         while self._connection is None:
             try:
                 with _opening:
+                    self._set_leftovers_aside()
                     # A file that went away is waited for: an empty one in its place would hide what it held.
                     self._connection = Connection(self._address, self._queries, create=not self._has_opened)
                 self._has_opened = True
+                self._note_file(self._connection)
             except sqlite3.Error as error:
                 if call.is_overdue or not is_busy(error):
                     raise cannot_open(error, self._address.path) from error
                 pause()
         return self._connection
+
+    def _set_leftovers_aside(self) -> None:
+        """See that another file is not taken together with what belonged to the one that was open here before."""
+        if self._left is not None:
+            moved = set_aside(self._address.path, self._left.file, self._left.beside)
+            for path in moved:
+                log.warning("%s belonged to the file that was replaced, and was set aside", path)
+
+    def _note_file(self, connection: Connection) -> None:  # noqa: B027 - who only reads loses nothing
+        """Look which file has been opened."""
 
     def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
@@ -217,15 +237,10 @@ class Reader(UnitThread):
     name = "reader"
     group = 1
 
-    _next_look = 0.0
-
     def _connect(self, call: Call[Any]) -> Connection:
-        """Return a connection to the file that is at the path now, or was a moment ago: nothing is lost by reading."""
-        now = time.monotonic()
-        if self._connection is not None and now >= self._next_look:
-            self._next_look = now + _SLOW_LOOK
-            if not self._connection.is_of_its_path:
-                self._disconnect()
+        """Return a connection to the file that is at the path now: what has just been written is to be found."""
+        if self._connection is not None and not self._connection.is_of_its_path:
+            self._disconnect()
         return super()._connect(call)
 
     def _serve(self, connection: Connection, calls: Sequence[Call[Any]]) -> None:
@@ -268,6 +283,10 @@ class Writer(UnitThread):
         self._watchers = 0
         self._version = 0
         self._next_look = self._busy_until = 0.0
+        self._file: Identity = None
+        self._told: str | None = None
+        self.replaced = 0
+        """How often another file was found at the path."""
 
     def watch(self, change: int) -> None:
         """Count one more (1) or one less (-1) who wants to know of other processes' commits."""
@@ -348,10 +367,30 @@ class Writer(UnitThread):
                 connection.control("ROLLBACK")
             for call in calls:
                 call.fail(self._translated(error))
-        if not connection.is_of_its_path:
-            self._is_tainted = True
+        if (fault := self._fault_of(connection)) is not None:
             for call in calls:
-                call.fail(StoreUnavailableError(f"{self._address.path}: the file was moved away, or removed"))
+                call.fail(StoreUnavailableError(fault))
+
+    def _fault_of(self, connection: Connection) -> str | None:
+        """Return what became of the file that is open, if it is no longer the one at its path, and leave it."""
+        if connection.is_of_its_path:
+            return None
+        self._is_tainted = True
+        return self._tell_of_file()
+
+    def _note_file(self, connection: Connection) -> None:
+        if self._file not in (None, connection.file):
+            self.replaced += 1
+            self._tell_of_file()
+        self._file, self._told = connection.file, None
+
+    def _tell_of_file(self) -> str:
+        """Say, and return, what became of the file: once, whoever notices."""
+        fault = moved_away(self._address.path)
+        if fault != self._told:
+            log.error("%s", fault)
+        self._told = fault
+        return fault
 
     # News of other processes
 
@@ -367,7 +406,10 @@ class Writer(UnitThread):
         return self._next_look - now
 
     def _has_changed(self) -> bool:
-        """Whether another process has committed since the last look."""
+        """Whether another process has committed since the last look, or has put another file in its place."""
+        if self._connection is not None and self._fault_of(self._connection) is not None:
+            self._disconnect()
+            return True
         before, self._version = self._version, self._read_version()
         return self._version != before
 

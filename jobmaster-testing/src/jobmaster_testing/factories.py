@@ -81,6 +81,7 @@ class ScheduleFields(TypedDict, total=False):
     next_at: datetime | None
     waiting: Sequence[datetime]
     newest_job_id: UUID | None
+    starts_now: bool
 
 
 class ReportFields(TypedDict, total=False):
@@ -111,6 +112,7 @@ class MessageFields(TypedDict, total=False):
     saved: bool
     retries: int
     crashes: int
+    placed: int
     suspect: bool
 
 
@@ -126,6 +128,11 @@ class BucketFields(TypedDict, total=False):
     epoch: int
     status: BucketStatus
     load: int
+    running: int
+    free: int
+    offered: int | None
+    unheard: float
+    silent: bool
     claimed_to: Position | None
 
 

@@ -10,10 +10,12 @@ from attrs import define, field, frozen
 
 from jobmaster._policy.placement import by_place
 from jobmaster._policy.refill import Refills
+from jobmaster._policy.sharing import Silence, limits
 from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
+from jobmaster.weighing import AT_ONCE, new_weight
 
 log = logging.getLogger("jobmaster.assign")
 
@@ -39,9 +41,10 @@ class AssignResult:
 
 @define
 class Assign:
-    """Looks ahead on the master by the transient threshold.
+    """Gives held jobs to buckets when they come due, and not before (`ahead` is only the time that this takes).
 
-    Buckets are given jobs by their `refills`, so that workers that join find something to do. What goes to a bucket
+    Buckets are given jobs by their `refills`, and no more than their owners offer to take: what is beyond that is held
+    until somebody has a free slot. Owners that are silent get nothing. What goes to a bucket
     on an agent is handed over: marked on the master, then pushed by the `carrier`. Agents that are not `reachable`, or
     that do not answer now, get nothing and hold up nothing.
     """
@@ -54,9 +57,14 @@ class Assign:
     me: Callable[[], UUID]
     ahead: Callable[[], float]
     refills: Refills
+    silence: Silence
     _behind: bool = field(default=False, init=False)
     """Whether due jobs were left: then there is no need to ask whether there are any."""
     _pause: float = field(default=FIRST_PAUSE, init=False)
+    _weight: int = field(default=1, init=False)
+    """Bytes that a job had on average when jobs were handed over last: these pass through memory here."""
+    _limits: Mapping[UUID, int] = field(factory=dict, init=False)
+    """How many jobs buckets are to hold at most, by what their owners offered last."""
     _unserved: bool = field(default=False, init=False)
     """Whether there was room wherever there are buckets, and nothing due for it."""
 
@@ -76,9 +84,14 @@ class Assign:
         return self._result(assignment, buckets)
 
     async def _buckets(self) -> Sequence[Bucket]:
-        """Return the active buckets on agents that can be reached from here."""
+        """Return the active buckets on agents that can be reached from here, whose owners are heard of."""
         active, reached = await self.master.active_buckets(self.cluster_id), set(self.reachable())
-        return [bucket for bucket in active if bucket.agent in reached]
+        heard = self.silence.heard(active)
+        # Also of those that cannot be reached: who is alone in reach is not alone.
+        self._limits = {
+            id_: most for group in by_place(heard).values() for id_, most in limits(group).items()
+        }
+        return [bucket for bucket in heard if bucket.agent in reached]
 
     async def _fill(self, buckets: Sequence[Bucket]) -> Assignment:
         """Put due jobs into the buckets that have room."""
@@ -94,7 +107,11 @@ class Assign:
         if not inline or (remote and done.next_in != 0):
             return done
         more = await self.master.assign_due(self.cluster_id, self.ahead(), inline)
-        return Assignment(assigned={**done.assigned, **more.assigned}, next_in=more.next_in)
+        return Assignment(
+            assigned={**done.assigned, **more.assigned},
+            next_in=more.next_in,
+            next_for_rooms=_sooner(done.next_for_rooms, more.next_for_rooms),
+        )
 
     async def _holdings(self, names: Iterable[str]) -> Mapping[str, Mapping[UUID, int]]:
         """Return what buckets hold, by agent; those that do not answer are left out."""
@@ -114,18 +131,22 @@ class Assign:
         asked_at = self.carrier.monotonic()
         handing = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
         self._unserved = self._unserved and not handing.handovers
+        weights = [new_weight(message.new) for one in handing.handovers for message in one.messages]
+        if weights:
+            self._weight = max(1, sum(weights) // len(weights))
         given = [(agents[one.bucket_id], one) for one in handing.handovers]
         arrived = await self.carrier.carry(given, asked_at)
         counts = {one.bucket_id: len(one.messages) for one in arrived}
-        return Assignment(assigned=counts, next_in=handing.next_in)
+        return Assignment(assigned=counts, next_in=handing.next_in, next_for_rooms=handing.next_for_rooms)
 
     def _rooms(self, buckets: Sequence[Bucket], holdings: Mapping[str, Mapping[UUID, int]]) -> list[Room]:
         held = {bucket_id: count for counts in holdings.values() for bucket_id, count in counts.items()}
         return [room for group in by_place(buckets).values() for room in self._rooms_of(group, held)]
 
     def _rooms_of(self, group: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
-        free = self.refills.rooms([bucket.id for bucket in group], holdings, self.carrier.monotonic())
-        share = max(1, MOST_AT_ONCE // len(group))
+        ids, now = [bucket.id for bucket in group], self.carrier.monotonic()
+        free = self.refills.rooms(ids, holdings, now, self._limits)
+        share = max(1, min(MOST_AT_ONCE, AT_ONCE // self._weight) // len(group))
         return [
             Room(bucket_id=b.id, lane=b.lane, priority=b.priority, free=min(share, free[b.id]))
             for b in sorted(group, key=lambda b: holdings.get(b.id, 0))
@@ -138,7 +159,13 @@ class Assign:
             self._pause = FIRST_PAUSE
             assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
             return AssignResult(assigned, assignment.next_in, starving=self._behind)
-        if self._unserved:  # a paused lane, for one; news tell when somebody serves it
-            return AssignResult({}, min(UNSERVED_PAUSE, self.ahead() / 2), starving=True)
-        wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return AssignResult({}, wait, starving=True)
+        wait = UNSERVED_PAUSE  # for a paused lane, for one; news tell when somebody serves it
+        if not self._unserved:
+            wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        # Where there is room, what comes due later is not to wait for what finds none elsewhere.
+        return AssignResult({}, min(wait, assignment.next_for_rooms or wait), starving=True)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """Return the sooner of two waits, None being none; what is due already has none either."""
+    return min((wait for wait in (one, other) if wait), default=None)

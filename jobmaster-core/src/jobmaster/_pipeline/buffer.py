@@ -10,6 +10,7 @@ from attrs import define
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import JobReceipt, NewJob
 from jobmaster.tasks import reraise_if_ending, run_to_end
+from jobmaster.weighing import AT_ONCE, new_weight
 
 Flush = Callable[[Sequence[NewJob]], Awaitable[Sequence[JobReceipt]]]
 """Stores jobs durably, all or none, and returns their receipts in order."""
@@ -23,6 +24,7 @@ class _Entry:
     """What one caller wants stored, and what became of it."""
 
     jobs: Sequence[NewJob]
+    weight: int = 0
     woken: anyio.Event | None = None
     """What its caller waits for while somebody else flushes. A lone caller never waits, and needs none."""
     receipts: Sequence[JobReceipt] | None = None
@@ -52,8 +54,15 @@ class Buffer:
         self._flushing = False
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        """Return the receipts of `jobs`, in order, once all are durable; raises what the store raised."""
-        entry = _Entry(jobs)
+        """Return the receipts of `jobs`, in order, once all are durable; raises what the store raised.
+
+        Jobs of many bytes share no flush: the others would wait for them.
+        """
+        weight = sum(map(new_weight, jobs))
+        if weight > AT_ONCE:
+            with anyio.CancelScope(shield=True):
+                return await self._flush(jobs)
+        entry = _Entry(jobs, weight)
         self._gathered.append(entry)
         try:
             await self._wait_or_lead(entry)
@@ -96,11 +105,11 @@ class Buffer:
             self._wake_next()
 
     def _take_batch(self) -> list[_Entry]:
-        size, count = 0, 0
+        size, weight, count = 0, 0, 0
         for entry in self._gathered:
-            if count and size + len(entry.jobs) > MAX_FLUSH:
+            if count and (size + len(entry.jobs) > MAX_FLUSH or weight + entry.weight > AT_ONCE):
                 break
-            size, count = size + len(entry.jobs), count + 1
+            size, weight, count = size + len(entry.jobs), weight + entry.weight, count + 1
         batch, self._gathered = self._gathered[:count], self._gathered[count:]
         return batch
 

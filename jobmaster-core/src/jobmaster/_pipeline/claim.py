@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from datetime import timedelta
 
 from attrs import define, field, frozen
 
@@ -14,6 +15,10 @@ from jobmaster.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 RESCAN = 30.0
 """Seconds after which a bucket is read from its start again, whatever the cursor says: the safety net for
 rows that became visible later than any transaction should take."""
+
+
+BEHIND = timedelta(seconds=5)
+"""How far a cursor may go back, as it does at the end of a backlog, without the store's clock having done so."""
 
 
 @frozen
@@ -49,6 +54,7 @@ class ClaimJobs:
             known = self.owned.in_hand_beyond(cursor)
             page = await self.agent.pull(self.owned.bucket, cursor, room + len(known), known)
             self.owned.keeps_waiting = page.more or page.next_due_in is not None
+            went_back = _is_behind(page.cursor, self._cursor)
             self._cursor = page.cursor
             fresh = [claim for claim in page.claims if not self.owned.knows(claim)]
         if len(fresh) < len(page.claims) and (echoes := self.owned.echoes(page.claims)):
@@ -58,6 +64,9 @@ class ClaimJobs:
         if page.more:
             self.owned.adapt(now)
         self.owned.more_behind = page.more
+        if went_back:
+            self._scanned_at = -NEVER
+            return ClaimResult(len(fresh), 0.0)
         return ClaimResult(len(fresh), self._wait(page, cursor))
 
     def _wait(self, page: BucketPage, cursor: Cursor) -> float | None:
@@ -74,7 +83,7 @@ class ClaimJobs:
         if now - self._scanned_at < RESCAN:
             return self._cursor
         self._scanned_at = now
-        return Cursor(bounded=self._cursor.bounded)
+        return self._cursor.anew()
 
     def _line_up(self, fresh: Sequence[Claim]) -> None:
         now = self.monotonic()
@@ -84,6 +93,8 @@ class ClaimJobs:
             if refusal is None:
                 runnable.append(claim)
             else:
+                if refusal.parked is not None:
+                    self.owned.parked(now)
                 self.owned.take_aside(claim, now)
                 self.on_report(self.owned, refusal)
         self.owned.take_in(runnable, now)
@@ -94,6 +105,13 @@ class ClaimJobs:
         if claim.job.definition_id not in self.known:
             return parked(claim)
         return None
+
+
+def _is_behind(cursor: Cursor, before: Cursor) -> bool:
+    """Whether the store's clock has gone back between two pulls: then what is new lies behind the cursor of before."""
+    if cursor.after is None or before.after is None:
+        return False
+    return cursor.after.ready_at < before.after.ready_at - BEHIND
 
 
 async def hand_back_unread(

@@ -270,7 +270,9 @@ class Execute:
             return
         verdict, raised = self._judged(slot, job, error), error if slot.stop_reason is None else None
         slot.end()
-        self.on_report(owned, _report(job, claim_of(job), verdict, self.now()))
+        finished_at = self.now()
+        owned.pace.ran((finished_at - job.started_at).total_seconds())
+        self.on_report(owned, _report(job, claim_of(job), verdict, finished_at))
         if verdict.outcome is not _SUCCEEDED:
             log_end(job, verdict, raised)
 

@@ -13,9 +13,11 @@ from attrs import define, field
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreError, StoreUnavailableError
 from jobmaster.hookspecs import JobObserver
+from jobmaster.logtext import counted
 from jobmaster.models import Report, evolve
 from jobmaster.ownership import NEVER, OwnedBucket
 from jobmaster.signals import Signal
+from jobmaster.weighing import in_parts, report_weight
 
 log = logging.getLogger("jobmaster.report")
 
@@ -60,7 +62,7 @@ class Reporter:
     async def run_once(self) -> bool:
         """Write one batch; return whether there was any. Raises `StoreUnavailableError`, losing nothing."""
         self._take_up_refused()
-        batch = self._waiting[: self.batch_size]
+        batch = self._next_batch()
         if not batch:
             return False
         try:
@@ -69,6 +71,11 @@ class Reporter:
             del self._waiting[: self._dealt_with]
             self._dealt_with = 0
         return True
+
+    def _next_batch(self) -> Sequence[Entry]:
+        """Return what goes in one write: as many reports as their texts and jobs leave room for."""
+        batch = self._waiting[: self.batch_size]
+        return next(in_parts(batch, lambda entry: report_weight(entry[1])), batch)
 
     async def wait(self) -> None:
         """Wait for a report, or until one that was refused is tried again."""
@@ -82,7 +89,7 @@ class Reporter:
             raise
         except Exception as error:
             if not isinstance(error, StoreError):
-                log.exception("%d reports could not be written together", len(batch))
+                log.exception("%s could not be written together", counted(len(batch), "report"))
             await self._write_parts(batch)
             return
         self._settle(batch, stale)
@@ -141,8 +148,9 @@ class Reporter:
 
 
 def _log_stale(stale: frozenset[UUID]) -> None:
-    log.warning(
-        "%d attempts were reported too late, their buckets belong to somebody else now; one of them is of job %s",
+    too_late = counted(
         len(stale),
-        next(iter(stale)),
+        "attempt was reported too late, its bucket belongs",
+        "attempts were reported too late, their buckets belong",
     )
+    log.warning("%s to somebody else now; one is of job %s", too_late, next(iter(stale)))

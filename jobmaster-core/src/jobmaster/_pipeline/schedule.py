@@ -16,7 +16,9 @@ from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition,
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
 from jobmaster.ids import new_ids
 from jobmaster.models import Job, NewJob
+from jobmaster.showing import named, shown
 from jobmaster.states import Priority
+from jobmaster.weighing import MOST_TOGETHER
 
 
 @frozen
@@ -36,14 +38,20 @@ class Schedule:
     clock: Clock
 
     def jobs(self, requests: Sequence[JobRequest]) -> list[NewJob]:
-        """Return the jobs of requests, not yet placed; raises a `SchedulingError` for the first bad one."""
+        """Return the jobs of requests, not yet placed; raises a `SchedulingError` for the first bad one.
+
+        Also for more bytes than one call may store: as soon as they are, so that no more of them are held in memory.
+        """
         now, settings = self.clock.now(), self.settings()
         jobs: list[NewJob] = []
-        terms = None
+        terms, weight = None, 0
         for request, job_id in zip(requests, new_ids(len(requests)), strict=True):
             if terms is None or not terms.are_of(request):
                 terms = _Terms(request.definition, request.options, settings, now)
             data = _data(request, settings.max_message_bytes)
+            weight += len(data.encoded) + terms.weight
+            if weight > MOST_TOGETHER and jobs:
+                raise _too_many(len(requests))
             jobs.append(terms.job(job_id, self.cluster_id, data))
         return jobs
 
@@ -63,6 +71,7 @@ class _Terms:
         "priority",
         "retries",
         "timeout",
+        "weight",
     )
 
     def __init__(
@@ -79,6 +88,7 @@ class _Terms:
         self.lane: str = given.get("lane", DEFAULT_LANE)
         self.priority: Priority = given.get("priority", Priority.MEDIUM)
         self.timeout = _timeout(given.get("timeout", UNSET), settings)
+        self.weight = len(self.metadata.encoded)
         self.retries: int = given.get("max_retries", settings.default_max_retries)
 
     def _go_by(self, options: CallOptions, now: datetime) -> None:
@@ -109,6 +119,14 @@ class _Terms:
             ),
             delay=self.delay,
         )
+
+
+def _too_many(count: int) -> InvalidArgumentsError:
+    return InvalidArgumentsError(
+        f"once_many: these {count:,} jobs have over {MOST_TOGETHER // 1024**2} MiB of data and metadata, the most that is "
+        "stored in one call; nothing was stored. Make several calls, each of which is all or nothing, "
+        "or put what is large elsewhere and pass its address"
+    )
 
 
 def _timeout(value: Any, settings: Settings) -> float | None:
@@ -157,7 +175,7 @@ def _delay(after: timedelta | float) -> float:
 def due_moment(at: datetime, now: datetime) -> Due:
     """Return a due time given as a moment; raises `InvalidArgumentsError` unless it is an aware datetime."""
     if not isinstance(at, datetime):
-        msg = f"at: {at!r} is no datetime; give an aware one, e.g. datetime.now(timezone.utc) + timedelta(hours=1)"
+        msg = f"at: {shown(at)} is no datetime; give an aware one, e.g. datetime.now(timezone.utc) + timedelta(hours=1)"
         raise InvalidArgumentsError(msg)
     try:
         moment = require_aware("at", at)
@@ -172,7 +190,9 @@ def due_moment(at: datetime, now: datetime) -> Due:
 
 
 def _too_far(name: str, value: Any) -> InvalidArgumentsError:
-    return InvalidArgumentsError(f"{name}: {value} is too far away; a job can wait for a hundred years")
+    return InvalidArgumentsError(
+        f"{name}: {named(value)} is too far away; a job can wait for a hundred years"
+    )
 
 
 def _metadata(definition: JobDefinition, options: CallOptions) -> Metadata:

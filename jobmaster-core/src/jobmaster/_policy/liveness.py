@@ -1,8 +1,10 @@
-"""Whether this process may still act as the owner of its buckets. All times are monotonic seconds."""
+"""Whether this process may still act as the owner of its buckets, and judge others. All times are monotonic seconds."""
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define, field, frozen
+
+from jobmaster.clock import Clock
 
 SAFETY_SHARE = 0.2
 
@@ -35,3 +37,43 @@ class Lease:
 def makes_progress(last_tick: float, now: float, lease: float) -> bool:
     """Return whether a claim loop that last moved at `last_tick` counts as alive."""
     return now - last_tick < lease
+
+
+@define(eq=False)
+class Watch:
+    """How long a process has had the store without a break: a lease that ran out before says nothing about its holder.
+
+    In an outage nobody can renew a lease, and afterwards everybody's has run out. Who judges others by theirs has to
+    have been in a position to see them renewed. Two looks that are more than `longest_gap` seconds apart, by either
+    clock, have a break between them: a suspended host stops the monotonic one. So have two between which the host's clock
+    went back by so much: leases are in doubt until all who live have renewed theirs.
+    """
+
+    clock: Clock
+    longest_gap: float
+    _since: float | None = field(default=None, init=False)
+    _seen: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+
+    def seen(self) -> None:
+        """Note that the store has just answered."""
+        if self._since is None or self._is_stale():
+            self._since = self.clock.monotonic()
+        self._seen = self._moment()
+
+    def broken(self) -> None:
+        """Note that the store has just failed to answer."""
+        self._since = None
+
+    def lasts(self, seconds: float) -> bool:
+        """Return whether the store has answered for that long, to this day."""
+        if self._since is None or self._is_stale():
+            return False
+        return self.clock.monotonic() - self._since >= seconds
+
+    def _is_stale(self) -> bool:
+        return any(
+            abs(now - then) > self.longest_gap for now, then in zip(self._moment(), self._seen, strict=True)
+        )
+
+    def _moment(self) -> tuple[float, float]:
+        return self.clock.monotonic(), self.clock.now().timestamp()

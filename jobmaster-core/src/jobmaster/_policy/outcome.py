@@ -6,11 +6,12 @@ import traceback
 from collections.abc import Callable
 
 from jobmaster._policy.retry import DEFAULT_POLICY, Random, RetryPolicy
-from jobmaster.durations import to_delay
+from jobmaster.durations import to_delay, written
 from jobmaster.errors import Discard, Retry, Snooze
 from jobmaster.logtext import cut, cut_front, storable
 from jobmaster.models import AttemptError, Claim, Report, record
 from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster.tracebacks import FRAMES_SHOWN, exception_text
 
 LONGEST_NAME = 500
 LONGEST_MESSAGE = 4_000
@@ -52,7 +53,7 @@ def interrupted(claim: Claim) -> Verdict:
 
 def overdue(claim: Claim) -> TimeoutError:
     """Return the error of an attempt that was stopped at its deadline."""
-    return TimeoutError(f"the attempt took longer than its timeout of {claim.job.timeout:g} s")
+    return TimeoutError(f"the attempt took longer than its timeout of {written(claim.job.timeout or 0)}")
 
 
 def timed_out(
@@ -135,9 +136,12 @@ def cancelled_unstarted(claim: Claim) -> Report:
     return _unstarted(claim, JobStatus.CANCELLED)
 
 
-def released(claim: Claim) -> Report:
-    """Return the report of a job that goes back to the master as it came."""
-    return _unstarted(claim, JobStatus.HELD_ON_MASTER)
+def released(claim: Claim, waited: float = 0.0) -> Report:
+    """Return the report of a job that goes back to the master as it came, after it has been in hand for `waited` seconds.
+
+    There it has the place in the order that it had. Of one that the master does not know yet that goes by this time.
+    """
+    return _unstarted(claim, JobStatus.HELD_ON_MASTER, delay=-waited)
 
 
 def parked(claim: Claim) -> Report:
@@ -149,13 +153,14 @@ def parked(claim: Claim) -> Report:
     return _unstarted(claim, JobStatus.HELD_ON_MASTER, reason)
 
 
-def _unstarted(claim: Claim, status: JobStatus, reason: str | None = None) -> Report:
+def _unstarted(claim: Claim, status: JobStatus, reason: str | None = None, delay: float = 0.0) -> Report:
     return Report(
         job_id=claim.job.id,
         bucket_id=claim.bucket_id,
         epoch=claim.epoch,
         attempt=claim.attempt,
         status=status,
+        delay=delay,
         retries=claim.retries,
         crashes=claim.crashes,
         suspect=claim.suspect,
@@ -185,9 +190,9 @@ def _type_name(kind: type[BaseException]) -> str:
 def _traceback(error: BaseException) -> str:
     """Return what Python would print; where the exception does not let it, at least the frames."""
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return exception_text(error, error.__traceback__)
     except BaseException:  # noqa: BLE001 - the text of an exception may run any code
-        return "".join(traceback.format_tb(error.__traceback__))
+        return "".join(traceback.format_tb(error.__traceback__, limit=-FRAMES_SHOWN))
 
 
 def _text(what: str, make: Callable[[], str], bounded: Callable[[str], str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heapreplace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from jobmaster.models import Bucket
@@ -13,6 +13,10 @@ from jobmaster.states import BucketStatus, Priority
 
 Place: TypeAlias = tuple[str, Priority]
 """A lane and a priority: buckets that share it do the same work."""
+
+BINDS_AHEAD: Final = 0.1
+"""Seconds before they are due from which on jobs go to buckets: what it takes to get there, and no more. A job that is bound
+to an owner long before a slot is free there waits for that one."""
 
 
 def agent_for(

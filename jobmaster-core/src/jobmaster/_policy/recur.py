@@ -55,15 +55,23 @@ class _Due:
     misfired: bool = False
 
 
-def plan(record: ScheduleRecord, times: Times, now: datetime, horizon: timedelta, grace: timedelta) -> Plan:
+def plan(
+    record: ScheduleRecord,
+    times: Times,
+    now: datetime,
+    horizon: timedelta,
+    grace: timedelta,
+    noticed: datetime | None = None,
+) -> Plan:
     """Decide about a schedule at `now`, the store's time.
 
     Jobs are made up to `horizon` ahead, once it is certain that they will run; just before their time, if one that
-    would be late is not to run at all. Nominal times that are more than `grace` late were missed.
+    would be late is not to run at all. Nominal times that were more than `grace` late at `noticed` were missed: that
+    is when the planner began with all that it has to plan by now, or `now`.
     """
     if record.misfire.rule is MisfireRule.SKIP:
         horizon = min(horizon, LEAD)
-    due = _due(record, times, now, grace)
+    due = _due(record, times, now, (noticed or now) - grace)
     if record.overlap is Overlap.ALLOW:
         made = _side_by_side(record, due, times, now, horizon)
     else:
@@ -74,20 +82,36 @@ def plan(record: ScheduleRecord, times: Times, now: datetime, horizon: timedelta
 # Misfires
 
 
-def _due(record: ScheduleRecord, times: Times, now: datetime, grace: timedelta) -> _Due:
-    """Return what has come since the schedule was planned last, without the missed times that are not run."""
+def decided(record: ScheduleRecord, times: Times, now: datetime, grace: timedelta) -> tuple[datetime, ...]:
+    """Return those nominal times up to `now` that nobody has planned and that are to be run, and those that wait.
+
+    For who changes a schedule: after that, nobody can tell any more which times it had.
+    """
+    while True:
+        made = plan(record, times, now, timedelta(0), grace)
+        came, following = (*made.fire, *made.waiting), times(made.planned_to)
+        if following is None or following > now:
+            return came
+        record = evolve(record, planned_to=made.planned_to, waiting=came)
+
+
+def _due(record: ScheduleRecord, times: Times, now: datetime, in_time: datetime) -> _Due:
+    """Return what has come since the schedule was planned last, without the missed times that are not run.
+
+    They were missed if the first of them came before `in_time`.
+    """
     first = times(record.planned_to)
     if first is None or first > now:
         return _Due((), record.planned_to)
-    if first >= now - grace:
+    if first >= in_time:
         found = list(islice(_from(first, times, now), MOST_AT_ONCE))
         return _Due(found, found[-1])
-    return _Due(_kept(record, times, now, grace), now, misfired=True)
+    return _Due(_kept(record, times, now, in_time), now, misfired=True)
 
 
-def _kept(record: ScheduleRecord, times: Times, now: datetime, grace: timedelta) -> list[datetime]:
+def _kept(record: ScheduleRecord, times: Times, now: datetime, in_time: datetime) -> list[datetime]:
     if record.misfire.rule is MisfireRule.SKIP:
-        return list(_after(max(record.planned_to, now - grace), times, now))[-MOST_AT_ONCE:]
+        return list(_after(max(record.planned_to, in_time), times, now))[-MOST_AT_ONCE:]
     return _newest(record.misfire, record.planned_to, times, now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -41,13 +42,26 @@ class Refills:
         """Return targets for owners that read up to `page` jobs at a time."""
         return cls(2 * page, max(1, page // 5), 16 * page)
 
-    def rooms(self, buckets: Iterable[UUID], holdings: Mapping[UUID, int], now: float) -> Mapping[UUID, int]:
+    def rooms(
+        self,
+        buckets: Iterable[UUID],
+        holdings: Mapping[UUID, int],
+        now: float,
+        limits: Mapping[UUID, int] = MappingProxyType({}),
+    ) -> Mapping[UUID, int]:
         """Return how many more jobs each bucket may be given, without those that have enough.
 
         A bucket that holds more than three quarters of its target has enough: a few large refills cost the store less
-        than many small ones. `now` is monotonic.
+        than many small ones. `now` is monotonic. One whose limit is below its target, and below the first target, is given
+        as much as that leaves room for, however little: its slots may be free. Who begins thousands of jobs a second is
+        better served by large refills, and gives back what others could begin.
         """
-        rooms = {bucket_id: self._room(bucket_id, holdings.get(bucket_id, 0), now) for bucket_id in buckets}
+        rooms = {}
+        for bucket_id in buckets:
+            holds, limit = holdings.get(bucket_id, 0), limits.get(bucket_id)
+            room = self._room(bucket_id, holds, now)
+            bound = limit is not None and limit < min(self._levels[bucket_id].target, self.first)
+            rooms[bucket_id] = max(0, (limit or 0) - holds) if bound else room
         return {bucket_id: room for bucket_id, room in rooms.items() if room}
 
     def _room(self, bucket_id: UUID, holds: int, now: float) -> int:

@@ -11,6 +11,7 @@ from attrs import Attribute, field, frozen
 
 from jobmaster.durations import to_delay, to_duration
 from jobmaster.errors import ConfigurationError
+from jobmaster.urls import said
 
 log = logging.getLogger("jobmaster.retry")
 
@@ -52,7 +53,7 @@ def _fixed(value: timedelta | float) -> float:
 def _between(low: float, high: float) -> Callable[[Any, Attribute[float], Any], None]:
     def check(_: Any, attribute: Attribute[float], value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            msg = f"{attribute.name}: {value!r} is out of range; it must be a number from {low:g} to {high:g}"
+            msg = f"{attribute.name}: {said(value)} is out of range; it must be a number from {low:g} to {high:g}"
             raise ConfigurationError(msg)
 
     return check
@@ -69,7 +70,7 @@ def as_backoff(setting: str, value: Any) -> Backoff:
     try:
         return FixedBackoff(to_duration(value))
     except (TypeError, ValueError, ConfigurationError):
-        msg = f"{setting}: {value!r} is no backoff; give seconds, a timedelta, or an object with delay(retry, random)"
+        msg = f"{setting}: {said(value)} is no backoff; give seconds, a timedelta, or an object with delay(retry, random)"
         raise ConfigurationError(msg) from None
 
 
@@ -79,7 +80,7 @@ def _default(value: Any) -> Backoff:
 
 def _by_error(value: Any) -> Mapping[type[BaseException], Backoff]:
     if not isinstance(value, Mapping):
-        msg = f"by_error: {value!r} is no mapping; write by_error={{ConnectionError: FixedBackoff(30)}}, for one"
+        msg = f"by_error: {said(value)} is no mapping; write by_error={{ConnectionError: FixedBackoff(30)}}, for one"
         raise ConfigurationError(msg)
     return {_error_type("by_error", kind): as_backoff("by_error", backoff) for kind, backoff in value.items()}
 
@@ -92,7 +93,7 @@ def _give_up_on(value: Any) -> tuple[type[BaseException], ...]:
 def _error_type(setting: str, value: Any) -> type[BaseException]:
     if isinstance(value, type) and issubclass(value, BaseException):
         return value
-    msg = f"{setting}: {value!r} is no exception type; name a class, such as ConnectionError"
+    msg = f"{setting}: {said(value)} is no exception type; name a class, such as ConnectionError"
     raise ConfigurationError(msg)
 
 

@@ -6,7 +6,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from urllib.parse import urlsplit
 
 import anyio
 from attrs import define, field
@@ -25,6 +24,7 @@ from jobmaster.errors import (
 )
 from jobmaster.inline import InlineAgent
 from jobmaster.models import STANDALONE, AgentRecord
+from jobmaster.urls import scheme_of
 
 log = logging.getLogger("jobmaster.agents")
 
@@ -83,6 +83,10 @@ class Link:
             self.away_until = now + growing.delay(self.failures, random.random)
 
 
+async def _accept(_name: str, _agent: AgentRepository) -> None:
+    """Take every agent as it is."""
+
+
 _Step = Callable[[Link], Awaitable[None]]
 
 
@@ -99,13 +103,16 @@ class Agents(Mapping[str, AgentRepository]):
         links: Iterable[Link],
         news: Notify,
         monotonic: Callable[[], float],
+        on_open: Callable[[str, AgentRepository], Awaitable[None]] = _accept,
     ) -> None:
+        """`on_open` is told of each agent that was opened; what it raises keeps the agent from being joined."""
         self.inline = InlineAgent(master, cluster_id)
         self.links = {link.name: link for link in links}
         self._cluster_id = cluster_id
         self._master = master
         self._news = news
         self._monotonic = monotonic
+        self._on_open = on_open
 
     # Using them
 
@@ -230,6 +237,7 @@ class Agents(Mapping[str, AgentRepository]):
     async def _open(self, link: Link, *, migrate: bool) -> None:
         repository = link.repository
         await repository.open()
+        await self._on_open(link.name, repository)
         if migrate:
             await repository.migrate()
         elif pending := await repository.pending_migrations():
@@ -256,7 +264,7 @@ class Agents(Mapping[str, AgentRepository]):
         record = AgentRecord(
             cluster_id=self._cluster_id,
             name=link.name,
-            kind=urlsplit(link.settings.url).scheme,
+            kind=scheme_of(link.settings.url),
             fingerprint=link.fingerprint or "",
         )
         repoint = [link.name] if link.settings.repoint else []

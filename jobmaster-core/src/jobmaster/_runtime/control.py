@@ -24,6 +24,9 @@ class Control:
         self.env = env
         self.workers = workers
         self._lock = anyio.Lock()
+        self._left_alone: str | None = None
+        """Why what was read last is not followed; it is said once."""
+        env.heed = self.run_once
 
     def service(self) -> Service:
         """Return the loop that looks on news, and now and then."""
@@ -42,10 +45,17 @@ class Control:
         async with self._lock:
             orders = await self.env.master.read_orders(self.env.cluster_id, self.env.process_id)
             if orders is None:
+                await self._register_again()
                 return
             self._follow(orders.cluster)
             for worker in self.workers:
                 worker.follow(orders.requests.get(worker.name))
+
+    async def _register_again(self) -> None:
+        """Make the cluster known to a master that knew it: a backup from before that may have been restored."""
+        env = self.env
+        log.warning("the master does not know cluster %s any more; it is registered again", env.cluster_id)
+        self._follow(await env.master.register_cluster(env.record()))
 
     async def change(self, change: ClusterChange) -> None:
         """Store a change, follow it here at once, and tell the others.
@@ -64,8 +74,11 @@ class Control:
         env, before = self.env, self._state()
         try:
             env.follow(cluster)
+            self._left_alone = None
         except ConfigurationError as error:
-            log.error("the settings stored for cluster %s are left alone: %s", cluster.id, error)  # noqa: TRY400
+            if self._left_alone != str(error):
+                self._left_alone = str(error)
+                log.error("what is stored for cluster %s is left alone: %s", cluster.id, error)  # noqa: TRY400
         if self._state() != before:
             log.info("cluster %s: %s, paused lanes: %s", cluster.id, env.mode, _listed(env.paused_lanes))
             for topic in (Topics.held, Topics.schedules, Topics.buckets):

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import anyio
+
 from jobmaster._pipeline.assign import Assign
+from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._policy.refill import Refills
 from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage
-from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._runtime.service import LONGEST_PAUSE, NEWS_SPACING, Service
 from jobmaster._upkeep.declare import Declare
 from jobmaster._upkeep.recur import Recur, RecurResult
 from jobmaster.contracts import Topics
 from jobmaster.states import ClusterMode, WorkerMode
 
+LONGEST_LOOK = 1.0
+"""Seconds up to which a coordinator looks again for what it left for want of room, rather than for want of anybody."""
 LONGEST_HORIZON = 120.0
 """Seconds ahead of their time for which jobs of recurring schedules are made at most."""
 DECLARATION_LEASES = 4
@@ -34,6 +39,7 @@ def assigning(env: Environment, crew: Crew, shortage: Shortage) -> Service:
     async def tick() -> float | None:
         while not crew.stands_still():
             result = await step.run_once()
+            env.due_left = result.starving and result.wait is not None and result.wait <= LONGEST_LOOK
             if result.starving:
                 shortage.note()
             for bucket_id, agent in result.assigned.items():
@@ -54,22 +60,35 @@ def _assign(env: Environment, crew: Crew) -> Assign:
         reachable=env.agents.reachable,
         carrier=env.carrier(),
         me=crew.carrier_id,
-        ahead=lambda: env.settings.transient_threshold,
+        ahead=lambda: BINDS_AHEAD,
         refills=Refills.for_pages(max(sizes, default=1000)),
+        silence=env.silence,
     )
 
 
 # Recurring schedules
 
 
-def recurring(env: Environment, crew: Crew) -> Service:
-    """Return what makes the jobs of recurring schedules."""
-    grace = timedelta(seconds=env.settings.misfire_grace)
-    step = Recur(env.cluster_id, env.master, env.plugins.kinds, _horizon(env), grace)
+def recurring(env: Environment, crew: Crew, declared: anyio.Event) -> Service:
+    """Return what makes the jobs of recurring schedules, as soon as those of this process are `declared`.
+
+    What was missed until then is treated as is declared now.
+    """
+    step = Recur(
+        env.cluster_id,
+        env.master,
+        env.plugins.kinds,
+        _horizon(env),
+        env.misfire_grace,
+        env.monotonic,
+        env.store_clock,
+    )
 
     async def tick() -> float | None:
         if crew.stands_still():
             return None
+        with anyio.move_on_after(env.settings.store_timeout):
+            await declared.wait()
         step.horizon = _horizon(env)
         result = await step.run_once()
         _spread(env, result)
@@ -93,7 +112,15 @@ def _spread(env: Environment, result: RecurResult) -> None:
 def declaring(env: Environment, crew: Crew, on_declared: Callable[[], None]) -> Service:
     """Return what keeps static schedules alive; `on_declared` is called whenever those of this process are stored."""
     lasting = DECLARATION_LEASES * env.settings.lease
-    step = Declare(env.cluster_id, env.master, env.declarations, lasting, crew.coordinates)
+    step = Declare(
+        cluster_id=env.cluster_id,
+        master=env.master,
+        kinds=env.plugins.kinds,
+        declarations=env.declarations,
+        lease=lasting,
+        grace=env.misfire_grace,
+        may_judge=lambda: crew.coordinates() and env.watch.lasts(lasting),
+    )
 
     async def tick() -> float | None:
         if env.mode not in UNCHANGING and await step.run_once():
@@ -101,4 +128,5 @@ def declaring(env: Environment, crew: Crew, on_declared: Callable[[], None]) -> 
         on_declared()
         return env.settings.lease if env.declarations else lasting
 
-    return Service("declare", tick)
+    # After an outage, whoever declares is back well before anybody has watched for a whole lease.
+    return Service("declare", tick, longest_pause=min(LONGEST_PAUSE, env.settings.lease))

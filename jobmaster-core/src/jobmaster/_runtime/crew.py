@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
@@ -10,6 +11,9 @@ from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import ClusterMode, WorkerMode
+
+RETURN_SHARE: Final = 0.9
+"""Share of a heartbeat that those who were cut off are given to return: their own look comes every heartbeat."""
 
 
 class Crew:
@@ -35,6 +39,16 @@ class Crew:
         lives = [worker.current for worker in self.workers]
         return next((life.owned for life in lives if life and life.record.id == worker_id), ())
 
+    def all_owned(self) -> Sequence[OwnedBucket]:
+        """Return the buckets that are owned by this process now."""
+        lives = [worker.current for worker in self.workers]
+        return [owned for life in lives if life is not None for owned in life.owned]
+
+    def has_free_slots(self) -> bool:
+        """Return whether a slot here has nothing to do. Of workers that run nothing there is no saying."""
+        owned = self.all_owned()
+        return not owned or any(one.free for one in owned)
+
     def fence(self, lease: WorkerLease) -> None:
         """Stop the worker that holds a lease at once: the master declared it lost."""
         for worker in self.workers:
@@ -49,12 +63,17 @@ class Crew:
     # Duties
 
     def rescuer(self) -> UUID | None:
-        """Return a worker that is alive and may take over buckets, if there is one."""
+        """Return a worker that is alive and may take over buckets, if there is one.
+
+        Not before the master has answered for about a heartbeat: what took a lease most likely took those of others,
+        who are back as well, and know what became of their jobs. A rescuer would have to guess.
+        """
+        if not self.env.watch.lasts(RETURN_SHARE * self.env.settings.heartbeat):
+            return None
         now = self.env.monotonic()
         for worker in self.workers:
             lease = worker.lease
-            rescues = worker.settings.mode.rescues and worker.rescues_from <= now
-            if lease and rescues and lease.is_safe(now):
+            if lease and worker.settings.mode.rescues and lease.is_safe(now):
                 return lease.worker_id
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
+from jobmaster._runtime.durability import Durability
 from jobmaster._upkeep.transfer import Route
 from jobmaster.config import Settings
 from jobmaster.contracts import ClusterChange, MasterRepository
@@ -12,6 +13,7 @@ from jobmaster.models import ClusterRecord
 from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode
 from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, itself
+from jobmaster.urls import StoreUrl
 
 
 @frozen(kw_only=True)
@@ -19,7 +21,7 @@ class _Wanted:
     """What a target has to be: what it starts as if it is new, and what it may be if it is not."""
 
     setting: str
-    url: str
+    url: StoreUrl
     cluster_id: str | None
     new: ClusterMode
     allowed: frozenset[ClusterMode]
@@ -110,6 +112,7 @@ class Destination:
         if self._master is None:
             self._master = self.plugins.master(wanted.url, self.settings, wanted.setting)
         await self._master.open()
+        await Durability(self.source_id, self.settings.require_durable).check(wanted.setting, self._master)
         if self.settings.auto_migrate:
             await self._master.migrate()
         elif pending := await self._master.pending_migrations():

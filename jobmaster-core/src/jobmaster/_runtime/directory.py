@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
+
+from attrs import frozen
 
 from jobmaster._policy.placement import Place, Ranking, agent_for
 from jobmaster.errors import StoreError
@@ -25,8 +27,18 @@ USELESS = 5
 BUCKETS_A_SECOND = 250
 """How much of a picture is renewed in a second. Processes grow with buckets: if each looked at all of them every
 two seconds, the master's work would grow with the square of a cluster."""
+FULL = 100
+"""How many jobs more others are given before a bucket whose owner has enough."""
 HASTE = 10
 """How many times as often a large picture may be renewed while buckets come and go: by the hundred in a rollout."""
+
+
+@frozen
+class Picture:
+    """The buckets that new jobs may be put into, and the places where older jobs wait on the master for their turn."""
+
+    buckets: Sequence[Bucket]
+    waiting: frozenset[Place] = frozenset()
 
 
 class Directory:
@@ -34,7 +46,7 @@ class Directory:
 
     def __init__(
         self,
-        fetch: Callable[[], Awaitable[Sequence[Bucket]]],
+        fetch: Callable[[], Awaitable[Picture]],
         monotonic: Callable[[], float],
         in_background: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
@@ -42,6 +54,7 @@ class Directory:
         self._monotonic = monotonic
         self._in_background = in_background
         self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
+        self._picture = Picture(())
         self._under_way: Counter[tuple[str, Place]] = Counter()
         self._turn = random.getrandbits(32)  # another one in each process
         self._fetched_at = -NEVER
@@ -77,10 +90,16 @@ class Directory:
         """Get a new picture."""
         asked_at = self._monotonic()
         self._outdated = False  # what is told from here on may be missing in it
-        buckets = await self._fetch()
-        self._agents = _ranked(buckets, self._turn)
-        self._stale = max(STALE, len(buckets) / BUCKETS_A_SECOND)
+        picture = await self._fetch()
+        self._agents, self._picture = _ranked(picture, self._turn), picture
+        self._stale = max(STALE, len(picture.buckets) / BUCKETS_A_SECOND)
         self._fetched_at, self._known = asked_at, True
+
+    def wait_for_nobody(self) -> None:
+        """The master is away: nobody gets his turn there, and new jobs are not to wait for those who are to come before."""
+        if self._picture.waiting:
+            self._picture = Picture(self._picture.buckets)
+            self._agents = _ranked(self._picture, self._turn)
 
     async def _refresh_or_make_do(self) -> None:
         try:
@@ -88,6 +107,7 @@ class Directory:
         except StoreError:
             if not self._known:
                 raise
+            self.wait_for_nobody()
             self._fetched_at = self._monotonic() - STALE  # ask again, but let nobody wait for it
 
     async def _refresh_quietly(self) -> None:
@@ -102,6 +122,7 @@ class Directory:
             await self.refresh()
         except StoreError as error:
             log.debug("the list of buckets could not be renewed: %s", error)
+            self.wait_for_nobody()
             self._fetched_at = self._monotonic()
 
     # Choosing
@@ -156,16 +177,27 @@ class Directory:
         return [] if ranking is None else ranking.choose(count)
 
 
-def _ranked(buckets: Iterable[Bucket], start: int) -> Mapping[str, Mapping[Place, Ranking]]:
-    """Rank buckets by load, for each agent and place."""
+def _ranked(picture: Picture, start: int) -> Mapping[str, Mapping[Place, Ranking]]:
+    """Rank buckets by load, for each agent and place.
+
+    Where older jobs wait on the master, new ones go there as well: in a bucket they would overtake these.
+    """
     agents: dict[str, dict[Place, list[tuple[int, UUID]]]] = {}
-    for bucket in buckets:
+    for bucket in picture.buckets:
+        if (bucket.lane, bucket.priority) in picture.waiting:
+            continue
         places = agents.setdefault(bucket.agent, {})
-        places.setdefault((bucket.lane, bucket.priority), []).append((bucket.load, bucket.id))
+        places.setdefault((bucket.lane, bucket.priority), []).append((_burden(bucket), bucket.id))
     return {
         agent: {place: Ranking(loads, start) for place, loads in places.items()}
         for agent, places in agents.items()
     }
+
+
+def _burden(bucket: Bucket) -> int:
+    """Return a bucket's load, much increased once its owner has as much as it offers to begin within a second."""
+    full = bucket.offered is not None and bucket.load >= bucket.offered
+    return bucket.load + FULL if full else bucket.load
 
 
 def _placed(new: NewJob, bucket_id: UUID | None) -> NewJob:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
+import anyio.lowlevel
 from attrs import define, field
 
+from jobmaster._policy.liveness import Watch
+from jobmaster._policy.sharing import LATE, Silence
 from jobmaster._runtime.agents import Agents
 from jobmaster._runtime.destination import Destination
+from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.notify import Notify
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.carrying import Carrier
 from jobmaster.clock import Clock
 from jobmaster.config import Settings
 from jobmaster.contracts import MasterRepository, Topics
+from jobmaster.errors import ConfigurationError
 from jobmaster.handlers import Registry
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
@@ -24,11 +30,17 @@ from jobmaster.models import ClusterRecord, Job, JobReceipt, NewJob, Report
 from jobmaster.plugins import Plugins
 from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode, JobStatus
+from jobmaster.storeclock import StoreClock
 
 LISTENING_POLLS_LESS = 5
 """How much longer the safety net may wait while news arrive by themselves."""
 SELDOM = 30.0
 """Longest time in seconds between two looks for what seldom happens, while news arrive by themselves."""
+
+
+def _host_name() -> str:
+    """Return what this host is called now; its name may change while a process lives."""
+    return socket.gethostname()
 
 
 @define(eq=False)
@@ -44,6 +56,7 @@ class Environment:
     registry: Registry
     """The handlers that are at hand."""
     clock: Clock
+    durability: Durability
     serves: bool = True
     """Whether this process serves its handlers, with their schedules, rather than only happens to have them."""
     mode: ClusterMode = ClusterMode.ACTIVE
@@ -52,22 +65,48 @@ class Environment:
     declarations: Sequence[Declaration] = ()
     migrate_to: Destination | None = None
     archive_to: Destination | None = None
-    host: str = field(factory=socket.gethostname)
+    host: str = field(factory=_host_name)
     pid: int = field(factory=os.getpid)
     process_id: UUID = field(factory=new_id)
     waiters: dict[UUID, list[Callable[[], None]]] = field(factory=dict)
     orders: Signal = field(factory=Signal)
     """Set to have the master asked what this process is to go by."""
+    heed: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+    """Asks the master what this process is to go by, and returns when it does; raises `StoreError`."""
+    due_left: bool = False
+    """Whether a coordinator of this process has left due jobs on the master, for want of room, when it last looked."""
+    assigns: bool = True
+    assigns_asked_at: float = float("-inf")
+    """Whether a worker that coordinates was alive, when that was last asked."""
     renew: Signal = field(factory=Signal)
     """Set to have all leases renewed at once."""
+    watch: Watch = field(init=False)
+    """How long the master has answered without a break, as the heartbeats see it."""
+    silence: Silence = field(init=False)
+    """Which owners of buckets nothing is to be expected of."""
+    store_clock: StoreClock = field(init=False)
+    """What the master's clock may be believed for."""
     _configured: Settings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Keep the settings that this process was started with."""
         self._configured = self.settings
+        self.watch = Watch(self.clock, self.settings.lease)
+        self.silence = Silence(LATE * self.settings.heartbeat)
+        self.store_clock = StoreClock(self.cluster_id, self.master, self.monotonic)
+
+    def record(self) -> ClusterRecord:
+        """Return the cluster as this process makes it known: with the settings that it was started with."""
+        return ClusterRecord(id=self.cluster_id, mode=self.mode, settings=self._configured.shared())
 
     def follow(self, cluster: ClusterRecord) -> None:
         """Go by a cluster's mode, lanes, and changed settings; raises `ConfigurationError` for one that is wrong."""
+        if cluster.damaged:
+            msg = (
+                f"the row of cluster {cluster.id!r} on the master cannot be read: {cluster.damaged}; correct it there "
+                "(changes '{}' and paused_lanes '[]' stand for none)"
+            )
+            raise ConfigurationError(msg)
         self.mode, self.paused_lanes = cluster.mode, cluster.paused_lanes
         self.settings = self._configured.changed(cluster.changes)
 
@@ -86,6 +125,11 @@ class Environment:
     def monotonic(self) -> float:
         """Return monotonic seconds."""
         return self.clock.monotonic()
+
+    @property
+    def misfire_grace(self) -> timedelta:
+        """Return how late a nominal time may be noticed without being missed."""
+        return timedelta(seconds=self.settings.misfire_grace)
 
     def poll_interval(self, news: Notify | None = None) -> float:
         """Return the longest time between two looks for work of which `news` tells (the master's if not given)."""

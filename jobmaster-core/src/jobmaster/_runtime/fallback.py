@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
-import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._policy.placement import Place
@@ -13,13 +13,17 @@ from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker import RunningWorker
-from jobmaster._upkeep.fallback import Fallback
+from jobmaster._upkeep.fallback import MOST, SHORTEST_TURN, Fallback
 from jobmaster.config import WorkerSettings
+from jobmaster.logtext import counted
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.ownership import NEVER
 from jobmaster.states import Priority, WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")
+
+TELLING: Final = 60.0
+"""Seconds between two lines about lanes that take turns."""
 
 
 class Shortage:
@@ -64,32 +68,64 @@ class _Standby:
         self.env, self.crew, self.shortage, self.group = env, crew, shortage, group
         self.coordinators, self.patience = coordinators, patience
         self.step = Fallback(
-            env.cluster_id, env.master, env.agents, patience, env.monotonic, may_serve=self._may_serve
+            cluster_id=env.cluster_id,
+            master=env.master,
+            agents=env.agents,
+            patience=patience,
+            monotonic=env.monotonic,
+            may_serve=self._may_serve,
+            is_idle=self._is_idle,
         )
         self.running: dict[Place, RunningWorker] = {}
+        self.leaving: set[Place] = set()
+        """Those of them that stop. What they run may go on for long, and holds up nobody."""
+        self._told_at = -NEVER
 
     def service(self) -> Service:
         """Return the loop that looks now and then."""
 
         async def tick() -> float | None:
             await self._run_once()
-            return min(self.patience, self.env.settings.heartbeat)
+            pause = min(self.patience, self.env.settings.heartbeat)
+            return min(pause, SHORTEST_TURN / 2) if self.step.waiting else pause
 
         return Service("fallback", tick)
 
     async def _run_once(self) -> None:
         wanted = await self._wanted()
-        for place in sorted(wanted - self.running.keys()):
+        if self.step.waiting:
+            self._tell_of_turns(self.step.waiting + len(wanted))
+        # Who leaves still counts: no more than so many of them run at once.
+        free = MOST - len(self.running)
+        for place in sorted(wanted - self.running.keys())[:free]:
             self._start(place)
-        async with anyio.create_task_group() as stopping:
-            for place in self.running.keys() - wanted:
-                stopping.start_soon(self._stop, place)
+        for place in self.running.keys() - wanted - self.leaving:
+            self.leaving.add(place)
+            self.group.start_soon(self._stop, place)
+
+    def _tell_of_turns(self, count: int) -> None:
+        """Say in one line, now and then, that there are more lanes without workers than can be served at once."""
+        if self._has_told:
+            return
+        self._told_at = self.env.monotonic()
+        log.warning(
+            "nobody else runs jobs of %s and priorities: here they take turns, %d at a time; start workers for these "
+            "lanes, or correct their names where jobs are scheduled (`jobmaster status` names them)",
+            counted(count, "lane"),
+            MOST,
+        )
+
+    @property
+    def _has_told(self) -> bool:
+        """Whether it was said lately that lanes take turns: then nobody wants to read of each of them."""
+        return self.env.monotonic() - self._told_at < TELLING
 
     async def _wanted(self) -> frozenset[Place]:
         if self.crew.stands_still():
             self.step.forget()
             return frozenset()
-        return await self.step.run_once(self.running.keys(), jobs_left=self.shortage.is_recent())
+        open_now = self.running.keys() - self.leaving
+        return await self.step.run_once(open_now, jobs_left=self.shortage.is_recent())
 
     def _may_serve(self, place: Place) -> bool:
         return not self.env.suspends(place[0]) and self._coordinator_for(place) is not None
@@ -105,17 +141,25 @@ class _Standby:
         if coordinator is None:
             return
         running = RunningWorker(self.env, f"{coordinator.name}-fallback", _settings(coordinator, place))
-        log.warning("nobody else runs jobs of %s: %s does", _named(place), running.name)
+        level = logging.DEBUG if self._has_told else logging.WARNING
+        log.log(level, "nobody else runs jobs of %s: %s does", _named(place), running.name)
         self.running[place] = running
         self.crew.workers.append(running)
         self.group.start_soon(running.run)
 
     async def _stop(self, place: Place) -> None:
         running = self.running[place]
-        log.info("%s needs no fallback any more: %s stops", _named(place), running.name)
+        level = logging.DEBUG if self._has_told else logging.INFO
+        log.log(level, "%s needs no fallback any more: %s stops", _named(place), running.name)
         await running.stop(self.env.settings.stop_grace)
         self.crew.workers.remove(running)
         del self.running[place]
+        self.leaving.discard(place)
+
+    def _is_idle(self, place: Place) -> bool:
+        """Return whether the worker of a place has nothing in hand."""
+        life = self.running[place].current
+        return life is not None and not any(owned.held for owned in life.owned)
 
 
 def _settings(coordinator: RunningWorker, place: Place) -> WorkerSettings:

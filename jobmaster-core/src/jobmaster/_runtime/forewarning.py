@@ -13,6 +13,7 @@ from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreError
 from jobmaster.models import JobQuery, JobRecord, LogLine, WorkerRecord
 from jobmaster.tasks import Contained
+from jobmaster.urls import scheme_of
 
 log = logging.getLogger("jobmaster.start")
 
@@ -44,7 +45,7 @@ def in_memory(master_url: str, agents: Iterable[AgentSettings]) -> list[str]:
 
 
 def _is_memory(url: str) -> bool:
-    return url.partition("://")[0] == "memory"
+    return scheme_of(url) == "memory"
 
 
 def warn_of_settings(env: Environment, master_url: str, agents: Sequence[AgentSettings]) -> None:

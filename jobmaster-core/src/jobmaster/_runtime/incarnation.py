@@ -15,6 +15,7 @@ from jobmaster._pipeline.execute import UNLIMITED, DeadlineWatch, Execute
 from jobmaster._pipeline.report import Reporter
 from jobmaster._policy import outcome
 from jobmaster._policy.liveness import Lease
+from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
 from jobmaster._runtime.requests import Requests
@@ -28,6 +29,7 @@ from jobmaster.errors import JobMasterError, StoreUnreachableError
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
+from jobmaster.signals import Signal
 from jobmaster.states import Priority
 from jobmaster.tasks import Contained
 from jobmaster.version import __version__
@@ -65,6 +67,10 @@ class Incarnation:
         self.acknowledge: Acknowledge | None = None
         self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
         self._requests = Requests(env, self.record, self.owned, self.reporter.submit)
+        self.stirred = Signal()
+        self._free_heard = False
+        for owned in self.owned:
+            owned.stirred, owned.on_idle = self.stirred, self._fetch_work
         self.watch = DeadlineWatch(lambda: self.owned, env.monotonic, self._leave_handler)
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
@@ -79,7 +85,8 @@ class Incarnation:
         env, settings = self.env, self.settings
         finished = Finished(env.handover_age(), env.monotonic) if self.remote else None
         slots = settings.slots(bucket.priority)
-        return OwnedBucket(bucket, self.lease, slots, settings.batch_size, finished=finished)
+        sizes = {"batch_size": settings.batch_size, "batch_bytes": settings.batch_bytes}
+        return OwnedBucket(bucket, self.lease, slots, **sizes, finished=finished)
 
     def _make_execute(self, name: str) -> Execute:
         env = self.env
@@ -87,7 +94,7 @@ class Incarnation:
             master=env.master,
             handlers=env.registry,
             retry=env.settings.retry,
-            threshold=lambda: NEVER_STAYS if self.remote else env.settings.transient_threshold,
+            threshold=lambda: NEVER_STAYS if self.remote else BINDS_AHEAD,
             worker=name,
             host=env.host,
             on_report=self.reporter.submit,
@@ -143,6 +150,8 @@ class Incarnation:
         """Run all loops until the worker is over. Needs to be registered."""
         with self._subscriptions:
             self._subscribe(self.env.notify, Topics.worker(self.record.id), self.env.orders.set)
+            for topic in (Topics.free, Topics.buckets):
+                self._subscribe(self.env.notify, topic(self.env.cluster_id), self._hear_of_free)
             async with anyio.create_task_group() as group:
                 self._runners = Runners(self.execute, group)
                 try:
@@ -169,6 +178,25 @@ class Incarnation:
             self._start_claiming(loops, owned, group)
             runners.start(owned)
 
+    def _hear_of_free(self) -> None:
+        """Others may have free slots: see whether there is something for them, if more lies here than is begun soon."""
+        self._free_heard = True
+        if any(owned.waiting or owned.more_behind for owned in self.owned):
+            self.stirred.set()
+
+    def _fetch_work(self) -> None:
+        """A slot has nothing to do: see to what this process knows to be left for want of room."""
+        env = self.env
+        if env.due_left:
+            env.notify.hear(Topics.free(env.cluster_id))
+        if self.parked_left:
+            env.notify.hear(Topics.parked(env.cluster_id))
+
+    def _take_news_of_free(self) -> bool:
+        """Return whether there were news of free slots since this was last asked."""
+        heard, self._free_heard = self._free_heard, False
+        return heard
+
     def _leave_handler(self, owned: OwnedBucket, slot: Slot) -> None:
         if self._runners is not None:
             self._runners.leave(owned, slot)
@@ -182,6 +210,8 @@ class Incarnation:
             reporter=self.reporter,
             acknowledge=self.acknowledge,
             fence=self.fence,
+            stirred=self.stirred,
+            news_of_free=self._take_news_of_free,
         )
 
     def _start_claiming(self, loops: Loops, owned: OwnedBucket, group: TaskGroup) -> None:
@@ -223,6 +253,11 @@ class Incarnation:
     async def handle_cancel_requests(self) -> None:
         """Look for cancel requests, and stop or withdraw what they name."""
         await self._requests.handle_cancels()
+
+    @property
+    def parked_left(self) -> bool:
+        """Whether there may be parked jobs that were left for a while."""
+        return self._requests.parked_left
 
     async def adopt_parked(self) -> int:
         """Take parked jobs whose handlers are known here; return how many."""
@@ -335,6 +370,7 @@ class Incarnation:
         for owned in clean:
             await self._quietly(give_up(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):
+            self.lease.retiring = True
             await self._quietly(self.env.master.retire_worker(self.record.id))
 
     async def _acknowledged(self) -> None:
@@ -377,6 +413,7 @@ def _buckets(worker: WorkerRecord, settings: WorkerSettings) -> Sequence[Bucket]
             worker_id=worker.id,
             lane=settings.lane,
             priority=priority,
+            free=settings.slots(priority),
         )
         for priority in sorted(Priority, reverse=True)
         for _ in range(settings.bucket_count(priority))

@@ -6,22 +6,28 @@ import logging
 from collections.abc import Sequence
 
 from jobmaster._policy.placement import agents_in_use
+from jobmaster._runtime.durability import MASTER
 from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
+from jobmaster.urls import shown
 
 log = logging.getLogger("jobmaster.cluster")
 
 
 async def prepare_master(env: Environment, url: str) -> None:
-    """Open the master and see to its schema; raises `SchemaError` if that is old and not to be brought up to date."""
+    """Open the master and see to its schema; raises `SchemaError` if that is old and not to be brought up to date.
+
+    Whether it is durable is asked first: a server that only reads does nothing of the rest.
+    """
     await env.master.open()
+    await env.durability.check(MASTER, env.master)
     if env.settings.auto_migrate:
         await env.master.migrate()
     elif pending := await env.master.pending_migrations():
         remedy = "run `jobmaster migrate`, or set auto_migrate=True"
-        raise SchemaError.behind(f"the schema of {_masked(url)}", pending, remedy)
+        raise SchemaError.behind(f"the schema of {shown(url, env.plugins.schemes)}", pending, remedy)
 
 
 async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> ClusterRecord:
@@ -57,11 +63,3 @@ async def _warn_of(unnamed: Sequence[str], env: Environment) -> None:
             "the cluster has agents that this process does not name (%s): it can bring back nothing from there",
             ", ".join(missing),
         )
-
-
-def _masked(url: str) -> str:
-    """Return a URL without its password, for messages."""
-    scheme, _, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    user = credentials.partition(":")[0]
-    return f"{scheme}://{user}{at}{host}"

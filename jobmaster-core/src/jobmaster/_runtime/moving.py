@@ -72,7 +72,11 @@ def archiving(env: Environment, destination: Destination) -> Service:
         if retention is None or env.mode is ClusterMode.ARCHIVED:
             return ARCHIVE_EVERY
         step = step or Archive(await destination.route())
-        result = await step.run_once(retention)
+        await env.store_clock.look()
+        before = env.store_clock.cutoff(retention)
+        if before is None:
+            return min(env.store_clock.wait(retention), ARCHIVE_EVERY)
+        result = await step.run_once(retention, before)
         behind.tell(result.left)
         if result.moved:
             log.info("archived %d jobs and schedules in %s", result.moved, step.route.destination)

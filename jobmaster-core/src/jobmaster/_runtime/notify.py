@@ -39,6 +39,7 @@ class Notify:
         self._subscribers: dict[str, list[OnTopic]] = {}
         self._exact: set[OnTopic] = set()
         self._own: set[str] = set()
+        self._watchers: list[OnTopic] = []
         self._to_announce: dict[str, None] = {}
         self._pending = Signal()
         self._announcing = anyio.Lock()
@@ -67,6 +68,19 @@ class Notify:
                 del self._subscribers[topic]
                 self._own.discard(topic)
 
+    @contextmanager
+    def watching_buckets(self, on_topic: OnTopic) -> Iterator[None]:
+        """Within the block, call `on_topic(topic)` for news of jobs in any bucket that is not owned by this process."""
+        self._watchers.append(on_topic)
+        try:
+            yield
+        finally:
+            self._watchers.remove(on_topic)
+
+    def __contains__(self, topic: object) -> bool:
+        """Return whether anybody here wants to hear of a topic."""
+        return topic in self._subscribers or (bool(self._watchers) and Topics.is_bucket(str(topic)))
+
     def tell(self, *topics: str) -> None:
         """Spread news, here at once and elsewhere soon."""
         for topic in topics:
@@ -82,6 +96,9 @@ class Notify:
             return
         for on_topic in tuple(self._subscribers.get(topic, ())):
             on_topic(topic)
+        if self._watchers and Topics.is_bucket(topic) and topic not in self._own:
+            for on_topic in tuple(self._watchers):
+                on_topic(topic)
 
     def hear_all(self) -> None:
         """Let every subscriber have a look: something happened that we may have missed."""
@@ -89,6 +106,8 @@ class Notify:
             for on_topic in tuple(subscribers):
                 if on_topic not in self._exact:
                     on_topic(topic)
+        for on_topic in tuple(self._watchers):
+            on_topic(Topics.ANY)
 
     async def run(self, *, listen: bool = True) -> None:
         """Announce, and listen to others, until cancelled."""
@@ -129,7 +148,7 @@ class Notify:
 
     async def _listen(self) -> None:
         try:
-            await self._store.listen(self._subscribers, self.hear, self._on_ready)
+            await self._store.listen(self, self.hear, self._on_ready)
         except StoreError as error:
             if self.listening:
                 log.warning("listening for news was interrupted, polling meanwhile: %s", error)

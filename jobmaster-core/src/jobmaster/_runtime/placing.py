@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 
 from jobmaster._runtime.environment import Environment
@@ -39,7 +37,7 @@ def running_workers(env: Environment, workers: Sequence[WorkerSettings]) -> list
     if env.mode is ClusterMode.ARCHIVED and workers:
         msg = f"cluster {env.cluster_id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
         raise ConfigurationError(msg)
-    default = f"{socket.gethostname().split('.')[0]}-{os.getpid()}"
+    default = f"{env.host.split('.')[0]}-{env.pid}"
     names = [worker.name or _numbered(default, number) for number, worker in enumerate(workers, 1)]
     return [RunningWorker(env, name, worker) for name, worker in zip(names, workers, strict=True)]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from attrs import define
+from attrs import define, field
 
 from jobmaster._policy import outcome
 from jobmaster._runtime.environment import Environment
 from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, WorkerRecord
-from jobmaster.ownership import OnReport, OwnedBucket
+from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 ADOPTED_AT_ONCE = 1000
+TAKE_EVERY = 0.5
+"""Seconds between two times that a bucket without room is given parked jobs, as many as it has slots."""
 
 
 @define(eq=False)
@@ -23,6 +25,8 @@ class Requests:
     worker: WorkerRecord
     owned: Sequence[OwnedBucket]
     on_report: OnReport
+    parked_left: bool = False
+    _took_at: dict[UUID, float] = field(factory=dict, init=False)
 
     @property
     def remote(self) -> bool:
@@ -63,22 +67,43 @@ class Requests:
     # Adopting
 
     async def adopt_parked(self) -> int:
-        """Take parked jobs whose handlers are known here; return how many."""
-        buckets = [owned.bucket for owned in self.owned if not owned.closed]
-        if not buckets or not self.env.registry:
-            return 0
-        adopted = await self._adopt(buckets, list(self.env.registry))
-        if adopted:
-            for owned in self.owned:
-                owned.pull_again.set()
+        """Take parked jobs whose handlers are known here, no more than are begun soon; return how many.
+
+        Who has no room takes some all the same, now and then: they are not to wait for as long as there is other work.
+        `parked_left` says whether some may be left for a while.
+        """
+        adopted, count, limit = 0, 0, 0
+        while self.env.registry and count == limit:
+            rooms = {owned: self._room(owned) for owned in self.owned if not owned.closed}
+            free = [owned for owned, room in rooms.items() if room]
+            self.parked_left = len(free) < len(rooms)
+            if not free:
+                break
+            limit = min(ADOPTED_AT_ONCE, *(rooms[owned] for owned in free))
+            count = await self._adopt([owned.bucket for owned in free], list(self.env.registry), limit)
+            adopted += count
+            self._took(free, count)
         return adopted
 
-    async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str]) -> int:
+    def _room(self, owned: OwnedBucket) -> int:
+        room, now = owned.room_for_more, self.env.monotonic()
+        if room == 0 and now - self._took_at.get(owned.id, -NEVER) >= TAKE_EVERY:
+            return len(owned.slots)
+        return room
+
+    def _took(self, buckets: Sequence[OwnedBucket], count: int) -> None:
+        """Note that some jobs are in one of these buckets, or several, and have them read."""
+        for owned in buckets if count else ():
+            self._took_at[owned.id] = self.env.monotonic()
+            owned.adopted(count)
+            owned.pull_again.set()
+
+    async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
         master = self.env.master
         if not self.remote:
-            return await master.adopt_parked(buckets, definition_ids, ADOPTED_AT_ONCE)
+            return await master.adopt_parked(buckets, definition_ids, limit)
         asked_at = self.env.monotonic()
-        handovers = await master.hand_over_parked(buckets, definition_ids, ADOPTED_AT_ONCE, self.worker.id)
+        handovers = await master.hand_over_parked(buckets, definition_ids, limit, self.worker.id)
         given = [(self.worker.agent, one) for one in handovers]
         arrived = await self.env.carrier().carry(given, asked_at)
         return sum(len(one.messages) for one in arrived)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
@@ -11,13 +12,22 @@ from jobmaster._upkeep.handovers import Handovers
 from jobmaster._upkeep.rescue import Rescue, RescueResult
 from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
+from jobmaster.logtext import counted
 from jobmaster.signals import Signal
 
 log = logging.getLogger("jobmaster.cluster")
 
+SOON_AFTER: Final = 2.0
+"""Seconds after news that buckets went, by which whoever did not know has pushed what was under way."""
+
 
 def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
     """Return what takes over the buckets of workers whose leases have run out; `needed` says when to look."""
+
+    async def may_judge() -> bool:
+        await env.store_clock.look()
+        return env.store_clock.is_calm(env.settings.lease)
+
     rescue = Rescue(
         cluster_id=env.cluster_id,
         master=env.master,
@@ -27,6 +37,7 @@ def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
         now=env.clock.now,
         on_away=env.agents.leave_alone,
         monotonic=env.monotonic,
+        may_judge=may_judge,
     )
 
     async def tick() -> float | None:
@@ -42,24 +53,37 @@ def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
 
 def _log(result: RescueResult) -> None:
     log.warning(
-        "rescued %d buckets: %d jobs may have been running, %d waited, %d were stray",
-        result.buckets,
-        result.lost,
+        "rescued %s: %s may have been running, %d waited, %s stray",
+        counted(result.buckets, "bucket"),
+        counted(result.lost, "job"),
         result.released,
-        result.orphans,
+        counted(result.orphans, "was", "were"),
     )
 
 
 def bringing_back(env: Environment, crew: Crew) -> Service:
-    """Return what brings back jobs from buckets on agents that nobody reads."""
+    """Return what brings back jobs from buckets on agents that nobody reads.
+
+    It looks soon after news that buckets went: who had not heard of it may have pushed to them a moment later.
+    """
     step = Strays(env.cluster_id, env.master, env.agents)
+    look_at = env.monotonic()
 
     async def tick() -> float | None:
+        nonlocal look_at
+        if (now := env.monotonic()) < look_at:  # there are news
+            look_at = min(look_at, now + SOON_AFTER)
+            return look_at - now
         found = await step.run_once() if crew.rescuer() else 0
         if found:
-            log.warning("brought back %d jobs that lay in buckets nobody reads", found)
+            log.warning(
+                "brought back %s in buckets nobody reads", counted(found, "job that lay", "jobs that lay")
+            )
             env.notify.tell(Topics.held(env.cluster_id))
-        return env.settings.lease
+        unheard = 2 * env.settings.poll_interval
+        every = env.settings.lease if env.notify.listening else min(unheard, env.settings.lease)
+        look_at = env.monotonic() + every
+        return every
 
     return Service("strays", tick)
 

@@ -11,6 +11,7 @@ from attrs import define, field
 
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.forks import this_process
+from jobmaster.logtext import counted
 from jobmaster.signals import Signal
 from jobmaster.tasks import reraise_if_ending
 
@@ -73,7 +74,7 @@ class Service:
                 self._tell(error)
             return self._pause()
         if self.failures:
-            log.info("%s: works again after %d failures", self.name, self.failures)
+            log.info("%s: works again after %s", self.name, counted(self.failures, "failure"))
             self.failures = 0
         return self._bounded(wait)
 

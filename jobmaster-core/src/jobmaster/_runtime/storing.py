@@ -9,6 +9,7 @@ from uuid import UUID
 import anyio
 
 from jobmaster._pipeline.buffer import Buffer
+from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
 from jobmaster.contracts import Message, Topics
@@ -30,8 +31,8 @@ class Storing:
 
     In a standalone cluster there is one way: the master's rows. Otherwise the jobs of a call go to one agent,
     so that all or none are accepted, or to the master: those with a key, which only the master can know to be
-    taken, those that are due later than buckets look ahead, those whose caller wants them there, and those for
-    which no agent has a bucket.
+    taken, those that are not due yet, which are bound to an owner when they are, those whose caller wants them there, and
+    those for which no agent has a bucket.
     """
 
     def __init__(self, env: Environment, directory: Directory) -> None:
@@ -47,10 +48,30 @@ class Storing:
 
     async def _store_somewhere(self, jobs: Sequence[NewJob], *, on_master: bool) -> Receipts:
         way = await self._way_of(jobs, on_master=on_master)
+        if way == MASTER and not on_master:
+            return await self._store_for_later(jobs)
         if way == MASTER or len(self._env.agents.links) == 1:
             return await self._buffer(way).submit(jobs)
         with self._directory.sending(way, jobs):
             return await self._buffer(way).submit(jobs)
+
+    async def _store_for_later(self, jobs: Sequence[NewJob]) -> Receipts:
+        """Store jobs on the master, which binds them to an owner when they are due; if it is away, an agent may do."""
+        try:
+            return await self._buffer(MASTER).submit(jobs)
+        except StoreUnreachableError:
+            self._directory.wait_for_nobody()
+            agent = self._agent_for_soon(jobs)
+            if agent is None:
+                raise
+        return await self._buffer(agent).submit(jobs)
+
+    def _agent_for_soon(self, jobs: Sequence[NewJob]) -> str | None:
+        """Return an agent whose buckets may take jobs before they are due: those within the transient threshold."""
+        env, threshold = self._env, self._env.settings.transient_threshold
+        if env.mode is not ClusterMode.ACTIVE or any(n.job.key or n.delay > threshold for n in jobs):
+            return None
+        return self._directory.agent_for(jobs, env.agents.weights())
 
     # Which way
 
@@ -65,7 +86,7 @@ class Storing:
         return self._directory.agent_for(jobs, env.agents.weights()) or MASTER
 
     def _is_for_master(self, new: NewJob) -> bool:
-        return new.job.key is not None or new.delay > self._env.settings.transient_threshold
+        return new.job.key is not None or new.delay > BINDS_AHEAD
 
     def _buffer(self, way: str) -> Buffer:
         buffer = self._ways.get(way)
@@ -93,7 +114,7 @@ class Storing:
         env, placed = self._env, jobs
         if env.mode is ClusterMode.ACTIVE:
             await self._directory.ready()
-            placed = self._directory.place(jobs, env.settings.transient_threshold)
+            placed = self._directory.place(jobs, BINDS_AHEAD)
         receipts = await env.agents.inline.insert(placed)
         for bucket_id in dict.fromkeys(new.bucket_id for new in placed):
             env.notify.tell(Topics.bucket(bucket_id) if bucket_id else Topics.held(env.cluster_id))
@@ -170,12 +191,18 @@ def _bucket_ids(placed: Sequence[NewJob]) -> set[UUID]:
 
 
 async def _repeatedly(insert: Callable[[], Awaitable[Receipts]]) -> Receipts:
-    """Insert, and try again while the store is away: inserts are idempotent."""
+    """Insert, and try again while the store is away: inserts are idempotent.
+
+    Raises `StoreUnreachableError` only if no try can have been heard.
+    """
+    heard: StoreUnavailableError | None = None
     for attempt in range(1, TRIES + 1):
         try:
             return await insert()
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            if not isinstance(error, StoreUnreachableError):
+                heard = error
             if attempt == TRIES:
-                raise
+                raise heard or error from None
             await anyio.sleep(0.1 * 2**attempt)
     raise AssertionError  # pragma: no cover - the loop returns or raises

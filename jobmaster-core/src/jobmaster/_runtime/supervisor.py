@@ -17,10 +17,11 @@ from jobmaster._runtime.fallback import Shortage, fallbacks
 from jobmaster._runtime.moving import archiving, migrating
 from jobmaster._runtime.rescuing import bringing_back, handing_over, rescuing
 from jobmaster._runtime.service import Service
-from jobmaster._runtime.tending import joining, pruning, renewing
+from jobmaster._runtime.sharing import TakingUnread
+from jobmaster._runtime.tending import joining, looking_at_durability, pruning, renewing
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
-from jobmaster.ownership import OwnedBucket, StopReason
+from jobmaster.ownership import StopReason
 from jobmaster.signals import Signal
 
 LAST_NEWS = 1.0
@@ -88,7 +89,7 @@ class Supervisor:
 
     def hurry(self) -> None:
         """Give what runs no more time."""
-        for owned in self._owned():
+        for owned in self.crew.all_owned():
             owned.stop_running(StopReason.SHUTDOWN)
 
     def cut_short(self) -> None:
@@ -99,17 +100,13 @@ class Supervisor:
 
     def at_work(self) -> list[str]:
         """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
-        jobs = [slot.job for owned in self._owned() for slot in list(owned.slots)]
+        jobs = [slot.job for owned in self.crew.all_owned() for slot in list(owned.slots)]
         return list(dict.fromkeys(job.definition_id for job in jobs if job is not None))
 
     def begin_nothing_more(self) -> None:
         """Run no more jobs: this is a forked child, and its parent runs them."""
-        for owned in self._owned():
+        for owned in self.crew.all_owned():
             owned.close()
-
-    def _owned(self) -> list[OwnedBucket]:
-        lives = [worker.current for worker in self.workers]
-        return [owned for life in lives if life is not None for owned in life.owned]
 
     def _collapsed(self, group: TaskGroup) -> bool:
         """Return whether the loops run no more: they were cancelled, or one of them failed."""
@@ -129,10 +126,10 @@ class Supervisor:
                 await link.notify.flush()
 
     def _serve_agents(self, group: TaskGroup) -> None:
-        """Announce on all agents, listen on those that workers of this process have buckets on."""
-        agents = self.env.agents
+        """Announce on all agents, and listen where workers of this process have buckets; who coordinates hears of all."""
+        agents, coordinates = self.env.agents, any(mode.coordinates for mode in self.crew.modes)
         for link in agents.links.values():
-            listens = any(worker.settings.agent == link.name for worker in self.workers)
+            listens = coordinates or any(worker.settings.agent == link.name for worker in self.workers)
             group.start_soon(partial(link.notify.run, listen=listens))
         if agents.distributed:
             group.start_soon(joining(self.env).run)
@@ -141,6 +138,8 @@ class Supervisor:
 
     def _upkeep(self, group: TaskGroup) -> list[Service]:
         services = [self._heeding(self.control.service(), Topics.cluster)]
+        if self.env.master.capabilities.durable:
+            services.append(looking_at_durability(self.env))
         if self.workers:
             services += [renewing(self.env, self.crew, self._rescue_needed), pruning(self.env)]
         services += [*self._rescuing(), *self._coordinating(group), *self._declaring(), *self._moving()]
@@ -152,7 +151,7 @@ class Supervisor:
             return []
         services = [rescuing(env, crew, self._rescue_needed)]
         if env.agents.distributed:
-            services += [bringing_back(env, crew), handing_over(env, crew)]
+            services += [self._heeding(bringing_back(env, crew), Topics.buckets), handing_over(env, crew)]
         return services
 
     def _coordinating(self, group: TaskGroup) -> list[Service]:
@@ -160,8 +159,9 @@ class Supervisor:
         if not any(mode.coordinates for mode in crew.modes):
             return []
         return [
-            self._heeding(assigning(env, crew, shortage), Topics.buckets, Topics.held),
-            self._heeding(recurring(env, crew), Topics.schedules),
+            self._fetching(self._heeding(assigning(env, crew, shortage), Topics.buckets, Topics.held)),
+            self._watching(TakingUnread(env, crew)),
+            self._heeding(recurring(env, crew, self.declared), Topics.schedules),
             *fallbacks(env, crew, shortage, group),
         ]
 
@@ -179,6 +179,26 @@ class Supervisor:
         if env.archive_to is not None and self.workers:
             movers.append(archiving(env, env.archive_to))
         return movers
+
+    def _fetching(self, service: Service) -> Service:
+        """Return the service that assigns, which news of free slots wake if it has left due jobs for want of room."""
+
+        def hear(_topic: str) -> None:
+            if self.env.due_left:
+                service.wake.set()
+
+        topic = Topics.free(self.env.cluster_id)
+        self._subscriptions.enter_context(self.env.notify.subscribed(topic, hear))
+        return service
+
+    def _watching(self, taking: TakingUnread) -> Service:
+        """Return what looks for unread jobs when there are news of some bucket elsewhere, or of free slots."""
+        self._subscriptions.enter_context(
+            self.env.notify.subscribed(Topics.free(self.env.cluster_id), taking.hear)
+        )
+        for notify in [self.env.notify, *(link.notify for link in self.env.agents.links.values())]:
+            self._subscriptions.enter_context(notify.watching_buckets(taking.hear))
+        return taking.service
 
     def _heeding(self, service: Service, *topics: Callable[[str], str]) -> Service:
         """Return the service, which news of these topics about the cluster wake from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobmaster._runtime.crew import Crew
+from jobmaster._runtime.durability import LOOK_EVERY, stores_of
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.working import SHORT_PAUSE
@@ -24,6 +25,18 @@ def joining(env: Environment) -> Service:
     return Service("join agents", tick)
 
 
+def looking_at_durability(env: Environment) -> Service:
+    """Return what looks now and then whether the stores still keep what they accept; the start has just done so."""
+    began = env.monotonic()
+
+    async def tick() -> float | None:
+        if env.monotonic() - began >= LOOK_EVERY / 2:
+            await env.durability.look(stores_of(env.master, env.agents))
+        return LOOK_EVERY
+
+    return Service("durability", tick)
+
+
 def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
     """Return what renews the leases of all workers, fences who has lost one, and tells what there is to look after."""
     beat = Heartbeat(
@@ -39,7 +52,13 @@ def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
     )
 
     async def tick() -> float | None:
-        await beat.run_once()
+        try:
+            renewed = await beat.run_once()
+        except BaseException:
+            env.watch.broken()
+            raise
+        if renewed:
+            env.watch.seen()
         return env.settings.heartbeat
 
     pause = min(SHORT_PAUSE, env.settings.heartbeat)
@@ -49,13 +68,12 @@ def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
 def pruning(env: Environment) -> Service:
     """Return what deletes what is past its retention."""
     archived = env.archive_to is not None
-    prune = Prune(env.cluster_id, env.master, env.settings.retention, archived=archived)
+    prune = Prune(env.cluster_id, env.master, env.store_clock, env.settings.retention, archived=archived)
 
     async def tick() -> float | None:
         if env.mode is ClusterMode.ARCHIVED:
             return None
         prune.retention = env.settings.retention
-        deleted = await prune.run_once()
-        return 0.0 if prune.is_full(deleted) else PRUNE_EVERY
+        return prune.wait(await prune.run_once())
 
     return Service("prune", tick, lambda: PRUNE_EVERY)

@@ -13,11 +13,13 @@ from jobmaster._runtime.departing import Departure
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.forewarning import warn_of_no_handlers
 from jobmaster._runtime.incarnation import Incarnation
+from jobmaster._runtime.requests import TAKE_EVERY
 from jobmaster._runtime.service import NEWS_SPACING, Service
 from jobmaster._runtime.working import SHORT_PAUSE
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
+from jobmaster.logtext import counted
 from jobmaster.models import WorkerRecord
 from jobmaster.ownership import WorkerLease
 from jobmaster.states import WorkerRequest, WorkerStatus
@@ -43,6 +45,7 @@ class RunningWorker:
         self.ready = anyio.Event()
         self.stopped = anyio.Event()
         self.request: WorkerRequest | None = None
+        self._unknown: WorkerRequest | None = None
         self._suspended = self._is_to_rest()
         self._draining: Incarnation | None = None
         self._stopping = False
@@ -51,8 +54,6 @@ class RunningWorker:
         self._group: TaskGroup | None = None
         self._departing: set[anyio.CancelScope] = set()
         self._last_moment = float("inf")
-        self.rescues_from = float("-inf")
-        """The moment (monotonic) from which on it may take over from others."""
 
     @property
     def lease(self) -> WorkerLease | None:
@@ -63,8 +64,7 @@ class RunningWorker:
     async def run(self) -> None:
         """Live, and live again after a lost lease or a change of duties, until stopped."""
         async with anyio.create_task_group() as self._group:
-            while not (self._stopping or self.request):
-                life = self.current = await self._register()
+            while (life := await self._register()) is not None:
                 if not self.ready.is_set():
                     self._group.start_soon(self._warn_of_namesakes, life.record)
                 self._group.start_soon(warn_of_no_handlers, self.env, life.record)
@@ -94,37 +94,44 @@ class RunningWorker:
         for scope in self._departing:
             scope.deadline = self._last_moment
 
-    async def _register(self) -> Incarnation:
-        """Return a new life once it is registered.
+    async def _register(self) -> Incarnation | None:
+        """Return a new life once it is registered, or None if there is to be none any more.
 
         A try without an answer may have been heard, and its lease runs from then on. When that can be over, others
         may have declared this life lost and taken its buckets: then it is another one that registers.
         """
-        life = self._new_life()
+        life: Incarnation | None = None
 
         async def tick() -> float | None:
             nonlocal life
-            if life.is_expired_unheard(self.env.monotonic()):
+            if life is None:
+                life = await self._wanted_life()
+            elif life.is_expired_unheard(self.env.monotonic()):
                 life = self._replaced(life)
-            await life.register()
+            if life is not None:
+                await life.register()
             service.stop()
             return None
 
         service = Service(f"register worker {self.name}", tick, longest_pause=SHORT_PAUSE)
         with self._while_registering():
             await service.run()
-        self._let_others_return()
-        resting = " (suspended)" if life.suspended else ""
-        log.info("worker %s is up with %d buckets%s", self.name, len(life.owned), resting)
-        return life
+        return None if life is None else self._begun(life)
 
-    def _let_others_return(self) -> None:
-        """After a lost lease, wait with rescues: what took it most likely took those of others, who are back as well.
+    async def _wanted_life(self) -> Incarnation | None:
+        """Return a new life, or None if there is to be none any more.
 
-        They know what became of their jobs, and a rescuer would have to guess.
+        Who has lived before asks first what was wanted of it meanwhile, when it may not have heard of anything.
         """
-        if self.current is not None and self.current.lease.fenced:
-            self.rescues_from = self.env.monotonic() + self.env.settings.heartbeat
+        if self.current is not None:
+            await self.env.heed()
+        return None if self._stopping or self.request else self._new_life()
+
+    def _begun(self, life: Incarnation) -> Incarnation:
+        self.current = life
+        resting = " (suspended)" if life.suspended else ""
+        log.info("worker %s is up with %s%s", self.name, counted(len(life.owned), "bucket"), resting)
+        return life
 
     def _replaced(self, unheard: Incarnation) -> Incarnation:
         """Return another life in place of one that may have been registered; then it has buckets to give back."""
@@ -195,7 +202,7 @@ class RunningWorker:
     def _adopting(self, life: Incarnation) -> Service:
         async def tick() -> float | None:
             await life.adopt_parked()
-            return None
+            return TAKE_EVERY if life.parked_left else None
 
         def longest() -> float:
             return self.env.seldom(self.env.settings.poll_interval)
@@ -208,9 +215,17 @@ class RunningWorker:
         """Do as the cluster's mode and lanes are now, and as was asked; ending what runs may take a while."""
         self._suspended = self._is_to_rest()
         if request is not None and request is not self.request:
+            self._heed(request)
+        self._keep_in_step()
+
+    def _heed(self, request: WorkerRequest) -> None:
+        """Go by a request; one that this version does not know changes nothing, and is told of once."""
+        if request.is_known:
             log.info("worker %s was asked to %s", self.name, request)
             self.request = request
-        self._keep_in_step()
+        elif request != self._unknown:
+            log.warning("worker %s was asked for what this version does not know: %s", self.name, request)
+            self._unknown = request
 
     def _is_to_rest(self) -> bool:
         """Return whether to live without buckets. Who has none anyway goes on as ever."""

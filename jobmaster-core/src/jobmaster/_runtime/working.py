@@ -9,14 +9,18 @@ from attrs import define
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.report import Reporter
+from jobmaster._pipeline.share import LOOK_EVERY, Share
 from jobmaster._pipeline.sync import Sync
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.picturing import anybody_assigns
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.beat import Beat
-from jobmaster.contracts import AgentRepository
+from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import LeaseLostError
+from jobmaster.models import Bucket
 from jobmaster.ownership import Attempt, OwnedBucket
+from jobmaster.signals import Signal
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that nobody brings news."""
@@ -34,6 +38,7 @@ class Loops:
     """Makes the loops of a worker that owns buckets.
 
     `acknowledge` is there when its buckets are on an agent; `news` are those of its agent. `fence` ends the life.
+    `stirred` is set when jobs came or slots have nothing to do; `news_of_free` says whether others have told of free slots.
     """
 
     env: Environment
@@ -43,10 +48,12 @@ class Loops:
     reporter: Reporter
     acknowledge: Acknowledge | None
     fence: Callable[[str], None]
+    stirred: Signal
+    news_of_free: Callable[[], bool]
 
     def shared(self) -> list[Service]:
         """Return the loops that serve all buckets together."""
-        services = [self._reporting(), self._beating(), self._glancing()]
+        services = [self._reporting(), self._beating(), self._glancing(), self._sharing()]
         if self.acknowledge is not None:
             services += [self._acknowledging(self.acknowledge), self._syncing()]
         return services
@@ -98,6 +105,39 @@ class Loops:
             return None
 
         return Service("glance", tick, lambda: self.env.poll_interval(self.news), longest_pause=SHORT_PAUSE)
+
+    # Sharing
+
+    def _sharing(self) -> Service:
+        """Return the loop that tells what these buckets would take, and gives back what others can begin sooner."""
+        env = self.env
+        step = Share(
+            cluster_id=env.cluster_id,
+            master=env.master,
+            agent=self.agent,
+            owned=self.owned,
+            on_report=self.reporter.submit,
+            on_free=self._tell_of_free,
+            on_held=lambda: env.notify.tell(Topics.held(env.cluster_id)),
+            news_of_free=self.news_of_free,
+            listening=lambda: env.notify.listening,
+            awake=self._within_reach,
+            anybody_assigns=lambda: anybody_assigns(env),
+            monotonic=env.monotonic,
+        )
+        return Service(
+            "share", step.run_once, wake=self.stirred, longest_pause=SHORT_PAUSE, spacing=LOOK_EVERY
+        )
+
+    def _within_reach(self, buckets: Sequence[Bucket]) -> list[Bucket]:
+        """Return buckets that can be given work from here, as far as this process knows."""
+        reached = set(self.env.agents.reachable())
+        return [bucket for bucket in self.env.silence.heard(buckets) if bucket.agent in reached]
+
+    def _tell_of_free(self, known: bool) -> None:
+        """Tell of free slots: everybody if that is `known` to the master, else the coordinators of this process."""
+        tell = self.env.notify.tell if known else self.env.notify.hear
+        tell(Topics.free(self.env.cluster_id))
 
     # Telling the master, and the agent after it
 

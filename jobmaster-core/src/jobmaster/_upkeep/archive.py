@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
@@ -36,28 +36,29 @@ class Archive:
     route: Route
     _after: Position | None = field(default=None, init=False)
 
-    async def run_once(self, retention: float) -> ArchiveResult:
-        """Move one batch of jobs, and after the last one the schedules."""
+    async def run_once(self, retention: float, before: datetime | None = None) -> ArchiveResult:
+        """Move one batch of jobs, and after the last one the schedules: what was over before `before`, too, if given."""
         settled, route = await self.route.settle(), self.route
-        jobs = await route.source.read_finished(route.source_id, retention, self._after, AT_ONCE)
+        jobs = await route.source.read_finished(route.source_id, retention, self._after, AT_ONCE, before)
         sent = await route.send(jobs) if jobs else Shipment()
         more = len(jobs) == AT_ONCE
         self._after = jobs[-1].place if more else None
-        over = Shipment() if more else await self._move_schedules(retention)
+        over = Shipment() if more else await self._move_schedules(retention, before)
         return ArchiveResult(
             moved=len(settled.moved) + len(sent.moved) + len(over.moved),
             left=[*settled.left, *sent.left, *over.left],
             more=more,
         )
 
-    async def _move_schedules(self, retention: float) -> Shipment:
+    async def _move_schedules(self, retention: float, before: datetime | None) -> Shipment:
         """Move the schedules that have been over for so long. They are few: one page after the other."""
         route, query = self.route, ScheduleQuery(statuses=OVER, limit=AT_ONCE)
-        before = await route.source.now() - timedelta(seconds=retention)
+        latest = await route.source.now() - timedelta(seconds=retention)
+        latest = latest if before is None else min(latest, before)
         moved: frozenset[UUID] = frozenset()
         left: list[Left] = []
         while page := await route.source.query_schedules(route.source_id, query):
-            old = [one for one in page if one.changed_at is not None and one.changed_at < before]
+            old = [one for one in page if one.changed_at is not None and one.changed_at < latest]
             sent = await route.send(old) if old else Shipment()
             moved, left = moved | sent.moved, [*left, *sent.left]
             query = evolve(query, after=page[-1].id)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
+from jobmaster._upkeep.redefine import at_rest, redefined
 from jobmaster.contracts import MasterRepository
-from jobmaster.recurring import AT_ONCE, ScheduleRecord, ScheduleWrite
+from jobmaster.recurrence import Kinds
+from jobmaster.recurring import ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 
 log = logging.getLogger("jobmaster.declare")
 
 SCHEDULES_AT_ONCE: Final = 500
+TRIES: Final = 20
+"""How often to declare at once what a planner has moved in the meantime."""
 
 
 @frozen
@@ -30,20 +35,23 @@ class Declaration:
 class Declare:
     """Stores what this process declares, renews that by `lease` seconds, and rests what has lapsed.
 
-    `coordinates` tells whether this process looks after schedules that others declared.
+    `may_judge` tells whether this process looks after schedules that others declared, and has been in a position to
+    see them renewed for a whole lease. `grace` says which times were missed that come up when a schedule is changed.
     """
 
     cluster_id: str
     master: MasterRepository
+    kinds: Kinds
     declarations: Sequence[Declaration]
     lease: float
-    coordinates: Callable[[], bool]
+    grace: timedelta
+    may_judge: Callable[[], bool]
     _declared: bool = field(default=False, init=False)
 
     async def run_once(self) -> int:
         """Declare or renew; return how many schedules were added, changed, woken or laid to rest."""
         changed = await self._keep() if self.declarations else 0
-        return changed + (await self._rest() if self.coordinates() else 0)
+        return changed + (await self._rest() if self.may_judge() else 0)
 
     async def _keep(self) -> int:
         """Renew first, so that what is woken after that has a lease."""
@@ -51,28 +59,56 @@ class Declare:
         alive = await self.master.renew_schedules(self.cluster_id, ids, self.lease)
         if self._declared and alive.issuperset(ids):
             return 0
-        changed = await self._declare()
-        self._declared = True
-        return changed
+        return await self._declare()
 
     async def _declare(self) -> int:
-        """Add what is new and change what differs from what is stored."""
-        records = [declaration.record for declaration in self.declarations]
-        ids = [record.id for record in records]
+        """Store what is declared; return how many schedules were added or changed.
+
+        A planner may move a schedule between the look and the write, which changes nothing then: it is looked at again.
+        """
+        changed, left = 0, list(self.declarations)
+        for _ in range(TRIES):
+            added, left = await self._try(left)
+            changed += added
+            if not left:
+                break
+        self._declared = not left
+        if left:
+            names = ", ".join(repr(one.record.name) for one in left)
+            log.warning("schedules keep changing, and are declared again with the next renewal: %s", names)
+        return changed
+
+    async def _try(self, declarations: Sequence[Declaration]) -> tuple[int, list[Declaration]]:
+        """Add what is new and change what differs; return how many schedules, and which have yet to be seen as declared."""
+        ids = [one.record.id for one in declarations]
         stored = {record.id: record for record in await self.master.get_schedules(self.cluster_id, ids)}
-        new = [record for record in records if record.id not in stored]
+        new = [one for one in declarations if one.record.id not in stored]
         if new:
-            await self.master.add_schedules(new, self.lease)
-        known = [(one, stored[one.record.id]) for one in self.declarations if one.record.id in stored]
-        writes = [write for one, record in known if (write := _brought_up_to_date(one, record)) is not None]
-        return len(new) + len(await self.master.write_schedules(writes))
+            await self.master.add_schedules([one.record for one in new], self.lease)
+        known = [(one, stored[one.record.id]) for one in declarations if one.record.id in stored]
+        writes = {
+            one.record.id: write for one, record in known if (write := self._brought_up_to_date(one, record))
+        }
+        written = await self.master.write_schedules(list(writes.values()))
+        left = writes.keys() - written | {one.record.id for one in new}
+        return len(new) + len(written), [one for one in declarations if one.record.id in left]
+
+    def _brought_up_to_date(self, declaration: Declaration, stored: ScheduleRecord) -> ScheduleWrite | None:
+        """Return the change that makes a stored schedule what is declared, or None if it is."""
+        wanted = _as_declared(declaration, stored)
+        if wanted == stored and stored.status is not ScheduleStatus.INACTIVE:
+            return None
+        paused = stored.status is ScheduleStatus.PAUSED
+        status = ScheduleStatus.PAUSED if paused else ScheduleStatus.ACTIVE
+        standing = evolve(wanted, status=status, next_at=declaration.record.next_at)
+        return redefined(stored, standing, self.kinds, self.grace)
 
     async def _rest(self) -> int:
         """Make inactive what nobody has declared for a whole lease. Its future jobs go with it."""
         expired = await self.master.expired_schedules(self.cluster_id, SCHEDULES_AT_ONCE)
         if not expired:
             return 0
-        writes = [_to_rest(record) for record in expired]
+        writes = [_to_rest(record) for record in expired]  # unless somebody renews one of them meanwhile
         rested: frozenset[UUID] = await self.master.write_schedules(writes)
         for record in expired:
             if record.id in rested:
@@ -81,19 +117,8 @@ class Declare:
 
 
 def _to_rest(record: ScheduleRecord) -> ScheduleWrite:
-    resting = evolve(record, status=ScheduleStatus.INACTIVE, waiting=(), look_at=None)
-    return ScheduleWrite(record=resting, restart=True)
-
-
-def _brought_up_to_date(declaration: Declaration, stored: ScheduleRecord) -> ScheduleWrite | None:
-    """Return the change that makes a stored schedule what is declared, or None if it is."""
-    wanted = _as_declared(declaration, stored)
-    if wanted == stored and stored.status is not ScheduleStatus.INACTIVE:
-        return None
-    paused = stored.status is ScheduleStatus.PAUSED
-    status = ScheduleStatus.PAUSED if paused else ScheduleStatus.ACTIVE
-    standing = evolve(wanted, status=status, look_at=AT_ONCE, next_at=declaration.record.next_at)
-    return ScheduleWrite(record=standing, redefined=True, restart=True)
+    resting = evolve(at_rest(record, ScheduleStatus.INACTIVE), waiting=())
+    return ScheduleWrite(record=resting, restart=True, lapsed=True)
 
 
 def _as_declared(declaration: Declaration, stored: ScheduleRecord) -> ScheduleRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from attrs import define, field
 
@@ -12,6 +13,11 @@ from jobmaster.carrying import answers
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import STANDALONE
 
+MOST: Final = 32
+"""Places that one process serves at once: callers choose the names of lanes, and each place costs a worker."""
+SHORTEST_TURN, LONGEST_TURN = 2.0, 30.0
+"""Seconds that a place is served for while others wait: with nothing to do any more, and with more to do."""
+
 
 @define(eq=False)
 class Fallback:
@@ -19,7 +25,8 @@ class Fallback:
 
     It does for a place whose due jobs have waited for `patience` seconds while there was no active bucket for them on
     any agent that it can reach; and until there is one again. With each time that there is one, or that nothing waits,
-    the patience with that place begins anew.
+    the patience with that place begins anew. Of more places than `MOST`, those that are urgent or have waited longest
+    come first, and make room for the next ones: `is_idle` says whether one that is served has nothing in hand.
     """
 
     cluster_id: str
@@ -28,7 +35,11 @@ class Fallback:
     patience: float
     monotonic: Callable[[], float]
     may_serve: Callable[[Place], bool]
+    is_idle: Callable[[Place], bool] = lambda _: True
+    waiting: int = field(default=0, init=False)
+    """How many places wait for their turn."""
     _since: dict[Place, float] = field(factory=dict, init=False)
+    _opened: dict[Place, float] = field(factory=dict, init=False)
 
     async def run_once(self, open_now: AbstractSet[Place], *, jobs_left: bool) -> frozenset[Place]:
         """Return the places to be served from now on; `jobs_left` says whether due jobs found no room lately."""
@@ -36,7 +47,28 @@ class Fallback:
         places = frozenset(filter(self.may_serve, due | open_now))
         missing = places - await self._served_by_others(places) if places else places
         waited_long = self._waited_long_enough(missing - open_now)
-        return (missing & open_now) | waited_long
+        return self._in_turn(missing & open_now, waited_long, due)
+
+    def _in_turn(
+        self, served: frozenset[Place], waiting: frozenset[Place], due: frozenset[Place]
+    ) -> frozenset[Place]:
+        """Return which places are served now, of those that are and those that have waited long enough."""
+        now = self.monotonic()
+        if (over := len(served) + len(waiting) - MOST) > 0:
+            ripe = [place for place in served if self._has_had_its_turn(place, now, idle=place not in due)]
+            left = frozenset(sorted(ripe, key=lambda place: self._opened.get(place, now))[:over])
+            # They need not be patient once more, but they come after those that wait already.
+            self._since |= dict.fromkeys(left & due, now - self.patience)
+            served = served - left
+        ordered = sorted(waiting, key=lambda place: (-place[1], self._since[place]))
+        chosen = frozenset(ordered[: max(0, MOST - len(served))])
+        self.waiting = len(waiting) - len(chosen)
+        self._opened = {place: self._opened.get(place, now) for place in served | chosen}
+        return served | chosen
+
+    def _has_had_its_turn(self, place: Place, now: float, *, idle: bool) -> bool:
+        lasted = now - self._opened.get(place, now)
+        return lasted >= (SHORTEST_TURN if idle and self.is_idle(place) else LONGEST_TURN)
 
     async def _served_by_others(self, places: AbstractSet[Place]) -> frozenset[Place]:
         active = by_place(await self.master.active_buckets(self.cluster_id))
@@ -59,3 +91,4 @@ class Fallback:
     def forget(self) -> None:
         """Note that no job waits for anybody: patience begins anew."""
         self._since.clear()
+        self.waiting = 0

@@ -10,6 +10,8 @@ from attrs import define, evolve, field
 
 from jobmaster._policy.liveness import makes_progress
 from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.logtext import counted
+from jobmaster.models import Load
 from jobmaster.ownership import OwnedBucket, WorkerLease
 
 log = logging.getLogger("jobmaster.heartbeat")
@@ -42,7 +44,7 @@ class Heartbeat:
     rescuing: Callable[[], str | None]
     on_rescue: Callable[[], None]
     on_cancels: Callable[[UUID], None]
-    _told: dict[UUID, int] = field(factory=dict, init=False)
+    _told: dict[UUID, Load] = field(factory=dict, init=False)
     _apart_until: float = field(default=float("-inf"), init=False)
 
     async def run_once(self) -> int:
@@ -51,7 +53,7 @@ class Heartbeat:
         leases = [lease for lease in self.leases() if self._moves(lease, now)]
         if not leases:
             return 0
-        loads = {b.id: len(b.held) for lease in leases for b in self.buckets(lease.worker_id)}
+        loads = {b.id: b.load_as_told(now) for lease in leases for b in self.buckets(lease.worker_id)}
         news = {bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load}
         sent_at = self.monotonic()
         pulse = await self._beat([lease.worker_id for lease in leases], news, sent_at)
@@ -60,7 +62,7 @@ class Heartbeat:
         self._spread(pulse)
         return len(pulse.alive)
 
-    async def _beat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, int], sent_at: float) -> Pulse:
+    async def _beat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, Load], sent_at: float) -> Pulse:
         rescuing = self.rescuing()
         if rescuing is None:
             return await self.master.heartbeat(worker_ids, loads, self.duration)
@@ -77,7 +79,7 @@ class Heartbeat:
         for lease in leases:
             if lease.worker_id in pulse.alive:
                 lease.renew(sent_at)
-            else:
+            elif not lease.retiring:
                 log.warning("worker %s was declared lost; it starts anew", lease.worker_id)
                 self.on_lost(lease)
 
@@ -95,6 +97,8 @@ class Heartbeat:
         ]
         if stuck:
             log.error(
-                "worker %s: %d claim loops stand still; not renewing its lease", lease.worker_id, len(stuck)
+                "worker %s: %s; not renewing its lease",
+                lease.worker_id,
+                counted(len(stuck), "claim loop stands still", "claim loops stand still"),
             )
         return not stuck

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define
 
 from jobmaster.contracts import MasterRepository
+from jobmaster.storeclock import StoreClock
 
 JOBS_AT_ONCE = 1000
 SCHEDULES_AT_ONCE = 1000
@@ -16,23 +17,35 @@ WORKERS_KEPT = 3600.0
 class Prune:
     """Deletes finished jobs and schedules after `retention` seconds (None: never), and workers that are long gone.
 
-    With `archived`, somebody else moves jobs and schedules away instead, and what is still there stays.
+    With `archived`, somebody else moves jobs and schedules away instead, and what is still there stays. Before each batch
+    the store's clock is compared with the monotonic one: nothing is deleted unless the two have gone together for a
+    while, and nothing that has not been old enough by then.
     """
 
     cluster_id: str
     master: MasterRepository
+    clock: StoreClock
     retention: float | None
     workers_kept: float = WORKERS_KEPT
     archived: bool = False
 
     async def run_once(self) -> int:
         """Delete one batch; return the number of jobs deleted."""
-        await self.master.prune_workers(self.cluster_id, self.workers_kept)
-        if self.retention is None or self.archived:
-            return 0
-        await self.master.prune_schedules(self.cluster_id, self.retention, SCHEDULES_AT_ONCE)
-        return await self.master.prune_jobs(self.cluster_id, self.retention, JOBS_AT_ONCE)
+        await self.clock.look()
+        if (before := self.clock.cutoff(self.workers_kept)) is not None:
+            await self.master.prune_workers(self.cluster_id, self.workers_kept, before)
+        return await self._prune_history()
 
-    def is_full(self, deleted: int) -> bool:
-        """Return whether the last batch was full, so that there may be more."""
-        return deleted >= JOBS_AT_ONCE
+    async def _prune_history(self) -> int:
+        retention = None if self.archived else self.retention
+        if retention is None or (before := self.clock.cutoff(retention)) is None:
+            return 0
+        await self.master.prune_schedules(self.cluster_id, retention, SCHEDULES_AT_ONCE, before)
+        return await self.master.prune_jobs(self.cluster_id, retention, JOBS_AT_ONCE, before)
+
+    def wait(self, deleted: int) -> float | None:
+        """Return when to go on after a batch: at once if it was full, or in some seconds if the clock is waited for."""
+        if deleted >= JOBS_AT_ONCE:
+            return 0.0
+        ages = [self.workers_kept] if self.retention is None else [self.workers_kept, self.retention]
+        return min(filter(None, map(self.clock.wait, ages)), default=None)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from jobmaster._policy.recur import Plan, plan
+from jobmaster._policy.steadiness import DOUBTFUL_GAP
 from jobmaster.contracts import MasterRepository
-from jobmaster.errors import JobNotFoundError
+from jobmaster.errors import JobNotFoundError, StoreError, StoreUnavailableError
+from jobmaster.logtext import counted
 from jobmaster.models import Job
 from jobmaster.recurrence import Kinds
-from jobmaster.recurring import Fires, Firing, ScheduleRecord, ScheduleWrite
+from jobmaster.recurring import AT_ONCE, DueSchedules, Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+from jobmaster.storeclock import StoreClock
 from jobmaster.tasks import is_ctrl_c
 
 log = logging.getLogger("jobmaster.recur")
@@ -24,8 +27,11 @@ log = logging.getLogger("jobmaster.recur")
 SCHEDULES_AT_ONCE: Final = 500
 JOBS_AT_ONCE: Final = 1000
 """Jobs that one write makes, unless a single schedule has more: a unit of work is to be short."""
-UNREADABLE_PAUSE: Final = timedelta(minutes=1)
-"""How long a schedule is left alone whose next time this process cannot tell."""
+PATIENCE: Final = 60.0
+"""Seconds for which nothing is planned after the store's clock has jumped by as much, and for which a schedule waits that
+is late by more than a day: a clock that is wrong would have all times up to then missed, for good."""
+ASIDE_PAUSE: Final = 10.0
+"""Seconds for which a schedule is left to others that this process cannot read or plan."""
 
 
 @frozen
@@ -39,10 +45,10 @@ class RecurResult:
 
 @frozen
 class _Move:
-    """What to write about a schedule, and the plan behind it (None: it could not be planned)."""
+    """What to write about a schedule, and the plan behind it."""
 
     write: ScheduleWrite
-    plan: Plan | None = None
+    plan: Plan
 
 
 @define(eq=False)
@@ -50,7 +56,8 @@ class Recur:
     """Plans the schedules of a cluster, `horizon` ahead; times more than `grace` late were missed.
 
     Any number of planners may do so at once: each plan is written together with its jobs, and only if nobody
-    else has planned the schedule meanwhile.
+    else has planned the schedule meanwhile. What this planner cannot read or plan it leaves as it is, to those who can:
+    neither another planner nor another schedule has to wait for that.
     """
 
     cluster_id: str
@@ -58,38 +65,107 @@ class Recur:
     kinds: Kinds
     horizon: timedelta
     grace: timedelta
+    monotonic: Callable[[], float]
+    clock: StoreClock
+    _late: dict[UUID, float] = field(factory=dict, init=False)
+    """Schedules that are late beyond belief, each since a moment."""
+    _aside: dict[UUID, float] = field(factory=dict, init=False)
+    """Schedules that are left to others, each until a moment."""
+    _told: dict[UUID, int] = field(factory=dict, init=False)
+    """Which of them the log has named, each at a version."""
+    _busy: _Busy = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin at rest."""
+        self._busy = _Busy(self.grace)
 
     async def run_once(self) -> RecurResult:
         """Plan the schedules that are to be looked at."""
-        found = await self.master.due_schedules(self.cluster_id, self.kinds.names, SCHEDULES_AT_ONCE)
+        found = await self._due()
         if not found.due:
-            return RecurResult(wait=found.next_in)
-        moves = [self._move(record, found.now) for record in found.due]
-        cancelling = await self._cancel(
-            [move.write.record for move in moves if move.plan and move.plan.cancel]
-        )
+            return RecurResult(wait=self._next_look(found.next_in))
+        noticed = self._busy.since(found.now)
+        due = self._believed(found)
+        if not due:
+            return RecurResult(wait=ASIDE_PAUSE)
+        moves = [move for record in due if (move := self._move(record, found.now, noticed)) is not None]
+        cancelling = await self._cancel([move.write.record for move in moves if move.plan.cancel])
         made: list[Job] = []
         for chunk in _chunks([_with_jobs(move, found.now) for move in moves]):
             made += await self._store(chunk)
         return RecurResult(made, cancelling, 0.0)
 
+    async def _due(self) -> DueSchedules:
+        """Return what is due but for what is left to others. Times have not been noticed while nobody could look."""
+        now = asked_at = self.monotonic()
+        self._aside = {id_: until for id_, until in self._aside.items() if until > now}
+        try:
+            found = await self.master.due_schedules(
+                self.cluster_id, self.kinds.names, SCHEDULES_AT_ONCE, list(self._aside)
+            )
+        except BaseException:
+            self._busy.rest()
+            raise
+        if not found.due:
+            self._busy.rest()
+        self.clock.heard(found.now, asked_at)
+        return found
+
+    def _believed(self, found: DueSchedules) -> list[ScheduleRecord]:
+        """Return the schedules that are due, unless only the store's clock may say so, wrongly and for a moment."""
+        if not self.clock.is_calm(PATIENCE, PATIENCE):
+            return []
+        now, long_ago = self.monotonic(), found.now - timedelta(seconds=DOUBTFUL_GAP)
+        late = {record.id for record in found.due if AT_ONCE < (record.look_at or AT_ONCE) < long_ago}
+        self._late = {id_: self._late.get(id_, now) for id_ in late}
+        waiting = {id_ for id_, since in self._late.items() if now - since < PATIENCE}
+        return [record for record in found.due if record.id not in waiting]
+
+    def _next_look(self, next_in: float | None) -> float | None:
+        """Return in how many seconds to look again: for the next schedule, or for those that are left to others."""
+        again = [until - self.monotonic() for until in self._aside.values()]
+        return min([*again, *([] if next_in is None else [next_in])], default=None)
+
     async def _store(self, moves: Sequence[_Move]) -> list[Job]:
-        """Write plans with their jobs; return the jobs of those that nobody else had planned meanwhile."""
-        written = await self.master.write_schedules([move.write for move in moves])
+        """Write plans with their jobs; return the jobs of those that nobody else had planned meanwhile.
+
+        If the store refuses them, each is written alone: one of them may be what it refuses.
+        """
+        try:
+            written = await self.master.write_schedules([move.write for move in moves])
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            if len(moves) > 1:
+                return [job for move in moves for job in await self._store([move])]
+            self._leave(moves[0].write.record, "its jobs cannot be stored", error)
+            return []
         done = [move for move in moves if move.write.record.id in written]
         for move in done:
             _tell(move)
         return [firing.job for move in done for firing in move.write.firings]
 
-    def _move(self, record: ScheduleRecord, now: datetime) -> _Move:
+    def _move(self, record: ScheduleRecord, now: datetime, noticed: datetime) -> _Move | None:
+        """Return what becomes of a schedule, or None if this process cannot tell."""
+        if record.damaged:
+            self._leave(record, f"its row cannot be read ({record.damaged})")
+            return None
         try:
-            planned = plan(record, Fires(self.kinds, record), now, self.horizon, self.grace)
+            planned = plan(record, Fires(self.kinds, record), now, self.horizon, self.grace, noticed)
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            log.exception("schedule %s: cannot tell when it fires next; trying again in a minute", record.id)
-            return _Move(ScheduleWrite(record=evolve(record, look_at=now + UNREADABLE_PAUSE)))
+            self._leave(record, "cannot tell when it fires next", error)
+            return None
         return _Move(ScheduleWrite(record=_planned(record, planned)), planned)
+
+    def _leave(self, record: ScheduleRecord, why: str, error: BaseException | None = None) -> None:
+        """Leave a schedule to those who can plan it."""
+        self._aside[record.id] = self.monotonic() + ASIDE_PAUSE
+        if self._told.get(record.id) != record.version:
+            self._told[record.id] = record.version
+            message = "schedule %s: %s; it is left to processes that can plan it"
+            log.error(message, record.id, why, exc_info=error)
 
     async def _cancel(self, records: Sequence[ScheduleRecord]) -> frozenset[UUID]:
         """Cancel what is to make way. First of all: a planner that dies after that is followed by another one."""
@@ -99,9 +175,35 @@ class Recur:
         try:
             answers = await self.master.cancel(self.cluster_id, jobs)
         except JobNotFoundError as error:
-            log.info("a job that was to make way is gone: %s", error)
-            return frozenset()
+            if len(jobs) == 1:
+                log.info("a job that was to make way is gone: %s", error)
+                return frozenset()
+            return frozenset().union(*[await self._cancel([record]) for record in records])
         return frozenset(answer.bucket_id for answer in answers if answer.bucket_id)
+
+
+@define(eq=False)
+class _Busy:
+    """Since when a planner has had something to plan, by the store's clock.
+
+    What was in time then is in time, however long it takes to get to it. Of what came while nobody looked for longer
+    than `grace` that cannot be said.
+    """
+
+    grace: timedelta
+    _began: datetime | None = field(default=None, init=False)
+    _looked: datetime | None = field(default=None, init=False)
+
+    def since(self, now: datetime) -> datetime:
+        """Note a look that found something; return when the first one in a row was."""
+        if self._began is None or self._looked is None or abs(now - self._looked) > self.grace:
+            self._began = now
+        self._looked = now
+        return self._began
+
+    def rest(self) -> None:
+        """Note that there is nothing left to plan, or no telling."""
+        self._began = None
 
 
 def _planned(record: ScheduleRecord, planned: Plan) -> ScheduleRecord:
@@ -118,8 +220,7 @@ def _planned(record: ScheduleRecord, planned: Plan) -> ScheduleRecord:
 def _with_jobs(move: _Move, now: datetime) -> _Move:
     """Return a move that writes the jobs of its plan."""
     record = move.write.record
-    times = move.plan.fire if move.plan else ()
-    firings = [Firing(job=record.job_at(time, now), nominal_at=time) for time in times]
+    firings = [Firing(job=record.job_at(time, now), nominal_at=time) for time in move.plan.fire]
     newest = firings[-1].job.id if firings else record.newest_job_id
     write = evolve(move.write, record=evolve(record, newest_job_id=newest), firings=firings)
     return evolve(move, write=write)
@@ -141,11 +242,11 @@ def _chunks(moves: Sequence[_Move]) -> Iterator[list[_Move]]:
 
 def _tell(move: _Move) -> None:
     """Log what did not happen because of overlap or misfires."""
-    if move.plan is None:
-        return
     if move.plan.skipped:
         log.info(
-            "schedule %s: skipped %d times, as a job is unfinished", move.write.record.id, move.plan.skipped
+            "schedule %s: skipped %s, as a job is unfinished",
+            move.write.record.id,
+            counted(move.plan.skipped, "time"),
         )
     if move.plan.misfired:
         log.warning(

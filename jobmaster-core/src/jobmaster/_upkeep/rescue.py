@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -28,6 +28,10 @@ DOUBT = 60.0
 """Seconds in which a take-over that was not answered may come to be: so long its caller looks for what is its own."""
 
 
+async def _always() -> bool:
+    return True
+
+
 @frozen
 class RescueResult:
     """Buckets taken over, jobs that may have been running, jobs that only waited, strays swept up."""
@@ -49,7 +53,8 @@ class Rescue:
 
     A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and what
     was moved is no longer in the bucket. `reachable` names the agents whose buckets can be brought back from
-    here; one that turns out not to be, of which `on_away` is told, leaves its buckets to whoever can reach it.
+    here; one that turns out not to be, of which `on_away` is told, leaves its buckets to whoever can reach it. `may_judge`
+    is asked whether leases that seem to have run out have done so, or the store's clock has jumped.
     """
 
     cluster_id: str
@@ -60,6 +65,7 @@ class Rescue:
     now: Callable[[], datetime]
     on_away: Callable[[str], None] = lambda _: None
     monotonic: Callable[[], float] = time.monotonic
+    may_judge: Callable[[], Awaitable[bool]] = _always
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
     _doubtful_until: float = field(default=float("-inf"), init=False)
 
@@ -82,7 +88,9 @@ class Rescue:
         return bool(self._draining) or self.monotonic() < self._doubtful_until
 
     async def _is_needed(self) -> bool:
-        return self.unfinished or await self.master.needs_rescue(self.cluster_id)
+        if self.unfinished:
+            return True
+        return await self.master.needs_rescue(self.cluster_id) and await self.may_judge()
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import define, field
 
-from jobmaster.carrying import drain
+from jobmaster.carrying import bring_back_aside
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
@@ -62,7 +62,9 @@ class Strays:
         first = await agent.drain(bucket_id, 1)
         if not first or first[0].new.job.cluster_id != self.cluster_id:
             return 0
-        count = await drain(self.master, agent, _nobodys(self.cluster_id, agent.name, bucket_id))
+        # What was set aside is all the same to whoever finds it: of another bucket the master holds nothing by that name.
+        aside = _nobodys(self.cluster_id, agent.name, bucket_id)
+        count = await bring_back_aside(self.master, agent, aside)
         await agent.drop_bucket(bucket_id)
         return count
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from attrs import define, frozen
 
-from jobmaster.contracts import Departure, Hindrance, MasterRepository, Moving, Obstacle
+from jobmaster.contracts import Departure, Hindrance, MasterRepository, Moving, Obstacle, WholeJob
 from jobmaster.ids import new_id
 from jobmaster.recurring import ScheduleRecord
+from jobmaster.weighing import in_parts, job_weight, line_weight
 
 log = logging.getLogger("jobmaster.transfer")
 
@@ -59,13 +60,19 @@ class Route:
         for other in sorted({d.target for d in departures if d.target != self.destination}):
             log.warning("not all that departed for %s is admitted there yet: finish that move there", other)
         shipments = [await self._admit(departure) for departure in ours]
-        return Shipment(
-            frozenset().union(*(shipment.moved for shipment in shipments)),
-            [left for shipment in shipments for left in shipment.left],
-        )
+        return _together(shipments)
 
     async def send(self, things: Sequence[Moving]) -> Shipment:
-        """Move things; what has changed since it was read stays, for the next time."""
+        """Move things; what has changed since it was read stays, for the next time, and so does what is damaged.
+
+        In as many consignments as their bytes take: each is a unit of work of the stores.
+        """
+        damaged = [_unreadable(thing) for thing in things if thing.damaged]
+        whole = [thing for thing in things if not thing.damaged]
+        shipments = [await self._send(part) for part in in_parts(whole, _weight)]
+        return _together([*shipments, Shipment(left=damaged)])
+
+    async def _send(self, things: Sequence[Moving]) -> Shipment:
         consignment = new_id()
         obstacles = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
         hindered = {obstacle.id for obstacle in obstacles}
@@ -85,6 +92,26 @@ class Route:
         if moved:
             await self.source.forget_departures(self.source_id, consignment, sorted(moved))
         return Shipment(moved, [_on_the_way(obstacle) for obstacle in stuck])
+
+
+def _unreadable(thing: Moving) -> Left:
+    why = f"its rows cannot be read: {thing.damaged}; correct them in the database, or delete them"
+    return Left("schedule" if isinstance(thing, ScheduleRecord) else "job", thing.id, why)
+
+
+def _weight(thing: Moving) -> int:
+    size = job_weight(thing.job)
+    if isinstance(thing, WholeJob):
+        size += sum(len(attempt.error.traceback) for attempt in thing.attempts if attempt.error is not None)
+        size += sum(map(line_weight, thing.logs))
+    return size
+
+
+def _together(shipments: Sequence[Shipment]) -> Shipment:
+    return Shipment(
+        frozenset().union(*(shipment.moved for shipment in shipments)),
+        [left for shipment in shipments for left in shipment.left],
+    )
 
 
 def _left(obstacle: Obstacle, things: Sequence[Moving]) -> Left:

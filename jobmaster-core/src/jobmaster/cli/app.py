@@ -12,10 +12,12 @@ from typer.core import TyperGroup
 
 from jobmaster.cli import buckets, clusters, jobs, lanes, schedules, workers
 from jobmaster.cli.demo.command import demo
-from jobmaster.cli.exits import ExitCode, reported_errors
+from jobmaster.cli.exits import ExitCode, note_typed, reported_errors
 from jobmaster.cli.migrate import migrate
 from jobmaster.cli.moving import move
+from jobmaster.cli.output import say
 from jobmaster.cli.status import status
+from jobmaster.cli.streams import flush, write_anything
 from jobmaster.cli.worker import worker
 from jobmaster.errors import ConfigurationError
 from jobmaster.plugins import Plugins
@@ -23,16 +25,21 @@ from jobmaster.version import __version__
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 store unavailable, "
-    "5 not found, 6 schema not up to date, 130 and 143 ended at once by a signal."
+    "5 not found, 6 schema not up to date, 130 and 143 ended at once by a signal, 141 nobody read the output."
 )
 
 
 class _Group(TyperGroup):
     """Runs commands so that an error is one line and an exit code, also one of the command line itself."""
 
-    def make_context(self, *args: Any, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
+        write_anything()
+        return super().main(*args, **extra)
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
+        note_typed(args)
         with reported_errors(debug=False):
-            return super().make_context(*args, **extra)
+            return super().make_context(info_name, args, *more, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with reported_errors(debug=bool(ctx.params.get("debug"))):
@@ -73,7 +80,7 @@ def build_app(plugins: Sequence[Any] = ()) -> typer.Typer:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        print(f"jobmaster {__version__}")
+        say(f"jobmaster {__version__}")
         raise typer.Exit
 
 
@@ -105,8 +112,10 @@ def _check_names(app: typer.Typer) -> None:
 def main() -> None:
     """Run the command line; the console script `jobmaster`."""
     with reported_errors(debug="--debug" in sys.argv):
-        app = build_app()
-    app()
+        try:
+            build_app()()
+        finally:
+            flush()
 
 
 __all__ = ["ExitCode", "build_app", "main"]

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json
-from jobmaster.cli.picture import look
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.output import JsonOption, console, print_json, print_notes
+from jobmaster.cli.picture import Picture, look
+from jobmaster.cli.reading import opened, run_async
+from jobmaster.cli.slips import agent_note, notes_on
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.tables import bucket_table, plain_bucket
+from jobmaster.cluster import Cluster
+from jobmaster.config import check_name
+from jobmaster.models import STANDALONE
 from jobmaster.states import BucketStatus
 
 app = typer.Typer(no_args_is_help=True, help="Look at buckets.")
@@ -36,7 +40,11 @@ def list_buckets(
     master: MasterOption = None,
 ) -> None:
     """List buckets with their state, and what they hold."""
-    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
+    for setting, name in (("lane", lane), ("agent", agent)):
+        if name is not None:
+            check_name(setting, name)
+    named = find_cluster(Source(app, config, cluster, master))
+    picture = run_async(look, named)
     found = [
         one
         for one in picture.buckets
@@ -48,3 +56,18 @@ def list_buckets(
         print_json({"buckets": [plain_bucket(picture, one) for one in found]})
     else:
         console().print(bucket_table(picture, found) if found else "No buckets.")
+    if not found:
+        print_notes(run_async(_notes, named, picture, lane, agent))
+
+
+async def _notes(cluster: Cluster, picture: Picture, lane: str | None, agent: str | None) -> list[str]:
+    """Return a note for each of the names that nobody knows."""
+    known = {
+        STANDALONE,
+        *(one.record.name for one in picture.agents),
+        *(one.agent for one in picture.buckets),
+    }
+    async with opened(cluster) as master:
+        notes = await notes_on(cluster, master, picture.cluster, lane=lane)
+    about_agent = agent_note(agent, known) if agent is not None else ""
+    return [*notes, about_agent] if about_agent else notes

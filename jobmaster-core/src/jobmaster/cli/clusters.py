@@ -16,9 +16,11 @@ from jobmaster.config import Settings
 from jobmaster.contracts import ClusterChange
 from jobmaster.control_verbs import check_shared
 from jobmaster.converters import to_plain
-from jobmaster.fileconfig import setting_from_text
+from jobmaster.durations import written
+from jobmaster.fileconfig import is_duration, setting_from_text
 from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
+from jobmaster.urls import said
 
 app = typer.Typer(no_args_is_help=True, help="Look at the cluster, and change it while it runs.")
 
@@ -95,7 +97,7 @@ def _values(given: Sequence[str]) -> dict[str, Any]:
 def _pair(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
-        msg = f"{text!r}: write it as name=value"
+        msg = f"{said(text)}: write it as name=value"
         raise typer.BadParameter(msg)
     return name, value
 
@@ -122,8 +124,10 @@ def _show(record: ClusterRecord, *, as_json: bool) -> None:
 
 def _rows(record: ClusterRecord) -> Iterator[Sequence[Any]]:
     for name, value in {**record.settings, **record.changes}.items():
-        yield name, _shown(value), "yes" if name in record.changes else ""
+        yield name, _shown(name, value), "yes" if name in record.changes else ""
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    return written(value) if is_duration(name) else str(value)

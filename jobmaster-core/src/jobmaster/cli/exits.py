@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import errno
-import sys
-import traceback
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from typing import Any
 
 import typer
 
+from jobmaster.cli.output import print_error, print_traceback
+from jobmaster.cli.streams import let_go
 from jobmaster.errors import (
     ConfigurationError,
+    InvalidQueryError,
     JobMasterError,
     JobNotFoundError,
     ScheduleNotFoundError,
+    SchedulingError,
     SchemaError,
     StoreUnavailableError,
     WorkerNotFoundError,
 )
+from jobmaster.urls import may_be_url, secrets_in
+from jobmaster.veils import Veil
 
 
 class ExitCode(IntEnum):
@@ -42,6 +47,8 @@ class ExitCode(IntEnum):
     """Migrations are pending, or the schema is newer than this version."""
     INTERRUPTED = 130
     """Ended at once by SIGINT (Ctrl-C)."""
+    CLOSED = 141
+    """Whoever read stdout stopped before the end, as `| head` does: what shells say of programs that this ends."""
     TERMINATED = 143
     """Ended at once by SIGTERM."""
 
@@ -59,10 +66,31 @@ class ClusterNotFoundError(JobMasterError):
         super().__init__(f"the master has no cluster {cluster_id!r}; {remedy}")
 
 
+_cluster: ContextVar[str] = ContextVar("cluster", default="")
+"""What named the cluster that a command is about, if no option did."""
+
+
+_typed: ContextVar[Veil] = ContextVar("typed", default=Veil([]))  # noqa: B039 - a veil does not change
+"""Hides what was typed, or is in the environment, and may be a URL: what the command-line library refuses it quotes."""
+
+
+def note_typed(arguments: Sequence[str]) -> None:
+    """Have no message quote an argument, or a variable of ours, that may be the URL of a store, wherever it stands."""
+    values = [value for name, value in os.environ.items() if name.startswith("JOBMASTER_")]
+    values += [one.partition("=")[2] if one.startswith("--") and "=" in one else one for one in arguments]
+    _typed.set(Veil([secret for value in values if may_be_url(value) for secret in secrets_in(value)]))
+
+
+def note_cluster(text: str) -> None:
+    """Have the errors of this command say what named its cluster: whoever typed it may not know."""
+    _cluster.set(text)
+
+
 # The first match counts, so the special ones stand before the general ones.
 _CODES = (
     (SchemaError, ExitCode.SCHEMA),
     (ConfigurationError, ExitCode.CONFIGURATION),
+    (InvalidQueryError, ExitCode.CONFIGURATION),
     (StoreUnavailableError, ExitCode.UNAVAILABLE),
     (JobNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
@@ -82,21 +110,32 @@ def reported_errors(*, debug: bool) -> Iterator[None]:
 
     What ends a command without being an error (exits, help) passes through to the command-line library.
     """
+    note_cluster("")
     try:
         yield
     except BaseException as error:
         cause = _first(error)
         if isinstance(cause, KeyboardInterrupt):
             raise SystemExit(ExitCode.INTERRUPTED) from error
+        if _has_no_reader(cause):
+            let_go()
+            raise SystemExit(ExitCode.CLOSED) from error
         if _is_usage_error(cause):
-            print(f"error: {_usage(cause)}", file=sys.stderr)
+            print_error(_usage(cause))
             raise SystemExit(ExitCode.USAGE) from error
         if _is_for_library(cause):
             raise
         if debug:
-            traceback.print_exception(error)
-        print(f"error: {_described(cause)}", file=sys.stderr)
+            print_traceback(error, _typed.get().text)
+        print_error(_described(cause))
         raise SystemExit(code_of(cause)) from error
+
+
+def _has_no_reader(error: BaseException) -> bool:
+    """Whether stdout was closed: what databases do is told as errors of their stores. The help's printer exits by itself."""
+    return isinstance(error, BrokenPipeError) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+    )
 
 
 def _first(error: BaseException) -> BaseException:
@@ -111,22 +150,34 @@ def _is_usage_error(error: BaseException) -> bool:
     return hasattr(error, "format_message") and type(error).__name__ != "NoArgsIsHelpError"
 
 
+_OF_COMMANDS = ("--app", "-A", "--config", "--cluster", "--master", "--json")
+
+
 def _usage(error: Any) -> str:
     """Return on one line what is wrong with a command line, and where the right one is shown."""
-    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
-    context = getattr(error, "ctx", None)
+    message = " ".join(_typed.get().text(error.format_message()).replace("Value error, ", "").split()).rstrip(
+        "."
+    )
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if context is not None and context.parent is None and option in _OF_COMMANDS:
+        return f"{option} stands after the command, as in `jobmaster status {option} ...`"
+    if context is not None and context.parent is not None and option == "--debug":
+        return f"{option} stands before the command, as in `jobmaster {option} status`"
     help_of = f"; see `{context.command_path} --help`" if context is not None else ""
     return f"{message[:1].lower()}{message[1:]}{help_of}"
 
 
 def _is_for_library(error: BaseException) -> bool:
     """Whether the library ends the command by itself: its own errors carry an `exit_code`."""
-    if not isinstance(error, Exception) or isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
-        return True
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
+    return not isinstance(error, Exception) or isinstance(error, typer.Abort) or hasattr(error, "exit_code")
 
 
 def _described(error: BaseException) -> str:
     if isinstance(error, JobMasterError):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {error} (repeat with --debug to see where)"
+        line, *picture = str(error).split("\n")
+        is_about_it = _cluster.get() and not isinstance(
+            error, SchedulingError
+        )  # as an expression that is wrong
+        named = f" (the cluster: {_cluster.get()})" if is_about_it else ""
+        return "\n".join([line + named, *picture])
+    return f"unexpected {type(error).__name__}: {_typed.get().text(str(error))} (repeat with --debug to see where)"

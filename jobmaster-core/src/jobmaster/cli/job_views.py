@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from textwrap import indent
 from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
 from jobmaster.cli.output import console, duration, short, state, table
+from jobmaster.cli.streams import shown, shown_in_line
 from jobmaster.converters import stored, to_plain
+from jobmaster.data import MessageData, Metadata
+from jobmaster.durations import written
 from jobmaster.models import Attempt, JobRecord, LogLine
+from jobmaster.printable import as_entry, marked
 
 # For programs
 
@@ -40,7 +43,7 @@ def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:
     if not jobs:
         out.print("No jobs match.")
         return
-    columns = ("ID", "Handler", "Status", "Priority", "Lane", "Scheduled", ">Attempt", "Note")
+    columns = ("ID", "Status", "Scheduled", "Handler", "Priority", "Lane", ">Attempt", "Note")
     out.print(table("", columns, [_row(job) for job in jobs]))
     if following:
         out.print(f"There may be more: --after {following}")
@@ -49,9 +52,11 @@ def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:
 def _row(job: JobRecord) -> Sequence[Any]:
     # What can be done about it stands behind a semicolon, and has no room here.
     note = (job.reason or "").partition(";")[0] or ("cancellation requested" if job.cancel_requested else "")
+    if job.damaged:
+        note = f"damaged: {job.damaged}"
     priority = job.priority.name.lower()
     when = short(job.scheduled_at)
-    return job.id, job.definition_id, state(job.status), priority, job.lane, when, job.attempt, note
+    return job.id, state(job.status), when, job.definition_id, priority, job.lane, job.attempt, note
 
 
 def show_job(job: JobRecord) -> None:
@@ -59,10 +64,7 @@ def show_job(job: JobRecord) -> None:
     out = console()
     out.print(f"Job {job.id}", style="bold")
     print_pairs(out, _facts(job))
-    for title, values in (("Data", job.data), ("Metadata", job.metadata)):
-        if values:
-            out.print(f"\n{title}", style="bold")
-            print_pairs(out, ((name, readable(value)) for name, value in stored(values).items()))
+    print_values(out, job.data, job.metadata)
     if job.attempts:
         out.print()
         out.print(attempt_table(job.attempts))
@@ -71,10 +73,11 @@ def show_job(job: JobRecord) -> None:
 
 
 def _facts(job: JobRecord) -> Iterator[tuple[str, Any]]:
-    limit = duration(job.timeout) if job.timeout is not None else "none"
+    limit = written(job.timeout) if job.timeout is not None else "none"
     pairs = {
         "handler": job.definition_id,
         "status": state(job.status),
+        "damaged": job.damaged,
         "note": job.reason or ("cancellation requested" if job.cancel_requested else ""),
         "priority": job.priority.name.lower(),
         "lane": job.lane,
@@ -89,10 +92,30 @@ def _facts(job: JobRecord) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in pairs.items() if value)
 
 
+def print_values(out: Console, data: MessageData, metadata: Metadata) -> None:
+    """Print data and metadata. What of a damaged row is no JSON is shown as the text that it is."""
+    for title, values in (("Data", stored(data)), ("Metadata", stored(metadata))):
+        if values:
+            out.print(f"\n{title}", style="bold")
+            named = values if isinstance(values, Mapping) else {"unreadable": values}
+            print_pairs(out, ((name, readable(value)) for name, value in named.items()))
+
+
+_MARGIN: Final = 2
+_NAMES: Final = 12
+"""Characters in front of the names of pairs, and those that names fill up."""
+
+
 def print_pairs(out: Console, pairs: Iterator[tuple[str, Any]]) -> None:
-    """Print names and values below one another."""
+    """Print names and values below one another. Further lines of a value stand below its first."""
     for name, value in pairs:
-        out.print(Text.assemble(f"  {name:<12}", value if isinstance(value, Text) else str(value)))
+        text = value if isinstance(value, Text) else below(shown(value), _MARGIN + _NAMES)
+        out.print(Text.assemble(f"{' ' * _MARGIN}{shown_in_line(name):<{_NAMES}}", text), soft_wrap=True)
+
+
+def below(text: str, columns: int) -> str:
+    """Return a text whose further lines are indented: they belong to what its first line belongs to."""
+    return text.replace("\n", "\n" + " " * columns)
 
 
 def readable(value: Any) -> str:
@@ -130,7 +153,11 @@ def _print_errors(out: Console, attempts: Sequence[Attempt]) -> None:
     for attempt in attempts:
         if attempt.error and attempt.error.traceback:
             out.print(f"\nTraceback of attempt {attempt.number}", style="bold")
-            out.print(attempt.error.traceback.rstrip(), soft_wrap=True)
+            out.print(marked(attempt.error.traceback.rstrip()), soft_wrap=True)
+
+
+_BELOW_A_LINE: Final = 4
+"""Characters in front of what belongs to a log line and stands below it."""
 
 
 def _print_logs(out: Console, lines: Sequence[LogLine]) -> None:
@@ -138,10 +165,12 @@ def _print_logs(out: Console, lines: Sequence[LogLine]) -> None:
         out.print("\nLogs", style="bold")
     for line in lines:
         attempt = "" if line.attempt is None else f"attempt {line.attempt} "
-        texts = {name: readable(value) for name, value in line.fields.items()}
+        texts = {shown_in_line(name): readable(value) for name, value in line.fields.items()}
         short_ones = "".join(f" {name}={text}" for name, text in texts.items() if "\n" not in text)
-        out.print(f"  {short(line.at)} {line.level:<8}{attempt}{line.message}", end="", soft_wrap=True)
+        head = f"  {short(line.at)} {shown_in_line(line.level):<8}{attempt}"
+        out.print(f"{head}{as_entry(line.message)}", end="", soft_wrap=True)
         out.print(short_ones, style="dim", soft_wrap=True)
         for name, text in texts.items():
             if "\n" in text:
-                out.print(indent(f"{name}:\n{indent(text.rstrip(), '  ')}", "    "), soft_wrap=True)
+                block = below(f"{name}:\n  {below(text.rstrip(), _MARGIN)}", _BELOW_A_LINE)
+                out.print(f"{' ' * _BELOW_A_LINE}{block}", soft_wrap=True)

@@ -14,16 +14,18 @@ from attrs import evolve
 from jobmaster._runtime.changing import not_known, save_pending
 from jobmaster.cli.job_reasons import with_reason
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
-from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.output import JsonOption, print_json, print_notes
 from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.slips import notes_on
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Message
 from jobmaster.errors import ConfigurationError, JobNotFoundError, StoreUnavailableError
 from jobmaster.fileconfig import priority_named
-from jobmaster.models import JobQuery, JobRecord
+from jobmaster.models import JobQuery, JobRecord, MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
 from jobmaster.scheduler import as_id
+from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority
 
 app = typer.Typer(no_args_is_help=True, help="Look at jobs.")
@@ -36,15 +38,22 @@ def _priority(text: str) -> Priority:
         raise typer.BadParameter(str(error).removeprefix("priority: ")) from error
 
 
+_OF_OPERATORS = ("<", ">", "!", "~", "=", "^", "$", "*", "%", ":")
+"""What a name does not end in where somebody means a comparison."""
+
+
 def _condition(text: str) -> tuple[str, Any]:
     """Return name and value of `name=value`; a value that is a JSON number, string, true or false is that."""
     name, sign, value = text.partition("=")
     if not sign or not name:
-        msg = f"{text!r}: write it as name=value"
+        msg = f"{shown(text)}: write it as name=value"
+        raise typer.BadParameter(msg)
+    if name.endswith(_OF_OPERATORS):
+        msg = f"{shown(text)}: {name[-1]}= is no operator here, where values are equal or not; write it as name=value"
         raise typer.BadParameter(msg)
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
     return name, value if isinstance(parsed, list | dict | None) else parsed
 
@@ -113,21 +122,26 @@ def list_jobs(
         lane=lane,
         priority=priority,
         parked=parked or None,
-        metadata=dict(metadata or ()),
+        metadata=[MetadataFilter(name, Operator.EQ, value) for name, value in metadata or ()],
     )
     query = evolve(query, after=after, limit=limit)
-    found = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
+    found, notes = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
     following = str(found[-1].id) if len(found) == limit else None
     if as_json:
         print_json({"jobs": [summary(job) for job in found], "next": following})
     else:
         show_jobs(found, following)
+    print_notes(notes)
 
 
-async def _query(cluster: Cluster, query: JobQuery) -> Sequence[JobRecord]:
+async def _query(cluster: Cluster, query: JobQuery) -> tuple[Sequence[JobRecord], Sequence[str]]:
+    """Return the jobs of a page, and without any a note for each name that nobody knows."""
     async with opened(cluster) as master:
-        await registered(cluster, master)
-        return await master.query_jobs(cluster.id, query)
+        record = await registered(cluster, master)
+        if found := await master.query_jobs(cluster.id, query):
+            return found, []
+        named = {"lane": query.lane, "handler": query.definition_id}
+        return [], await notes_on(cluster, master, record, **named)
 
 
 @app.command("show")

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json, table
+from jobmaster.cli.output import JsonOption, console, print_json, print_note, table
 from jobmaster.cli.picture import RUNNING, Picture, look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
-from jobmaster.cli.steering import changed
+from jobmaster.cli.steering import lane_changed
 from jobmaster.config import check_name
 from jobmaster.contracts import ClusterChange
 
@@ -60,11 +60,13 @@ def _command(change: Callable[[Sequence[str]], ClusterChange], follows: str) -> 
         master: MasterOption = None,
     ) -> None:
         found = find_cluster(Source(app, config, cluster, master))
-        record = run_async(changed, found, change([check_name("lane", lane)]))
+        record, note = run_async(lane_changed, found, change([check_name("lane", lane)]), lane)
         if as_json:
             print_json({"paused_lanes": sorted(record.paused_lanes)})
         else:
             console().print(f"Jobs of lane {lane} {follows}.")
+        if note:
+            print_note(note)
 
     return command
 

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from jobmaster.logtext import as_json, message_of
+from jobmaster.logtext import as_json, message_of, traceback_text
+from jobmaster.printable import as_entry, in_ascii, marked
 
 
 class LogFormat(StrEnum):
@@ -41,6 +42,7 @@ def set_up_logging(level: LogLevel, style: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.captureWarnings(True)  # they quote what they warn of, and would stand between the entries
 
 
 def _moment(record: logging.LogRecord) -> str:
@@ -49,33 +51,35 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.000Z INFO    jobmaster.worker: …`; a handler's line ends with its job and attempt."""
+    """`2026-01-31T12:00:00.000Z INFO    jobmaster.worker: …`; a handler's line ends with its job and attempt.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    Whatever is logged, only an entry's first line starts so: further ones, and tracebacks, start with a mark.
+    """
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - the base's signature
-        """Return the time in UTC, to the millisecond."""
-        return _moment(record)
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text that no reader takes for more than one entry."""
+        line = f"{_moment(record)} {record.levelname:<7} {record.name}: {message_of(record)}{_job(record)}"
+        below = [traceback_text(record.exc_info) if record.exc_info else record.exc_text, record.stack_info]
+        return "\n".join([as_entry(line), *(marked(text) for text in below if text)])
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base's signature
-        """Return the line without an exception's text."""
-        line = super().formatMessage(record)
-        fields = vars(record)
-        if record.name != _JOBS_OWN or not fields.keys() >= {"definition_id", "job_id", "attempt"}:
-            return line
-        return f"{line} [{fields['definition_id']} {fields['job_id']} attempt {fields['attempt']}]"
+
+def _job(record: logging.LogRecord) -> str:
+    """Return which attempt a handler's line is of."""
+    fields = vars(record)
+    if record.name != _JOBS_OWN or not fields.keys() >= {"definition_id", "job_id", "attempt"}:
+        return ""
+    return f" [{fields['definition_id']} {fields['job_id']} attempt {fields['attempt']}]"
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, the `extra` fields, an exception's text, the stack."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON."""
+        """Return the record as JSON, in ASCII."""
         body = {
             "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": message_of(record),
         }
-        return as_json(body, record)
+        return in_ascii(as_json(body, record))

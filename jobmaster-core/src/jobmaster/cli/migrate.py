@@ -7,11 +7,13 @@ from typing import Annotated
 
 import anyio
 import typer
+from attrs import frozen
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.output import JsonOption, print_json, say
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.streams import shown_in_line
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import SchemaStore
 
@@ -36,11 +38,19 @@ def migrate(
         raise typer.BadParameter(msg)
     found = find_cluster(Source(app, config, cluster, master))
     if sql:
-        print(_script(found), end="")
+        say(_script(found), end="")
     elif check:
-        _report_pending(run_async(_each, found, lambda store: store.pending_migrations()), as_json=as_json)
+        _report(run_async(_each, found, lambda store: store.pending_migrations()), "pending", as_json=as_json)
     else:
-        _report_applied(run_async(_each, found, lambda store: store.migrate()), as_json=as_json)
+        _report(run_async(_each, found, lambda store: store.migrate()), "applied", as_json=as_json)
+
+
+@frozen
+class _Outcome:
+    """Names of migrations, those of an agent with its own in front: what was asked for, and what newer code applied."""
+
+    names: Sequence[str]
+    newer: Sequence[str]
 
 
 def _stores(cluster: Cluster) -> Mapping[str, SchemaStore]:
@@ -60,43 +70,40 @@ def _script(cluster: Cluster) -> str:
     )
 
 
-async def _each(cluster: Cluster, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]) -> Sequence[str]:
+async def _each(cluster: Cluster, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]) -> _Outcome:
     """Return what `work` returns for each store; names of an agent's migrations start with its own."""
     names: list[str] = []
+    newer: list[str] = []
     for prefix, store in _stores(cluster).items():
-        names += [prefix + name for name in await _opened(store, work)]
-    return names
+        found = await _opened(store, work)
+        names += [prefix + name for name in found.names]
+        newer += [prefix + name for name in found.newer]
+    return _Outcome(names, newer)
 
 
-async def _opened(
-    store: SchemaStore, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]
-) -> Sequence[str]:
+async def _opened(store: SchemaStore, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]) -> _Outcome:
     try:
         await store.open()
-        return await work(store)
+        return _Outcome(await work(store), await store.newer_migrations())
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()
 
 
-def _report_pending(names: Sequence[str], *, as_json: bool) -> None:
+def _report(outcome: _Outcome, verb: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"pending": list(names)})
+        newer = {"newer": list(outcome.newer)} if outcome.newer else {}
+        print_json({verb: list(outcome.names), **newer})
     else:
-        _print_names("pending", names)
-    if names:
+        _print_names(outcome, verb)
+    if verb == "pending" and outcome.names:
         raise typer.Exit(ExitCode.SCHEMA)
 
 
-def _report_applied(names: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"applied": list(names)})
-    else:
-        _print_names("applied", names)
-
-
-def _print_names(verb: str, names: Sequence[str]) -> None:
-    for name in names:
-        print(f"{verb}: {name}")
-    if not names:
-        print("the schema is up to date")
+def _print_names(outcome: _Outcome, verb: str) -> None:
+    for name in outcome.names:
+        say(f"{verb}: {shown_in_line(name)}")
+    for name in outcome.newer:
+        say(f"newer: {shown_in_line(name)}, which serves this version of JobMaster as well")
+    if not outcome.names:
+        say("the schema is up to date")

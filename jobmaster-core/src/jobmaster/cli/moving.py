@@ -15,6 +15,7 @@ from jobmaster.cli.output import JsonOption, console, print_json, table
 from jobmaster.cli.reading import Backend, BackendOption, opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
+from jobmaster.logtext import counted
 from jobmaster.states import ClusterMode
 from jobmaster.targets import MoveTarget
 
@@ -98,7 +99,11 @@ class _Progress:
 
     def __call__(self, moved: MoveResult) -> None:
         self._jobs, self._schedules = self._jobs + moved.jobs, self._schedules + moved.schedules
-        self._console.print(f"moved {self._jobs:,} jobs, {self._schedules:,} schedules")
+        self._console.print(f"moved {_moved(self._jobs, self._schedules)}")
+
+
+def _moved(jobs: int, schedules: int) -> str:
+    return f"{counted(jobs, 'job')}, {counted(schedules, 'schedule')}"
 
 
 # For programs
@@ -123,17 +128,15 @@ def as_plain(summary: MoveSummary) -> dict[str, Any]:
 
 def _show(cluster_id: str, summary: MoveSummary) -> None:
     out = console()
-    out.print(
-        f"Cluster {cluster_id} moved to {summary.target}: "
-        f"{summary.jobs:,} jobs, {summary.schedules:,} schedules"
-    )
+    out.print(f"Cluster {cluster_id} moved to {summary.target}: {_moved(summary.jobs, summary.schedules)}")
     if summary.in_buckets:
         out.print(
-            f"{summary.in_buckets:,} jobs are still in buckets: wait until their workers have ended them or are gone, "
-            "and move again"
+            f"{counted(summary.in_buckets, 'job is', 'jobs are')} still in buckets: wait until their workers have ended "
+            "them or are gone, and move again"
         )
     if summary.waiting:
-        out.print(f"{summary.waiting:,} schedules wait for their last job to end: move again after that")
+        waiting = counted(summary.waiting, "schedule waits for its", "schedules wait for their")
+        out.print(f"{waiting} last job to end: move again after that")
     if summary.unasked:
         out.print(
             f"Agent {', '.join(summary.unasked)} could not be asked, and may hold jobs: name it in the configuration, "

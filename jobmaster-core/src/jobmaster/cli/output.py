@@ -1,36 +1,119 @@
-"""Writing to the terminal: tables for people, JSON for programs."""
+"""Writing to the terminal: tables for people, JSON for programs, errors on stderr.
+
+All that commands print goes through `console().print`, `say`, `print_json` and `print_error`; a value becomes text for
+people in `streams.shown` or `shown_in_line`. JSON is printable ASCII, in which `json` escapes all else.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from jobmaster.cli.grid import Table
+from jobmaster.cli.streams import shown, shown_in_line
+from jobmaster.printable import indented
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only, for programs.")]
 
-PIPE_WIDTH = 200
-"""Columns of a table that nobody sees in a terminal, so that nothing is cut."""
+PIPE_WIDTH: Final = 1_000_000
+"""Columns of what nobody sees in a terminal, so that nothing is cut or broken: a row is a line."""
+
+# Ways to write
+
+
+class _Console(Console):
+    """A console whose texts can be written, whose tables are not cut, and which leaves a closed pipe to its caller."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts, broken between words in a terminal, and tables, whose lines the terminal breaks itself."""
+        if any(isinstance(one, Table) for one in objects):
+            options["soft_wrap"] = True
+        super().print(*(_as_one(shown(one)) if isinstance(one, str) else one for one in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Let the error out: it has an exit code of its own."""
+        raise BrokenPipeError
+
+
+def _as_one(text: str) -> str:
+    """Return a text whose further lines are indented, whatever names and values are in it; it may begin with a gap."""
+    gap = text[: len(text) - len(text.lstrip("\n"))]
+    return gap + indented(text.removeprefix(gap), "  ")
 
 
 def console() -> Console:
-    """Return a console for stdout; piped output has no colours and is wide."""
-    made = Console(highlight=False, markup=False, emoji=False)
+    """Return a console for stdout. What is piped has no colours, and each of its lines is as long as it has to be."""
+    made = _Console(highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPE_WIDTH
     return made
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Write a text to stdout as it is, for scripts too."""
+    print(shown(text), end=end)
+
+
 def print_json(value: Any) -> None:
-    """Print a value as JSON, the only thing that a command with `--json` writes to stdout."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """Print a value as JSON, the only thing that a command with `--json` writes to stdout. The same bytes everywhere."""
+    print(json.dumps(value, indent=2))
+
+
+def print_error(text: str) -> None:
+    """Write a line about an error to stderr, if there is one; what belongs to it stands below, indented."""
+    if sys.stderr is not None:
+        print(f"error: {shown(indented(text), sys.stderr)}", file=sys.stderr)
+
+
+def print_traceback(error: BaseException, veiled: Callable[[str], str]) -> None:
+    """Write the traceback of an error to stderr, indented as what belongs to an error is, and `veiled` of secrets."""
+    if sys.stderr is not None:
+        text = veiled("".join(traceback.format_exception(error))).rstrip()
+        print(f"    {shown(indented(text), sys.stderr)}", file=sys.stderr)
+
+
+def print_note(text: str) -> None:
+    """Write a line to stderr about something that may not be what was meant, and was done all the same."""
+    if sys.stderr is not None:
+        print(f"note: {shown(indented(text), sys.stderr)}", file=sys.stderr)
+
+
+def print_notes(texts: Iterable[str]) -> None:
+    """Write such a line for each of several texts."""
+    for text in texts:
+        print_note(text)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print_note(record.getMessage())
+
+
+@contextmanager
+def warnings_as_notes(logger: str) -> Iterator[None]:
+    """Within the block, write what a logger warns of as notes, and nowhere else."""
+    log, notes = logging.getLogger(logger), _Notes(logging.WARNING)
+    before = log.propagate
+    log.addHandler(notes)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = before
+        log.removeHandler(notes)
+
+
+# Values for people
 
 
 def short(moment: datetime | None) -> str:
@@ -65,25 +148,12 @@ STYLES: Mapping[str, str] = {
 
 def state(name: str) -> Text:
     """Return a state's name in its colour."""
-    return Text(name, style=STYLES.get(name, ""))
+    return Text(shown_in_line(name), style=STYLES.get(name, ""))
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a table; cells are texts, or made into one. A column named `>x` is aligned to the right."""
-    made = Table(
-        title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-    for column in columns:
-        justify = "right" if column.startswith(">") else "left"
-        made.add_column(column.removeprefix(">"), justify=justify, no_wrap=column in _WHOLE)  # type: ignore[arg-type]
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else _text(cell) for cell in row))
-    return made
+    """Return a table; cells are texts, or made into one. A column named `>x` is aligned to the right.
 
-
-_WHOLE = ("ID", "Job", "Status", "Due", "Scheduled", "Started")
-"""Columns whose cells are not broken, so that they can be copied."""
-
-
-def _text(cell: Any) -> str:
-    return "" if cell is None else str(cell)
+    The first columns are the last to leave the table where it is too wide.
+    """
+    return Table(title, columns, rows)

@@ -10,10 +10,11 @@ import anyio
 from attrs import field, frozen
 
 from jobmaster._policy.placement import Place, agents_in_use
+from jobmaster._runtime.durability import MASTER, lines, risks_of
 from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
 from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import AgentRepository, Backlog, MasterRepository
+from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
 from jobmaster.errors import JobMasterError
 from jobmaster.models import (
     STANDALONE,
@@ -41,6 +42,7 @@ class Agent:
     record: AgentRecord
     backlogs: Backlogs | None = None
     problem: str | None = None
+    risks: Sequence[DurabilityRisk] = ()
 
     @property
     def messages(self) -> int | None:
@@ -84,6 +86,8 @@ class Picture:
     """Ids of workers that said to know no handlers."""
     volatile: Sequence[str] = ()
     """What there is to say about stores in memory."""
+    risks: Mapping[str, Sequence[DurabilityRisk]] = field(factory=dict)
+    """With which settings the stores that could be asked may lose what they have accepted, by store."""
 
     def is_alive(self, worker: WorkerRecord) -> bool:
         """Whether a worker runs and its lease has not run out."""
@@ -94,6 +98,20 @@ class Picture:
         """Whether a live worker is to run nothing, because of the cluster's mode or its lane."""
         rests = self.cluster.mode is not ClusterMode.ACTIVE or worker.lane in self.cluster.paused_lanes
         return rests and worker.mode.executes and self.is_alive(worker)
+
+    def listed(self, *, every: bool) -> list[WorkerRecord]:
+        """Return the workers that run; with `every` also those that are over, but not the former lives of one process.
+
+        A worker that suspends, goes on or has lost its lease begins a new life, which is a registration of its own.
+        """
+        newest: set[tuple[str, str, int]] = set()
+        found = []
+        for worker in sorted(self.workers, key=lambda one: one.status not in RUNNING):
+            place = (worker.name, worker.host, worker.pid)
+            if worker.status in RUNNING or (every and place not in newest):
+                found.append(worker)
+            newest.add(place)
+        return found
 
     def age(self, moment: datetime | None) -> float | None:
         """Return the seconds since a moment."""
@@ -108,6 +126,11 @@ class Picture:
             return None
         return agent.backlogs[bucket.id].messages if bucket.id in agent.backlogs else 0
 
+    def waiting(self, bucket: Bucket) -> int | None:
+        """Return how many of the jobs in a bucket do not run, as its owner last said; None if its agent was not asked."""
+        messages = self.messages(bucket)
+        return None if messages is None else max(0, messages - bucket.running)
+
     @property
     def unfinished(self) -> int:
         """How many jobs have not reached a terminal state."""
@@ -116,7 +139,7 @@ class Picture:
     def warnings(self) -> list[str]:
         """Return what somebody should look at."""
         found = [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
-        return [*found, *self.volatile]
+        return [*found, *lines(self.risks), *self.volatile]
 
     def unserved(self) -> frozenset[Place]:
         """Return the lanes and priorities that have due jobs and no active bucket, paused lanes left out."""
@@ -193,6 +216,7 @@ async def look(cluster: Cluster) -> Picture:
             some_parked=await find_parked(master, cluster.id),
             without_handlers=await without_handlers(master, cluster.id),
             volatile=in_memory(cluster.master_url, cluster.agents),
+            risks={MASTER: await risks_of(master), **{a.record.name: a.risks for a in agents}},
         )
 
 
@@ -241,4 +265,5 @@ async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) ->
     await repository.open(create=False)
     if await repository.fingerprint() != record.fingerprint:
         return Agent(record=record, problem="its URL leads to another store than the one the cluster knows")
-    return Agent(record=record, backlogs=await repository.backlog(record.cluster_id))
+    backlogs, risks = await repository.backlog(record.cluster_id), await risks_of(repository)
+    return Agent(record=record, backlogs=backlogs, risks=risks)

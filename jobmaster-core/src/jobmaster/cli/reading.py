@@ -34,31 +34,41 @@ class Backend(StrEnum):
     TRIO = "trio"
 
 
-BackendOption = Annotated[Backend, typer.Option("--backend", help="The event loop to run under.")]
+def _installed(backend: Backend) -> Backend:
+    """Return the event loop to run under, imported before an application's folder can be looked in.
 
-
-def run_async(
-    work: Callable[..., Awaitable[T]], *args: Any, backend: Backend = Backend.ASYNCIO, **options: Any
-) -> T:
-    """Run a coroutine function in an event loop; raises `ConfigurationError` for one not installed."""
-    _check_installed(backend)
-    return anyio.run(partial(work, *args, **options), backend=str(backend))
-
-
-def _check_installed(backend: Backend) -> None:
+    Raises `ConfigurationError` for one that is not installed.
+    """
     try:
         __import__(str(backend))
     except ImportError as error:
         msg = f"backend {backend}: it is not installed; pip install {backend}, or leave --backend out"
         raise ConfigurationError(msg) from error
+    return backend
+
+
+BackendOption = Annotated[
+    Backend, typer.Option("--backend", callback=_installed, help="The event loop to run under.")
+]
+
+
+def run_async(
+    work: Callable[..., Awaitable[T]], *args: Any, backend: Backend = Backend.ASYNCIO, **options: Any
+) -> T:
+    """Run a coroutine function in an event loop."""
+    return anyio.run(partial(work, *args, **options), backend=str(backend))
 
 
 @asynccontextmanager
 async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
-    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip."""
+    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip.
+
+    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no obstacle yet.
+    """
     master = cluster.open_master()
     try:
         await master.open(create=False)
+        await master.newer_migrations()
         with starting():
             yield master
     finally:

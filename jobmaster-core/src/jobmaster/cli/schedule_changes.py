@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,8 +13,14 @@ from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.schedule_views import summary
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import ScheduleNotFoundError
+from jobmaster.recurring import ScheduleQuery, ScheduleRecord
+from jobmaster.rules import as_schedule_id
 from jobmaster.scheduler import Scheduler
+
+MOST_DECLARED: Final = 1000
+"""Static schedules among which a name is looked for."""
 
 Verb = Callable[[Scheduler, str], Awaitable[Any]]
 
@@ -73,5 +80,20 @@ async def _changed(cluster: Cluster, verb: Verb, schedule_id: str) -> Any:
     """Return what a change gives. No cluster is registered, and no schema changed."""
     async with opened(cluster) as master:
         await registered(cluster, master)
+        if as_schedule_id(schedule_id) is None:
+            raise await unknown_schedule(cluster, master, schedule_id)
     async with cluster.configure(auto_migrate=False).running(workers=False) as runtime:
         return await verb(runtime.scheduler, schedule_id)
+
+
+async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
+    """Return the error for what is no schedule's id; it may be the name that a static one is declared as."""
+    if as_schedule_id(text) is not None:
+        return ScheduleNotFoundError(text, cluster.id)
+    declared = await master.query_schedules(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))
+    ids = {record.name: record.id for record in declared if record.name}
+    guess = get_close_matches(text, list(ids), n=1)
+    remedy = (
+        f"{guess[0]!r} has the id {ids[guess[0]]}" if guess else "`jobmaster schedules list` shows the ids"
+    )
+    return ScheduleNotFoundError(repr(text), cluster.id, remedy)

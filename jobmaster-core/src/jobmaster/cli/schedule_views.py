@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from jobmaster.cli.job_views import print_pairs, readable
-from jobmaster.cli.output import console, duration, short, state, table
-from jobmaster.converters import iso, stored, to_plain
+from jobmaster.cli.job_views import print_pairs, print_values
+from jobmaster.cli.output import console, short, state, table
+from jobmaster.converters import iso, to_plain
+from jobmaster.durations import written
 from jobmaster.errors import JobMasterError
 from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
 from jobmaster.recurring import Fires, ScheduleRecord
@@ -124,7 +125,7 @@ def show_schedules(records: Sequence[ScheduleRecord], following: str | None) -> 
     if not records:
         out.print("No schedules match.")
         return
-    columns = ("ID", "Handler", "Status", "Fires", "Zone", "Due", "Declared as")
+    columns = ("ID", "Status", "Due", "Handler", "Fires", "Zone", "Declared as")
     out.print(table("", columns, [_row(record) for record in records]))
     if following:
         out.print(f"There may be more: --after {following}")
@@ -133,7 +134,7 @@ def show_schedules(records: Sequence[ScheduleRecord], following: str | None) -> 
 def _row(record: ScheduleRecord) -> Sequence[Any]:
     fires = f"{record.kind}: {record.expression}"
     due = short(record.next_at)
-    return record.id, record.definition_id, state(record.status), fires, record.time_zone, due, record.name
+    return record.id, state(record.status), due, record.definition_id, fires, record.time_zone, record.name
 
 
 def show_schedule(record: ScheduleRecord, times: Times) -> None:
@@ -141,19 +142,17 @@ def show_schedule(record: ScheduleRecord, times: Times) -> None:
     out = console()
     out.print(f"Schedule {record.id}", style="bold")
     print_pairs(out, _facts(record, times))
-    for title, values in (("Data", record.data), ("Metadata", record.metadata)):
-        if values:
-            out.print(f"\n{title}", style="bold")
-            print_pairs(out, ((name, readable(value)) for name, value in stored(values).items()))
+    print_values(out, record.data, record.metadata)
     out.print("\nNext times", style="bold")
     _print_times(times)
 
 
 def _facts(record: ScheduleRecord, times: Times) -> Iterator[tuple[str, Any]]:
-    limit = duration(record.timeout) if record.timeout is not None else "none"
+    limit = written(record.timeout) if record.timeout is not None else "none"
     pairs = {
         "handler": record.definition_id,
         "status": state(record.status),
+        "damaged": record.damaged,
         "fires": times.description,
         "expression": f"{record.kind}: {record.expression}",
         "zone": record.time_zone,

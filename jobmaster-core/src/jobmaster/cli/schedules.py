@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import typer
 
-from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.output import JsonOption, print_json, print_note, print_notes, warnings_as_notes
 from jobmaster.cli.reading import opened, registered, run_async
-from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes
+from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes, unknown_schedule
 from jobmaster.cli.schedule_views import (
     Preview,
     as_plain,
@@ -23,12 +23,23 @@ from jobmaster.cli.schedule_views import (
     summary,
     upcoming_of,
 )
-from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.slips import notes_on
+from jobmaster.cli.source import (
+    AppOption,
+    ClusterOption,
+    ConfigOption,
+    MasterOption,
+    Source,
+    find_cluster,
+    is_named,
+)
 from jobmaster.cluster import Cluster
-from jobmaster.errors import ScheduleNotFoundError
 from jobmaster.plugins import Plugins
+from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of
 from jobmaster.recurrence.host import host_zone_name
+from jobmaster.recurrence.interval import KIND as INTERVAL
+from jobmaster.recurrence.zones import remark_on
 from jobmaster.recurring import ScheduleQuery, ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.states import ScheduleStatus
@@ -100,22 +111,32 @@ def preview(
     as_json: JsonOption = False,
     app: AppOption = None,
     config: ConfigOption = None,
+    cluster: ClusterOption = None,
+    master: MasterOption = None,
 ) -> None:
     """Show when an expression fires. Needs no cluster; with one, its zone and plug-ins count."""
-    cluster = _cluster_if_any(app, config)
-    kinds = cluster.kinds() if cluster else Plugins().kinds
-    chosen = zone_of(zone or (cluster and cluster.settings.time_zone) or host_zone_name(), "--zone")
-    begin = _in_zone(start, chosen) if start else datetime.now(UTC)
-    made = Preview.of(kinds.compile(expression, kind, chosen), chosen, begin, count)
+    found = _cluster_if_any(Source(app, config, cluster, master))
+    kinds = found.kinds() if found else Plugins().kinds
+    with warnings_as_notes("jobmaster.recurrence"):
+        chosen = _zone(zone, found)
+        begin = _in_zone(start, chosen) if start else datetime.now(UTC)
+        made = Preview.of(kinds.compile(expression, kind, chosen), chosen, begin, count)
     if as_json:
         print_json(preview_as_plain(made))
     else:
         show_preview(made)
+    if made.kind != INTERVAL and (remark := remark_on(chosen)):
+        print_note(remark)
 
 
-def _cluster_if_any(app: str | None, config: Path | None) -> Cluster | None:
-    source = Source(app, config)
-    return None if source.is_empty else find_cluster(source)
+def _zone(name: str | None, cluster: Cluster | None) -> ZoneInfo:
+    if name is not None:
+        return zone_of(name, "--zone")
+    return zone_of((cluster and cluster.settings.time_zone) or host_zone_name())
+
+
+def _cluster_if_any(source: Source) -> Cluster | None:
+    return find_cluster(source) if is_named(source) else None
 
 
 def _in_zone(moment: datetime, zone: Any) -> datetime:
@@ -149,20 +170,28 @@ def list_schedules(
 ) -> None:
     """List recurring schedules, the newest first."""
     query = ScheduleQuery(
-        statuses=frozenset(status or ()), definition_id=handler, static=static, after=after, limit=limit
+        statuses=frozenset(status or ()),
+        definition_id=definition_id_of(handler),
+        static=static,
+        after=after,
+        limit=limit,
     )
-    found = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
+    found, notes = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
     following = str(found[-1].id) if len(found) == limit else None
     if as_json:
         print_json({"schedules": [summary(one) for one in found], "next": following})
     else:
         show_schedules(found, following)
+    print_notes(notes)
 
 
-async def _query(cluster: Cluster, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+async def _query(cluster: Cluster, query: ScheduleQuery) -> tuple[Sequence[ScheduleRecord], Sequence[str]]:
+    """Return the schedules of a page, and without any a note if nobody knows the handler."""
     async with opened(cluster) as master:
-        await registered(cluster, master)
-        return await master.query_schedules(cluster.id, query)
+        record = await registered(cluster, master)
+        if found := await master.query_schedules(cluster.id, query):
+            return found, []
+        return [], await notes_on(cluster, master, record, handler=query.definition_id)
 
 
 @app.command("show")
@@ -178,7 +207,8 @@ def show(
     """Show one recurring schedule: what it means, its settings and data, and when it fires next."""
     found = find_cluster(Source(app, config, cluster, master))
     record, now = run_async(_get, found, schedule_id)
-    times = upcoming_of(record, found.kinds(), now, SHOWN_TIMES)
+    with warnings_as_notes("jobmaster.recurrence"):
+        times = upcoming_of(record, found.kinds(), now, SHOWN_TIMES)
     if as_json:
         print_json(as_plain(record, times))
     else:
@@ -191,6 +221,6 @@ async def _get(cluster: Cluster, schedule_id: str) -> tuple[ScheduleRecord, date
         await registered(cluster, master)
         found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
         now = await master.now()
-    if not found:
-        raise ScheduleNotFoundError(schedule_id, cluster.id)
+        if not found:
+            raise await unknown_schedule(cluster, master, schedule_id)
     return found[0], now

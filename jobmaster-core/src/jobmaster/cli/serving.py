@@ -21,7 +21,9 @@ from jobmaster.cli.exits import ExitCode
 from jobmaster.cluster import Cluster
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.forks import in_forked_child
+from jobmaster.logtext import counted
 from jobmaster.loops import loop_caller
+from jobmaster.printable import printable
 from jobmaster.runtime import Runtime, handlers_at_work
 from jobmaster.states import ClusterMode
 
@@ -241,7 +243,7 @@ def _code_of(number: signal.Signals) -> ExitCode:
 
 def _say(text: str) -> None:
     """Write a line without logging's locks: somebody may hold them for ever."""
-    os.write(sys.stderr.fileno(), f"{text}\n".encode())
+    os.write(sys.stderr.fileno(), f"{printable(text)}\n".encode())
 
 
 def leave_at_once(number: signal.Signals) -> NoReturn:
@@ -259,7 +261,7 @@ def leave() -> None:
     left = [thread for thread in others if thread.is_alive()]
     if not left:
         return
-    log.warning("%d plain functions ignored the stop; leaving without them", len(left))
+    log.warning("%s ignored the stop; leaving without them", counted(len(left), "plain function"))
     logging.shutdown()
     sys.stdout.flush()
     os._exit(ExitCode.OK)

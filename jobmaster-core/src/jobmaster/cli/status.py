@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
+from attrs import asdict
 
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, console, print_json, state, table
@@ -16,10 +17,12 @@ from jobmaster.cli.tables import (
     agent_table,
     bucket_table,
     host_table,
+    no_worker,
     plain_agent,
     plain_bucket,
     plain_host,
     plain_worker,
+    worker_note,
     worker_table,
 )
 from jobmaster.converters import iso, to_plain
@@ -60,8 +63,11 @@ def as_plain(picture: Picture) -> dict[str, Any]:
         "parked": picture.parked,
         "agents": [plain_agent(picture, agent) for agent in picture.agents],
         "hosts": [plain_host(picture, host) for host in picture.hosts],
-        "workers": [plain_worker(picture, worker) for worker in picture.workers],
+        "workers": [plain_worker(picture, worker) for worker in picture.listed(every=True)],
         "buckets": [plain_bucket(picture, bucket) for bucket in picture.buckets],
+        "durability": [
+            {"store": store, **asdict(risk)} for store, risks in picture.risks.items() for risk in risks
+        ],
         "warnings": picture.warnings(),
     }
 
@@ -87,6 +93,9 @@ def _parts(picture: Picture) -> Iterator[Any]:
         yield agent_table(picture)
     if picture.hosts:
         yield host_table(picture)
-    yield worker_table(picture, picture.workers) if picture.workers else "No workers yet."
+    running = picture.listed(every=False)
+    yield worker_table(picture, running) if running else no_worker(picture)
+    if note := worker_note(picture):
+        yield note
     if living := [one for one in picture.buckets if one.status is not BucketStatus.READY_TO_DELETE]:
         yield bucket_table(picture, living)

@@ -6,32 +6,62 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
+from attrs import frozen
+
+from jobmaster.cli.picture import RUNNING
 from jobmaster.cli.reading import opened, registered
+from jobmaster.cli.slips import lane_note
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import ClusterChange, MasterRepository, Topics
+from jobmaster.data import text_fault
 from jobmaster.errors import StoreError, WorkerNotFoundError
 from jobmaster.models import ClusterRecord
-from jobmaster.states import WorkerRequest
+from jobmaster.states import WorkerRequest, WorkerStatus
 
 
 async def changed(cluster: Cluster, change: ClusterChange) -> ClusterRecord:
     """Change a cluster that its master knows; return it as it is then."""
     async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        record = await master.change_cluster(cluster.id, change) or record
-        await _announce(master, [Topics.cluster(cluster.id)])
+        return await _changed(cluster, master, await registered(cluster, master), change)
+
+
+async def _changed(
+    cluster: Cluster, master: MasterRepository, record: ClusterRecord, change: ClusterChange
+) -> ClusterRecord:
+    record = await master.change_cluster(cluster.id, change) or record
+    await _announce(master, [Topics.cluster(cluster.id)])
     return record
 
 
-async def asked(cluster: Cluster, name: str, request: WorkerRequest) -> Sequence[UUID]:
-    """Ask the workers of a name; return their ids. Raises `WorkerNotFoundError` if none runs."""
+async def lane_changed(cluster: Cluster, change: ClusterChange, lane: str) -> tuple[ClusterRecord, str]:
+    """Change a lane; return the cluster as it is then, and a note if nobody knows the lane: it may be a slip."""
+    async with opened(cluster) as master:
+        before = await registered(cluster, master)
+        note = await lane_note(cluster, master, before, lane)
+        return await _changed(cluster, master, before, change), note
+
+
+@frozen
+class Asked:
+    """The ids of workers that were asked for something, and whether they all have lost their leases."""
+
+    ids: Sequence[UUID]
+    lost: bool
+
+
+async def asked(cluster: Cluster, name: str, request: WorkerRequest) -> Asked:
+    """Ask the workers of a name. Raises `WorkerNotFoundError` if none runs, or may come back."""
     async with opened(cluster) as master:
         await registered(cluster, master)
-        ids = await master.request_worker(cluster.id, name, request)
+        ids = [] if text_fault(name) else await master.request_worker(cluster.id, name, request)
         if not ids:
-            raise WorkerNotFoundError(name, cluster.id)
+            workers = await master.list_workers(cluster.id)
+            raise WorkerNotFoundError(
+                name, cluster.id, [one.name for one in workers if one.status in RUNNING]
+            )
         await _announce(master, [Topics.worker(worker_id) for worker_id in ids])
-    return ids
+        lost = {w.id for w in await master.list_workers(cluster.id) if w.status is WorkerStatus.LOST}
+    return Asked(ids, lost.issuperset(ids))
 
 
 async def _announce(master: MasterRepository, topics: Sequence[str]) -> None:

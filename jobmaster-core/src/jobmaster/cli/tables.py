@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from rich.table import Table
-
+from jobmaster.cli.grid import Table
 from jobmaster.cli.output import duration, state, table
 from jobmaster.cli.picture import RUNNING, Agent, Picture
 from jobmaster.converters import to_plain
 from jobmaster.models import Bucket, HostRecord, WorkerRecord
 
 SHORT_FINGERPRINT = 8
+_NOT_SHOWN = frozenset({"unheard", "silent"})
+"""What of a bucket says something only when it is asked for otherwise."""
 
 # For programs. Keys are documented and stay.
 
@@ -30,7 +31,8 @@ def plain_worker(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
 
 def plain_bucket(picture: Picture, bucket: Bucket) -> dict[str, Any]:
     """Return the JSON form of a bucket."""
-    return {**to_plain(bucket), "messages": picture.messages(bucket)}
+    shown = {key: value for key, value in to_plain(bucket).items() if key not in _NOT_SHOWN}
+    return {**shown, "waiting": picture.waiting(bucket), "messages": picture.messages(bucket)}
 
 
 def plain_agent(picture: Picture, agent: Agent) -> dict[str, Any]:
@@ -59,6 +61,18 @@ def worker_table(picture: Picture, workers: Sequence[WorkerRecord]) -> Table:
     return table("Workers", columns, [_worker_row(picture, worker) for worker in workers])
 
 
+def no_worker(picture: Picture) -> str:
+    """Return the line in place of a table of workers that run."""
+    return "No worker runs." if picture.workers else "No workers."
+
+
+def worker_note(picture: Picture) -> str:
+    """Return a line about workers that are not shown, or nothing."""
+    over = len(picture.listed(every=True)) - len(picture.listed(every=False))
+    what = "1 more has stopped or was lost" if over == 1 else f"{over:,} more have stopped or were lost"
+    return f"{what} lately: `jobmaster workers list --all`" if over else ""
+
+
 def _worker_row(picture: Picture, worker: WorkerRecord) -> Sequence[Any]:
     return (
         worker.name,
@@ -82,7 +96,7 @@ def _shown_status(picture: Picture, worker: WorkerRecord) -> str:
 def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
     """Return buckets as a table."""
     names: Mapping[UUID, str] = {worker.id: worker.name for worker in picture.workers}
-    columns = ("Worker", "Agent", "Lane", "Priority", "Status", ">Load", ">Messages")
+    columns = ("Worker", "Agent", "Lane", "Priority", "Status", ">Running", ">Waiting", ">Offered")
     rows = [
         (
             names.get(b.worker_id, b.worker_id),
@@ -90,8 +104,9 @@ def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
             b.lane,
             b.priority.name.lower(),
             state(b.status),
-            f"{b.load:,}",
-            _count(picture.messages(b)),
+            f"{b.running:,}",
+            _count(picture.waiting(b)),
+            _count(b.running + b.free if b.offered is None else b.offered),
         )
         for b in buckets
     ]

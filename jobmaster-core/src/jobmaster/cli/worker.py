@@ -10,15 +10,25 @@ from attrs import evolve
 from jobmaster.cli.logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, set_up_logging
 from jobmaster.cli.reading import Backend, BackendOption, run_async
 from jobmaster.cli.serving import Watchdog, leave, serve_until_signalled
-from jobmaster.cli.source import AppArgument, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.source import (
+    AppArgument,
+    AppOption,
+    ClusterOption,
+    ConfigOption,
+    MasterOption,
+    Source,
+    find_cluster,
+    named_once,
+)
 from jobmaster.cluster import Cluster
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import WorkerMode
 
 
 def worker(
-    app: AppArgument = None,
+    argument: AppArgument = None,
     *,
+    app: AppOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="The worker's name, unique in the cluster.")
     ] = None,
@@ -53,7 +63,7 @@ def worker(
     A cluster that has no worker gets one. The options override what the cluster's workers are set to.
     """
     set_up_logging(log_level, log_format)
-    found = find_cluster(Source(app, config, cluster, master))
+    found = find_cluster(Source(named_once(argument, app), config, cluster, master))
     given = {"name": name, "agent": agent, "lane": lane, "mode": mode, "parallelism": parallelism}
     apply_options(found, {option: value for option, value in given.items() if value is not None})
     if grace is not None:

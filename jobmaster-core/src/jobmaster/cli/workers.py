@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from jobmaster.cli.output import JsonOption, console, print_json
-from jobmaster.cli.picture import RUNNING, look
+from jobmaster.cli.picture import look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import asked
-from jobmaster.cli.tables import plain_worker, worker_table
+from jobmaster.cli.tables import no_worker, plain_worker, worker_table
 from jobmaster.states import WorkerRequest
 
 app = typer.Typer(no_args_is_help=True, help="Look at workers, stop and drain them.")
+
+_IF_IT_IS_BACK: Final = "its lease is over; if its process is still there, it stops as soon as it is back"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The worker's name.")]
 
@@ -34,11 +36,11 @@ def list_workers(
 ) -> None:
     """List the workers that run, the newest first."""
     picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
-    found = [worker for worker in picture.workers if every or worker.status in RUNNING]
+    found = picture.listed(every=every)
     if as_json:
         print_json({"workers": [plain_worker(picture, worker) for worker in found]})
     else:
-        console().print(worker_table(picture, found) if found else "No workers.")
+        console().print(worker_table(picture, found) if found else no_worker(picture))
 
 
 def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:
@@ -54,12 +56,13 @@ def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:
         master: MasterOption = None,
     ) -> None:
         found = find_cluster(Source(app, config, cluster, master))
-        ids = run_async(asked, found, name, request)
+        answer = run_async(asked, found, name, request)
         if as_json:
-            print_json({"request": str(request), "workers": [str(worker_id) for worker_id in ids]})
+            print_json({"request": str(request), "workers": [str(worker_id) for worker_id in answer.ids]})
         else:
-            several = f"{len(ids)} workers named " if len(ids) > 1 else ""
-            console().print(f"Asked {several}{name} to {request}: {follows}.")
+            several = f"{len(answer.ids)} workers named " if len(answer.ids) > 1 else ""
+            when = _IF_IT_IS_BACK if answer.lost else follows
+            console().print(f"Asked {several}{name} to {request}: {when}.")
 
     return ask
 

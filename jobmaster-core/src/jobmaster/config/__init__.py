@@ -2,6 +2,7 @@
 
 from jobmaster.config.agent import AgentSettings
 from jobmaster.config.checks import (
+    LONGEST_NAME,
     as_priority,
     as_text,
     check_key,
@@ -19,6 +20,7 @@ from jobmaster.states import ClusterMode
 __all__ = [
     "DEFAULT_LANE",
     "LONGEST",
+    "LONGEST_NAME",
     "SHARED",
     "AgentSettings",
     "ClusterMode",

@@ -12,6 +12,7 @@ from jobmaster.config.checks import as_text, check_name, check_prefix, instance_
 from jobmaster.config.cluster import Settings
 from jobmaster.errors import ConfigurationError
 from jobmaster.models import STANDALONE
+from jobmaster.urls import StoreUrl, hidden, store_url
 
 MOST_WEIGHT = 1000.0
 RESERVED_AGENTS = frozenset({STANDALONE, "master"})
@@ -33,12 +34,15 @@ class AgentSettings:
     """
 
     name: str = field(converter=as_text)
-    url: str = field(validator=instance_of(str, "a URL, for example postgresql://host/database"))
+    url: StoreUrl = field(
+        converter=store_url,
+        validator=instance_of(str, "a URL, for example postgresql://host/database", secret=True),
+    )
     weight: float = field(default=1.0, validator=positive(MOST_WEIGHT))
     repoint: bool = field(default=False, validator=instance_of(bool, "True or False"))
     table_prefix: str | None = field(default=None, validator=optional(check_prefix))
     store_options: Mapping[str, Any] | None = field(
-        default=None, validator=optional(instance_of(Mapping, "a mapping"))
+        default=None, validator=optional(instance_of(Mapping, "a mapping", secret=True)), repr=hidden
     )
 
     def options(self, cluster: Settings) -> Settings:

@@ -11,26 +11,40 @@ from typing import Any, TypeVar
 from attrs import Attribute, fields_dict
 
 from jobmaster.data import text_fault
-from jobmaster.durations import to_duration
+from jobmaster.durations import to_duration, written
 from jobmaster.errors import ConfigurationError
 from jobmaster.recurrence import zone_of
+from jobmaster.showing import shown
 from jobmaster.states import Priority
+from jobmaster.urls import said, said_secret
 
 T = TypeVar("T")
 
 Check = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with the instance, the attribute and the value; raises `ConfigurationError`."""
 
-_CLUSTER_ID = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
+LONGEST_NAME = 253
+"""Characters of the longest name of a cluster, worker, lane or agent: as many as DNS names and names of pods may have."""
+
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
+_WORKER = re.compile(r"[A-Za-z0-9]+(?:[-_.:]+[A-Za-z0-9]+)*")
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,20}")
 
 
-def check_name(setting: str, value: str, longest: int = 50) -> str:
-    """Return `value` if it can name a cluster, worker, lane or definition; raises `ConfigurationError`."""
-    if not isinstance(value, str) or len(value) > longest or not _CLUSTER_ID.fullmatch(value):
-        shown = repr(value) if len(repr(value)) <= 4 * longest else f"{repr(value)[: 2 * longest]}…"
+def check_name(setting: str, value: str, longest: int = LONGEST_NAME) -> str:
+    """Return `value` if it can name a cluster, lane, agent or definition; raises `ConfigurationError`."""
+    return _checked_name(setting, value, _NAME, "single - _ . : between them", longest)
+
+
+def check_worker_name(value: str) -> str:
+    """Return `value` if it can name a worker, as any name of a host or pod can; raises `ConfigurationError`."""
+    return _checked_name("worker name", value, _WORKER, "- _ . : between them", LONGEST_NAME)
+
+
+def _checked_name(setting: str, value: str, form: re.Pattern[str], between: str, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest or not form.fullmatch(value):
         msg = (
-            f"{setting}: {shown} is no valid name; use letters, digits and single - _ . : between them, "
+            f"{setting}: {said(value)} is no valid name; use letters, digits and {between}, "
             f"at most {longest} characters"
         )
         raise ConfigurationError(msg)
@@ -43,11 +57,11 @@ LONGEST_KEY = 200
 def check_key(key: Any) -> str:
     """Return `key` if it can be an idempotency key; raises `ConfigurationError`."""
     if not isinstance(key, str) or not key or len(key) > LONGEST_KEY:
-        shown = repr(key) if len(repr(key)) <= LONGEST_KEY else f"{repr(key)[:80]}…"
-        msg = f"key: {shown} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
+        told = f"{key[:80]!r}"[:80] + "…" if isinstance(key, str) and len(key) > LONGEST_KEY else shown(key)
+        msg = f"key: {told} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
         raise ConfigurationError(msg)
     if fault := text_fault(key):
-        msg = f"key: {key!r} contains {fault}; use a string of 1 to {LONGEST_KEY} characters"
+        msg = f"key: {shown(key)} contains {fault}; use a string of 1 to {LONGEST_KEY} characters"
         raise ConfigurationError(msg)
     return str.__str__(key)
 
@@ -69,9 +83,9 @@ def check_priority(setting: str, value: Any) -> Priority:
     if isinstance(value, Priority):
         return value
     names = [name.lower() for name in Priority.__members__]
-    guess = get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
+    guess = get_close_matches(value[:100].lower(), names, n=1) if isinstance(value, str) else []
     hint = f"did you mean {guess[0]!r}?" if guess else f"or a name: {', '.join(names)}"
-    msg = f"{setting}: {value!r} is no Priority; use Priority.MEDIUM, for one; {hint}"
+    msg = f"{setting}: {said(value)} is no Priority; use Priority.MEDIUM, for one; {hint}"
     raise ConfigurationError(msg)
 
 
@@ -92,7 +106,7 @@ def between(low: float, high: float, *, optional: bool = False) -> Check:
             return
         number = seconds(attribute.name, value)
         if not low <= number <= high:
-            msg = f"{attribute.name}: {value} is out of range; it must be from {low:g} to {high:g}"
+            msg = f"{attribute.name}: {written(number)} is out of range; it must be from {written(low)} to {written(high)}"
             raise ConfigurationError(msg)
 
     return check
@@ -112,7 +126,7 @@ def check_zone(_: Any, attribute: Attribute[Any], value: str | None) -> None:
 def check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
     """Check what table names are to start with; raises `ConfigurationError`."""
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
-        msg = f"{attribute.name}: {value!r} cannot start table names; use lower-case letters, digits and _ (21 at most)"
+        msg = f"{attribute.name}: {said(value)} cannot start table names; use lower-case letters, digits and _ (21 at most)"
         raise ConfigurationError(msg)
 
 
@@ -121,9 +135,7 @@ def whole(low: int, high: int) -> Check:
 
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            msg = (
-                f"{attribute.name}: {value!r} is out of range; it must be a whole number from {low} to {high}"
-            )
+            msg = f"{attribute.name}: {said(value)} is out of range; it must be a whole number from {low} to {high}"
             raise ConfigurationError(msg)
 
     return check
@@ -134,31 +146,32 @@ def positive(most: float) -> Check:
 
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-            msg = f"{attribute.name}: {value!r} is out of range; it must be a positive number up to {most:g}"
+            msg = f"{attribute.name}: {said(value)} is out of range; it must be a positive number up to {most:g}"
             raise ConfigurationError(msg)
 
     return check
 
 
-def instance_of(kind: type[Any], what: str) -> Check:
-    """Return a check of a type; `what` says in an error what to give."""
+def instance_of(kind: type[Any], what: str, *, secret: bool = False) -> Check:
+    """Return a check of a type; `what` says in an error what to give, `secret` that the value is not to be shown."""
+    shown = said_secret if secret else said
 
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
-            msg = f"{attribute.name}: {value!r} does not fit; give {what}"
+            msg = f"{attribute.name}: {shown(value)} does not fit; give {what}"
             raise ConfigurationError(msg)
 
     return check
 
 
 def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise `ConfigurationError` with a guess for the first setting that there is not."""
+    """Raise `ConfigurationError` with a guess for the first setting that there is not; `where` may be empty."""
     names = sorted(known)
     for name in given:
         if name not in names:
             guess = get_close_matches(name, names, n=1)
             hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
-            msg = f"{where}: there is no setting {name!r}{hint}"
+            msg = f"{where}: there is no setting {said(name)}{hint}".removeprefix(": ")
             raise ConfigurationError(msg)
 
 

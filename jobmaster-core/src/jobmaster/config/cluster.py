@@ -9,9 +9,10 @@ from attrs import evolve, field, frozen
 
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.config.checks import between, check_prefix, check_zone, instance_of, to_seconds, whole
-from jobmaster.durations import LONGEST
+from jobmaster.durations import LONGEST, written
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
+from jobmaster.urls import hidden, said
 
 
 @frozen(kw_only=True)
@@ -22,7 +23,7 @@ class Settings:
         default_job_timeout: how long an attempt may take; None for no limit.
         default_max_retries: how often a failed job is tried again.
         retry: the backoff policy.
-        transient_threshold: jobs due within it go to buckets, later ones are held on the master.
+        transient_threshold: with agents, how long before it is due one takes a job while the master cannot be reached.
         time_zone: IANA name of the zone schedules are read in; None for that of the host they are made on.
         max_message_bytes: the most bytes of encoded message data.
         retention: how long finished jobs, attempts and logs are kept; None for ever.
@@ -37,6 +38,7 @@ class Settings:
         store_timeout: the deadline of one unit of work on a store.
         table_prefix: what table names start with.
         auto_migrate: bring the schema up to date at start.
+        require_durable: refuse to start on a store that may lose what it has accepted, instead of a warning.
         store_options: the provider's own settings.
 
     """
@@ -68,14 +70,17 @@ class Settings:
     store_timeout: float = field(default=10.0, converter=to_seconds, validator=between(0.1, 600))
     table_prefix: str = field(default="jm_", validator=check_prefix)
     auto_migrate: bool = field(default=True, validator=instance_of(bool, "True or False"))
-    store_options: Mapping[str, Any] = field(factory=dict, validator=instance_of(Mapping, "a mapping"))
+    require_durable: bool = field(default=False, validator=instance_of(bool, "True or False"))
+    store_options: Mapping[str, Any] = field(
+        factory=dict, validator=instance_of(Mapping, "a mapping", secret=True), repr=hidden
+    )
 
     def __attrs_post_init__(self) -> None:
         """Check what concerns two settings at once."""
         if self.lease < 2 * self.heartbeat:
             msg = (
-                f"lease: {self.lease:g} s leaves no room for a late heartbeat; "
-                f"make it at least twice heartbeat ({self.heartbeat:g} s)"
+                f"lease: {written(self.lease)} leaves no room for a late heartbeat; "
+                f"make it at least twice heartbeat ({written(self.heartbeat)})"
             )
             raise ConfigurationError(msg)
 
@@ -109,9 +114,7 @@ SHARED = (
 
 def cluster_mode(mode: ClusterMode | str) -> ClusterMode:
     """Return a cluster mode; raises `ConfigurationError` for what is none."""
-    try:
-        return ClusterMode(mode)
-    except ValueError:
-        names = ", ".join(ClusterMode)
-        msg = f"mode: {mode!r} is no cluster mode; use one of {names}"
-        raise ConfigurationError(msg) from None
+    if mode not in list(ClusterMode):
+        msg = f"mode: {said(mode)} is no cluster mode; use one of {', '.join(ClusterMode)}"
+        raise ConfigurationError(msg)
+    return ClusterMode(mode)

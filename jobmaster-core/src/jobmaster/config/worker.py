@@ -8,11 +8,21 @@ from typing import Any
 
 from attrs import Attribute, field, frozen
 
-from jobmaster.config.checks import as_priority, as_text, check_name, check_priority, positive, whole
+from jobmaster.config.checks import (
+    as_priority,
+    as_text,
+    check_name,
+    check_priority,
+    check_worker_name,
+    positive,
+    whole,
+)
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import Priority, WorkerMode
+from jobmaster.urls import said
 
 DEFAULT_LANE = "default"
+AT_ONCE = 16 * 1024 * 1024
 MOST_BUCKETS = 100
 MOST_PARALLELISM = 1000
 
@@ -23,11 +33,10 @@ def default_parallelism() -> float:
 
 
 def _worker_mode(value: WorkerMode | str) -> WorkerMode:
-    try:
-        return WorkerMode(value)
-    except ValueError:
-        msg = f"mode: {value!r} is no worker mode; use one of {', '.join(WorkerMode)}"
-        raise ConfigurationError(msg) from None
+    if value not in list(WorkerMode):
+        msg = f"mode: {said(value)} is no worker mode; use one of {', '.join(WorkerMode)}"
+        raise ConfigurationError(msg)
+    return WorkerMode(value)
 
 
 def _buckets(value: Any) -> Any:
@@ -36,19 +45,20 @@ def _buckets(value: Any) -> Any:
         return value
     named = {as_priority(priority): count for priority, count in value.items()}
     if len(named) < len(value):
-        msg = f"buckets: {dict(value)!r} names a priority twice; give each one count"
+        msg = f"buckets: {said(dict(value))} names a priority twice; give each one count"
         raise ConfigurationError(msg)
     return named
 
 
 def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
     if not isinstance(value, Mapping):
-        msg = f"{attribute.name}: {value!r} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
+        msg = f"{attribute.name}: {said(value)} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
         raise ConfigurationError(msg)
     for priority, count in value.items():
         check_priority(attribute.name, priority)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_BUCKETS:
-            msg = f"{attribute.name}: {count!r} buckets of {priority.name}; give a whole number from 0 to {MOST_BUCKETS}"
+            wrong = f"{attribute.name}: {said(count)} buckets of {priority.name}"
+            msg = f"{wrong}; give a whole number from 0 to {MOST_BUCKETS}"
             raise ConfigurationError(msg)
 
 
@@ -62,6 +72,7 @@ class WorkerSettings:
         lane: the lane it serves.
         mode: which duties it takes.
         batch_size: the most jobs one bucket holds in memory, and that one write carries.
+        batch_bytes: the most bytes of jobs that one bucket holds in memory beside those that run; one job is always read.
         parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
         buckets: number of buckets by priority (`Priority.HIGH` or `"high"`), 1 where not given; 0 leaves a priority out.
 
@@ -72,6 +83,7 @@ class WorkerSettings:
     lane: str = field(default=DEFAULT_LANE, converter=as_text)
     mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=whole(1, 100_000))
+    batch_bytes: int = field(default=AT_ONCE, validator=whole(1024, 4 * 1024**3))
     parallelism: float = field(factory=default_parallelism, validator=positive(MOST_PARALLELISM))
     buckets: Mapping[Priority, int] = field(factory=dict, converter=_buckets, validator=_check_buckets)
 
@@ -79,7 +91,7 @@ class WorkerSettings:
         """Check names, and that there is something to do."""
         check_name("lane", self.lane)
         if self.name is not None:
-            check_name("worker name", self.name)
+            check_worker_name(self.name)
         if self.agent is not None:
             check_name("agent", self.agent)
         if self.mode.executes and not any(self.bucket_count(priority) for priority in Priority):

@@ -4,9 +4,11 @@ from jobmaster.contracts.agent import AgentRepository, Backlog, Message, SavePen
 from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.capabilities import Capabilities
 from jobmaster.contracts.control import ClusterChange, ControlStore, Orders
+from jobmaster.contracts.durability import DurabilityRisk
 from jobmaster.contracts.handovers import Handing, Handover, HandoverStore, Room
 from jobmaster.contracts.master import (
     OUT_OF_REACH,
+    REQUESTS_KEPT,
     Assignment,
     BucketStore,
     CancelAnswer,
@@ -31,6 +33,7 @@ from jobmaster.contracts.transfers import (
 
 __all__ = [
     "OUT_OF_REACH",
+    "REQUESTS_KEPT",
     "AgentRepository",
     "AgentStore",
     "Assignment",
@@ -42,6 +45,7 @@ __all__ = [
     "ClusterStore",
     "ControlStore",
     "Departure",
+    "DurabilityRisk",
     "Handing",
     "Handover",
     "HandoverStore",

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from jobmaster.contracts.stores import NewsListener, SchemaStore
 from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position, record
@@ -21,7 +21,9 @@ class Message:
 
     `saved` tells the two channels apart: a new job that the master does not know yet (save pending), or a
     job that a coordinator assigned. `attempt` is the number of the run it is meant for; `retries`, `crashes`
-    and `suspect` are what its claim will say. `new.delay` counts from the agent's now.
+    and `suspect` are what its claim will say. `new.delay` counts from the agent's now; of one that is due,
+    `waited` says for how many seconds, where messages are read to be brought back. `placed` says how often its job had been
+    handed over by then: so the master tells its present message from one of before.
     """
 
     new: NewJob
@@ -30,6 +32,8 @@ class Message:
     retries: int = 0
     crashes: int = 0
     suspect: bool = False
+    placed: int = 0
+    waited: float = field(default=0.0, eq=False)
 
 
 @frozen(kw_only=True)
@@ -94,6 +98,7 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
           skipped for good, however late its push became visible.
         * `known` holds the ids of jobs that the caller has in hand and that lie beyond `cursor`. A provider may leave
           them out, rather than read what is thrown away; they count towards `limit` all the same, which is greater.
+        * A page ends with the message that brings it over `PAGE_BYTES` (jobmaster.weighing) of data: then there is more.
         * Before it returns, the store has on record that these messages may be in hand: `exposed` of a
           later owner includes each of them until it is acknowledged.
         * Raises `LeaseLostError` if the bucket's epoch is no longer `bucket.epoch`.
@@ -126,6 +131,44 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         * None that became due over a second after the last `pull` that found something is among them: a store that
           bounds what is in hand by a moment keeps that moment near.
         * The next call reads on, once these are acknowledged.
+        """
+
+    @abstractmethod
+    async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
+        """Return the ids of those buckets that hold messages which have been due for `waited` seconds, and are unread.
+
+        Unread is what `set_aside` would take. An agent that cannot take anything returns none.
+        """
+
+    @abstractmethod
+    async def set_aside(
+        self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
+    ) -> int:
+        """Move due messages that the owner of a bucket has not read into the bucket `aside`; return their number.
+
+        * Only messages that have been due for `waited` seconds, and that the owner neither has in hand nor will be handed
+          out: whoever pulls at the same time learns of it before it has any of them.
+        * The first `keep` of them stay, and at most `limit` go, in the order of due time and id. Messages of the jobs
+          `but` stay.
+        * Anybody may ask for it, whoever owns the bucket, and whether the owner lives or not. `aside` is nobody's bucket:
+          what lies there is brought back to the master, by the caller or by whoever finds it.
+        * An agent that cannot do this exactly moves nothing.
+        """
+
+    @abstractmethod
+    async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Move messages, given as (job id, attempt), that the caller owns and has in hand into the bucket `aside`.
+
+        For an owner that gives them back unstarted. Idempotent; what is not in its bucket is left out. Afterwards the same
+        ones may be pushed there again, to be handed out as new. An agent that cannot move a message copies it before it
+        removes it. What lay aside of them before, and was not removed, is stale: it makes way.
+        """
+
+    @abstractmethod
+    async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
+        """Remove messages that were set aside and are on the master now, as `drain` read them. Idempotent.
+
+        What was put there since about the same jobs stays: its `placed` is another one.
         """
 
     @abstractmethod

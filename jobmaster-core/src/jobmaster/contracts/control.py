@@ -60,9 +60,12 @@ class ControlStore(ABC):
 
     @abstractmethod
     async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
-        """Note a request on every active or stopping worker of this name; return their ids.
+        """Note a request on every worker of this name but those that have stopped; return the ids of those that run.
 
-        A stop takes the place of a drain, and never the other way round. `list_workers` shows it.
+        * One that was declared lost may be back: its process lives, and finds the request among its orders. Where none
+          of this name runs, the ids are those of the lost ones.
+        * A request is for the registrations that there are: no process that is started later hears of it.
+        * A stop takes the place of a drain, and never the other way round. `list_workers` shows it.
         """
 
     @abstractmethod

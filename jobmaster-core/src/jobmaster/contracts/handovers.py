@@ -37,10 +37,11 @@ class Handover:
 
 @frozen(kw_only=True)
 class Handing:
-    """What a `hand_over` call did; `next_in` is that of an `Assignment`."""
+    """What a `hand_over` call did; `next_in` and `next_for_rooms` are those of an `Assignment`."""
 
     handovers: Sequence[Handover] = ()
     next_in: float | None = None
+    next_for_rooms: float | None = None
 
 
 class HandoverStore(ABC):
@@ -77,6 +78,10 @@ class HandoverStore(ABC):
         carries that one may be pushing its message again, and what is withdrawn would be back. Of several such
         callers at once one gets a handover.
         """
+
+    @abstractmethod
+    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+        """Return the jobs of the handovers of a bucket: whoever carries these may be about to push them (again)."""
 
     @abstractmethod
     async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:

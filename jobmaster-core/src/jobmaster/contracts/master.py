@@ -18,6 +18,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from jobmaster.contracts.agent import Message
 from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.control import ControlStore
 from jobmaster.contracts.handovers import HandoverStore, Room
@@ -33,6 +34,7 @@ from jobmaster.models import (
     JobQuery,
     JobReceipt,
     JobRecord,
+    Load,
     LogLine,
     NewJob,
     Report,
@@ -45,16 +47,22 @@ OUT_OF_REACH: Final = 0.1
 have it in hand before a unit that takes it away is committed: an owner reads what is due, and waits for nobody."""
 
 
+REQUESTS_KEPT: Final = 7 * 86400.0
+"""Seconds for which a request to a worker that was declared lost is kept: its host may only have been asleep."""
+
+
 @frozen(kw_only=True)
 class Assignment:
     """What an `assign_due` call did: jobs by bucket, and when the next held job comes into reach.
 
     `next_in` is the time in seconds until another held job is due within the look-ahead (0 if some already
-    are, but found no room; None if nothing is held).
+    are, but found no room; None if nothing is held). `next_for_rooms` is the same of those for whose lane and priority
+    there was a room.
     """
 
     assigned: Mapping[UUID, int] = field(factory=dict)
     next_in: float | None = None
+    next_for_rooms: float | None = None
 
 
 @frozen(kw_only=True)
@@ -114,7 +122,7 @@ class ClusterStore(ABC):
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
     ) -> Pulse:
@@ -138,8 +146,12 @@ class ClusterStore(ABC):
         """Return the cluster's workers, the newest first."""
 
     @abstractmethod
-    async def prune_workers(self, cluster_id: str, age: float) -> int:
-        """Delete stopped and lost workers, and buckets that are ready to delete, older than `age` seconds."""
+    async def prune_workers(self, cluster_id: str, age: float, before: datetime | None = None) -> int:
+        """Delete stopped and lost workers, and buckets that are ready to delete, older than `age` seconds.
+
+        Only what is from before `before`, too, if that is given: the store's clock may have jumped since its caller looked.
+        A lost worker that was asked for something is kept for `REQUESTS_KEPT` seconds at least: it may be back.
+        """
 
 
 class BucketStore(ABC):
@@ -151,7 +163,19 @@ class BucketStore(ABC):
 
     @abstractmethod
     async def active_buckets(self, cluster_id: str) -> Sequence[Bucket]:
-        """Return the buckets that take new jobs: active, and their worker's lease has not run out."""
+        """Return the buckets that take new jobs: active, and their worker's lease has not run out.
+
+        Each with `unheard`, the seconds since its worker's last heartbeat, by the store's clock, and whether it is `silent`:
+        marked so since that heartbeat, and since its last load was told.
+        """
+
+    @abstractmethod
+    async def mark_silent(self, bucket_ids: Sequence[UUID]) -> None:
+        """Note that the owners of buckets leave due jobs unread: they are silent until there is some sign of life."""
+
+    @abstractmethod
+    async def tell_loads(self, loads: Mapping[UUID, Load]) -> None:
+        """Note the loads of buckets, as a heartbeat does, between two of these. Buckets of lost workers are left alone."""
 
     @abstractmethod
     async def needs_rescue(self, cluster_id: str) -> bool:
@@ -191,6 +215,30 @@ class BucketStore(ABC):
     @abstractmethod
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
         """Serve `AgentRepository.exposed` for jobs whose rows are the bucket."""
+
+    @abstractmethod
+    async def unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
+        """Serve `AgentRepository.unread` for jobs whose rows are the buckets."""
+
+    @abstractmethod
+    async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
+        """Hold due jobs on the master again that the owner of a bucket has not read; return their number.
+
+        * Only jobs that have been due for `waited` seconds, and that its owner neither has in hand nor will be handed
+          out: whoever reads at the same time learns of it before it has any of them. Of an owner that cannot (code of
+          before, say), nothing is taken.
+        * The first `keep` of them stay, and at most `limit` go, in the order of due time and id. What is to be cancelled
+          stays.
+        * Anybody may ask for it, whoever owns the bucket, and whether the owner lives or not.
+        """
+
+    @abstractmethod
+    async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
+        """Hold jobs on the master again that it has in a bucket on an agent; return how many.
+
+        For who has found their messages aside there (`AgentRepository.set_aside`). Jobs that are no longer in that bucket
+        at that attempt and placing, or that are to be cancelled, are left alone. Idempotent, however late it comes.
+        """
 
     @abstractmethod
     async def bucket_holdings(self, cluster_id: str) -> Mapping[UUID, int]:
@@ -239,8 +287,11 @@ class JobStore(ABC):
         """
 
     @abstractmethod
-    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
-        """Return the lanes and priorities of held jobs that are due now. Parked ones do not count. Writes nothing."""
+    async def due_places(self, cluster_id: str, waited: float = 0.0) -> frozenset[tuple[str, Priority]]:
+        """Return the lanes and priorities of held jobs that have been due for `waited` seconds.
+
+        Parked ones do not count. Writes nothing.
+        """
 
     @abstractmethod
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
@@ -341,8 +392,10 @@ class JobStore(ABC):
         """Return the newest log lines of a subject, oldest first."""
 
     @abstractmethod
-    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
-        """Delete up to `limit` jobs that finished over `age` seconds ago, with attempts and logs."""
+    async def prune_jobs(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
+        """Delete up to `limit` jobs that finished over `age` seconds ago, and before `before`, with attempts and logs."""
 
 
 class MasterRepository(

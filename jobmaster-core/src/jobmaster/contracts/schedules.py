@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from jobmaster.recurring import DueSchedules, ScheduleQuery, ScheduleReceipt, ScheduleRecord, ScheduleWrite
@@ -21,22 +22,26 @@ class ScheduleStore(ABC):
         * Idempotent by id. A schedule whose key another one of its cluster has is not stored: its receipt names
           that one and says `created=False`. Schedules that have ended or were cancelled have given up their keys.
           If that one is of another definition, the call raises `KeyTakenError` instead, and stores nothing.
-        * They are planned from the store's now on: `planned_to` is at least that.
+        * They are planned from the store's now on: `planned_to` is at least that. One that `starts_now` counts from
+          there as well: the store's now is its `starts_after`, and its `planned_to`.
         * With a `lease`, their declaration lasts that many seconds from the store's now.
         """
 
     @abstractmethod
     async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
-        """Return those of these schedules that there are, in any order."""
+        """Return those of these schedules that there are, in any order; all were read at the store's `read_at`."""
 
     @abstractmethod
     async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
         """Return a page of schedules by descending id: dynamic ones come the newest first."""
 
     @abstractmethod
-    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
         """Return active schedules of these kinds whose `look_at` has come, the earliest first.
 
+        * Those `without` are left out, as if there were none of them: the caller cannot read them.
         * The store's clock decides, and comes along as `now`.
         * `busy` tells whether the job `newest_job_id` is unfinished at that moment.
         * Nothing is locked: several planners may get the same, and `write_schedules` settles it.
@@ -51,7 +56,8 @@ class ScheduleStore(ABC):
         * Each firing stores a job, held on the master and due at its nominal time by the store's clock, or now
           if that has passed. A job id that exists changes nothing: a nominal time has one job for ever.
         * `restart` takes away the schedule's jobs that are not due yet and were never in anybody's hands, as if
-          they had not been made, and sets `planned_to` to the store's now.
+          they had not been made.
+        * One that is to be `lapsed` holds only if its declaration has run out by the store's now.
         * What was asked for (template, expression, zone, end, policies) changes only with `redefined`.
         """
 
@@ -70,5 +76,7 @@ class ScheduleStore(ABC):
         """Return active schedules whose declaration has run out, for somebody to make inactive."""
 
     @abstractmethod
-    async def prune_schedules(self, cluster_id: str, age: float, limit: int) -> int:
-        """Delete up to `limit` schedules that have been over for `age` seconds; their jobs stay."""
+    async def prune_schedules(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
+        """Delete up to `limit` schedules that were over `age` seconds ago, and before `before`; their jobs stay."""

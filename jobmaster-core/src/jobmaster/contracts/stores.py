@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 
 from jobmaster.contracts.capabilities import Capabilities
+from jobmaster.contracts.durability import DurabilityRisk
 
 
 class SchemaStore(ABC):
@@ -40,12 +41,31 @@ class SchemaStore(ABC):
     async def pending_migrations(self) -> Sequence[str]:
         """Return the names of the migrations that `migrate` would apply.
 
-        Raises `SchemaError` if the schema is newer than this code.
+        Raises `SchemaError` if the schema is newer than this code and does not serve it: if one of the migrations that
+        this code does not know says that it serves only newer code.
         """
+
+    async def newer_migrations(self) -> Sequence[str]:
+        """Return the names of migrations that newer code applied, and that serve this one; raises as `pending_migrations`.
+
+        A store without numbered migrations has none.
+        """
+        return ()
 
     @abstractmethod
     def migration_script(self) -> str:
         """Return the statements of all migrations, for a DBA to run; needs no connection."""
+
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        """Return what the server, the role, the file or its file system is set to that can lose what was accepted.
+
+        Settings of this store's own connections, as they are in effect, each with what it means and the remedy: flushes
+        that are not waited for or switched off, a server that only reads, a file that several hosts share. Needs no
+        schema, costs one short question, and can be asked again at any time. Raises `StoreUnavailableError`.
+
+        Not abstract: a store that knows of none, or cannot tell, returns none. One that is not `durable` is not asked.
+        """
+        return ()
 
     @abstractmethod
     async def now(self) -> datetime:

@@ -33,8 +33,18 @@ class Topics:
 
     @staticmethod
     def buckets(cluster_id: str) -> str:
-        """Buckets came or went: producers and coordinators refresh their list."""
+        """Buckets came or went, or their owners are silent: producers and coordinators refresh their list."""
         return f"l:{cluster_id}"
+
+    @staticmethod
+    def free(cluster_id: str) -> str:
+        """A worker has free slots: owners give back what waits, and coordinators see to the rest."""
+        return f"f:{cluster_id}"
+
+    @staticmethod
+    def is_bucket(topic: str) -> bool:
+        """Return whether a topic is about new jobs in some bucket."""
+        return topic.startswith("b:")
 
     @staticmethod
     def schedules(cluster_id: str) -> str:

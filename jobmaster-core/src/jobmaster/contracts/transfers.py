@@ -47,7 +47,8 @@ class WholeJob:
 
     Without a `standing` it has finished as `status`, by its last attempt. `attempts` are all that are stored:
     those too that stand for a cancellation before a run. A job of a recurring schedule has that one's
-    `schedule_id` and the nominal time that it was made for, if it was made for one.
+    `schedule_id` and the nominal time that it was made for, if it was made for one. One that is `damaged` does not
+    move: stand-ins would take the place of what is stored.
     """
 
     job: Job
@@ -57,6 +58,7 @@ class WholeJob:
     logs: Sequence[LogLine] = ()
     schedule_id: UUID | None = None
     nominal_at: datetime | None = None
+    damaged: str | None = None
 
     @property
     def id(self) -> UUID:
@@ -112,9 +114,12 @@ class TransferStore(ABC):
 
     @abstractmethod
     async def read_finished(
-        self, cluster_id: str, age: float, after: Position | None, limit: int
+        self, cluster_id: str, age: float, after: Position | None, limit: int, before: datetime | None = None
     ) -> Sequence[WholeJob]:
-        """Return jobs that finished over `age` seconds ago, the earliest first, beyond `after`. Lock nothing."""
+        """Return jobs that finished over `age` seconds ago, and before `before`, the earliest first, beyond `after`.
+
+        Lock nothing.
+        """
 
     @abstractmethod
     async def give_up(

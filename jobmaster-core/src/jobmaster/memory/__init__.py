@@ -18,7 +18,7 @@ from jobmaster.memory.clusters import MemoryClusters
 from jobmaster.memory.control import MemoryControl
 from jobmaster.memory.handovers import MemoryHandovers
 from jobmaster.memory.jobs import MemoryJobs
-from jobmaster.memory.queries import MemoryQueries, matches
+from jobmaster.memory.queries import MemoryQueries
 from jobmaster.memory.schedules import MemorySchedules
 from jobmaster.memory.transfers import MemoryTransfers
 
@@ -64,5 +64,4 @@ __all__ = [
     "jobmaster_agent",
     "jobmaster_master",
     "jobmaster_schemes",
-    "matches",
 ]

@@ -98,6 +98,53 @@ class MemoryAgent(InMemory, AgentRepository):
             for job_id, attempt in messages:
                 box.letters.pop((bucket.id, job_id, attempt), None)
 
+    async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return frozenset(bucket.id for bucket in buckets if self._unread(bucket.id, waited))
+
+    async def set_aside(
+        self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
+    ) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            going = [x for x in self._unread(bucket.id, waited)[keep:] if x.job.id not in but][:limit]
+            for letter in going:
+                self._move(box, bucket.id, letter, aside)
+            return len(going)
+
+    async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            for job_id, attempt in messages:
+                letter = box.letters.get((bucket.id, job_id, attempt))
+                if letter is not None:
+                    self._move(box, bucket.id, letter, aside)
+
+    def _move(self, box: Mailbox, bucket_id: UUID, letter: Letter, aside: UUID) -> None:
+        key, message = (letter.job.id, letter.message.attempt), letter.message
+        del box.letters[(bucket_id, *key)]
+        letter.message = evolve(message, new=evolve(message.new, bucket_id=aside))
+        box.letters[(aside, *key)] = letter
+
+    async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as box:
+            for message in messages:
+                key = (aside, message.new.job.id, message.attempt)
+                letter = box.letters.get(key)
+                if letter is not None and letter.message.placed == message.placed:
+                    del box.letters[key]
+
+    def _unread(self, bucket_id: UUID, waited: float) -> list[Letter]:
+        """Return due messages in a bucket that its owner was never handed."""
+        due = self._later(-waited)
+        return [
+            letter
+            for letter in self._mailbox.in_bucket(bucket_id)
+            if letter.ready_at <= due and not letter.handed_out
+        ]
+
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         await anyio.lowlevel.checkpoint()
         with self._unit() as box:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 import anyio.lowlevel
@@ -21,36 +21,47 @@ class MemoryAssigning(MemoryBase, JobStore):
     async def assign_due(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> Assignment:
         await anyio.lowlevel.checkpoint()
         with self._unit():
-            assigned, next_in = self._assign(cluster_id, ahead, rooms)
-            return Assignment(assigned={b: len(rows) for b, rows in assigned.items()}, next_in=next_in)
+            assigned = self._assign(cluster_id, ahead, rooms)
+            return Assignment(
+                assigned={b: len(rows) for b, rows in assigned.items()},
+                **self._next(cluster_id, ahead, rooms),
+            )
 
-    def _assign(
-        self, cluster_id: str, ahead: float, rooms: Sequence[Room]
-    ) -> tuple[dict[UUID, list[Live]], float | None]:
-        """Place held jobs; return them by bucket, and in how many seconds the next one comes into reach."""
+    def _next(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> dict[str, float | None]:
+        """Return in how many seconds the next held job comes into reach: any, and one of a place that has a room."""
+        places, held = {(room.lane, room.priority) for room in rooms if room.free > 0}, self._held(cluster_id)
+        fitting = [row for row in held if (row.job.lane, row.job.priority) in places]
         horizon = self._later(ahead)
-        assigned: dict[UUID, list[Live]] = {}
-        for room in rooms:
-            if rows := self._fill(cluster_id, room, horizon):
-                assigned.setdefault(room.bucket_id, []).extend(rows)
-        first = next(iter(self._held(cluster_id)), None)
-        return assigned, max(0.0, (first.ready_at - horizon).total_seconds()) if first else None
-
-    def _fill(self, cluster_id: str, room: Room, horizon: datetime) -> list[Live]:
-        fitting = [
-            row
-            for row in self._held(cluster_id)
-            if row.ready_at <= horizon and (row.job.lane, row.job.priority) == (room.lane, room.priority)
+        waits = [
+            max(0.0, (rows[0].ready_at - horizon).total_seconds()) if rows else None
+            for rows in (held, fitting)
         ]
-        for row in fitting[: room.free]:
-            self._place(row, room.bucket_id)
-        return fitting[: room.free]
+        return {"next_in": waits[0], "next_for_rooms": waits[1]}
 
-    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+    def _assign(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> dict[UUID, list[Live]]:
+        """Place held jobs, those of one lane and priority by turns; return them by bucket."""
+        horizon = self._later(ahead)
+        left = {room.bucket_id: room.free for room in rooms}
+        turns: dict[tuple[str, Priority], deque[UUID]] = {}
+        for room in rooms:
+            turns.setdefault((room.lane, room.priority), deque()).append(room.bucket_id)
+        assigned: dict[UUID, list[Live]] = {}
+        for row in self._held(cluster_id):
+            buckets = turns.get((row.job.lane, row.job.priority), deque())
+            while buckets and not left[buckets[0]]:
+                buckets.popleft()
+            if buckets and row.ready_at <= horizon:
+                self._place(row, buckets[0])
+                left[buckets[0]] -= 1
+                assigned.setdefault(buckets[0], []).append(row)
+                buckets.rotate(-1)
+        return assigned
+
+    async def due_places(self, cluster_id: str, waited: float = 0.0) -> frozenset[tuple[str, Priority]]:
         await anyio.lowlevel.checkpoint()
         with self._unit():
-            now = self._clock.now()
-            due = [row.job for row in self._held(cluster_id) if row.ready_at <= now]
+            by = self._later(-waited)
+            due = [row.job for row in self._held(cluster_id) if row.ready_at <= by]
             return frozenset((job.lane, job.priority) for job in due)
 
     def _held(self, cluster_id: str) -> list[Live]:
@@ -60,6 +71,8 @@ class MemoryAssigning(MemoryBase, JobStore):
 
     def _place(self, row: Live, bucket_id: UUID) -> None:
         row.status, row.bucket_id, row.parked = JobStatus.ASSIGNED_TO_BUCKET, bucket_id, None
+        row.placed += 1
+        row.due_at = row.due_at or row.ready_at
         row.ready_at = max(row.ready_at, self._clock.now())
 
     async def adopt_parked(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from jobmaster.models import (
     STANDALONE,
     Bucket,
     Job,
+    Load,
 )
 from jobmaster.news import NewsHub
 from jobmaster.states import BucketStatus, JobStatus
@@ -68,6 +69,11 @@ class InMemory(SchemaStore):
     def _later(self, delay: float) -> datetime:
         return self._clock.now() + timedelta(seconds=delay)
 
+    def _before(self, age: float, before: datetime | None) -> datetime:
+        """Return the moment before which what is over is `age` seconds old, and from before `before`."""
+        latest = self._later(-age)
+        return latest if before is None else min(latest, before)
+
     async def announce(self, topics: Sequence[str]) -> None:
         await anyio.lowlevel.checkpoint()
         self._news.tell(topics)
@@ -94,9 +100,13 @@ class MemoryBase(InMemory):
 
     def _leased(self, worker_id: UUID) -> bool:
         worker = self._store.workers.get(worker_id)
-        if worker is None or worker.status not in RUNNING or worker.lease_until is None:
+        if worker is None or worker.status not in RUNNING:
             return False
-        return worker.lease_until >= self._clock.now()
+        if worker.lease_until is None or worker.heartbeat_at is None:
+            return False
+        # A heartbeat more than a lease ahead was noted by a clock that has gone back since.
+        lease = worker.lease_until - worker.heartbeat_at
+        return worker.heartbeat_at - lease <= self._clock.now() <= worker.lease_until
 
     def _is_rescue_needed(self, cluster_id: str) -> bool:
         """Return whether a lease has run out, a bucket was left behind, or jobs lie where nobody reads."""
@@ -141,6 +151,15 @@ class MemoryBase(InMemory):
         if job is None or job.cluster_id != cluster_id:
             raise JobNotFoundError(job_id, cluster_id)
         return job
+
+    def _note_loads(self, loads: Mapping[UUID, Load], alive: Container[UUID]) -> None:
+        for bucket_id, load in loads.items():
+            bucket = self._store.buckets.get(bucket_id)
+            if bucket and bucket.worker_id in alive:
+                self._store.silent_at.pop(bucket_id, None)
+                self._store.buckets[bucket_id] = evolve(
+                    bucket, load=load.held, running=load.running, free=load.free, offered=load.offered
+                )
 
     def _let_go(self, rows: Iterable[Live]) -> int:
         """Hold rows that nobody has in hand, and end those that are to be cancelled; return how many are held.

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from jobmaster.contracts import (
     BucketStore,
+    Message,
 )
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.paging import due_page
@@ -24,6 +25,7 @@ from jobmaster.models import (
     Bucket,
     BucketPage,
     Cursor,
+    Load,
     Position,
 )
 from jobmaster.states import BucketStatus, WorkerStatus
@@ -44,8 +46,32 @@ class MemoryBuckets(MemoryBase, BucketStore):
                 for b in store.buckets.values()
                 if b.cluster_id == cluster_id and b.status is BucketStatus.ACTIVE
             ]
-            leased = {id_ for id_ in {b.worker_id for b in owned} if self._leased(id_)}
-            return [b for b in owned if b.worker_id in leased]
+            unheard = {id_: self._unheard(id_) for id_ in {b.worker_id for b in owned} if self._leased(id_)}
+            return [
+                evolve(b, unheard=unheard[b.worker_id], silent=self._is_silent(b))
+                for b in owned
+                if b.worker_id in unheard
+            ]
+
+    def _is_silent(self, bucket: Bucket) -> bool:
+        heard_at = self._store.workers[bucket.worker_id].heartbeat_at
+        silent_at = self._store.silent_at.get(bucket.id)
+        return silent_at is not None and heard_at is not None and silent_at >= heard_at
+
+    async def mark_silent(self, bucket_ids: Sequence[UUID]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            store.silent_at |= dict.fromkeys(bucket_ids, self._clock.now())
+
+    def _unheard(self, worker_id: UUID) -> float:
+        """Return the seconds since a worker was last heard of."""
+        now = self._clock.now()
+        return max(0.0, (now - (self._store.workers[worker_id].heartbeat_at or now)).total_seconds())
+
+    async def tell_loads(self, loads: Mapping[UUID, Load]) -> None:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            self._note_loads(loads, {w.id for w in store.workers.values() if w.status in RUNNING})
 
     async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
         await anyio.lowlevel.checkpoint()
@@ -134,6 +160,35 @@ class MemoryBuckets(MemoryBase, BucketStore):
             ]
             claims = [claim_of(row, bucket) for row in rows[:limit]]
             return BucketPage(claims=claims, cursor=Cursor(), more=len(rows) > limit)
+
+    async def unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return frozenset(id_ for id_ in bucket_ids if self._unread(id_, waited))
+
+    async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            return self._let_go(self._unread(bucket.id, waited)[keep : keep + limit])
+
+    def _unread(self, bucket_id: UUID, waited: float) -> list[Live]:
+        """Return due jobs of a bucket that its owner was never handed."""
+        due, to = self._later(-waited), self._store.handed_out.get(bucket_id)
+        return [
+            row
+            for row in self._in_bucket(bucket_id)
+            if row.ready_at <= due and (to is None or row.position > to) and not row.cancel_requested
+        ]
+
+    async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
+        await anyio.lowlevel.checkpoint()
+        with self._unit():
+            found = frozenset((one.new.job.id, one.attempt, one.placed) for one in messages)
+            return self._let_go(
+                row
+                for row in self._in_bucket(bucket_id)
+                if (row.job.id, row.attempt, row.placed) in found and not row.cancel_requested
+            )
 
     async def bucket_holdings(self, cluster_id: str) -> Mapping[UUID, int]:
         await anyio.lowlevel.checkpoint()

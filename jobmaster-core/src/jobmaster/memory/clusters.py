@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 from attrs import evolve
 
-from jobmaster.contracts import (
-    ClusterStore,
-    Pulse,
-)
+from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, Pulse
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import (
     OWNED,
@@ -22,6 +19,7 @@ from jobmaster.memory.rows import (
 from jobmaster.models import (
     Bucket,
     ClusterRecord,
+    Load,
     WorkerRecord,
 )
 from jobmaster.states import BucketStatus, WorkerStatus
@@ -64,7 +62,7 @@ class MemoryClusters(MemoryBase, ClusterStore):
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
     ) -> Pulse:
@@ -75,10 +73,7 @@ class MemoryClusters(MemoryBase, ClusterStore):
             for worker_id in alive:
                 renewed = evolve(store.workers[worker_id], heartbeat_at=now, lease_until=until)
                 store.workers[worker_id] = renewed
-            for bucket_id, load in loads.items():
-                bucket = store.buckets.get(bucket_id)
-                if bucket and bucket.worker_id in alive:
-                    store.buckets[bucket_id] = evolve(bucket, load=load)
+            self._note_loads(loads, alive)
             return Pulse(
                 alive=frozenset(alive),
                 cancelling=frozenset(alive) & self._cancelling(),
@@ -113,16 +108,16 @@ class MemoryClusters(MemoryBase, ClusterStore):
         await anyio.lowlevel.checkpoint()
         return [w for w in reversed(self._store.workers.values()) if w.cluster_id == cluster_id]
 
-    async def prune_workers(self, cluster_id: str, age: float) -> int:
+    async def prune_workers(self, cluster_id: str, age: float, before: datetime | None = None) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            limit = self._later(-age)
+            limit, asked_limit = self._before(age, before), self._before(max(age, REQUESTS_KEPT), before)
             gone = [
                 w.id
                 for w in store.workers.values()
                 if w.cluster_id == cluster_id
                 and w.status not in RUNNING
-                and (w.heartbeat_at or limit) < limit
+                and (w.heartbeat_at or limit) < (asked_limit if _is_missed(w) else limit)
                 and not any(b.worker_id == w.id and b.status in OWNED for b in store.buckets.values())
             ]
             for worker_id in gone:
@@ -133,4 +128,10 @@ class MemoryClusters(MemoryBase, ClusterStore):
                     del store.buckets[bucket.id]
                     store.lost_at.pop(bucket.id, None)
                     store.handed_out.pop(bucket.id, None)
+                    store.silent_at.pop(bucket.id, None)
             return len(gone)
+
+
+def _is_missed(worker: WorkerRecord) -> bool:
+    """Whether a worker was asked for something, and may be back to do it."""
+    return worker.status is WorkerStatus.LOST and worker.request is not None

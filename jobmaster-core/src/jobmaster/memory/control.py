@@ -13,7 +13,7 @@ from jobmaster.contracts import ClusterChange, ControlStore, Orders
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import RUNNING
 from jobmaster.models import ClusterRecord
-from jobmaster.states import WorkerRequest
+from jobmaster.states import WorkerRequest, WorkerStatus
 
 
 class MemoryControl(MemoryBase, ControlStore):
@@ -34,12 +34,13 @@ class MemoryControl(MemoryBase, ControlStore):
             asked = [
                 w
                 for w in store.workers.values()
-                if (w.cluster_id, w.name) == (cluster_id, name) and w.status in RUNNING
+                if (w.cluster_id, w.name) == (cluster_id, name) and w.status is not WorkerStatus.STOPPED
             ]
             for worker in asked:
-                if worker.request is None or worker.request.code < request.code:
+                if worker.request is not WorkerRequest.STOP:
                     store.workers[worker.id] = evolve(worker, request=request)
-            return [worker.id for worker in asked]
+            running = [worker.id for worker in asked if worker.status in RUNNING]
+            return running or [worker.id for worker in asked]
 
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
         await anyio.lowlevel.checkpoint()
@@ -52,5 +53,5 @@ class MemoryControl(MemoryBase, ControlStore):
                 for w in store.workers.values()
                 if (w.cluster_id, w.process_id) == (cluster_id, process_id) and w.request is not None
             ]
-            by_weight = sorted(asked, key=lambda one: one[0].code)
+            by_weight = sorted(asked, key=lambda one: (one[0].is_known, one[0].code))
             return Orders(cluster=cluster, requests={name: request for request, name in by_weight})

@@ -23,12 +23,12 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
     async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
         await anyio.lowlevel.checkpoint()
         with self._unit():
-            assigned, next_in = self._assign(cluster_id, ahead, rooms)
+            assigned = self._assign(cluster_id, ahead, rooms)
             handovers = [
                 self._handover(self._carry(cluster_id, bucket_id, (r.job.id for r in rows), carrier))
                 for bucket_id, rows in assigned.items()
             ]
-            return Handing(handovers=handovers, next_in=next_in)
+            return Handing(handovers=handovers, **self._next(cluster_id, ahead, rooms))
 
     async def hand_over_parked(
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
@@ -58,6 +58,12 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
                     raise InvalidTransitionError(
                         job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                     )
+
+    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            carried = [one for one in store.handovers.values() if one.bucket_id == bucket_id]
+            return frozenset(job_id for one in carried for job_id in one.job_ids)
 
     async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         await anyio.lowlevel.checkpoint()
@@ -118,4 +124,5 @@ def _message(row: Live, bucket_id: UUID, now: datetime) -> Message:
         retries=row.retries,
         crashes=row.crashes,
         suspect=row.suspect,
+        placed=row.placed,
     )

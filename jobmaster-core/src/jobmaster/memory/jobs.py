@@ -112,8 +112,8 @@ class MemoryJobs(MemoryAssigning):
     def _save(self, job: Job, report: Report) -> Live:
         """Store a job that its owner brings; it lies in that bucket until the rest of the report is read."""
         self._store.jobs[job.id] = job
-        status, now = JobStatus.ASSIGNED_TO_BUCKET, self._clock.now()
-        row = Live(job, status, now, report.bucket_id, attempt=report.attempt)
+        since = self._later(min(0.0, report.delay))
+        row = Live(job, JobStatus.ASSIGNED_TO_BUCKET, since, report.bucket_id, attempt=report.attempt)
         self._store.live[job.id] = row
         return row
 
@@ -128,13 +128,16 @@ class MemoryJobs(MemoryAssigning):
         del self._store.live[row.job.id]
 
     def _requeue(self, row: Live, report: Report) -> None:
+        goes_on = row.attempt == report.next_attempt
         row.attempt, row.retries = report.next_attempt, report.retries
         row.crashes, row.suspect, row.parked = report.crashes, report.suspect, report.parked
         if report.status is JobStatus.HELD_ON_MASTER:
             row.hold()
         else:
             row.status, row.started_at = report.status, None
-        row.ready_at = self._later(report.delay)
+        if not goes_on:
+            row.ready_at = self._later(report.delay)
+        row.due_at = None
 
     async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
         await anyio.lowlevel.checkpoint()
@@ -181,7 +184,7 @@ class MemoryJobs(MemoryAssigning):
             if row is None or row.cancel_requested or not self._is_out_of_hand(row, withdrawn):
                 raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
             row.hold()
-            row.ready_at = self._later(delay)
+            row.ready_at, row.due_at = self._later(delay), None
             store.jobs[job_id] = row.job = evolve(row.job, scheduled_at=row.ready_at)
             if withdrawn is not None:
                 store.handovers.pop(withdrawn, None)

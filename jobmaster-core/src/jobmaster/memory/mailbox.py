@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 
 from jobmaster.contracts import Message
 from jobmaster.memory.grouped import Grouped
-from jobmaster.models import Bucket, Claim, Position
+from jobmaster.models import Bucket, Claim, Job, Position
 from jobmaster.news import NewsHub
 
 Key: TypeAlias = tuple[UUID, UUID, int]
@@ -35,14 +35,20 @@ class Letter:
         return self.ready_at, self.message.new.job.id
 
     @property
+    def job(self) -> Job:
+        """The job that it is about."""
+        return self.message.new.job
+
+    @property
     def pushed(self) -> Position:
         """Its place in the order of pushes."""
         return Position(self.pushed_at, self.message.new.job.id)
 
     def as_of(self, now: datetime) -> Message:
         """Return the message with the delay that is left."""
-        left = max(0.0, (self.ready_at - now).total_seconds())
-        return evolve(self.message, new=evolve(self.message.new, delay=left))
+        left = (self.ready_at - now).total_seconds()
+        new = evolve(self.message.new, delay=max(0.0, left))
+        return evolve(self.message, new=new, waited=max(0.0, -left))
 
     def claim(self, bucket: Bucket) -> Claim:
         """Return the message as what the bucket's owner claims."""

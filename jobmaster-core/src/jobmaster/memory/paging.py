@@ -9,7 +9,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.models import Cursor, Position
+from jobmaster.models import Cursor, Job, Position
+from jobmaster.weighing import PAGE_BYTES, job_weight
 
 
 class Placed(Protocol):
@@ -18,6 +19,10 @@ class Placed(Protocol):
     @property
     def position(self) -> tuple[datetime, UUID]:
         """Its due time, then its job's id."""
+
+    @property
+    def job(self) -> Job:
+        """What lies there."""
 
 
 R = TypeVar("R", bound=Placed)
@@ -40,7 +45,8 @@ def due_page(rows: Sequence[R], cursor: Cursor, limit: int, now: datetime) -> Pa
     """
     after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
     due = [row for row in rows if row.position[0] <= now and (after is None or row.position > after)]
-    page, more = due[:limit], len(due) > limit
+    page = within_bytes(due[:limit])
+    more = len(due) > len(page)
     last = Position(*page[-1].position) if page else cursor.after
     return Page(
         rows=page,
@@ -48,6 +54,16 @@ def due_page(rows: Sequence[R], cursor: Cursor, limit: int, now: datetime) -> Pa
         more=more,
         next_due_in=_next_due_in(rows, now),
     )
+
+
+def within_bytes(rows: Sequence[R]) -> Sequence[R]:
+    """Return the rows before which there are less than `PAGE_BYTES`."""
+    size = 0
+    for place, row in enumerate(rows):
+        if size >= PAGE_BYTES:
+            return rows[:place]
+        size += job_weight(row.job)
+    return rows
 
 
 def _next_due_in(rows: Sequence[R], now: datetime) -> float | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 from attrs import evolve
 
+from jobmaster.comparing import Comparison
 from jobmaster.contracts import (
     JobStore,
 )
@@ -24,8 +24,6 @@ from jobmaster.models import (
     JobQuery,
     JobRecord,
     LogLine,
-    MetadataFilter,
-    Operator,
 )
 from jobmaster.states import JobStatus
 
@@ -63,8 +61,11 @@ class MemoryQueries(MemoryBase, JobStore):
             return evolve(self._record(job), attempts=runs, logs=lines)
 
     def _matching(self, cluster_id: str, query: JobQuery) -> list[Job]:
+        filters = [Comparison.of(wanted) for wanted in query.metadata]
         jobs = [
-            j for j in self._store.jobs.values() if j.cluster_id == cluster_id and self._matches(j, query)
+            job
+            for job in self._store.jobs.values()
+            if job.cluster_id == cluster_id and self._matches(job, query) and _satisfies(job, filters)
         ]
         return sorted(jobs, key=lambda job: job.id, reverse=True)
 
@@ -79,7 +80,6 @@ class MemoryQueries(MemoryBase, JobStore):
             and (query.scheduled_to is None or job.scheduled_at < query.scheduled_to)
             and (query.parked is None or query.parked == bool(row and row.parked))
             and query.schedule_id in (None, self._store.firings.get(job.id, (None,))[0])
-            and all(matches(wanted, job.metadata) for wanted in query.metadata)
         )
 
     async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
@@ -117,14 +117,16 @@ class MemoryQueries(MemoryBase, JobStore):
         with self._unit():
             return self._lines(cluster_id, subject, subject_id)[-limit:]
 
-    async def prune_jobs(self, cluster_id: str, age: float, limit: int) -> int:
+    async def prune_jobs(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            before = self._later(-age)
+            latest = self._before(age, before)
             old = [
                 job_id
                 for job_id, (_, finished) in store.final.items()
-                if finished < before and store.jobs[job_id].cluster_id == cluster_id
+                if finished < latest and store.jobs[job_id].cluster_id == cluster_id
             ][:limit]
             for job_id in old:
                 self._forget(job_id)
@@ -141,37 +143,5 @@ class MemoryQueries(MemoryBase, JobStore):
             del store.keys[job.cluster_id, job.key]
 
 
-_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
-    Operator.EQ: lambda value, wanted: value == wanted,
-    Operator.NE: lambda value, wanted: value != wanted,
-    Operator.GT: lambda value, wanted: value > wanted,
-    Operator.GTE: lambda value, wanted: value >= wanted,
-    Operator.LT: lambda value, wanted: value < wanted,
-    Operator.LTE: lambda value, wanted: value <= wanted,
-    Operator.CONTAINS: lambda value, wanted: wanted in value,
-    Operator.STARTS_WITH: lambda value, wanted: value.startswith(wanted),
-    Operator.ENDS_WITH: lambda value, wanted: value.endswith(wanted),
-}
-
-
-def matches(wanted: MetadataFilter, metadata: Mapping[str, Any]) -> bool:
-    """Return whether metadata satisfies a filter: the meaning that every provider reproduces."""
-    try:
-        return wanted.name in metadata and _holds(wanted, metadata)
-    except (TypeError, LookupError, ArithmeticError):
-        # Not comparable with one another, such as a naive with an aware datetime, or of a class that is not loaded.
-        return False
-
-
-def _holds(wanted: MetadataFilter, metadata: Mapping[str, Any]) -> bool:
-    value = metadata[wanted.name]
-    if wanted.operator is Operator.IN:
-        return any(_same_kind(value, option) and value == option for option in wanted.value)
-    return _same_kind(value, wanted.value) and _COMPARE[wanted.operator](value, wanted.value)
-
-
-def _same_kind(value: Any, wanted: Any) -> bool:
-    numbers = {int, float}
-    if type(value) in numbers and type(wanted) in numbers:
-        return not (isinstance(wanted, float) and math.isnan(wanted))
-    return type(value) is type(wanted)
+def _satisfies(job: Job, filters: Sequence[Comparison]) -> bool:
+    return all(wanted.matches(job.metadata) for wanted in filters)

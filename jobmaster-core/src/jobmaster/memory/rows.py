@@ -55,6 +55,10 @@ class Live:
     started_at: datetime | None = None
     cancel_requested: bool = False
     parked: str | None = None
+    placed: int = 0
+    """How often it was given to a bucket while it was held."""
+    due_at: datetime | None = None
+    """Since when it is due, if it was held when it came into a bucket: there it is due by the time it came."""
     stored_in: LiveRows | None = field(default=None, init=False, repr=False, eq=False)
 
     @property
@@ -63,6 +67,7 @@ class Live:
 
     def hold(self) -> None:
         self.status, self.bucket_id, self.started_at = JobStatus.HELD_ON_MASTER, None, None
+        self.ready_at, self.due_at = self.due_at or self.ready_at, None
 
 
 class LiveRows(Grouped[UUID, UUID | None, Live]):
@@ -104,6 +109,8 @@ class Store:
     lost_at: dict[UUID, datetime] = field(factory=dict)
     handed_out: dict[UUID, tuple[datetime, UUID]] = field(factory=dict)
     """The furthest place in each bucket that was ever handed out."""
+    silent_at: dict[UUID, datetime] = field(factory=dict)
+    """When buckets were last marked as silent, if no load was told since."""
     jobs: dict[UUID, Job] = field(factory=dict)
     keys: dict[tuple[str, str], UUID] = field(factory=dict)
     live: LiveRows = field(factory=LiveRows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -54,8 +54,12 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         if holder is not None and holder.id != schedule.id:
             return ScheduleReceipt(schedule_id=holder.id, created=False)
         now = self._clock.now()
-        planned_to = max(schedule.planned_to, now)
-        stored = evolve(schedule, planned_to=planned_to, alive_until=until, changed_at=now)
+        start = now if schedule.starts_now else schedule.starts_after
+        planned_to = now if schedule.starts_now else max(schedule.planned_to, now)
+        job = evolve(schedule.job, scheduled_at=start)
+        stored = evolve(
+            schedule, job=job, planned_to=planned_to, alive_until=until, changed_at=now, starts_now=False
+        )
         self._store.schedules.setdefault(schedule.id, stored)
         return ScheduleReceipt(schedule_id=schedule.id)
 
@@ -88,6 +92,7 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         following = min((time for time in times if time > now), default=schedule.next_at)
         return evolve(
             schedule,
+            read_at=now,
             busy=schedule.newest_job_id in self._store.live,
             last_job_id=times[last] if last else None,
             next_at=following if schedule.status is ScheduleStatus.ACTIVE else None,
@@ -100,7 +105,9 @@ class MemorySchedules(MemoryBase, ScheduleStore):
 
     # Planning
 
-    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
         await anyio.lowlevel.checkpoint()
         with self._unit():
             now = self._clock.now()
@@ -108,6 +115,7 @@ class MemorySchedules(MemoryBase, ScheduleStore):
                 s
                 for s in self._schedules_of(cluster_id)
                 if s.status is ScheduleStatus.ACTIVE and s.kind in kinds and s.look_at is not None
+                if s.id not in without
             ]
             looks = sorted((s.look_at, s.id, s) for s in active if s.look_at is not None)
             due = [self._shown(s) for look_at, _, s in looks if look_at <= now][:limit]
@@ -125,9 +133,10 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         if stored is None or stored.version != record.version:
             return False
         now = self._clock.now()
+        if write.lapsed and not _has_lapsed(stored, now):
+            return False
         if write.restart:
             self._take_back(record.id, now)
-            record = evolve(record, planned_to=now)
         for firing in write.firings:
             self._fire(record.id, firing, now)
         asked = record if write.redefined else _asked_as(stored, record)
@@ -175,21 +184,27 @@ class MemorySchedules(MemoryBase, ScheduleStore):
             return [
                 self._shown(s)
                 for s in self._schedules_of(cluster_id)
-                if s.status is ScheduleStatus.ACTIVE and s.alive_until is not None and s.alive_until < now
+                if s.status is ScheduleStatus.ACTIVE and _has_lapsed(s, now)
             ][:limit]
 
-    async def prune_schedules(self, cluster_id: str, age: float, limit: int) -> int:
+    async def prune_schedules(
+        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
+    ) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            before = self._later(-age)
+            latest = self._before(age, before)
             old = [
                 s.id
                 for s in self._schedules_of(cluster_id)
-                if s.status.is_terminal and s.changed_at is not None and s.changed_at < before
+                if s.status.is_terminal and s.changed_at is not None and s.changed_at < latest
             ][:limit]
             for schedule_id in old:
                 del store.schedules[schedule_id]
             return len(old)
+
+
+def _has_lapsed(schedule: ScheduleRecord, now: datetime) -> bool:
+    return schedule.alive_until is not None and schedule.alive_until < now
 
 
 def _has_key(schedule: ScheduleRecord, job: Job) -> bool:

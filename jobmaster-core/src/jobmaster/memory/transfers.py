@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -41,15 +41,15 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
             return [self._whole(job) for job in sorted(held, key=lambda job: job.id)[:limit]]
 
     async def read_finished(
-        self, cluster_id: str, age: float, after: Position | None, limit: int
+        self, cluster_id: str, age: float, after: Position | None, limit: int, before: datetime | None = None
     ) -> Sequence[WholeJob]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
-            before = self._later(-age)
+            latest = self._before(age, before)
             finished = sorted(
                 (finished_at, job_id)
                 for job_id, (_, finished_at) in store.final.items()
-                if store.jobs[job_id].cluster_id == cluster_id and finished_at < before
+                if store.jobs[job_id].cluster_id == cluster_id and finished_at < latest
             )
             beyond = [p for p in finished if after is None or p > (after.ready_at, after.job_id)]
             return [self._whole(store.jobs[job_id]) for _, job_id in beyond[:limit]]

@@ -25,6 +25,8 @@ from naturalcron import ConversionError, describe, from_cron
 _SECOND: Final = timedelta(seconds=1)
 _SOME_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a time on a clock without a zone
 _KEPT: Final = 4096
+_LONGEST_SKIPPED: Final = timedelta(days=50 * 365)
+"""A line that the clock skips for so long, as the hour that is left out in spring, never fires."""
 
 
 def _checked(given: Any) -> str:
@@ -102,10 +104,12 @@ class CronRecurrence:
     def _on_clock(self, since: datetime) -> datetime | None:
         moment, wall = since, wall_at(since, self.zone)
         found = _next_wall(self._line, wall)
-        while (change := self._change_before(found, moment)) is not None:
+        while (
+            moment - since < _LONGEST_SKIPPED and (change := self._change_before(found, moment)) is not None
+        ):
             moment, wall = change, wall_at(change, self.zone) - _SECOND
             found = _next_wall(self._line, wall)
-        if found is None:
+        if found is None or is_skipped(found, self.zone):
             return None
         first = instant_of(found, self.zone)
         return first if first >= moment else instant_of(found, self.zone, fold=1)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from attrs import Factory, define, frozen
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.mistaken import remedy_for
 
 KIND: Final = "cron"
 
@@ -48,6 +49,8 @@ _ITEM: Final = re.compile(
 _TO_SUNDAY: Final = re.compile(r"(?<=[a-z1-6])(?<!sun)-(?:sun|0)(?!\w)")
 """The end of a range of weekdays that is Sunday: to others it is a 7."""
 _WORD: Final = re.compile(r"\S+")
+_OPEN: Final = re.compile(r"[*?]")
+"""In a day, what leaves it to the other one if it allows all: `*` and `?` do, `1-31` and `0-6` do not."""
 _DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]{1,2})w")
 _WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?P<last>l))")
 
@@ -92,6 +95,9 @@ class _Problems:
 
 def read_line(text: str) -> CronLine:
     """Return a line in plain form; raises `InvalidExpressionError` that names every field that is wrong."""
+    remedy = remedy_for(text, KIND)
+    if remedy:
+        raise InvalidExpressionError(KIND, text, remedy, code="other_kind")
     problems = _Problems(text)
     words = [(match.start(), match[0].lower()) for match in _WORD.finditer(_written_out(problems))]
     if len(words) not in (len(_FIVE), len(_FIVE) + 1):
@@ -101,12 +107,16 @@ def read_line(text: str) -> CronLine:
     fields = _FIVE if len(words) == len(_FIVE) else (SECOND, *_FIVE)
     read = [_read_field(field, *word, problems) for field, word in zip(fields, words, strict=True)]
     problems.check()
-    days, weekdays = read[-3], read[-1]
+    written = [_TO_SUNDAY.sub("-7", word) for _, word in words]
+    if ["*"] in (read[-3], read[-1]) and not _OPEN.search(written[-3] + written[-1]):
+        # Either day may fit, and one of them always does.
+        read[-3] = read[-1] = ["*"]
+        written[-3] = written[-1] = "*"
     return CronLine(
         plain=tuple(_plain(read)),
-        written=tuple(_TO_SUNDAY.sub("-7", word) for _, word in words),
+        written=tuple(written),
         follows_clock=any(word.startswith("*") for _, word in words[-5:-3]),
-        days_are_alternatives=days != ["*"] and weekdays != ["*"],
+        days_are_alternatives=read[-3] != ["*"] and read[-1] != ["*"],
     )
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.mistaken import remedy_for
 
 KIND: Final = "interval"
 SHORTEST: Final = timedelta(seconds=1)
@@ -96,6 +97,15 @@ def _length(given: Any) -> timedelta:
 # Texts
 
 
+def in_one_unit(every: timedelta) -> tuple[str, str]:
+    """Return a length of time as a number of the largest unit that has no fraction: `90` and `minutes`."""
+    for unit, length in _UNITS.items():
+        count, rest = divmod(every, length)
+        if not rest:
+            return str(count), f"{unit}s"
+    return f"{every.total_seconds():.6f}".rstrip("0"), "seconds"
+
+
 class _Part(NamedTuple):
     """A number and its unit, and where in the text (from 0) they are."""
 
@@ -106,6 +116,9 @@ class _Part(NamedTuple):
 
 
 def _parsed(text: str) -> timedelta:
+    remedy = remedy_for(text, KIND)
+    if remedy:
+        raise InvalidExpressionError(KIND, text, remedy, code="other_kind")
     parts = list(_iso_parts(text) if text[:1] in ("P", "p") else _parts(text))
     if not parts:
         raise _fault(text, 0, len(text), "missing", f"a duration expected, {_EXAMPLES}")

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.showing import named, shown
 
 LONGEST_TEXT: Final = 4000
 """The most characters of a text that databases store."""
@@ -109,8 +110,8 @@ class Kinds:
         try:
             return self._kinds[name]
         except (KeyError, TypeError):
-            reason = f"there is no kind {name!r} of recurrence (known: {', '.join(self.names)})"
-            raise InvalidExpressionError(str(name), expression, reason) from None
+            reason = f"there is no kind {shown(name)} of recurrence (known: {', '.join(self.names)})"
+            raise InvalidExpressionError(named(name), expression, reason) from None
 
     def _implied(self, expression: Any) -> RecurrenceKind:
         for kind in self._kinds.values():

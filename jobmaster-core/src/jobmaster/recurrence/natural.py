@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -10,7 +13,11 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 
 from jobmaster.errors import InvalidExpressionError
-from naturalcron import Expression, ParseError, describe, find_zone, parse
+from jobmaster.recurrence.mistaken import remedy_for
+from jobmaster.recurrence.zones import warn_of
+from naturalcron import ErrorCode, Expression, ParseError, Problem, describe, find_zone, parse, try_parse
+
+log = logging.getLogger("jobmaster.recurrence")
 
 KIND: Final = "natural"
 _DAY: Final = timedelta(days=1)
@@ -25,6 +32,9 @@ def _read(given: Any) -> Expression:
     if not isinstance(given, str):
         reason = 'a text expected, such as "every day at 18:00"'
         raise InvalidExpressionError(KIND, given, reason)
+    remedy = remedy_for(given, KIND)
+    if remedy:
+        raise InvalidExpressionError(KIND, given, remedy, code="other_kind")
     try:
         return parse(" ".join(parse(given).text.split()))
     except ParseError as error:
@@ -43,6 +53,36 @@ def _translated(error: ParseError) -> InvalidExpressionError:
         end_column=first.end_column,
         more=[f"also, at {problem}" for problem in others],
     )
+
+
+def refusal_without(start: str, text: str) -> InvalidExpressionError:
+    """Return why a text cannot be read, not even with a start before it that it may leave out.
+
+    Where the start is all that its first words lack, what is wrong behind it is told, at its place in the text.
+    """
+    own, longer = try_parse(text)[1], try_parse(f"{start}{text}")[1]
+    behind = _lacks_start(own, text) or _says_more(longer, own)
+    return _translated(ParseError(text, [_moved(one, -len(start)) for one in longer] if behind else own))
+
+
+def _says_more(longer: Sequence[Problem], own: Sequence[Problem]) -> bool:
+    """Say whether the same is wrong, and only the longer text is told what to write instead."""
+    said, other = longer[0].message, own[0].message
+    return said != other and said.startswith(other)
+
+
+def _lacks_start(problems: Sequence[Problem], text: str) -> bool:
+    blanks = text[: len(text) - len(text.lstrip())]
+    first = len(blanks.rpartition("\n")[2]) + 1
+    return any(one.code is ErrorCode.UNEXPECTED and one.column == first for one in problems)
+
+
+def _moved(problem: Problem, by: int) -> Problem:
+    """Return a problem with its place in a text that begins elsewhere on the first line."""
+    if problem.line > 1:
+        return problem
+    column, end = problem.column + by, problem.end_column + by
+    return replace(problem, column=max(column, 1), end_column=max(end, 2))
 
 
 def _checked(given: Any) -> str:
@@ -146,4 +186,10 @@ class NaturalKind:
 def _compiled(text: str, zone: ZoneInfo) -> NaturalRecurrence:
     """Return the same recurrence for the same text, so that what it has worked out is kept."""
     expression = parse(text)
-    return NaturalRecurrence(text, find_zone(expression.zone) if expression.zone else zone, expression)
+    for warning in expression.warnings:
+        log.warning("natural expression %r: %s", text, warning)
+    if not expression.zone:
+        return NaturalRecurrence(text, zone, expression)
+    own = find_zone(expression.zone)
+    warn_of(own)
+    return NaturalRecurrence(text, own, expression)

@@ -1,26 +1,70 @@
-"""Time zones by name."""
+"""Time zones by name, and what somebody may have meant who wrote none."""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from jobmaster.errors import ConfigurationError
+from jobmaster.urls import said
 from naturalcron import UnknownZoneError, find_zone
+
+log = logging.getLogger("jobmaster.recurrence")
+
+ZONES_OF_NO_PLACE: Final[dict[str, tuple[str, ...]]] = {
+    "CET": ("Europe/Paris", "Europe/Berlin"),
+    "CST6CDT": ("America/Chicago",),
+    "EET": ("Europe/Athens", "Europe/Helsinki"),
+    "EST": ("America/New_York", "America/Panama"),
+    "EST5EDT": ("America/New_York",),
+    "HST": ("Pacific/Honolulu",),
+    "MET": ("Europe/Berlin", "Europe/Paris"),
+    "MST": ("America/Denver", "America/Phoenix"),
+    "MST7MDT": ("America/Denver",),
+    "PST8PDT": ("America/Los_Angeles",),
+    "WET": ("Europe/Lisbon",),
+}
+"""Zones of the database that are named like abbreviations, and places that may be meant. Some never change their clock."""
 
 
 def zone_of(name: str, setting: str = "time_zone") -> ZoneInfo:
     """Return the time zone of an IANA name such as `Europe/Paris`; upper and lower case do not matter.
 
-    Raises `ConfigurationError`, which names `setting` and suggests the nearest name.
+    Raises `ConfigurationError`, which names `setting` and what may have been meant: a zone that has the name of the same
+    place, never one that is merely written alike and has another offset.
     """
     try:
         return find_zone(name)
     except UnknownZoneError as error:
-        raise ConfigurationError(_unknown(setting, name, error.suggestion)) from None
-    except AttributeError:
-        raise ConfigurationError(_unknown(setting, name, None)) from None
+        advice = error.advice
+    except (AttributeError, TypeError):
+        advice = ""
+    raise ConfigurationError(_unknown(setting, name, advice))
 
 
-def _unknown(setting: str, name: object, suggestion: str | None) -> str:
-    nearest = f"; did you mean {suggestion!r}?" if suggestion else ""
-    return f"{setting}: {name!r} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'{nearest}"
+def remark_on(zone: ZoneInfo) -> str:
+    """Return what there is to say of a zone whose name may have been meant otherwise; of any other, nothing."""
+    places = " or ".join(map(repr, ZONES_OF_NO_PLACE.get(zone.key, ())))
+    if not places:
+        return ""
+    return (
+        f"time zone {zone.key!r} is named like an abbreviation, and may not change its clock when a place does; "
+        f"name the place, such as {places}"
+    )
+
+
+@cache  # said once
+def warn_of(zone: ZoneInfo) -> None:
+    """Log what there is to say of a zone that somebody has chosen."""
+    if remark := remark_on(zone):
+        log.warning("%s", remark)
+
+
+_LONGEST: Final = 2000
+"""Characters of a name that an error shows whole."""
+
+
+def _unknown(setting: str, name: object, advice: str = "") -> str:
+    return f"{setting}: {said(name)} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'{advice}"

@@ -9,10 +9,10 @@ SELECT
   (ARRAY['very_low', 'low', 'medium', 'high', 'critical'])[j.priority] AS priority,
   (ARRAY['save_pending', 'held_on_master', 'assigned_to_bucket', 'queued', 'processing',
          'succeeded', 'failed', 'cancelled'])[COALESCE(l.status, f.final_status)] AS status,
-  timestamptz 'epoch' + j.created_at * interval '1 microsecond' AS created_at,
-  timestamptz 'epoch' + j.scheduled_at * interval '1 microsecond' AS scheduled_at,
-  timestamptz 'epoch' + l.ready_at * interval '1 microsecond' AS ready_at,
-  timestamptz 'epoch' + f.finished_at * interval '1 microsecond' AS finished_at,
+  timestamptz 'epoch' + (j.created_at OPERATOR(pg_catalog.*) interval '1 microsecond') AS created_at,
+  timestamptz 'epoch' + (j.scheduled_at OPERATOR(pg_catalog.*) interval '1 microsecond') AS scheduled_at,
+  timestamptz 'epoch' + (l.ready_at OPERATOR(pg_catalog.*) interval '1 microsecond') AS ready_at,
+  timestamptz 'epoch' + (f.finished_at OPERATOR(pg_catalog.*) interval '1 microsecond') AS finished_at,
   (SELECT COUNT(*) FROM {prefix}attempt a
    WHERE a.job_id = j.id AND (a.outcome NOT IN (4, 8) OR a.started_at IS NOT NULL)) AS attempts,
   (SELECT a.error_type || ': ' || a.error_message FROM {prefix}attempt a

@@ -1,59 +1,99 @@
--- Conditions on metadata, each for values of one type: what is stored as another type never matches.
--- {value} is the value's JSON, {tag:x} says that it is an object tagged as type x (see jobmaster.data).
--- CASE keeps casts away from what is of another type.
+-- Conditions on metadata, each for values of one kind: what is stored as another kind never matches (the meaning is that of
+-- jobmaster.comparing). {stored} has one row with the JSON of the value as `v`, computed once for each job: to look into a JSON
+-- is to read all of it. An object is tagged with its type as `$` (see jobmaster.data). CASE keeps casts away from what is of
+-- another kind, and from what rows of before may hold and no cast takes: one such row must not make the query fail. What is
+-- wanted is always an array, mostly of one value: there is one comparison, and a long list is looked up in a hash table.
 
 -- name: by_nothing
 FALSE
 
 -- name: by_null
-json_typeof({value}) = 'null'
+(SELECT json_typeof(v) = 'null' FROM {stored})
 
 -- name: by_boolean
-CASE WHEN json_typeof({value}) = 'boolean' THEN {text}::boolean END {op} :value{i}::boolean
+(SELECT CASE WHEN json_typeof(v) = 'boolean' THEN {text}::boolean END FROM {stored})
+  {op} ANY(:value{i}::text[]::boolean[])
 
 -- name: by_number
--- Integers beyond 64 bits and infinities are tagged; nan is equal to nothing, not even to itself.
-CASE
-  WHEN json_typeof({value}) = 'number' THEN {text}::numeric
-  WHEN {tag:int} THEN {inner:v}::numeric
-  WHEN {tag:float} THEN CASE {inner:v} WHEN 'inf' THEN '1e1000'::numeric WHEN '-inf' THEN '-1e1000'::numeric END
-END {op} :value{i}::text::numeric
+-- Integers beyond 64 bits and infinities are tagged; nan compares with nothing. Floats are compared by their texts, which are
+-- in their order but are not quite their values, with what was worked out for that.
+(
+  SELECT CASE
+    WHEN json_typeof(v) = 'number' THEN CASE
+      WHEN {text} ~ '[.eE]' THEN {text}::numeric {op} ANY(:real{i}::numeric[])
+      ELSE {text}::numeric {op} ANY(:value{i}::numeric[])
+    END
+    WHEN {tag:int} THEN CASE
+      WHEN {inner:v} ~ '^-?[0-9]+$' AND length({inner:v}) <= 4216 THEN {inner:v}::numeric {op} ANY(:value{i}::numeric[])
+    END
+    WHEN {tag:float} THEN CASE {inner:v}
+      WHEN 'inf' THEN '1e5000'::numeric {op} ANY(:real{i}::numeric[])
+      WHEN '-inf' THEN '-1e5000'::numeric {op} ANY(:real{i}::numeric[])
+    END
+  END
+  FROM {stored}
+)
 
 -- name: by_text
-CASE WHEN json_typeof({value}) = 'string' THEN {text} END COLLATE "C" {op} :value{i}::text
+(SELECT CASE WHEN json_typeof(v) = 'string' THEN {text} END FROM {stored}) COLLATE "C" {op} ANY(:value{i}::text[])
 
 -- name: by_text_containing
-CASE WHEN json_typeof({value}) = 'string' THEN position(:value{i}::text IN {text}) > 0 END
+(SELECT CASE WHEN json_typeof(v) = 'string' THEN position(:value{i}::text IN {text}) > 0 END FROM {stored})
 
 -- name: by_text_starting
-CASE WHEN json_typeof({value}) = 'string' THEN starts_with({text}, :value{i}::text) END
+(SELECT CASE WHEN json_typeof(v) = 'string' THEN starts_with({text}, :value{i}::text) END FROM {stored})
 
 -- name: by_text_ending
-CASE WHEN json_typeof({value}) = 'string' THEN right({text}, length(:value{i}::text)) = :value{i}::text END
+(
+  SELECT CASE WHEN json_typeof(v) = 'string' THEN right({text}, length(:value{i}::text)) = :value{i}::text END
+  FROM {stored}
+)
 
 -- name: by_decimal
--- NaN and Infinity, which not every server's numeric knows, compare with nothing.
-CASE WHEN {tag:dec} AND {inner:v} ~ '^[-+]?[0-9.]+([eE][-+]?[0-9]{1,5})?$' THEN {inner:v}::numeric END
-  {op} :value{i}::text::numeric
+-- Only what has up to 10,000 places before and behind the point, as is accepted (jobmaster.data.WIDEST_DECIMAL): rows of
+-- before may have more than numeric takes. Infinity is beyond all of them, and NaN compares with nothing.
+(
+  SELECT CASE
+    WHEN d = 'Infinity' THEN '1e20000'::numeric
+    WHEN d = '-Infinity' THEN '-1e20000'::numeric
+    WHEN d ~ '^[-+]?[0-9]+([.][0-9]*)?(E[-+]?[0-9]{1,5})?$' THEN CASE
+      WHEN length(split_part(split_part(d, 'E', 1), '.', 2)) - {exponent:d} <= 10000
+        AND length(ltrim(split_part(split_part(d, 'E', 1), '.', 1), '+-')) - 1 + {exponent:d} <= 10000
+      THEN d::numeric
+    END
+  END
+  FROM (SELECT CASE WHEN {tag:dec} THEN {inner:v} END AS d FROM {stored} OFFSET 0) AS decimal
+) {op} ANY(:value{i}::numeric[])
 
 -- name: by_aware_moment
 -- Moments are compared as such, in whatever zone they are written. An offset stands behind the time.
-CASE WHEN {tag:dt} AND substr({inner:v}, 11) ~ '[-+]' THEN {inner:us}::bigint END {op} :value{i}::bigint
+(
+  SELECT CASE WHEN {tag:dt} AND substr({inner:v}, 11) ~ '[-+]' AND {whole:us} THEN {inner:us}::numeric END FROM {stored}
+) {op} ANY(:value{i}::numeric[])
 
 -- name: by_naive_moment
-CASE WHEN {tag:dt} AND substr({inner:v}, 11) !~ '[-+]' THEN {inner:us}::bigint END {op} :value{i}::bigint
+(
+  SELECT CASE WHEN {tag:dt} AND substr({inner:v}, 11) !~ '[-+]' AND {whole:us} THEN {inner:us}::numeric END FROM {stored}
+) {op} ANY(:value{i}::numeric[])
 
 -- name: by_span
-CASE WHEN {tag:td} THEN {inner:us}::bigint END {op} :value{i}::bigint
+(SELECT CASE WHEN {tag:td} AND {whole:us} THEN {inner:us}::numeric END FROM {stored}) {op} ANY(:value{i}::numeric[])
 
 -- name: by_date
-CASE WHEN {tag:date} THEN {inner:v} END COLLATE "C" {op} :value{i}::text
+(SELECT CASE WHEN {tag:date} THEN {inner:v} END FROM {stored}) COLLATE "C" {op} ANY(:value{i}::text[])
 
 -- name: by_uuid
-CASE WHEN {tag:uuid} THEN {inner:v} END COLLATE "C" {op} :value{i}::text
+(SELECT CASE WHEN {tag:uuid} THEN {inner:v} END FROM {stored}) COLLATE "C" {op} ANY(:value{i}::text[])
 
 -- name: by_bytes
-CASE WHEN {tag:bytes} THEN decode({inner:v}, 'base64') END {op} decode(:value{i}::text, 'base64')
+-- Base64 in the alphabet of the standard, without line breaks: only such text was ever stored.
+(
+  SELECT CASE
+    WHEN {tag:bytes} AND {inner:v} ~ '^[A-Za-z0-9+/]*={0,2}$' AND length({inner:v}) % 4 = 0
+    THEN decode({inner:v}, 'base64')
+  END
+  FROM {stored}
+) {op} ANY(ARRAY(SELECT decode(wanted, 'base64') FROM unnest(:value{i}::text[]) wanted))
 
 -- name: by_enum
-CASE WHEN {tag:enum} AND {inner:c} = :class{i}::text THEN {inner:v} END {op} :value{i}::text
+(SELECT CASE WHEN {tag:enum} AND {inner:c} = :class{i}::text THEN {inner:v} END FROM {stored}) {op} ANY(:value{i}::text[])

@@ -129,7 +129,7 @@ WITH RECURSIVE first AS (
     LIMIT 1
   ) AS l
 )
-SELECT lane, priority, ready_at - {now} FROM first
+SELECT lane, priority, GREATEST(ready_at, 0) - {now} FROM first
 
 -- name: held_assign
 -- Due jobs of one lane and priority go to its buckets by turns, without a journey of their ids to the client. A locked
@@ -150,7 +150,8 @@ shared AS (
   FROM due
 ),
 assigned AS (
-  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, s.now)
+  UPDATE {prefix}live l
+  SET bucket_id = s.bucket_id, status = 3, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
   WHERE l.ctid = s.place
   RETURNING l.bucket_id
@@ -174,10 +175,11 @@ shared AS (
   FROM due
 ),
 assigned AS (
-  UPDATE {prefix}live l SET bucket_id = s.bucket_id, status = 3, ready_at = GREATEST(l.ready_at, s.now)
+  UPDATE {prefix}live l
+  SET bucket_id = s.bucket_id, status = 3, placed = COALESCE(l.placed, 0) + 1, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
   WHERE l.ctid = s.place
-  RETURNING l.job_id, l.bucket_id, l.attempt, l.ready_at, l.retries, l.crashes, l.suspect
+  RETURNING l.job_id, l.bucket_id, l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.placed
 )
 SELECT l.bucket_id, {now}, {message_columns}
 FROM assigned l CROSS JOIN LATERAL (SELECT * FROM {prefix}job j WHERE j.id = l.job_id OFFSET 0) j
@@ -271,7 +273,8 @@ DELETE FROM {prefix}live WHERE job_id = ANY(:job_id::uuid[])
 
 -- name: live_requeue
 UPDATE {prefix}live l
-SET bucket_id = n.bucket_id, status = n.status, ready_at = {now} + n.delay, attempt = n.attempt,
+SET ready_at = CASE WHEN l.attempt = n.attempt THEN COALESCE(l.due_at, l.ready_at) ELSE {now} + n.delay END, due_at = NULL,
+    bucket_id = n.bucket_id, status = n.status, attempt = n.attempt,
     retries = n.retries, crashes = n.crashes, suspect = n.suspect, parked = n.parked, started_at = NULL
 FROM unnest(
   :job_id::uuid[], :bucket_id::uuid[], :status::bigint[], :delay::bigint[], :attempt::bigint[],
@@ -281,7 +284,8 @@ WHERE l.job_id = n.job_id
 
 -- name: live_assign
 UPDATE {prefix}live l
-SET bucket_id = n.bucket_id, status = 3, parked = NULL, ready_at = GREATEST(l.ready_at, {now})
+SET bucket_id = n.bucket_id, status = 3, parked = NULL, due_at = COALESCE(l.due_at, l.ready_at),
+    ready_at = GREATEST(l.ready_at, {now})
 FROM unnest(:job_id::uuid[], :bucket_id::uuid[]) AS n (job_id, bucket_id)
 WHERE l.job_id = n.job_id
 
@@ -303,5 +307,19 @@ SELECT * FROM unnest(
 -- name: bucket_claim_to
 -- Waits for no disk: it is there for the time after the owner's death, which does not take the server along. Should both
 -- go down at once, jobs beyond the bound on record are run again without a word about the attempt that was lost.
-UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id
-WHERE id = :id AND epoch = :epoch AND set_config('synchronous_commit', 'off', true) IS NOT NULL
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id, claimed_at = {now}
+WHERE id = :id AND epoch = :epoch AND COALESCE(taken, 0) = :taken
+  AND set_config('synchronous_commit', 'off', true) IS NOT NULL
+
+-- name: bucket_for_taking
+-- After a crash of the server the bound may be an older one than the owner was told, until it writes the next: a
+-- recovery ends with a checkpoint, so that a bound from before the last one says nothing. The moment of that is in whole
+-- seconds. A standby that was promoted begins a timeline, and makes its checkpoint a while later.
+SELECT b.claimed_ready_at, b.claimed_job_id FROM {prefix}bucket b
+WHERE b.id = :id AND b.taken IS NOT NULL AND b.status IN (1, 2)
+  AND COALESCE(b.claimed_at, b.created_at)
+    > (
+      SELECT extract(epoch FROM checkpoint_time)::bigint * 1000000 + 1000000 FROM pg_catalog.pg_control_checkpoint()
+      WHERE timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer
+    )
+{lock:b}

@@ -10,8 +10,8 @@ SELECT fingerprint FROM {prefix}identity
 
 -- name: bucket_add
 -- claimed_ready_at = 0 without an id says that nothing was handed out yet (see jobmaster_sql.claims).
-INSERT INTO {prefix}bucket (id, epoch, claimed_ready_at, created_at)
-VALUES (:id, :epoch, 0, {now})
+INSERT INTO {prefix}bucket (id, epoch, taken, claimed_ready_at, created_at)
+VALUES (:id, :epoch, 0, 0, {now})
 ON CONFLICT DO NOTHING
 
 -- name: bucket_take
@@ -45,6 +45,9 @@ FROM {prefix}message
 WHERE ready_at IS NOT NULL AND cluster_id = :cluster_id
 GROUP BY bucket_id
 
+-- name: bucket_epoch
+SELECT b.epoch FROM {prefix}bucket b WHERE b.id = :id {lock:b}
+
 -- name: bucket_due
 SELECT b.id FROM {prefix}bucket b
 WHERE {among:b.id:ids:uuid}
@@ -52,7 +55,7 @@ WHERE {among:b.id:ids:uuid}
 
 -- name: bucket_state
 -- Ends with the time until the next message that is not due yet: one statement less for every look at a bucket.
-SELECT b.epoch, b.claimed_ready_at, b.claimed_job_id, {began}, (
+SELECT b.epoch, b.claimed_ready_at, b.claimed_job_id, b.taken, {began}, (
   SELECT m.ready_at FROM {prefix}message m
   WHERE m.bucket_id = :id AND m.ready_at > {began}
   ORDER BY m.ready_at
@@ -61,7 +64,46 @@ SELECT b.epoch, b.claimed_ready_at, b.claimed_job_id, {began}, (
 FROM {prefix}bucket b WHERE b.id = :id
 
 -- name: bucket_claim_to
-UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id WHERE id = :id AND epoch = :epoch
+-- Not if others have set unread messages aside since the page was read: they may be on it.
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id
+WHERE id = :id AND epoch = :epoch AND COALESCE(taken, 0) = :taken
+
+-- name: bucket_for_taking
+-- What lies behind the owner's bound it has not been handed, and never is: it looks at `taken` before it moves the bound
+-- (see bucket_claim_to). NULL there says that it does not, as of code of before.
+SELECT b.claimed_ready_at, b.claimed_job_id FROM {prefix}bucket b WHERE b.id = :id AND b.taken IS NOT NULL {lock:b}
+
+-- name: bucket_taken
+UPDATE {prefix}bucket SET taken = taken + 1 WHERE id = :id
+
+-- name: bucket_set_aside
+-- Not what code of before pushed for a coordinator: the master could not tell it from a message of another time.
+UPDATE {prefix}message SET bucket_id = :aside
+WHERE bucket_id = :id AND ready_at <= {now} - :waited AND (ready_at, job_id) > (:ready_at, :job_id) AND job_id IN (
+  SELECT m.job_id FROM {prefix}message m
+  WHERE m.bucket_id = :id AND m.ready_at <= {now} - :waited AND (m.ready_at, m.job_id) > (:ready_at, :job_id)
+    AND (m.placed IS NOT NULL OR m.saved = 0) AND {not_among:m.job_id:but:uuid}
+  ORDER BY m.ready_at, m.job_id
+  LIMIT :limit OFFSET :keep
+)
+
+-- name: message_stale_aside
+-- A job whose message lies aside is held before it can be handed over again. So a message that lies here and there at once
+-- is over where it lies aside: whoever brought it back has only not removed it.
+DELETE FROM {prefix}message
+WHERE bucket_id = :aside AND ready_at IS NOT NULL AND EXISTS (
+  SELECT 1 FROM {prefix}message m
+  WHERE m.bucket_id = :bucket_id AND m.job_id = {prefix}message.job_id AND m.attempt = {prefix}message.attempt
+)
+
+-- name: bucket_unread
+SELECT b.id FROM {prefix}bucket b
+WHERE {among:b.id:ids:uuid} AND b.taken IS NOT NULL AND b.claimed_ready_at IS NOT NULL
+  AND EXISTS (
+    SELECT 1 FROM {prefix}message m
+    WHERE m.bucket_id = b.id AND m.ready_at <= {now} - :waited AND (m.placed IS NOT NULL OR m.saved = 0)
+      AND (m.ready_at, m.job_id) > (b.claimed_ready_at, b.claimed_job_id)
+  )
 
 -- name: bucket_lost_at
 SELECT epoch, COALESCE(lost_at, {now}), claimed_ready_at, claimed_job_id FROM {prefix}bucket WHERE id = :id
@@ -69,27 +111,33 @@ SELECT epoch, COALESCE(lost_at, {now}), claimed_ready_at, claimed_job_id FROM {p
 -- name: bucket_page
 -- No lock and no write: only the owner reads a bucket. The row comparison is one range of the index
 -- (bucket_id, ready_at, job_id), so that a page costs what it returns.
+{page_head}
 SELECT {claim_columns}
 FROM {prefix}message m
 WHERE m.bucket_id = :bucket_id AND m.ready_at <= {began} AND (m.ready_at, m.job_id) > (:ready_at, :job_id)
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
+{page_tail}
 
 -- name: bucket_page_but
 -- The same without jobs that the owner has in hand already: at the end of a backlog it reads again what was due lately.
+{page_head}
 SELECT {claim_columns}
 FROM {prefix}message m
 WHERE m.bucket_id = :bucket_id AND m.ready_at <= {began} AND (m.ready_at, m.job_id) > (:ready_at, :job_id)
   AND {not_among:m.job_id:known:uuid}
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
+{page_tail}
 
 -- name: bucket_exposed
+{page_head}
 SELECT {claim_columns}
 FROM {prefix}message m
 WHERE m.bucket_id = :bucket_id AND m.ready_at <= :lost_at AND (m.ready_at, m.job_id) <= (:ready_at, :job_id)
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
+{page_tail}
 
 -- Messages
 
@@ -97,12 +145,12 @@ LIMIT :limit
 -- The store's clock plus a delay: never in the past, so that no owner has read beyond it for good. A message that is
 -- there already is left alone, so that a push may be repeated.
 INSERT INTO {prefix}message (
-  job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect,
+  job_id, bucket_id, attempt, ready_at, pushed_at, saved, retries, crashes, suspect, placed,
   cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
   data, metadata, idempotency_key
 )
 VALUES (
-  :job_id, :bucket_id, :attempt, {began} + :delay, {began}, :saved, :retries, :crashes, :suspect,
+  :job_id, :bucket_id, :attempt, {began} + :delay, {began}, :saved, :retries, :crashes, :suspect, :placed,
   :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
   :data, :metadata, :idempotency_key
 )
@@ -113,19 +161,27 @@ ON CONFLICT DO NOTHING
 DELETE FROM {prefix}message
 WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt
 
+-- name: message_put_aside
+UPDATE {prefix}message SET bucket_id = :aside
+WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt AND (placed IS NOT NULL OR saved = 0)
+
+-- name: message_remove_aside
+DELETE FROM {prefix}message
+WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt AND COALESCE(placed, 0) = :placed
+
 -- name: message_saved
 UPDATE {prefix}message SET saved = 1
 WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt AND saved = 0
 
 -- name: message_drain
-SELECT m.ready_at - {now}, {message_columns}
+SELECT {greatest}(m.ready_at, 0) - {now}, {message_columns}
 FROM {prefix}message m
 WHERE m.bucket_id = :bucket_id AND m.ready_at IS NOT NULL
 ORDER BY m.ready_at, m.job_id
 LIMIT :limit
 
 -- name: message_find
-SELECT m.ready_at - {now}, {message_columns}
+SELECT {greatest}(m.ready_at, 0) - {now}, {message_columns}
 FROM {prefix}message m
 WHERE {among:m.job_id:job_ids:uuid}
 ORDER BY m.job_id
@@ -135,7 +191,7 @@ ORDER BY m.job_id
 -- that owners read by. Only what has a delay needs an index of its own for this.
 SELECT m.pushed_at, m.wait, {message_columns} FROM (
   SELECT * FROM (
-    SELECT m.ready_at - {now} AS wait, m.*
+    SELECT {greatest}(m.ready_at, 0) - {now} AS wait, m.*
     FROM {prefix}message m
     WHERE m.bucket_id = :bucket_id AND m.saved = 0 AND m.ready_at = m.pushed_at
       AND m.ready_at <= {now} - :age AND (m.ready_at, m.job_id) > (:pushed_at, :job_id)
@@ -144,7 +200,7 @@ SELECT m.pushed_at, m.wait, {message_columns} FROM (
   ) at_once
   UNION ALL
   SELECT * FROM (
-    SELECT m.ready_at - {now} AS wait, m.*
+    SELECT {greatest}(m.ready_at, 0) - {now} AS wait, m.*
     FROM {prefix}message m
     WHERE m.bucket_id = :bucket_id AND m.saved = 0 AND m.ready_at > m.pushed_at
       AND m.pushed_at <= {now} - :age AND (m.pushed_at, m.job_id) > (:pushed_at, :job_id)

@@ -35,14 +35,18 @@ UPDATE {prefix}worker SET status = 2 WHERE id = :id AND status = 1
 UPDATE {prefix}worker SET status = 3 WHERE id = :id AND status IN (1, 2)
 
 -- name: worker_expire
+-- A heartbeat that lies more than a lease ahead was written by a clock that has gone back since: who lives has renewed it.
 UPDATE {prefix}worker SET status = 4
-WHERE cluster_id = :cluster_id AND status IN (1, 2) AND lease_until < {now}
+WHERE cluster_id = :cluster_id AND status IN (1, 2)
+  AND (lease_until < {now} OR heartbeat_at - (lease_until - heartbeat_at) > {now})
 
 -- name: worker_list
 SELECT {worker_columns} FROM {prefix}worker WHERE cluster_id = :cluster_id ORDER BY started_at DESC, id DESC
 
 -- name: worker_prune
--- A worker goes after its buckets, so that each bucket's history can be told while it is there.
+-- A worker goes after its buckets, so that each bucket's history can be told while it is there. One that was lost, and
+-- asked for something, may be back to do it.
 DELETE FROM {prefix}worker
-WHERE cluster_id = :cluster_id AND status IN (3, 4) AND heartbeat_at < {now} - :age
+WHERE cluster_id = :cluster_id AND status IN (3, 4) AND heartbeat_at < {now} - :age AND heartbeat_at < :before
+  AND (status = 3 OR request IS NULL OR heartbeat_at < {now} - :requests_kept)
   AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.worker_id = {prefix}worker.id AND b.status <> 5)

@@ -5,12 +5,13 @@ SELECT {cluster_columns} FROM {prefix}cluster c WHERE c.id = :id {lock:c}
 UPDATE {prefix}cluster SET mode = :mode, changes = :changes, paused_lanes = :paused_lanes WHERE id = :id
 
 -- name: worker_request
--- The weightier request stays: a stop that follows a drain, or comes before it.
-UPDATE {prefix}worker SET request = {greatest}(COALESCE(request, 0), :request)
-WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
+-- The weightier request stays: a stop (2) that follows a drain, or comes before it. What nobody here knows does not.
+-- Who was declared lost (4) may be back.
+UPDATE {prefix}worker SET request = CASE WHEN request = 2 THEN request ELSE :request END
+WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2, 4)
 
 -- name: worker_named
-SELECT id FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2)
+SELECT id, status FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2, 4)
 
 -- name: orders_read
 -- All that a process wants to know now and then, in one question.

@@ -73,9 +73,9 @@ SELECT final_status, COUNT(*) FROM {prefix}attempt
 WHERE cluster_id = :cluster_id AND final_status IS NOT NULL GROUP BY final_status
 
 -- name: final_old
--- A job that is being retried is locked, and passed over.
+-- A job that is being retried is locked, and passed over. By two clocks: the store's may jump before it is asked.
 SELECT f.job_id FROM {prefix}attempt f
-WHERE f.cluster_id = :cluster_id AND f.final_status IS NOT NULL AND f.finished_at < {now} - :age
+WHERE f.cluster_id = :cluster_id AND f.final_status IS NOT NULL AND f.finished_at < {now} - :age AND f.finished_at < :before
 LIMIT :limit
 {lock_free:f}
 

@@ -37,14 +37,16 @@ LIMIT :limit
 -- name: held_next
 -- For each lane and priority, in how many microseconds its first held job is due. A dialect that can should step from
 -- one to the next in the index: this reads all held jobs.
-SELECT lane, priority, MIN(ready_at) - {now} FROM {prefix}live
+SELECT lane, priority, {greatest}(MIN(ready_at), 0) - {now} FROM {prefix}live
 WHERE cluster_id = :cluster_id AND bucket_id IS NULL AND parked IS NULL
 GROUP BY lane, priority
 
 -- name: live_assign
--- Never due in the past: the bucket's owner may have read on from there.
+-- Never due in the past: the bucket's owner may have read on from there. Since when it is really due is kept, so that it
+-- has its place in the order again if it comes back.
 UPDATE {prefix}live
-SET bucket_id = :bucket_id, status = 3, parked = NULL, ready_at = {greatest}(ready_at, {now})
+SET bucket_id = :bucket_id, status = 3, parked = NULL, due_at = COALESCE(due_at, ready_at),
+    ready_at = {greatest}(ready_at, {now})
 WHERE job_id = :job_id
 
 -- name: live_mark
@@ -88,8 +90,10 @@ VALUES (
 DELETE FROM {prefix}live WHERE job_id = :job_id
 
 -- name: live_requeue
+-- A job that did not run goes on with the same attempt, and is due as it was.
 UPDATE {prefix}live
-SET bucket_id = :bucket_id, status = :status, ready_at = {now} + :delay, attempt = :attempt, retries = :retries,
+SET ready_at = CASE WHEN attempt = :attempt THEN COALESCE(due_at, ready_at) ELSE {now} + :delay END, due_at = NULL,
+    bucket_id = :bucket_id, status = :status, attempt = :attempt, retries = :retries,
     crashes = :crashes, suspect = :suspect, parked = :parked, started_at = NULL
 WHERE job_id = :job_id
 
@@ -131,7 +135,7 @@ SELECT l.status, l.bucket_id, l.ready_at, {now}, CASE WHEN {on_an_agent:l} THEN 
 FROM {prefix}live l WHERE l.job_id = :job_id {lock:l}
 
 -- name: live_reschedule
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = {now} + :delay
+UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = {now} + :delay, due_at = NULL
 WHERE job_id = :job_id
 
 -- name: job_reschedule

@@ -1,13 +1,13 @@
 -- name: schedule_add
 -- A schedule that exists, or whose key another one has, is left alone; the caller looks who has it. Planned from the
--- store's now on, whatever the clock of the caller says: what lies before was not missed.
+-- store's now on, whatever the clock of the caller says: what lies before was not missed. Without a start, it starts then.
 INSERT INTO {prefix}schedule (
   id, cluster_id, definition_id, lane, priority, scheduled_at, created_at, timeout_us, max_retries,
   data, metadata, idempotency_key, kind, expression, time_zone, name, ends_before, overlap, misfire,
   status, planned_to, look_at, next_at, waiting, newest_job_id, version, alive_until, changed_at
 )
 VALUES (
-  :id, :cluster_id, :definition_id, :lane, :priority, :scheduled_at, :created_at, :timeout_us, :max_retries,
+  :id, :cluster_id, :definition_id, :lane, :priority, COALESCE(:scheduled_at, {now}), :created_at, :timeout_us, :max_retries,
   :data, :metadata, :idempotency_key, :kind, :expression, :time_zone, :name, :ends_before, :overlap, :misfire,
   :status, {greatest}(:planned_to, {now}), :look_at, :next_at, :waiting, :newest_job_id, 1, {now} + :lease, {now}
 )
@@ -32,20 +32,21 @@ LIMIT :limit
 -- The first entry of an index that holds active schedules alone: what an idle planner asks costs next to nothing.
 SELECT {now}, (
   SELECT look_at FROM {prefix}schedule
-  WHERE cluster_id = :cluster_id AND status = 1 AND {among:kind:kinds:text}
+  WHERE cluster_id = :cluster_id AND status = 1 AND {among:kind:kinds:text} AND {not_among:id:without:uuid}
   ORDER BY look_at
   LIMIT 1
 )
 
 -- name: schedule_due
 SELECT {schedule_columns}, {schedule_jobs} FROM {prefix}schedule j
-WHERE j.cluster_id = :cluster_id AND j.status = 1 AND {among:j.kind:kinds:text} AND j.look_at <= {now}
+WHERE j.cluster_id = :cluster_id AND j.status = 1 AND {among:j.kind:kinds:text} AND {not_among:j.id:without:uuid}
+  AND j.look_at <= {now}
 ORDER BY j.look_at, j.id
 LIMIT :limit
 
 -- name: schedule_lock
 -- In the order of ids, so that two planners lock in the same order.
-SELECT s.id, s.version, {now} FROM {prefix}schedule s WHERE {among:s.id:ids:uuid} ORDER BY s.id {lock:s}
+SELECT s.id, s.version, s.alive_until, {now} FROM {prefix}schedule s WHERE {among:s.id:ids:uuid} ORDER BY s.id {lock:s}
 
 -- name: schedule_move
 UPDATE {prefix}schedule
@@ -104,7 +105,7 @@ LIMIT :limit
 
 -- name: schedule_over
 SELECT s.id FROM {prefix}schedule s
-WHERE s.cluster_id = :cluster_id AND s.status >= 4 AND s.changed_at < {now} - :age
+WHERE s.cluster_id = :cluster_id AND s.status >= 4 AND s.changed_at < {now} - :age AND s.changed_at < :before
 LIMIT :limit
 
 -- name: schedule_prune

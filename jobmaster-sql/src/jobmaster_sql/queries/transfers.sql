@@ -8,7 +8,7 @@ LIMIT :limit
 -- name: moving_finished
 -- One of the final statuses: their index has them by the moment they finished.
 SELECT f.finished_at, f.job_id FROM {prefix}attempt f
-WHERE f.cluster_id = :cluster_id AND f.final_status = :status AND f.finished_at < {now} - :age
+WHERE f.cluster_id = :cluster_id AND f.final_status = :status AND f.finished_at < {now} - :age AND f.finished_at < :before
   AND f.finished_at >= :finished_at AND (f.finished_at, f.job_id) > (:finished_at, :job_id)
 ORDER BY f.finished_at, f.job_id
 LIMIT :limit

@@ -10,3 +10,9 @@ SELECT :lock
 
 -- name: migration_table
 SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :table
+
+-- name: durability_synchronous
+PRAGMA synchronous
+
+-- name: durability_journal
+PRAGMA journal_mode

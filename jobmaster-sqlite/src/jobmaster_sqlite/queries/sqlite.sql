@@ -1,6 +1,6 @@
 -- name: by_metadata
 -- Asks the reference implementation in Python: exact for every type, and fast enough for one file.
-jobmaster_matches(j.metadata, :name{i}, :operator{i}, :value{i})
+jobmaster_matches(j.metadata, :name{i}, :operator{i}, :values{i})
 
 -- name: live_add_due
 -- As live_add, with the clock asked by the unit that runs this, once for all rows: when the write lock is held already.
@@ -15,7 +15,8 @@ DELETE FROM {prefix}live WHERE job_id IN (SELECT value FROM json_each(:job_id))
 
 -- name: held_assign
 -- The due jobs of one lane and priority, all to one bucket.
-UPDATE {prefix}live SET bucket_id = :bucket_id, status = 3, ready_at = MAX(ready_at, {now})
+UPDATE {prefix}live
+SET bucket_id = :bucket_id, status = 3, due_at = COALESCE(due_at, ready_at), ready_at = MAX(ready_at, {now})
 WHERE job_id IN (
   SELECT l.job_id FROM {prefix}live l
   WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL
@@ -82,3 +83,21 @@ WITH RECURSIVE held(bucket_id) AS (
 SELECT bucket_id, (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = held.bucket_id)
 FROM held
 WHERE (SELECT l.cluster_id FROM {prefix}live l WHERE l.bucket_id = held.bucket_id LIMIT 1) = :cluster_id
+
+-- name: live_ahead
+-- See jobmaster_sqlite.ahead. First attempts of jobs that were due at once, with ids of the future.
+UPDATE {prefix}live SET ready_at = {now}
+WHERE job_id > :floor AND ready_at > {now} + :slack AND attempt = 1
+  AND EXISTS (SELECT 1 FROM {prefix}job j WHERE j.id = {prefix}live.job_id AND j.scheduled_at <= j.created_at)
+
+-- name: live_ahead_again
+-- See jobmaster_sqlite.ahead. Attempts that follow one which ended in the future: their delay counts from now.
+UPDATE {prefix}live SET ready_at = {now} + MAX(0, ready_at - (
+  SELECT a.finished_at FROM {prefix}attempt a
+  WHERE a.job_id = {prefix}live.job_id AND a.number = {prefix}live.attempt - 1
+))
+WHERE attempt > 1 AND ready_at > {now} + :slack
+  AND EXISTS (
+    SELECT 1 FROM {prefix}attempt a
+    WHERE a.job_id = {prefix}live.job_id AND a.number = {prefix}live.attempt - 1 AND a.finished_at > {now} + :slack
+  )

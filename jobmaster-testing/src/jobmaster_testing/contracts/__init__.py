@@ -47,6 +47,7 @@ from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeep
 from jobmaster_testing.contracts.schema import SchemaContract
 from jobmaster_testing.contracts.separation import SeparationContract
 from jobmaster_testing.contracts.surviving import SurvivingContract
+from jobmaster_testing.contracts.taking import LoadContract, SettingAsideContract, TakingContract
 from jobmaster_testing.contracts.units import UnitContract
 from jobmaster_testing.contracts.withdrawing import WithdrawingContract
 
@@ -73,8 +74,8 @@ __all__ = [
 ]
 
 
-class BucketContract(ReadingContract, OwningContract, suite=True):
-    """Buckets: reading, losing, taking over and giving up."""
+class BucketContract(ReadingContract, OwningContract, LoadContract, TakingContract, suite=True):
+    """Buckets: reading, losing, taking over and giving up, and what others take out of them."""
 
 
 class JobContract(
@@ -140,6 +141,7 @@ class AgentContract(
     NotingContract,
     DrainingContract,
     DroppingContract,
+    SettingAsideContract,
     WithdrawingContract,
     LifeContract,
     AgentSchemaContract,

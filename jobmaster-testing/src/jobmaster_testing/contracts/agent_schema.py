@@ -16,6 +16,7 @@ from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import Depot, job_ids, keys
 from jobmaster_testing.contracts.news import NewsContract, Telling
+from jobmaster_testing.contracts.schema import check_risks
 from jobmaster_testing.factories import make_bucket, make_message
 from jobmaster_testing.options import Options, open_agent, unopened_agent
 
@@ -82,6 +83,20 @@ class AgentSchemaContract(AgentTests, suite=True):
         async with open_agent("Agent", agent_url, store_options) as agent:
             assert await agent.fingerprint() == fingerprint
             assert [claim.job for claim in await Depot(depot.world, agent).pull(bucket)] == [job]
+
+    async def test_an_agent_says_what_can_lose_messages_before_it_has_a_schema(
+        self, agent: AgentRepository, agent_url: str, fresh_options: Options
+    ) -> None:
+        fresh = unopened_agent("Fresh", agent_url, fresh_options)
+        await fresh.open()
+        try:
+            check_risks(await fresh.durability_risks())
+            assert list(await fresh.durability_risks()) == list(await agent.durability_risks())
+        finally:
+            await fresh.close()
+
+    async def test_an_agents_repr_does_not_show_the_url(self, agent: AgentRepository, agent_url: str) -> None:
+        assert agent_url not in repr(agent)
 
     # Provisioning
 

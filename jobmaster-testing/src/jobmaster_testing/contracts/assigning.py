@@ -106,7 +106,7 @@ class AssigningContract(MasterTests, suite=True):
 
         found = await world.master.assign_due(world.cluster_id, 60, [room(bucket, 2)])
 
-        assert found == Assignment(assigned={bucket.id: 2}, next_in=0.0)
+        assert found == Assignment(assigned={bucket.id: 2}, next_in=0.0, next_for_rooms=0.0)
         assert (await world.record(first)).bucket_id == bucket.id
         assert (await world.record(middle)).bucket_id == bucket.id
         assert (await world.record(last)).bucket_id is None
@@ -117,7 +117,7 @@ class AssigningContract(MasterTests, suite=True):
 
         found = await world.master.assign_due(world.cluster_id, 1, [room(first, 4), room(second, 3)])
 
-        assert found == Assignment(assigned={first.id: 4, second.id: 3}, next_in=0.0)
+        assert found == Assignment(assigned={first.id: 4, second.id: 3}, next_in=0.0, next_for_rooms=0.0)
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == found.assigned
 
     async def test_without_room_nothing_moves(self, world: World) -> None:

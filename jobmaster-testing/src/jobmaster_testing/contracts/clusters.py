@@ -8,13 +8,21 @@ from uuid import UUID
 
 from attrs import evolve
 
+from jobmaster.config import LONGEST_NAME
 from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.ids import new_id
-from jobmaster.models import WorkerRecord
-from jobmaster.states import BucketStatus, ClusterMode, WorkerMode, WorkerStatus
+from jobmaster.models import Load, WorkerRecord
+from jobmaster.states import BucketStatus, ClusterMode, WorkerMode, WorkerRequest, WorkerStatus
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import LONG, SHORT, World
-from jobmaster_testing.factories import make_bucket, make_cluster, make_worker
+from jobmaster_testing.factories import (
+    make_agent,
+    make_bucket,
+    make_cluster,
+    make_host,
+    make_new_job,
+    make_worker,
+)
 
 
 class ClusterContract(MasterTests, suite=True):
@@ -71,6 +79,31 @@ class ClusterContract(MasterTests, suite=True):
         assert stored.lease_until is not None
         assert before <= stored.lease_until - timedelta(seconds=30) <= after
 
+    async def test_the_longest_names_come_back_whole(self, world: World) -> None:
+        cluster_id, agent, lane, name = (f"{kind}{new_id().hex}".ljust(LONGEST_NAME, "x") for kind in "calw")
+        host = f"{name}-and-more"  # as its system calls it
+        master = world.master
+        await master.register_cluster(make_cluster(cluster_id))
+        await master.register_agents([make_agent(agent, cluster_id)])
+        await master.register_host(make_host(host, cluster_id))
+        worker = make_worker(cluster_id=cluster_id, name=name, agent=agent, lane=lane, host=host)
+        bucket = make_bucket(worker)
+        await master.register_worker(worker, [bucket], LONG)
+        new = make_new_job(bucket, definition_id="d" * 200, key="k" * 200)
+        await master.insert_jobs([new])
+
+        [stored] = await master.list_workers(cluster_id)
+        assert stored == _with_times_of(worker, stored)
+        assert [found.name for found in await master.list_agents(cluster_id)] == [agent]
+        assert [found.name for found in await master.list_hosts(cluster_id)] == [host]
+        assert [(found.lane, found.agent) for found in await master.active_buckets(cluster_id)] == [
+            (lane, agent)
+        ]
+        record = await master.get_job(cluster_id, new.job.id)
+        assert record is not None
+        assert record.job == new.job
+        assert list(await master.request_worker(cluster_id, name, WorkerRequest.STOP)) == [worker.id]
+
     async def test_registering_a_worker_again_changes_nothing(self, world: World) -> None:
         worker = make_worker(cluster_id=world.cluster_id)
         bucket = make_bucket(worker)
@@ -113,7 +146,9 @@ class ClusterContract(MasterTests, suite=True):
         await world.tick()
         before = await world.master.now()
 
-        pulse = await world.master.heartbeat([worker.id], {bucket.id: 7, new_id(): 9}, LONG)
+        pulse = await world.master.heartbeat(
+            [worker.id], {bucket.id: Load(held=7, running=5, free=1, offered=9), new_id(): Load(held=9)}, LONG
+        )
 
         stored = await world.stored_worker(worker.id)
         assert pulse == Pulse(alive=frozenset({worker.id}))
@@ -121,7 +156,8 @@ class ClusterContract(MasterTests, suite=True):
         assert stored.heartbeat_at >= before
         assert stored.lease_until is not None
         assert stored.lease_until >= before + timedelta(seconds=LONG)
-        assert (await world.stored_bucket(bucket)).load == 7
+        told = await world.stored_bucket(bucket)
+        assert (told.load, told.running, told.free, told.offered) == (7, 5, 1, 9)
 
     async def test_a_heartbeat_answers_for_each_worker(self, world: World) -> None:
         alive = await world.worker()
@@ -151,7 +187,7 @@ class ClusterContract(MasterTests, suite=True):
         bucket = await world.bucket(lease=SHORT)
         await world.rescue()
 
-        await world.master.heartbeat([bucket.worker_id], {bucket.id: 99}, LONG)
+        await world.master.heartbeat([bucket.worker_id], {bucket.id: Load(held=99)}, LONG)
 
         assert (await world.stored_bucket(bucket)).load == 0
 

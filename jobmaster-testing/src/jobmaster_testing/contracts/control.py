@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import anyio
+import pytest
 from attrs import evolve
 
 from jobmaster.contracts import ClusterChange, MasterRepository, Orders
 from jobmaster.ids import new_id
-from jobmaster.models import ClusterRecord
+from jobmaster.models import ClusterRecord, WorkerRecord
 from jobmaster.states import ClusterMode, WorkerRequest, WorkerStatus
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import LONG, SHORT, World
-from jobmaster_testing.factories import make_cluster, make_worker
+from jobmaster_testing.factories import make_bucket, make_cluster, make_worker
+from jobmaster_testing.probes import until
 
 
 class ControlContract(MasterTests, suite=True):
@@ -89,6 +92,48 @@ class ControlContract(MasterTests, suite=True):
             other.id: None,
         }
 
+    @pytest.mark.parametrize("request_", list(WorkerRequest), ids=str)
+    async def test_a_lost_worker_is_asked_and_its_process_hears_of_it_when_it_is_back(
+        self, world: World, request_: WorkerRequest
+    ) -> None:
+        lost = await _lost(world, "w")
+
+        assert list(await world.master.request_worker(world.cluster_id, "w", request_)) == [lost.id]
+
+        assert (await world.stored_worker(lost.id)).request is request_
+        assert await _asked(world, lost.process_id) == {"w": request_}
+        await world.worker(name="w", process_id=lost.process_id)
+        assert await _asked(world, lost.process_id) == {"w": request_}
+
+    async def test_a_process_that_is_started_after_a_request_hears_nothing_of_it(self, world: World) -> None:
+        await _lost(world, "w")
+        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+
+        later = await world.worker(name="w")
+
+        assert await _asked(world, later.process_id) == {}
+        assert (await world.stored_worker(later.id)).request is None
+
+    async def test_lost_workers_are_not_named_beside_one_that_runs(self, world: World) -> None:
+        """They are asked all the same: of namesakes, nobody knows which one is meant."""
+        lost, running = await _lost(world, "w"), await world.worker(name="w")
+
+        asked = await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+
+        assert list(asked) == [running.id]
+        assert (await world.stored_worker(lost.id)).request is WorkerRequest.STOP
+
+    async def test_a_request_that_a_lost_worker_has_not_heard_is_kept(self, world: World) -> None:
+        lost, other = await _lost(world, "w"), await _lost(world, "other")
+        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        await world.tick()
+
+        await world.master.prune_workers(world.cluster_id, 0)
+
+        ids = {worker.id for worker in await world.master.list_workers(world.cluster_id)}
+        assert lost.id in ids
+        assert other.id not in ids
+
     async def test_nobody_of_that_name_is_asked(self, world: World) -> None:
         assert list(await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == []
 
@@ -150,6 +195,28 @@ class ControlContract(MasterTests, suite=True):
 
         assert orders is not None
         assert dict(orders.requests) == {"w": WorkerRequest.STOP}
+
+
+async def _lost(world: World, name: str) -> WorkerRecord:
+    """Return a worker that somebody has declared lost, and whose buckets are gone."""
+    rescuer = await world.worker(name="Rescuer")
+    worker = make_worker(cluster_id=world.cluster_id, name=name)
+    await world.master.register_worker(worker, [make_bucket(worker)], SHORT)
+
+    async def take() -> bool:
+        taken = await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)
+        for bucket in taken:
+            await world.close_bucket(bucket)
+        return bool(taken)
+
+    await until(take, what="the lease to run out")
+    return worker
+
+
+async def _asked(world: World, process_id: UUID) -> dict[str, WorkerRequest]:
+    orders = await world.master.read_orders(world.cluster_id, process_id)
+    assert orders is not None
+    return dict(orders.requests)
 
 
 _CHANGES = {"time_zone": None, "ratio": 0.5}

@@ -34,7 +34,7 @@ class HandingOverContract(MasterTests, suite=True):
 
         [handover] = found.handovers
         assert (handover.bucket_id, found.next_in) == (bucket.id, None)
-        expected = [Message(new=NewJob(job=job, bucket_id=bucket.id), saved=True) for job in jobs]
+        expected = [Message(new=NewJob(job=job, bucket_id=bucket.id), saved=True, placed=1) for job in jobs]
         assert sorted(handover.messages, key=_job_id) == expected
         record = await world.record(jobs[0])
         assert (record.status, record.bucket_id) == (JobStatus.ASSIGNED_TO_BUCKET, bucket.id)
@@ -127,7 +127,7 @@ class HandingOverContract(MasterTests, suite=True):
 
         [handover] = await _adopt(world, [bucket], ["A", "B", "Z"])
 
-        expected = [Message(new=NewJob(job=job, bucket_id=bucket.id), saved=True) for job in known]
+        expected = [Message(new=NewJob(job=job, bucket_id=bucket.id), saved=True, placed=1) for job in known]
         assert (handover.bucket_id, sorted(handover.messages, key=_job_id)) == (bucket.id, expected)
         record = await world.record(known[0])
         assert (record.status, record.bucket_id) == (JobStatus.ASSIGNED_TO_BUCKET, bucket.id)

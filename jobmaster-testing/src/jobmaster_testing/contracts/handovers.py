@@ -18,7 +18,7 @@ from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.handing import AGENT, hand_over, messages, retake
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import World, ids
-from jobmaster_testing.factories import make_message, make_report
+from jobmaster_testing.factories import MessageFields, make_message, make_report
 from jobmaster_testing.options import open_agent
 from jobmaster_testing.probes import until
 
@@ -186,7 +186,15 @@ class CarryContract(MasterTests, suite=True):
         assert done.job.id not in found
         assert len(found) == 2
         [waiting] = [m for m in handover.messages if m.attempt == 1]
-        expected = make_message(bucket, again.job, saved=True, attempt=2, retries=1, crashes=1, suspect=True)
+        said: MessageFields = {
+            "attempt": 2,
+            "saved": True,
+            "retries": 1,
+            "crashes": 1,
+            "suspect": True,
+            "placed": 1,
+        }
+        expected = make_message(bucket, again.job, **said)
         assert found[again.job.id] == expected
         assert 20 < waiting.new.delay <= 30
 

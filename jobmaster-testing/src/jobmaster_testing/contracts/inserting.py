@@ -18,6 +18,7 @@ from jobmaster.errors import KeyTakenError
 from jobmaster.ids import new_id
 from jobmaster.models import JobReceipt
 from jobmaster.states import JobStatus, Priority
+from jobmaster.weighing import AT_ONCE
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import World, ids
 from jobmaster_testing.factories import make_job, make_new_job
@@ -342,3 +343,21 @@ class InsertingContract(MasterTests, suite=True):
 
         assert [r.job_id for r in receipts] == [n.job.id for n in new]
         assert len(await world.claims(bucket, 3000)) == 2000
+
+    async def test_jobs_of_many_bytes_are_stored_together_or_not_at_all(self, world: World) -> None:
+        text = "x" * (AT_ONCE // 2)
+        await world.put_one(key="taken", definition_id="Other")
+        new = [
+            make_new_job(cluster_id=world.cluster_id, data={"text": text, "n": n}, key=key)
+            for n, key in enumerate([None, None, "taken", None])
+        ]
+
+        with pytest.raises(KeyTakenError):
+            await world.master.insert_jobs(new)
+        assert len(await world.all_jobs()) == 1
+
+        receipts = await world.master.insert_jobs([n for n in new if n.job.key is None])
+        assert all(receipt.created for receipt in receipts)
+        again = await world.master.insert_jobs([n for n in new if n.job.key is None])
+        assert [receipt.job_id for receipt in again] == [receipt.job_id for receipt in receipts]
+        assert len(await world.all_jobs()) == 4

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import anyio
 
-from jobmaster.models import Claim, Cursor
+from jobmaster.models import BucketPage, Claim, Cursor
+from jobmaster.weighing import PAGE_BYTES
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import Depot, job_ids
@@ -137,3 +138,20 @@ class PullingContract(AgentTests, suite=True):
         await depot.finish(bucket, claim)
 
         assert await depot.agent.due_buckets([bucket]) == frozenset()
+
+    async def test_a_page_of_large_messages_is_short_and_none_is_left_out(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        text = "x" * (PAGE_BYTES // 2)
+        jobs = [depot.job(data={"text": text, "n": n}) for n in range(3)]
+        for job in jobs:
+            await depot.agent.push([make_message(bucket, job)])
+
+        for known in ([], [jobs[0].id, jobs[1].id]):
+            cursor, pages = Cursor(), list[BucketPage]()
+            while not pages or pages[-1].more:
+                pages.append(await depot.agent.pull(bucket, cursor, 100, known))
+                cursor = pages[-1].cursor
+
+            found = {claim.job.id for page in pages for claim in page.claims}
+            assert found - set(known) == {job.id for job in jobs} - set(known)
+            assert max(sum(claim.job.data.size for claim in page.claims) for page in pages) < 2 * PAGE_BYTES

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from jobmaster.ids import new_id
 from jobmaster.models import JobReceipt
+from jobmaster.weighing import AT_ONCE
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.depot import Depot, job_ids
 from jobmaster_testing.contracts.world import ids, room
@@ -91,3 +92,14 @@ class PushingContract(AgentTests, suite=True):
         await depot.agent.create_buckets([])
 
         assert ids(await depot.pull(bucket)) == job_ids(messages)
+
+    async def test_messages_of_many_bytes_are_pushed_in_one_call(self, depot: Depot) -> None:
+        bucket = await depot.bucket()
+        text = "x" * (AT_ONCE // 2)
+        messages = [make_message(bucket, depot.job(data={"text": text, "n": n})) for n in range(3)]
+
+        await depot.agent.push(messages)
+        receipts = await depot.agent.push(messages)
+
+        assert [receipt.job_id for receipt in receipts] == [message.new.job.id for message in messages]
+        assert await depot.holdings() == {bucket.id: len(messages)}

@@ -12,8 +12,9 @@ import pytest
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
-from jobmaster.models import Bucket, Claim, Cursor, JobRecord
+from jobmaster.models import Bucket, BucketPage, Claim, Cursor, JobRecord
 from jobmaster.states import AttemptOutcome, JobStatus
+from jobmaster.weighing import PAGE_BYTES
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import MOMENT, SHORT, World, ids, room
 from jobmaster_testing.factories import make_new_job
@@ -39,6 +40,22 @@ class ReadingContract(MasterTests, suite=True):
 
         assert before <= claim.ready_at <= await world.master.now()
         assert claim == Claim(job=job, bucket_id=bucket.id, epoch=1, attempt=1, ready_at=claim.ready_at)
+
+    async def test_a_page_of_large_jobs_is_short_and_none_is_left_out(self, world: World) -> None:
+        bucket = await world.bucket()
+        text = "x" * (PAGE_BYTES // 2)
+        jobs = [await world.put_one(bucket, data={"text": text, "n": n}) for n in range(3)]
+        jobs += await world.put(bucket, 3)
+
+        cursor, pages = Cursor(), list[BucketPage]()
+        while not pages or pages[-1].more:
+            pages.append(await world.master.read_bucket(bucket, cursor, 100))
+            cursor = pages[-1].cursor
+
+        sizes = [sum(claim.job.data.size for claim in page.claims) for page in pages]
+        assert max(sizes) < 2 * PAGE_BYTES
+        assert sorted(claim.job.id for page in pages for claim in page.claims) == sorted(ids(jobs))
+        assert len(pages) > 1
 
     async def test_claims_come_by_due_time_and_then_by_id(self, world: World) -> None:
         bucket = await world.bucket()

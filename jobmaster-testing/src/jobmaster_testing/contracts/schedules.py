@@ -89,6 +89,8 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         found = await stored(world, schedule)
 
         assert found.changed_at is not None
+        assert found.read_at is not None
+        assert found.changed_at <= found.read_at <= await world.master.now()
         assert evolve(found, changed_at=None, planned_to=schedule.planned_to) == schedule
 
     async def test_a_schedule_is_planned_from_the_stores_now_on(self, world: World) -> None:
@@ -97,6 +99,17 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
         assert now <= past.planned_to <= await world.master.now()
         assert future.planned_to == now + HOUR
+
+    async def test_a_schedule_that_starts_now_counts_from_the_stores_now(self, world: World) -> None:
+        now = await world.master.now()
+        skewed = [make_job(cluster_id=world.cluster_id, scheduled_at=now + step) for step in (HOUR, -HOUR)]
+
+        for template in skewed:
+            schedule = make_schedule(template, planned_to=template.scheduled_at, starts_now=True)
+            await world.master.add_schedules([schedule])
+            found = await stored(world, schedule)
+
+            assert now <= found.starts_after <= found.planned_to <= await world.master.now()
 
     async def test_a_schedule_is_added_once(self, world: World) -> None:
         schedule = await add(world)
@@ -219,6 +232,25 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         assert await expired() == [left.id]
         assert (await stored(world, undeclared)).alive_until is None
 
+    async def test_only_a_declaration_that_has_lapsed_until_the_end_is_laid_to_rest(
+        self, world: World
+    ) -> None:
+        back, gone = [make_schedule(make_job(cluster_id=world.cluster_id), name=name) for name in ("A", "B")]
+        await world.master.add_schedules([back, gone], SHORT)
+
+        async def expired() -> list[ScheduleRecord]:
+            found = await world.master.expired_schedules(world.cluster_id, 10)
+            return list(found) if len(found) == 2 else []
+
+        lapsed = await until(expired, what="both declarations to lapse")
+        await world.master.renew_schedules(world.cluster_id, [back.id], LONG)
+        writes = [
+            ScheduleWrite(record=evolve(one, status=ScheduleStatus.INACTIVE), lapsed=True) for one in lapsed
+        ]
+
+        assert await world.master.write_schedules(writes) == {gone.id}
+        assert (await stored(world, back)).status is ScheduleStatus.ACTIVE
+
     async def test_only_what_stands_is_renewed(self, world: World) -> None:
         active, paused = await add(world), await add(world, status=ScheduleStatus.PAUSED)
         over = [await add(world, status=s) for s in (ScheduleStatus.INACTIVE, ScheduleStatus.CANCELLED)]
@@ -268,6 +300,17 @@ class PlanningContract(MasterTests, suite=True):
         assert [s.id for s in (await world.master.due_schedules(world.cluster_id, ["moon"], 10)).due] == [
             schedule.id
         ]
+
+    async def test_schedules_that_the_caller_cannot_read_are_left_to_others(self, world: World) -> None:
+        unreadable, also = await add(world), await add(world)
+        without = [unreadable.id, also.id, new_id()]
+
+        assert (await world.master.due_schedules(world.cluster_id, KINDS, 10, without)).next_in is None
+        later = await add(world, look_at=AT_ONCE + HOUR)
+
+        found = await world.master.due_schedules(world.cluster_id, KINDS, 1, without)
+
+        assert [schedule.id for schedule in found.due] == [later.id]
 
     async def test_a_firing_makes_a_held_job_that_knows_its_schedule(self, world: World) -> None:
         schedule = await add(world)
@@ -400,12 +443,12 @@ class PlanningContract(MasterTests, suite=True):
         times = [now - HOUR, now + HOUR, now + 2 * HOUR]
         moved = await fire(world, schedule, *times)
         await world.master.assign_due(world.cluster_id, 5400, [room(bucket)])
-        before = await world.master.now()
 
-        await world.master.write_schedules([ScheduleWrite(record=moved, restart=True)])
+        again = evolve(moved, planned_to=now)
+        await world.master.write_schedules([ScheduleWrite(record=again, restart=True)])
 
         assert [job.nominal_at for job in await world.all_jobs()] == [now - HOUR]
-        assert before <= (await stored(world, schedule)).planned_to <= await world.master.now()
+        assert (await stored(world, schedule)).planned_to == now
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == {bucket.id: 1}
 
     async def test_what_a_restart_took_back_can_be_made_anew(self, world: World) -> None:

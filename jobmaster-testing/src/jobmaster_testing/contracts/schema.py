@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import DurabilityRisk, MasterRepository
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.provider import MasterTests, make_world
 from jobmaster_testing.contracts.world import World
@@ -55,6 +56,22 @@ class SchemaContract(MasterTests, suite=True):
 
         async with open_master(store_url, store_options) as master:
             assert await master.get_job(world.cluster_id, job.id) is not None
+
+    async def test_what_can_lose_jobs_is_said_with_what_it_means_and_the_remedy(self, world: World) -> None:
+        check_risks(await world.master.durability_risks())
+
+    async def test_a_store_says_what_can_lose_jobs_before_it_has_a_schema(
+        self, store_url: str, fresh_options: Options, master: MasterRepository
+    ) -> None:
+        fresh = unopened_master(store_url, fresh_options)
+        await fresh.open()
+        try:
+            assert list(await fresh.durability_risks()) == list(await master.durability_risks())
+        finally:
+            await fresh.close()
+
+    async def test_a_repr_does_not_show_the_url(self, store_url: str, master: MasterRepository) -> None:
+        assert store_url not in repr(master)
 
     async def test_now_is_aware_utc_and_moves(self, world: World) -> None:
         before = await world.master.now()
@@ -124,3 +141,12 @@ class SchemaContract(MasterTests, suite=True):
 
         assert fresh_options.table_prefix in script
         assert script.count(";") > 1
+
+
+def check_risks(risks: Sequence[DurabilityRisk]) -> None:
+    """Hold what a store says of its durability to the contract."""
+    for risk in risks:
+        assert isinstance(risk, DurabilityRisk)
+        assert all((risk.setting, risk.value, risk.means, risk.remedy)), f"{risk} leaves something out"
+        assert len(str(risk).splitlines()) == 1
+    assert len(set(risks)) == len(risks)

@@ -8,6 +8,7 @@ import sys
 import time
 
 from jobmaster_testing.simulation import Outcome, Scenario, simulate
+from jobmaster_testing.simulation.situations import NAMES, made
 
 
 def main() -> int:
@@ -18,6 +19,13 @@ def main() -> int:
     if options.seed is not None:
         return _play_one(options.seed, options, agents)
     return _play_many(options, agents)
+
+
+def _scenario(seed: int, options: argparse.Namespace, agents: bool | None) -> Scenario:
+    if options.situation is None:
+        return Scenario.drawn(seed, agents=agents)
+    name = NAMES[seed % len(NAMES)] if options.situation == "each" else options.situation
+    return made(name, seed, agents=agents)
 
 
 def _options() -> argparse.Namespace:
@@ -34,11 +42,16 @@ def _options() -> argparse.Namespace:
         default="any",
         help="default: the seed decides",
     )
+    add(
+        "--situation",
+        choices=("each", *NAMES),
+        help="play a situation that is made for the rule of sharing, or each of them in turn; default: none of them",
+    )
     return parser.parse_args()
 
 
 def _play_one(seed: int, options: argparse.Namespace, agents: bool | None) -> int:
-    outcome = simulate(Scenario.drawn(seed, agents=agents), options.backend)
+    outcome = simulate(_scenario(seed, options, agents), options.backend)
     if options.trace:
         sys.stdout.writelines(f"{line}\n" for line in outcome.trace.lines())
     _say(outcome)
@@ -46,14 +59,17 @@ def _play_one(seed: int, options: argparse.Namespace, agents: bool | None) -> in
 
 
 def _play_many(options: argparse.Namespace, agents: bool | None) -> int:
-    started, failed = time.monotonic(), []
+    started, failed, watched = time.monotonic(), [], []
     for seed in range(options.first, options.first + options.seeds):
-        outcome = simulate(Scenario.drawn(seed, agents=agents), options.backend)
+        outcome = simulate(_scenario(seed, options, agents), options.backend)
+        if outcome.longest_idle is not None:
+            watched.append(outcome.longest_idle)
         if outcome.broken:
             failed.append(seed)
             _say(outcome)
     sys.stdout.write(
         f"{options.seeds} seeds in {time.monotonic() - started:.0f} s, failing: {failed or 'none'}\n"
+        f"in {len(watched)} of them slots were watched, and idle beside due jobs for up to {max(watched, default=0):.2f} s\n"
     )
     return 1 if failed else 0
 

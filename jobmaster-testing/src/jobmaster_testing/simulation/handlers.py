@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -51,8 +51,12 @@ def handlers_of(world: World, process: Process) -> list[Handler]:
             raise
         world.ended(run, "ok")
 
-    names = [COMMON, RARE] if process.spec.knows_rare else [COMMON]
-    return [handler(name)(work) for name in names]
+    return [handler(name)(work) for name in known_to(process)]
+
+
+def known_to(process: Process) -> Sequence[str]:
+    """Return the definitions that a process has handlers for."""
+    return (COMMON, RARE) if process.spec.knows_rare else (COMMON,)
 
 
 async def _clean_up() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from attrs import define, field
 
 from jobmaster.models import CancelResult
+from jobmaster_testing.simulation.idleness import Place
 from jobmaster_testing.simulation.processes import Process
 
 Attempt = tuple[UUID, int]
@@ -52,6 +53,8 @@ class Run:
     attempt: int
     process: Process
     started_at: datetime
+    worker: str = ""
+    place: Place = ("", 0)
     ended: str | None = None
     ended_at: datetime | None = None
     told_to_stop: bool = False

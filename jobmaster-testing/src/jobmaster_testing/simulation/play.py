@@ -37,6 +37,8 @@ class Outcome:
     broken: list[str]
     summary: str
     trace: Trace
+    longest_idle: float | None = None
+    """The longest time for which a slot was idle beside a due job that it may run, in seconds; None if nobody watched."""
 
     def __str__(self) -> str:
         seed = self.scenario.seed
@@ -47,7 +49,8 @@ class Outcome:
 
     def _options(self) -> str:
         kind = "distributed" if self.scenario.agents else "standalone"
-        return f"--seed {self.scenario.seed} --cluster {kind} --backend {self.backend}"
+        situation = f" --situation {self.scenario.situation}" if self.scenario.situation else ""
+        return f"--seed {self.scenario.seed}{situation} --cluster {kind} --backend {self.backend}"
 
 
 def simulate(scenario: Scenario, backend: str = "asyncio") -> Outcome:
@@ -68,14 +71,16 @@ class Play:
 
     world: World
     backend: str
-    _current: list[Process] = field(factory=list, init=False)
-    """The process that stands now for each one of the scenario."""
+    _current: dict[int, Process] = field(factory=dict, init=False)
+    """The process that stands now for each one of the scenario, by its place there; none for one that has left."""
 
     async def run(self) -> Outcome:
         """Play it, and judge."""
         world = self.world
         async with anyio.create_task_group() as group:
             group.start_soon(world.serve_late_calls)
+            if world.idle.is_on:
+                group.start_soon(world.idle.run)
             async with anyio.create_task_group() as background:
                 background.start_soon(self._undertake, group)
                 await self._trouble(group)
@@ -84,7 +89,8 @@ class Play:
             broken = [*world.watch.found, *audit(world)]
             await self._end_all()
             group.cancel_scope.cancel()
-        return Outcome(world.scenario, self.backend, broken, self._summary(), world.trace)
+        idle = world.idle.idleness.longest if world.idle.is_on else None
+        return Outcome(world.scenario, self.backend, broken, self._summary(), world.trace, idle)
 
     def _summary(self) -> str:
         world = self.world
@@ -92,32 +98,48 @@ class Play:
         return (
             f"{len(world.rows.jobs)} jobs, {len(world.ledger.runs)} runs, {len(world.processes)} processes, "
             f"{killed} killed, {len(world.ledger.stale)} stale reports, {world.watch.echoes} echoes, "
-            f"{world.clock.monotonic():.0f} s"
+            f"{world.clock.monotonic():.0f} s, {world.idle.summary()}"
         )
 
     # Trouble
 
     async def _trouble(self, group: anyio.abc.TaskGroup) -> None:
         scenario = self.world.scenario
-        self._current = [self.world.start(group, spec) for spec in scenario.processes]
+        early = [(place, spec) for place, spec in enumerate(scenario.processes) if not spec.starts]
+        self._current = {place: self.world.start(group, spec) for place, spec in early}
         async with anyio.create_task_group() as events:
+            for place, spec in enumerate(scenario.processes):
+                if spec.starts:
+                    events.start_soon(self._join, place, spec, group)
             for event in scenario.events:
                 events.start_soon(self._befall, event, group)
             await anyio.sleep(scenario.duration)
             events.cancel_scope.cancel()
 
+    async def _join(self, place: int, spec: ProcessSpec, group: anyio.abc.TaskGroup) -> None:
+        await anyio.sleep(spec.starts)
+        self._current[place] = self.world.start(group, spec)
+
     async def _befall(self, event: Event, group: anyio.abc.TaskGroup) -> None:
         await anyio.sleep(event.at)
+        if event.process not in self._current:
+            return
         process = self._current[event.process]
         match event.what:
             case "kill":
                 self.world.kill(process, "by the scenario")
+            case "lose":
+                del self._current[event.process]
+                self.world.kill(process, "by the scenario, for good")
+            case "stop":
+                del self._current[event.process]
+                self._stop(process)
             case "freeze":
                 await self._freeze(process, event.lasting)
             case "restart":
                 await self._restart(event.process, group)
             case "roll":
-                for place in range(len(self._current)):
+                for place in list(self._current):
                     await self._restart(place, group)
             case "outage":
                 await self._cut(process if event.lasting > 4 else None, event)
@@ -136,9 +158,13 @@ class Play:
         if old.killed:
             return
         self._current[place] = self.world.start(group, old.spec)
-        self.world.trace.add(old.name, "is to stop")
-        old.stop()
+        self._stop(old)
         await anyio.sleep(self.world.chance.uniform(0.0, 1.0))
+
+    def _stop(self, process: Process) -> None:
+        self.world.trace.add(process.name, "is to stop")
+        process.stop()
+        self.world.idle.stopped()
 
     async def _cut(self, process: Process | None, event: Event) -> None:
         outage = Outage(process, event.store)
@@ -157,10 +183,11 @@ class Play:
             with anyio.move_on_after(1.0):
                 await world.died.wait()
             world.died = anyio.Event()
-            for place, process in enumerate(self._current):
+            for place, process in list(self._current.items()):
                 if process.killed or process.ended.is_set():
                     await anyio.sleep(world.chance.uniform(0.0, RESTART))
-                    self._current[place] = world.start(group, process.spec)
+                    if place in self._current:
+                        self._current[place] = world.start(group, process.spec)
 
     # Calm
 

@@ -42,6 +42,11 @@ class Process(Standing):
         return self.name
 
     @property
+    def is_first(self) -> bool:
+        """Whether no other process has had its place before."""
+        return self.name.endswith(".1")
+
+    @property
     def stands(self) -> bool:
         """Whether it runs: not frozen, not dead, not gone."""
         return not (self.still or self.killed or self.ended.is_set())

@@ -22,7 +22,7 @@ from jobmaster.errors import (
 from jobmaster_testing.simulation.handlers import COMMON, RARE, STUCK_TIMEOUT, data_of
 from jobmaster_testing.simulation.ledger import Asked
 from jobmaster_testing.simulation.processes import Process
-from jobmaster_testing.simulation.scenario import PRIORITIES
+from jobmaster_testing.simulation.scenario import PRIORITIES, Load
 
 if TYPE_CHECKING:
     from jobmaster_testing.simulation.world import World
@@ -73,6 +73,18 @@ class Producer:
             with self.world.busy(self.process):
                 await drawn(self.chance, CALLS)(self)
 
+    async def bear(self, load: Load) -> None:
+        """Schedule what a load says."""
+        await anyio.sleep(max(0.0, load.at - self.world.clock.monotonic()))
+        calls, size = (load.count, 1) if load.every else (1, load.count)
+        for _ in range(calls):
+            await self.process.gate()
+            if self.world.is_calm:
+                return
+            with self.world.busy(self.process):
+                await self._submit([self._order_of(load) for _ in range(size)])
+            await anyio.sleep(load.every)
+
     # Scheduling
 
     async def one(self) -> None:
@@ -121,6 +133,19 @@ class Producer:
         data = data_of(number, kind, times, 0.0 if kind == "stuck" else self._seconds())
         request: JobRequest = JobDefinition(drawn(self.chance, DEFINITIONS)).request(data, **options)
         return asked, request
+
+    def _order_of(self, load: Load) -> Order:
+        """Make a job as a load says; return the note of it, and the request."""
+        number, delay = self.world.next_number(), load.delay + self.chance.uniform(0.0, load.within)
+        due = self.world.clock.now() + timedelta(seconds=delay)
+        asked = Asked(number, load.kind, load.times, [due], load.times)
+        self.world.ledger.note(asked)
+        seconds = load.seconds * self.chance.lognormvariate(0.0, load.spread)
+        data = data_of(number, load.kind, load.times, seconds)
+        options: dict[str, Any] = {"max_retries": load.times, "priority": load.priority, "lane": load.lane}
+        if delay:
+            options["after"] = delay
+        return asked, JobDefinition(load.definition).request(data, **options)
 
     def _kind(self) -> tuple[str, int, int]:
         """Draw what a job does, how often it may be tried again, and how often it does something."""

@@ -12,6 +12,8 @@ from jobmaster._policy.retry import ExponentialBackoff, RetryPolicy
 from jobmaster.states import Priority, WorkerMode
 
 PRIORITIES = (Priority.MEDIUM, Priority.HIGH)
+PARALLELISM = 0.25
+"""Workers have few slots, one of medium priority and two of high, so that it matters who has what."""
 BACKOFF = ExponentialBackoff(base=0.4, cap=3.0, jitter=0.5)
 
 MIXES: Sequence[Sequence[WorkerMode]] = (
@@ -52,19 +54,58 @@ class Faults:
 
 
 @frozen(kw_only=True)
+class Load:
+    """Jobs that are scheduled as said, and not drawn.
+
+    Attributes:
+        at: when the first are scheduled, in seconds from the start.
+        count: how many there are.
+        every: the seconds between one and the next; 0 for all in one call.
+        seconds: how long a job takes, in the median.
+        spread: how much that differs from job to job, as the sigma of a log-normal distribution.
+        delay: the seconds until a job is due; `within` so many more, drawn for each.
+        kind: what jobs do, and `times` how often those do that which are to be tried again.
+
+    """
+
+    at: float
+    count: int
+    every: float = 0.0
+    seconds: float = 0.0
+    spread: float = 0.0
+    delay: float = 0.0
+    within: float = 0.0
+    kind: str = "plain"
+    times: int = 1
+    definition: str = "Simulated"
+    lane: str = "default"
+    priority: Priority = Priority.MEDIUM
+
+
+@frozen(kw_only=True)
 class ProcessSpec:
-    """One process, and the ones that follow when it is restarted: what works there, and what it schedules."""
+    """One process, and the ones that follow when it is restarted: what works there, and what it schedules.
+
+    It makes `calls` that are drawn, and schedules its `loads`. It starts some seconds after the others if `starts` says so.
+    """
 
     name: str
     modes: Sequence[WorkerMode] = ()
     agent: str | None = None
     knows_rare: bool = True
     calls: int = 0
+    loads: Sequence[Load] = ()
+    starts: float = 0.0
+    lane: str = "default"
 
 
 @frozen(kw_only=True)
 class Event:
-    """Something that is done to a process (by its place in the list) or a store, `at` seconds from the start."""
+    """Something that is done to a process (by its place in the list) or a store, `at` seconds from the start.
+
+    `what` is `kill`, `lose` (a kill that nobody makes good), `freeze`, `restart`, `stop` (nobody takes its place), `roll`
+    (all are restarted in turn) or `outage`.
+    """
 
     at: float
     what: str
@@ -78,6 +119,8 @@ class Scenario:
     """A whole simulation. `Scenario.drawn(seed)` makes one from a number; every part of it can be set as well."""
 
     seed: int
+    situation: str | None = None
+    """The name of the situation that it is one of, if it was made for one."""
     processes: Sequence[ProcessSpec]
     faults: Faults = field(factory=Faults)
     events: Sequence[Event] = ()

@@ -113,6 +113,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - raised again, if its message arrives
             return None, error
         self._world.watch.after(self._process, self._store, name, args, answer)
+        self._world.idle.after(self._process, name, args, answer)
         return answer, None
 
     def _check_line(self) -> None:

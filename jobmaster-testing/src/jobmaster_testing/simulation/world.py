@@ -20,10 +20,11 @@ from jobmaster.models import JobReceipt
 from jobmaster.states import Priority, WorkerMode
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.simulation.handlers import handlers_of
+from jobmaster_testing.simulation.idlewatch import IdleWatch
 from jobmaster_testing.simulation.ledger import Asked, Ledger, Run
 from jobmaster_testing.simulation.processes import Process
 from jobmaster_testing.simulation.producers import Producer
-from jobmaster_testing.simulation.scenario import PRIORITIES, ProcessSpec, Scenario
+from jobmaster_testing.simulation.scenario import PARALLELISM, PRIORITIES, ProcessSpec, Scenario
 from jobmaster_testing.simulation.stores import SCHEME, SimulatedStores
 from jobmaster_testing.simulation.trace import Trace
 from jobmaster_testing.simulation.watch import Watch
@@ -45,6 +46,7 @@ class World:
         self.ledger = Ledger()
         self.weather = Weather(scenario.faults, Random(scenario.seed + 1), clock)
         self.watch = Watch(self)
+        self.idle = IdleWatch(self)
         self.processes: list[Process] = []
         """Every process that there ever was."""
         self.deaths: list[Process] = []
@@ -110,18 +112,22 @@ class World:
     def _worker(self, process: Process, number: int, mode: WorkerMode) -> dict[str, Any]:
         place = {"agent": process.spec.agent} if process.spec.agent else {}
         buckets = {priority: 0 for priority in Priority if priority not in PRIORITIES}
-        small = {"parallelism": 0.25, "batch_size": 8, "buckets": buckets}
+        small = {"parallelism": PARALLELISM, "batch_size": 8, "buckets": buckets, "lane": process.spec.lane}
         return {"name": f"{process.name}-{number}", "mode": mode, **place, **small}
 
     async def _produce(self, process: Process, runtime: Runtime) -> None:
         producer = Producer(self, process, runtime, Random(f"{self.scenario.seed} {process.name}"))
-        await producer.run(process.spec.calls)
+        async with anyio.create_task_group() as group:
+            group.start_soon(producer.run, process.spec.calls)
+            for load in process.spec.loads if process.is_first else ():
+                group.start_soon(producer.bear, load)
 
     def kill(self, process: Process, why: str) -> None:
         """Let a process die, now."""
         if process.stands or process.still:
             self.trace.add(process.name, "KILLED", why)
             process.kill()
+            self.idle.died(process)
             self.deaths.append(process)
             self.died.set()
 
@@ -181,16 +187,19 @@ class World:
 
     def started(self, process: Process, job: JobContext) -> Run:
         """Note that a handler begins."""
-        run = Run(job.id, job.attempt, process, self.clock.now())
+        place = job.lane, job.priority
+        run = Run(job.id, job.attempt, process, self.clock.now(), job.worker, place)
         self.trace.add(process.name, "starts job", job.id, job.attempt, job.data["kind"])
         self.watch.started(run)
         self.watch.due(run, self.ledger.asked.get(job.data["n"]))
+        self.idle.started(run)
         return self.ledger.begin(run)
 
     def ended(self, run: Run, how: str) -> None:
         """Note that a handler ends."""
         if not run.process.killed:
             run.ended, run.ended_at = how, self.clock.now()
+            self.idle.ended(run)
             self.trace.add(run.process.name, "ends job", run.job_id, run.attempt, how)
 
     # Looking into the stores

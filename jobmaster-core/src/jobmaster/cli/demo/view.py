@@ -14,6 +14,7 @@ from rich.text import Text
 from jobmaster import Cluster, JobRecord
 from jobmaster.cli.demo.cases import named
 from jobmaster.cli.output import duration, state, table
+from jobmaster.urls import scheme_of, shown
 
 if TYPE_CHECKING:
     from jobmaster.cli.demo.run import Audited, Burst
@@ -27,7 +28,7 @@ Show = Callable[[int, int], None]
 
 def show_intro(console: Console, cluster: Cluster, url: str, jobs: int) -> None:
     """Say what is about to happen."""
-    scheme = url.partition("://")[0]
+    scheme = scheme_of(url)
     console.print(f"JobMaster demo: cluster {cluster.id} on {scheme}, one worker", style="bold")
     console.print(
         "Scheduling one job of each kind (priorities, delay, retry, failure, timeout, cancellation, key) "
@@ -128,8 +129,10 @@ def show_where(console: Console, cluster: Cluster) -> None:
     """Say how to look at what was kept; not for a memory that ends with the process."""
     if cluster.master_url.startswith("memory:"):
         return
+    where = shown(cluster.master_url)
+    master = where if where == cluster.master_url else "URL"
     console.print(
-        f"\nKept. Look at it with:\n  jobmaster jobs list --cluster {cluster.id} --master {cluster.master_url}",
+        f"\nKept. Look at it with:\n  jobmaster jobs list --cluster {cluster.id} --master {master}",
         soft_wrap=True,
     )
 

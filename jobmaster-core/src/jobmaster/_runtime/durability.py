@@ -1,0 +1,112 @@
+"""Whether "accepted is durable" holds on the stores of a cluster: asked, told once, and refused where it has to hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import define, field
+
+from jobmaster._runtime.agents import Agents
+from jobmaster.contracts import DurabilityRisk, SchemaStore
+from jobmaster.errors import ConfigurationError, StoreError
+from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO
+
+log = logging.getLogger("jobmaster.durability")
+
+MASTER: Final = "master"
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks at what the servers say: one may have been restarted with other settings."""
+IN_MEMORY: Final = DurabilityRisk(
+    setting="the store",
+    value="in memory",
+    means="all of it is gone when this process ends",
+    remedy="name a database, for example sqlite:///jobs.db",
+)
+_told: set[tuple[str, str, DurabilityRisk]] = set()
+"""What this process has warned of: cluster, store and risk."""
+
+
+async def risks_of(store: SchemaStore) -> Sequence[DurabilityRisk]:
+    """Return what a store that is open says; what keeps nothing is not asked for more. Raises `StoreError`."""
+    return await store.durability_risks() if store.capabilities.durable else [IN_MEMORY]
+
+
+def store_name(store: str) -> str:
+    """Return what a store is called in messages: the master, the target of a move, or an agent by its name."""
+    if store in (MIGRATE_TO, ARCHIVE_TO):
+        return f"the target of {store}"
+    return "the master" if store == MASTER else f"agent {store!r}"
+
+
+def lines(risks: Mapping[str, Sequence[DurabilityRisk]]) -> list[str]:
+    """Return a line for each risk, but for stores in memory, which are warned of where they are named."""
+    return [
+        f"{store_name(store)}: {risk}"
+        for store, found in risks.items()
+        for risk in found
+        if risk is not IN_MEMORY
+    ]
+
+
+@define(eq=False)
+class Durability:
+    """Looks at the stores of one cluster in one process."""
+
+    cluster_id: str
+    required: bool
+    """Whether a store with a risk is refused."""
+    _risks: dict[str, Sequence[DurabilityRisk]] = field(factory=dict, init=False)
+
+    async def check(self, name: str, store: SchemaStore) -> None:
+        """Ask a store that was just opened; raises `ConfigurationError` if it has to be durable and is not."""
+        risks = await risks_of(store)
+        self._tell(name, risks)
+        if risks and self.required:
+            faults = "; ".join(map(str, risks))
+            msg = f"require_durable: {store_name(name)} may lose what it has accepted: {faults} (or set it to False)"
+            raise ConfigurationError(msg)
+
+    async def look(self, stores: Iterable[tuple[str, SchemaStore]]) -> None:
+        """Ask stores that have been in use for a while; one that is away says nothing now."""
+        for name, store in stores:
+            try:
+                self._tell(name, await risks_of(store))
+            except StoreError as error:
+                log.debug("%s could not be asked whether it is durable: %s", store_name(name), error)
+
+    def _tell(self, name: str, risks: Sequence[DurabilityRisk]) -> None:
+        """Warn of what is new, once in this process, and say what is over."""
+        for risk in self._risks.get(name, ()):
+            if risk not in risks:
+                _told.discard((self.cluster_id, name, risk))
+                log.info(
+                    "cluster %s: %s: %s is no longer %s",
+                    self.cluster_id,
+                    store_name(name),
+                    risk.setting,
+                    risk.value,
+                )
+        for risk in risks:
+            if risk is not IN_MEMORY and (self.cluster_id, name, risk) not in _told:
+                _told.add((self.cluster_id, name, risk))
+                log.warning("cluster %s: %s: %s", self.cluster_id, store_name(name), risk)
+        self._risks[name] = risks
+
+
+async def all_risks(master: SchemaStore, agents: Agents) -> dict[str, Sequence[DurabilityRisk]]:
+    """Return what the master and the agents that are joined say, by store; those that cannot be asked are left out."""
+    found: dict[str, Sequence[DurabilityRisk]] = {}
+    for name, store in stores_of(master, agents):
+        try:
+            found[name] = await risks_of(store)
+        except StoreError as error:
+            log.debug("%s could not be asked whether it is durable: %s", store_name(name), error)
+    return found
+
+
+def stores_of(master: SchemaStore, agents: Agents) -> list[tuple[str, SchemaStore]]:
+    """Return the master and the agents that are joined, by name."""
+    joined = [(link.name, link.repository) for link in agents.links.values() if link.joined]
+    return [(MASTER, master), *joined]

@@ -1,0 +1,39 @@
+"""Where new jobs are put: the picture of a cluster that producers go by."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jobmaster._policy.sharing import PATIENCE
+from jobmaster._runtime.directory import Picture
+from jobmaster._runtime.environment import Environment
+from jobmaster.states import WorkerStatus
+
+KNOWN_FOR: Final = 2.0
+RUNNING: Final = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
+
+
+async def picture(env: Environment) -> Picture:
+    """Return the buckets whose owners are not silent, and the lanes and priorities of which older jobs wait on the master.
+
+    Silent ones are in it where there are no others for their work.
+    """
+    buckets = await env.master.active_buckets(env.cluster_id)
+    waiting = await env.master.due_places(env.cluster_id, PATIENCE)
+    if waiting and not await anybody_assigns(env):
+        waiting = frozenset()
+    return Picture(env.silence.heard(buckets), waiting)
+
+
+async def anybody_assigns(env: Environment) -> bool:
+    """Return whether a worker that coordinates is alive, as it was within the last `KNOWN_FOR` seconds.
+
+    Without one, what is held stays so: new jobs do not wait for it, and nothing is given back.
+    """
+    asked_at = env.monotonic()
+    if asked_at - env.assigns_asked_at >= KNOWN_FOR:
+        now = await env.master.now()
+        workers = await env.master.list_workers(env.cluster_id)
+        alive = (w for w in workers if w.status in RUNNING and w.lease_until and w.lease_until >= now)
+        env.assigns, env.assigns_asked_at = any(w.mode.coordinates for w in alive), asked_at
+    return env.assigns

@@ -1,0 +1,59 @@
+"""Changing what a recurring schedule asks for, without losing the times that have come."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from attrs import evolve
+
+from jobmaster._policy.recur import decided
+from jobmaster.recurrence import Kinds
+from jobmaster.recurring import AT_ONCE, Fires, ScheduleRecord, ScheduleWrite
+from jobmaster.states import ScheduleStatus
+
+log = logging.getLogger("jobmaster.recur")
+
+
+def redefined(
+    stored: ScheduleRecord, wanted: ScheduleRecord, kinds: Kinds, grace: timedelta
+) -> ScheduleWrite:
+    """Return the write that makes a stored schedule what is wanted, from the moment on at which it was read.
+
+    Times that had come by then and that nobody has planned are those of the expression that it had; the policies that
+    are wanted now say what becomes of them. They wait in line, for the planner to make their jobs as they are to be now.
+    A schedule that was not active had no times.
+    """
+    now = stored.read_at or stored.planned_to
+    active = stored.status is ScheduleStatus.ACTIVE
+    waiting = _came(stored, wanted, kinds, now, grace) if active else stored.waiting
+    look_at = AT_ONCE if wanted.status is ScheduleStatus.ACTIVE else None
+    standing = evolve(
+        wanted,
+        version=stored.version,
+        newest_job_id=stored.newest_job_id,
+        planned_to=now,
+        waiting=waiting,
+        look_at=look_at,
+        starts_now=False,
+    )
+    return ScheduleWrite(record=standing, redefined=True, restart=True)
+
+
+def _came(
+    stored: ScheduleRecord, wanted: ScheduleRecord, kinds: Kinds, now: datetime, grace: timedelta
+) -> tuple[datetime, ...]:
+    policies = evolve(stored, overlap=wanted.overlap, misfire=wanted.misfire)
+    try:
+        return decided(policies, Fires(kinds, stored), now, grace)
+    except Exception:
+        log.exception(
+            "schedule %s: cannot tell which times it had before it was changed; it goes on from now",
+            stored.id,
+        )
+        return tuple(stored.waiting)
+
+
+def at_rest(stored: ScheduleRecord, status: ScheduleStatus) -> ScheduleRecord:
+    """Return a schedule of which no more jobs are made: what has not been planned by now is not run."""
+    return evolve(stored, status=status, look_at=None, planned_to=stored.read_at or stored.planned_to)

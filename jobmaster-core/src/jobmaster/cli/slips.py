@@ -1,0 +1,77 @@
+"""Names that nobody knows: they may be slips, and a note says so beside what was done or found all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from jobmaster.cli.picture import RUNNING
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
+from jobmaster.handlers import registered_handlers
+from jobmaster.models import ClusterRecord, JobQuery
+from jobmaster.recurring import ScheduleQuery
+
+_LOOKED_AT: Final = 100
+"""The newest jobs and schedules, whose lanes and handlers may have been meant."""
+
+_NEAR: Final = 0.6
+_VERY_NEAR: Final = 0.8
+"""How like a name of a lane that no worker serves has to be: it may itself be a slip."""
+
+
+async def notes_on(
+    cluster: Cluster,
+    master: MasterRepository,
+    record: ClusterRecord,
+    *,
+    lane: str | None = None,
+    handler: str | None = None,
+) -> list[str]:
+    """Return a note for each of the names that nobody knows."""
+    notes = [
+        await lane_note(cluster, master, record, lane) if lane is not None else "",
+        await _handler_note(cluster, master, handler) if handler is not None else "",
+    ]
+    return [note for note in notes if note]
+
+
+async def lane_note(cluster: Cluster, master: MasterRepository, record: ClusterRecord, lane: str) -> str:
+    """Return a note about a lane that no worker serves and no job is in; of any other, nothing."""
+    workers = await master.list_workers(cluster.id)
+    served = {worker.lane for worker in workers if worker.status in RUNNING and worker.mode.executes}
+    known = served | {settings.lane for settings in cluster.workers} | record.paused_lanes
+    if lane in known or await master.count_jobs(cluster.id, JobQuery(lane=lane)):
+        return ""
+    others = {job.lane for job in await master.query_jobs(cluster.id, JobQuery(limit=_LOOKED_AT))}
+    served_now = f" (served now: {', '.join(sorted(served))})" if served else ""
+    meant = _meant(lane, known) or _meant(lane, others, _VERY_NEAR)
+    return f"no worker serves lane {lane!r}, and it has no jobs{meant or served_now}"
+
+
+async def _handler_note(cluster: Cluster, master: MasterRepository, handler: str) -> str:
+    known = {made.definition.id for made in registered_handlers()}
+    if handler in known or await _is_used(cluster, master, handler):
+        return ""
+    jobs = await master.query_jobs(cluster.id, JobQuery(limit=_LOOKED_AT))
+    schedules = await master.query_schedules(cluster.id, ScheduleQuery(limit=_LOOKED_AT))
+    known |= {job.definition_id for job in jobs} | {one.definition_id for one in schedules}
+    return f"no job and no schedule is of handler {handler!r}{_meant(handler, known)}"
+
+
+async def _is_used(cluster: Cluster, master: MasterRepository, handler: str) -> bool:
+    jobs = await master.count_jobs(cluster.id, JobQuery(definition_id=handler))
+    return bool(
+        jobs or await master.query_schedules(cluster.id, ScheduleQuery(definition_id=handler, limit=1))
+    )
+
+
+def agent_note(agent: str, known: Collection[str]) -> str:
+    """Return a note about an agent that is not one of the known ones; of any other, nothing."""
+    return "" if agent in known else f"the cluster has no agent {agent!r}{_meant(agent, known)}"
+
+
+def _meant(name: str, known: Iterable[str], nearness: float = _NEAR) -> str:
+    guess = get_close_matches(name, sorted(set(known)), n=1, cutoff=nearness)
+    return f"; did you mean {guess[0]!r}?" if guess else ""

@@ -1,0 +1,36 @@
+"""What JobMaster logs itself, through loggers that applications set up: an entry each, whatever names and errors are in it.
+
+A line of a job (`jobmaster.job`) is its handler's, and goes through as it was given: `jobmaster worker` and the debug log
+write it safely, and an application's own format decides for itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from jobmaster.logtext import message_of, traceback_text
+from jobmaster.printable import as_entry, marked
+
+_AREAS: Final = (
+    "agents assign attempts attempts.final carrying cli clock cluster config control declare directory durability "
+    "execute heartbeat jobs "
+    "moving notify plugins postgres recur recurrence report rescue retry scheduler service sqlite start strays suspects "
+    "tasks transfer worker"
+)
+LOGGERS: Final = tuple(f"jobmaster.{area}" for area in _AREAS.split())
+"""The loggers that JobMaster writes to."""
+
+
+def keep_entries_whole(record: logging.LogRecord) -> bool:
+    """Make what is unsafe in a record printable: its message, and the traceback that formatters find ready made."""
+    text = message_of(record)
+    if (safe := as_entry(text)) != text:
+        record.msg, record.args = safe, ()
+    if record.exc_info and (trace := traceback_text(record.exc_info)):
+        record.exc_text = marked(trace)
+    return True
+
+
+for _name in LOGGERS:
+    logging.getLogger(_name).addFilter(keep_entries_whole)

@@ -1,0 +1,62 @@
+"""The master's clock as one process sees it go: what it may be believed for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import define, field
+
+from jobmaster._policy.steadiness import Reading, Steadiness, newest_of
+from jobmaster.contracts import MasterRepository
+
+log = logging.getLogger("jobmaster.clock")
+
+
+@define(eq=False)
+class StoreClock:
+    """Compares the clock of a master with the monotonic one of this host, for all in a process who end things by it."""
+
+    cluster_id: str
+    master: MasterRepository
+    monotonic: Callable[[], float]
+    _steadiness: Steadiness = field(factory=Steadiness, init=False)
+
+    async def look(self) -> None:
+        """Ask the master what time it is; raises `StoreError`."""
+        asked_at = self.monotonic()
+        now = await self.master.now()
+        reading = Reading(now, asked_at, self.monotonic())
+        if self._steadiness.begun:
+            self._note(reading)
+            return
+        newest = newest_of(await self.master.list_workers(self.cluster_id), now)
+        if not self._steadiness.begun:
+            self._steadiness.begin(reading, newest)
+
+    def heard(self, now: datetime, asked_at: float) -> None:
+        """Note the master's clock as it came along with an answer to what was asked at a monotonic moment."""
+        if self._steadiness.begun:
+            self._note(Reading(now, asked_at, self.monotonic()))
+
+    def cutoff(self, age: float) -> datetime | None:
+        """Return before which moment what is `age` seconds old may end for good, as of the last look; None: nothing may."""
+        return self._steadiness.cutoff(age)
+
+    def wait(self, age: float) -> float:
+        """Return for how many seconds the clock has to go on steadily, as of the last look, until there is a cutoff."""
+        return self._steadiness.wait(age)
+
+    def is_calm(self, seconds: float, least: float = 0.0) -> bool:
+        """Return whether the clock has not been seen to jump by `least` seconds or more for the last `seconds`."""
+        return self._steadiness.is_calm(self.monotonic(), seconds, least)
+
+    def _note(self, reading: Reading) -> None:
+        if jump := self._steadiness.note(reading):
+            log.warning(
+                "the master's clock jumped by %+.0f s, to %s: nothing is deleted by its age until it has gone steadily "
+                "for a while",
+                jump,
+                reading.store.isoformat(timespec="seconds"),
+            )

@@ -1,0 +1,14 @@
+-- serves: 8
+-- What owners say of their buckets, for work to go to whoever is free. `taken` counts how often unread jobs were taken out of
+-- a bucket; NULL, as of code of before, says that its owner does not look at it, so that nothing may be taken.
+ALTER TABLE {prefix}bucket ADD COLUMN running INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {prefix}bucket ADD COLUMN free INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {prefix}bucket ADD COLUMN offered INTEGER;
+ALTER TABLE {prefix}bucket ADD COLUMN taken INTEGER;
+-- Since when a job is due that was held when it came into a bucket; NULL: since it was ready. It gets its place in the order
+-- back when it is held again.
+ALTER TABLE {prefix}live ADD COLUMN due_at INTEGER;
+-- How often a job was handed over to an agent, by which its present message there is told from one of before.
+ALTER TABLE {prefix}live ADD COLUMN placed INTEGER;
+-- When it was found that the owner of a bucket leaves due jobs unread; over with its next heartbeat, or load.
+ALTER TABLE {prefix}bucket ADD COLUMN silent_at INTEGER;
