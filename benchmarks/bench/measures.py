@@ -8,7 +8,7 @@ from statistics import median
 
 from attrs import frozen
 
-from bench import processes
+from bench import processes, sharing
 from bench.sampling import Sampler
 from bench.scripts import NotOfferedError, Reply
 from bench.systems import System
@@ -74,7 +74,7 @@ def latency(bench: Bench, system: System) -> Sample:
     with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
         time.sleep(SETTLING)
         _produce(trial, LATENCY_RATE, jobs)
-        _await_empty(trial)
+        trial.await_empty()
         reply = worker.end()
         trial.drained(reply["handled"])
         return _latency_sample(reply)
@@ -135,7 +135,7 @@ def steady_load(bench: Bench, system: System) -> Sample:
         time.sleep(SETTLING)
         with trial.database.held_snapshot(), Sampler(trial.database.dead_tuples).running() as sampler:
             _produce(trial, sizes.steady_rate, jobs)
-        _await_empty(trial)
+        trial.await_empty()
         reply = worker.end()
         trial.drained(reply["handled"])
         dead = {"dead_tuples": sampler.most, "dead_over_time": sampler.seen}
@@ -159,7 +159,7 @@ def recovery(bench: Bench, system: System) -> Sample:
             time.sleep(SETTLING)
             killed = time.monotonic_ns()
             victim.kill()
-        _await_empty(trial)
+        trial.await_empty()
         reply = other.end()
         trial.emptied()
     return _recovery_sample([(start - killed) / 1e9 for start in reply["late_starts"]])
@@ -178,7 +178,7 @@ def cost_on_master(bench: Bench, system: System) -> Sample:
         time.sleep(SETTLING)
         before = _written(trial)
         _produce(trial, COST_RATE, jobs)
-        _await_empty(trial)
+        trial.await_empty()
         time.sleep(SETTLING)
         statements, rows = (now - then for now, then in zip(_written(trial), before, strict=True))
         trial.drained(worker.end()["handled"])
@@ -196,15 +196,6 @@ def _written(trial: Trial) -> tuple[int, int]:
 def _produce(trial: Trial, rate: int, jobs: int) -> None:
     with trial.producing(rate, jobs):
         pass
-
-
-def _await_empty(trial: Trial) -> None:
-    """Wait until the store holds no unfinished job."""
-    started = time.monotonic()
-    while (left := trial.count()[1]) and time.monotonic() - started < trial.script.time_limit:
-        time.sleep(0.2)
-    if left:
-        raise VerificationError(f"{left} jobs were never run")
 
 
 def _latency_sample(reply: Reply) -> dict[str, float]:
@@ -230,6 +221,11 @@ MEASURES: Mapping[str, Measure] = {
         Measure("G", "C with a long history", drain_with_history, repeats_itself=True),
         Measure("M", "what a short job costs the master, at 500 jobs/s", cost_on_master),
         Measure("R", "recovery after one of two workers is killed, at 50 jobs/s", recovery),
+        Measure("S-late", "three workers join one that has a backlog", sharing.late_joiners),
+        Measure("S-mixed", "mixed durations, four workers", sharing.mixed_durations),
+        Measure("S-long", "quick jobs beside long ones, two workers", sharing.long_among_quick),
+        Measure("S-kill", "one of two workers is killed, at 200 jobs/s", sharing.killed_worker),
+        Measure("S-scale", "1, 8, then 1 worker during a backlog", sharing.scaled),
         Measure("H", "steady load under a held snapshot", steady_load, repeats_itself=True),
     )
 }

@@ -23,6 +23,13 @@ _RATES = ("A", "A100", "B", "C", "D")
 
 # Column heading, name in the sample, format of the figure.
 _Column = tuple[str, str, str]
+_MAKESPAN: Sequence[_Column] = (
+    ("makespan, s", "makespan_s", ".1f"),
+    ("ideal, s", "ideal_s", ".1f"),
+    ("ratio", "ratio", ".2f"),
+    ("beyond 1.15 x ideal, s", "excess_s", ".1f"),
+    ("needless wait, s", "needless_s", ".1f"),
+)
 _COLUMNS: Mapping[str, Sequence[_Column]] = {
     "E": (
         ("p50 ms", "p50", ".1f"),
@@ -44,6 +51,26 @@ _COLUMNS: Mapping[str, Sequence[_Column]] = {
         ("first start, s", "first_s", ".1f"),
         ("last start, s", "last_s", ".1f"),
         ("jobs that waited", "stranded", ",.0f"),
+    ),
+    "S-late": _MAKESPAN,
+    "S-mixed": _MAKESPAN,
+    "S-scale": _MAKESPAN,
+    "S-long": (
+        ("longest wait, s", "wait_s", ".1f"),
+        ("ideal wait, s", "ideal_wait_s", ".1f"),
+        ("quick ones that waited", "stuck", ".0f"),
+        ("needless wait, s", "needless_s", ".1f"),
+        ("makespan, s", "makespan_s", ".1f"),
+        ("its ideal, s", "ideal_s", ".1f"),
+    ),
+    "S-kill": (
+        ("longest wait, s", "new_wait_s", ".1f"),
+        ("jobs that waited", "delayed", ",.0f"),
+        ("not begun before, s", "old_wait_s", ".1f"),
+        ("run again, s", "again_s", ".1f"),
+        ("jobs run again", "again", ",.0f"),
+        ("lowest second", "lowest", ".0%"),
+        ("seconds below 90 %", "low_seconds", ".0f"),
     ),
     "H": (
         ("p50 ms", "p50", ".1f"),

@@ -98,10 +98,14 @@ class Running:
         _kill(self.process)
         self.process.wait()
 
-    def end(self) -> Reply:
-        """Close its standard input, upon which it ends, and return its result."""
+    def leave(self) -> None:
+        """Close its standard input, upon which it ends; do not wait for that."""
         if self.process.stdin is not None:
             self.process.stdin.close()
+
+    def end(self) -> Reply:
+        """Close its standard input, upon which it ends, and return its result."""
+        self.leave()
         return self.result()
 
     def result(self) -> Reply:

@@ -11,6 +11,9 @@ from bench.environments import HERE, Environment, own_environment, peer_environm
 
 SCRIPTS = HERE / "systems"
 ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H", "M", "R")
+SHARING = ("S-late", "S-mixed", "S-long", "S-kill", "S-scale")
+"""How work is shared; for scripts that know jobs that take a while."""
+EVERYTHING = (*ALL, *SHARING)
 USUAL = ("A", "A100", "B", "C", "D", "E", "F")
 """What is measured of peers unless they are named; the others are about ourselves."""
 
@@ -75,19 +78,27 @@ _SQLITE = ("A", "A100", "B", "C", "E")
 
 CATALOGUE = Catalogue(
     [
-        System(name="jobmaster", store="postgres", script="bench_jobmaster.py", measures=ALL),
+        System(
+            name="jobmaster",
+            store="postgres",
+            script="bench_jobmaster.py",
+            measures=EVERYTHING,
+            supports=EVERYTHING,
+        ),
         System(
             name="jobmaster-trio",
             store="postgres",
             script="bench_jobmaster.py",
             measures=("C",),
+            supports=EVERYTHING,
             arguments=_TRIO,
         ),
         System(
             name="jobmaster-agent",
             store="postgres",
             script="bench_jobmaster_agents.py",
-            measures=_DISTRIBUTED,
+            measures=(*_DISTRIBUTED, *SHARING),
+            supports=EVERYTHING,
             has_agent=True,
         ),
         System(
@@ -95,6 +106,7 @@ CATALOGUE = Catalogue(
             store="pair",
             script="bench_jobmaster_agents.py",
             measures=_DISTRIBUTED,
+            supports=EVERYTHING,
             has_agent=True,
         ),
         System(name="raw", store="postgres", script="bench_raw.py", measures=_LOOP, supports=(*_LOOP, "G")),
@@ -110,12 +122,19 @@ CATALOGUE = Catalogue(
             language="node",
         ),
         System(name="pg-boss", store="postgres", script="bench_pg_boss.mjs", peer="pg-boss", language="node"),
-        System(name="jobmaster-sqlite", store="sqlite", script="bench_jobmaster.py", measures=_SQLITE),
+        System(
+            name="jobmaster-sqlite",
+            store="sqlite",
+            script="bench_jobmaster.py",
+            measures=(*_SQLITE, *SHARING),
+            supports=EVERYTHING,
+        ),
         System(
             name="jobmaster-sqlite-trio",
             store="sqlite",
             script="bench_jobmaster.py",
             measures=("C",),
+            supports=EVERYTHING,
             arguments=_TRIO,
         ),
         System(

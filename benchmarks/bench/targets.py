@@ -87,6 +87,36 @@ def _drain_against_best(peers: Sequence[str]) -> Value:
     return _ratio(_one("C", OURS, "rate"), _best(max, "C", "rate", peers))
 
 
+def _shared(system: str) -> list[Target]:
+    """Return what one of ours has to reach in S: the ideal schedule, nearly, and nobody idle for long."""
+    targets = [
+        *(
+            _seconds(measure, system, "makespan beyond 1.15 x ideal", "excess_s", 1)
+            for measure in ("S-late", "S-mixed", "S-long", "S-scale")
+        ),
+        *(
+            _seconds(measure, system, "longest wait with a slot free", "needless_s", 1)
+            for measure in ("S-late", "S-mixed", "S-long", "S-scale")
+        ),
+        _seconds("S-long", system, "wait of quick jobs beyond 1.15 x ideal", "wait_excess_s", 1),
+        _seconds("S-kill", system, "wait of jobs that came after the kill", "new_wait_s", 2),
+        Target(
+            "S-kill",
+            f"S-kill: seconds below 90 % of the rate, {system}",
+            _one("S-kill", system, "low_seconds"),
+            2,
+            at_most=True,
+        ),
+    ]
+    return sorted(targets, key=lambda target: target.measure)
+
+
+def _seconds(measure: str, system: str, text: str, name: str, limit: float) -> Target:
+    return Target(
+        measure, f"{measure}: {text}, {system}", _one(measure, system, name), limit, at_most=True, unit=" s"
+    )
+
+
 TARGETS: Sequence[Target] = (
     Target("A", "A: ours / raw", _against("A", OURS, "raw"), 0.85),
     Target("A100", "A100 / A of ours", _ratio(_one("A100", OURS, "rate"), _one("A", OURS, "rate")), 10),
@@ -124,6 +154,7 @@ TARGETS: Sequence[Target] = (
         )
         for name in (OURS, "jobmaster-agent", "jobmaster-agent-apart")
     ),
+    *(target for system in (OURS, OURS_SQLITE, "jobmaster-agent") for target in _shared(system)),
     Target("G", "G / C of ours, in turn", _one("G", OURS, "ratio"), 0.9),
     Target("H", "H: p99", _one("H", OURS, "p99"), 50, at_most=True, unit=" ms"),
     Target("H", "H: late p99 / early p99", _one("H", OURS, "growth"), 1.5, at_most=True),

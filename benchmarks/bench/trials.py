@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -41,6 +42,16 @@ class Sizes:
     """Finished jobs in the tables (G)."""
     recovery_seconds: int = 30
     """How long jobs are sent while a worker is killed (R)."""
+    late_jobs: int = 100
+    """Jobs of one second in a backlog that workers come late to (S-late)."""
+    mixed_jobs: int = 400
+    """Jobs of mixed durations (S-mixed)."""
+    long_seconds: int = 20
+    """How long the long jobs take (S-long)."""
+    kill_seconds: int = 30
+    """How long jobs are sent while a worker is killed (S-kill)."""
+    scale_seconds: int = 3
+    """After how long workers join a backlog, and after how long they leave again (S-scale)."""
     steady_seconds: int = 300
     """How long the steady load lasts (H)."""
     steady_rate: int = 1000
@@ -55,6 +66,11 @@ QUICK = Sizes(
     idle_seconds=5,
     history=5000,
     recovery_seconds=25,
+    late_jobs=40,
+    mixed_jobs=80,
+    long_seconds=8,
+    kill_seconds=10,
+    scale_seconds=1,
     steady_seconds=10,
     steady_rate=200,
 )
@@ -163,6 +179,14 @@ class Trial:
         """Return how many finished (None if the system deletes them) and unfinished jobs the store holds."""
         reply = self.script.run("count")
         return reply["finished"], reply["unfinished"]
+
+    def await_empty(self) -> None:
+        """Wait until the store holds no unfinished job."""
+        started = time.monotonic()
+        while (left := self.count()[1]) and time.monotonic() - started < self.script.time_limit:
+            time.sleep(0.2)
+        if left:
+            raise VerificationError(f"{left} jobs were never run")
 
     def verify(self) -> None:
         """Check the store against what was scheduled and drained."""

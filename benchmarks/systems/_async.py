@@ -17,6 +17,13 @@ OnJob = Callable[[Any], None]
 Data = dict[str, Any]
 
 
+async def nap(number: int, seconds: float, trace: protocol.Trace) -> None:
+    """Do what the handler of a job does that takes a while, and note when."""
+    trace.began(number)
+    await anyio.sleep(seconds)
+    trace.ended(number)
+
+
 class AsyncSystem(ABC):
     """A system under test, and the commands of the protocol made of its calls."""
 
@@ -60,6 +67,19 @@ class AsyncSystem(ABC):
     async def count(self) -> tuple[int | None, int]:
         """Return how many finished (None if it keeps none) and unfinished jobs the store holds."""
 
+    async def schedule_nap(self, data: Data) -> None:
+        """Schedule one job that takes a while; return when it is durable."""
+        del data
+        protocol.unsupported("no job that takes a while")
+
+    async def work_on_naps(self, slots: int, trace: protocol.Trace) -> None:
+        """Run a worker with so many slots until cancelled; note when it has joined.
+
+        Its handler calls `nap` with what the job says.
+        """
+        del slots, trace
+        protocol.unsupported("no handler that takes a while")
+
     async def prepare(self) -> None:  # noqa: B027 - not every system has something to prepare
         """Do what can be done before the worker starts."""
 
@@ -75,6 +95,8 @@ class AsyncSystem(ABC):
             "latency-producer": self._latency_producer,
             "idle": self._idle,
             "count": self._count,
+            "nap-worker": self._nap_worker,
+            "nap-producer": self._nap_producer,
         }
         chosen = commands[self.options.command]
         uvloop = {"use_uvloop": True} if self.about.uvloop else {}
@@ -150,6 +172,29 @@ class AsyncSystem(ABC):
                         group.start_soon(self.schedule, protocol.stamped())
                     await anyio.sleep(pacer.pause())
             protocol.finish(jobs=self.options.jobs, seconds=monotonic() - started)
+
+    async def _nap_worker(self) -> None:
+        trace = protocol.Trace(self.options.trace)
+        await anyio.to_thread.run_sync(protocol.wait_for_go)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.work_on_naps, self.options.slots, trace)
+            await anyio.to_thread.run_sync(protocol.wait_for_end)
+            self._end_worker(group, {})
+
+    async def _nap_producer(self) -> None:
+        plan = protocol.planned(self.options.plan)
+        sent: dict[int, float] = {}
+        async with self.producing():
+            await anyio.to_thread.run_sync(protocol.wait_for_go)
+            started = monotonic()
+            async with anyio.create_task_group() as group:
+                for number, (at, seconds) in enumerate(plan):
+                    if (pause := started + at - monotonic()) > 0:
+                        await anyio.sleep(pause)
+                    sent[number] = monotonic()
+                    group.start_soon(self.schedule_nap, protocol.nap_data(number, seconds))
+            protocol.emit(sent=[sent[number] for number in range(len(plan))])
+            await anyio.to_thread.run_sync(protocol.wait_for_end)  # whom it tells of its jobs must hear it
 
     async def _count(self) -> None:
         await self.prepare()

@@ -27,7 +27,17 @@ _NANOS_PER_MS = 1_000_000
 _LATE = 1_000_000_000
 """Nanoseconds that only a job waits whose worker is gone (measure R)."""
 
-COMMANDS = ("setup", "schedule", "work", "latency-worker", "latency-producer", "idle", "count")
+COMMANDS = (
+    "setup",
+    "schedule",
+    "work",
+    "latency-worker",
+    "latency-producer",
+    "idle",
+    "count",
+    "nap-worker",
+    "nap-producer",
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,9 @@ class Options:
     workers: int
     agent: str
     held: bool
+    slots: int
+    plan: Path
+    trace: Path
 
 
 def parse_options() -> Options:
@@ -90,6 +103,9 @@ def parse_options() -> Options:
     parser.add_argument(
         "--held", action="store_true", help="jobs are to be where no worker has claimed a place"
     )
+    parser.add_argument("--slots", type=int, default=0, help="jobs at once in a nap-worker; 0: as by default")
+    parser.add_argument("--plan", type=Path, default=Path(), help="file: what a nap-producer sends, and when")
+    parser.add_argument("--trace", type=Path, default=Path(), help="file: where a nap-worker notes its jobs")
     return Options(**vars(parser.parse_args()))
 
 
@@ -137,6 +153,38 @@ def peak_mb() -> float:
     """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def planned(path: Path) -> list[tuple[float, float]]:
+    """Read a plan: of each job, after how many seconds it is sent, and how many its handler takes."""
+    return [(at, seconds) for at, seconds in json.loads(path.read_text(encoding="ascii"))]
+
+
+def nap_data(number: int, seconds: float) -> dict[str, Any]:
+    """Return the data of a job that takes a while."""
+    return {**payload(), "number": number, "seconds": seconds}
+
+
+class Trace:
+    """Notes in a file when a worker has joined, and when each job began and ended, so that a kill loses none of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def joined(self) -> None:
+        """The worker is known to its system, and ready to take jobs."""
+        self._note("joined", 0)
+
+    def began(self, number: int) -> None:
+        """The handler of a job starts."""
+        self._note("began", number)
+
+    def ended(self, number: int) -> None:
+        """It is about to return."""
+        self._note("ended", number)
+
+    def _note(self, what: str, number: int) -> None:
+        os.write(self._file, f"{what} {number} {monotonic()}\n".encode())
 
 
 @dataclass

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import _protocol as protocol
 import anyio
 import psycopg
-from _async import AsyncSystem, Data, OnJob
+from _async import AsyncSystem, Data, OnJob, nap
 
-from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster import Cluster, JobContext, JobStatus, Priority, Runtime, handler
 
 UNFINISHED = [status for status in JobStatus if not status.is_terminal]
 ANY_UNFINISHED = "SELECT 1 FROM jm_live LIMIT 1"
 
 _on_job: list[OnJob] = []
+_trace: list[protocol.Trace] = []
 
 
 def on_each_job(on_job: OnJob) -> None:
@@ -34,12 +36,21 @@ async def noop(job: JobContext) -> None:
     _on_job[0](job)
 
 
+@handler("Nap")
+async def napping(job: JobContext) -> None:
+    """Take as long as the job says."""
+    await nap(job.data.get_int("number"), job.data.get_float("seconds"), _trace[0])
+
+
 class JobMaster(AsyncSystem):
     """A standalone cluster, every setting at its default."""
 
     about = protocol.About(
         packages=("jobmaster-core", "jobmaster-sql", "jobmaster-postgres", "jobmaster-sqlite", "anyio"),
-        settings={"worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority"},
+        settings={
+            "worker": "defaults: batch_size=1000, 5 buckets, slots 5 x CPUs for medium priority",
+            "S-late, S-mixed, S-long, S-scale": "parallelism=1: 5 slots for medium priority",
+        },
         history="kept: job and attempt rows, 30 days",
         leaves=True,
     )
@@ -84,9 +95,25 @@ class JobMaster(AsyncSystem):
     async def work(self, on_job: OnJob) -> None:
         """Run one worker."""
         on_each_job(on_job)
-        async with self._cluster().add_worker().running() as runtime:
+        async with self._with_worker().running() as runtime:
             self._runtime = runtime
             await anyio.sleep_forever()
+
+    async def schedule_nap(self, data: Data) -> None:
+        """Schedule one job that takes a while."""
+        await self._running.scheduler.once_now(napping, data)
+
+    async def work_on_naps(self, slots: int, trace: protocol.Trace) -> None:
+        """Run one worker with so many slots for medium priority, or as many as by default."""
+        _trace[:] = [trace]
+        settings = {"parallelism": slots / Priority.MEDIUM.slots} if slots else {}
+        async with self._with_worker(**settings).running() as runtime:
+            await runtime.workers_ready()
+            trace.joined()
+            await anyio.sleep_forever()
+
+    def _with_worker(self, **settings: Any) -> Cluster:
+        return self._cluster().add_worker(**settings)
 
     def sent(self, job: JobContext) -> int:
         """Return when a job was sent."""

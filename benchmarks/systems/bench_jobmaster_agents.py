@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import _protocol as protocol
-import anyio
-from _async import OnJob
-from bench_jobmaster import JobMaster, on_each_job
+from bench_jobmaster import JobMaster
 
 from jobmaster import Cluster, Priority, WorkerMode
 from jobmaster.config import Settings
@@ -71,12 +70,8 @@ class JobMasterWithAgent(JobMaster):
         await self._running.master.register_worker(worker, [bucket], FOR_LONG)
         await agent.close()
 
-    async def work(self, on_job: OnJob) -> None:
-        """Run one worker on the agent."""
-        on_each_job(on_job)
-        async with self._cluster().add_worker(agent=AGENT).running() as runtime:
-            self._runtime = runtime
-            await anyio.sleep_forever()
+    def _with_worker(self, **settings: Any) -> Cluster:
+        return self._cluster().add_worker(agent=AGENT, **settings)
 
     async def count(self) -> tuple[int | None, int]:
         """Return how many jobs succeeded, and how many are unfinished, on the master or only on the agent."""
