@@ -25,7 +25,11 @@ export UV_SYSTEM_CERTS ?= 1
 # The stamp's name holds the Python version, so that PYTHON=python3.12 builds the environment anew.
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 STAMP := $(VENV)/.installed-$(PYTHON_VERSION)
+AUDIT_STAMP := $(STAMP)-audit
 MANIFESTS := constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+
+# Passwords of examples and tests: they say themselves that they are none.
+MADE_UP := (?i)^(p%40|.*(secret|se[^a-z]+cret|s3cr|passw|hunter2|geheim).*)$$
 
 # Test folders of the members that hold Python files (see [tool.mypy] in pyproject.toml).
 TEST_FOLDERS := $(sort $(dir $(wildcard $(MEMBERS:%=%/tests/*.py))))
@@ -50,6 +54,10 @@ $(STAMP): $(MANIFESTS)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python \
 		--constraint constraints.txt --build-constraint constraints.txt \
 		--group dev $(MEMBERS:%=--editable ./%)
+	@touch $@
+
+$(AUDIT_STAMP): $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group audit
 	@touch $@
 
 .PHONY: demo
@@ -94,11 +102,19 @@ chaos: environment  ## kill, freeze, restart and cut off a cluster (ARGS="--seed
 package: environment  ## build a wheel and a source archive of every member into dist/
 	$(BIN)/uv build --quiet --all-packages --python $(BIN)/python --build-constraint constraints.txt --out-dir dist
 
+.PHONY: audit
+audit: $(AUDIT_STAMP)  ## look for known vulnerabilities in all that constraints.txt names (needs the network)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
+
+.PHONY: secrets
+secrets: $(AUDIT_STAMP)  ## look for passwords, keys and tokens in all files that git knows
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --cores 2 --exclude-secrets '$(MADE_UP)'
+
 .PHONY: constraints
 constraints: environment  ## resolve constraints.txt anew, to the newest versions
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate \
 		--custom-compile-command "make constraints" $(MEMBERS:%=--no-emit-package %) \
-		--group dev $(MEMBERS:%=%/pyproject.toml) --output-file constraints.txt
+		--group dev --group audit $(MEMBERS:%=%/pyproject.toml) --output-file constraints.txt
 
 .PHONY: clean
 clean:  ## remove .venv, caches and build results

@@ -472,6 +472,75 @@ async def test_questions_about_schedules_that_make_no_sense(question: dict[str, 
             await runtime.schedules.query(**question)
 
 
+# However large it is
+
+MONSTERS: Sequence[Any] = ["x" * 5_000_000, 10**5000, [["x" * 1000] * 1000], b"x" * 5_000_000]
+ASKING: Sequence[Callable[[Runtime, Any], Awaitable[Any]]] = [
+    lambda runtime, it: runtime.jobs.query(limit=it),
+    lambda runtime, it: runtime.jobs.query(after=it),
+    lambda runtime, it: runtime.jobs.query(status=it),
+    lambda runtime, it: (
+        runtime.jobs.query(handler=it) if isinstance(it, str) else runtime.jobs.query(lane=it)
+    ),
+    lambda runtime, it: runtime.jobs.query(priority=it),
+    lambda runtime, it: runtime.jobs.query(schedule=it),
+    lambda runtime, it: runtime.jobs.query(scheduled_from=it),
+    lambda runtime, it: runtime.jobs.query(parked=it),
+    lambda runtime, it: runtime.jobs.query(metadata=it),
+    lambda runtime, it: runtime.jobs.query(metadata={"v": it}),
+    lambda runtime, it: runtime.jobs.query(metadata=[MetadataFilter("v", it, 1)]),
+    lambda runtime, it: runtime.jobs.query(metadata=[MetadataFilter(it, Operator.EQ, 1)]),
+    lambda runtime, it: runtime.jobs.get(it),
+    lambda runtime, it: runtime.jobs.logs("job", it, limit=it),
+    lambda runtime, it: runtime.schedules.get(it),
+    lambda runtime, it: runtime.stop_worker(it),
+    lambda runtime, it: runtime.pause_lane(it),
+    lambda runtime, it: runtime.set_mode(it),
+    lambda runtime, it: runtime.configure(max_message_bytes=it),
+    lambda runtime, it: runtime.scheduler.cancel(it),
+    lambda runtime, it: runtime.scheduler.once_now(it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, priority=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, lane=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, key=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, max_retries=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, timeout=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, metadata=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, metadata={"v": it}),
+    lambda runtime, it: runtime.scheduler.once_now(plain, metadata={it if isinstance(it, str) else "n": it}),
+    lambda runtime, it: runtime.scheduler.once_now(plain, confirm=it),
+    lambda runtime, it: runtime.scheduler.once_now(plain, {it if isinstance(it, str) else "n": it}),
+    lambda runtime, it: runtime.scheduler.once_at(plain, it),
+    lambda runtime, it: runtime.scheduler.once_after(plain, it),
+    lambda runtime, it: runtime.scheduler.once_many([it]),
+    lambda runtime, it: runtime.scheduler.recurring(plain, it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), time_zone=it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), kind=it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), misfire=it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), overlap=it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), key=it),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), metadata={"v": it}),
+    lambda runtime, it: runtime.scheduler.recurring(plain, timedelta(hours=1), {"v": it} if it else None),
+]
+
+
+@pytest.mark.anyio
+async def test_whatever_is_refused_its_error_is_short_and_ours() -> None:
+    async with cluster().running() as runtime:
+        for place, ask in enumerate(ASKING):
+            for it in MONSTERS:
+                text = await _told(ask, runtime, it)
+                assert len(text) < 3000, (place, type(it))
+
+
+async def _told(ask: Callable[[Runtime, Any], Awaitable[Any]], runtime: Runtime, it: Any) -> str:
+    """Return what is said where it is refused; nothing for what is accepted."""
+    try:
+        await ask(runtime, it)
+    except JobMasterError as error:
+        return str(error)
+    return ""
+
+
 # All of them
 
 

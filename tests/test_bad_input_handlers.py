@@ -97,8 +97,8 @@ def positional(_: JobContext, url: str, /) -> None: ...
         ),
         (made_by("X", retry=-1), "retry: -1 is no backoff; give seconds, a timedelta, or an object with"),
         (lambda: handler(undecorated), 'write @handler("SomeId"), with the definition id in parentheses'),  # type: ignore[arg-type]
-        (lambda: handler("X")(no_context), "handler 'X' must take the JobContext as its first parameter"),
-        (lambda: handler("X")(keyword_context), "handler 'X' must take the JobContext as its first"),
+        (lambda: handler("X")(no_context), "handler 'X': it must take the JobContext as its first parameter"),
+        (lambda: handler("X")(keyword_context), "handler 'X': it must take the JobContext as its first"),
         (lambda: handler("X")(reserved), "handler 'X': parameter 'priority' is an option of scheduling"),
         (lambda: handler("X")(reserved_too), "handler 'X': parameter 'cluster' is an option of scheduling"),
         (lambda: handler("X")(positional), "handler 'X': parameter 'url' must not be positional-only"),

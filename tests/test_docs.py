@@ -152,6 +152,18 @@ def test_tests_that_are_named_exist(page: Path) -> None:
     assert missing == []
 
 
+def test_each_test_of_a_rule_of_security_exists() -> None:
+    folders = [
+        folder for folder in ROOT.iterdir() if folder.name.startswith(("jobmaster-", "naturalcron", "tests"))
+    ]
+    texts = [file.read_text(encoding="utf-8") for folder in folders for file in folder.rglob("*.py")]
+    there = {name for text in texts for name in re.findall(r"def (test_\w+)\(", text)}
+    named = re.findall(r"`(test_\w+)`", (DOCS / "explanation" / "security.md").read_text(encoding="utf-8"))
+
+    assert named
+    assert sorted(set(named) - there) == []
+
+
 def _defines(file: Path, name: str) -> bool:
     return re.search(rf"\bdef {name}\(", file.read_text(encoding="utf-8")) is not None
 

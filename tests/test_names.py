@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -31,6 +33,7 @@ from jobmaster import (
     WorkerNotFoundError,
     handler,
 )
+from jobmaster_sql import load_migrations
 from jobmaster_testing.servers import postgres_url
 
 # Values are drawn in a thread, beside an event loop whose jitter comes from `random`: no strategy does that.
@@ -49,8 +52,8 @@ ODD = [
     "e\u0301",
     "\u202e",
     "a.b-c_d:e",
-    "A" * 50,
-    "A" * 51,
+    "A" * 253,
+    "A" * 254,
     "$",
     "%_",
 ]
@@ -205,3 +208,73 @@ async def test_members_of_string_enums_are_the_texts_they_are(cluster: Cluster) 
         assert [found.id for found in await runtime.jobs.query(lane=Lanes.MAIL, priority="Very_Low")] == [
             job.id
         ]
+
+
+# Long names
+
+POD = ("shop--background-worker." * 11)[:251].rstrip("-.").ljust(253, "x")
+LABEL = "long-name." * 26
+
+
+def long(name: str) -> str:
+    """Return a name as long as may be that begins with this one."""
+    return f"{name}.{LABEL}"[:251].rstrip("-.").ljust(253, "x")
+
+
+@pytest.fixture
+def long_cluster(cluster: Cluster, tmp_path: Path) -> Cluster:
+    """Return a distributed cluster whose every name is as long as may be."""
+    url, agent = cluster.master_url, long("Agent")
+    made = Cluster(long(cluster.id), url).add_agent(agent, "memory://" if url == "memory://" else url)
+    made.add_worker(name=POD, agent=agent, lane=long("Lane"))
+    return made.add_handlers(plain).debug_jsonl(tmp_path / "logs").configure(heartbeat=0.2, lease=5)
+
+
+async def test_names_of_253_characters_work_everywhere(
+    long_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: f"{POD}xy")  # Linux allows 64, Windows and others more
+    lane = long_cluster.workers[0].lane
+    names = (long_cluster.id, POD, lane, long_cluster.agents[0].name)
+    assert [len(name) for name in names] == [253] * 4
+    async with long_cluster.running() as runtime:
+        receipt = await runtime.scheduler.once_now(plain, lane=lane, key="k" * 200)
+        job = await runtime.jobs.wait(receipt.job_id, 10)
+        assert (job.status, job.attempts[0].worker, job.lane) == ("succeeded", POD, lane)
+        assert [found.id for found in await runtime.jobs.query(lane=lane)] == [job.id]
+        await runtime.pause_lane(lane)
+        await runtime.resume_lane(lane)
+        workers = await runtime.list_workers()
+        assert {(worker.name, worker.agent, worker.lane) for worker in workers} == {(POD, names[3], lane)}
+        assert {host.name for host in await runtime.master.list_hosts(runtime.id)} == {f"{POD}xy"}
+        assert await runtime.stop_worker(POD) == 1
+        with anyio.fail_after(10):
+            await runtime.workers_stopped()
+
+
+async def test_a_worker_is_named_after_a_host_of_any_name(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = "h" * 62 + "--x_y"
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    async with cluster.add_worker().add_worker().running() as runtime:
+        await runtime.workers_ready()
+        names = sorted(worker.name for worker in await runtime.list_workers())
+        assert names == [f"{host}-{os.getpid()}", f"{host}-{os.getpid()}-2"]
+        assert {found.name for found in await runtime.master.list_hosts(runtime.id)} == {host}
+        assert await runtime.stop_worker(names[1]) == 1
+
+
+@pytest.mark.parametrize("name", ["a--b", "xn--bcher-kva.example", "a.-_b", "0"])
+def test_what_hosts_and_pods_are_called_is_a_workers_name(name: str) -> None:
+    assert Cluster("Names-1", "memory://").add_worker(name=name).workers[0].name == name
+
+
+@pytest.mark.parametrize("folder", ["migrations", "agent_migrations"])
+def test_no_table_or_index_is_named_longer_than_postgresql_takes(folder: str) -> None:
+    """Longer ones are cut off there, and two of them may be one."""
+    prefix = "p" * 21 + ("agent_" if folder == "agent_migrations" else "")
+    texts = [migration.text for migration in load_migrations("jobmaster_postgres", folder)]
+    names = {f"{prefix}{name}" for text in texts for name in re.findall(r"\{prefix\}(\w+)", text)}
+
+    assert max(map(len, names)) <= 63

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +18,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import jobmaster
+from jobmaster import errors
 
 ROOT = Path(__file__).parent.parent
 
@@ -223,3 +226,40 @@ def test_the_example_passes_a_strict_type_checker(example: Path, tmp_path: Path)
     done = subprocess.run(command, capture_output=True, text=True, timeout=140, check=False, cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_error_that_users_can_catch_is_a_public_name() -> None:
+    raised = {
+        name
+        for name, cls in vars(errors).items()
+        if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
+    }
+
+    assert raised - vars(jobmaster).keys() == set()
+
+
+def test_packages_that_are_named_to_install_exist() -> None:
+    members = {path.parent.name for path in ROOT.glob("*/pyproject.toml")}
+    installed = re.findall(
+        r"pip install ([^\n`\"#]+)",
+        "\n".join(
+            page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        ),
+    )
+    ours = {
+        name for names in installed for name in names.split() if name.startswith(("jobmaster", "naturalcron"))
+    }
+
+    assert set(errors.PACKAGES.values()) - members == set()
+    assert ours - members == set()
+
+
+def test_a_scheme_is_served_by_the_package_that_is_named_for_it() -> None:
+    served = {
+        scheme: f"jobmaster-{point.dist.name.removeprefix('jobmaster-')}"
+        for point in entry_points(group="jobmaster")
+        if point.dist is not None
+        for scheme in getattr(point.load(), "jobmaster_schemes", dict)()
+    }
+
+    assert {scheme: served.get(scheme) for scheme in errors.PACKAGES} == dict(errors.PACKAGES)

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from jobmaster import Cluster, FixedBackoff, RetryPolicy
+from jobmaster._runtime import coordinating, incarnation, storing
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.faults import Faults
@@ -45,6 +46,17 @@ def cluster(producer: Callable[..., Cluster]) -> Callable[..., Cluster]:
         return producer(*handlers, **settings).add_worker(**({"parallelism": 1.0} | (worker or {})))
 
     return build
+
+
+@pytest.fixture
+def bound_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put jobs that are due within two minutes into buckets as soon as they are scheduled.
+
+    Earlier releases did, and what they left in buckets and on agents is there after an update. So there are tests of
+    jobs that wait in a bucket for their time; what is scheduled now is held on the master until then.
+    """
+    for module in (storing, coordinating, incarnation):
+        monkeypatch.setattr(module, "BINDS_AHEAD", 120.0)
 
 
 # Distributed clusters

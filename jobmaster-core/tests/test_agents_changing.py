@@ -78,6 +78,7 @@ async def cancelled_for_good(runtime: Runtime, agent: MemoryAgent, job_id: UUID)
 # Cancelling
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize(("save_after", "known"), [(50.0, False), (1.0, True)])
 async def test_a_job_that_waits_on_an_agent_is_cancelled(
     distributed: Build, agent: Agent, master: MemoryMaster, noting: Noting, save_after: float, known: bool
@@ -130,6 +131,7 @@ async def test_a_job_that_is_handed_over_and_not_pushed_yet_is_cancelled(
     assert noting.starts.items == []
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_whose_owner_dies_before_it_hears_of_the_request_does_not_run(
     distributed: Build, noting: Noting
 ) -> None:
@@ -195,6 +197,7 @@ async def test_a_job_that_ends_while_it_is_looked_for_is_found(distributed: Buil
     assert answers == [CancelResult.TOO_LATE]
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_while_its_agent_is_away_a_job_is_not_said_to_be_unknown(
     distributed: Build, noting: Noting
 ) -> None:
@@ -211,6 +214,7 @@ async def test_while_its_agent_is_away_a_job_is_not_said_to_be_unknown(
         assert (await runtime.jobs.get(receipt.job_id)).status is JobStatus.SAVE_PENDING
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_waiting_goes_on_while_its_agent_is_away(
     distributed: Build, noting: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,6 +231,7 @@ async def test_waiting_goes_on_while_its_agent_is_away(
     assert [r.name for r in caplog.records].count("jobmaster.jobs") == 2, "once for each time it waited"
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize("agents", ["", "A"])
 async def test_waiting_goes_on_while_the_master_is_away(
     distributed: Build, noting: Noting, agents: str
@@ -254,6 +259,7 @@ async def _come_back(faults: Faults) -> None:
 # Rescheduling
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize("save_after", [50.0, 1.0])
 @pytest.mark.parametrize("delay", [5, 300])
 async def test_a_job_that_waits_on_an_agent_is_rescheduled(
@@ -287,6 +293,7 @@ async def test_a_job_in_hand_is_not_rescheduled(
     assert len(noting.starts.items) == 1
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_on_its_way_to_a_bucket_is_not_rescheduled(distributed: Build, noting: Noting) -> None:
     faults = Faults()
     async with distributed(noting.handler, faults=faults).running() as runtime:
@@ -299,6 +306,7 @@ async def test_a_job_on_its_way_to_a_bucket_is_not_rescheduled(distributed: Buil
         assert (await runtime.jobs.wait(receipt.job_id, 10)).status is JobStatus.SUCCEEDED
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
     ("store", "method"),

@@ -35,6 +35,7 @@ def job(release: anyio.Event) -> Any:
     return wait
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_passive_cluster_brings_back_what_agents_hold(
     distributed: Build, job: Any, release: anyio.Event, agent: Callable[[str], Any]
 ) -> None:
@@ -70,6 +71,7 @@ async def test_jobs_of_a_paused_lane_go_to_the_master(distributed: Build, job: A
         assert (slow.accepted_by, other.accepted_by) == ("master", "A")
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_drain_finishes_what_the_agent_holds(
     distributed: Build, job: Any, release: anyio.Event, agent: Callable[[str], Any]
 ) -> None:

@@ -68,12 +68,29 @@ async def test_a_job_that_is_due_now_goes_to_an_agent(distributed: Build) -> Non
         await all_succeeded(runtime, [receipt])
 
 
-async def test_a_job_that_is_due_soon_waits_on_the_agent(distributed: Build, agent: Agent) -> None:
+@pytest.mark.parametrize("after", [0.2, 100])
+async def test_a_job_that_is_due_later_waits_on_the_master_until_then(
+    distributed: Build, agent: Agent, after: float
+) -> None:
+    """By then another worker may be the one that is free."""
     async with distributed(quick).running() as runtime:
-        receipt = await runtime.scheduler.once_after(quick, 100)
+        receipt = await runtime.scheduler.once_after(quick, after)
+        assert receipt.accepted_by == "master"
+        await anyio.sleep(after - 0.15)
+        assert (await runtime.jobs.get(receipt.job_id)).status is JobStatus.HELD_ON_MASTER
+        assert await is_empty(agent("A"))
+        await all_succeeded(runtime, [receipt])
+        job = await runtime.jobs.get(receipt.job_id)
+        assert job.attempts[0].started_at is not None
+        assert job.attempts[0].started_at - job.scheduled_at < timedelta(seconds=0.1)
+
+
+async def test_a_job_that_is_due_at_once_by_the_time_it_gets_there_goes_to_an_agent(
+    distributed: Build,
+) -> None:
+    async with distributed(quick).running() as runtime:
+        receipt = await runtime.scheduler.once_after(quick, 0.05)
         assert receipt.accepted_by == "A"
-        [message] = await agent("A").find([receipt.job_id])
-        assert message.new.delay == pytest.approx(100, abs=0.1)
         await all_succeeded(runtime, [receipt])
 
 
@@ -208,6 +225,7 @@ async def test_a_message_leaves_the_agent_after_its_report_is_written(distribute
 # How they are seen
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_that_only_an_agent_knows_is_shown_as_save_pending(
     distributed: Build, master: MemoryMaster
 ) -> None:
@@ -220,6 +238,7 @@ async def test_a_job_that_only_an_agent_knows_is_shown_as_save_pending(
         assert (await runtime.jobs.wait(receipt.job_id, 60)).status is JobStatus.SUCCEEDED
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_that_has_to_wait_is_saved_after_a_while(
     distributed: Build, agent: Agent, master: MemoryMaster
 ) -> None:

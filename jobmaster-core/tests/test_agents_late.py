@@ -264,6 +264,7 @@ async def run_in(master: MemoryMaster, agent: MemoryAgent, bucket: Any) -> Job:
 # Rescheduled
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_whose_message_may_be_pushed_again_is_not_rescheduled(
     distributed: Build, master: MemoryMaster, noting: Noting
 ) -> None:

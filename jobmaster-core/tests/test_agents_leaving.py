@@ -117,6 +117,7 @@ async def test_what_another_cluster_has_on_the_same_store_is_left_alone(
 # Stopping gracefully
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_graceful_stop_leaves_nothing_on_the_agent(
     distributed: Build, watcher: Cluster, agent: Agent, mortal: Mortal
 ) -> None:
@@ -165,6 +166,7 @@ async def test_a_push_that_comes_while_a_bucket_is_given_up_is_brought_back(
     assert await agent("A").holdings() == {}
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_worker_that_stops_while_its_agent_is_away_leaves_it_to_the_rescue(
     distributed: Build, watcher: Cluster, mortal: Mortal
 ) -> None:

@@ -342,6 +342,7 @@ async def test_what_the_coordinator_has_no_handler_for_is_parked_until_somebody_
 # From standalone to distributed
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_what_the_standalone_buckets_held_is_run_by_the_distributed_cluster(
     distributed: Build, noting: Noting
 ) -> None:

@@ -97,6 +97,29 @@ async def test_while_an_agent_is_away_new_jobs_go_elsewhere(
         assert {r.accepted_by for r in back} == {"A", "B"}
 
 
+async def test_while_the_master_is_away_an_agent_takes_what_is_due_soon(
+    distributed: Build, noting: Noting, faults: Faults
+) -> None:
+    async with distributed(noting.handler, agents="A", faults=faults).running() as runtime:
+        first = await runtime.scheduler.once_after(noting.handler, 30)
+        assert first.accepted_by == "master", "who runs it is found when it is due"
+        await runtime.scheduler.once_now(noting.handler)
+
+        faults.away.add(MASTER)
+        soon = await runtime.scheduler.once_after(noting.handler, 30)
+        assert soon.accepted_by == "A"
+        for refused in ({"key": "k"}, {"confirm": "master"}):
+            with pytest.raises(StoreUnavailableError):
+                await runtime.scheduler.once_after(noting.handler, 30, **refused)
+        with pytest.raises(StoreUnavailableError):
+            await runtime.scheduler.once_after(noting.handler, 200)
+        faults.away.clear()
+
+        for receipt in (first, soon):
+            job = await runtime.jobs.wait(receipt.job_id, 120)
+            assert (job.status, len(job.attempts)) == (JobStatus.SUCCEEDED, 1)
+
+
 async def test_that_an_agent_is_away_is_said_once(
     distributed: Build, noting: Noting, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,6 +138,7 @@ async def test_that_an_agent_is_away_is_said_once(
     assert len(said) == 2
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_jobs_on_an_agent_that_goes_away_run_when_it_is_back(
     distributed: Build, noting: Noting, faults: Faults
 ) -> None:
@@ -294,6 +318,7 @@ async def test_a_push_without_an_answer_and_no_master_is_not_said_to_be_refused(
         faults.away.clear()
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_that_only_an_agent_knows_is_not_one_to_be_retried(
     distributed: Build, noting: Noting
 ) -> None:

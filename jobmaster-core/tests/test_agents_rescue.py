@@ -200,6 +200,7 @@ async def test_a_bucket_on_an_agent_that_is_away_is_rescued_when_it_is_back(
     assert await agent("A").holdings() == {}
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_no_bucket_waits_for_an_agent_that_was_found_to_be_away(
     distributed: Build, watcher: Cluster, mortal: Mortal
 ) -> None:
@@ -221,6 +222,7 @@ async def test_no_bucket_waits_for_an_agent_that_was_found_to_be_away(
             await until(lambda: succeeded(runtime, 4), timeout=LONG)
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize(("mode", "rescues"), [("drain", True), ("coordinator", True), ("execution", False)])
 async def test_who_rescues(
     distributed: Build, watcher: Cluster, agent: Agent, mortal: Mortal, mode: str, rescues: bool

@@ -69,8 +69,8 @@ async def test_a_job_scheduled_three_seconds_ahead_on_an_idle_cluster_starts_in_
     assert all_in_time(timing)
 
 
-@pytest.mark.parametrize("after", [0, 119, 121, 3600])
-async def test_a_job_starts_in_time_whichever_side_of_the_threshold_it_is_on(
+@pytest.mark.parametrize("after", [0, 0.09, 0.11, 1, 119, 3600])
+async def test_a_job_starts_in_time_whether_it_goes_to_an_agent_or_waits_on_the_master(
     distributed: Build, timing: Timing, after: float
 ) -> None:
     async with distributed(timing.handler).running() as runtime:
@@ -104,6 +104,7 @@ async def test_a_rescheduled_job_starts_at_its_new_time(
     assert all_in_time(timing)
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize("stopped_for", [10, 300])
 async def test_jobs_that_were_brought_back_to_the_master_are_not_early(
     distributed: Build, timing: Timing, stopped_for: float
@@ -118,6 +119,7 @@ async def test_jobs_that_were_brought_back_to_the_master_are_not_early(
     assert max(timing.delays.items) <= max(0.1, stopped_for - 50 + 5)
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_is_rescued_within_the_lease_and_two_heartbeats(
     distributed: Build, timing: Timing
 ) -> None:

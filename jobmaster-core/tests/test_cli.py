@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 from jobmaster import Cluster, ConfigurationError, hookimpl
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.cli.logs import JsonFormatter, TextFormatter
+from jobmaster.cli.serving import SIGNALS
 from jobmaster.cli.worker import apply_options
 from jobmaster.states import WorkerMode
 
@@ -42,6 +44,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """Undo what `worker` does for the rest of its process, which here goes on with other tests."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -101,10 +112,15 @@ class TestErrors:
         assert result.exit_code == ExitCode.NOT_FOUND
         assert "no cluster 'Unknown-1'" in result.stderr
 
-    def test_an_unexpected_error_is_said_to_be_one(self, project: Path) -> None:
-        name = write_app(project, "def cluster(): raise RuntimeError('oh no')")
+    def test_an_unexpected_error_is_said_to_be_one(self) -> None:
+        class Broken:
+            @hookimpl
+            def jobmaster_commands(self, app: typer.Typer) -> None:
+                @app.command("break")
+                def breaks() -> None:
+                    raise RuntimeError("oh no")
 
-        result = run("status", "-A", f"{name}:cluster")
+        result = run("break", plugins=(Broken(),))
 
         assert result.exit_code == ExitCode.FAILED
         assert result.stderr == "error: unexpected RuntimeError: oh no (repeat with --debug to see where)\n"
@@ -229,7 +245,9 @@ class TestFindingTheCluster:
         assert run("status", "--cluster", "Known-1", "--master", store).exit_code == 0
 
     def test_nothing_is_wrong_usage(self) -> None:
-        assert "which cluster? Give --app module:attribute, --config FILE" in usage_problem("status")
+        found = usage_problem("status")
+
+        assert "which cluster? Name it with --app MODULE:ATTRIBUTE (-A), JOBMASTER_APP, or app below" in found
 
     def test_half_is_wrong_usage(self) -> None:
         found = usage_problem("status", "--cluster", "A")
@@ -257,7 +275,7 @@ class TestBadApps:
 
         assert (
             found
-            == f"there is no module 'shoping' in {project} or on the Python path; did you mean 'shopping'?"
+            == f"there is no module 'shoping' in {project} or on the Python path of {sys.prefix}; did you mean 'shopping'?"
         )
 
     def test_a_missing_submodule_is_guessed(self, project: Path) -> None:
@@ -366,6 +384,7 @@ class TestWorkerOptions:
 
         assert [worker.agent for worker in cluster.workers] == ["South"]
 
+    @pytest.mark.usefixtures("signals_as_before")
     def test_an_agent_that_there_is_not(self, tmp_path: Path) -> None:
         result = run(
             "worker", "--agent", "South", "--cluster", "A", "--master", f"sqlite:///{tmp_path}/jobs.db"

@@ -29,10 +29,11 @@ PENDING = [migration.name for migration in load_migrations("jobmaster_sqlite")]
 JOB_KEYS = {
     "id", "cluster_id", "definition_id", "lane", "priority", "status", "created_at", "scheduled_at", "ready_at",
     "finished_at", "attempt", "retries", "max_retries", "timeout", "key", "bucket_id", "cancel_requested",
-    "reason", "metadata", "schedule_id", "nominal_at",
+    "reason", "metadata", "schedule_id", "nominal_at", "damaged",
 }  # fmt: skip
 
 STATUS_KEYS = {
+    "durability",
     "now", "cluster", "schema", "jobs", "parked", "agents", "hosts", "workers", "buckets", "warnings",
 }  # fmt: skip
 
@@ -150,11 +151,70 @@ class TestJobsList:
         result = seeded.run("jobs", "list")
 
         head, *rows = result.stdout.splitlines()
-        assert head.split() == ["ID", "Handler", "Status", "Priority", "Lane", "Scheduled", "Attempt", "Note"]
+        assert head.split() == ["ID", "Status", "Scheduled", "Handler", "Priority", "Lane", "Attempt", "Note"]
         assert [row.split()[0] for row in rows] == list(reversed(seeded.ids.values()))
 
     def test_no_match_is_said(self, seeded: Seeded) -> None:
         assert seeded.run("jobs", "list", "--lane", "Nothing").stdout == "No jobs match.\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "note"),
+        [
+            (
+                ("jobs", "list", "--lane", "Payrol"),
+                "no worker serves lane 'Payrol', and it has no jobs; did you mean 'Payroll'?",
+            ),
+            (
+                ("jobs", "list", "--handler", "Looking.Gret"),
+                "no job and no schedule is of handler 'Looking.Gret'; did you mean 'Looking.Greet'?",
+            ),
+            (("schedules", "list", "--handler", "Looking.Gret"), "did you mean 'Looking.Greet'?"),
+            (("buckets", "list", "--lane", "defualt"), "no worker serves lane 'defualt', and it has no jobs"),
+            (("buckets", "list", "--agent", "standalon"), "no agent 'standalon'; did you mean 'standalone'?"),
+        ],
+    )
+    def test_a_name_that_nobody_knows_is_noted(
+        self, seeded: Seeded, arguments: Sequence[str], note: str
+    ) -> None:
+        result = seeded.run(*arguments)
+
+        assert (result.exit_code, result.stdout[:3]) == (0, "No ")
+        assert result.stderr.startswith("note: ")
+        assert note in result.stderr
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("jobs", "list", "--lane", "Payroll", "--status", "failed"),
+            ("jobs", "list", "--handler", "Looking.Fail", "--status", "queued"),
+            ("schedules", "list", "--handler", "Looking.Greet"),
+            ("buckets", "list", "--agent", "standalone"),
+        ],
+    )
+    def test_a_name_that_is_known_is_not(self, seeded: Seeded, arguments: Sequence[str]) -> None:
+        result = seeded.run(*arguments)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+
+    @pytest.mark.parametrize("name", ["Zo e", "", "a..b", "x" * 300, "ghost\udcff"])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("jobs", "list", "--handler"),
+            ("jobs", "list", "--lane"),
+            ("schedules", "list", "--handler"),
+            ("buckets", "list", "--lane"),
+            ("buckets", "list", "--agent"),
+            ("lane", "pause"),
+            ("lane", "resume"),
+        ],
+    )
+    def test_what_can_be_no_name_is_refused(self, seeded: Seeded, command: Sequence[str], name: str) -> None:
+        result = seeded.run(*command, name)
+
+        assert (result.exit_code, result.stdout) == (ExitCode.CONFIGURATION, "")
+        assert f"error: {command[-1].strip('-') if '--' in command[-1] else 'lane'}: " in result.stderr
+        assert "is no valid name; use letters" in result.stderr
 
     @pytest.mark.parametrize(
         "arguments",
@@ -162,6 +222,8 @@ class TestJobsList:
             ("--status", "done"),
             ("--priority", "hihg"),
             ("--metadata", "category"),
+            ("--metadata", "number>=5"),
+            ("--metadata", "category!=demo"),
             ("--limit", "1001"),
             ("--after", "x"),
         ],
@@ -257,7 +319,7 @@ class TestStatus:
                 "name a database, for example sqlite:///jobs.db"
             )
         assert (found["parked"], found["warnings"]) == (1, expected)
-        assert [worker["alive"] for worker in found["workers"]] == [True, False]
+        assert [worker["alive"] for worker in found["workers"]] == [True]
         living = [bucket["priority"] for bucket in found["buckets"] if bucket["status"] == "active"]
         assert sorted(living) == ["critical", "high", "low", "medium", "very_low"]
 

@@ -24,7 +24,7 @@ from jobmaster.recurrence.interval import IntervalKind, IntervalRecurrence
 KEYS = {
     "id", "cluster_id", "definition_id", "lane", "priority", "created_at", "timeout", "max_retries", "metadata",
     "key", "starts_after", "kind", "expression", "time_zone", "name", "ends_before", "overlap", "misfire", "status",
-    "next_at", "last_job_id", "changed_at",
+    "next_at", "last_job_id", "changed_at", "damaged",
 }  # fmt: skip
 
 
@@ -94,6 +94,7 @@ class TestPreview:
         ("arguments", "code", "message"),
         [
             (("--zone", "Mars"), ExitCode.CONFIGURATION, "error: --zone: 'Mars' is no known time zone"),
+            (("--zone", ""), ExitCode.CONFIGURATION, "error: --zone: '' is no known time zone"),
             (
                 ("--kind", "lunar"),
                 ExitCode.CONFIGURATION,
@@ -108,6 +109,31 @@ class TestPreview:
 
         assert result.exit_code == code
         assert message in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "note"),
+        [
+            (
+                ("every month on 1st monday at 03:21", "--zone", "UTC"),
+                "natural expression 'every month on 1st monday at 03:21': '1st monday' is day 1",
+            ),
+            (("daily at 03:21", "--zone", "est"), "time zone 'EST' is named like an abbreviation"),
+            (("21 3 * * *", "--kind", "cron", "--zone", "CET"), "name the place, such as 'Europe/Paris' or"),
+        ],
+    )
+    def test_what_may_be_meant_otherwise_is_a_note(self, arguments: Sequence[str], note: str) -> None:
+        result = run("preview", "-e", *arguments, "--json")
+
+        assert json.loads(result.stdout)["times"]
+        assert result.stderr.startswith("note: ")
+        assert note in result.stderr
+        assert result.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        "arguments", [("90s", "--kind", "interval", "--zone", "EST"), ("daily", "--zone", "America/New_York")]
+    )
+    def test_nothing_is_noted_otherwise(self, arguments: Sequence[str]) -> None:
+        assert run("preview", "-e", *arguments).stderr == ""
 
     def test_an_application_brings_its_zone_and_its_kinds(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

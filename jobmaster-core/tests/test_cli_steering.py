@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,13 +16,14 @@ import pytest
 from attrs import frozen
 from typer.testing import CliRunner, Result
 
-from jobmaster import Cluster, ClusterMode, JobContext, Priority, Runtime, WorkerStatus, handler
+from jobmaster import BucketStatus, Cluster, ClusterMode, JobContext, Priority, Runtime, WorkerStatus, handler
 from jobmaster.cli import ExitCode, build_app
+from jobmaster_testing.factories import make_bucket, make_worker
 from jobmaster_testing.probes import until
 
 WORKER_KEYS = {
     "id", "name", "status", "request", "alive", "suspended", "agent", "lane", "mode", "host", "pid", "version",
-    "started_at", "heartbeat_at", "heartbeat_age", "lease_until",
+    "started_at", "heartbeat_at", "heartbeat_age", "lease_until", "damaged",
 }  # fmt: skip
 BUCKET_KEYS = {
     "id",
@@ -32,13 +34,18 @@ BUCKET_KEYS = {
     "status",
     "epoch",
     "load",
+    "running",
+    "free",
+    "offered",
+    "damaged",
+    "waiting",
     "messages",
 }
 AGENT_KEYS = {
     "name", "kind", "fingerprint", "registered_at", "heartbeat_at", "heartbeat_age", "messages", "save_pending",
     "oldest_save_pending", "problem",
 }  # fmt: skip
-CLUSTER_KEYS = {"id", "mode", "settings", "changes", "paused_lanes", "created_at"}
+CLUSTER_KEYS = {"id", "mode", "settings", "changes", "paused_lanes", "created_at", "damaged"}
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +127,29 @@ async def test_people_are_told_what_follows(cluster: Cluster, console: Console) 
         assert result.stdout == "Asked a to stop: running jobs get their grace, the rest goes back.\n"
 
 
+@on_each_store
+async def test_people_are_told_that_a_worker_was_lost_and_may_be_back(
+    cluster: Cluster, console: Console
+) -> None:
+    async with cluster.running(workers=False) as runtime:
+        worker = make_worker(cluster_id=cluster.id, name="asleep")
+        await runtime.master.register_worker(worker, [make_bucket(worker)], 0.01)
+        rescuer = make_worker(cluster_id=cluster.id, name="rescuer")
+        await runtime.master.register_worker(rescuer, [], 60)
+
+        async def is_taken() -> bool:
+            return bool(await runtime.master.take_lost_buckets(cluster.id, rescuer.id, 10))
+
+        await until(is_taken)
+        result = await console.run("workers", "stop", "asleep")
+        answer = await console.json("workers", "stop", "asleep")
+
+    assert result.stdout == (
+        "Asked asleep to stop: its lease is over; if its process is still there, it stops as soon as it is back.\n"
+    )
+    assert answer == {"request": "stop", "workers": [str(worker.id)]}
+
+
 @in_memory
 async def test_all_workers_of_a_name_are_asked(
     cluster: Cluster, console: Console, caplog: pytest.LogCaptureFixture
@@ -144,13 +174,53 @@ async def test_a_worker_that_there_is_not(cluster: Cluster, console: Console) ->
     async with cluster.running(workers=False):
         result = await console.run("workers", "stop", "ghost", code=ExitCode.NOT_FOUND)
         assert "no worker 'ghost' runs in cluster 'Steer-1'" in result.stderr
+        await console.run("workers", "drain", "gh\udcffst", code=ExitCode.NOT_FOUND)
         assert (await console.run("workers", "list")).stdout == "No workers.\n"
+
+
+@in_memory
+async def test_a_slip_is_answered_with_the_name_that_runs(cluster: Cluster, console: Console) -> None:
+    long = Cluster(cluster.id, cluster.master_url).add_worker(name="payroll-worker-1")
+    async with long.running():
+        result = await console.run("workers", "stop", "payrol-worker-1", code=ExitCode.NOT_FOUND)
+        assert "did you mean 'payroll-worker-1'?" in result.stderr
+
+
+@on_each_store
+async def test_the_former_lives_of_a_worker_are_not_listed(cluster: Cluster, console: Console) -> None:
+    async with cluster.running() as runtime:
+        for mode in (ClusterMode.PASSIVE, ClusterMode.ACTIVE, ClusterMode.PASSIVE, ClusterMode.ACTIVE):
+            await runtime.set_mode(mode)
+            await until(partial(lives, runtime, mode))
+        await runtime.stop_worker("b")
+        await until(lambda: stopped(runtime, "b"))
+        rows = await runtime.list_workers()
+        every = await console.json("workers", "list", "--all")
+        status = await console.json("status")
+        shown = (await console.run("status")).stdout
+
+    assert len(rows) > 2
+    assert [worker["name"] for worker in every["workers"]] == ["a", "b"]
+    assert [worker["status"] for worker in status["workers"]] == ["active", "stopped"]
+    assert "1 more has stopped or was lost lately: `jobmaster workers list --all`" in shown
+
+
+async def lives(runtime: Runtime, mode: ClusterMode) -> bool:
+    """Whether both workers have begun a new life in a mode: with buckets if it is active, without if not."""
+    active = [bucket for bucket in await runtime.list_buckets() if bucket.status is BucketStatus.ACTIVE]
+    running = [w for w in await runtime.list_workers() if w.status is WorkerStatus.ACTIVE]
+    return (
+        runtime.mode is mode
+        and len(running) == 2
+        and len(active) == (10 if mode is ClusterMode.ACTIVE else 0)
+    )
 
 
 # Buckets
 
 
 @on_each_store
+@pytest.mark.usefixtures("bound_early")
 async def test_buckets_show_what_they_hold(cluster: Cluster, console: Console) -> None:
     async with cluster.running() as runtime:
         for _ in range(3):
@@ -162,10 +232,10 @@ async def test_buckets_show_what_they_hold(cluster: Cluster, console: Console) -
 
     assert [set(bucket) for bucket in found] == [BUCKET_KEYS] * 10
     assert {bucket["lane"] for bucket in slow} == {"slow"}
-    assert [b["messages"] for b in slow if b["priority"] == "high"] == [3]
+    assert [(b["messages"], b["waiting"]) for b in slow if b["priority"] == "high"] == [(3, 3)]
     assert none == "No buckets.\n"
     rows = [line.split() for line in shown.splitlines()]
-    assert ["b", "standalone", "slow", "high", "active", "0", "3"] in rows
+    assert ["b", "standalone", "slow", "high", "active", "0", "3", "8"] in rows
 
 
 @in_memory
@@ -208,6 +278,31 @@ async def suspended(console: Console, names: list[str]) -> bool:
     return [worker["name"] for worker in workers if worker["suspended"]] == names
 
 
+@on_each_store
+async def test_a_lane_that_nobody_knows_is_told_and_paused_all_the_same(
+    cluster: Cluster, console: Console
+) -> None:
+    async with cluster.running() as runtime:
+        await runtime.scheduler.once_after(quick, 3600, lane="later")
+        slip = await console.run("lane", "pause", "slwo")
+        other = await console.run("lane", "pause", "another", "--json")
+        known = [
+            await console.run("lane", verb, lane)
+            for verb in ("pause", "resume")
+            for lane in ("slow", "later")
+        ]
+        await until(lambda: runtime.paused_lanes == {"slwo", "another"})
+
+    assert slip.stdout == "Jobs of lane slwo wait until it is resumed.\n"
+    assert slip.stderr == "note: no worker serves lane 'slwo', and it has no jobs; did you mean 'slow'?\n"
+    assert (
+        other.stderr
+        == "note: no worker serves lane 'another', and it has no jobs (served now: default, slow)\n"
+    )
+    assert json.loads(other.stdout) == {"paused_lanes": ["another", "slwo"]}
+    assert [result.stderr for result in known] == [""] * 4
+
+
 @in_memory
 async def test_a_bad_lane_is_refused(cluster: Cluster, console: Console) -> None:
     async with cluster.running(workers=False):
@@ -246,7 +341,7 @@ async def test_settings_can_be_changed_and_reset(cluster: Cluster, console: Cons
     assert plain["changes"] == {"retention": 7 * 86400.0, "default_job_timeout": None}
     assert plain["settings"]["retention"] == 30 * 86400
     rows = [line.split() for line in shown.splitlines()]
-    assert ["retention", "604800.0", "yes"] in rows
+    assert ["retention", "7", "days", "yes"] in rows
     assert ["default_job_timeout", "none", "yes"] in rows
     assert ["default_max_retries", "3"] in rows
     assert reset["changes"] == {"default_job_timeout": None, "default_max_retries": 5}
@@ -339,6 +434,7 @@ async def holding(distributed: Distributed) -> AsyncIterator[Runtime]:
         yield runtime
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_job_that_only_an_agent_knows_is_shown(distributed: Distributed) -> None:
     console = distributed.console(North=distributed.url("North"), South=distributed.url("South"))
     async with holding(distributed) as runtime:
@@ -349,6 +445,7 @@ async def test_a_job_that_only_an_agent_knows_is_shown(distributed: Distributed)
     assert (found["id"], found["status"]) == (str(receipt.job_id), "save_pending")
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_status_asks_the_agents_that_it_knows(distributed: Distributed) -> None:
     console = distributed.console(North=distributed.url("North"), South=distributed.url("South"))
     async with holding(distributed):
@@ -416,4 +513,4 @@ async def test_status_says_what_it_cannot_know(distributed: Distributed) -> None
     assert warning == "agent North: its URL leads to another store than the one the cluster knows"
     warning = away["warnings"][0]
     assert warning.startswith("agent North: it cannot be asked: ")
-    assert {line.split()[-1] for line in shown.splitlines()[2:]} == {"?"}
+    assert {line.split()[-2] for line in shown.splitlines()[2:]} == {"?"}, "how many of them wait"

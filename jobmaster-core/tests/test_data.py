@@ -2,20 +2,23 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from enum import Enum, Flag, IntEnum, StrEnum
-from types import MappingProxyType
+from enum import Enum, EnumType, Flag, IntEnum, StrEnum
+from types import MappingProxyType, ModuleType
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jobmaster.conversion import MisfitError, restored
 from jobmaster.data import LONGEST_NAME, MessageData, Metadata
 from jobmaster.errors import InvalidDataError
 
@@ -234,6 +237,55 @@ class TestRefusals:
             Metadata.of(a=value)
 
 
+def make_hostile_modules(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make loaded modules whose attributes run code when they are looked at; return what has run."""
+    ran: list[str] = []
+
+    class Settings:
+        @property
+        def value(self) -> type[Enum]:
+            ran.append("a property")
+            return Color
+
+        def __getattr__(self, name: str) -> Any:
+            ran.append("__getattr__ of an object")
+            raise AttributeError(name)
+
+    class Watching(type):
+        def __getattribute__(cls, name: str) -> Any:
+            ran.append("__getattribute__ of a class")
+            return super().__getattribute__(name)
+
+    class Members(EnumType):
+        def __getattribute__(cls, name: str) -> Any:
+            if active:
+                ran.append("__getattribute__ of an enum")
+            return super().__getattribute__(name)
+
+    class Lazy(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            ran.append("a module that is imported when it is looked at")
+            return super().__getattribute__(name)
+
+    def lazy_import(name: str) -> Any:
+        ran.append("__getattr__ of a module")
+        raise AttributeError(name)
+
+    active = False
+    body = {"settings": Settings(), "Watched": Watching("Watched", (), {}), "__getattr__": lazy_import}
+    hostile = ModuleType("hostile")
+    vars(hostile).update(body)
+    names = EnumType.__prepare__("Members", (Enum,))
+    names["OTHER"] = 1
+    names["__module__"] = "hostile"
+    vars(hostile)["Members"] = Members("Members", (Enum,), names)
+    monkeypatch.setitem(sys.modules, "hostile", hostile)
+    monkeypatch.setitem(sys.modules, "lazily.imported", Lazy("lazily.imported"))
+    active = True
+    ran.clear()
+    return ran
+
+
 class TestUnknownEnums:
     """An enum of a module that this process has not imported."""
 
@@ -244,6 +296,67 @@ class TestUnknownEnums:
         with pytest.raises(LookupError, match=r"antigravity:Member\.A"):
             data["e"]
         assert "antigravity" not in sys.modules
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "hostile:Missing",
+            "hostile:settings",
+            "hostile:settings.value",
+            "hostile:settings.other.Color",
+            "hostile:Watched.Color",
+            "hostile:Watched.__members__",
+            "hostile:Members",
+            "lazily.imported:Color",
+        ],
+    )
+    def test_looking_a_class_up_runs_no_code(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        ran = make_hostile_modules(monkeypatch)
+        before = set(sys.modules)
+        data = MessageData(b'{"e": {"$": "enum", "c": "%s", "v": "RED"}}' % path.encode())
+
+        with pytest.raises(LookupError, match=re.escape(f"{path}.RED")):
+            data["e"]
+        with pytest.raises(MisfitError, match="import its module"):
+            restored(data.as_stored()["e"], Any)
+
+        assert ran == []
+        assert set(sys.modules) == before
+
+    @given(
+        st.sampled_from(sorted(name for name, module in sys.modules.items() if type(module) is ModuleType)),
+        st.data(),
+    )
+    def test_no_name_of_a_loaded_module_imports_another(self, module: str, data: st.DataObject) -> None:
+        """Such as `concurrent.futures:ProcessPoolExecutor`, which is imported when it is first looked at."""
+        names = [*vars(sys.modules[module]), *(vars(sys.modules[module]).get("__all__") or ()), "anything"]
+        name = data.draw(st.sampled_from(sorted(str(one) for one in names)))
+        body = orjson.dumps({"e": {"$": "enum", "c": f"{module}:{name}", "v": "no member of any"}})
+        before = set(sys.modules)
+
+        with pytest.raises(LookupError):
+            MessageData(body)["e"]
+
+        assert set(sys.modules) == before
+
+    @pytest.mark.parametrize(
+        "zone", ["Africa/NoSuch", "json/tool", "../../etc/passwd", "/etc/passwd", "", "a" * 300]
+    )
+    def test_a_zone_that_is_none_imports_nothing_called_like_it(self, zone: str) -> None:
+        body = {"v": {"$": "dt", "v": "2026-01-01T00:00:00+00:00", "tz": zone}}
+        before = set(sys.modules)
+
+        with pytest.raises(InvalidDataError, match="value 'v'"):
+            MessageData(orjson.dumps(body))["v"]
+
+        assert not [name for name in set(sys.modules) - before if name.startswith("tzdata.zoneinfo.")]
+
+    def test_a_class_that_was_defined_again_is_the_one_that_counts(self) -> None:
+        made = EnumType.__call__
+        first, second = (made(Enum, "Again", {"RED": 1}, module="notebook").__members__ for _ in range(2))
+
+        assert stored({"e": [first["RED"]]})["e"] == [second["RED"]]
+        assert first["RED"] != second["RED"]
 
     def test_only_enums_are_looked_up(self) -> None:
         data = MessageData(b'{"e": {"$": "enum", "c": "os:environ", "v": "HOME"}}')

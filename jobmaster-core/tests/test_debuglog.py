@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobmaster import Cluster, ConfigurationError, JobContext, handler
+from jobmaster import Cluster, ConfigurationError, JobContext, debuglog, handler
 from jobmaster.debuglog import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,16 @@ async def test_clusters_of_one_process_write_files_of_their_own(producer: Build,
         assert [line["job_id"] for line in scheduled] == [str(receipt.job_id)]
 
 
+async def test_clusters_with_long_names_have_files_of_their_own(store_url: str, tmp_path: Path) -> None:
+    ids = ["c" * 252 + end for end in "ab"]
+    for cluster_id in ids:
+        async with Cluster(cluster_id, store_url).debug_jsonl(tmp_path).running():
+            pass
+
+    assert len({name.removesuffix(f"-{os.getpid()}.jsonl") for name in names_in(tmp_path)}) == 2
+    assert all(name.startswith("c" * 100 + "-") for name in names_in(tmp_path))
+
+
 async def test_the_logger_is_left_as_it_was(producer: Build, tmp_path: Path) -> None:
     logger = logging.getLogger(ROOT)
     before = logger.level, list(logger.handlers)
@@ -106,6 +116,53 @@ async def test_a_folder_that_cannot_be_written_stops_the_start(producer: Build, 
     with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* cannot be written .*name another folder"):
         async with producer().debug_jsonl(tmp_path / "file").running():
             pass
+
+
+@pytest.mark.parametrize(("options", "mode"), [({}, 0o600), ({"file_mode": 0o640}, 0o640)])
+async def test_the_file_is_its_owners_also_after_it_was_moved_aside(
+    producer: Build, tmp_path: Path, options: dict[str, Any], mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debuglog, "MAX_BYTES", 200)
+    folder = tmp_path / "new"
+    async with producer().debug_jsonl(folder, **options).running():
+        for _ in range(3):
+            logging.getLogger("jobmaster.start").info("a line of some length " * 5)
+
+    modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert (len(names_in(folder)) > 2, modes) == (True, {mode})
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_link_in_its_place_stops_the_start(producer: Build, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / f"Test-1-{os.getpid()}.jsonl").symlink_to(tmp_path / "victim")
+
+    with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* is a symbolic link; name another folder"):
+        async with producer().debug_jsonl(tmp_path).running():
+            pass
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+async def test_a_folder_that_another_users_link_leads_to_stops_it_too(
+    producer: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "debug").symlink_to(tmp_path / "victim")
+    async with producer().debug_jsonl(tmp_path / "debug").running():
+        pass
+
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "debug", 12345, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(ConfigurationError, match=r"debug_jsonl: .*debug is a symbolic link of another user"):
+        async with producer().debug_jsonl(tmp_path / "debug").running():
+            pass
+
+
+async def test_a_mode_that_is_none_is_refused_at_once(producer: Build, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="debug_jsonl: file_mode: 640 is no mode"):
+        producer().debug_jsonl(tmp_path, file_mode=640)
 
 
 async def test_a_process_forked_after_the_cluster_was_described_has_a_file_of_its_own(

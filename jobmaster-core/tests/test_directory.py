@@ -1,16 +1,18 @@
 """The picture of active buckets is renewed as it ages and as buckets come and go, more seldom the larger it is."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
 import anyio
 import pytest
 
-from jobmaster._runtime.directory import Directory
+from jobmaster._policy.placement import Place
+from jobmaster._runtime.directory import FULL, Directory, Picture
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import Bucket
+from jobmaster.states import Priority
 from jobmaster_testing import make_bucket, make_new_job
 
 pytestmark = pytest.mark.anyio
@@ -21,19 +23,20 @@ SMALL, LARGE = 10, 5000
 class Town:
     """A cluster with buckets, and who looks at it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 0) -> None:
         self.buckets = [make_bucket() for _ in range(size)]
+        self.waiting: frozenset[Place] = frozenset()
         self.time = 100.0
         self.looks = 0
         self.away = False
         self.while_looking: Callable[[], None] | None = None
         self.directory = Directory(self.look, lambda: self.time, self._in_background)
 
-    async def look(self) -> Sequence[Bucket]:
+    async def look(self) -> Picture:
         self.looks += 1
         if self.away:
             raise StoreUnavailableError("away")
-        found = list(self.buckets)
+        found = Picture(list(self.buckets), self.waiting)
         if self.while_looking is not None:
             self.while_looking()
         return found
@@ -138,5 +141,70 @@ async def test_processes_do_not_all_begin_with_the_same_bucket() -> None:
     assert len(first) > 1
 
 
-def _chosen(directory: Directory) -> UUID | None:
-    return directory.place([make_new_job()], threshold=60.0)[0].bucket_id
+def _chosen(directory: Directory, lane: str = "default") -> UUID | None:
+    return directory.place([make_new_job(lane=lane)], threshold=60.0)[0].bucket_id
+
+
+# Where older jobs wait
+
+
+async def town_of(*buckets: Bucket, waiting: frozenset[Place] = frozenset()) -> Town:
+    town = Town()
+    town.buckets, town.waiting = list(buckets), waiting
+    await town.directory.ready()
+    return town
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_new_jobs_are_held_where_older_ones_wait(count: int) -> None:
+    """In a bucket they would overtake these."""
+    bucket, other = make_bucket(lane="slow"), make_bucket()
+    town = await town_of(bucket, other, waiting=frozenset({("slow", Priority.MEDIUM)}))
+
+    def chosen(lane: str) -> set[UUID | None]:
+        placed = town.directory.place([make_new_job(lane=lane) for _ in range(count)], threshold=60.0)
+        return {new.bucket_id for new in placed}
+
+    assert chosen("slow") == {None}
+    assert chosen("default") == {other.id}
+    town.waiting = frozenset()
+    await town.directory.refresh()
+    assert chosen("slow") == {bucket.id}
+
+
+async def test_older_jobs_of_another_priority_are_in_nobodys_way() -> None:
+    town = await town_of(bucket := make_bucket(), waiting=frozenset({("default", Priority.HIGH)}))
+    assert _chosen(town.directory) == bucket.id
+
+
+async def test_no_agent_is_chosen_where_older_jobs_wait() -> None:
+    town = await town_of(make_bucket(agent="A"), waiting=frozenset({("default", Priority.MEDIUM)}))
+    jobs, weights = [make_new_job()], {"A": 1.0}
+
+    assert town.directory.agent_for(jobs, weights) is None
+    assert town.directory.place_on("A", jobs) is None
+    town.waiting = frozenset()
+    await town.directory.refresh()
+    assert town.directory.agent_for(jobs, weights) == "A"
+
+
+# Whose owners have enough
+
+
+async def test_who_has_enough_is_given_less_than_others() -> None:
+    """A bucket with as much as its owner begins within a second is passed over, until others have a lot more."""
+    full = make_bucket(load=8, offered=8)
+    busy = make_bucket(load=9, offered=20)
+    town = await town_of(full, busy)
+
+    first = {_chosen(town.directory) for _ in range(FULL - 1)}
+    later = {_chosen(town.directory) for _ in range(4)}
+
+    assert first == {busy.id}
+    assert later == {full.id, busy.id}
+
+
+async def test_who_offers_nothing_goes_by_its_load() -> None:
+    town = await town_of(loaded := make_bucket(load=8), idle := make_bucket(load=7))
+    assert [_chosen(town.directory) for _ in range(2)].count(idle.id) >= 1
+    assert {_chosen(town.directory) for _ in range(4)} == {loaded.id, idle.id}

@@ -238,9 +238,9 @@ class TestSettings:
         ],
     )
     def test_a_value_out_of_range_is_named_with_its_place(self, name: str, value: Any) -> None:
-        assert problem(with_settings(**{name: value})).startswith(
-            f"configuration: settings: {name}: {value!r}"
-        )
+        found = problem(with_settings(**{name: value}))
+
+        assert found.startswith(f"configuration: settings: {name}: ")
 
     def test_a_flag_is_true_or_false(self) -> None:
         found = problem(with_settings(auto_migrate="no"))
@@ -290,7 +290,11 @@ class TestEnvironment:
                 "JOBMASTER_DEFAULT_MAX_RETRIES: 'many' is not a whole number",
             ),
             ("JOBMASTER_AUTO_MIGRATE", "maybe", "JOBMASTER_AUTO_MIGRATE: 'maybe' is neither true nor false"),
-            ("JOBMASTER_STORE_OPTIONS", "{", "JOBMASTER_STORE_OPTIONS: '{' is not a JSON object"),
+            (
+                "JOBMASTER_STORE_OPTIONS",
+                "{",
+                "JOBMASTER_STORE_OPTIONS: the text (hidden, since it may hold a password) is not",
+            ),
             ("JOBMASTER_STORE_OPTIONS", "5", "JOBMASTER_STORE_OPTIONS: 5 is no table"),
         ],
     )

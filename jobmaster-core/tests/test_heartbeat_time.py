@@ -14,8 +14,10 @@ from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster.contracts import MasterRepository, Pulse
 from jobmaster.ids import new_id
+from jobmaster.memory import MemoryMaster
 from jobmaster.ownership import WorkerLease
 from jobmaster_testing.clock import VirtualClock
+from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.faults import MASTER, Faults
 from jobmaster_testing.probes import Seen, until
 
@@ -97,6 +99,35 @@ async def beat(step: Heartbeat, times: int) -> None:
     for _ in range(times):
         await step.run_once()
         await anyio.sleep(HEARTBEAT)
+
+
+@pytest.mark.parametrize("retiring", [False, True])
+async def test_a_worker_that_retires_between_heartbeats_was_not_declared_lost(
+    virtual_clock: VirtualClock, retiring: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A heartbeat that is on its way while a worker says that it has stopped finds no lease to renew."""
+    world = await make_world(MemoryMaster("retiring"))
+    worker = await world.worker()
+    lease = WorkerLease(worker.id, LEASE, virtual_clock.monotonic())
+    lost: list[WorkerLease] = []
+    step = Heartbeat(
+        master=world.master,
+        leases=lambda: [lease],
+        buckets=lambda _: (),
+        duration=LEASE,
+        monotonic=virtual_clock.monotonic,
+        on_lost=lost.append,
+        rescuing=lambda: None,
+        on_rescue=lambda: None,
+        on_cancels=lambda _: None,
+    )
+    lease.retiring = retiring
+    await world.master.retire_worker(worker.id)
+
+    await step.run_once()
+
+    assert lost == ([] if retiring else [lease])
+    assert ("was declared lost" in caplog.text) == (not retiring)
 
 
 async def test_a_heartbeat_tells_of_what_it_hears(beating: Beating) -> None:

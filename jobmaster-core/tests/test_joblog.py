@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from jobmaster import JobContext, handler
 from jobmaster.cli.logs import JsonFormatter, TextFormatter
 from jobmaster.context import captured_lines
-from jobmaster.joblog import LONGEST_FIELD, LONGEST_MESSAGE, LONGEST_TRACEBACK, MAX_LOG_LINES
+from jobmaster.joblog import (
+    LONGEST_FIELD,
+    LONGEST_MESSAGE,
+    LONGEST_TRACEBACK,
+    MAX_LOG_LINES,
+    MOST_CHARACTERS,
+    MOST_FIELDS,
+    JobLogger,
+)
 from jobmaster.models import LogLine
 from jobmaster_testing import make_context
 
@@ -342,6 +350,79 @@ def test_lines_beyond_the_first_are_counted(job: JobContext) -> None:
     assert [line.message for line in kept] == [f"line {number}" for number in range(MAX_LOG_LINES)]
     assert last.level == "WARNING"
     assert last.message == "5 more lines were not kept: an attempt keeps its first 1000"
+
+
+class OddText:
+    """An object whose text is whatever a test says."""
+
+    def __init__(self, show: Callable[[], Any]) -> None:
+        self._show = show
+
+    def __repr__(self) -> str:
+        return self._show()  # type: ignore[no-any-return]  # on purpose
+
+
+def _endless() -> str:
+    return _endless()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "x" * 5_000_000,
+        b"x" * 5_000_000,
+        [["x" * 1000] * 1000],
+        OddText(lambda: "x" * 5_000_000),
+        OddText(_endless),
+        OddText(lambda: 5),
+        10**10_000,
+        ValueError("x" * 5_000_000),
+        dict.fromkeys(range(100_000)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_is_logged_lines_and_fields_are_cut(job: JobContext, odd: object) -> None:
+    job.logger.info(odd)
+    job.logger.info("%s %r", odd, odd)
+    job.logger.info("fields", extra={"odd": odd, "n" * 10_000: odd})
+    job.logger.error("exception", exc_info=odd if isinstance(odd, BaseException) else None)
+
+    for line in captured_lines(job):
+        assert len(line.message) <= LONGEST_MESSAGE + 50
+        assert all(len(str(value)) <= LONGEST_TRACEBACK + 50 for value in line.fields.values())
+        assert all(len(name) <= LONGEST_FIELD + 50 for name in line.fields)
+
+
+def test_fields_beyond_the_first_are_counted(job: JobContext) -> None:
+    job.logger.info("many", extra={f"field{number}": number for number in range(10_000)})
+
+    (line,) = captured_lines(job)
+    assert line.fields["fields_left_out"] == 10_000 - MOST_FIELDS
+    assert [*line.fields][:MOST_FIELDS] == [f"field{number}" for number in range(MOST_FIELDS)]
+
+
+@given(st.lists(st.integers(0, 2 * LONGEST_MESSAGE), max_size=30), st.integers(0, 200))
+def test_all_lines_of_an_attempt_together_are_bounded(sizes: list[int], fields: int) -> None:
+    logger = JobLogger({"job_id": "j", "attempt": 1})
+    for number, size in enumerate(sizes * 20):
+        logger.info("x" * size, extra={f"f{n}": "y" * 1000 for n in range(fields)} if number % 2 else None)
+
+    kept = list(logger.kept())
+    total = sum(len(line.message) + sum(map(len, map(str, line.fields.values()))) for line in kept)
+    assert total <= MOST_CHARACTERS + 200
+    if len(kept) > 1 and "left_out" in kept[-1].fields:
+        *lines, last = kept
+        assert last.fields["left_out"] == 20 * len(sizes) - len(lines)
+        assert "more lines were not kept: an attempt keeps 1000000 characters" in last.message
+
+
+def test_a_million_lines_cost_a_thousand(job: JobContext) -> None:
+    logger = job.logger
+    for number in range(1_000_000 // 20):  # the rest is more of the same
+        logger.info("line %d", number)
+
+    assert len(captured_lines(job)) == MAX_LOG_LINES + 1
+    assert captured_lines(job)[-1].fields["left_out"] == 50_000 - MAX_LOG_LINES
 
 
 def test_lines_after_the_end_do_not_change_what_was_reported(job: JobContext) -> None:

@@ -1,10 +1,14 @@
 """An owner stops before anybody else may start."""
 
+from datetime import UTC, datetime, timedelta
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster._policy.liveness import Lease, makes_progress
+from jobmaster._policy.liveness import Lease, Watch, makes_progress
 
+LONGEST = timedelta(seconds=15)
 moments = st.floats(0, 1e7)
 durations = st.floats(0.05, 86400)
 delays = st.floats(0, 1e4)
@@ -53,3 +57,57 @@ def test_a_loop_that_does_not_move_is_dead(last_tick: float, silence: float, lea
     assert alive == (last_tick + silence - last_tick < lease)
     assert makes_progress(last_tick, last_tick, lease)
     assert not makes_progress(last_tick, last_tick + lease + 1, lease)
+
+
+class Moved:
+    """The two clocks of a host, moved by hand: a suspended one stops the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.seconds, self.time = 0.0, datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return self.time
+
+    def move(self, seconds: float, *, suspended: bool = False) -> None:
+        self.seconds += 0.0 if suspended else seconds
+        self.time += timedelta(seconds=seconds)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["seen", "broken", "silent", "suspended"]), st.integers(1, 20))))
+def test_a_watch_lasts_since_the_last_break(events: list[tuple[str, int]]) -> None:
+    """Breaks are what fails, and any 16 seconds or more between two answers, by either clock."""
+    clock = Moved()
+    watch, since, seen = Watch(clock, 15.0), None, None
+    for event, seconds in events:
+        if event == "broken":
+            watch.broken()
+            since = None
+        elif event == "seen":
+            watch.seen()
+            since = clock.time if since is None or seen is None or clock.time - seen > LONGEST else since
+            seen = clock.time
+        clock.move(seconds, suspended=event == "suspended")
+        unbroken = since is not None and seen is not None and clock.time - seen <= LONGEST
+        assert watch.lasts(0.0) == unbroken
+        if not unbroken:
+            assert not watch.lasts(1.0)
+        elif since is not None and all(kind != "suspended" for kind, _ in events):
+            assert watch.lasts((clock.time - since).total_seconds())
+            assert not watch.lasts((clock.time - since).total_seconds() + 1)
+
+
+@pytest.mark.parametrize(("step", "lasts"), [(-16, False), (-15, True), (15, True), (16, False)])
+def test_a_step_of_the_hosts_clock_is_a_break_in_either_direction(step: int, lasts: bool) -> None:
+    """Leases of SQLite's are by that clock: they are in doubt until all have renewed theirs."""
+    clock = Moved()
+    watch = Watch(clock, 15.0)
+    watch.seen()
+    clock.move(10)
+    watch.seen()
+    clock.time += timedelta(seconds=step)
+    watch.seen()
+
+    assert watch.lasts(10.0) == lasts

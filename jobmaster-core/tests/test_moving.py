@@ -25,6 +25,7 @@ from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, Job, JobQuery, JobRecord
 from jobmaster.recurring import Firing, ScheduleQuery, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+from jobmaster.weighing import AT_ONCE as BYTES_AT_ONCE
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World, room
 from jobmaster_testing.factories import ReportFields, make_job, make_log_line, make_new_job, make_schedule
@@ -462,6 +463,30 @@ async def archive_all(source: World, target: World, retention: float = 0.0) -> N
     step = Archive(evolve_route(route(source, target), keep_keys=False))
     while (await step.run_once(retention)).more:
         pass
+
+
+async def test_jobs_of_many_bytes_move_in_several_consignments() -> None:
+    source, target = await worlds(2)
+    jobs = await source.put(count=5, data={"text": "x" * (BYTES_AT_ONCE // 3)})
+    staged: list[int] = []
+
+    class Counting:
+        """A target that notes how much is staged at once."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(target.master, name)
+
+        async def stage(
+            self, cluster_id: str, consignment: UUID, things: Sequence[Any], **options: Any
+        ) -> Any:
+            staged.append(len(things))
+            return await target.master.stage(cluster_id, consignment, things, **options)
+
+    moving = evolve(route(source, target), target=cast("MasterRepository", Counting()))
+    shipment = await moving.send(await source.master.read_held(source.cluster_id, None, 100))
+
+    assert shipment.moved == {job.id for job in jobs}
+    assert staged == [2, 2, 1]
 
 
 async def test_what_is_past_its_retention_is_archived_and_nothing_else() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf, nan
 from typing import Any
@@ -97,6 +100,86 @@ def test_what_is_cut_is_marked() -> None:
     long = describe(ValueError("\n".join(["y"] * LONGEST_TRACEBACK)))
     assert long.traceback.startswith("(cut, ")
     assert describe(ValueError("z" * LONGEST_MESSAGE)).message == "z" * LONGEST_MESSAGE
+
+
+def _chained(count: int) -> BaseException:
+    error: BaseException = ValueError("first")
+    for number in range(count):
+        error, before = ValueError(number), error
+        error.__cause__ = before
+    return error
+
+
+def _nested(depth: int) -> BaseException:
+    error: Exception = ValueError("within")
+    for _ in range(depth):
+        error = ExceptionGroup("some", [error])
+    return error
+
+
+def _recursing(depth: int) -> BaseException:
+    def recur(left: int) -> None:
+        if left == 0:
+            raise ValueError("at the bottom")
+        recur(left - 1)
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + limit)
+    try:
+        recur(depth)
+    except ValueError as error:
+        return error
+    finally:
+        sys.setrecursionlimit(limit)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (lambda: _chained(10_000), "more exceptions came before"),
+        (
+            lambda: ExceptionGroup("some", [ValueError(n) for n in range(100_000)]),
+            "and 99985 more exceptions",
+        ),
+        (
+            lambda: ExceptionGroup("some", [ExceptionGroup("x", [ValueError()] * 999)] * 999),
+            "more exceptions",
+        ),
+        (lambda: _nested(50_000), "ExceptionGroup: some"),
+        (lambda: _recursing(20_000), "only the last 100 frames"),
+        (lambda: ValueError("x" * 50_000_000), "cut, "),
+        (lambda: ValueError(*["x" * 1_000_000] * 50), "cut, "),
+        (lambda: OddError("x" * 50_000_000), "cut, "),
+        (lambda: OddError(RecursionError()), "OddError"),
+    ],
+)
+def test_an_immense_exception_is_described_in_bounds(make: Callable[[], BaseException], shown: str) -> None:
+    error = make()
+    before = tracemalloc_peak(lambda: str(ValueError("x")))
+
+    peak = tracemalloc_peak(lambda: describe(error))
+
+    described = describe(error)
+    assert len(described.type) + len(described.message) + len(described.traceback) < 2 * LONGEST_TRACEBACK
+    assert shown in described.traceback
+    assert peak - before < 300_000_000
+    _unlink(error)
+
+
+def tracemalloc_peak(act: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _unlink(error: BaseException | None) -> None:
+    """Take a chain apart: Python recurses where it lets go of a long one."""
+    while error is not None:
+        error.__cause__, error = None, error.__cause__
 
 
 # Delays

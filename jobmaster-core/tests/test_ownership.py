@@ -8,7 +8,7 @@ import pytest
 
 from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
-from jobmaster.models import Cursor
+from jobmaster.models import Claim, Cursor
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 
@@ -36,3 +36,59 @@ async def test_a_job_that_ends_while_two_pages_are_on_their_way_is_known_to_both
     assert owned.knows(claim)
     reads.pop().close()
     assert not owned.knows(claim)
+
+
+MIB = 1024 * 1024
+
+
+def _claims(owned: OwnedBucket, count: int, size: int) -> list[Claim]:
+    jobs = [make_new_job(owned.bucket, data={"text": "x" * size}).job for _ in range(count)]
+    return [
+        Claim(job=job, bucket_id=owned.id, epoch=1, attempt=1, ready_at=job.scheduled_at, retries=0)
+        for job in jobs
+    ]
+
+
+def _owned(batch_bytes: int) -> OwnedBucket:
+    worker = make_worker(cluster_id="Test-1")
+    lease = WorkerLease(worker.id, 60, 0)
+    return OwnedBucket(make_bucket(worker), lease, 5, 1000, batch_bytes=batch_bytes)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "reads_on"), [(1, MIB // 2, True), (1, MIB, False), (4, 100, True)]
+)
+async def test_more_is_read_while_what_is_in_line_leaves_room_for_its_bytes(
+    count: int, size: int, reads_on: bool
+) -> None:
+    owned = _owned(2 * MIB - 1)
+    assert owned.room
+
+    owned.take_in(_claims(owned, count, size), 0.0)
+    assert bool(owned.room) is reads_on
+
+    while owned.next_in_line():
+        pass
+    assert owned.room, "with nothing in line, one job is read, however large"
+
+
+async def test_no_more_is_read_while_ends_of_many_bytes_are_on_their_way() -> None:
+    owned = _owned(MIB)
+    claims = _claims(owned, 4, MIB - 100)
+    owned.take_in(claims, 0.0)
+    while held := owned.next_in_line():
+        held.ended = True
+    assert not owned.room
+
+    owned.settled(make_report(claims[0]))
+    assert owned.room
+
+
+async def test_a_large_job_that_will_not_run_is_noted_without_its_data() -> None:
+    owned = _owned(MIB)
+    [claim] = _claims(owned, 1, MIB)
+
+    owned.take_aside(claim, 0.0)
+
+    assert owned.knows(claim)
+    assert owned.held[claim.job.id].claim.job.data.size < 100

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import anyio
 import pytest
@@ -20,13 +21,17 @@ from jobmaster import (
     ScheduleStatus,
     StoreUnavailableError,
 )
-from jobmaster._upkeep.declare import Declaration, Declare
+from jobmaster._upkeep.declare import TRIES, Declaration, Declare
 from jobmaster._upkeep.recur import Recur
 from jobmaster.contracts import MasterRepository, Room
+from jobmaster.errors import InvalidExpressionError, StoreConflictError
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, Cursor, JobQuery
 from jobmaster.plugins import Plugins
+from jobmaster.recurrence import Kinds, Recurrence
+from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurring import DueSchedules, ScheduleWrite
+from jobmaster.storeclock import StoreClock
 from jobmaster_testing.factories import (
     CLUSTER,
     make_bucket,
@@ -59,6 +64,11 @@ class HandMoved:
         self.time += timedelta(seconds=seconds)
 
 
+def seconds(moment: datetime) -> float:
+    """Return a moment in seconds from the start."""
+    return (moment - START).total_seconds()
+
+
 @define
 class Stage:
     """A cluster in memory under a clock that is moved by hand, with a worker that runs jobs when it is told to."""
@@ -69,9 +79,9 @@ class Stage:
     ran: list[UUID] = field(factory=list)
 
     def planner(self, master: Any = None) -> Recur:
-        return Recur(
-            CLUSTER, cast("MasterRepository", master or self.master), Plugins().kinds, HORIZON, GRACE
-        )
+        used = cast("MasterRepository", master or self.master)
+        clock = StoreClock(CLUSTER, used, self.clock.monotonic)
+        return Recur(CLUSTER, used, Plugins().kinds, HORIZON, GRACE, self.clock.monotonic, clock)
 
     async def add(self, period: str = "1m", **fields: Any) -> ScheduleRecord:
         job = make_job(scheduled_at=self.clock.now(), created_at=self.clock.now())
@@ -115,7 +125,7 @@ class Stage:
 
     async def times(self) -> list[float]:
         """Return the nominal times of all jobs, in seconds from the start."""
-        return [(job.nominal_at - START).total_seconds() for job in await self.jobs() if job.nominal_at]
+        return [seconds(job.nominal_at) for job in await self.jobs() if job.nominal_at]
 
     async def stored(self, schedule: ScheduleRecord) -> ScheduleRecord:
         [found] = await self.master.get_schedules(CLUSTER, [schedule.id])
@@ -341,8 +351,10 @@ async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> No
 class Forgetful(MemoryMaster):
     """Forgets all jobs between a planner's look and what it does about it."""
 
-    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
-        found = await super().due_schedules(cluster_id, kinds, limit)
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
+        found = await super().due_schedules(cluster_id, kinds, limit, without)
         for rows in (self._store.live, self._store.jobs, self._store.firings):
             cast("dict[UUID, Any]", rows).clear()
         return found
@@ -392,6 +404,9 @@ async def test_a_schedule_ends_before_its_end(stage: Stage) -> None:
     assert (stored.status, stored.next_at) == (ScheduleStatus.ENDED, None)
 
 
+# What a process cannot plan
+
+
 async def test_an_expression_that_cannot_be_read_stops_nobody_else(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -400,7 +415,146 @@ async def test_an_expression_that_cannot_be_read_stops_nobody_else(
     await stage.live(61)
 
     assert {job.schedule_id for job in await stage.jobs()} == {sound.id}
-    assert str(broken.id) in caplog.text
+    assert caplog.text.count(f"schedule {broken.id}: cannot tell when it fires next") == 1
+
+
+class OlderInterval:
+    """A kind of an earlier version, which lacks a word of today's."""
+
+    name = "interval"
+
+    def accepts(self, expression: Any) -> bool:
+        return isinstance(expression, timedelta)
+
+    def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:
+        raise InvalidExpressionError(self.name, expression, f"what is that in {zone}?")
+
+
+class StuckInterval(OlderInterval):
+    """A kind with a fault: its times do not go on."""
+
+    def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:
+        return Stuck(IntervalKind().compile(expression, zone))
+
+
+@define
+class Stuck:
+    inner: Recurrence
+    kind: str = "interval"
+    text: str = "1m"
+
+    def next_after(self, after: datetime, start: datetime) -> datetime:
+        return max(after, start)
+
+    def describe(self) -> str:
+        return self.inner.describe()
+
+
+@pytest.mark.parametrize("older", [OlderInterval, StuckInterval])
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_one_process_cannot_plan_is_planned_in_time_by_those_that_can(
+    stage: Stage, older: type[OlderInterval], *, first: bool
+) -> None:
+    await stage.add(misfire=Misfire.skip())
+    old, new = stage.planner(), stage.planner()
+    old.kinds = Kinds([older()])
+
+    await stage.live(600, [old, new] if first else [new, old])
+
+    assert await stage.times() == [60.0 * minute for minute in range(1, 11)]
+
+
+async def test_more_unreadable_schedules_than_one_look_finds_hide_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 3)
+    for _ in range(7):
+        await stage.add("yearly, or so")
+    sound = await stage.add(look_at=START)
+
+    await stage.live(61)
+
+    assert {job.schedule_id for job in await stage.jobs()} == {sound.id}
+
+
+async def test_a_schedule_is_planned_soon_after_it_can_be_read(stage: Stage) -> None:
+    broken, planner = await stage.add("yearly, or so"), stage.planner()
+    await stage.live(30, [planner])
+    mended = evolve(await stage.stored(broken), expression="1m")
+    await stage.master.write_schedules([ScheduleWrite(record=mended, redefined=True)])
+
+    await stage.live(31, [planner])
+
+    assert await stage.times() == [60.0]
+
+
+class Picky(MemoryMaster):
+    """Refuses to store the jobs of one schedule."""
+
+    refused: UUID | None = None
+
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        if any(write.record.id == self.refused and write.firings for write in writes):
+            raise StoreConflictError("no such jobs here")
+        return await super().write_schedules(writes)
+
+
+async def test_a_schedule_whose_jobs_the_store_refuses_stops_nobody_else(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound, refused = await stage.add(), await stage.add()
+    picky = Picky("", stage.clock)
+    picky._store, picky.refused = stage.master._store, refused.id
+
+    await stage.live(61, [stage.planner(picky)])
+
+    assert {job.schedule_id for job in await stage.jobs()} == {sound.id}
+    assert caplog.text.count(f"schedule {refused.id}: its jobs cannot be stored") == 1
+    assert str(sound.id) not in caplog.text
+
+
+async def test_a_job_that_is_gone_lets_those_of_other_schedules_make_way(stage: Stage) -> None:
+    gone, other = [await stage.add(overlap=Overlap.CANCEL_RUNNING) for _ in range(2)]
+    await stage.live(70, runs=False)
+    [lost] = [job for job in await stage.jobs() if job.schedule_id == gone.id]
+    for rows in (stage.master._store.live, stage.master._store.jobs, stage.master._store.firings):
+        del cast("dict[UUID, Any]", rows)[lost.id]
+    records = [await stage.stored(schedule) for schedule in (gone, other)]
+
+    await stage.planner()._cancel(records)
+
+    assert [job.status for job in await stage.jobs()] == [JobStatus.CANCELLED]
+
+
+async def test_a_time_is_not_missed_because_many_others_are_due(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 1)
+    for _ in range(4):
+        await stage.add(misfire=Misfire.skip())
+    stage.clock.move(60.0)
+    planner = stage.planner()
+
+    while (await planner.run_once()).wait == 0:
+        stage.clock.move(8.0)  # the store is slow: the last of them is planned 24 s late
+
+    assert await stage.times() == [60.0] * 4
+
+
+async def test_times_that_pass_while_a_busy_planner_stands_still_were_missed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 1)
+    for _ in range(2):
+        await stage.add(misfire=Misfire.skip())
+    stage.clock.move(60.0)
+    planner = stage.planner()
+    await planner.run_once()
+
+    stage.clock.move(1830.0)
+    await stage.plan(planner)
+
+    assert await stage.times() == [60.0]
 
 
 # Static schedules
@@ -412,7 +566,15 @@ def declaration(period: str = "1m", name: str = "Nightly", **fields: Any) -> Dec
 
 
 def declaring(stage: Stage, *declarations: Declaration, lease: float = 60.0) -> Declare:
-    return Declare(CLUSTER, cast("MasterRepository", stage.master), declarations, lease, lambda: True)
+    return Declare(
+        cluster_id=CLUSTER,
+        master=cast("MasterRepository", stage.master),
+        kinds=Plugins().kinds,
+        declarations=declarations,
+        lease=lease,
+        grace=GRACE,
+        may_judge=lambda: True,
+    )
 
 
 async def test_a_declared_schedule_is_there_once_and_stays_as_it_is(stage: Stage) -> None:
@@ -457,6 +619,136 @@ async def test_it_goes_on_when_somebody_declares_it_again(stage: Stage) -> None:
 
     assert (await stage.stored(declaration().record)).status is ScheduleStatus.ACTIVE
     assert await stage.times() == [HOUR + 60]
+
+
+async def test_a_declaration_that_is_renewed_at_the_last_moment_goes_on(stage: Stage) -> None:
+    one, other = declaring(stage, declaration()), declaring(stage)
+    await one.run_once()
+    stage.clock.move(61.0)
+
+    class Renewing(MemoryMaster):
+        async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+            await one.run_once()
+            return await super().write_schedules(writes)
+
+    other.master = cast("MasterRepository", Renewing("", stage.clock))
+    cast("Any", other.master)._store = stage.master._store
+
+    assert await other.run_once() == 0
+    assert (await stage.stored(declaration().record)).status is ScheduleStatus.ACTIVE
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "its expression": {"period": "7m"},
+    "its zone": {"time_zone": "Asia/Tokyo"},
+    "its start": {"start": START + timedelta(days=1)},
+    "its overlap": {"overlap": Overlap.ALLOW},
+    "what its jobs are like": {"job": {"max_retries": 9}},
+}
+HAD = {
+    "run_once": (Misfire.run_once(), [18000.0]),
+    "skip": (Misfire.skip(), []),
+    "run_all": (Misfire.run_all(3), [18000 - 120.0, 18000 - 60.0, 18000.0]),
+}
+
+
+@pytest.mark.parametrize("misfire", HAD)
+@pytest.mark.parametrize("change", CHANGES)
+async def test_times_that_passed_unseen_are_treated_by_the_misfire_policy_whatever_is_declared_next(
+    stage: Stage, change: str, misfire: str
+) -> None:
+    """Hours of downtime, and then a process starts whose declaration is another one."""
+    policy, due = HAD[misfire]
+    await declaring(stage, declaration(misfire=policy)).run_once()
+    await stage.live(61)
+    stage.clock.move(5 * HOUR - 61 + 15)
+    fields = dict(CHANGES[change])
+    jobs_are, anchored = fields.pop("job", {}), "start" in fields
+    wanted = declaration(misfire=policy, **fields).record
+    wanted = evolve(wanted, job=evolve(wanted.job, **jobs_are))
+
+    await declaring(stage, Declaration(wanted, anchored=anchored)).run_once()
+    await stage.live(5)
+
+    made = [job for job in await stage.jobs() if job.nominal_at and 61 < seconds(job.nominal_at) <= 5 * HOUR]
+    assert [seconds(job.nominal_at) for job in made if job.nominal_at] == due
+    assert {job.job.max_retries for job in made} <= {wanted.max_retries}
+
+
+class Overtaken(MemoryMaster):
+    """Lets a planner at a schedule between the look at it and the write, as often as it is told."""
+
+    planner: Recur
+    times = 1
+
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        if self.times and writes:
+            self.times -= 1
+            while (await self.planner.run_once()).wait == 0:
+                pass
+            cast("Any", self._clock).move(60.0)
+            while (await self.planner.run_once()).wait == 0:
+                pass
+        return await super().write_schedules(writes)
+
+
+@pytest.mark.parametrize("times", [1, 3, 25])
+async def test_a_declaration_that_a_planner_overtakes_is_stored_all_the_same(
+    stage: Stage, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    await declaring(stage, declaration()).run_once()
+    await stage.live(61)
+    stage.clock.move(HOUR)
+    overtaken = Overtaken("", stage.clock)
+    overtaken._store, overtaken.planner, overtaken.times = stage.master._store, stage.planner(), times
+    step = declaring(stage, declaration("7m"))
+    step.master = cast("MasterRepository", overtaken)
+
+    await step.run_once()
+    if times > TRIES:
+        assert "schedules keep changing" in caplog.text
+        await step.run_once()
+
+    assert (await stage.stored(declaration().record)).expression == "7m"
+
+
+async def test_the_policy_for_missed_times_is_the_one_that_is_declared_now(stage: Stage) -> None:
+    await declaring(stage, declaration()).run_once()
+    await stage.live(61)
+    stage.clock.move(HOUR + 30)
+
+    await declaring(stage, declaration("7m", misfire=Misfire.skip())).run_once()
+    await stage.live(1)
+
+    assert [time for time in await stage.times() if time > 61] == []
+
+
+async def test_more_times_than_one_plan_takes_survive_a_new_declaration(stage: Stage) -> None:
+    """In time, as the grace is long; but more than are decided at once."""
+    before, after = [declaration(period, overlap=Overlap.QUEUE) for period in ("1s", "1h")]
+    await declaring(stage, before).run_once()
+    stage.clock.move(1500.5)
+
+    step = declaring(stage, after)
+    step.grace = timedelta(hours=1)
+    await step.run_once()
+
+    waiting = (await stage.stored(after.record)).waiting
+    assert [seconds(time) for time in waiting] == [float(n) for n in range(1, 1001)]
+
+
+async def test_a_time_that_passed_unseen_survives_a_change_of_an_expression_nobody_reads_any_more(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await declaring(stage, declaration("yearly, or so")).run_once()
+    stage.clock.move(90.0)
+
+    assert await declaring(stage, declaration()).run_once() == 1
+    await stage.live(31)
+
+    assert await stage.times() == [120.0]
+    assert "cannot tell which times it had" in caplog.text
 
 
 async def test_a_new_declaration_replaces_the_old_one(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -233,6 +234,50 @@ def test_a_day_of_the_month_and_one_of_the_week_are_alternatives(day: str, weekd
         from_cron(f"0 9 {day} * {weekday}")
 
     assert both == sorted(union(parts, start))[:30]
+
+
+WRITTEN_OUT = ["1-31", "1-15,16-31", "1/1", "1-31/1"]
+SOME_DAYS = ["*", "?", "28", "1,15", "*/2", "*,3", *WRITTEN_OUT]
+WEEK_WRITTEN_OUT = ["0-6", "0-7", "1-7", "sun-sat", "mon-sun", "0/1", "0-6/1", "1,2,3,4,5,6,7", "sat,0-5"]
+SOME_WEEKDAYS = ["*", "?", "mon", "0-6/2", "5-7", "1,*", "*/2", *WEEK_WRITTEN_OUT]
+
+
+@pytest.mark.parametrize("day", SOME_DAYS)
+@pytest.mark.parametrize("weekday", SOME_WEEKDAYS)
+def test_either_day_may_fit_unless_one_is_a_star(day: str, weekday: str) -> None:
+    start = datetime(2026, 11, 25, tzinfo=UTC)
+    line = f"0 9 {day} * {weekday}"
+    other = croniter(line, start)
+
+    found = upcoming(KINDS.compile(line, "cron", ZoneInfo("UTC")), start, start, 12)
+
+    assert found == [other.get_next(datetime) for _ in range(12)]
+
+
+@pytest.mark.parametrize("line", ["0 9 28 * 0-6", "0 9 1-31 * 1", "0 9 1-31 * sun-sat", "0 9 28 * mon-sun"])
+def test_a_field_that_allows_all_values_lets_every_day_through(line: str) -> None:
+    made, daily = (KINDS.compile(text, "cron", ZoneInfo("UTC")) for text in (line, "0 9 * * *"))
+    start = datetime(2026, 11, 25, tzinfo=UTC)
+
+    assert upcoming(made, start, start, 40) == upcoming(daily, start, start, 40)
+    assert made.describe() == daily.describe()
+    assert from_cron(line) == from_cron("0 9 * * *")
+
+
+@pytest.mark.parametrize(("line", "same"), [("0 9 28 * */1", "0 9 28 * *"), ("0 9 */1 * 1", "0 9 * * 1")])
+def test_a_step_of_one_is_a_star(line: str, same: str) -> None:
+    start = datetime(2026, 11, 25, tzinfo=UTC)
+    one, other = (KINDS.compile(text, "cron", ZoneInfo("UTC")) for text in (line, same))
+
+    assert upcoming(one, start, start, 12) == upcoming(other, start, start, 12)
+    assert from_cron(line) == from_cron(same)
+
+
+def test_a_line_for_a_time_that_is_always_skipped_never_fires() -> None:
+    # In Paris the clock is put forward over this hour, on the last Sunday of every March.
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert KINDS.compile("*/10 2 * 3 0L", "cron", ZoneInfo("Europe/Paris")).next_after(start, start) is None
 
 
 def union(parts: Sequence[str], start: datetime) -> set[datetime]:

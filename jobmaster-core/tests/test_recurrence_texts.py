@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf, nan
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jobmaster import ConfigurationError, Cron, Interval, InvalidExpressionError, NaturalCron, SchedulingError
 from jobmaster.plugins import Plugins
+from jobmaster.recurrence import upcoming
 
 KINDS = Plugins().kinds
 UTC = ZoneInfo("UTC")
@@ -262,3 +263,88 @@ def test_whatever_the_text_it_compiles_or_is_refused(text: str, kind: str) -> No
         reason = ""
         assert KINDS.compile(made.text, kind, UTC) == made
     assert "the kind failed" not in reason
+
+
+# Expressions of another kind
+
+
+@pytest.mark.parametrize("kind", ["natural", "interval"])
+@pytest.mark.parametrize(
+    "line",
+    ["*/5 * * * *", "0 9 * * mon", "0 0 9 * * *", "@daily", "@Hourly", "@midnight", "@reboot", "* * * *"],
+)
+def test_a_cron_line_where_something_else_is_expected_names_the_kind(line: str, kind: str) -> None:
+    error = refusal(line, kind)
+
+    assert error.code == "other_kind"
+    assert error.reason == f'these are the fields of a cron line: pass kind="cron", or Cron({line!r})'
+
+
+@pytest.mark.parametrize("kind", ["cron", "interval"])
+@pytest.mark.parametrize(
+    "words", ["every day at 9:00", "Every Friday", "daily", "on LastDay", "at noon", "every 5m"]
+)
+def test_words_where_something_else_is_expected_name_the_kind(words: str, kind: str) -> None:
+    error = refusal(words, kind)
+
+    assert (error.code, error.reason) == (
+        "other_kind",
+        'these are words: pass kind="natural", or leave kind out',
+    )
+
+
+@pytest.mark.parametrize("kind", ["cron", "natural"])
+@pytest.mark.parametrize("text", ["5m", "90 s", "1h30m", "5 minutes", "PT5M", "p1dt12h", "1 hour 30 min"])
+def test_an_interval_where_something_else_is_expected_names_the_kind(text: str, kind: str) -> None:
+    error = refusal(text, kind)
+
+    assert KINDS.compile(text, "interval", UTC).kind == "interval"
+    assert (error.code, error.reason) == (
+        "other_kind",
+        f'this is an interval: pass kind="interval", or Interval({text!r})',
+    )
+
+
+@pytest.mark.parametrize("make", [NaturalCron, Interval])
+def test_objects_name_the_kind_too(make: Any) -> None:
+    with pytest.raises(InvalidExpressionError, match='pass kind="cron"'):
+        make("*/5 * * * *")
+
+
+def test_hints_of_naturalcron_are_passed_through() -> None:
+    assert refusal("every weekday at 9am", "natural").reason == (
+        "unknown word 'weekday'; write 'every day between mon and fri at 9am'"
+    )
+
+
+def test_what_may_be_meant_otherwise_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        KINDS.compile("every month on 1st monday at 04:56", "natural", UTC)
+
+    (record,) = (one for one in caplog.records if one.name == "jobmaster.recurrence")
+    assert "write 'every month on 1stMonday at 04:56'" in record.getMessage()
+
+
+# Old schedules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every 7 seconds",
+        "every 7 minutes between min 10 and 25",
+        "every 13 seconds between sec 10 and 20",
+        "every 40 minutes anchoredAt 3 between 9:00 and 17:00",
+        "every 2 days at hour [0, 12] at min [0, 30] at sec [0, 1, 2, 3, 4, 5]",
+    ],
+)
+def test_the_next_time_of_an_old_schedule_is_the_one_that_counting_on_finds(text: str) -> None:
+    paris = ZoneInfo("Europe/Paris")
+    now = datetime(2026, 11, 30, 17, tzinfo=paris)
+    old, young = (now.replace(year=2016, second=3), now - timedelta(hours=40))
+    made = KINDS.compile(text, "natural", paris)
+
+    times = upcoming(made, young, old, 40)
+
+    assert [made.next_after(one, old) for one in times[:-1]] == times[1:]
+    assert KINDS.compile(text, "natural", paris).next_after(times[20], old) == times[21]

@@ -208,7 +208,7 @@ async def test_an_annotation_is_checked_at_the_start_of_who_serves_the_handler()
 
 @pytest.mark.anyio
 async def test_a_process_without_workers_is_not_held_up_by_handlers_that_happen_to_be_there() -> None:
-    @handler("Registry.A", cron="61 * * * *")
+    @handler("Registry.A", cron="0 0 * * *")
     def one(_: JobContext, size: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     @handler("Registry.A")

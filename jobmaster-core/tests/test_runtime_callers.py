@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -288,3 +288,32 @@ async def test_the_lifespan_runs_the_cluster_for_as_long_as_the_application(clus
 async def test_the_lifespan_needs_no_state_on_the_application(cluster: Build) -> None:
     async with cluster(note).lifespan(object()) as state:
         assert isinstance(state["jobmaster"], Runtime)
+
+
+VERBS: Mapping[str, Callable[[Runtime, UUID, UUID], Awaitable[object]]] = {
+    "once_now": lambda runtime, _job, _schedule: runtime.scheduler.once_now(note),
+    "once_after": lambda runtime, _job, _schedule: runtime.scheduler.once_after(note, 1),
+    "once_many": lambda runtime, _job, _schedule: runtime.scheduler.once_many([note.request()] * 3),
+    "cancel": lambda runtime, job, _schedule: runtime.scheduler.cancel(job),
+    "reschedule": lambda runtime, job, _schedule: runtime.scheduler.reschedule(job, 60),
+    "retry": lambda runtime, job, _schedule: runtime.scheduler.retry(job),
+    "recurring": lambda runtime, _job, _schedule: runtime.scheduler.recurring(note, timedelta(hours=1)),
+    "pause_recurring": lambda runtime, _job, schedule: runtime.scheduler.pause_recurring(schedule),
+    "run_now": lambda runtime, _job, schedule: runtime.scheduler.run_now(schedule),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_caller_that_was_cancelled_asks_for_nothing_more(producer: Build, verb: str) -> None:
+    """What has begun runs to its end, shielded: a loop of calls could not be cancelled if this were not looked at."""
+    async with producer(note).running(workers=False) as runtime:
+        job = (await runtime.scheduler.once_after(note, 3600)).job_id
+        schedule = (await runtime.scheduler.recurring(note, timedelta(hours=1))).schedule_id
+        before = await runtime.jobs.query(), await runtime.schedules.query()
+
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await VERBS[verb](runtime, job, schedule)
+
+        assert scope.cancelled_caught
+        assert (await runtime.jobs.query(), await runtime.schedules.query()) == before

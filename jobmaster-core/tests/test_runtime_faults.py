@@ -38,6 +38,7 @@ Faulty = Callable[..., Cluster]
 """Builds a cluster for a life whose store has some faults: `faulty(life, *faults)`."""
 
 CLUSTER = "Test-1"
+PLAIN = {"kind": "plain", "seconds": 0}
 
 
 class Life:
@@ -77,9 +78,7 @@ class Life:
         worker = make_worker(cluster_id=CLUSTER)
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
         await master.register_worker(worker, [bucket], 0.05)
-        jobs = [
-            make_new_job(bucket, definition_id="Live", data={"kind": "plain", "seconds": 0}) for _ in range(8)
-        ]
+        jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(8)]
         await master.insert_jobs(jobs)
         await master.read_bucket(bucket, Cursor(), 4)
         self.accepted.update(new.job.id for new in jobs)
@@ -138,12 +137,10 @@ OTHERS = [
     "adopt_parked",
     "set_worker_stopping",
     "retire_worker",
-    "prune_workers",
-    "prune_jobs",
-    "prune_schedules",
+    "now",
     "due_schedules",
-    "expired_schedules",
     "announce",
+    "due_places",
 ]
 
 
@@ -162,6 +159,35 @@ async def test_no_failing_call_loses_a_job_or_runs_one_twice(
     await live(producer, faulty, Fault(method, "after", first=1, count=2))
 
 
+class SharedLife(Life):
+    """The life of a cluster in which an owner reads nothing, long before its lease runs out; another one is busy."""
+
+    async def leave_behind(self, master: MasterRepository) -> None:
+        """Put jobs into the bucket of a worker that is not heard of any more, besides."""
+        await super().leave_behind(master)
+        worker = make_worker(cluster_id=CLUSTER)
+        bucket = make_bucket(worker, priority=Priority.MEDIUM)
+        await master.register_worker(worker, [bucket], 600.0)
+        jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(5)]
+        await master.insert_jobs(jobs)
+        self.accepted.update(new.job.id for new in jobs)
+
+    async def produce_more(self, runtime: Runtime) -> None:
+        """Schedule more than the worker begins at once: it has no free slots for a while."""
+        await self.produce(runtime, 10, "long", 0.4)
+
+
+SHARING_CALLS = ["tell_loads", "unread_buckets", "hold_unread"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("method", SHARING_CALLS)
+async def test_no_failing_call_loses_a_job_that_others_take_or_runs_it_twice(
+    producer: Build, faulty: Faulty, method: str, when: When
+) -> None:
+    await live(producer, faulty, Fault(method, when, count=2), life=SharedLife(), count=42 + 5 + 10)
+
+
 class DistributedLife(Life):
     """The life of a cluster with an agent, on which jobs wait, too, and go there by way of the master."""
 
@@ -177,19 +203,28 @@ class DistributedLife(Life):
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
         await self._agent.create_buckets([bucket])
         await master.register_worker(worker, [bucket], 0.05)
-        data = {"kind": "plain", "seconds": 0}
-        jobs = [make_new_job(bucket, definition_id="Live", data=data) for _ in range(8)]
+        jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(8)]
         await self._agent.push([Message(new=new) for new in jobs])
         await self._agent.pull(bucket, Cursor(), 4)
         self.accepted.update(new.job.id for new in jobs)
+        await self._leave_unread(master)
+
+    async def _leave_unread(self, master: MasterRepository) -> None:
+        """Push jobs to the bucket of a worker that is not heard of any more; the master knows of one of them."""
+        worker = make_worker(cluster_id=CLUSTER, agent="A")
+        bucket = make_bucket(worker, priority=Priority.MEDIUM)
+        await self._agent.create_buckets([bucket])
+        await master.register_worker(worker, [bucket], 60.0)
+        known, *jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(5)]
+        await master.insert_jobs([known])
+        await self._agent.push([Message(new=known, saved=True), *(Message(new=new) for new in jobs)])
+        self.accepted.update(new.job.id for new in [known, *jobs])
 
     async def produce_more(self, runtime: Runtime) -> None:
         """Schedule jobs that have to wait on the agent, and one that is pushed to a bucket that is not there."""
-        request = self.job.request({"kind": "plain", "seconds": 0}, after=3)
+        request = self.job.request(PLAIN, after=3)
         receipts = await runtime.scheduler.once_many([request] * 4)
-        stray = make_new_job(
-            make_bucket(cluster_id=CLUSTER), definition_id="Live", data={"kind": "plain", "seconds": 0}
-        )
+        stray = make_new_job(make_bucket(cluster_id=CLUSTER), definition_id="Live", data=PLAIN)
         await self._agent.push([Message(new=stray)])
         self.accepted |= {r.job_id for r in receipts} | {stray.job.id}
 
@@ -203,6 +238,9 @@ MASTER_CALLS = [
     "retake_handovers",
     "register_agents",
     "list_buckets",
+    "tell_loads",
+    "handed_over",
+    "hold_messages",
 ]
 AGENT_CALLS = [
     "open",
@@ -219,10 +257,13 @@ AGENT_CALLS = [
     "holdings",
     "drop_bucket",
     "announce",
+    "unread",
+    "set_aside",
 ]
 CALLS = [(MASTER, name) for name in MASTER_CALLS] + [("A", name) for name in AGENT_CALLS]
 
 
+@pytest.mark.usefixtures("bound_early")
 class TestDistributed:
     """The same with an agent, in virtual time: what is pushed once more has to wait for a while."""
 
@@ -261,7 +302,7 @@ class TestDistributed:
 
         async with distributed(life.job, workers=()).running() as watcher:
             jobs = await life.run(watcher, build)
-            assert await watcher.jobs.count() == len(life.accepted) == 47
+            assert await watcher.jobs.count() == len(life.accepted) == 52
             async with build(beat=1.0).running():
                 await anyio.sleep(40)  # longer than anything is left for somebody to take care of
         return jobs
@@ -273,7 +314,7 @@ class TestDistributed:
         check(jobs, life.starts)
         outcomes = Counter(attempt.outcome for job in jobs for attempt in job.attempts)
         assert outcomes[AttemptOutcome.LOST] == 4, "exactly the jobs in the dead worker's hands"
-        assert len(life.starts) == 47 + 6 + outcomes[AttemptOutcome.INTERRUPTED]
+        assert len(life.starts) == 52 + 6 + outcomes[AttemptOutcome.INTERRUPTED]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -288,11 +329,13 @@ class TestOnDisk:
         await live(producer, faulty, *(Fault(method, when, first=2, count=2) for method in WRITES))
 
 
-async def live(producer: Build, faulty: Faulty, *faults: Fault) -> None:
-    life = Life()
+async def live(
+    producer: Build, faulty: Faulty, *faults: Fault, life: Life | None = None, count: int = 42
+) -> None:
+    life = life or Life()
     async with producer(life.job).running() as watcher:
         jobs = await life.run(watcher, lambda: faulty(life, *faults))
-        assert await watcher.jobs.count() == len(life.accepted) == 42
+        assert await watcher.jobs.count() == len(life.accepted) == count
         assert await watcher.master.bucket_holdings(CLUSTER) == {}
 
     for fault in faults:

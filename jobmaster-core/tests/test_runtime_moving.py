@@ -427,7 +427,7 @@ def test_a_target_that_is_the_cluster_itself_is_refused(producer: Build, store_u
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"url": "nowhere"}, "url: 'nowhere' is not a URL"),
+        ({"url": "nowhere"}, "url: what is given is not a URL"),
         ({"url": "memory://x", "cluster_id": "a b"}, "cluster_id: 'a b' is no valid name"),
         ({"url": "memory://x", "mode": "archived"}, "mode: 'archived' is no mode for a target"),
         ({"url": "memory://x", "keep": True}, "there is no setting 'keep'"),
@@ -458,7 +458,7 @@ def test_targets_in_a_file() -> None:
         ({}, "archive_to: 'url' is missing"),
         ({"url": "memory://x", "mode": "active"}, "archive_to: there is no setting 'mode'"),
         ({"url": "memory://here"}, "archive_to: the target is the cluster 'Test-1' itself"),
-        ("memory://x", "archive_to: 'memory://x' is no table"),
+        ("memory://x", "archive_to: memory://x is no table"),
     ],
 )
 def test_wrong_targets_in_a_file_are_refused(table: Any, told: str) -> None:
@@ -524,7 +524,7 @@ class TestCommand:
         result = self.run(store_url, "--to", there, "--wait", "0")
 
         assert result.exit_code == ExitCode.FAILED
-        assert "1 jobs are still in buckets" in result.stdout
+        assert "1 job is still in buckets" in result.stdout
 
     def test_agents_that_were_not_asked_are_told_of(
         self, producer: Build, store_url: str, there: str

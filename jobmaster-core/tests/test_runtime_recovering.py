@@ -179,6 +179,7 @@ async def test_what_ended_while_the_master_was_away_is_on_record_when_it_is_back
         assert [list((await runtime.jobs.get(job_id)).attempts) for job_id in waited] == [[]] * len(waited)
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_jobs_that_lay_in_a_former_lifes_buckets_are_run_at_once(made: Build, working: Working) -> None:
     """Nobody has to wait until that life's lease has run out: its process knows that it is over."""
     async with made(working.handler).add_worker(name="A").running() as runtime:
@@ -235,3 +236,88 @@ async def test_a_worker_that_is_asked_to_stop_does_not_wait_for_ever_for_a_maste
         await anyio.sleep(2 * LEASE)
         began = anyio.current_time()
     assert anyio.current_time() - began < 2 * LEASE
+
+
+# What was asked of a worker while its lease was over
+
+
+def elsewhere(store_url: str, clock: VirtualClock, name: str, *handlers: Any) -> Cluster:
+    """Return a process of the same cluster, which reaches the master while `made` ones cannot."""
+    found = Cluster.standalone("Test-1", store_url, clock=clock).configure(store_options={"clock": clock})
+    return found.add_handlers(*handlers).add_worker(name=name)
+
+
+async def is_lost(runtime: Runtime, name: str) -> bool:
+    found = [worker.status for worker in await runtime.list_workers() if worker.name == name]
+    return found == [WorkerStatus.LOST]
+
+
+@pytest.mark.parametrize("ask", [Runtime.stop_worker, Runtime.drain_worker])
+async def test_a_request_to_a_worker_whose_lease_is_over_takes_effect_when_it_is_back(
+    made: Build, working: Working, faults: Faults, store_url: str, virtual_clock: VirtualClock, ask: Any
+) -> None:
+    async with (
+        made(working.handler).add_worker(name="A").running() as runtime,
+        elsewhere(store_url, virtual_clock, "B", working.handler).running() as other,
+    ):
+        job = await runtime.scheduler.once_now(working.handler, {"seconds": 2 * LEASE})
+        await working.starts.count(1)
+        with away(faults):
+            await until(lambda: is_lost(other, "A"), timeout=2 * LEASE)
+            assert await ask(other, "A") == 1
+            await anyio.sleep(LEASE)
+
+        with anyio.fail_after(HEARTBEAT):
+            await runtime.workers_stopped()
+        assert await is_lost(other, "A"), "it never lived again"
+
+        async with made(working.handler).add_worker(name="A").running():
+            await anyio.sleep(10 * LEASE)
+            statuses = [worker.status for worker in await other.list_workers() if worker.name == "A"]
+            assert statuses == [WorkerStatus.ACTIVE, WorkerStatus.LOST]
+        assert (await other.jobs.wait(job.job_id, 10)).status is JobStatus.SUCCEEDED
+
+
+async def test_what_a_cluster_became_meanwhile_counts_before_a_worker_lives_again(
+    made: Build, working: Working, faults: Faults, store_url: str, virtual_clock: VirtualClock
+) -> None:
+    """News of that may have been missed, and the next look may be half a minute away."""
+    async with (
+        made(working.handler).add_worker(name="A").running() as runtime,
+        elsewhere(store_url, virtual_clock, "B", working.handler).running() as other,
+    ):
+        with away(faults):
+            await until(lambda: is_lost(other, "A"), timeout=2 * LEASE)
+            await other.set_mode("passive")
+            job = await other.scheduler.once_now(working.handler)
+        await until(lambda: has_two_lives(runtime), timeout=HEARTBEAT)
+
+        newest = next(w for w in await other.list_workers() if w.name == "A")
+        assert newest.id not in {bucket.worker_id for bucket in await other.list_buckets()}
+        assert runtime.mode == "passive"
+        assert not working.starts.items
+        assert (await other.jobs.get(job.job_id)).status is JobStatus.HELD_ON_MASTER
+
+
+async def has_two_lives(runtime: Runtime) -> bool:
+    lives = [worker.status for worker in await runtime.list_workers() if worker.name == "A"]
+    return lives == [WorkerStatus.ACTIVE, WorkerStatus.LOST]
+
+
+@pytest.mark.parametrize("waits", [0, 2 * LEASE])
+async def test_a_job_that_is_cancelled_while_the_lease_of_who_runs_it_is_over_does_not_run_again(
+    made: Build, working: Working, faults: Faults, store_url: str, virtual_clock: VirtualClock, waits: float
+) -> None:
+    async with (
+        made(working.handler).add_worker(name="A").running() as runtime,
+        elsewhere(store_url, virtual_clock, "B").running() as other,
+    ):
+        job = await runtime.scheduler.once_now(working.handler, {"seconds": 3 * LEASE})
+        await working.starts.count(1)
+        with away(faults):
+            await anyio.sleep(waits)
+            await other.scheduler.cancel(job.job_id)
+            await until(lambda: is_lost(other, "A"), timeout=2 * LEASE)
+        assert (await other.jobs.wait(job.job_id, LEASE)).status is JobStatus.CANCELLED
+        await anyio.sleep(4 * LEASE)
+        assert len(working.starts.items) == 1

@@ -38,6 +38,7 @@ from jobmaster import (
 from jobmaster.models import NewJob, Report
 from jobmaster.recurrence import Cron, Interval, NaturalCron
 from jobmaster.recurrence import host as host_zone
+from jobmaster.recurrence.zones import warn_of
 from jobmaster.recurring import AT_ONCE
 from jobmaster_testing.probes import until
 
@@ -231,6 +232,24 @@ async def test_the_zone_is_the_schedules_or_the_clusters_or_the_hosts(
                 zones.append((await runtime.schedules.get(receipt.schedule_id)).time_zone)
 
     assert zones == ["Europe/Paris", "America/Sao_Paulo", "Europe/Paris", "Asia/Tokyo"]
+
+
+async def test_a_zone_that_is_named_like_an_abbreviation_is_warned_of_once(
+    producer: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of.cache_clear()
+
+    async with producer(greet).running() as runtime:
+        await runtime.scheduler.recurring(greet, HOUR, time_zone="EST5EDT")
+        assert not [one for one in caplog.records if one.name == "jobmaster.recurrence"]
+        for expression in ("daily at 9:00", "daily at 10:00", "hourly tz EST5EDT"):
+            receipt = await runtime.scheduler.recurring(greet, expression, time_zone="est5edt")
+            assert (await runtime.schedules.get(receipt.schedule_id)).time_zone == "EST5EDT"
+
+    [record] = [one for one in caplog.records if one.name == "jobmaster.recurrence"]
+    assert record.levelname == "WARNING"
+    assert "'EST5EDT'" in record.getMessage()
+    assert "name the place, such as 'America/New_York'" in record.getMessage()
 
 
 @pytest.fixture
@@ -607,12 +626,11 @@ async def test_a_handler_that_needs_data_cannot_be_static(cluster: Build) -> Non
             pass
 
 
-async def test_a_wrong_expression_in_code_stops_the_start(cluster: Build) -> None:
-    @handler("Wrong", every="blue moon")
-    async def wrong(job: JobContext) -> None: ...
+async def test_an_expression_of_a_kind_that_nobody_brings_stops_the_start(cluster: Build) -> None:
+    lunar = StaticSchedule("Lunar", greet, "every full moon", kind="lunar")
 
-    with pytest.raises(ConfigurationError, match="blue moon"):
-        async with cluster(wrong).running():
+    with pytest.raises(ConfigurationError, match="there is no kind 'lunar' of recurrence"):
+        async with cluster(greet).add_schedules(lunar).running():
             pass
 
 

@@ -64,13 +64,12 @@ async def test_a_job_for_now_runs_once_and_is_on_record(cluster: Build) -> None:
 
 
 async def test_a_receipt_names_what_took_the_job(cluster: Build) -> None:
-    async with cluster(work, transient_threshold=10).running() as runtime:
-        near = await runtime.scheduler.once_after(work, 9)
-        far = await runtime.scheduler.once_after(work, 11)
+    async with cluster(work).running() as runtime:
+        far = await runtime.scheduler.once_after(work, 5)
+        near = await runtime.scheduler.once_after(work, 0.05)
 
         assert (near.accepted_by, near.created) == ("standalone", True)
         assert (far.accepted_by, far.created) == ("master", True)
-        assert await status_of(runtime, near.job_id) is JobStatus.ASSIGNED_TO_BUCKET
         assert await status_of(runtime, far.job_id) is JobStatus.HELD_ON_MASTER
 
 
@@ -235,6 +234,7 @@ async def test_once_many_takes_due_times_from_its_requests(producer: Build) -> N
     assert timedelta(seconds=3599) < gap < timedelta(seconds=3601)
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_waiting_job_is_cancelled_at_once(cluster: Build) -> None:
     async with cluster(work).running() as runtime:
         receipt = await runtime.scheduler.once_after(work, 60)
@@ -299,6 +299,7 @@ async def test_a_finished_job_cannot_be_cancelled(cluster: Build) -> None:
         assert await status_of(runtime, receipt.job_id) is JobStatus.SUCCEEDED
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_cancel_many_cancels_all_or_none(cluster: Build) -> None:
     async with cluster(work).running() as runtime:
         receipts = await runtime.scheduler.once_many([work.request(after=60) for _ in range(2)])
@@ -310,6 +311,7 @@ async def test_cancel_many_cancels_all_or_none(cluster: Build) -> None:
         assert list(await runtime.scheduler.cancel_many(ids)) == [CancelResult.CANCELLED] * 2
 
 
+@pytest.mark.usefixtures("bound_early")
 @pytest.mark.parametrize(("first", "held"), [(3600.0, True), (30.0, False)])
 async def test_a_rescheduled_job_runs_at_its_new_time(cluster: Build, first: float, held: bool) -> None:
     async with cluster(work).running() as runtime:
@@ -324,6 +326,7 @@ async def test_a_rescheduled_job_runs_at_its_new_time(cluster: Build, first: flo
     assert job.scheduled_at < job.created_at + timedelta(seconds=10)
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_a_rescheduled_job_does_not_run_at_its_old_time(cluster: Build) -> None:
     async with cluster(work).running() as runtime:
         receipt = await runtime.scheduler.once_after(work, 0.3)

@@ -27,7 +27,7 @@ from jobmaster import (
     hookimpl,
 )
 from jobmaster.contracts import MasterRepository, Pulse
-from jobmaster.models import Bucket, BucketPage, Cursor
+from jobmaster.models import Bucket, BucketPage, Cursor, Load
 from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.probes import Seen, until
@@ -122,6 +122,7 @@ async def test_a_job_that_outlasts_the_grace_is_interrupted_and_uses_no_retry(
     )
 
 
+@pytest.mark.usefixtures("bound_early")
 async def test_nothing_is_left_in_the_buckets_of_a_stopped_worker(cluster: Build, producer: Build) -> None:
     async with producer(quick).running() as watcher:
         async with cluster(quick).running() as runtime:
@@ -208,7 +209,7 @@ class AilingMaster:
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
     ) -> Pulse:
@@ -315,7 +316,7 @@ async def test_a_worker_whose_claim_loops_stand_still_is_no_live_worker(
             ailing.reads_hang = False
             job = await runtime.jobs.wait(receipt.job_id, 10)
     assert job.status is JobStatus.SUCCEEDED
-    assert "claim loops stand still" in caplog.text
+    assert "1 claim loop stands still" in caplog.text
 
 
 # Retention

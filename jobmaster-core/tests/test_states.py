@@ -1,7 +1,9 @@
 """The tables of states: nothing leaves them, nothing gets stuck in them, and their codes stay as they are."""
 
 from collections.abc import Mapping
+from copy import copy
 from enum import Enum
+from pickle import dumps, loads
 from typing import TypeVar
 
 import pytest
@@ -20,6 +22,7 @@ from jobmaster.states import (
     ClusterMode,
     CodedEnum,
     JobStatus,
+    Priority,
     WorkerMode,
     WorkerStatus,
     check_transition,
@@ -159,12 +162,27 @@ class TestCodes:
         assert member == str(member) == member.value
 
     @given(st.sampled_from(sorted(STORED, key=lambda kind: kind.__name__)), st.integers())
-    def test_unknown_codes_are_refused(self, kind: type[CodedEnum], code: int) -> None:
-        if code in range(1, len(kind) + 1):
-            assert kind.from_code(code).code == code
-        else:
-            with pytest.raises(ValueError, match="newer version"):
-                kind.from_code(code)
+    def test_an_unknown_code_is_a_state_that_is_equal_to_no_member(
+        self, kind: type[CodedEnum], code: int
+    ) -> None:
+        found = kind.from_code(code)
+
+        assert found.code == code
+        assert found.is_known == (code in range(1, len(kind) + 1)) == (found in set(kind))
+        assert found.is_known or str(found) == found.value == f"unknown_{code}"
+        assert found == kind.from_code(code)
+        assert hash(found) == hash(kind.from_code(code))
+        assert copy(found) == found
+        assert loads(dumps(found)) == found  # noqa: S301 - our own
+
+    @given(st.integers())
+    def test_an_unknown_priority_is_equal_to_no_member(self, code: int) -> None:
+        found = Priority.from_code(code)
+
+        assert int(found) == code
+        assert (found in set(Priority)) == (1 <= code <= 5)
+        assert found.name.lower() == (Priority(code).name.lower() if 1 <= code <= 5 else f"unknown_{code}")
+        assert found.slots > 0
 
     @given(st.frozensets(st.sampled_from(JobStatus)))
     def test_lists_of_codes_are_in_order(self, statuses: frozenset[JobStatus]) -> None:

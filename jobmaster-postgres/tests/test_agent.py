@@ -236,16 +236,6 @@ async def test_the_script_provisions_a_fresh_database(every_database: str, optio
         await agent.close()
 
 
-async def test_a_schema_from_the_future_is_refused(
-    agent: AgentRepository, observer: Observer, options: Options
-) -> None:
-    table = Identifier(f"{options.table_prefix}agent_migration")
-    observer.execute(SQL("INSERT INTO {} VALUES (9999, '9999_from_the_future', 0)").format(table))
-
-    with pytest.raises(SchemaError, match=r"9999_from_the_future.*upgrade JobMaster"):
-        await agent.migrate()
-
-
 async def test_a_database_without_an_agents_schema_is_reported_as_such(
     database: str, options: Options
 ) -> None:

@@ -27,8 +27,8 @@ Observer = psycopg.Connection[tuple[object, ...]]
 @pytest.fixture(autouse=True)
 def numbers(observer: Observer) -> None:
     """Create a table of numbers."""
-    observer.execute("DROP TABLE IF EXISTS numbers")
-    observer.execute("CREATE TABLE numbers (value integer UNIQUE)")
+    observer.execute("DROP TABLE IF EXISTS public.numbers")
+    observer.execute("CREATE TABLE public.numbers (value integer UNIQUE)")
 
 
 def script(*texts: str) -> Callable[[], Unit[None]]:
@@ -67,7 +67,7 @@ def terminate(observer: Observer, name: str) -> None:
 
 
 def stored(observer: Observer) -> list[object]:
-    return [row[0] for row in observer.execute("SELECT value FROM numbers ORDER BY value")]
+    return [row[0] for row in observer.execute("SELECT value FROM public.numbers ORDER BY value")]
 
 
 # Transactions
@@ -79,11 +79,11 @@ async def test_a_unit_happens_as_a_whole(make_driver: Maker, database: str, obse
     with pytest.raises(StoreConflictError):
         await driver.run(
             script(
-                "INSERT INTO numbers VALUES (1)",
-                "INSERT INTO numbers VALUES (2); INSERT INTO numbers VALUES (1)",
+                "INSERT INTO public.numbers VALUES (1)",
+                "INSERT INTO public.numbers VALUES (2); INSERT INTO public.numbers VALUES (1)",
             )
         )
-    await driver.run(script("INSERT INTO numbers VALUES (3)", "INSERT INTO numbers VALUES (4)"))
+    await driver.run(script("INSERT INTO public.numbers VALUES (3)", "INSERT INTO public.numbers VALUES (4)"))
 
     assert stored(observer) == [3, 4]
 
@@ -92,7 +92,7 @@ async def test_what_a_unit_raises_comes_out_as_it_is(
     make_driver: Maker, database: str, observer: Observer
 ) -> None:
     def unit() -> Unit[None]:
-        yield Script("INSERT INTO numbers VALUES (1)")
+        yield Script("INSERT INTO public.numbers VALUES (1)")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -104,16 +104,16 @@ async def test_what_a_unit_raises_comes_out_as_it_is(
 async def test_a_deadlock_is_tried_again(
     make_driver: Maker, database: str, observer: Observer, *, again: bool
 ) -> None:
-    observer.execute("INSERT INTO numbers VALUES (10), (20)")
+    observer.execute("INSERT INTO public.numbers VALUES (10), (20)")
     driver = make_driver(database)
     began = 0
 
     def unit(first: int, second: int) -> Unit[None]:
         nonlocal began
         began += 1
-        yield Script(f"UPDATE numbers SET value = value + 1 WHERE value / 10 = {first}")
+        yield Script(f"UPDATE public.numbers SET value = value + 1 WHERE value / 10 = {first}")
         yield Script("SELECT pg_sleep(0.2)")
-        yield Script(f"UPDATE numbers SET value = value + 1 WHERE value / 10 = {second}")
+        yield Script(f"UPDATE public.numbers SET value = value + 1 WHERE value / 10 = {second}")
 
     async with anyio.create_task_group() as group:
         for first, second in ((1, 2), (2, 1)):
@@ -142,7 +142,7 @@ async def test_cancellations_leave_no_transaction_open(
     async def insert(value: int) -> None:
         nonlocal completed
         with anyio.move_on_after(random.uniform(0, 0.01)):
-            await driver.run(script(f"INSERT INTO numbers VALUES ({value})"))
+            await driver.run(script(f"INSERT INTO public.numbers VALUES ({value})"))
             completed += 1
 
     for start in range(0, 200, 20):
@@ -188,11 +188,11 @@ async def test_a_lock_that_is_held_too_long_is_reported(
 ) -> None:
     driver = make_driver(database, timeout=0.3)
     with observer.transaction():
-        observer.execute("LOCK TABLE numbers")
+        observer.execute("LOCK TABLE public.numbers")
         with pytest.raises(StoreUnavailableError):
-            await driver.run(script("INSERT INTO numbers VALUES (1)"))
+            await driver.run(script("INSERT INTO public.numbers VALUES (1)"))
 
-    await driver.run(script("INSERT INTO numbers VALUES (1)"))
+    await driver.run(script("INSERT INTO public.numbers VALUES (1)"))
 
 
 async def test_too_few_connections_are_reported(make_driver: Maker, database: str) -> None:
@@ -247,7 +247,7 @@ async def test_a_unit_whose_connection_is_lost_is_tried_again_unless_it_must_not
     def unit() -> Unit[None]:
         nonlocal began
         began += 1
-        yield Script("INSERT INTO numbers VALUES (1)")
+        yield Script("INSERT INTO public.numbers VALUES (1)")
         if began == 1:
             yield Script("SELECT pg_sleep(30)")
 
@@ -286,7 +286,7 @@ async def test_what_may_have_happened_is_not_called_unreachable(
     driver = make_driver(wired)
 
     def unit() -> Unit[None]:
-        yield Script("INSERT INTO numbers VALUES (1)")
+        yield Script("INSERT INTO public.numbers VALUES (1)")
         wire.cut()
         yield Script("SELECT 1")
 

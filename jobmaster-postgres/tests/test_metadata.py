@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from jobmaster.comparing import matches
 from jobmaster.contracts import MasterRepository
 from jobmaster.data import Metadata
-from jobmaster.memory import matches
 from jobmaster.models import JobQuery, MetadataFilter, Operator
+from jobmaster_postgres.metadata import conditions_for
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import JobFields, make_new_job
@@ -27,6 +28,8 @@ VALUES: list[Any] = [
     5e-324,
     Decimal("1E+5000"),
     Decimal("-0.00"),
+    Decimal("Infinity"),
+    Decimal("-Infinity"),
     b"\x80\xff",
     b"",
     "1e5",
@@ -36,7 +39,7 @@ VALUES: list[Any] = [
     datetime(2026, 1, 1, tzinfo=UTC),
     datetime(2026, 1, 1),  # noqa: DTZ001 - on purpose
 ]
-ODD: list[Any] = [nan, Decimal("NaN"), Decimal("Infinity"), "nul\0", (1, 2)]
+ODD: list[Any] = [nan, Decimal("NaN"), Decimal("sNaN"), "nul\0", (1, 2)]
 """Values to look for that nothing matches, or nothing can be stored as."""
 
 ORDERS = [Operator.EQ, Operator.GT, Operator.GTE, Operator.LT, Operator.LTE]
@@ -95,3 +98,14 @@ async def test_numbers_come_back_as_they_were(world: World) -> None:
     stored = (await world.record(job)).metadata
 
     assert [repr(value) for value in stored.values()] == [repr(value) for value in values]
+
+
+def test_a_list_is_one_comparison_for_each_kind() -> None:
+    values = [*range(300), *map(str, range(300)), *map(Decimal, range(300)), None, True, b"x", *range(300)]
+
+    conditions = conditions_for(MetadataFilter("v", Operator.IN, values))
+
+    blocks = [block for block, _ in conditions]
+    assert len(blocks) == len(set(blocks)) == 6
+    numbers = dict(conditions)["by_number.in"]
+    assert len(numbers["value"]) == len(numbers["real"]) == 300

@@ -87,11 +87,11 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "orders_read": ({"id": "c", "process_id": ID}, "jm_worker_requested"),
     "moving_held": ({"cluster_id": "c", "after": ID, "limit": 9}, "jm_live_pkey"),
     "moving_finished": (
-        {"cluster_id": "c", "status": 6, "age": 0, "finished_at": 0, "job_id": ID, "limit": 9},
+        {"cluster_id": "c", "status": 6, "age": 0, "before": 0, "finished_at": 0, "job_id": ID, "limit": 9},
         "jm_attempt_final",
     ),
     "departure_find": ({"cluster_id": "c", "limit": 9}, "jm_departure_by_cluster"),
-    "schedule_next": ({"cluster_id": "c", "kinds": ["cron"]}, "jm_schedule_by_look"),
+    "schedule_next": ({"cluster_id": "c", "kinds": ["cron"], "without": [ID]}, "jm_schedule_by_look"),
     "firing_untouched": ({"ids": [ID], "reach": 0}, "jm_firing_by_schedule"),
 }
 

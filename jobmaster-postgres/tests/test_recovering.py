@@ -14,7 +14,7 @@ from jobmaster_testing.servers import Wire
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.slow]
 
-LEASE, HEARTBEAT = 3.0, 1.0
+LEASE, HEARTBEAT = 4.0, 2.0
 
 
 async def test_after_a_restart_each_worker_starts_anew_once_and_leaves_no_bucket_behind(

@@ -11,12 +11,13 @@ from psycopg.sql import SQL, Identifier
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.ids import new_id
+from jobmaster.models import Bucket
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_postgres.master import PostgresMaster
 from jobmaster_sql import load_migrations
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
-from jobmaster_testing.factories import make_new_job
+from jobmaster_testing.factories import make_bucket, make_new_job
 from jobmaster_testing.options import Options, open_master, unopened_master
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
@@ -53,16 +54,6 @@ async def test_a_database_without_schema_is_reported_as_such(database: str, fres
             await master.insert_jobs([make_new_job()])
     finally:
         await master.close()
-
-
-async def test_a_schema_from_the_future_is_refused(database: str, observer: Observer, fresh: Options) -> None:
-    async with open_master(database, fresh) as master:
-        table = Identifier(f"{fresh.table_prefix}migration")
-        observer.execute(SQL("INSERT INTO {} VALUES (9999, '9999_from_the_future', 0)").format(table))
-
-        for attempt in (master.migrate, master.pending_migrations):
-            with pytest.raises(SchemaError, match=r"9999_from_the_future.*upgrade JobMaster"):
-                await attempt()
 
 
 async def test_a_schema_that_does_not_exist_is_named_with_the_remedy(database: str) -> None:
@@ -133,15 +124,33 @@ async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
     async with opened(old):
         assert len(await old.migrate()) == applied
         world = World(old, new_id().hex)  # not registered: a cluster's row says more on every schema
-        bucket = await world.bucket()
-        await world.report(await world.claim(bucket))
-        waiting = await world.put_one(delay=60)
+        bucket = make_bucket(cluster_id=world.cluster_id)
+        put_bucket(database, fresh.table_prefix, bucket)
+        waiting, cancelled = await world.put_one(delay=60), await world.put_one(delay=60)
+        await old.cancel(world.cluster_id, [cancelled.id])
     async with opened(unopened_master(database, fresh)) as new:
         assert list(await new.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
         record = await new.get_job(world.cluster_id, waiting.id)
+        ended = await new.get_job(world.cluster_id, cancelled.id)
+        [stored] = await new.list_buckets(world.cluster_id)
 
     assert record is not None
     assert (record.status, record.schedule_id) == (JobStatus.HELD_ON_MASTER, None)
+    assert ended is not None
+    assert ended.status is JobStatus.CANCELLED
+    assert (stored.id, stored.running, stored.free, stored.offered) == (bucket.id, 0, 0, None)
+
+
+def put_bucket(database: str, prefix: str, bucket: Bucket) -> None:
+    """Write the row of a bucket as code of the first schema does."""
+    values = (bucket.id, bucket.cluster_id, bucket.agent, bucket.worker_id, bucket.lane, 3)
+    statement = SQL(
+        "INSERT INTO {} "
+        "(id, cluster_id, agent, worker_id, lane, priority, epoch, status, load, created_at, status_changed_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s, 1, 1, 0, 1, 1)"
+    )
+    with psycopg.connect(database) as connection:
+        connection.execute(statement.format(Identifier(f"{prefix}bucket")), values)
 
 
 @asynccontextmanager

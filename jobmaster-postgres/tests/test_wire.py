@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.connecting import connect
 from jobmaster_postgres.wire import Message, TransactionStatus, Wire
+from jobmaster_testing.probes import until
+from jobmaster_testing.servers import Wire as Proxy
 
 # psycopg knows only asyncio; under trio the driver runs in asyncio, too.
 pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
@@ -104,3 +108,24 @@ async def test_an_idle_connection_that_the_server_ends_is_seen_to_be_lost(
     with pytest.raises(psycopg.OperationalError):
         await wire.ask(ECHO)
     assert wire.state == TransactionStatus.UNKNOWN
+
+
+async def test_a_server_that_goes_away_while_it_is_sent_something_is_an_error_of_that_call(
+    database: str,
+) -> None:
+    """libpq closes the socket, which the event loop still watches for two reasons."""
+    address = conninfo_to_dict(database)
+    proxy = Proxy(str(address.get("host", "127.0.0.1")), int(address.get("port") or 5432))
+    netloc = f"{address.get('user', 'postgres')}@127.0.0.1:{proxy.port}"
+    url = urlunsplit(urlsplit(database)._replace(netloc=netloc, query="sslmode=disable"))
+    wire = Wire(await connect(parse_address(url), 10.0))
+    assert await echoed(wire, "before")
+    proxy.fall_silent(to_client=False)
+    task = asyncio.ensure_future(wire.ask(echo("x" * 64 * MEGABYTE)))
+    await until(lambda: wire._writable is not None, what="the buffers to be full")
+
+    proxy.cut()
+
+    with pytest.raises(psycopg.OperationalError):
+        await task
+    wire.close()

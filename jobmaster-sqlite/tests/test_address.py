@@ -25,6 +25,11 @@ def test_commits_are_on_disk_unless_asked_otherwise() -> None:
     assert parse_address("sqlite:///jobs.db?synchronous=NORMAL").synchronous == "normal"
 
 
+def test_a_file_is_its_owners_unless_told_otherwise() -> None:
+    assert parse_address("sqlite:///jobs.db").file_mode == 0o600
+    assert parse_address("sqlite:///jobs.db?file_mode=0640").file_mode == 0o640
+
+
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
@@ -33,7 +38,9 @@ def test_commits_are_on_disk_unless_asked_otherwise() -> None:
         ("sqlite:///", "names no file"),
         ("sqlite:///:memory:", "use memory://"),
         ("sqlite:///jobs.db?synchronous=off", "use one of full, normal"),
-        ("sqlite:///jobs.db?mode=ro", "unknown option mode"),
+        ("sqlite:///jobs.db?mode=ro", "unknown option; there are .*file_mode"),
+        ("sqlite:///jobs.db?file_mode=rw", "file_mode: .*is no mode .* 0640"),
+        ("sqlite:///jobs.db?file_mode=0400", "its owner reads and writes"),
     ],
 )
 def test_a_wrong_url_is_refused_with_a_remedy(url: str, remedy: str) -> None:

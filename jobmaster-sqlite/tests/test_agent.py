@@ -103,14 +103,6 @@ async def test_the_script_provisions_a_fresh_file(url: str, path: Path) -> None:
         await agent.close()
 
 
-async def test_a_schema_from_the_future_is_refused(agent: AgentRepository, path: Path) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("INSERT INTO jm_agent_migration VALUES (9999, '9999_from_the_future', 0)")
-
-    with pytest.raises(SchemaError, match=r"9999_from_the_future.*upgrade JobMaster"):
-        await agent.migrate()
-
-
 async def test_a_file_without_an_agents_schema_is_reported_as_such(url: str) -> None:
     agent = unopened_agent("Sqlite-1", url)
     try:

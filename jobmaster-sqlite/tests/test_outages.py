@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -179,3 +180,37 @@ async def test_the_same_at_the_start_is_a_mistake_in_the_configuration(path: Pat
             await master.open()
         await master.close()
         TROUBLES[kind].undone(folder)
+
+
+def _take_file_away(path: Path, away: Path, *, empty: bool) -> None:
+    path.rename(away)
+    if empty:
+        path.touch()
+
+
+def _bring_file_back(path: Path, away: Path) -> None:
+    away.replace(path)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_who_starts_beside_what_a_file_left_deletes_none_of_it(path: Path, empty: bool) -> None:
+    """What was accepted last is in there: a new file in place of one that was moved away would be the end of it."""
+    away = path.with_name("away.db")
+    async with open_master(f"sqlite:///{path}", QUICK) as master:
+        await register(master, "Accepted last")
+        _take_file_away(path, away, empty=empty)
+        for wanted in (open_master, unopened):
+            with pytest.raises(ConfigurationError, match="move the file back to its place"):
+                async with wanted(f"sqlite:///{path}", QUICK):
+                    pass
+        _bring_file_back(path, away)
+    async with open_master(f"sqlite:///{path}", QUICK) as master:
+        assert await master.get_cluster("Accepted last") is not None
+
+
+@asynccontextmanager
+async def unopened(url: str, options: Options) -> AsyncIterator[MasterRepository]:
+    """Open a store that is not to be made."""
+    master = unopened_master(url, options)
+    await master.open()
+    yield master

@@ -45,7 +45,11 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "cancel_requests": ({"ids": "[]"}, "INDEX jm_live_cancelling (bucket_id=?)"),
     "job_find": ({"cluster_id": "c", "limit": 9}, "SCAN j USING INDEX sqlite_autoindex_jm_job_1"),
     "job_find_live": ({"cluster_id": "c", "limit": 9}, "SCAN l"),
-    "schedule_next": ({"cluster_id": "c", "kinds": "[]"}, "INDEX jm_schedule_by_look (cluster_id=?)"),
+    "live_ahead": ({"floor": ID, "slack": 1}, "live USING PRIMARY KEY (job_id>?)"),
+    "schedule_next": (
+        {"cluster_id": "c", "kinds": "[]", "without": "[]"},
+        "INDEX jm_schedule_by_look (cluster_id=?)",
+    ),
 }
 
 

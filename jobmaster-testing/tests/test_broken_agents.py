@@ -12,6 +12,7 @@ from jobmaster.models import Bucket, BucketPage, Claim, Cursor, JobReceipt, Posi
 from jobmaster_testing.contracts import AgentContract
 from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.provider import make_world
+from jobmaster_testing.factories import make_bucket
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +82,20 @@ class AcknowledgesInEveryBucket(MemoryAgent):
             del self._mailbox.letters[key]
 
 
+class SetsAsideWhatIsInHand(MemoryAgent):
+    async def set_aside(
+        self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
+    ) -> int:
+        for letter in self._mailbox.letters.values():
+            letter.handed_out = False
+        return await super().set_aside(bucket, aside, waited, keep, limit, but)
+
+
+class RemovesWhateverLiesAside(MemoryAgent):
+    async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
+        await self.acknowledge(make_bucket(id=aside), [(one.new.job.id, one.attempt) for one in messages])
+
+
 DEFECTS_OF_AGENTS: Mapping[Callable[[str], AgentRepository], str] = {
     CountsOnceByJob: "test_a_job_may_lie_in_two_buckets_and_attempts",
     SaysEverythingIsSaved: "test_a_new_job_is_on_its_first_attempt_and_not_saved",
@@ -91,6 +106,8 @@ DEFECTS_OF_AGENTS: Mapping[Callable[[str], AgentRepository], str] = {
     DrainsWhatIsDue: "test_everything_is_drained_due_or_not",
     ShowsWhatIsSaved: "test_saved_messages_are_left_out",
     StartsOver: "test_pages_of_unsaved_messages_follow_one_another",
+    SetsAsideWhatIsInHand: "test_what_is_in_hand_is_not_set_aside",
+    RemovesWhateverLiesAside: "test_who_is_late_with_bringing_back_takes_nothing_that_came_since",
     AcknowledgesInEveryBucket: "test_a_job_may_lie_in_two_buckets_and_attempts",
 }
 

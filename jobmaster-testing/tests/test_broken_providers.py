@@ -11,10 +11,12 @@ from jobmaster.contracts import (
     CancelAnswer,
     ClusterChange,
     Departure,
+    DurabilityRisk,
     Handing,
     Handover,
     Mark,
     MasterRepository,
+    Message,
     Moving,
     Obstacle,
     Pulse,
@@ -32,6 +34,7 @@ from jobmaster.models import (
     Cursor,
     Job,
     JobReceipt,
+    Load,
     NewJob,
     Report,
 )
@@ -41,6 +44,11 @@ from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world
 
 pytestmark = pytest.mark.anyio
+
+
+class NamesNoRemedy(MemoryMaster):
+    async def durability_risks(self) -> Sequence[DurabilityRisk]:
+        return [DurabilityRisk(setting="flushes", value="off", means="all is lost", remedy="")]
 
 
 class ReversesReceipts(MemoryMaster):
@@ -86,17 +94,41 @@ class GivesTooMuch(MemoryMaster):
 
 
 class CountsParkedJobsAsDue(MemoryMaster):
-    async def due_places(self, cluster_id: str) -> frozenset[tuple[str, Priority]]:
+    async def due_places(self, cluster_id: str, waited: float = 0.0) -> frozenset[tuple[str, Priority]]:
         parked = [row.job for row in self._store.live.among(None) if row.parked]
         places = {(job.lane, job.priority) for job in parked if job.cluster_id == cluster_id}
-        return await super().due_places(cluster_id) | places
+        return await super().due_places(cluster_id, waited) | places
+
+
+class TakesWhatIsInHand(MemoryMaster):
+    async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
+        self._store.handed_out.pop(bucket.id, None)
+        return await super().hold_unread(bucket, waited, keep, limit)
+
+
+class TakesTheFirst(MemoryMaster):
+    async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
+        del keep
+        return await super().hold_unread(bucket, waited, 0, limit)
+
+
+class HoldsWhateverItsPlacing(MemoryMaster):
+    async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
+        placed = {row.job.id: row.placed for row in self._store.live.values()}
+        now = [evolve(one, placed=placed.get(one.new.job.id, 0)) for one in messages]
+        return await super().hold_messages(bucket_id, now)
+
+
+class StaysSilent(MemoryMaster):
+    def _is_silent(self, bucket: Bucket) -> bool:
+        return bucket.id in self._store.silent_at
 
 
 class RenewsEverybody(MemoryMaster):
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
     ) -> Pulse:
@@ -108,7 +140,7 @@ class LooksForNothing(MemoryMaster):
     async def heartbeat(
         self,
         worker_ids: Sequence[UUID],
-        loads: Mapping[UUID, int],
+        loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,  # noqa: ARG002 - as the contract has it
     ) -> Pulse:
@@ -159,9 +191,30 @@ class LeavesFutureJobs(MemoryMaster):
 
 
 class CallsEveryScheduleFree(MemoryMaster):
-    async def due_schedules(self, cluster_id: str, kinds: Sequence[str], limit: int) -> DueSchedules:
-        found = await super().due_schedules(cluster_id, kinds, limit)
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
+        found = await super().due_schedules(cluster_id, kinds, limit, without)
         return evolve(found, due=[evolve(schedule, busy=False) for schedule in found.due])
+
+
+class ShowsWhatCannotBeRead(MemoryMaster):
+    async def due_schedules(
+        self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
+    ) -> DueSchedules:
+        return await super().due_schedules(cluster_id, kinds, limit + len(without))
+
+
+class StartsByTheCallersClock(MemoryMaster):
+    async def add_schedules(
+        self, schedules: Sequence[ScheduleRecord], lease: float | None = None
+    ) -> Sequence[ScheduleReceipt]:
+        return await super().add_schedules([evolve(one, starts_now=False) for one in schedules], lease)
+
+
+class RestsWhatIsRenewed(MemoryMaster):
+    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+        return await super().write_schedules([evolve(write, lapsed=False) for write in writes])
 
 
 class KeepsDeclarationsForEver(MemoryMaster):
@@ -248,6 +301,7 @@ class RepointsEverything(MemoryMaster):
 
 DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     ReversesReceipts: "test_receipts_come_in_order",
+    NamesNoRemedy: "test_what_can_lose_jobs_is_said_with_what_it_means_and_the_remedy",
     IgnoresKeys: "test_a_key_in_use_gives_the_first_job",
     IgnoresEpochs: "test_a_report_of_a_former_owner_changes_nothing",
     LetsAnyoneRead: "test_a_former_owner_cannot_read",
@@ -255,6 +309,10 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     SkipsLateJobs: "test_pages_follow_one_another",
     GivesTooMuch: "test_several_buckets_of_one_place_share_the_jobs",
     CountsParkedJobsAsDue: "test_due_places_are_those_of_held_jobs_that_are_due",
+    TakesWhatIsInHand: "test_what_is_in_hand_stays",
+    TakesTheFirst: "test_the_first_ones_stay_and_no_more_go_than_are_wanted",
+    HoldsWhateverItsPlacing: "test_a_message_of_another_time_says_nothing_about_the_job_now",
+    StaysSilent: "test_an_owner_is_silent_until_it_shows_a_sign_of_life",
     RenewsEverybody: "test_a_heartbeat_answers_for_each_worker",
     LooksForNothing: "test_a_bucket_left_behind_needs_a_rescue",
     TellsNobodyOfCancels: "test_a_heartbeat_tells_of_requests_in_the_buckets_of_each_worker",
@@ -265,6 +323,9 @@ DEFECTS: Mapping[Callable[[], MasterRepository], str] = {
     CallsEveryScheduleFree: "test_a_schedule_is_busy_until_its_newest_job_has_ended",
     ForgetsChanges: "test_registering_again_leaves_changes_alone",
     AsksTheStopped: "test_a_request_is_shown_on_the_workers_of_that_name_that_run",
+    ShowsWhatCannotBeRead: "test_schedules_that_the_caller_cannot_read_are_left_to_others",
+    StartsByTheCallersClock: "test_a_schedule_that_starts_now_counts_from_the_stores_now",
+    RestsWhatIsRenewed: "test_only_a_declaration_that_has_lapsed_until_the_end_is_laid_to_rest",
     KeepsDeclarationsForEver: "test_a_declaration_lapses_unless_it_is_renewed",
     CallsEveryAttemptOver: "test_only_attempts_with_an_end_on_record_have_ended",
     ForgetsHandovers: "test_clusters_share_no_handovers",

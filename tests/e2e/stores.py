@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from jobmaster_testing.servers import Wire
@@ -83,6 +85,26 @@ class OwnPostgres:
             )
             return len(killed.fetchall())
 
+    @contextmanager
+    def database_on_disk(self, disk: Path) -> Iterator[str]:
+        """Within the block there is a database whose files are on a disk of its own."""
+        owner = Path(self._server.pgdata).stat()
+        os.chown(disk, owner.st_uid, owner.st_gid)
+        name = f"e2e_{uuid4().hex[:12]}"
+        _execute(self._address, f"CREATE TABLESPACE {name} LOCATION '{disk}'")
+        try:
+            _execute(self._address, f"CREATE DATABASE {name} TABLESPACE {name}")
+            yield urlunsplit(urlsplit(self._address)._replace(path=f"/{name}"))
+        finally:
+            _execute(self._address, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            _execute(self._address, f"DROP TABLESPACE {name}")
+
+    def crash(self) -> None:
+        """Kill what serves connections; the postmaster ends all others and recovers."""
+        for pid in self._pids()[1:]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def restart(self, mode: str) -> None:
         """Restart the server, `fast` (a checkpoint first) or `immediate` (as after a crash)."""
         self._control("-w", "-m", mode, "-l", str(self._server.log), "restart")
@@ -113,6 +135,22 @@ class OwnPostgres:
         server = self._server
         everything = ("-D", str(server.pgdata), *arguments)
         pgexec("pg_ctl", everything, bin_path=server.bin_path, user=server.system_user, timeout=30)
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """Within the block there is a disk of this size in memory; skips where none can be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix="jobmaster-disk-"))
+    options = ("-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder))
+    made = subprocess.run(["mount", *options], capture_output=True, check=False)
+    if made.returncode:
+        folder.rmdir()
+        pytest.skip(f"no disk can be mounted here: {made.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
 
 
 @contextmanager
