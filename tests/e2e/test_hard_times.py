@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -18,7 +19,12 @@ import psycopg
 import pytest
 
 from jobmaster import JobStatus, MetadataFilter, Operator, Runtime, StoreError, StoreUnavailableError
+from jobmaster.carrying import aside_of
+from jobmaster.models import Cursor
+from jobmaster_testing.contracts.depot import Depot
+from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_job, make_schedule
+from jobmaster_testing.options import open_agent, open_master
 from tests.e2e.ledger import END, START
 from tests.e2e.load import StubbornProducer, grows, under_load
 from tests.e2e.processes import registered
@@ -241,15 +247,53 @@ def crash_soon(server: OwnPostgres, pause: float) -> None:
 
 
 async def counted(runtime: Runtime, tag: str) -> int:
-    found = -1
+    return await answered(lambda: runtime.jobs.count(metadata=[MetadataFilter("tag", Operator.EQ, tag)]))
+
+
+@on_postgres
+@pytest.mark.parametrize("end", ["crash", "immediate", "fast"])
+async def test_after_a_crash_nothing_is_taken_before_its_owner_reads_on(
+    url: str, own_server: OwnPostgres, end: str
+) -> None:
+    """The bound on record may be an older one than the owner was told: it waits for no disk. A checkpoint says nothing."""
+    async with open_master(url) as master, open_agent("A", url) as agent:
+        world = World(master, "Crashed")
+        depot = Depot(world, agent)
+        here, there = await world.bucket(), await depot.bucket()
+        for _ in range(5):
+            await world.put_one(here)
+        await depot.push(there, 5)
+        at_master = await master.read_bucket(here, Cursor(), 1)
+        at_agent = await agent.pull(there, Cursor(), 1)
+        with connect(url) as connection:
+            connection.execute("CHECKPOINT")
+
+        async def taken() -> tuple[int, int]:
+            of_agent = await agent.set_aside(there, aside_of(there.id), 0.0, 0, 1)
+            return await master.hold_unread(here, 0.0, 0, 1), of_agent
+
+        assert await taken() == (1, 1)
+        own_server.crash() if end == "crash" else own_server.restart(end)
+        assert await answered(taken) == (0, 0)
+        await master.read_bucket(here, at_master.cursor, 1)
+        await agent.pull(there, at_agent.cursor, 1)
+        assert await taken() == (1, 1)
+
+
+T = TypeVar("T")
+
+
+async def answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer, and return it."""
+    answers: list[T] = []
 
     async def asked() -> bool:
-        nonlocal found
-        found = await runtime.jobs.count(metadata=[MetadataFilter("tag", Operator.EQ, tag)])
-        return True
+        with suppress(StoreUnavailableError):
+            answers.append(await ask())
+        return bool(answers)
 
     await eventually(asked, what="the server to answer again")
-    return found
+    return answers[0]
 
 
 # Administrators

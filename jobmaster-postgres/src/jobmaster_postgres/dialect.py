@@ -42,9 +42,19 @@ class PostgresDialect(Dialect):
     weighs_pages = True
 
     def macros(self, prefix: str) -> Mapping[str, str]:
-        """Add the parts of the conditions on metadata."""
+        """Add in which life of the server something is written, and the parts of the conditions on metadata.
+
+        `lives` are the parts of a WITH that note the present life where nobody has yet. They may find none, NULL, where
+        another does so at the same moment.
+        """
+        lives, started = f"{self.names(prefix)}server_life", "pg_postmaster_start_time()"
+        known = f"SELECT l.id FROM {lives} l WHERE l.started_at = {started}"  # noqa: S608 - names of our own
+        new = f"SELECT {started}, gen_random_uuid() WHERE NOT EXISTS (SELECT 1 FROM known_life)"  # noqa: S608 - the same
+        add = f"INSERT INTO {lives} (started_at, id) {new} ON CONFLICT DO NOTHING RETURNING id"
         return {
             **super().macros(prefix),
+            "lives": f"known_life AS ({known}), made_life AS ({add})",
+            "life": "(SELECT id FROM known_life UNION ALL SELECT id FROM made_life)",
             "stored": f"(SELECT {_METADATA} -> :name{{{{i}}}}::text AS v OFFSET 0) AS stored",
             "text": "(v #>> ARRAY[]::text[])",
             "tag": "(v ->> '$') = '{0}'",

@@ -24,7 +24,7 @@ from jobmaster_sql.messages import (
     message_values,
 )
 from jobmaster_sql.migrations import load_migrations
-from jobmaster_sql.queries import Queries
+from jobmaster_sql.queries import Queries, check_prefix
 from jobmaster_sql.reading import BucketReader
 from jobmaster_sql.rows import micros
 from jobmaster_sql.store import AGENTS, REQUIRED, check_epoch
@@ -49,11 +49,11 @@ def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Que
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    prefix = agent_prefix(table_prefix)
+    prefix = agent_prefix(check_prefix(table_prefix))
     pages = dialect.page_macros(AGENT_MACROS["claim_columns"])
-    macros = {**dialect.macros(table_prefix), **AGENT_MACROS, **pages, "prefix": dialect.names(prefix)}
-    macros["bare_prefix"] = prefix
-    queries = Queries(["jobmaster_sql", package], macros, _SOURCES)
+    queries = Queries(
+        ["jobmaster_sql", package], {**dialect.macros(prefix), **AGENT_MACROS, **pages}, _SOURCES
+    )
     queries.require(REQUIRED)
     return queries
 

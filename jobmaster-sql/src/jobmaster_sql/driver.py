@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from jobmaster.weighing import PAGE_BYTES
-from jobmaster_sql.queries import check_prefix
 from jobmaster_sql.units import UnitFactory
 
 T = TypeVar("T")
@@ -64,9 +63,9 @@ class Dialect(ABC):
         }
 
     def macros(self, prefix: str) -> Mapping[str, str]:
-        """Return what the statements' macros stand for; raises `ConfigurationError` for a bad prefix."""
+        """Return what the statements' macros stand for, where the names of tables begin with `prefix`."""
         return {
-            "prefix": self.names(check_prefix(prefix)),
+            "prefix": self.names(prefix),
             "bare_prefix": prefix,
             "now": self.now,
             "began": self.began,

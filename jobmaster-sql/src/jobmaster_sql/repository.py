@@ -12,7 +12,7 @@ from jobmaster_sql.handovers import SqlHandoverStore
 from jobmaster_sql.history import SqlHistoryStore
 from jobmaster_sql.jobs import SqlJobStore
 from jobmaster_sql.members import SqlMemberStore
-from jobmaster_sql.queries import Queries
+from jobmaster_sql.queries import Queries, check_prefix
 from jobmaster_sql.reports import SqlReportStore
 from jobmaster_sql.requests import SqlRequestStore
 from jobmaster_sql.rows import CLAIM_COLUMNS, COLUMN_MACROS, record_macros
@@ -26,7 +26,7 @@ def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
-    macros, names = dialect.macros(prefix), dialect.names(prefix)
+    macros, names = dialect.macros(check_prefix(prefix)), dialect.names(prefix)
     own = {**bucket_macros(dialect, names), **job_macros(dialect, names), **record_macros(names)}
     own |= dialect.page_macros(CLAIM_COLUMNS)
     queries = Queries(["jobmaster_sql", package], {**macros, **COLUMN_MACROS, **own})

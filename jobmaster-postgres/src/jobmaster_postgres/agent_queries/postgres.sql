@@ -1,8 +1,9 @@
 -- Batches take an array for each column: one statement, one plan, one round trip, however many rows.
 
 -- name: bucket_add
-INSERT INTO {prefix}bucket (id, epoch, taken, claimed_ready_at, created_at)
-SELECT id, epoch, 0, 0, {now} FROM unnest(:id::uuid[], :epoch::bigint[]) AS n (id, epoch)
+WITH {lives}
+INSERT INTO {prefix}bucket (id, epoch, taken, claimed_ready_at, claimed_in, created_at)
+SELECT id, epoch, 0, 0, {life}, {now} FROM unnest(:id::uuid[], :epoch::bigint[]) AS n (id, epoch)
 ON CONFLICT DO NOTHING
 
 -- name: messages_alike
@@ -47,19 +48,14 @@ ON CONFLICT DO NOTHING
 -- name: bucket_claim_to
 -- Waits for no disk: it is there for the time after the owner's death, which does not take the server along. Should both
 -- go down at once, jobs beyond the bound on record are run again without a word about the attempt that was lost.
-UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id, claimed_at = {now}
+WITH {lives}
+UPDATE {prefix}bucket SET claimed_ready_at = :ready_at, claimed_job_id = :job_id, claimed_in = {life}
 WHERE id = :id AND epoch = :epoch AND COALESCE(taken, 0) = :taken
   AND set_config('synchronous_commit', 'off', true) IS NOT NULL
 
 -- name: bucket_for_taking
--- After a crash of the server the bound may be an older one than the owner was told, until it writes the next: a
--- recovery ends with a checkpoint, so that a bound from before the last one says nothing. The moment of that is in whole
--- seconds. A standby that was promoted begins a timeline, and makes its checkpoint a while later.
+-- After a crash of the server the bound may be an older one than the owner was told, until it writes the next.
 SELECT b.claimed_ready_at, b.claimed_job_id FROM {prefix}bucket b
 WHERE b.id = :id AND b.taken IS NOT NULL
-  AND COALESCE(b.claimed_at, b.created_at)
-    > (
-      SELECT extract(epoch FROM checkpoint_time)::bigint * 1000000 + 1000000 FROM pg_catalog.pg_control_checkpoint()
-      WHERE timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer
-    )
+  AND b.claimed_in = (SELECT l.id FROM {prefix}server_life l WHERE l.started_at = pg_postmaster_start_time())
 {lock:b}

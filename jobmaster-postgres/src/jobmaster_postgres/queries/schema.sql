@@ -21,7 +21,8 @@ SELECT pg_notify(:channel, payload), set_config('synchronous_commit', 'off', tru
 FROM unnest(:payloads::text[]) AS payload
 
 -- name: durability
--- What is in effect for this session, whoever set it: the server, the database, the role or the URL.
+-- What is in effect for this session, whoever set it: the server, the database, the role or the URL. A crash is to empty
+-- the tables of the server's lives.
 SELECT
     pg_catalog.current_setting('synchronous_commit'),
     pg_catalog.current_setting('synchronous_standby_names'),
@@ -34,4 +35,5 @@ SELECT
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'p') AND n.nspname = @schema_name@
             AND pg_catalog.starts_with(c.relname::pg_catalog.text, '{bare_prefix}')
+            AND c.relname::pg_catalog.text NOT LIKE '%server\_life'
     )
