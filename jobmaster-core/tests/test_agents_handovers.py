@@ -16,7 +16,7 @@ from jobmaster.contracts import Room
 from jobmaster.errors import Snooze, StoreUnavailableError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
-from jobmaster_testing.faults import MASTER, Fault, Faults
+from jobmaster_testing.faults import MASTER, Fault, Faults, Gate
 from jobmaster_testing.probes import Seen, until
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +137,31 @@ async def test_what_a_dead_coordinator_had_to_push_is_pushed_by_another(
             await ended(runtime, job_ids)
             assert await none_is_open(master)
     assert len(noting.starts.items) == 5
+
+
+@pytest.mark.parametrize(
+    ("store", "method"), [(MASTER, "hand_over"), ("A", "push"), (MASTER, "close_handovers")]
+)
+async def test_who_is_told_to_stop_first_finishes_what_it_hands_over(
+    distributed: Build, noting: Noting, master: MemoryMaster, store: str, method: str
+) -> None:
+    """Else its jobs would wait until others may push them: nobody knows then whether a push is under way."""
+    leaving = Faults()
+    coordinator = [{"mode": "coordinator"}]
+
+    async def lead(gate: Gate) -> None:
+        async with distributed(noting.handler, workers=coordinator, faults=leaving).running():
+            await gate.reached.wait()
+
+    async with distributed(noting.handler, workers=[{"mode": "execution"}]).running() as runtime:
+        async with anyio.create_task_group() as group:
+            with leaving.held_up(store, method) as gate:
+                job_ids = await hold(runtime, noting, 5)
+                group.start_soon(lead, gate)
+                await gate.reached.wait()
+                await anyio.sleep(1)  # by now it has been told
+        assert await none_is_open(master)
+        await ended(runtime, job_ids)
 
 
 async def test_a_handover_that_took_too_long_is_not_pushed(

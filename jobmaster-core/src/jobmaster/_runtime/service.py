@@ -42,26 +42,42 @@ class Service:
     wake: Signal = field(factory=Signal)
     longest_pause: float = LONGEST_PAUSE
     spacing: float = 0.0
-    stopping: bool = field(default=False, init=False)
+    over: anyio.Event = field(factory=anyio.Event, init=False)
+    """Set once the loop has ended."""
+    _asked: anyio.Event = field(factory=anyio.Event, init=False)
+    """Set once it is to end."""
     failures: int = field(default=0, init=False)
     _process: object = field(factory=this_process, init=False)
 
     async def run(self) -> None:
         """Loop until `stop`; a tick's failure is logged once per outage and followed by a pause."""
-        while not self.stopping:
+        try:
+            await self._loop()
+        finally:
+            self.over.set()
+
+    async def _loop(self) -> None:
+        while not self._asked.is_set():
             started = anyio.current_time()
             wait = await self._safe_tick()
-            if self.stopping:
+            if self._asked.is_set():
                 return
             await self.wake.wait(wait)
             least = self.spacing if not self.failures else wait or 0.0
             if (early := started + least - anyio.current_time()) > 0:
-                await anyio.sleep(early)
+                with anyio.move_on_after(early):
+                    await self._asked.wait()
 
     def stop(self) -> None:
         """End the loop after the present tick."""
-        self.stopping = True
+        self._asked.set()
         self.wake.set()
+
+    async def end(self, within: float) -> None:
+        """End the loop, and wait for up to so many seconds for its present tick to be through."""
+        self.stop()
+        with anyio.move_on_after(within):
+            await self.over.wait()
 
     async def _safe_tick(self) -> float | None:
         try:

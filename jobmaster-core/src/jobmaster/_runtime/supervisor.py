@@ -24,6 +24,8 @@ from jobmaster.contracts import Topics
 from jobmaster.ownership import StopReason
 from jobmaster.signals import Signal
 
+LAST_STEPS = 5.0
+"""Seconds that a stop gives to jobs that are on their way between stores."""
 LAST_NEWS = 1.0
 """Seconds that the end waits for news to go out; others poll for what they did not hear."""
 
@@ -39,6 +41,8 @@ class Supervisor:
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
         self._rescue_needed = Signal()
+        self._carrying: list[Service] = []
+        """What moves jobs between stores."""
         self._subscriptions = ExitStack()
         self._cut_short = False
 
@@ -85,7 +89,14 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
+        await self._end_carrying()
         await self._send_last_news()
+
+    async def _end_carrying(self) -> None:
+        """Let no job be left halfway between two stores, where it would wait until others may care for it."""
+        async with anyio.create_task_group() as group:
+            for service in self._carrying:
+                group.start_soon(service.end, LAST_STEPS)
 
     def hurry(self) -> None:
         """Give what runs no more time."""
@@ -151,16 +162,22 @@ class Supervisor:
             return []
         services = [rescuing(env, crew, self._rescue_needed)]
         if env.agents.distributed:
-            services += [self._heeding(bringing_back(env, crew), Topics.buckets), handing_over(env, crew)]
+            carrying = [self._heeding(bringing_back(env, crew), Topics.buckets), handing_over(env, crew)]
+            services += carrying
+            self._carrying += carrying
         return services
 
     def _coordinating(self, group: TaskGroup) -> list[Service]:
         env, crew, shortage = self.env, self.crew, Shortage(self.env)
         if not any(mode.coordinates for mode in crew.modes):
             return []
-        return [
+        carrying = [
             self._fetching(self._heeding(assigning(env, crew, shortage), Topics.buckets, Topics.held)),
             self._watching(TakingUnread(env, crew)),
+        ]
+        self._carrying += carrying
+        return [
+            *carrying,
             self._heeding(recurring(env, crew, self.declared), Topics.schedules),
             *fallbacks(env, crew, shortage, group),
         ]
