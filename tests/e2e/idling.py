@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from jobmaster_testing.simulation.idleness import Idleness
 from jobmaster_testing.simulation.idlewatch import GAPS
@@ -46,10 +46,20 @@ class Sharing:
         return idleness
 
     def _steps(self, entries: Sequence[Entry]) -> Iterator[Step]:
-        yield from (self._opening(shift) for shift in self.shifts)
+        yield from (self._opening(shift) for shift in self._noticed_at_once(entries))
         yield from (self._closing(shift) for shift in self.shifts if shift.ends < float("inf"))
         yield from (self._waiting(job_id, at) for job_id, at in self.due.items())
         yield from (_running(entry) for entry in entries)
+
+    def _noticed_at_once(self, entries: Sequence[Entry]) -> Sequence[Shift]:
+        """Return the shifts as they began: a process may have started jobs before it was seen to be there."""
+        first: dict[int, float] = {}
+        for entry in entries:
+            first[entry.pid] = min(entry.monotonic, first.get(entry.pid, entry.monotonic))
+        return [
+            evolve(shift, begins=min(shift.begins, first.get(shift.pid, shift.begins)))
+            for shift in self.shifts
+        ]
 
     def _opening(self, shift: Shift) -> Step:
         slots = {PLACE: shift.slots}

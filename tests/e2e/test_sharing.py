@@ -26,9 +26,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(150)]
 
 BOUND, AFTER_DEATH = 3.0, 4.0
 """Seconds for which a slot may be idle beside a job; and for which a job may wait that is scheduled after a death."""
-AFTER_CHECKPOINT = 10.0
-"""The same where databases are made and dropped a moment before: PostgreSQL makes a checkpoint then, and nothing is taken by
-a bound from before it (decision 34)."""
 READ_AHEAD = 0.3
 """Seconds for which what comes counts as in a dead worker's hand: its bound is a fifth of one ahead, with some slack."""
 LAST_READ = 0.5
@@ -117,9 +114,9 @@ class Watched:
     def starts_by_pid(self) -> Counter[int]:
         return Counter(entry.pid for entry in self.scenario.ledger.starts())
 
-    def check(self, what: str, bound: float = BOUND) -> None:
+    def check(self, what: str) -> None:
         """Assert that no slot was idle for too long, and print for how long."""
-        idleness = self.sharing.judged(self.scenario.ledger.entries(), bound)
+        idleness = self.sharing.judged(self.scenario.ledger.entries(), BOUND)
         shares = sorted(self.starts_by_pid().values())
         print(f"\n{what}: slots idle beside jobs for up to {idleness.longest:.2f} s; shares {shares}")  # noqa: T201
         assert not idleness.found, "\n".join(idleness.found[:5])
@@ -140,7 +137,7 @@ async def test_who_joins_late_gets_its_share_of_a_backlog(scenario: Scenario) ->
         await scenario.finished(runtime)
         await scenario.audit(runtime)
 
-    watched.check("late joiners", AFTER_CHECKPOINT)
+    watched.check("late joiners")
     assert watched.starts_by_pid().keys() == {first.pid, *(process.pid for process in late)}
 
 
