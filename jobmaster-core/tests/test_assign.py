@@ -286,7 +286,7 @@ async def test_an_owner_that_leaves_jobs_unread_is_given_nothing_until_it_shows_
     await step.run_once()
     assert await given_to(master, buckets) == [0, TARGET]
 
-    await master.tell_loads({buckets[0].id: Load(held=1, running=1)})
+    await master.tell_loads({buckets[0].id: Load(in_flight=1, running=1)})
     await step.run_once()
     assert await given_to(master, buckets) == [TARGET, TARGET]
 

@@ -91,4 +91,4 @@ async def test_a_large_job_that_will_not_run_is_noted_without_its_data() -> None
     owned.take_aside(claim, 0.0)
 
     assert owned.knows(claim)
-    assert owned.held[claim.job.id].claim.job.data.size < 100
+    assert owned.in_flight[claim.job.id].claim.job.data.size < 100

@@ -10,7 +10,7 @@ from jobmaster.carrying import Carrier
 from jobmaster.contracts import Message, Room
 from jobmaster.errors import StoreUnreachableError
 from jobmaster.ids import new_id
-from jobmaster.inhand import CANCELLED_KEPT
+from jobmaster.in_flight import CANCELLED_KEPT
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Job, NewJob
 from jobmaster.ownership import Finished

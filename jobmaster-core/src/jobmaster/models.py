@@ -378,7 +378,7 @@ class Load:
     """What the owner of a bucket tells about it.
 
     Args:
-        held: the jobs it has in hand: running, in line, and ended but not yet reported.
+        in_flight: the jobs that its owner has taken: running, in line, and ended but not yet reported.
         running: how many of them are in slots.
         free: slots that have nothing to do.
         offered: how many jobs in all it would have in its bucket: those in its slots, and those that it expects to begin
@@ -386,7 +386,7 @@ class Load:
 
     """
 
-    held: int = 0
+    in_flight: int = 0
     running: int = 0
     free: int = 0
     offered: int | None = None

@@ -12,7 +12,7 @@ import anyio
 
 from jobmaster._policy.pace import SOON, Pace
 from jobmaster.data import MessageData
-from jobmaster.inhand import NEVER, Attempt, Finished, Held, Slot, StopReason, WorkerLease
+from jobmaster.in_flight import NEVER, Attempt, Finished, InFlight, Slot, StopReason, WorkerLease
 from jobmaster.models import Bucket, Claim, Cursor, Load, Report, evolve
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
@@ -61,9 +61,9 @@ class OwnedBucket:
         self.batch_size = max(batch_size, slots)
         self.batch_bytes = batch_bytes
         self.capacity = min(self.batch_size, 2 * slots)
-        self.held: dict[UUID, Held] = {}
-        self.waiting: deque[Held] = deque()
-        self.giving: list[Held] = []
+        self.in_flight: dict[UUID, InFlight] = {}
+        self.waiting: deque[InFlight] = deque()
+        self.giving: list[InFlight] = []
         """What is on its way out of a bucket on an agent, and is not to be begun here any more."""
         self.closed = False
         self.more_behind = False
@@ -90,7 +90,7 @@ class OwnedBucket:
         self._page_at = -NEVER
         self._reads = 0
         self._settled_while_reading: dict[Attempt, datetime] | None = None
-        self._aside: list[Held] = []
+        self._aside: list[InFlight] = []
         self._idle: list[anyio.Event] = []
         self._emptied = Signal()
 
@@ -105,7 +105,7 @@ class OwnedBucket:
     def room(self) -> int:
         """How many more jobs to read into memory now: none until half of the last read has gone, and of its bytes."""
         free = self.capacity - len(self.waiting)
-        unreported = len(self.held) - len(self.waiting)
+        unreported = len(self.in_flight) - len(self.waiting)
         if self.closed or 2 * free < self.capacity or unreported > 3 * self.batch_size:
             return 0
         return free if self._has_room_for_bytes() else 0
@@ -116,10 +116,10 @@ class OwnedBucket:
         With nothing in line a page is read, which has at least one job, however large.
         """
         in_line = ended = 0
-        for held in self.held.values():
-            if held.slot is None:
-                size = held.claim.job.data.size
-                in_line, ended = (in_line, ended + size) if held.ended else (in_line + size, ended)
+        for entry in self.in_flight.values():
+            if entry.slot is None:
+                size = entry.claim.job.data.size
+                in_line, ended = (in_line, ended + size) if entry.ended else (in_line + size, ended)
         return ended <= 3 * self.batch_bytes and (not self.waiting or 2 * in_line <= self.batch_bytes)
 
     @contextmanager
@@ -141,7 +141,7 @@ class OwnedBucket:
 
     def knows(self, claim: Claim) -> bool:
         """Return whether a claim is in hand already, or was until a moment ago."""
-        if claim.job.id in self.held:
+        if claim.job.id in self.in_flight:
             return True
         key = claim.job.id, claim.attempt
         just_settled = self._settled_while_reading
@@ -157,23 +157,23 @@ class OwnedBucket:
 
     def echoes(self, claims: Iterable[Claim]) -> list[Attempt]:
         """Return which claims are of messages that came again after all was done with them: nobody removes those."""
-        keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.held]
+        keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.in_flight]
         return [key for key in keys if self._is_over(key) and key not in self.unacknowledged]
 
     def in_hand_beyond(self, cursor: Cursor) -> list[UUID]:
         """Return the ids of the jobs in hand that the next pull would find again."""
         after = cursor.after
         if after is None:
-            return list(self.held)
+            return list(self.in_flight)
         place = (after.ready_at, after.job_id)
-        return [job_id for job_id, held in self.held.items() if (held.claim.ready_at, job_id) > place]
+        return [job_id for job_id, entry in self.in_flight.items() if (entry.claim.ready_at, job_id) > place]
 
     def take_in(self, claims: Iterable[Claim], now: float) -> None:
         """Put claims in line and wake a free runner for each."""
         self._on_their_way = 0
         for claim in claims:
-            held = self.held[claim.job.id] = Held(claim, now)
-            self.waiting.append(held)
+            entry = self.in_flight[claim.job.id] = InFlight(claim, now)
+            self.waiting.append(entry)
             if self._idle:
                 self._idle.pop().set()
         self.stirred.set()
@@ -182,7 +182,7 @@ class OwnedBucket:
         """Note a claim as in hand that will be reported without being run: what it carries is not needed any more."""
         if claim.saved and claim.job.data.size > _LARGE:
             claim = evolve(claim, job=evolve(claim.job, data=MessageData()))
-        self.held[claim.job.id] = Held(claim, now, ended=True)
+        self.in_flight[claim.job.id] = InFlight(claim, now, ended=True)
 
     def adapt(self, now: float) -> None:
         """Under a backlog, read as far ahead as some tenths of a second of work.
@@ -198,16 +198,16 @@ class OwnedBucket:
 
     # Running them
 
-    def next_in_line(self) -> Held | None:
+    def next_in_line(self) -> InFlight | None:
         """Take the next job if one waits."""
         if not self.waiting:
             return None
-        held = self.waiting.popleft()
+        entry = self.waiting.popleft()
         if self.more_behind:
             self._ask_for_more()
-        return held
+        return entry
 
-    async def next_job(self) -> Held | None:
+    async def next_job(self) -> InFlight | None:
         """Return the next job in line, waiting for one; None once the bucket is closed."""
         while not self.closed:
             if self.waiting:
@@ -251,7 +251,7 @@ class OwnedBucket:
         """Return what to tell of the bucket at `now`, monotonic: no free slots while all it got was parked."""
         running = sum(slot.job is not None for slot in self.slots)
         free = 0 if now < self.asks_again_at else self.free or int(self._mostly_idle)
-        return Load(held=len(self.held), running=running, free=free, offered=self.offered)
+        return Load(in_flight=len(self.in_flight), running=running, free=free, offered=self.offered)
 
     def load_as_told(self, now: float) -> Load:
         """Return the load with what was last told of free slots and offers: one moment alone says little about these."""
@@ -298,42 +298,42 @@ class OwnedBucket:
         """Note that so many jobs were taken into the bucket, to be read soon."""
         self._on_their_way += count
 
-    def give(self, keep: int) -> list[Held]:
+    def give(self, keep: int) -> list[InFlight]:
         """Take what is in line behind the first `keep` jobs out of it; return it, for somebody to release."""
         given = []
         while len(self.waiting) > keep:
-            held = self.waiting.pop()
-            held.ended = True
-            given.append(held)
+            entry = self.waiting.pop()
+            entry.ended = True
+            given.append(entry)
         if self.remote:
             self.giving += given
         return given
 
-    def keep(self, kept: Sequence[Held]) -> None:
+    def keep(self, kept: Sequence[InFlight]) -> None:
         """Put what was on its way out back in line."""
-        self.giving = [held for held in self.giving if held not in kept]
-        for held in reversed(kept):
-            held.ended = False
-            self.put_back(held)
+        self.giving = [entry for entry in self.giving if entry not in kept]
+        for entry in reversed(kept):
+            entry.ended = False
+            self.put_back(entry)
 
-    def given(self, gone: Sequence[Held]) -> None:
+    def given(self, gone: Sequence[InFlight]) -> None:
         """Forget what has left its bucket on the agent: if it comes again, it is to be run."""
-        for held in gone:
-            self.held.pop(held.claim.job.id, None)
-        self.giving = [held for held in self.giving if held not in gone]
-        if not self.held:
+        for entry in gone:
+            self.in_flight.pop(entry.claim.job.id, None)
+        self.giving = [entry for entry in self.giving if entry not in gone]
+        if not self.in_flight:
             self._emptied.set()
 
     # Letting them go
 
     def settled(self, report: Report) -> None:
         """Forget a job whose report is written (or was refused as stale)."""
-        held = self.held.pop(report.job_id, None)
+        entry = self.in_flight.pop(report.job_id, None)
         if self.remote:
             self.unacknowledged.add((report.job_id, report.attempt))
-        elif self._settled_while_reading is not None and held is not None:
-            self._settled_while_reading[report.job_id, report.attempt] = held.claim.ready_at
-        if not self.held:
+        elif self._settled_while_reading is not None and entry is not None:
+            self._settled_while_reading[report.job_id, report.attempt] = entry.claim.ready_at
+        if not self.in_flight:
             self._emptied.set()
         if report.status is _STAYS or report.outcome is None:
             self.pull_again.set()  # it stays in this bucket, or may be back there: learn when it is due
@@ -366,30 +366,30 @@ class OwnedBucket:
     def close(self) -> list[Claim]:
         """Start no more jobs; return the claims that were waiting, for somebody to release."""
         self.closed = True
-        unstarted = [held for held in (*self.waiting, *self._aside) if not held.ended] + self.giving
-        for held in unstarted:
-            held.ended = True
+        unstarted = [entry for entry in (*self.waiting, *self._aside) if not entry.ended] + self.giving
+        for entry in unstarted:
+            entry.ended = True
         self.giving = []
         self.waiting.clear()
         self._aside.clear()
         while self._idle:
             self._idle.pop().set()
         self.pull_again.set()
-        return [held.claim for held in unstarted]
+        return [entry.claim for entry in unstarted]
 
     def cancel(self, job_id: UUID, attempt: int) -> Claim | None:
         """Cancel a job in hand: stop it if it runs; return its claim if it was still waiting in line."""
-        held = self.held.get(job_id)
-        if held is None or held.claim.attempt != attempt or held.ended:
+        entry = self.in_flight.get(job_id)
+        if entry is None or entry.claim.attempt != attempt or entry.ended:
             return None
-        self._never_again(held.claim)
-        if held.slot is not None:
-            held.slot.stop(StopReason.CANCEL)
-        elif held in self.waiting or held in self._aside:
-            (self.waiting if held in self.waiting else self._aside).remove(held)
-            held.ended = True
-            return held.claim
-        held.cancelled = True
+        self._never_again(entry.claim)
+        if entry.slot is not None:
+            entry.slot.stop(StopReason.CANCEL)
+        elif entry in self.waiting or entry in self._aside:
+            (self.waiting if entry in self.waiting else self._aside).remove(entry)
+            entry.ended = True
+            return entry.claim
+        entry.cancelled = True
         return None
 
     def cancel_unread(self, claim: Claim, now: float) -> None:
@@ -405,25 +405,25 @@ class OwnedBucket:
         if self._finished is not None:
             self._finished.cancel((claim.job.id, claim.attempt))
 
-    def put_back(self, held: Held) -> None:
+    def put_back(self, entry: InFlight) -> None:
         """Put a job that could not be started at the head of the line again."""
         if self.closed:
-            held.ended = True
+            entry.ended = True
             return
-        self.waiting.appendleft(held)
+        self.waiting.appendleft(entry)
         if self._idle:
             self._idle.pop().set()
 
-    def set_aside(self, held: Held) -> None:
+    def set_aside(self, entry: InFlight) -> None:
         """Keep a job in hand, out of the line, until `resume`."""
-        self._aside.append(held)
+        self._aside.append(entry)
 
     def resume(self) -> None:
         """Put what was set aside back in line."""
         aside, self._aside = self._aside, []
-        for held in aside:
-            if not held.ended:
-                self.put_back(held)
+        for entry in aside:
+            if not entry.ended:
+                self.put_back(entry)
 
     def stop_running(self, reason: str) -> None:
         """Cancel everything that runs."""
@@ -442,7 +442,7 @@ class OwnedBucket:
 
     async def wait_empty(self) -> None:
         """Wait until nothing is in hand."""
-        while self.held:
+        while self.in_flight:
             await self._emptied.wait()
 
 
@@ -455,7 +455,7 @@ __all__ = [
     "NEVER",
     "Attempt",
     "Finished",
-    "Held",
+    "InFlight",
     "OnEcho",
     "OnReport",
     "OwnedBucket",

@@ -15,7 +15,7 @@ from jobmaster.printable import as_entry, marked
 _AREAS: Final = (
     "agents assign attempts attempts.final carrying cli clock cluster config control declare directory durability "
     "execute heartbeat jobs "
-    "moving notify plugins postgres recur recurrence report rescue retry scheduler service sqlite start strays suspects "
+    "moving notify plugins postgres recur recurrence report rescue retry scheduler service sqlite start strays poison_guard "
     "tasks transfer worker"
 )
 LOGGERS: Final = tuple(f"jobmaster.{area}" for area in _AREAS.split())

@@ -364,7 +364,7 @@ LOAD_VALUES: Final = ("id", "load", "running", "free", "offered")
 def load_batch(loads: Mapping[UUID, Load], dialect: Dialect) -> Batch:
     """Return the last statement of a unit that notes the loads of buckets, of one at least."""
     rows = [
-        (dialect.uuid(bucket_id), load.held, load.running, load.free, load.offered)
+        (dialect.uuid(bucket_id), load.in_flight, load.running, load.free, load.offered)
         for bucket_id, load in loads.items()
     ]
     return Batch("bucket_load", LOAD_VALUES, rows, last=True)

@@ -23,10 +23,10 @@ from jobmaster.forks import end_child, this_process
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
-from jobmaster.ownership import NEVER, Held, OnReport, OwnedBucket, Slot, StopReason
+from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket, Slot, StopReason
+from jobmaster.poison_guard import PoisonGuard
 from jobmaster.signals import Signal
 from jobmaster.states import AttemptOutcome
-from jobmaster.suspects import Suspects
 from jobmaster.tasks import Contained, in_own_context, reraise_if_ending
 
 log = logging.getLogger("jobmaster.execute")
@@ -129,11 +129,11 @@ class Execute:
     random: Callable[[], float] = random.random
     _runs: dict[str, Run] = field(factory=dict, init=False)
     _process: object = field(factory=this_process, init=False)
-    suspects: Suspects = field(init=False)
+    poison_guard: PoisonGuard = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Build what depends on the fields."""
-        self.suspects = Suspects(self.master, self.on_report, self.now)
+        self.poison_guard = PoisonGuard(self.master, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed or the slot was left."""
@@ -165,26 +165,26 @@ class Execute:
     async def _serve(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run job after job in the slot's scope; return when the bucket is closed or the scope is spent."""
         yielded = self.monotonic()
-        while (held := owned.next_in_line() or await owned.next_job()) is not None:
+        while (entry := owned.next_in_line() or await owned.next_job()) is not None:
             now = self.monotonic()
             if now - yielded > FAIRNESS:
                 await anyio.lowlevel.checkpoint()
                 yielded = now = self.monotonic()
             if not owned.lease.is_safe(now):
-                held.ended = True
+                entry.ended = True
                 return
-            await self._run(owned, slot, held, now)
+            await self._run(owned, slot, entry, now)
             if slot.left or slot.scope is None or slot.scope.cancel_called:
                 return
 
-    async def _run(self, owned: OwnedBucket, slot: Slot, held: Held, now: float) -> None:
-        claim = held.claim
+    async def _run(self, owned: OwnedBucket, slot: Slot, entry: InFlight, now: float) -> None:
+        claim = entry.claim
         if claim.suspect:
-            if not await self.suspects.admit(owned, held):
+            if not await self.poison_guard.admit(owned, entry):
                 return
             now = self.monotonic()
         job = JobContext(claim, self.worker, self.host, self.now())
-        slot.begin(held, job, now)
+        slot.begin(entry, job, now)
         self.watch.expect(slot.deadline)
         error = await in_own_context(self._call(slot, job))
         self._finish(owned, slot, error)

@@ -14,7 +14,7 @@ from jobmaster._policy.sharing import hungry
 from jobmaster.carrying import aside_of, bring_back_aside, hold_unread
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import Bucket, Load
-from jobmaster.ownership import NEVER, Held, OnReport, OwnedBucket
+from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket
 
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks at what a worker has in hand, while anything comes or goes."""
@@ -133,7 +133,7 @@ class Share:
         behind = await self._give_unread(owned, max(0, begins - in_line), now) if owned.more_behind else 0
         return bool(given or behind)
 
-    async def _let_go(self, owned: OwnedBucket, given: Sequence[Held], now: float) -> None:
+    async def _let_go(self, owned: OwnedBucket, given: Sequence[InFlight], now: float) -> None:
         """Let what was in line be held on the master again.
 
         A message on an agent is put aside first: reported, the job could be back in this bucket before its message has been
@@ -142,8 +142,8 @@ class Share:
         if owned.remote:
             await self._bring_back(owned)
             return
-        for held in given:
-            self.on_report(owned, outcome.released(held.claim, now - held.since))
+        for entry in given:
+            self.on_report(owned, outcome.released(entry.claim, now - entry.since))
 
     async def _bring_back(self, owned: OwnedBucket) -> None:
         """Put aside what is to leave a bucket on an agent, and bring it back to the master.
@@ -151,7 +151,7 @@ class Share:
         Also what is left of a try before.
         """
         carried = await self.master.handed_over(owned.id)  # their carriers may be about to push them again
-        owned.keep([held for held in owned.giving if held.claim.job.id in carried])
+        owned.keep([entry for entry in owned.giving if entry.claim.job.id in carried])
         giving, aside = list(owned.giving), evolve(owned.bucket, id=aside_of(owned.id))
         self._asides[owned.id] = aside
         await self.agent.put_aside(

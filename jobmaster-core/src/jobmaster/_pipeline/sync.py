@@ -38,7 +38,9 @@ class Sync:
     def _waits(self, message: Message) -> bool:
         """Return whether a job is not in hand, where it is seen to by its report, or by the beat."""
         job_id = message.new.job.id
-        return job_id not in self.owned.held and (job_id, message.attempt) not in self.owned.unacknowledged
+        return (
+            job_id not in self.owned.in_flight and (job_id, message.attempt) not in self.owned.unacknowledged
+        )
 
     def _in_bucket(self, message: Message) -> NewJob:
         return NewJob(job=message.new.job, delay=message.new.delay, bucket_id=self.owned.id)

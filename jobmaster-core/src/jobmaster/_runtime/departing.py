@@ -40,7 +40,7 @@ class Departure:
             await life.reporter.run_once()
         for owned in tuple(self._left):
             await self._give_back(owned)
-        if not any(owned.held for owned in life.owned):
+        if not any(owned.in_flight for owned in life.owned):
             await env.master.retire_worker(life.record.id)
         env.notify.tell(Topics.held(env.cluster_id))
         self._service.stop()
@@ -50,7 +50,7 @@ class Departure:
         """Give a bucket back, unless something of it is in hand that no report is about: that is for the rescue."""
         env = self._env
         try:
-            if not owned.held:
+            if not owned.in_flight:
                 await give_up(env.master, env.agents[owned.bucket.agent], owned.bucket)
         except LeaseLostError as error:
             log.debug("worker %s: %s", self._life.record.name, error)

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from jobmaster._policy.placement import Place, Ranking, agent_for
 from jobmaster.errors import StoreError
-from jobmaster.inhand import NEVER
+from jobmaster.in_flight import NEVER
 from jobmaster.models import STANDALONE, Bucket, NewJob
 from jobmaster.tasks import Contained
 

@@ -159,7 +159,7 @@ class _Standby:
     def _is_idle(self, place: Place) -> bool:
         """Return whether the worker of a place has nothing in hand."""
         life = self.running[place].current
-        return life is not None and not any(owned.held for owned in life.owned)
+        return life is not None and not any(owned.in_flight for owned in life.owned)
 
 
 def _settings(coordinator: RunningWorker, place: Place) -> WorkerSettings:

@@ -108,7 +108,7 @@ class Incarnation:
         )
 
     def _reports_written(self, reports: Sequence[Report]) -> None:
-        self.execute.suspects.written(reports)
+        self.execute.poison_guard.written(reports)
         self.env.reports_written(reports)
 
     # Life
@@ -337,7 +337,7 @@ class Incarnation:
 
     async def _hand_back_unread(self) -> None:
         for owned in self.owned:
-            if owned.held:  # an empty one is given up as a whole
+            if owned.in_flight:  # an empty one is given up as a whole
                 unit = hand_back_unread(self.agent, owned, self.reporter.submit, self.env.monotonic)
                 await self._quietly(unit)
 
@@ -366,7 +366,7 @@ class Incarnation:
         self.env.notify.tell(Topics.held(self.env.cluster_id))
 
     async def _give_up_buckets(self) -> None:
-        clean = [owned for owned in self.owned if not owned.held]
+        clean = [owned for owned in self.owned if not owned.in_flight]
         for owned in clean:
             await self._quietly(give_up(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):

@@ -45,7 +45,7 @@ class Requests:
             claim = owned.cancel(job_id, attempt)
             if claim is not None:
                 self.on_report(owned, outcome.cancelled_unstarted(claim))
-            elif job_id not in owned.held:
+            elif job_id not in owned.in_flight:
                 await self._cancel_unclaimed(owned, job_id, attempt)
 
     async def _cancel_unclaimed(self, owned: OwnedBucket, job_id: UUID, attempt: int) -> None:

@@ -89,7 +89,7 @@ class Loops:
             self.acknowledge.again(owned, keys)
 
     def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval(self.news) if owned.held else IDLE_POLL
+        longest = self.env.poll_interval(self.news) if owned.in_flight else IDLE_POLL
         if busy and not self.news.listening:
             longest = min(longest, BUSY_POLL)
         return longest if wait is None else min(wait, longest)
@@ -98,7 +98,7 @@ class Loops:
         """The safety net for lost news: wake the claim loops of idle buckets that hold something due."""
 
         async def tick() -> float | None:
-            idle = {owned.id: owned for owned in self.owned if not owned.held and not owned.closed}
+            idle = {owned.id: owned for owned in self.owned if not owned.in_flight and not owned.closed}
             if idle:
                 for bucket_id in await self.agent.due_buckets([owned.bucket for owned in idle.values()]):
                     idle[bucket_id].pull_again.set()

@@ -10,7 +10,7 @@ from attrs import define
 from jobmaster.contracts import AgentRepository, Mark, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import NewJob, evolve
-from jobmaster.ownership import Held, OwnedBucket
+from jobmaster.ownership import InFlight, OwnedBucket
 from jobmaster.states import JobStatus
 
 
@@ -33,43 +33,43 @@ class Beat:
 
     async def _mark(self, owned: OwnedBucket) -> int:
         before = self.monotonic() - self.after
-        due = [(held, status) for held in owned.held.values() if (status := _lasting(held, before))]
+        due = [(entry, status) for entry in owned.in_flight.values() if (status := _lasting(entry, before))]
         if not due:
             return 0
         try:
-            await self._save(owned, [held for held, _ in due if not held.claim.saved])
-            await self.master.mark(owned.bucket, [_mark(held, status) for held, status in due])
+            await self._save(owned, [entry for entry, _ in due if not entry.claim.saved])
+            await self.master.mark(owned.bucket, [_mark(entry, status) for entry, status in due])
         except LeaseLostError:
             return 0
-        for held, status in due:
-            held.marked = status
+        for entry, status in due:
+            entry.marked = status
         return len(due)
 
-    async def _save(self, owned: OwnedBucket, unsaved: Sequence[Held]) -> None:
+    async def _save(self, owned: OwnedBucket, unsaved: Sequence[InFlight]) -> None:
         """Let the master know of jobs that it does not know yet; the agent, if it answers, notes that it does."""
         if not unsaved:
             return
-        await self.master.insert_jobs([NewJob(job=held.claim.job, bucket_id=owned.id) for held in unsaved])
-        for held in unsaved:
-            held.claim = evolve(held.claim, saved=True)
+        await self.master.insert_jobs([NewJob(job=entry.claim.job, bucket_id=owned.id) for entry in unsaved])
+        for entry in unsaved:
+            entry.claim = evolve(entry.claim, saved=True)
         with suppress(StoreUnavailableError):
             await self.agent.note_saved(owned.bucket, [(h.claim.job.id, h.claim.attempt) for h in unsaved])
 
 
-def _lasting(held: Held, before: float) -> JobStatus | None:
+def _lasting(entry: InFlight, before: float) -> JobStatus | None:
     """Return the state of a job in hand that has lasted since `before` and is not yet on record."""
-    status, since = JobStatus.QUEUED, held.since
-    if held.slot is not None:
-        status, since = JobStatus.PROCESSING, held.slot.started
-    fresh = held.ended or since > before or held.marked in (status, JobStatus.PROCESSING)
+    status, since = JobStatus.QUEUED, entry.since
+    if entry.slot is not None:
+        status, since = JobStatus.PROCESSING, entry.slot.started
+    fresh = entry.ended or since > before or entry.marked in (status, JobStatus.PROCESSING)
     return None if fresh else status
 
 
-def _mark(held: Held, status: JobStatus) -> Mark:
-    job = held.slot.job if held.slot else None
+def _mark(entry: InFlight, status: JobStatus) -> Mark:
+    job = entry.slot.job if entry.slot else None
     return Mark(
-        job_id=held.claim.job.id,
-        attempt=held.claim.attempt,
+        job_id=entry.claim.job.id,
+        attempt=entry.claim.attempt,
         status=status,
         started_at=job.started_at if job else None,
     )

@@ -16,7 +16,7 @@ from jobmaster.attemptlog import rescued
 from jobmaster.carrying import answers, give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
-from jobmaster.inhand import Attempt
+from jobmaster.in_flight import Attempt
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
 

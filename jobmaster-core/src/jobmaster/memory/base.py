@@ -158,7 +158,7 @@ class MemoryBase(InMemory):
             if bucket and bucket.worker_id in alive:
                 self._store.silent_at.pop(bucket_id, None)
                 self._store.buckets[bucket_id] = evolve(
-                    bucket, load=load.held, running=load.running, free=load.free, offered=load.offered
+                    bucket, load=load.in_flight, running=load.running, free=load.free, offered=load.offered
                 )
 
     def _let_go(self, rows: Iterable[Live]) -> int:

@@ -147,7 +147,9 @@ class ClusterContract(MasterTests, suite=True):
         before = await world.master.now()
 
         pulse = await world.master.heartbeat(
-            [worker.id], {bucket.id: Load(held=7, running=5, free=1, offered=9), new_id(): Load(held=9)}, LONG
+            [worker.id],
+            {bucket.id: Load(in_flight=7, running=5, free=1, offered=9), new_id(): Load(in_flight=9)},
+            LONG,
         )
 
         stored = await world.stored_worker(worker.id)
@@ -187,7 +189,7 @@ class ClusterContract(MasterTests, suite=True):
         bucket = await world.bucket(lease=SHORT)
         await world.rescue()
 
-        await world.master.heartbeat([bucket.worker_id], {bucket.id: Load(held=99)}, LONG)
+        await world.master.heartbeat([bucket.worker_id], {bucket.id: Load(in_flight=99)}, LONG)
 
         assert (await world.stored_bucket(bucket)).load == 0
 

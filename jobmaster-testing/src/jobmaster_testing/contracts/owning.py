@@ -234,7 +234,7 @@ class OwningContract(MasterTests, suite=True):
 
         for asked in (None, f"{world.cluster_id}-other"):
             assert await world.master.heartbeat(alive, {}, LONG, asked) == Pulse(alive=frozenset(alive))
-        told = await world.master.heartbeat(alive, {bucket.id: Load(held=1)}, LONG, world.cluster_id)
+        told = await world.master.heartbeat(alive, {bucket.id: Load(in_flight=1)}, LONG, world.cluster_id)
         assert told == Pulse(alive=frozenset(alive), needs_rescue=True)
 
     async def test_a_lost_worker_hears_of_no_rescue(self, world: World) -> None:

@@ -66,7 +66,7 @@ class LoadContract(MasterTests, suite=True):
         bucket, other = await world.bucket(), await world.bucket()
 
         await world.master.tell_loads(
-            {bucket.id: Load(held=9, running=5, offered=12), new_id(): Load(free=1)}
+            {bucket.id: Load(in_flight=9, running=5, offered=12), new_id(): Load(free=1)}
         )
 
         told = await world.stored_bucket(bucket)
@@ -111,7 +111,7 @@ class LoadContract(MasterTests, suite=True):
         await world.tick()
         await world.master.heartbeat([bucket.worker_id], {}, LONG)
         assert await silent() == {other.id}
-        await world.master.tell_loads({other.id: Load(held=1)})
+        await world.master.tell_loads({other.id: Load(in_flight=1)})
         assert await silent() == set()
 
     async def test_due_places_can_be_asked_for_by_how_long_they_wait(self, world: World) -> None:

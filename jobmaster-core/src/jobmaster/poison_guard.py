@@ -14,17 +14,17 @@ from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import Mark, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.models import Claim, Report
-from jobmaster.ownership import Held, OnReport, OwnedBucket
+from jobmaster.ownership import InFlight, OnReport, OwnedBucket
 from jobmaster.states import JobStatus
 
-log = logging.getLogger("jobmaster.suspects")
+log = logging.getLogger("jobmaster.poison_guard")
 
 STORE_PAUSE = 0.2
 """Seconds before a start that could not be recorded is tried again."""
 
 
 @define(eq=False)
-class Suspects:
+class PoisonGuard:
     """Admits suspects of one worker.
 
     Each suspect's start is written before it runs. One that two crashes count against is *accused*: only one
@@ -37,24 +37,24 @@ class Suspects:
     _accused: Claim | None = field(default=None, init=False)
     _set_aside: list[OwnedBucket] = field(factory=list, init=False)
 
-    async def admit(self, owned: OwnedBucket, held: Held) -> bool:
+    async def admit(self, owned: OwnedBucket, entry: InFlight) -> bool:
         """Return whether a suspect may run now; if not, it was put back, set aside or reported."""
-        claim = held.claim
-        if claim.crashes >= CRASHES_UNTIL_ACCUSED and not self._take_turn(owned, held):
+        claim = entry.claim
+        if claim.crashes >= CRASHES_UNTIL_ACCUSED and not self._take_turn(owned, entry):
             return False
-        if not await self._record_start(owned, held):
+        if not await self._record_start(owned, entry):
             return False
-        if held.cancelled:
-            held.ended = True
+        if entry.cancelled:
+            entry.ended = True
             self.on_report(owned, outcome.cancelled_unstarted(claim))
             return False
         return True
 
-    def _take_turn(self, owned: OwnedBucket, held: Held) -> bool:
-        if self._accused is None or self._accused is held.claim:
-            self._accused = held.claim
+    def _take_turn(self, owned: OwnedBucket, entry: InFlight) -> bool:
+        if self._accused is None or self._accused is entry.claim:
+            self._accused = entry.claim
             return True
-        owned.set_aside(held)
+        owned.set_aside(entry)
         self._set_aside.append(owned)
         return False
 
@@ -72,20 +72,20 @@ class Suspects:
         for owned in waiting:
             owned.resume()
 
-    async def _record_start(self, owned: OwnedBucket, held: Held) -> bool:
+    async def _record_start(self, owned: OwnedBucket, entry: InFlight) -> bool:
         """Write a start; after a failure its job keeps its turn, for it may be on record all the same."""
-        claim, status = held.claim, JobStatus.PROCESSING
+        claim, status = entry.claim, JobStatus.PROCESSING
         mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
         try:
             await self.master.mark(owned.bucket, [mark])
         except LeaseLostError:
-            held.ended = True
+            entry.ended = True
             return False
         except Exception as error:
             if not isinstance(error, StoreError):
                 log.exception("job %s: its start could not be recorded, trying again", claim.job.id)
             await anyio.sleep(STORE_PAUSE)
-            owned.put_back(held)
+            owned.put_back(entry)
             return False
-        held.marked = status
+        entry.marked = status
         return True

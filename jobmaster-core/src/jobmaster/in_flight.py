@@ -43,7 +43,7 @@ class Slot:
     """
 
     job: JobContext | None = None
-    held: Held | None = None
+    in_flight: InFlight | None = None
     scope: anyio.CancelScope | None = None
     deadline: float = NEVER
     started: float = 0.0
@@ -51,18 +51,18 @@ class Slot:
     left: bool = False
     on_stop: Callable[[Slot], None] = _heard_by_nobody
 
-    def begin(self, held: Held, job: JobContext, now: float) -> None:
+    def begin(self, entry: InFlight, job: JobContext, now: float) -> None:
         """Take a job; `now` is monotonic."""
-        timeout = held.claim.job.timeout
-        self.job, self.held, self.started, self.stop_reason = job, held, now, None
+        timeout = entry.claim.job.timeout
+        self.job, self.in_flight, self.started, self.stop_reason = job, entry, now, None
         self.deadline = NEVER if timeout is None else now + timeout
-        held.slot = self
+        entry.slot = self
 
     def end(self) -> None:
         """Be free again."""
-        if self.held is not None:
-            self.held.ended, self.held.slot = True, None
-        self.job, self.held, self.deadline, self.stop_reason = None, None, NEVER, None
+        if self.in_flight is not None:
+            self.in_flight.ended, self.in_flight.slot = True, None
+        self.job, self.in_flight, self.deadline, self.stop_reason = None, None, NEVER, None
 
     def stop(self, reason: str) -> None:
         """Cancel the job that runs here, once."""
@@ -81,7 +81,7 @@ class Slot:
 
 
 @define(eq=False)
-class Held:
+class InFlight:
     """A job in hand: waiting in memory, running in a slot, or ended and not yet reported."""
 
     claim: Claim
