@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from jobmaster import Cluster, FixedBackoff, RetryPolicy
-from jobmaster._runtime import coordinating, incarnation, storing
+from jobmaster._runtime import coordinator, job_router, worker_session
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.faults import Faults
@@ -55,7 +55,7 @@ def bound_early(monkeypatch: pytest.MonkeyPatch) -> None:
     Earlier releases did, and what they left in buckets and on agents is there after an update. So there are tests of
     jobs that wait in a bucket for their time; what is scheduled now is held on the master until then.
     """
-    for module in (storing, coordinating, incarnation):
+    for module in (job_router, coordinator, worker_session):
         monkeypatch.setattr(module, "BINDS_AHEAD", 120.0)
 
 

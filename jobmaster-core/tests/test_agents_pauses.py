@@ -10,7 +10,7 @@ import pytest
 
 from jobmaster import Cluster, JobContext, handler
 from jobmaster._runtime.agents import LONGEST_TIME_OUT, TIME_OUT, TIME_OUT_JITTER, Agents, Link
-from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.notifier import Notifier
 from jobmaster.config import AgentSettings
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.faults import Faults
@@ -28,7 +28,7 @@ class Ticking:
 
     def __init__(self) -> None:
         self.now = 100.0
-        agent, notify = MemoryAgent("A"), Notify(MemoryMaster())
+        agent, notify = MemoryAgent("A"), Notifier(MemoryMaster())
         link = Link(AgentSettings(name="A", url="memory://"), agent, notify, joined=True)
         self.agents = Agents("Test-1", MemoryMaster(), [link], notify, lambda: self.now)
 

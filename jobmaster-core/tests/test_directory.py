@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from jobmaster._policy.placement import Place
-from jobmaster._runtime.directory import FULL, Directory, Picture
+from jobmaster._runtime.directory import FULL, ClusterView, Directory
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
@@ -32,11 +32,11 @@ class Town:
         self.while_looking: Callable[[], None] | None = None
         self.directory = Directory(self.look, lambda: self.time, self._in_background)
 
-    async def look(self) -> Picture:
+    async def look(self) -> ClusterView:
         self.looks += 1
         if self.away:
             raise StoreUnavailableError("away")
-        found = Picture(list(self.buckets), self.waiting)
+        found = ClusterView(list(self.buckets), self.waiting)
         if self.while_looking is not None:
             self.while_looking()
         return found

@@ -191,7 +191,7 @@ class TestTime:
             kept.risks, kept.away = {}, False
             await anyio.sleep(LOOK_EVERY)
             assert told()[-1] == f"INFO cluster {made.id}: the master: flush_log_at_commit is no longer 2"
-            runtime.stay.check()  # what is required is required of a start
+            runtime.scope.check()  # what is required is required of a start
 
     async def test_it_costs_one_question_a_minute(self, kept: Kept, virtual_clock: VirtualClock) -> None:
         made = Cluster("Kept-Cost", "kept://m", clock=virtual_clock).use(kept)

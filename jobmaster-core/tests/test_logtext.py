@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from jobmaster._pipeline.report import _log_stale
-from jobmaster._runtime.rescuing import _log
+from jobmaster._runtime.rescuer import _log
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.rescue import RescueResult
 from jobmaster.logtext import counted
@@ -29,8 +29,8 @@ def test_a_rescue_of_one(caplog: pytest.LogCaptureFixture) -> None:
     _log(RescueResult(buckets=2, lost=0, released=0, orphans=2))
 
     assert [record.getMessage() for record in caplog.records] == [
-        "rescued 1 bucket: 1 job may have been running, 1 waited, 1 was stray",
-        "rescued 2 buckets: 0 jobs may have been running, 0 waited, 2 were stray",
+        "rescued 1 bucket: 1 job may have been running, 1 waited, 1 was orphaned",
+        "rescued 2 buckets: 0 jobs may have been running, 0 waited, 2 were orphaned",
     ]
 
 

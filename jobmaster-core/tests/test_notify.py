@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from jobmaster import Cluster
-from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.notifier import Notifier
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreUnavailableError
 from jobmaster_testing.probes import Seen, until
@@ -37,7 +37,7 @@ class Recorder:
 
 async def test_what_comes_during_an_announcement_goes_out_in_one() -> None:
     recorder = Recorder()
-    notify = Notify(cast("MasterRepository", recorder))
+    notify = Notifier(cast("MasterRepository", recorder))
     async with anyio.create_task_group() as group:
         group.start_soon(notify.run)
         notify.tell("a")
@@ -54,7 +54,7 @@ async def test_what_comes_during_an_announcement_goes_out_in_one() -> None:
 
 async def test_a_flush_waits_for_the_announcement_under_way_and_sends_the_rest() -> None:
     recorder = Recorder()
-    notify = Notify(cast("MasterRepository", recorder))
+    notify = Notifier(cast("MasterRepository", recorder))
     flushed = anyio.Event()
 
     async def flush() -> None:
@@ -114,7 +114,7 @@ class Broken(Recorder):
 
 async def test_who_waits_long_because_of_news_looks_when_they_do_not_come_any_more() -> None:
     store, heard = Broken(), Seen[bool]()
-    notify = Notify(cast("MasterRepository", store))
+    notify = Notifier(cast("MasterRepository", store))
     async with anyio.create_task_group() as group:
         with notify.subscribed("a", lambda _: heard.add(notify.listening)):
             group.start_soon(notify.run)

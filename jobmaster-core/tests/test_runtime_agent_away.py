@@ -98,7 +98,7 @@ async def test_strays_come_back_from_the_agents_that_can_be_reached(producer: Bu
         async def is_done() -> bool:
             return await runtime.jobs.count(status=JobStatus.SUCCEEDED) == 1
 
-        await until(is_done, timeout=15, what="the stray job to be brought back and run")
+        await until(is_done, timeout=15, what="the orphan job to be brought back and run")
         switch.on = True
 
 

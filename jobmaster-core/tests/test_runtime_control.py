@@ -215,7 +215,7 @@ async def test_a_stop_waits_for_the_grace_of_workers_that_suspend(
     cluster: Build, producer: Build, gate: Any, running: Seen[UUID], opened: anyio.Event
 ) -> None:
     async def open_later() -> None:
-        await until(lambda: runtime.stay.is_over)
+        await until(lambda: runtime.scope.is_over)
         await anyio.wait_all_tasks_blocked()
         opened.set()
 

@@ -224,9 +224,9 @@ class DistributedLife(Life):
         """Schedule jobs that have to wait on the agent, and one that is pushed to a bucket that is not there."""
         request = self.job.request(PLAIN, after=3)
         receipts = await runtime.scheduler.once_many([request] * 4)
-        stray = make_new_job(make_bucket(cluster_id=CLUSTER), definition_id="Live", data=PLAIN)
-        await self._agent.push([Message(new=stray)])
-        self.accepted |= {r.job_id for r in receipts} | {stray.job.id}
+        orphan = make_new_job(make_bucket(cluster_id=CLUSTER), definition_id="Live", data=PLAIN)
+        await self._agent.push([Message(new=orphan)])
+        self.accepted |= {r.job_id for r in receipts} | {orphan.job.id}
 
 
 MASTER_CALLS = [

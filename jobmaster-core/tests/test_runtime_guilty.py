@@ -404,7 +404,7 @@ async def test_an_end_that_cannot_be_written_at_all_is_tried_again_and_holds_up_
     assert (job.status, len(job.attempts)) == (JobStatus.SUCCEEDED, 1)
 
 
-# Loops
+# BucketLoops
 
 
 @pytest.mark.parametrize("error", [GeneratorExit, SystemExit, KeyboardInterrupt, asyncio.CancelledError])

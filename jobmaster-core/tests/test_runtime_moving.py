@@ -24,7 +24,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster._runtime.tending import pruning
+from jobmaster._runtime.housekeeping import pruning
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.contracts import MasterRepository, Message
 from jobmaster.plugins import Plugins

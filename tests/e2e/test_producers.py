@@ -39,8 +39,8 @@ async def test_every_receipt_of_a_killed_producer_names_one_job(scenario: Scenar
     print(f"\n{KILLS} producers killed, {len(receipts.ends())} receipts:", audit.summary())  # noqa: T201
     assert len(given) >= ORDERS * KILLS - UNDER_WAY
     assert {order: jobs for order, jobs in given.items() if jobs != {again[order]}} == {}
-    stray = audit.tables.definitions.keys() - set(again.values())
-    assert len(stray) <= UNDER_WAY * KILLS, "at the most what was under way at each kill has no receipt"
+    orphan = audit.tables.definitions.keys() - set(again.values())
+    assert len(orphan) <= UNDER_WAY * KILLS, "at the most what was under way at each kill has no receipt"
 
 
 async def produce_and_die(scenario: Scenario, receipts: LedgerReader, orders: int, backend: str) -> None:

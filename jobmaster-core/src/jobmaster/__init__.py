@@ -6,7 +6,7 @@ import jobmaster.ownlog  # noqa: F401 - what is logged from here on is safe to r
 from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
 from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy
-from jobmaster._runtime.moving import MoveSummary as MoveSummary
+from jobmaster._runtime.mover import MoveSummary as MoveSummary
 from jobmaster.cluster import Cluster as Cluster
 from jobmaster.context import JobCancelled as JobCancelled
 from jobmaster.context import JobContext as JobContext

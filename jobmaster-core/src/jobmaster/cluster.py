@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobmaster._runtime.agents import Agents, Link, check_unlike
+from jobmaster._runtime.cluster_setup import check_one_way, prepare_master, registered
 from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.forewarning import warn_of_settings
 from jobmaster._runtime.host import host_record
-from jobmaster._runtime.joining import check_one_way, prepare_master, registered
-from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.notifier import Notifier
+from jobmaster._runtime.start_warnings import warn_of_settings
 from jobmaster.clock import Clock, SystemClock
+from jobmaster.cluster_run import ClusterRun
 from jobmaster.config import (
     AgentSettings,
     Settings,
@@ -32,7 +33,6 @@ from jobmaster.errors import ConfigurationError
 from jobmaster.files import OWNER_ONLY, checked_mode
 from jobmaster.handlers import Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
-from jobmaster.lives import Life
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
@@ -85,8 +85,8 @@ class Cluster:
         self._schedules: list[StaticSchedule] = []
         self._plugins: list[Any] = []
         self.debug_logs: list[DebugLog] = []
-        self._lives: list[Life] = []
-        self._started: Life | None = None
+        self._runs: list[ClusterRun] = []
+        self._started: ClusterRun | None = None
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
@@ -108,7 +108,7 @@ class Cluster:
 
     def _configuring(self, method: str) -> None:
         """Raise `ConfigurationError` if the cluster runs."""
-        if any(life.is_on for life in self._lives):
+        if any(run.is_on for run in self._runs):
             msg = (
                 f"cluster {self.id!r} is running, and {method}() would change nothing of it; "
                 "configure a cluster before it runs"
@@ -261,12 +261,12 @@ class Cluster:
             StoreUnavailableError: the master cannot be reached.
 
         """
-        life = self._new_life(workers=workers)
-        runtime = await life.start()
+        run = self._new_run(workers=workers)
+        runtime = await run.start()
         try:
             yield runtime
         finally:
-            await life.stop()
+            await run.stop()
 
     async def start(self, *, workers: bool = True) -> Runtime:
         """Run the cluster until `stop`, where a block does not fit: `running` for hooks, fixtures and notebooks.
@@ -277,8 +277,8 @@ class Cluster:
         if self._started is not None and self._started.is_on:
             msg = f"cluster {self.id!r} has been started already; await stop() first, or use that runtime"
             raise ConfigurationError(msg)
-        life = self._started = self._new_life(workers=workers)
-        return await life.start()
+        run = self._started = self._new_run(workers=workers)
+        return await run.start()
 
     async def stop(self) -> None:
         """Stop what `start` started, gracefully as `running` does at its end, and wait until it has.
@@ -289,10 +289,10 @@ class Cluster:
         if self._started is not None:
             await self._started.stop()
 
-    def _new_life(self, *, workers: bool) -> Life:
-        life = Life(self, workers=workers)
-        self._lives = [one for one in self._lives if one.is_on] + [life]
-        return life
+    def _new_run(self, *, workers: bool) -> ClusterRun:
+        run = ClusterRun(self, workers=workers)
+        self._runs = [one for one in self._runs if one.is_on] + [run]
+        return run
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -342,7 +342,7 @@ class Cluster:
         chooses = serving or self._handlers is not None
         plugins = Plugins(self._plugins)
         master = plugins.master(self.master_url, self.settings)
-        notify = Notify(master)
+        notify = Notifier(master)
         durability = Durability(self.id, self.settings.require_durable)
         links, monotonic = self._links(plugins), self._clock.monotonic
         env = Environment(
@@ -374,7 +374,7 @@ class Cluster:
         """Return the agents, not yet opened; raises `ConfigurationError` for a bad URL."""
         repositories = self.open_agents(plugins)
         return [
-            Link(settings, repository, Notify(repository))
+            Link(settings, repository, Notifier(repository))
             for settings, repository in zip(self.agents, repositories, strict=True)
         ]
 

@@ -8,7 +8,7 @@ from attrs import fields_dict
 
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.config import SHARED, Settings, check_known, check_name, cluster_mode
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.data import text_fault
@@ -25,18 +25,18 @@ class ControlVerbs:
     at once where news reaches them, and else with their next heartbeat.
     """
 
-    stay: Stay
+    scope: RuntimeScope
     _environment: Environment
     _control: Control
 
     @property
     def _env(self) -> Environment:
         """What the verbs work with; raises `NotRunningError` where and when they cannot."""
-        self.stay.check()
+        self.scope.check()
         return self._environment
 
     async def _change(self, change: ClusterChange) -> None:
-        self.stay.check()
+        self.scope.check()
         await self._control.change(change)
 
     @property

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import anyio
 
-from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.job_commands import JobCommands
+from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
@@ -30,13 +30,13 @@ WAIT_POLL = 0.25
 class Jobs:
     """The audit trail of a running cluster: `runtime.jobs`."""
 
-    def __init__(self, env: Environment, stay: Stay) -> None:
-        self._environment, self._stay = env, stay
+    def __init__(self, env: Environment, scope: RuntimeScope) -> None:
+        self._environment, self._scope = env, scope
 
     @property
     def _env(self) -> Environment:
         """What the verbs work with; raises `NotRunningError` where and when they cannot."""
-        self._stay.check()
+        self._scope.check()
         return self._environment
 
     async def get(self, job_id: UUID | str) -> JobRecord:
@@ -58,7 +58,7 @@ class Jobs:
             return None
         found = await env.master.get_job(env.cluster_id, wanted)
         if found is None and env.agents.distributed:
-            found = await Changing(env).find(wanted)
+            found = await JobCommands(env).find(wanted)
         return found
 
     async def query(

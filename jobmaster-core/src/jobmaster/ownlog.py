@@ -15,7 +15,8 @@ from jobmaster.printable import as_entry, marked
 _AREAS: Final = (
     "agents assign attempts attempts.final carrying cli clock cluster config control declare directory durability "
     "execute heartbeat jobs "
-    "moving notify plugins postgres recur recurrence report rescue retry scheduler service sqlite start strays poison_guard "
+    "moving notify orphaned_messages plugins poison_guard postgres recur recurrence report rescue retry scheduler "
+    "service sqlite start "
     "tasks transfer worker"
 )
 LOGGERS: Final = tuple(f"jobmaster.{area}" for area in _AREAS.split())

@@ -108,7 +108,7 @@ class RecurringVerbs(ABC):
             raise InvalidArgumentsError(msg)
         return self._schedule.jobs([request])[0].job
 
-    # Changing
+    # JobCommands
 
     async def cancel_recurring(
         self, schedule_id: UUID | str, *, cluster: str | None = None

@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import all_risks
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.moving import Move, MoveSummary
-from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.mover import Move, MoveSummary
+from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._upkeep.migrate import MoveResult
 from jobmaster.contracts import DurabilityRisk, MasterRepository
@@ -40,20 +40,25 @@ class Runtime(ControlVerbs):
     """
 
     def __init__(
-        self, cluster: Cluster, env: Environment, supervisor: Supervisor, group: TaskGroup, stay: Stay
+        self,
+        cluster: Cluster,
+        env: Environment,
+        supervisor: Supervisor,
+        group: TaskGroup,
+        scope: RuntimeScope,
     ) -> None:
         self.cluster = cluster
         self.id = cluster.id
-        self.stay = stay
+        self.scope = scope
         self.over = anyio.Event()
         """Set when the cluster has stopped, or failed."""
         self._environment = env
         self._supervisor = supervisor
         self._control = supervisor.control
         self._group = group
-        self.scheduler = Scheduler(env, stay, self._in_background, find_scheduler)
-        self.jobs = Jobs(env, stay)
-        self.schedules = Schedules(env, stay)
+        self.scheduler = Scheduler(env, scope, self._in_background, find_scheduler)
+        self.jobs = Jobs(env, scope)
+        self.schedules = Schedules(env, scope)
 
     def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._group.start_soon(work)
@@ -81,14 +86,14 @@ class Runtime(ControlVerbs):
 
     async def _all_of(self, events: Iterable[anyio.Event]) -> None:
         """Wait for events; raises `NotRunningError` if the cluster is over before they are all set."""
-        self.stay.check()
+        self.scope.check()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cancel_when_over, group.cancel_scope)
             for event in events:
                 await event.wait()
             group.cancel_scope.cancel()
             return
-        self.stay.check()
+        self.scope.check()
 
     async def _cancel_when_over(self, scope: anyio.CancelScope) -> None:
         await self.over.wait()
@@ -157,7 +162,7 @@ class Runtime(ControlVerbs):
             try:
                 yield
             finally:
-                self.stay.end()
+                self.scope.end()
 
 
 @contextmanager
@@ -180,13 +185,13 @@ def find_runtime(cluster_id: str) -> Runtime:
     Raises `NotRunningError` if there is none.
     """
     runtimes = _running.get(cluster_id, [])
-    here = [found for found in runtimes if found.stay.of_this_process]
+    here = [found for found in runtimes if found.scope.of_this_process]
     if in_a_loop():
-        here = [found for found in here if found.stay.of_this_loop]
+        here = [found for found in here if found.scope.of_this_loop]
     if here:
         return here[-1]
     if runtimes:
-        runtimes[-1].stay.check()
+        runtimes[-1].scope.check()
     known = ", ".join(sorted(name for name, found in _running.items() if found)) or "none"
     msg = f"cluster {cluster_id!r} does not run in this process (running here: {known})"
     raise NotRunningError(msg)

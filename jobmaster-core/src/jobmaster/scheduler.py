@@ -12,12 +12,12 @@ from uuid import UUID
 import anyio.lowlevel
 
 from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
-from jobmaster._runtime.changing import Changing
+from jobmaster._runtime.cluster_view import cluster_view
 from jobmaster._runtime.directory import Directory
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.picturing import picture
-from jobmaster._runtime.stay import Stay
-from jobmaster._runtime.storing import MASTER, Storing
+from jobmaster._runtime.job_commands import JobCommands
+from jobmaster._runtime.job_router import MASTER, JobRouter
+from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.data import MessageData
 from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
 from jobmaster.errors import (
@@ -56,18 +56,22 @@ class Scheduler(RecurringVerbs):
     """
 
     def __init__(
-        self, env: Environment, stay: Stay, in_background: InBackground, find: Callable[[str], Scheduler]
+        self,
+        env: Environment,
+        scope: RuntimeScope,
+        in_background: InBackground,
+        find: Callable[[str], Scheduler],
     ) -> None:
-        self._env, self._stay = env, stay
+        self._env, self._scope = env, scope
         self._find = find
         self._schedule = Schedule(env.cluster_id, lambda: env.settings, env.clock)
-        self._directory = Directory(lambda: picture(env), env.monotonic, in_background)
-        self._storing = Storing(env, self._directory)
-        self._changing = Changing(env)
+        self._directory = Directory(lambda: cluster_view(env), env.monotonic, in_background)
+        self._storing = JobRouter(env, self._directory)
+        self._changing = JobCommands(env)
 
     @property
     def directory(self) -> Directory:
-        """The picture of active buckets that jobs are placed by."""
+        """The view of active buckets that jobs are placed by."""
         return self._directory
 
     # Scheduling
@@ -91,7 +95,7 @@ class Scheduler(RecurringVerbs):
     ) -> Sequence[JobReceipt]:
         """Schedule many jobs in one round trip, all or none; returns their receipts in order.
 
-        Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
+        BucketRequests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
         return await scheduler._submit(_requests(requests))  # noqa: SLF001 - same class
@@ -127,11 +131,11 @@ class Scheduler(RecurringVerbs):
         return scheduler
 
     def _check_open(self) -> None:
-        self._stay.check()
+        self._scope.check()
         if self._env.mode is ClusterMode.ARCHIVED:
             raise ClusterArchivedError(self._env.cluster_id)
 
-    # Changing
+    # JobCommands
 
     async def cancel(self, job_id: UUID | str, *, cluster: str | None = None) -> CancelResult:
         """Cancel a job. A waiting one is cancelled at once; a running one is stopped by its worker.

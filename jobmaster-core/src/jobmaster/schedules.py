@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.errors import ScheduleNotFoundError
 from jobmaster.queries import definition_id_of, flag, page_limit, page_start, statuses_of
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
@@ -19,13 +19,13 @@ from jobmaster.states import ScheduleStatus
 class Schedules:
     """The recurring schedules of a running cluster: `runtime.schedules`."""
 
-    def __init__(self, env: Environment, stay: Stay) -> None:
-        self._environment, self._stay = env, stay
+    def __init__(self, env: Environment, scope: RuntimeScope) -> None:
+        self._environment, self._scope = env, scope
 
     @property
     def _env(self) -> Environment:
         """What the verbs work with; raises `NotRunningError` where and when they cannot."""
-        self._stay.check()
+        self._scope.check()
         return self._environment
 
     async def get(self, schedule_id: UUID | str) -> ScheduleRecord:

@@ -126,7 +126,7 @@ class AttemptOutcome(CodedEnum):
 
 
 class BucketStatus(CodedEnum):
-    """Life of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
+    """ClusterRun of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
 
     ACTIVE = "active", 1
     COMPLETING = "completing", 2
@@ -136,7 +136,7 @@ class BucketStatus(CodedEnum):
 
 
 class WorkerStatus(CodedEnum):
-    """Life of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
+    """ClusterRun of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
 
     ACTIVE = "active", 1
     STOPPING = "stopping", 2

@@ -11,7 +11,7 @@ import anyio
 from attrs import define, field
 
 from jobmaster._policy.retry import ExponentialBackoff
-from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.notifier import Notifier
 from jobmaster.config import AgentSettings
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import (
@@ -60,7 +60,7 @@ class Link:
 
     settings: AgentSettings
     repository: AgentRepository
-    notify: Notify
+    notify: Notifier
     fingerprint: str | None = None
     joined: bool = False
     refused: str | None = None
@@ -101,7 +101,7 @@ class Agents(Mapping[str, AgentRepository]):
         cluster_id: str,
         master: MasterRepository,
         links: Iterable[Link],
-        news: Notify,
+        news: Notifier,
         monotonic: Callable[[], float],
         on_open: Callable[[str, AgentRepository], Awaitable[None]] = _accept,
     ) -> None:
@@ -142,7 +142,7 @@ class Agents(Mapping[str, AgentRepository]):
         """Return how many can be used."""
         return sum(1 for _ in self)
 
-    def news_of(self, name: str) -> Notify:
+    def news_of(self, name: str) -> Notifier:
         """Return where news about an agent's buckets are told and heard."""
         link = self.links.get(name)
         return self._news if link is None else link.notify

@@ -1,4 +1,4 @@
-"""A life in a task of its own: begun in one task of an event loop, ended in any other one."""
+"""A cluster's run in a task of its own: begun in one task of an event loop, ended in any other one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import anyio
 from jobmaster.loops import spawn, wait_through
 
 LAST_MOMENT = 2.0
-"""Seconds that the tasks of a life get to end by themselves after its stop is through."""
+"""Seconds that the tasks of a run get to end by themselves after its stop is through."""
 
 
-class Lived(Protocol):
+class Run(Protocol):
     """What a `Background` runs."""
 
     async def live(self, background: Background) -> None:
         """Start, say `ready`, wait until `asked`, and stop."""
 
     def cut_short(self) -> None:
-        """All tasks of the event loop are being cancelled, those of this life too. Called before any of them runs."""
+        """All tasks of the event loop are being cancelled, those of this run too. Called before any of them runs."""
 
     def hurry(self) -> None:
         """Somebody insists on the end, while it is stopping: what runs gets no more time."""
@@ -30,18 +30,18 @@ class Lived(Protocol):
         """Its stop is over, and what it runs does not end: let go of what it holds."""
 
     def over(self, failure: BaseException | None) -> None:
-        """The life has ended, perhaps by an error, or what is left of it was abandoned."""
+        """The run has ended, perhaps by an error, or what is left of it was abandoned."""
 
 
 class Background:
-    """Runs a life in a task of its own.
+    """Runs a cluster in a task of its own.
 
     So it may be started in one task and stopped in another one, and no cancellation of either ends it otherwise than
     gracefully.
     """
 
-    def __init__(self, name: str, life: Lived) -> None:
-        self._name, self._life = name, life
+    def __init__(self, name: str, run: Run) -> None:
+        self._name, self._cluster_run = name, run
         self._asked, self._answered = anyio.Event(), anyio.Event()
         self._stopped, self._ended = anyio.Event(), anyio.Event()
         self._ready = False
@@ -78,11 +78,11 @@ class Background:
             self._starting.cancel()
 
     async def stop(self) -> None:
-        """Ask for the end and wait for it, even if the caller is cancelled; raises what the life raised, once.
+        """Ask for the end and wait for it, even if the caller is cancelled; raises what the run raised, once.
 
         A handler that will not end holds up nobody: once all the rest has stopped, it is left behind.
         """
-        if not self.ended:  # in another loop as well: an ended life waits for nothing
+        if not self.ended:  # in another loop as well: an ended run waits for nothing
             await self._stop()
         self._raise_failure()
 
@@ -91,7 +91,7 @@ class Background:
         try:
             await wait_through(self._stopped)
         except KeyboardInterrupt:  # under trio; asyncio ends its loop by it
-            self._life.hurry()
+            self._cluster_run.hurry()
             raise
         finally:
             with anyio.CancelScope(shield=True):
@@ -101,7 +101,7 @@ class Background:
         with anyio.move_on_after(LAST_MOMENT):
             await self._ended.wait()
         if self._stopped.is_set() and not self.ended:
-            await self._life.abandon()
+            await self._cluster_run.abandon()
             self._end()
 
     async def wait(self) -> None:
@@ -113,7 +113,7 @@ class Background:
         if failure is not None:
             raise failure
 
-    # For the life itself
+    # For the run itself
 
     @contextmanager
     def starting(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ class Background:
 
     async def _run(self) -> None:
         try:
-            await self._life.live(self)
+            await self._cluster_run.live(self)
         except anyio.get_cancelled_exc_class():
             pass  # by the end of the event loop, which is no failure
         except BaseException as error:  # noqa: BLE001 - `start` or `stop` raises it
@@ -151,7 +151,7 @@ class Background:
     def _end(self) -> None:
         if not self.ended:
             self._starting = None
-            self._life.over(self._failure)
+            self._cluster_run.over(self._failure)
             for event in (self._ended, self._stopped, self._answered):
                 event.set()
 
@@ -160,4 +160,4 @@ class Background:
             return
         self.ask()
         if everything_is_cancelled:
-            self._life.cut_short()
+            self._cluster_run.cut_short()

@@ -1,4 +1,4 @@
-"""Which buckets take new jobs: a short-lived picture of the cluster for those who schedule."""
+"""Which buckets take new jobs: a short-lived view of the cluster for those who schedule."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from jobmaster.tasks import Contained
 log = logging.getLogger("jobmaster.directory")
 
 STALE = 2.0
-"""Seconds after which the picture is renewed in the background, while it is still used; longer in a large cluster."""
+"""Seconds after which the view is renewed in the background, while it is still used; longer in a large cluster."""
 USELESS = 5
-"""How many times as old a picture may be before a caller waits for a new one."""
+"""How many times as old a view may be before a caller waits for a new one."""
 BUCKETS_A_SECOND = 250
-"""How much of a picture is renewed in a second. Processes grow with buckets: if each looked at all of them every
+"""How much of a view is renewed in a second. Processes grow with buckets: if each looked at all of them every
 two seconds, the master's work would grow with the square of a cluster."""
 FULL = 100
 """How many jobs more others are given before a bucket whose owner has enough."""
 HASTE = 10
-"""How many times as often a large picture may be renewed while buckets come and go: by the hundred in a rollout."""
+"""How many times as often a large view may be renewed while buckets come and go: by the hundred in a rollout."""
 
 
 @frozen
-class Picture:
+class ClusterView:
     """The buckets that new jobs may be put into, and the places where older jobs wait on the master for their turn."""
 
     buckets: Sequence[Bucket]
@@ -46,7 +46,7 @@ class Directory:
 
     def __init__(
         self,
-        fetch: Callable[[], Awaitable[Picture]],
+        fetch: Callable[[], Awaitable[ClusterView]],
         monotonic: Callable[[], float],
         in_background: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
@@ -54,7 +54,7 @@ class Directory:
         self._monotonic = monotonic
         self._in_background = in_background
         self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
-        self._picture = Picture(())
+        self._view = ClusterView(())
         self._under_way: Counter[tuple[str, Place]] = Counter()
         self._turn = random.getrandbits(32)  # another one in each process
         self._fetched_at = -NEVER
@@ -64,11 +64,11 @@ class Directory:
         self._fetching = False
 
     def invalidate(self, _topic: str = "") -> None:
-        """Buckets came or went: the next caller waits for a new picture."""
+        """Buckets came or went: the next caller waits for a new view."""
         self._outdated = True
 
     async def ready(self) -> None:
-        """See that the picture is young enough to be used; raises `StoreError` if none was ever to be had.
+        """See that the view is young enough to be used; raises `StoreError` if none was ever to be had.
 
         While the master is away an old one serves: what it has wrong costs time, and no job.
         """
@@ -81,25 +81,25 @@ class Directory:
 
     @property
     def _useful_for(self) -> float:
-        """How old the picture may be, in seconds, for callers to use it as it is."""
+        """How old the view may be, in seconds, for callers to use it as it is."""
         if not self._outdated:
             return USELESS * self._stale
         return self._stale / HASTE if self._stale > STALE else 0.0
 
     async def refresh(self) -> None:
-        """Get a new picture."""
+        """Get a new view."""
         asked_at = self._monotonic()
         self._outdated = False  # what is told from here on may be missing in it
-        picture = await self._fetch()
-        self._agents, self._picture = _ranked(picture, self._turn), picture
-        self._stale = max(STALE, len(picture.buckets) / BUCKETS_A_SECOND)
+        view = await self._fetch()
+        self._agents, self._view = _ranked(view, self._turn), view
+        self._stale = max(STALE, len(view.buckets) / BUCKETS_A_SECOND)
         self._fetched_at, self._known = asked_at, True
 
     def wait_for_nobody(self) -> None:
         """The master is away: nobody gets his turn there, and new jobs are not to wait for those who are to come before."""
-        if self._picture.waiting:
-            self._picture = Picture(self._picture.buckets)
-            self._agents = _ranked(self._picture, self._turn)
+        if self._view.waiting:
+            self._view = ClusterView(self._view.buckets)
+            self._agents = _ranked(self._view, self._turn)
 
     async def _refresh_or_make_do(self) -> None:
         try:
@@ -177,14 +177,14 @@ class Directory:
         return [] if ranking is None else ranking.choose(count)
 
 
-def _ranked(picture: Picture, start: int) -> Mapping[str, Mapping[Place, Ranking]]:
+def _ranked(view: ClusterView, start: int) -> Mapping[str, Mapping[Place, Ranking]]:
     """Rank buckets by load, for each agent and place.
 
     Where older jobs wait on the master, new ones go there as well: in a bucket they would overtake these.
     """
     agents: dict[str, dict[Place, list[tuple[int, UUID]]]] = {}
-    for bucket in picture.buckets:
-        if (bucket.lane, bucket.priority) in picture.waiting:
+    for bucket in view.buckets:
+        if (bucket.lane, bucket.priority) in view.waiting:
             continue
         places = agents.setdefault(bucket.agent, {})
         places.setdefault((bucket.lane, bucket.priority), []).append((_burden(bucket), bucket.id))

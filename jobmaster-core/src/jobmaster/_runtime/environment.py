@@ -16,7 +16,7 @@ from jobmaster._policy.sharing import LATE, Silence
 from jobmaster._runtime.agents import Agents
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
-from jobmaster._runtime.notify import Notify
+from jobmaster._runtime.notifier import Notifier
 from jobmaster._upkeep.declare import Declaration
 from jobmaster.carrying import Carrier
 from jobmaster.clock import Clock
@@ -52,7 +52,7 @@ class Environment:
     plugins: Plugins
     master: MasterRepository
     agents: Agents
-    notify: Notify
+    notify: Notifier
     registry: Registry
     """The handlers that are at hand."""
     clock: Clock
@@ -131,7 +131,7 @@ class Environment:
         """Return how late a nominal time may be noticed without being missed."""
         return timedelta(seconds=self.settings.misfire_grace)
 
-    def poll_interval(self, news: Notify | None = None) -> float:
+    def poll_interval(self, news: Notifier | None = None) -> float:
         """Return the longest time between two looks for work of which `news` tells (the master's if not given)."""
         factor = LISTENING_POLLS_LESS if (news or self.notify).listening else 1
         return self.settings.poll_interval * factor

@@ -9,8 +9,8 @@ from typing import Final
 from anyio.abc import TaskGroup
 
 from jobmaster._policy.placement import Place
-from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster._upkeep.fallback import MOST, SHORTEST_TURN, Fallback
@@ -42,15 +42,17 @@ class Shortage:
         return self._env.monotonic() - self._noted_at < 2 * self._env.poll_interval()
 
 
-def fallbacks(env: Environment, crew: Crew, shortage: Shortage, group: TaskGroup) -> list[Service]:
+def fallbacks(
+    env: Environment, local_workers: LocalWorkers, shortage: Shortage, group: TaskGroup
+) -> list[Service]:
     """Return what has the coordinators of this process run jobs themselves when nobody else does."""
     patience = env.settings.fallback_patience
     if patience is None or not env.agents.distributed or not env.registry:
         return []
-    coordinators = [w for w in crew.workers if w.settings.mode is WorkerMode.COORDINATOR]
+    coordinators = [w for w in local_workers.workers if w.settings.mode is WorkerMode.COORDINATOR]
     if not any(w.settings.bucket_count(priority) for w in coordinators for priority in Priority):
         return []
-    return [_Standby(env, crew, shortage, group, coordinators, patience).service()]
+    return [_Standby(env, local_workers, shortage, group, coordinators, patience).service()]
 
 
 class _Standby:
@@ -59,13 +61,13 @@ class _Standby:
     def __init__(
         self,
         env: Environment,
-        crew: Crew,
+        local_workers: LocalWorkers,
         shortage: Shortage,
         group: TaskGroup,
         coordinators: Sequence[RunningWorker],
         patience: float,
     ) -> None:
-        self.env, self.crew, self.shortage, self.group = env, crew, shortage, group
+        self.env, self.local_workers, self.shortage, self.group = env, local_workers, shortage, group
         self.coordinators, self.patience = coordinators, patience
         self.step = Fallback(
             cluster_id=env.cluster_id,
@@ -121,7 +123,7 @@ class _Standby:
         return self.env.monotonic() - self._told_at < TELLING
 
     async def _wanted(self) -> frozenset[Place]:
-        if self.crew.stands_still():
+        if self.local_workers.stands_still():
             self.step.forget()
             return frozenset()
         open_now = self.running.keys() - self.leaving
@@ -144,7 +146,7 @@ class _Standby:
         level = logging.DEBUG if self._has_told else logging.WARNING
         log.log(level, "nobody else runs jobs of %s: %s does", _named(place), running.name)
         self.running[place] = running
-        self.crew.workers.append(running)
+        self.local_workers.workers.append(running)
         self.group.start_soon(running.run)
 
     async def _stop(self, place: Place) -> None:
@@ -152,14 +154,14 @@ class _Standby:
         level = logging.DEBUG if self._has_told else logging.INFO
         log.log(level, "%s needs no fallback any more: %s stops", _named(place), running.name)
         await running.stop(self.env.settings.stop_grace)
-        self.crew.workers.remove(running)
+        self.local_workers.workers.remove(running)
         del self.running[place]
         self.leaving.discard(place)
 
     def _is_idle(self, place: Place) -> bool:
         """Return whether the worker of a place has nothing in hand."""
-        life = self.running[place].current
-        return life is not None and not any(owned.in_flight for owned in life.owned)
+        session = self.running[place].current
+        return session is not None and not any(owned.in_flight for owned in session.owned)
 
 
 def _settings(coordinator: RunningWorker, place: Place) -> WorkerSettings:

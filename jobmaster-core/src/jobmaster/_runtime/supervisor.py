@@ -10,15 +10,15 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._runtime.control import Control
-from jobmaster._runtime.coordinating import assigning, declaring, recurring
-from jobmaster._runtime.crew import Crew
+from jobmaster._runtime.coordinator import assigning, declaring, recurring
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage, fallbacks
-from jobmaster._runtime.moving import archiving, migrating
-from jobmaster._runtime.rescuing import bringing_back, handing_over, rescuing
+from jobmaster._runtime.housekeeping import joining, looking_at_durability, pruning, renewing
+from jobmaster._runtime.local_workers import LocalWorkers
+from jobmaster._runtime.mover import archiving, migrating
+from jobmaster._runtime.rescuer import bringing_back, handing_over, rescuing
 from jobmaster._runtime.service import Service
-from jobmaster._runtime.sharing import TakingUnread
-from jobmaster._runtime.tending import joining, looking_at_durability, pruning, renewing
+from jobmaster._runtime.unread_jobs import UnreadJobs
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
 from jobmaster.ownership import StopReason
@@ -35,8 +35,8 @@ class Supervisor:
 
     def __init__(self, env: Environment, workers: Iterable[RunningWorker]) -> None:
         self.env = env
-        self.crew = Crew(env, workers)
-        self.workers = self.crew.workers
+        self.local_workers = LocalWorkers(env, workers)
+        self.workers = self.local_workers.workers
         self.control = Control(env, self.workers)
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
@@ -100,7 +100,7 @@ class Supervisor:
 
     def hurry(self) -> None:
         """Give what runs no more time."""
-        for owned in self.crew.all_owned():
+        for owned in self.local_workers.all_owned():
             owned.stop_running(StopReason.SHUTDOWN)
 
     def cut_short(self) -> None:
@@ -111,12 +111,12 @@ class Supervisor:
 
     def at_work(self) -> list[str]:
         """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
-        jobs = [slot.job for owned in self.crew.all_owned() for slot in list(owned.slots)]
+        jobs = [slot.job for owned in self.local_workers.all_owned() for slot in list(owned.slots)]
         return list(dict.fromkeys(job.definition_id for job in jobs if job is not None))
 
     def begin_nothing_more(self) -> None:
         """Run no more jobs: this is a forked child, and its parent runs them."""
-        for owned in self.crew.all_owned():
+        for owned in self.local_workers.all_owned():
             owned.close()
 
     def _collapsed(self, group: TaskGroup) -> bool:
@@ -138,7 +138,7 @@ class Supervisor:
 
     def _serve_agents(self, group: TaskGroup) -> None:
         """Announce on all agents, and listen where workers of this process have buckets; who coordinates hears of all."""
-        agents, coordinates = self.env.agents, any(mode.coordinates for mode in self.crew.modes)
+        agents, coordinates = self.env.agents, any(mode.coordinates for mode in self.local_workers.modes)
         for link in agents.links.values():
             listens = coordinates or any(worker.settings.agent == link.name for worker in self.workers)
             group.start_soon(partial(link.notify.run, listen=listens))
@@ -152,39 +152,44 @@ class Supervisor:
         if self.env.master.capabilities.durable:
             services.append(looking_at_durability(self.env))
         if self.workers:
-            services += [renewing(self.env, self.crew, self._rescue_needed), pruning(self.env)]
+            services += [renewing(self.env, self.local_workers, self._rescue_needed), pruning(self.env)]
         services += [*self._rescuing(), *self._coordinating(group), *self._declaring(), *self._moving()]
         return services
 
     def _rescuing(self) -> list[Service]:
-        env, crew = self.env, self.crew
-        if not any(mode.rescues for mode in crew.modes):
+        env, local_workers = self.env, self.local_workers
+        if not any(mode.rescues for mode in local_workers.modes):
             return []
-        services = [rescuing(env, crew, self._rescue_needed)]
+        services = [rescuing(env, local_workers, self._rescue_needed)]
         if env.agents.distributed:
-            carrying = [self._heeding(bringing_back(env, crew), Topics.buckets), handing_over(env, crew)]
+            carrying = [
+                self._heeding(bringing_back(env, local_workers), Topics.buckets),
+                handing_over(env, local_workers),
+            ]
             services += carrying
             self._carrying += carrying
         return services
 
     def _coordinating(self, group: TaskGroup) -> list[Service]:
-        env, crew, shortage = self.env, self.crew, Shortage(self.env)
-        if not any(mode.coordinates for mode in crew.modes):
+        env, local_workers, shortage = self.env, self.local_workers, Shortage(self.env)
+        if not any(mode.coordinates for mode in local_workers.modes):
             return []
         carrying = [
-            self._fetching(self._heeding(assigning(env, crew, shortage), Topics.buckets, Topics.held)),
-            self._watching(TakingUnread(env, crew)),
+            self._fetching(
+                self._heeding(assigning(env, local_workers, shortage), Topics.buckets, Topics.held)
+            ),
+            self._watching(UnreadJobs(env, local_workers)),
         ]
         self._carrying += carrying
         return [
             *carrying,
-            self._heeding(recurring(env, crew, self.declared), Topics.schedules),
-            *fallbacks(env, crew, shortage, group),
+            self._heeding(recurring(env, local_workers, self.declared), Topics.schedules),
+            *fallbacks(env, local_workers, shortage, group),
         ]
 
     def _declaring(self) -> list[Service]:
-        if self.workers and (self.env.declarations or self.crew.coordinates()):
-            return [declaring(self.env, self.crew, self.declared.set)]
+        if self.workers and (self.env.declarations or self.local_workers.coordinates()):
+            return [declaring(self.env, self.local_workers, self.declared.set)]
         self.declared.set()
         return []
 
@@ -208,7 +213,7 @@ class Supervisor:
         self._subscriptions.enter_context(self.env.notify.subscribed(topic, hear))
         return service
 
-    def _watching(self, taking: TakingUnread) -> Service:
+    def _watching(self, taking: UnreadJobs) -> Service:
         """Return what looks for unread jobs when there are news of some bucket elsewhere, or of free slots."""
         self._subscriptions.enter_context(
             self.env.notify.subscribed(Topics.free(self.env.cluster_id), taking.hear)

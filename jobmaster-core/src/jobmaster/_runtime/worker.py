@@ -1,4 +1,4 @@
-"""A worker across its lives: when its lease is lost, it registers anew."""
+"""A worker across its sessions: when its lease is lost, it registers anew."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from jobmaster._runtime.departing import Departure
+from jobmaster._runtime.bucket_loops import SHORT_PAUSE
+from jobmaster._runtime.bucket_requests import TAKE_EVERY
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.forewarning import warn_of_no_handlers
-from jobmaster._runtime.incarnation import Incarnation
-from jobmaster._runtime.requests import TAKE_EVERY
 from jobmaster._runtime.service import NEWS_SPACING, Service
-from jobmaster._runtime.working import SHORT_PAUSE
+from jobmaster._runtime.session_cleanup import SessionCleanup
+from jobmaster._runtime.start_warnings import warn_of_no_handlers
+from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
@@ -31,7 +31,7 @@ RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 LAST_ANSWER = 5.0
 """Seconds that a stop waits for the answer to a registration that is under way."""
 LAST_DEPARTURES = 5.0
-"""Seconds that a stop waits for former lives to write their outcomes and give back their buckets."""
+"""Seconds that a stop waits for former sessions to write their outcomes and give back their buckets."""
 
 
 class RunningWorker:
@@ -41,13 +41,13 @@ class RunningWorker:
         self.env = env
         self.name = name
         self.settings = settings
-        self.current: Incarnation | None = None
+        self.current: WorkerSession | None = None
         self.ready = anyio.Event()
         self.stopped = anyio.Event()
         self.request: WorkerRequest | None = None
         self._unknown: WorkerRequest | None = None
         self._suspended = self._is_to_rest()
-        self._draining: Incarnation | None = None
+        self._draining: WorkerSession | None = None
         self._stopping = False
         self._registered = anyio.Event()
         self._registered.set()
@@ -57,87 +57,87 @@ class RunningWorker:
 
     @property
     def lease(self) -> WorkerLease | None:
-        """The lease of the present life, if it is one to act under."""
-        life = self.current
-        return None if life is None or life.lease.fenced or life.over.is_set() else life.lease
+        """The lease of the present session, if it is one to act under."""
+        session = self.current
+        return None if session is None or session.lease.fenced or session.over.is_set() else session.lease
 
     async def run(self) -> None:
-        """Live, and live again after a lost lease or a change of duties, until stopped."""
+        """Begin a session, and another after a lost lease or a change of duties, until stopped."""
         async with anyio.create_task_group() as self._group:
-            while (life := await self._register()) is not None:
+            while (session := await self._register()) is not None:
                 if not self.ready.is_set():
-                    self._group.start_soon(self._warn_of_namesakes, life.record)
-                self._group.start_soon(warn_of_no_handlers, self.env, life.record)
-                self._group.start_soon(self._live, life)
-                self._group.start_soon(self._serve_news, life)
+                    self._group.start_soon(self._warn_of_namesakes, session.record)
+                self._group.start_soon(warn_of_no_handlers, self.env, session.record)
+                self._group.start_soon(self._live, session)
+                self._group.start_soon(self._serve_news, session)
                 self.ready.set()
                 self._keep_in_step()
-                await life.over.wait()
+                await session.over.wait()
             self._hurry_departures()
         self.stopped.set()
 
-    async def _live(self, life: Incarnation) -> None:
-        await life.run()
-        if life.lease.fenced:
-            await self._depart(life)
+    async def _live(self, session: WorkerSession) -> None:
+        await session.run()
+        if session.lease.fenced:
+            await self._depart(session)
 
-    async def _depart(self, life: Incarnation) -> None:
-        """See a life off that ended without a stop; what it cannot do in time is left to the rescue."""
+    async def _depart(self, session: WorkerSession) -> None:
+        """See a session off that ended without a stop; what it cannot do in time is left to the rescue."""
         with anyio.CancelScope(deadline=self._last_moment) as scope:
             self._departing.add(scope)
-            await Departure(self.env, life).run()
+            await SessionCleanup(self.env, session).run()
         self._departing.discard(scope)
 
     def _hurry_departures(self) -> None:
-        """Give former lives a last moment: this worker ends."""
+        """Give former sessions a last moment: this worker ends."""
         self._last_moment = anyio.current_time() + LAST_DEPARTURES
         for scope in self._departing:
             scope.deadline = self._last_moment
 
-    async def _register(self) -> Incarnation | None:
-        """Return a new life once it is registered, or None if there is to be none any more.
+    async def _register(self) -> WorkerSession | None:
+        """Return a new session once it is registered, or None if there is to be none any more.
 
         A try without an answer may have been heard, and its lease runs from then on. When that can be over, others
-        may have declared this life lost and taken its buckets: then it is another one that registers.
+        may have declared this session lost and taken its buckets: then it is another one that registers.
         """
-        life: Incarnation | None = None
+        session: WorkerSession | None = None
 
         async def tick() -> float | None:
-            nonlocal life
-            if life is None:
-                life = await self._wanted_life()
-            elif life.is_expired_unheard(self.env.monotonic()):
-                life = self._replaced(life)
-            if life is not None:
-                await life.register()
+            nonlocal session
+            if session is None:
+                session = await self._wanted_session()
+            elif session.is_expired_unheard(self.env.monotonic()):
+                session = self._replaced(session)
+            if session is not None:
+                await session.register()
             service.stop()
             return None
 
         service = Service(f"register worker {self.name}", tick, longest_pause=SHORT_PAUSE)
         with self._while_registering():
             await service.run()
-        return None if life is None else self._begun(life)
+        return None if session is None else self._begun(session)
 
-    async def _wanted_life(self) -> Incarnation | None:
-        """Return a new life, or None if there is to be none any more.
+    async def _wanted_session(self) -> WorkerSession | None:
+        """Return a new session, or None if there is to be none any more.
 
         Who has lived before asks first what was wanted of it meanwhile, when it may not have heard of anything.
         """
         if self.current is not None:
             await self.env.heed()
-        return None if self._stopping or self.request else self._new_life()
+        return None if self._stopping or self.request else self._new_session()
 
-    def _begun(self, life: Incarnation) -> Incarnation:
-        self.current = life
-        resting = " (suspended)" if life.suspended else ""
-        log.info("worker %s is up with %s%s", self.name, counted(len(life.owned), "bucket"), resting)
-        return life
+    def _begun(self, session: WorkerSession) -> WorkerSession:
+        self.current = session
+        resting = " (suspended)" if session.suspended else ""
+        log.info("worker %s is up with %s%s", self.name, counted(len(session.owned), "bucket"), resting)
+        return session
 
-    def _replaced(self, unheard: Incarnation) -> Incarnation:
-        """Return another life in place of one that may have been registered; then it has buckets to give back."""
+    def _replaced(self, unheard: WorkerSession) -> WorkerSession:
+        """Return another session in place of one that may have been registered; then it has buckets to give back."""
         if self._group is not None:
             self._group.start_soon(self._depart, unheard)
-        return self._new_life()
+        return self._new_session()
 
     @contextmanager
     def _while_registering(self) -> Iterator[None]:
@@ -158,19 +158,19 @@ class RunningWorker:
                         *(me.name, me.host, me.pid, other.host, other.pid),
                     )
 
-    def _new_life(self) -> Incarnation:
-        return Incarnation(self.env, self.name, self.settings, suspended=self._suspended)
+    def _new_session(self) -> WorkerSession:
+        return WorkerSession(self.env, self.name, self.settings, suspended=self._suspended)
 
-    async def _serve_news(self, life: Incarnation) -> None:
+    async def _serve_news(self, session: WorkerSession) -> None:
         """Look after cancel requests and parked jobs: on news, and now and then as the safety net.
 
         Of cancel requests also the answer to each heartbeat tells.
         """
-        if not life.owned:
+        if not session.owned:
             return
         services = {
-            self._cancelling(life): [Topics.control(owned.id) for owned in life.owned],
-            self._adopting(life): [Topics.parked(self.env.cluster_id)],
+            self._cancelling(session): [Topics.control(owned.id) for owned in session.owned],
+            self._adopting(session): [Topics.parked(self.env.cluster_id)],
         }
         with ExitStack() as subscriptions:
             async with anyio.create_task_group() as group:
@@ -178,18 +178,18 @@ class RunningWorker:
                     for topic in topics:
                         subscriptions.enter_context(self._woken(service, topic))
                     group.start_soon(service.run)
-                await life.over.wait()
+                await session.over.wait()
                 group.cancel_scope.cancel()
 
     def _woken(self, service: Service, topic: str) -> AbstractContextManager[None]:
         """Within the block, news of a topic wake a service."""
         return self.env.notify.subscribed(topic, lambda _: service.wake.set())
 
-    def _cancelling(self, life: Incarnation) -> Service:
+    def _cancelling(self, session: WorkerSession) -> Service:
         env = self.env
 
         async def tick() -> float | None:
-            await life.handle_cancel_requests()
+            await session.handle_cancel_requests()
             return None
 
         def longest() -> float | None:
@@ -199,10 +199,10 @@ class RunningWorker:
 
         return Service("requests", tick, longest, spacing=NEWS_SPACING)
 
-    def _adopting(self, life: Incarnation) -> Service:
+    def _adopting(self, session: WorkerSession) -> Service:
         async def tick() -> float | None:
-            await life.adopt_parked()
-            return TAKE_EVERY if life.parked_left else None
+            await session.adopt_parked()
+            return TAKE_EVERY if session.parked_left else None
 
         def longest() -> float:
             return self.env.seldom(self.env.settings.poll_interval)
@@ -232,19 +232,19 @@ class RunningWorker:
         return self.settings.mode.executes and self.env.suspends(self.settings.lane)
 
     def _keep_in_step(self) -> None:
-        """End the present life if another one is wanted, or none."""
-        life, group = self.current, self._group
-        if life is None or group is None or life.leaving:
+        """End the present session if another one is wanted, or none."""
+        session, group = self.current, self._group
+        if session is None or group is None or session.leaving:
             return
-        if self._stopping or self.request is WorkerRequest.STOP or life.suspended != self._suspended:
-            group.start_soon(life.stop, self.env.settings.stop_grace)
-        elif self.request is WorkerRequest.DRAIN and self._draining is not life:
-            self._draining = life
-            group.start_soon(self._drain, life)
+        if self._stopping or self.request is WorkerRequest.STOP or session.suspended != self._suspended:
+            group.start_soon(session.stop, self.env.settings.stop_grace)
+        elif self.request is WorkerRequest.DRAIN and self._draining is not session:
+            self._draining = session
+            group.start_soon(self._drain, session)
 
-    async def _drain(self, life: Incarnation) -> None:
-        await life.draining().run()
-        await life.stop(self.env.settings.stop_grace)
+    async def _drain(self, session: WorkerSession) -> None:
+        await session.draining().run()
+        await session.stop(self.env.settings.stop_grace)
 
     async def stop(self, grace: float) -> None:
         """Stop gracefully; returns when the worker has left."""
@@ -257,7 +257,7 @@ class RunningWorker:
                 await self.stopped.wait()
 
     async def _await_registration(self) -> None:
-        """Wait for a life that is about to begin: it has to leave as well, lest its lease has to run out first."""
+        """Wait for a session that is about to begin: it has to leave as well, lest its lease has to run out first."""
         with anyio.move_on_after(LAST_ANSWER):
             await self._registered.wait()
 
@@ -270,7 +270,7 @@ class RunningWorker:
             self.current.cut_short()
 
     async def salvage(self) -> None:
-        """Leave although the loops of the present life run no more."""
+        """Leave although the loops of the present session run no more."""
         self._stopping = True
         if self.current is not None:
             await self.current.salvage()

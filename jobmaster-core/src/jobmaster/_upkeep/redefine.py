@@ -1,4 +1,4 @@
-"""Changing what a recurring schedule asks for, without losing the times that have come."""
+"""JobCommands what a recurring schedule asks for, without losing the times that have come."""
 
 from __future__ import annotations
 

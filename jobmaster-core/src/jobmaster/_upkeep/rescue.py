@@ -34,7 +34,7 @@ async def _always() -> bool:
 
 @frozen
 class RescueResult:
-    """Buckets taken over, jobs that may have been running, jobs that only waited, strays swept up."""
+    """Buckets taken over, jobs that may have been running, jobs that only waited, orphans swept up."""
 
     buckets: int = 0
     lost: int = 0

@@ -11,7 +11,7 @@ import anyio
 import typer
 from attrs import evolve
 
-from jobmaster._runtime.changing import not_known, save_pending
+from jobmaster._runtime.job_commands import not_known, save_pending
 from jobmaster.cli.job_reasons import with_reason
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
 from jobmaster.cli.output import JsonOption, print_json, print_notes

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobmaster._runtime.moving import MoveSummary
+from jobmaster._runtime.mover import MoveSummary
 from jobmaster._upkeep.migrate import MoveResult
 from jobmaster._upkeep.transfer import Left
 from jobmaster.cli.exits import ExitCode

@@ -11,7 +11,13 @@ from attrs import field, frozen
 
 from jobmaster._policy.placement import Place, agents_in_use
 from jobmaster._runtime.durability import MASTER, lines, risks_of
-from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
+from jobmaster._runtime.start_warnings import (
+    NO_HANDLERS,
+    find_parked,
+    in_memory,
+    parked_line,
+    without_handlers,
+)
 from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
@@ -102,7 +108,7 @@ class Picture:
     def listed(self, *, every: bool) -> list[WorkerRecord]:
         """Return the workers that run; with `every` also those that are over, but not the former lives of one process.
 
-        A worker that suspends, goes on or has lost its lease begins a new life, which is a registration of its own.
+        A worker that suspends, goes on or has lost its lease begins a new session, which is a registration of its own.
         """
         newest: set[tuple[str, str, int]] = set()
         found = []

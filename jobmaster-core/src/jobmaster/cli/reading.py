@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 
-from jobmaster._runtime.forewarning import in_memory
+from jobmaster._runtime.start_warnings import in_memory
 from jobmaster.cli.exits import ClusterNotFoundError
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository

@@ -1,4 +1,4 @@
-"""Changing a cluster from outside: stored on its master and announced. Nothing is registered, migrated or started."""
+"""JobCommands a cluster from outside: stored on its master and announced. Nothing is registered, migrated or started."""
 
 from __future__ import annotations
 

@@ -72,6 +72,6 @@ class ControlStore(ABC):
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
         """Return what a process goes by, or None if this master has no such cluster. Writes nothing.
 
-        Requests are those to any registration of the process's workers, past ones too: a worker that registers
+        BucketRequests are those to any registration of the process's workers, past ones too: a worker that registers
         anew learns what it was asked before that.
         """

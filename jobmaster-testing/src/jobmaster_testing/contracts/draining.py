@@ -76,11 +76,11 @@ class DrainingContract(AgentTests, suite=True):
         assert await depot.holdings() == {}
 
     async def test_a_bucket_that_nobody_registered_is_drained(self, depot: Depot) -> None:
-        stray = make_bucket(cluster_id=depot.world.cluster_id, epoch=77)
-        messages = await depot.push(stray, 3)
-        assert await depot.holdings() == {stray.id: 3}
+        orphan = make_bucket(cluster_id=depot.world.cluster_id, epoch=77)
+        messages = await depot.push(orphan, 3)
+        assert await depot.holdings() == {orphan.id: 3}
 
-        assert sorted(job_ids(await depot.drain(stray))) == job_ids(messages)
+        assert sorted(job_ids(await depot.drain(orphan))) == job_ids(messages)
 
         assert await depot.holdings() == {}
 

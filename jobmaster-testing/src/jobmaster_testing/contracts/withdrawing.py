@@ -39,9 +39,9 @@ class WithdrawingContract(AgentTests, suite=True):
     async def test_messages_are_found_wherever_they_lie(self, addressed: Depot) -> None:
         depot = addressed
         first, second = await depot.buckets(2)
-        stray = new_id()
+        orphan = new_id()
         due, later = await depot.push_one(first), await depot.push_one(second, delay=30)
-        lost = await depot.push_one(stray)
+        lost = await depot.push_one(orphan)
         await depot.push(first)
 
         found = await depot.agent.find(job_ids([due, later, lost]))
@@ -49,7 +49,7 @@ class WithdrawingContract(AgentTests, suite=True):
         assert {m.new.job.id: m.new.bucket_id for m in found} == {
             due.new.job.id: first.id,
             later.new.job.id: second.id,
-            lost.new.job.id: stray,
+            lost.new.job.id: orphan,
         }
 
     async def test_a_found_message_says_what_it_said(self, addressed: Depot) -> None:

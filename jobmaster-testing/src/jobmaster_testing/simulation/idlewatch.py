@@ -27,7 +27,7 @@ from jobmaster_testing.simulation.scenario import PARALLELISM, Faults, Scenario
 if TYPE_CHECKING:
     from jobmaster_testing.simulation.world import World
 
-RULE: Final = 2.0
+RULE: Final = 1.5
 """Seconds for which a slot may be idle beside a job that it may run, with default settings and news, in all: the rule is
 a second at a time, and a job that waits for long may see several such times, each of them shorter."""
 PARKING: Final = 1.5

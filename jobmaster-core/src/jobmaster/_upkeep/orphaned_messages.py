@@ -14,11 +14,11 @@ from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus, Priority
 
-log = logging.getLogger("jobmaster.strays")
+log = logging.getLogger("jobmaster.orphaned_messages")
 
 
 @define(eq=False)
-class Strays:
+class OrphanedMessages:
     """Looks on each agent for buckets that the master has no owner for: messages are brought back from any of them.
 
     Empty ones are dropped if the master has them as ready to delete, which nobody can own again: a late message, or
@@ -39,7 +39,7 @@ class Strays:
         try:
             return await self._bring_back(self.agents[name])
         except StoreUnavailableError as error:
-            log.info("agent %s could not be looked through for strays: %s", name, error)
+            log.info("agent %s could not be searched for orphaned messages: %s", name, error)
             return 0
 
     async def _bring_back(self, agent: AgentRepository) -> int:

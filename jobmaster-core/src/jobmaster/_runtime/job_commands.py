@@ -17,7 +17,7 @@ from jobmaster.models import STANDALONE, Bucket, CancelResult, JobRecord
 from jobmaster.states import IN_BUCKET, JobStatus
 
 
-class Changing:
+class JobCommands:
     """Changes jobs of one cluster. A job that the master does not know yet is saved there first."""
 
     def __init__(self, env: Environment) -> None:

@@ -18,7 +18,7 @@ TAKE_EVERY = 0.5
 
 
 @define(eq=False)
-class Requests:
+class BucketRequests:
     """Looks for what is asked of a worker, and does it. Reports go to `on_report`."""
 
     env: Environment

@@ -16,12 +16,12 @@ from jobmaster._pipeline.report import Reporter
 from jobmaster._policy import outcome
 from jobmaster._policy.liveness import Lease
 from jobmaster._policy.placement import BINDS_AHEAD
+from jobmaster._runtime.bucket_loops import SHORT_PAUSE, BucketLoops
+from jobmaster._runtime.bucket_requests import BucketRequests
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.notify import Notify
-from jobmaster._runtime.requests import Requests
+from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.runners import Runners
 from jobmaster._runtime.service import Service
-from jobmaster._runtime.working import SHORT_PAUSE, Loops
 from jobmaster.carrying import give_up
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
@@ -41,13 +41,13 @@ NEVER_STAYS = -1.0
 DRAIN_LOOK = 0.5
 """Seconds between two looks at what the buckets of a draining worker still hold."""
 LAST_WORDS = 1.0
-"""Seconds for which handlers of a life that collapsed may clean up."""
+"""Seconds for which handlers of a session that collapsed may clean up."""
 LAST_FLUSH = 5.0
 """Seconds the reporter gets to write the last outcomes."""
 
 
-class Incarnation:
-    """One life of a worker, from its registration until it stops or its lease runs out.
+class WorkerSession:
+    """One session of a worker, from its registration until it stops or its lease runs out.
 
     A suspended one owns no buckets: it renews its lease, and rescues if that is among its duties.
     """
@@ -66,7 +66,7 @@ class Incarnation:
         self.owned = [self._own(bucket) for bucket in (() if suspended else _buckets(self.record, settings))]
         self.acknowledge: Acknowledge | None = None
         self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
-        self._requests = Requests(env, self.record, self.owned, self.reporter.submit)
+        self._requests = BucketRequests(env, self.record, self.owned, self.reporter.submit)
         self.stirred = Signal()
         self._free_heard = False
         for owned in self.owned:
@@ -111,7 +111,7 @@ class Incarnation:
         self.execute.poison_guard.written(reports)
         self.env.reports_written(reports)
 
-    # Life
+    # ClusterRun
 
     async def register(self) -> None:
         """Make the worker and its buckets known. May be called again: its lease counts from the first call."""
@@ -163,7 +163,7 @@ class Incarnation:
                     self.execute.abandon(self.owned)
                 group.cancel_scope.cancel()
 
-    def _subscribe(self, news: Notify, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
+    def _subscribe(self, news: Notifier, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
         self._subscriptions.enter_context(news.subscribed(topic, lambda _: wake(), own=own))
 
     def _start(self, group: TaskGroup, runners: Runners) -> None:
@@ -201,8 +201,8 @@ class Incarnation:
         if self._runners is not None:
             self._runners.leave(owned, slot)
 
-    def _loops(self) -> Loops:
-        return Loops(
+    def _loops(self) -> BucketLoops:
+        return BucketLoops(
             env=self.env,
             agent=self.agent,
             news=self.news,
@@ -214,7 +214,7 @@ class Incarnation:
             news_of_free=self._take_news_of_free,
         )
 
-    def _start_claiming(self, loops: Loops, owned: OwnedBucket, group: TaskGroup) -> None:
+    def _start_claiming(self, loops: BucketLoops, owned: OwnedBucket, group: TaskGroup) -> None:
         service = loops.claiming(owned)
         self._claims.append(service)
         self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
@@ -267,7 +267,7 @@ class Incarnation:
 
     @property
     def leaving(self) -> bool:
-        """Whether this life is over, or about to be."""
+        """Whether this session is over, or about to be."""
         return self._stopping or self.over.is_set()
 
     def draining(self) -> Service:

@@ -1,11 +1,11 @@
-"""Where new jobs are put: the picture of a cluster that producers go by."""
+"""Where new jobs are put: the view of a cluster that producers go by."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from jobmaster._policy.sharing import PATIENCE
-from jobmaster._runtime.directory import Picture
+from jobmaster._runtime.directory import ClusterView
 from jobmaster._runtime.environment import Environment
 from jobmaster.states import WorkerStatus
 
@@ -13,7 +13,7 @@ KNOWN_FOR: Final = 2.0
 RUNNING: Final = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 
 
-async def picture(env: Environment) -> Picture:
+async def cluster_view(env: Environment) -> ClusterView:
     """Return the buckets whose owners are not silent, and the lanes and priorities of which older jobs wait on the master.
 
     Silent ones are in it where there are no others for their work.
@@ -22,7 +22,7 @@ async def picture(env: Environment) -> Picture:
     waiting = await env.master.due_places(env.cluster_id, PATIENCE)
     if waiting and not await anybody_assigns(env):
         waiting = frozenset()
-    return Picture(env.silence.heard(buckets), waiting)
+    return ClusterView(env.silence.heard(buckets), waiting)
 
 
 async def anybody_assigns(env: Environment) -> bool:

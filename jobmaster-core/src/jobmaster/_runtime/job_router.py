@@ -26,7 +26,7 @@ MASTER = "master"
 Receipts = Sequence[JobReceipt]
 
 
-class Storing:
+class JobRouter:
     """Stores the jobs of scheduling calls; the calls of one process that go the same way share a flush.
 
     In a standalone cluster there is one way: the master's rows. Otherwise the jobs of a call go to one agent,

@@ -16,7 +16,7 @@ RETURN_SHARE: Final = 0.9
 """Share of a heartbeat that those who were cut off are given to return: their own look comes every heartbeat."""
 
 
-class Crew:
+class LocalWorkers:
     """What the upkeep of a process asks of all its workers at once. Workers may join and leave."""
 
     def __init__(self, env: Environment, workers: Iterable[RunningWorker]) -> None:
@@ -36,13 +36,13 @@ class Crew:
 
     def owned(self, worker_id: UUID) -> Sequence[OwnedBucket]:
         """Return the buckets that are owned under a registration."""
-        lives = [worker.current for worker in self.workers]
-        return next((life.owned for life in lives if life and life.record.id == worker_id), ())
+        sessions = [worker.current for worker in self.workers]
+        return next((session.owned for session in sessions if session and session.record.id == worker_id), ())
 
     def all_owned(self) -> Sequence[OwnedBucket]:
         """Return the buckets that are owned by this process now."""
-        lives = [worker.current for worker in self.workers]
-        return [owned for life in lives if life is not None for owned in life.owned]
+        sessions = [worker.current for worker in self.workers]
+        return [owned for session in sessions if session is not None for owned in session.owned]
 
     def has_free_slots(self) -> bool:
         """Return whether a slot here has nothing to do. Of workers that run nothing there is no saying."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobmaster._runtime.crew import Crew
+from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.durability import LOOK_EVERY, stores_of
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
-from jobmaster._runtime.working import SHORT_PAUSE
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
 from jobmaster.signals import Signal
@@ -37,18 +37,18 @@ def looking_at_durability(env: Environment) -> Service:
     return Service("durability", tick)
 
 
-def renewing(env: Environment, crew: Crew, rescue_needed: Signal) -> Service:
+def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signal) -> Service:
     """Return what renews the leases of all workers, fences who has lost one, and tells what there is to look after."""
     beat = Heartbeat(
         master=env.master,
-        leases=crew.leases,
-        buckets=crew.owned,
+        leases=local_workers.leases,
+        buckets=local_workers.owned,
         duration=env.settings.lease,
         monotonic=env.monotonic,
-        on_lost=crew.fence,
-        rescuing=lambda: env.cluster_id if crew.rescuer() else None,
+        on_lost=local_workers.fence,
+        rescuing=lambda: env.cluster_id if local_workers.rescuer() else None,
         on_rescue=rescue_needed.set,
-        on_cancels=crew.look_for_cancels,
+        on_cancels=local_workers.look_for_cancels,
     )
 
     async def tick() -> float | None:

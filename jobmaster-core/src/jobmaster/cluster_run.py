@@ -13,10 +13,10 @@ import anyio
 
 from jobmaster._runtime.background import Background
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.forewarning import warn_of_parked
-from jobmaster._runtime.placing import placed, running_workers
-from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.runtime_scope import RuntimeScope
+from jobmaster._runtime.start_warnings import warn_of_parked
 from jobmaster._runtime.supervisor import Supervisor
+from jobmaster._runtime.worker_placement import placed, running_workers
 from jobmaster.config import WorkerSettings
 from jobmaster.errors import starting
 from jobmaster.forks import end_child, in_forked_child, part_with_event_loops
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jobmaster.cluster")
 
-_lives: WeakSet[Life] = WeakSet()
+_runs: WeakSet[ClusterRun] = WeakSet()
 _NOT_HERE = (
     "jobmaster: a child process came back to the event loop of its parent, which runs a cluster, and was ended; "
     "let it end by os._exit() or sys.exit(), or make it with multiprocessing"
 )
 
 
-class Life:
+class ClusterRun:
     """Starts a cluster, runs it until it is asked to stop, and stops it: in a task of its own."""
 
     def __init__(self, cluster: Cluster, *, workers: bool) -> None:
@@ -43,16 +43,16 @@ class Life:
         self._env: Environment | None = None
         self._supervisor: Supervisor | None = None
         self._runtime: Runtime | None = None
-        self.stay = Stay(cluster.id)
+        self.scope = RuntimeScope(cluster.id)
         self._left_by: BaseException | None = None
-        _lives.add(self)
+        _runs.add(self)
 
     # For the cluster
 
     @property
     def is_on(self) -> bool:
-        """Whether it goes on in this process. A forked child has only a picture of its parent's lives."""
-        return self.stay.of_this_process and not self._background.ended
+        """Whether it goes on in this process. A forked child has only a picture of its parent's runs."""
+        return self.scope.of_this_process and not self._background.ended
 
     async def start(self) -> Runtime:
         """Start, and return the runtime; raises what the start raised."""
@@ -62,15 +62,15 @@ class Life:
         return self._runtime
 
     async def stop(self) -> None:
-        """Stop, and wait for the end; raises what went wrong meanwhile. A forked child leaves its parent's life alone.
+        """Stop, and wait for the end; raises what went wrong meanwhile. A forked child leaves its parent's run alone.
 
         Raises `NotRunningError` in another event loop.
         """
-        if not self.stay.of_this_process:
+        if not self.scope.of_this_process:
             self._left_by = sys.exc_info()[1]
             return
         if not self._background.ended:
-            self.stay.check_loop()
+            self.scope.check_loop()
         await self._background.stop()
 
     # In the task of its own
@@ -99,7 +99,7 @@ class Life:
             env.migrate_to = None
         supervisor = self._supervisor = Supervisor(env, running_workers(env, chosen))
         async with supervisor.running(background.stopped) as group:
-            runtime = self._runtime = Runtime(self._cluster, env, supervisor, group, self.stay)
+            runtime = self._runtime = Runtime(self._cluster, env, supervisor, group, self.scope)
             with background.starting(), anyio.move_on_after(env.settings.store_timeout):
                 await runtime.workers_ready()
             if chosen:
@@ -114,7 +114,7 @@ class Life:
 
     def cut_short(self) -> None:
         """All tasks of the event loop are being cancelled."""
-        if self.stay.of_this_process and self._supervisor is not None:
+        if self.scope.of_this_process and self._supervisor is not None:
             self._supervisor.cut_short()
 
     def hurry(self) -> None:
@@ -129,12 +129,12 @@ class Life:
 
     def forked(self) -> None:
         """This is a child of the process that runs it: nothing of it may be done twice."""
-        if self._background.ended or not self.stay.in_its_thread:
+        if self._background.ended or not self.scope.in_its_thread:
             return
         if self._supervisor is not None:
             self._supervisor.begin_nothing_more()
         part_with_event_loops()
-        self.stay.call_in_child(self._end_child)
+        self.scope.call_in_child(self._end_child)
 
     def _end_child(self) -> None:
         leaving = self._left_by or sys.exc_info()[1]
@@ -144,7 +144,7 @@ class Life:
 
     def over(self, failure: BaseException | None) -> None:
         """It has ended: what it offered refuses from now on."""
-        self.stay.end(failure)
+        self.scope.end(failure)
         if self._runtime is not None:
             if failure is not None:
                 log.critical("cluster %s has failed and runs no more", self._cluster.id, exc_info=failure)
@@ -152,8 +152,8 @@ class Life:
 
 
 def _in_forked_child() -> None:
-    for life in list(_lives):
-        life.forked()
+    for run in list(_runs):
+        run.forked()
 
 
 in_forked_child(_in_forked_child)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import define, field
 
 from jobmaster._runtime.environment import Environment
+from jobmaster._upkeep.orphaned_messages import OrphanedMessages
 from jobmaster._upkeep.rescue import Rescue
-from jobmaster._upkeep.strays import Strays
 from jobmaster.config import DEFAULT_LANE
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, WorkerRecord
@@ -15,7 +15,7 @@ from jobmaster.version import __version__
 
 
 @define(eq=False)
-class Evacuation:
+class StandbyRescue:
     """Rescues as a worker does, but registers one only when there is something to rescue.
 
     What cannot be rescued, as its agent is away, is looked at again after a lease.
@@ -30,7 +30,7 @@ class Evacuation:
         if env.monotonic() < self._next:
             return
         if env.agents.distributed:
-            await Strays(env.cluster_id, env.master, env.agents).run_once()
+            await OrphanedMessages(env.cluster_id, env.master, env.agents).run_once()
         if await env.master.needs_rescue(env.cluster_id):
             self._next = env.monotonic() + env.settings.lease
             await self._rescue(_worker(env))

@@ -1,4 +1,4 @@
-"""The loops of one life of a worker, around the steps between its buckets and the master."""
+"""The loops of one session of a worker, around the steps between its buckets and the master."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attrs import define
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.report import Reporter
+from jobmaster._pipeline.save_waiting import SaveWaiting
 from jobmaster._pipeline.share import LOOK_EVERY, Share
-from jobmaster._pipeline.sync import Sync
+from jobmaster._runtime.cluster_view import anybody_assigns
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.notify import Notify
-from jobmaster._runtime.picturing import anybody_assigns
+from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.beat import Beat
 from jobmaster.contracts import AgentRepository, Topics
@@ -34,16 +34,16 @@ TAKEN_OVER = "one of its buckets was taken over"
 
 
 @define(eq=False)
-class Loops:
+class BucketLoops:
     """Makes the loops of a worker that owns buckets.
 
-    `acknowledge` is there when its buckets are on an agent; `news` are those of its agent. `fence` ends the life.
+    `acknowledge` is there when its buckets are on an agent; `news` are those of its agent. `fence` ends the session.
     `stirred` is set when jobs came or slots have nothing to do; `news_of_free` says whether others have told of free slots.
     """
 
     env: Environment
     agent: AgentRepository
-    news: Notify
+    news: Notifier
     owned: Sequence[OwnedBucket]
     reporter: Reporter
     acknowledge: Acknowledge | None
@@ -164,7 +164,7 @@ class Loops:
     def _syncing(self) -> Service:
         """Let the master know of jobs that have to wait; nothing is asked while no bucket keeps any waiting."""
         env = self.env
-        steps = [Sync(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
+        steps = [SaveWaiting(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
 
         async def tick() -> float | None:
             more = [await step.run_once() for step in steps if step.owned.keeps_waiting]

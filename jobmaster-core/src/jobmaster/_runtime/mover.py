@@ -14,8 +14,8 @@ from attrs import define, field, frozen
 from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.evacuation import Evacuation
 from jobmaster._runtime.service import NEWS_SPACING, Service, Tick
+from jobmaster._runtime.standby_rescue import StandbyRescue
 from jobmaster._upkeep.archive import Archive
 from jobmaster._upkeep.migrate import Migrate, MoveResult
 from jobmaster._upkeep.transfer import Left, Route
@@ -43,7 +43,7 @@ def pause_of(retention: float) -> float:
 
 def migrating(env: Environment, destination: Destination) -> Service:
     """Return what moves the cluster while its mode is `migrating`."""
-    behind, evacuation = _Behind(), Evacuation(env)
+    behind, evacuation = _Behind(), StandbyRescue(env)
 
     async def tick() -> float | None:
         if env.mode is not ClusterMode.MIGRATING:
@@ -160,7 +160,7 @@ class Move:
         """
         route = await self.destination.route()
         await self._stand_still()
-        evacuation, jobs, schedules = Evacuation(self.env), 0, 0
+        evacuation, jobs, schedules = StandbyRescue(self.env), 0, 0
         deadline = self.env.monotonic() + self.patience
         while True:
             await evacuation.run_once()

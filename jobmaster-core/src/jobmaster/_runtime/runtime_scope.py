@@ -10,7 +10,7 @@ from jobmaster.forks import this_process
 from jobmaster.loops import child_caller, loop_finder
 
 
-class Stay:
+class RuntimeScope:
     """While its cluster runs, in the process and the event loop that it was started in.
 
     Everything that a runtime offers asks here first: elsewhere its connections answer nobody, or somebody else.

@@ -16,7 +16,7 @@ JOBS_AT_ONCE = 500
 
 
 @define(eq=False)
-class Sync:
+class SaveWaiting:
     """Saves what has waited in an owned bucket for `age` seconds."""
 
     master: MasterRepository

@@ -10,9 +10,9 @@ import anyio
 from jobmaster._pipeline.assign import Assign
 from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._policy.refill import Refills
-from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage
+from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import LONGEST_PAUSE, NEWS_SPACING, Service
 from jobmaster._upkeep.declare import Declare
 from jobmaster._upkeep.recur import Recur, RecurResult
@@ -32,12 +32,12 @@ UNCHANGING = frozenset({ClusterMode.ARCHIVED, ClusterMode.MIGRATING})
 # Assigning
 
 
-def assigning(env: Environment, crew: Crew, shortage: Shortage) -> Service:
+def assigning(env: Environment, local_workers: LocalWorkers, shortage: Shortage) -> Service:
     """Return what puts due jobs into buckets, and notes when there is no room for them."""
-    step = _assign(env, crew)
+    step = _assign(env, local_workers)
 
     async def tick() -> float | None:
-        while not crew.stands_still():
+        while not local_workers.stands_still():
             result = await step.run_once()
             env.due_left = result.starving and result.wait is not None and result.wait <= LONGEST_LOOK
             if result.starving:
@@ -51,15 +51,15 @@ def assigning(env: Environment, crew: Crew, shortage: Shortage) -> Service:
     return Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
 
 
-def _assign(env: Environment, crew: Crew) -> Assign:
-    sizes = [w.settings.batch_size for w in crew.workers if w.settings.mode is not WorkerMode.DRAIN]
+def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:
+    sizes = [w.settings.batch_size for w in local_workers.workers if w.settings.mode is not WorkerMode.DRAIN]
     return Assign(
         cluster_id=env.cluster_id,
         master=env.master,
         agents=env.agents,
         reachable=env.agents.reachable,
         carrier=env.carrier(),
-        me=crew.carrier_id,
+        me=local_workers.carrier_id,
         ahead=lambda: BINDS_AHEAD,
         refills=Refills.for_pages(max(sizes, default=1000)),
         silence=env.silence,
@@ -69,7 +69,7 @@ def _assign(env: Environment, crew: Crew) -> Assign:
 # Recurring schedules
 
 
-def recurring(env: Environment, crew: Crew, declared: anyio.Event) -> Service:
+def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Event) -> Service:
     """Return what makes the jobs of recurring schedules, as soon as those of this process are `declared`.
 
     What was missed until then is treated as is declared now.
@@ -85,7 +85,7 @@ def recurring(env: Environment, crew: Crew, declared: anyio.Event) -> Service:
     )
 
     async def tick() -> float | None:
-        if crew.stands_still():
+        if local_workers.stands_still():
             return None
         with anyio.move_on_after(env.settings.store_timeout):
             await declared.wait()
@@ -109,7 +109,7 @@ def _spread(env: Environment, result: RecurResult) -> None:
         env.jobs_made(result.made)
 
 
-def declaring(env: Environment, crew: Crew, on_declared: Callable[[], None]) -> Service:
+def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callable[[], None]) -> Service:
     """Return what keeps static schedules alive; `on_declared` is called whenever those of this process are stored."""
     lasting = DECLARATION_LEASES * env.settings.lease
     step = Declare(
@@ -119,7 +119,7 @@ def declaring(env: Environment, crew: Crew, on_declared: Callable[[], None]) -> 
         declarations=env.declarations,
         lease=lasting,
         grace=env.misfire_grace,
-        may_judge=lambda: crew.coordinates() and env.watch.lasts(lasting),
+        may_judge=lambda: local_workers.coordinates() and env.watch.lasts(lasting),
     )
 
     async def tick() -> float | None:

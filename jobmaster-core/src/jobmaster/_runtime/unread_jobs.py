@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from jobmaster._policy.sharing import UNREAD_FOR
-from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.directory import BUCKETS_A_SECOND
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.unread import Unread
 from jobmaster.contracts import Topics
@@ -16,15 +16,15 @@ MARGIN: Final = 0.1
 """Seconds that come on top of those for which jobs have to have waited, for one look to find all of a moment."""
 
 
-class TakingUnread:
+class UnreadJobs:
     """The loop that takes back unread jobs.
 
     Nothing is asked while there are no news of jobs for other buckets, or no slot is free here. After such news it looks
     once those jobs have waited for long enough, and so on for as long as they come. Who gets no news looks now and then.
     """
 
-    def __init__(self, env: Environment, crew: Crew) -> None:
-        self._env, self._crew = env, crew
+    def __init__(self, env: Environment, local_workers: LocalWorkers) -> None:
+        self._env, self._crew = env, local_workers
         self._look_at: float | None = None
         self._heard = False
         self._step = Unread(
@@ -33,7 +33,7 @@ class TakingUnread:
             agents=env.agents,
             reachable=env.agents.reachable,
             silence=env.silence,
-            own=lambda: {owned.id for owned in crew.all_owned()},
+            own=lambda: {owned.id for owned in local_workers.all_owned()},
             on_silent=lambda: env.notify.tell(Topics.buckets(env.cluster_id)),
             on_away=env.agents.leave_alone,
         )
@@ -72,8 +72,12 @@ class TakingUnread:
         self._heard, self._look_at = False, now + self._every
 
     async def _look(self) -> bool:
-        crew = self._crew
-        if not crew.has_free_slots() or crew.stands_still() or not await self._step.run_once():
+        local_workers = self._crew
+        if (
+            not local_workers.has_free_slots()
+            or local_workers.stands_still()
+            or not await self._step.run_once()
+        ):
             return False
         self._env.notify.tell(Topics.held(self._env.cluster_id))
         return True

@@ -26,7 +26,7 @@ instead of each costing the store as much as the call itself."""
 OnTopic = Callable[[str], None]
 
 
-class Notify:
+class Notifier:
     """Routes topics of one cluster, or those of the buckets on one agent.
 
     Subscribers of this process hear at once. What others should hear gathers while the last announcement

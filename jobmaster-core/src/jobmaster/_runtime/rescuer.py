@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from jobmaster._runtime.crew import Crew
 from jobmaster._runtime.environment import Environment
+from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.handovers import Handovers
+from jobmaster._upkeep.orphaned_messages import OrphanedMessages
 from jobmaster._upkeep.rescue import Rescue, RescueResult
-from jobmaster._upkeep.strays import Strays
 from jobmaster.contracts import Topics
 from jobmaster.logtext import counted
 from jobmaster.signals import Signal
@@ -21,7 +21,7 @@ SOON_AFTER: Final = 2.0
 """Seconds after news that buckets went, by which whoever did not know has pushed what was under way."""
 
 
-def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
+def rescuing(env: Environment, local_workers: LocalWorkers, needed: Signal) -> Service:
     """Return what takes over the buckets of workers whose leases have run out; `needed` says when to look."""
 
     async def may_judge() -> bool:
@@ -33,7 +33,7 @@ def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
         master=env.master,
         agents=env.agents,
         reachable=env.agents.reachable,
-        rescuer=crew.rescuer,
+        rescuer=local_workers.rescuer,
         now=env.clock.now,
         on_away=env.agents.leave_alone,
         monotonic=env.monotonic,
@@ -53,7 +53,7 @@ def rescuing(env: Environment, crew: Crew, needed: Signal) -> Service:
 
 def _log(result: RescueResult) -> None:
     log.warning(
-        "rescued %s: %s may have been running, %d waited, %s stray",
+        "rescued %s: %s may have been running, %d waited, %s orphaned",
         counted(result.buckets, "bucket"),
         counted(result.lost, "job"),
         result.released,
@@ -61,12 +61,12 @@ def _log(result: RescueResult) -> None:
     )
 
 
-def bringing_back(env: Environment, crew: Crew) -> Service:
+def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
     """Return what brings back jobs from buckets on agents that nobody reads.
 
     It looks soon after news that buckets went: who had not heard of it may have pushed to them a moment later.
     """
-    step = Strays(env.cluster_id, env.master, env.agents)
+    step = OrphanedMessages(env.cluster_id, env.master, env.agents)
     look_at = env.monotonic()
 
     async def tick() -> float | None:
@@ -74,7 +74,7 @@ def bringing_back(env: Environment, crew: Crew) -> Service:
         if (now := env.monotonic()) < look_at:  # there are news
             look_at = min(look_at, now + SOON_AFTER)
             return look_at - now
-        found = await step.run_once() if crew.rescuer() else 0
+        found = await step.run_once() if local_workers.rescuer() else 0
         if found:
             log.warning(
                 "brought back %s in buckets nobody reads", counted(found, "job that lay", "jobs that lay")
@@ -85,12 +85,12 @@ def bringing_back(env: Environment, crew: Crew) -> Service:
         look_at = env.monotonic() + every
         return every
 
-    return Service("strays", tick)
+    return Service("orphaned_messages", tick)
 
 
-def handing_over(env: Environment, crew: Crew) -> Service:
+def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
     """Return what finishes handovers whose carriers did not."""
-    step = Handovers(env.cluster_id, env.master, env.carrier(), crew.carrier_id, env.handover_age())
+    step = Handovers(env.cluster_id, env.master, env.carrier(), local_workers.carrier_id, env.handover_age())
 
     async def tick() -> float | None:
         for bucket_id, agent in (await step.run_once()).items():
