@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from jobmaster import AttemptOutcome, Cluster, JobContext, JobDefinition, JobStatus, Runtime, handler
-from jobmaster.carrying import Carrier
 from jobmaster.contracts import Room
 from jobmaster.errors import Snooze, StoreUnavailableError, StoreUnreachableError
+from jobmaster.handover import HandoverPusher
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults, Gate
@@ -173,14 +173,14 @@ async def test_a_handover_that_took_too_long_is_not_pushed(
     await master.register_worker(worker, [bucket], 60)
     await master.insert_jobs([make_new_job(cluster_id=CLUSTER)])
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    carrier = Carrier(master, {"A": agent("A")}, lambda _: None, virtual_clock.monotonic, patience=10)
+    pusher = HandoverPusher(master, {"A": agent("A")}, lambda _: None, virtual_clock.monotonic, patience=10)
     asked_at = virtual_clock.monotonic()
     [handover] = (await master.hand_over(CLUSTER, 60, [room], uuid4())).handovers
     await anyio.sleep(11)
 
-    assert await carrier.carry([("A", handover)], asked_at) == []
+    assert await pusher.push([("A", handover)], asked_at) == []
     assert await agent("A").holdings() == {}
-    assert await carrier.carry([("A", handover)], virtual_clock.monotonic()) == [handover]
+    assert await pusher.push([("A", handover)], virtual_clock.monotonic()) == [handover]
 
 
 async def test_several_coordinators_share_the_work_without_doubles(

@@ -78,7 +78,7 @@ async def removed(agent: MemoryAgent) -> None:
 
 
 async def push_again(agent: MemoryAgent, job: Job, bucket_id: UUID, *, saved: bool = True) -> None:
-    """Have a carrier push a message that it got from the master before its job ended."""
+    """Have a pusher push a message that it got from the master before its job ended."""
     await agent.push([Message(new=NewJob(job=job, bucket_id=bucket_id), saved=saved)])
 
 

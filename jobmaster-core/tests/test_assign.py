@@ -10,8 +10,8 @@ import pytest
 from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, UNSERVED_PAUSE, Assign
 from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence
-from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.handover import HandoverPusher
 from jobmaster.inline import InlineAgent
 from jobmaster.models import STANDALONE, Bucket, Cursor, Load
 from jobmaster.plugins import Plugins
@@ -54,13 +54,13 @@ def assigning(
     silence: Silence | None = None,
 ) -> Assign:
     known = {STANDALONE: InlineAgent(master, CLUSTER), **(agents or {})}
-    carrier = Carrier(master, known, lambda _: None, lambda: 0.0, patience=10.0)
+    pusher = HandoverPusher(master, known, lambda _: None, lambda: 0.0, patience=10.0)
     return Assign(
         CLUSTER,
         master,
         known,
         lambda: list(known),
-        carrier,
+        pusher,
         uuid4,
         lambda: 120.0,
         refills,

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
 from jobmaster._upkeep.heartbeat import Heartbeat
-from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.contracts import HeartbeatReply, MasterRepository
 from jobmaster.ids import new_id
 from jobmaster.memory import MemoryMaster
 from jobmaster.ownership import WorkerLease
@@ -52,14 +52,14 @@ class Answering:
         loads: Mapping[UUID, int],  # noqa: ARG002 - as the contract has it
         lease: float,  # noqa: ARG002 - as the contract has it
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         self.asked.append(rescuing)
         if rescuing is not None:
             await anyio.sleep(self.takes)
             if self.broken:
                 raise OSError
         needed = self.needs_rescue and rescuing is not None
-        return Pulse(alive=frozenset(worker_ids), needs_rescue=needed, cancelling=self.cancelling)
+        return HeartbeatReply(alive=frozenset(worker_ids), needs_rescue=needed, cancelling=self.cancelling)
 
 
 @define

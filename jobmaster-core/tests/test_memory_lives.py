@@ -3,8 +3,8 @@
 import pytest
 
 from jobmaster.memory import MemoryAgent, MemoryMaster
+from jobmaster_testing.contracts.agent_fault_model import live_and_let_die
 from jobmaster_testing.contracts.depot import Depot
-from jobmaster_testing.contracts.lives import live_and_let_die
 from jobmaster_testing.contracts.provider import make_world
 
 

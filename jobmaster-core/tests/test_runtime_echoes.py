@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
-from jobmaster.carrying import Carrier
 from jobmaster.contracts import Message, Room
 from jobmaster.errors import StoreUnreachableError
+from jobmaster.handover import HandoverPusher
 from jobmaster.ids import new_id
 from jobmaster.in_flight import CANCELLED_KEPT
 from jobmaster.memory import MemoryAgent, MemoryMaster
@@ -61,18 +61,18 @@ async def _is_empty(runtime: Runtime) -> bool:
 
 
 async def test_a_handover_that_may_have_arrived_before_is_not_taken_back() -> None:
-    """Its agent cannot be reached now, but was when its first carrier pushed it, whose answer got lost."""
+    """Its agent cannot be reached now, but was when its first pusher pushed it, whose answer got lost."""
     master = MemoryMaster()
     bucket = make_bucket(make_worker(agent=AGENT))
     await master.insert_jobs([make_new_job()])
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    handing = await master.hand_over(CLUSTER, 10.0, [room], new_id())
-    carrier = Carrier(master, {AGENT: Away(AGENT)}, lambda _: None, lambda: 0.0, patience=10.0)
+    result = await master.hand_over(CLUSTER, 10.0, [room], new_id())
+    pusher = HandoverPusher(master, {AGENT: Away(AGENT)}, lambda _: None, lambda: 0.0, patience=10.0)
 
-    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0, retaken=True) == []
+    assert await pusher.push([(AGENT, one) for one in result.handovers], 0.0, retaken=True) == []
     assert await master.bucket_holdings(CLUSTER) == {bucket.id: 1}
 
-    assert await carrier.carry([(AGENT, one) for one in handing.handovers], 0.0) == []
+    assert await pusher.push([(AGENT, one) for one in result.handovers], 0.0) == []
     assert await master.bucket_holdings(CLUSTER) == {}
 
 

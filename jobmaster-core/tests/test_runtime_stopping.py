@@ -26,7 +26,7 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.contracts import HeartbeatReply, MasterRepository
 from jobmaster.models import Bucket, BucketPage, Cursor, Load
 from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_new_job
@@ -212,7 +212,7 @@ class AilingMaster:
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         if self._state.heartbeats_fail:
             raise StoreUnavailableError("no answer")
         if self._state.declared_lost:

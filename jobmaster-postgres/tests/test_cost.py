@@ -188,9 +188,9 @@ async def test_jobs_are_handed_over_in_three_statements(
         buckets = await world.buckets(3)
         await world.put(count=JOBS)
         statements.clear()
-        handing = await master.hand_over(world.cluster_id, 1.0, [room(b) for b in buckets], new_id())
+        result = await master.hand_over(world.cluster_id, 1.0, [room(b) for b in buckets], new_id())
 
-    assert sum(len(handover.messages) for handover in handing.handovers) == JOBS
+    assert sum(len(handover.messages) for handover in result.handovers) == JOBS
     assert statements == {"held_hand_over": 1, "handovers_add": 1, "held_next": 1}
     expected = {"job": (JOBS, 0, 0), "live": (JOBS, JOBS, 0), "attempt": (0, 0, 0)}
     await until(lambda: rows_written(watcher) == expected, what="the server's counts")

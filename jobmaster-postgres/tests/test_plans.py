@@ -65,7 +65,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "handover_old": ({"cluster_id": "c", "age": 0, "limit": 9}, "jm_handover_by_age"),
     "handover_lock": ({"ids": [ID]}, "jm_handover_pkey"),
     "handover_delete": ({"ids": [ID]}, "jm_handover_pkey"),
-    "handover_retake": ({"id": ID, "new_id": ID, "carrier": ID}, "jm_handover_pkey"),
+    "handover_retake": ({"id": ID, "new_id": ID, "pusher": ID}, "jm_handover_pkey"),
     "live_take_back": ({"ids": [ID], "bucket_id": ID}, "jm_live_pkey"),
     "live_contents": ({"ids": [ID]}, "jm_live_pkey"),
     "attempt_numbers": ({"ids": [ID]}, "jm_attempt_pkey"),

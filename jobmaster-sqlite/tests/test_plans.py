@@ -35,7 +35,7 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "handover_old": ({"cluster_id": "c", "age": 0, "limit": 9}, "INDEX jm_handover_by_age (cluster_id=? AND"),
     "handover_delete": ({"ids": "[]"}, "handover USING INDEX sqlite_autoindex_jm_handover_1 (id=?)"),
     "handover_retake": (
-        {"id": ID, "new_id": ID, "carrier": ID},
+        {"id": ID, "new_id": ID, "pusher": ID},
         "INDEX sqlite_autoindex_jm_handover_1 (id=?)",
     ),
     "live_hand_over": ({"ids": "[]", "bucket_id": ID}, "live USING PRIMARY KEY (job_id=?)"),
@@ -64,12 +64,12 @@ def test_a_hot_statement_walks_along_its_index(url: str, path: Path, name: str) 
 
 def test_heartbeats_and_rescuers_look_at_jobs_in_indexes_alone(url: str, path: Path) -> None:
     needed = plan_of(url, path, "rescue_needed", {"cluster_id": "c"})
-    pulse = plan_of(url, path, "worker_pulse", {"ids": "[]", "rescuing": "c"})
+    reply = plan_of(url, path, "worker_pulse", {"ids": "[]", "rescuing": "c"})
 
-    for plan in (needed, pulse):
+    for plan in (needed, reply):
         assert "SEARCH l USING COVERING INDEX jm_live_by_bucket (bucket_id>?)" in plan
         assert "SCAN l" not in plan
-    assert "SEARCH l USING INDEX jm_live_cancelling (bucket_id=?)" in pulse
+    assert "SEARCH l USING INDEX jm_live_cancelling (bucket_id=?)" in reply
 
 
 def plan_of(url: str, path: Path, name: str, params: Mapping[str, Any]) -> str:

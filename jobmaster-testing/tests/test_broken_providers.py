@@ -12,14 +12,14 @@ from jobmaster.contracts import (
     ClusterChange,
     Departure,
     DurabilityRisk,
-    Handing,
     Handover,
+    HandoverResult,
+    HeartbeatReply,
     Mark,
     MasterRepository,
     Message,
     Moving,
-    Obstacle,
-    Pulse,
+    Rejection,
     Room,
     WholeJob,
 )
@@ -131,9 +131,9 @@ class RenewsEverybody(MemoryMaster):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
-        pulse = await super().heartbeat(worker_ids, loads, lease, rescuing)
-        return evolve(pulse, alive=frozenset(worker_ids))
+    ) -> HeartbeatReply:
+        reply = await super().heartbeat(worker_ids, loads, lease, rescuing)
+        return evolve(reply, alive=frozenset(worker_ids))
 
 
 class LooksForNothing(MemoryMaster):
@@ -143,7 +143,7 @@ class LooksForNothing(MemoryMaster):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,  # noqa: ARG002 - as the contract has it
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         return await super().heartbeat(worker_ids, loads, lease)
 
 
@@ -243,8 +243,10 @@ class DropsJobsOfReports(MemoryMaster):
 
 
 class ForgetsHandovers(MemoryMaster):
-    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
-        found = await super().hand_over(cluster_id, ahead, rooms, carrier)
+    async def hand_over(
+        self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
+    ) -> HandoverResult:
+        found = await super().hand_over(cluster_id, ahead, rooms, pusher)
         await self.close_handovers([handover.id for handover in found.handovers])
         return found
 
@@ -269,10 +271,10 @@ class CallsEveryAttemptOver(MemoryMaster):
 
 class RetakesForEver(MemoryMaster):
     async def retake_handovers(
-        self, cluster_id: str, age: float, carrier: UUID, limit: int
+        self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         del age
-        return await super().retake_handovers(cluster_id, 0, carrier, limit)
+        return await super().retake_handovers(cluster_id, 0, pusher, limit)
 
 
 class TakesAllBuckets(MemoryMaster):
@@ -387,7 +389,7 @@ class ForgetsWhatDeparted(MemoryMaster):
 class LetsEverythingIn(MemoryMaster):
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         staged = self._store.arrivals.get((cluster_id, consignment), {})
         return await super().admit(cluster_id, consignment, [*ids, *staged], keep_keys=keep_keys)
 
@@ -395,7 +397,7 @@ class LetsEverythingIn(MemoryMaster):
 class LosesWhatItCannotLetIn(MemoryMaster):
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         found = await super().admit(cluster_id, consignment, ids, keep_keys=keep_keys)
         self._store.arrivals.clear()
         return found

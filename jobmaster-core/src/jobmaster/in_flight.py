@@ -120,7 +120,7 @@ class Finished:
     """Attempts that are over, for as long as their messages can come again.
 
     A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked. One that
-    was cancelled may not have come at all yet, however slow its carrier is: so the last of these are remembered without
+    was cancelled may not have come at all yet, however slow its pusher is: so the last of these are remembered without
     regard to time.
     """
 

@@ -13,8 +13,8 @@ from jobmaster.logtext import message_of, traceback_text
 from jobmaster.printable import as_entry, marked
 
 _AREAS: Final = (
-    "agents assign attempts attempts.final carrying cli clock cluster config control declare directory durability "
-    "execute heartbeat jobs "
+    "agents assign attempts attempts.final cli clock cluster config control declare directory durability "
+    "execute handover heartbeat jobs "
     "moving notify orphaned_messages plugins poison_guard postgres recur recurrence report rescue retry scheduler "
     "service sqlite start "
     "tasks transfer worker"

@@ -126,7 +126,7 @@ class AttemptOutcome(CodedEnum):
 
 
 class BucketStatus(CodedEnum):
-    """ClusterRun of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
+    """Life of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
 
     ACTIVE = "active", 1
     COMPLETING = "completing", 2

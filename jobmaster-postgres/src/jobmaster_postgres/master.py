@@ -89,11 +89,11 @@ class PostgresMaster(SqlMaster):
             messages.setdefault(bucket_id, []).append(message_of(row, bucket_id, now, self._dialect))
         return messages
 
-    def _handover_steps(self, cluster_id: str, carrier: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
+    def _handover_steps(self, cluster_id: str, pusher: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
         ends = list(accumulate(len(note.job_ids) for note in noted))
         params = {
             "cluster_id": cluster_id,
-            "carrier": carrier,
+            "pusher": pusher,
             "id": [note.id for note in noted],
             "bucket_id": [note.bucket_id for note in noted],
             "job_ids": [job_id for note in noted for job_id in note.job_ids],

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from jobmaster.contracts import Hindrance, Moving, Obstacle, TransferStore, WholeJob
+from jobmaster.contracts import Moving, Rejection, RejectReason, TransferStore, WholeJob
 from jobmaster.errors import StoreConflictError
 from jobmaster.recurring import ScheduleRecord
 from jobmaster_sql.driver import Dialect
@@ -58,14 +58,14 @@ class _Present:
         holder = keys.get(key)
         return None if holder == thing.id else holder
 
-    def obstacle(self, thing: Moving, *, keep_keys: bool) -> Obstacle | None:
+    def rejection(self, thing: Moving, *, keep_keys: bool) -> Rejection | None:
         """Return what is in the way of a thing."""
         if thing.id in self.ids:
-            return Obstacle(id=thing.id, hindrance=Hindrance.KNOWN)
+            return Rejection(id=thing.id, reason=RejectReason.KNOWN)
         holder = self.holder(thing)
         if holder is None or not keep_keys:
             return None
-        return Obstacle(id=thing.id, hindrance=Hindrance.KEY_TAKEN, holder=holder, key=thing.job.key)
+        return Rejection(id=thing.id, reason=RejectReason.KEY_TAKEN, holder=holder, key=thing.job.key)
 
 
 class SqlTargetStore(SqlStore, TransferStore):
@@ -73,28 +73,28 @@ class SqlTargetStore(SqlStore, TransferStore):
 
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         """Put things on disk beside the cluster; return those that were not, and why."""
         return await self._driver.run(lambda: self._stage(cluster_id, consignment, things, keep_keys))
 
     def _stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], keep_keys: bool
-    ) -> Unit[list[Obstacle]]:
+    ) -> Unit[list[Rejection]]:
         present = yield from self._present(cluster_id, things)
-        obstacles = _obstacles(present, things, keep_keys=keep_keys)
+        rejections = _rejections(present, things, keep_keys=keep_keys)
         stored = self._dialect.uuid(consignment)
         rows = [
             (self._dialect.uuid(thing.id), cluster_id, stored, body_of(thing))
             for thing in things
-            if thing.id not in obstacles
+            if thing.id not in rejections
         ]
         if rows:
             yield Batch("arrival_add", _ARRIVAL, rows, last=True)
-        return list(obstacles.values())
+        return list(rejections.values())
 
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         """Make staged things part of the cluster; return those that could not be, and why."""
         admit = partial(self._admit, cluster_id, consignment, ids, keep_keys)
         for _ in range(_TRIES):
@@ -106,23 +106,23 @@ class SqlTargetStore(SqlStore, TransferStore):
 
     def _admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], keep_keys: bool
-    ) -> Unit[list[Obstacle]]:
+    ) -> Unit[list[Rejection]]:
         params = {"cluster_id": cluster_id, "consignment": self._dialect.uuid(consignment)}
         staged: Answer = yield Query("arrival_get", params | {"ids": self._dialect.uuids(ids)})
         things = [thing_of(body) for _, body in staged.rows]
         present = yield from self._present(None, things, keys_of=cluster_id)
-        obstacles = _obstacles(present, things, keep_keys=keep_keys)
+        rejections = _rejections(present, things, keep_keys=keep_keys)
         yield from self._let_in(
             [
                 in_cluster(thing, cluster_id, with_key=present.holder(thing) is None)
                 for thing in things
-                if thing.id not in obstacles
+                if thing.id not in rejections
             ]
         )
         arrived = {"cluster_id": cluster_id, "ids": self._dialect.uuids([t.id for t in things])}
-        stuck = self._dialect.uuids(list(obstacles))
+        stuck = self._dialect.uuids(list(rejections))
         yield Query("departure_return", arrived), Query("arrival_clear", params | {"ids": stuck}, last=True)
-        return list(obstacles.values())
+        return list(rejections.values())
 
     def _present(
         self, cluster_id: str | None, things: Sequence[Moving], keys_of: str | None = None
@@ -184,6 +184,6 @@ def _all(jobs: Iterable[WholeJob], rows_of: Callable[[WholeJob], Sequence[T]]) -
     return [row for job in jobs for row in rows_of(job)]
 
 
-def _obstacles(present: _Present, things: Iterable[Moving], *, keep_keys: bool) -> dict[UUID, Obstacle]:
-    found = (present.obstacle(thing, keep_keys=keep_keys) for thing in things)
-    return {obstacle.id: obstacle for obstacle in found if obstacle is not None}
+def _rejections(present: _Present, things: Iterable[Moving], *, keep_keys: bool) -> dict[UUID, Rejection]:
+    found = (present.rejection(thing, keep_keys=keep_keys) for thing in things)
+    return {rejection.id: rejection for rejection in found if rejection is not None}

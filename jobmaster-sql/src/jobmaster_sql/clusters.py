@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from attrs import evolve
 
-from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, Pulse
+from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, HeartbeatReply
 from jobmaster.models import Bucket, ClusterRecord, Load, WorkerRecord
 from jobmaster_sql.rows import cluster_of, load_batch, micros, old_params, worker_of
 from jobmaster_sql.store import SqlStore
@@ -107,17 +107,17 @@ class SqlClusterStore(SqlStore, ClusterStore):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         """Renew leases and note loads; return who lives, and what there is to do."""
         params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease), "rescuing": rescuing}
         return await self._driver.run(lambda: self._heartbeat(params, loads))
 
-    def _heartbeat(self, params: Mapping[str, Any], loads: Mapping[UUID, Load]) -> Unit[Pulse]:
+    def _heartbeat(self, params: Mapping[str, Any], loads: Mapping[UUID, Load]) -> Unit[HeartbeatReply]:
         found: Answer = yield from self._renew(Query("worker_renew", params, last=not loads))
         if found.rows and loads:
             yield load_batch(loads, self._dialect)
         to_uuid = self._dialect.to_uuid
-        return Pulse(
+        return HeartbeatReply(
             alive=frozenset(to_uuid(id_) for id_, _, _ in found.rows),
             cancelling=frozenset(to_uuid(id_) for id_, cancelling, _ in found.rows if cancelling),
             needs_rescue=any(needs_rescue for _, _, needs_rescue in found.rows),

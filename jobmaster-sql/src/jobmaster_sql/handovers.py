@@ -1,4 +1,4 @@
-"""Handing held jobs over to agents, on any SQL database."""
+"""HandoverResult held jobs over to agents, on any SQL database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.contracts import Handover, HandoverResult, HandoverStore, Message, Room
 from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket
@@ -20,7 +20,7 @@ from jobmaster_sql.placement import Group, groups_of, share_out
 from jobmaster_sql.rows import Row, message_of, micros
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
-HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "carrier", "job_ids")
+HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "pusher", "job_ids")
 
 
 class Note(NamedTuple):
@@ -38,17 +38,21 @@ Messages: TypeAlias = dict[UUID, list[Message]]
 class SqlHandoverStore(SqlJobStore, HandoverStore):
     """Implements `HandoverStore`; the contract's docstrings say what each method does."""
 
-    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+    async def hand_over(
+        self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
+    ) -> HandoverResult:
         """Put held jobs due within `ahead` seconds into buckets on agents, and return their messages."""
-        return await self._driver.run(lambda: self._hand_over(cluster_id, micros(ahead), rooms, carrier))
+        return await self._driver.run(lambda: self._hand_over(cluster_id, micros(ahead), rooms, pusher))
 
-    def _hand_over(self, cluster_id: str, ahead: int, rooms: Sequence[Room], carrier: UUID) -> Unit[Handing]:
+    def _hand_over(
+        self, cluster_id: str, ahead: int, rooms: Sequence[Room], pusher: UUID
+    ) -> Unit[HandoverResult]:
         groups = groups_of(rooms)
         messages = (yield from self._mark_held(cluster_id, ahead, groups)) if groups else {}
         handovers = _handovers(messages)
         following = Query("held_next", {"cluster_id": cluster_id}, last=True)
-        answers: list[Answer] = yield (*self._note(cluster_id, carrier, handovers), following)
-        return Handing(
+        answers: list[Answer] = yield (*self._note(cluster_id, pusher, handovers), following)
+        return HandoverResult(
             handovers=handovers,
             next_in=next_in(answers[-1], ahead),
             next_for_rooms=next_in(answers[-1], ahead, groups),
@@ -82,31 +86,31 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         params = {"bucket_id": self._dialect.uuid(bucket_id), "ids": self._dialect.uuids(_jobs_of(messages))}
         return Query("live_hand_over", params)
 
-    def _note(self, cluster_id: str, carrier: UUID, handovers: Sequence[Handover]) -> tuple[Step, ...]:
+    def _note(self, cluster_id: str, pusher: UUID, handovers: Sequence[Handover]) -> tuple[Step, ...]:
         """Return the steps that write handovers down."""
         noted = [Note(h.id, h.bucket_id, _jobs_of(h.messages)) for h in handovers]
-        return self._handover_steps(cluster_id, carrier, noted) if noted else ()
+        return self._handover_steps(cluster_id, pusher, noted) if noted else ()
 
-    def _handover_steps(self, cluster_id: str, carrier: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
+    def _handover_steps(self, cluster_id: str, pusher: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
         """Return the steps that write down handovers, at least one."""
         uuid, uuids = self._dialect.uuid, self._dialect.uuids
         rows = [
-            (uuid(note.id), cluster_id, uuid(note.bucket_id), uuid(carrier), uuids(note.job_ids))
+            (uuid(note.id), cluster_id, uuid(note.bucket_id), uuid(pusher), uuids(note.job_ids))
             for note in noted
         ]
         return (Batch("handover_add", HANDOVER_VALUES, rows),)
 
     async def hand_over_parked(
-        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
         """Put parked jobs of these definitions into the bucket of their lane and priority, on an agent."""
         homes = await self._parked_homes(buckets, definition_ids)
         if not homes:
             return []
-        return await self._driver.run(lambda: self._hand_over_parked(homes, definition_ids, limit, carrier))
+        return await self._driver.run(lambda: self._hand_over_parked(homes, definition_ids, limit, pusher))
 
     def _hand_over_parked(
-        self, homes: Sequence[tuple[str, Group]], definition_ids: Sequence[str], limit: int, carrier: UUID
+        self, homes: Sequence[tuple[str, Group]], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Unit[list[Handover]]:
         handovers: list[Handover] = []
         for cluster_id, home in homes:
@@ -115,26 +119,26 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
                 known = Query("parked_contents", self._parked_params(cluster_id, room, definition_ids))
                 new = _handovers((yield from self._mark_found([room], [known])))
                 if new:
-                    yield self._note(cluster_id, carrier, new)
+                    yield self._note(cluster_id, pusher, new)
                     limit -= len(new[0].messages)
                     handovers += new
         return handovers
 
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         """Note that messages of these jobs may be missing in a bucket; return the note's id."""
-        unit = partial(self._open_handover, cluster_id, carrier, bucket_id, job_ids, alone=alone)
+        unit = partial(self._open_handover, cluster_id, pusher, bucket_id, job_ids, alone=alone)
         # Repeated after a lost answer, it would find its own handover in its way.
         return await self._driver.run(unit, again=not alone)
 
     def _open_handover(
-        self, cluster_id: str, carrier: UUID, bucket_id: UUID, job_ids: Sequence[UUID], *, alone: bool
+        self, cluster_id: str, pusher: UUID, bucket_id: UUID, job_ids: Sequence[UUID], *, alone: bool
     ) -> Unit[UUID]:
         note = Note(new_id(), bucket_id, job_ids)
         if alone:
             yield from self._check_alone(note)
-        *steps, last = self._handover_steps(cluster_id, carrier, [note])
+        *steps, last = self._handover_steps(cluster_id, pusher, [note])
         yield (*steps, evolve(last, last=True))
         return note.id
 
@@ -200,21 +204,21 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return sum(answer.touched for answer in answers[: len(held)])
 
     async def retake_handovers(
-        self, cluster_id: str, age: float, carrier: UUID, limit: int
+        self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         """Take over handovers that are `age` seconds old, with the messages of jobs still in their buckets."""
         which = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
-        return await self._driver.run(lambda: self._retake(which, carrier))
+        return await self._driver.run(lambda: self._retake(which, pusher))
 
-    def _retake(self, which: Mapping[str, Any], carrier: UUID) -> Unit[list[Handover]]:
+    def _retake(self, which: Mapping[str, Any], pusher: UUID) -> Unit[list[Handover]]:
         old: Answer = yield Query("handover_old", which)
         if not old.rows:
             return []
         ids, uuid, uuids_of = [new_id() for _ in old.rows], self._dialect.uuid, self._dialect.to_uuids
-        moves = [(uuid(id_), row[0], uuid(carrier)) for id_, row in zip(ids, old.rows, strict=True)]
+        moves = [(uuid(id_), row[0], uuid(pusher)) for id_, row in zip(ids, old.rows, strict=True)]
         jobs = sorted({job_id for _, _, job_ids in old.rows for job_id in uuids_of(job_ids)})
         answers: list[Answer] = yield (
-            Batch("handover_retake", ("new_id", "id", "carrier"), moves),
+            Batch("handover_retake", ("new_id", "id", "pusher"), moves),
             Query("live_contents", {"ids": self._dialect.uuids(jobs)}, last=True),
         )
         found = self._contents(answers[1].rows)

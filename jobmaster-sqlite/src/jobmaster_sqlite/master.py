@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from jobmaster.comparing import stored_values
-from jobmaster.contracts import Capabilities, DurabilityRisk, Pulse, Topics
+from jobmaster.contracts import Capabilities, DurabilityRisk, HeartbeatReply, Topics
 from jobmaster.hookspecs import StoreOptions
 from jobmaster.models import Load, MetadataFilter, NewJob, Report
 from jobmaster_sql import Answer, Batch, Query, SqlMaster, Unit, load_migrations, load_queries
@@ -51,16 +51,16 @@ class SqliteMaster(SqlMaster):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         """Renew leases. If another file is in the place of the former one, nobody who was registered there lives on.
 
         A backup may know these workers, and it knows jobs that have ended since: what owners remember of their buckets
         is not true of it.
         """
         await self._recall()
-        pulse = await super().heartbeat(worker_ids, loads, lease, rescuing)
+        reply = await super().heartbeat(worker_ids, loads, lease, rescuing)
         before, self._replaced = self._replaced, self._file.replaced
-        return pulse if before == self._replaced else Pulse()
+        return reply if before == self._replaced else HeartbeatReply()
 
     async def _recall(self) -> None:
         """Have jobs due again that a clock which has gone back since has put off."""

@@ -11,9 +11,9 @@ from attrs import define, field, frozen
 from jobmaster._policy.placement import by_place
 from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence, limits
-from jobmaster.carrying import Carrier
 from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
 from jobmaster.errors import StoreUnavailableError
+from jobmaster.handover import HandoverPusher
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.weighing import AT_ONCE, new_weight
 
@@ -45,7 +45,7 @@ class Assign:
 
     Buckets are given jobs by their `refills`, and no more than their owners offer to take: what is beyond that is held
     until somebody has a free slot. Owners that are silent get nothing. What goes to a bucket
-    on an agent is handed over: marked on the master, then pushed by the `carrier`. Agents that are not `reachable`, or
+    on an agent is handed over: marked on the master, then pushed by the `pusher`. Agents that are not `reachable`, or
     that do not answer now, get nothing and hold up nothing.
     """
 
@@ -53,7 +53,7 @@ class Assign:
     master: MasterRepository
     agents: Mapping[str, AgentRepository]
     reachable: Callable[[], Sequence[str]]
-    carrier: Carrier
+    pusher: HandoverPusher
     me: Callable[[], UUID]
     ahead: Callable[[], float]
     refills: Refills
@@ -80,7 +80,7 @@ class Assign:
             self._behind = False
             return AssignResult({}, None, starving=True)
         assignment = await self._fill(buckets)
-        self.refills.given(assignment.assigned, self.carrier.monotonic())
+        self.refills.given(assignment.assigned, self.pusher.monotonic())
         return self._result(assignment, buckets)
 
     async def _buckets(self) -> Sequence[Bucket]:
@@ -123,28 +123,28 @@ class Assign:
                 if name == STANDALONE:
                     raise
                 log.warning("agent %s is away and gets no jobs: %s", name, error)
-                self.carrier.on_away(name)
+                self.pusher.on_away(name)
         return found
 
     async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
         """Mark jobs as handed over, and push them; return which arrived."""
-        asked_at = self.carrier.monotonic()
-        handing = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
-        self._unserved = self._unserved and not handing.handovers
-        weights = [new_weight(message.new) for one in handing.handovers for message in one.messages]
+        asked_at = self.pusher.monotonic()
+        result = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
+        self._unserved = self._unserved and not result.handovers
+        weights = [new_weight(message.new) for one in result.handovers for message in one.messages]
         if weights:
             self._weight = max(1, sum(weights) // len(weights))
-        given = [(agents[one.bucket_id], one) for one in handing.handovers]
-        arrived = await self.carrier.carry(given, asked_at)
+        given = [(agents[one.bucket_id], one) for one in result.handovers]
+        arrived = await self.pusher.push(given, asked_at)
         counts = {one.bucket_id: len(one.messages) for one in arrived}
-        return Assignment(assigned=counts, next_in=handing.next_in, next_for_rooms=handing.next_for_rooms)
+        return Assignment(assigned=counts, next_in=result.next_in, next_for_rooms=result.next_for_rooms)
 
     def _rooms(self, buckets: Sequence[Bucket], holdings: Mapping[str, Mapping[UUID, int]]) -> list[Room]:
         held = {bucket_id: count for counts in holdings.values() for bucket_id, count in counts.items()}
         return [room for group in by_place(buckets).values() for room in self._rooms_of(group, held)]
 
     def _rooms_of(self, group: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
-        ids, now = [bucket.id for bucket in group], self.carrier.monotonic()
+        ids, now = [bucket.id for bucket in group], self.pusher.monotonic()
         free = self.refills.rooms(ids, holdings, now, self._limits)
         share = max(1, min(MOST_AT_ONCE, AT_ONCE // self._weight) // len(group))
         return [

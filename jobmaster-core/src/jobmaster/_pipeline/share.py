@@ -11,8 +11,8 @@ from attrs import define, evolve, field
 from jobmaster._policy import outcome
 from jobmaster._policy.placement import Place
 from jobmaster._policy.sharing import hungry
-from jobmaster.carrying import aside_of, bring_back_aside, hold_unread
 from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.handover import aside_of, bring_back_aside, hold_unread
 from jobmaster.models import Bucket, Load
 from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket
 
@@ -150,7 +150,7 @@ class Share:
 
         Also what is left of a try before.
         """
-        carried = await self.master.handed_over(owned.id)  # their carriers may be about to push them again
+        carried = await self.master.handed_over(owned.id)  # their pushers may be about to push them again
         owned.keep([entry for entry in owned.giving if entry.claim.job.id in carried])
         giving, aside = list(owned.giving), evolve(owned.bucket, id=aside_of(owned.id))
         self._asides[owned.id] = aside

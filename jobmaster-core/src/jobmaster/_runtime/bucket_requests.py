@@ -105,7 +105,7 @@ class BucketRequests:
         asked_at = self.env.monotonic()
         handovers = await master.hand_over_parked(buckets, definition_ids, limit, self.worker.id)
         given = [(self.worker.agent, one) for one in handovers]
-        arrived = await self.env.carrier().carry(given, asked_at)
+        arrived = await self.env.handover_pusher().push(given, asked_at)
         return sum(len(one.messages) for one in arrived)
 
 

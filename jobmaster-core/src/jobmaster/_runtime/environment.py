@@ -18,12 +18,12 @@ from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.notifier import Notifier
 from jobmaster._upkeep.declare import Declaration
-from jobmaster.carrying import Carrier
 from jobmaster.clock import Clock
 from jobmaster.config import Settings
 from jobmaster.contracts import MasterRepository, Topics
 from jobmaster.errors import ConfigurationError
 from jobmaster.handlers import Registry
+from jobmaster.handover import HandoverPusher
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
 from jobmaster.models import ClusterRecord, Job, JobReceipt, NewJob, Report
@@ -144,11 +144,11 @@ class Environment:
         """Return the seconds after which a handover that is still there is anybody's: no push can still be under way."""
         return max(self.settings.lease, 2 * self.settings.store_timeout)
 
-    def carrier(self) -> Carrier:
+    def handover_pusher(self) -> HandoverPusher:
         """Return what pushes handovers to the agents of this process."""
         patience = self.handover_age() - self.settings.store_timeout
         agents = self.agents
-        return Carrier(
+        return HandoverPusher(
             self.master, agents, agents.leave_alone, self.monotonic, patience, on_answer=agents.answered
         )
 

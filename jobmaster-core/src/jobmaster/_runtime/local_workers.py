@@ -77,7 +77,7 @@ class LocalWorkers:
                 return lease.worker_id
         return None
 
-    def carrier_id(self) -> UUID:
+    def pusher_id(self) -> UUID:
         """Return who carries handovers: a worker that is alive, or the process."""
         return self.rescuer() or self.env.process_id
 

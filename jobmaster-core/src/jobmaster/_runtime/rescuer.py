@@ -89,8 +89,10 @@ def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
 
 
 def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
-    """Return what finishes handovers whose carriers did not."""
-    step = Handovers(env.cluster_id, env.master, env.carrier(), local_workers.carrier_id, env.handover_age())
+    """Return what finishes handovers whose pushers did not."""
+    step = Handovers(
+        env.cluster_id, env.master, env.handover_pusher(), local_workers.pusher_id, env.handover_age()
+    )
 
     async def tick() -> float | None:
         for bucket_id, agent in (await step.run_once()).items():

@@ -8,9 +8,9 @@ from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker_session import WorkerSession
-from jobmaster.carrying import give_up
 from jobmaster.contracts import Topics
 from jobmaster.errors import LeaseLostError
+from jobmaster.handover import give_up
 from jobmaster.ownership import OwnedBucket
 
 log = logging.getLogger("jobmaster.worker")

@@ -41,7 +41,7 @@ class Supervisor:
         self.declared = anyio.Event()
         """Set once the static schedules of this process are stored."""
         self._rescue_needed = Signal()
-        self._carrying: list[Service] = []
+        self._moving_jobs: list[Service] = []
         """What moves jobs between stores."""
         self._subscriptions = ExitStack()
         self._cut_short = False
@@ -89,13 +89,13 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
-        await self._end_carrying()
+        await self._end_moving_jobs()
         await self._send_last_news()
 
-    async def _end_carrying(self) -> None:
+    async def _end_moving_jobs(self) -> None:
         """Let no job be left halfway between two stores, where it would wait until others may care for it."""
         async with anyio.create_task_group() as group:
-            for service in self._carrying:
+            for service in self._moving_jobs:
                 group.start_soon(service.end, LAST_STEPS)
 
     def hurry(self) -> None:
@@ -162,27 +162,27 @@ class Supervisor:
             return []
         services = [rescuing(env, local_workers, self._rescue_needed)]
         if env.agents.distributed:
-            carrying = [
+            moving = [
                 self._heeding(bringing_back(env, local_workers), Topics.buckets),
                 handing_over(env, local_workers),
             ]
-            services += carrying
-            self._carrying += carrying
+            services += moving
+            self._moving_jobs += moving
         return services
 
     def _coordinating(self, group: TaskGroup) -> list[Service]:
         env, local_workers, shortage = self.env, self.local_workers, Shortage(self.env)
         if not any(mode.coordinates for mode in local_workers.modes):
             return []
-        carrying = [
+        moving = [
             self._fetching(
                 self._heeding(assigning(env, local_workers, shortage), Topics.buckets, Topics.held)
             ),
             self._watching(UnreadJobs(env, local_workers)),
         ]
-        self._carrying += carrying
+        self._moving_jobs += moving
         return [
-            *carrying,
+            *moving,
             self._heeding(recurring(env, local_workers, self.declared), Topics.schedules),
             *fallbacks(env, local_workers, shortage, group),
         ]

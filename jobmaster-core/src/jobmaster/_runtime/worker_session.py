@@ -22,10 +22,10 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.runners import Runners
 from jobmaster._runtime.service import Service
-from jobmaster.carrying import give_up
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, StoreUnreachableError
+from jobmaster.handover import give_up
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease

@@ -9,8 +9,8 @@ from typing import Final
 from attrs import define, field
 
 from jobmaster._policy.placement import Place, by_place
-from jobmaster.carrying import answers
 from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.handover import answers
 from jobmaster.models import STANDALONE
 
 MOST: Final = 32

@@ -7,32 +7,32 @@ from uuid import UUID
 
 from attrs import define
 
-from jobmaster.carrying import Carrier
 from jobmaster.contracts import Handover, MasterRepository
+from jobmaster.handover import HandoverPusher
 
 AT_ONCE = 20
 
 
 @define(eq=False)
 class Handovers:
-    """Takes over what its carrier left for `age` seconds: it died in between, or its agent did not answer."""
+    """Takes over what its pusher left for `age` seconds: it died in between, or its agent did not answer."""
 
     cluster_id: str
     master: MasterRepository
-    carrier: Carrier
+    pusher: HandoverPusher
     me: Callable[[], UUID]
     age: float
 
     async def run_once(self) -> Mapping[UUID, str]:
         """Push what was left; return the buckets that got something, each with its agent."""
-        asked_at = self.carrier.monotonic()
+        asked_at = self.pusher.monotonic()
         taken = await self.master.retake_handovers(self.cluster_id, self.age, self.me(), AT_ONCE)
         if not taken:
             return {}
         agents = {bucket.id: bucket.agent for bucket in await self.master.list_buckets(self.cluster_id)}
         await self.master.close_handovers([one.id for one in taken if not self._matters(one, agents)])
         left = [(agents[one.bucket_id], one) for one in taken if self._matters(one, agents)]
-        arrived = await self.carrier.carry(left, asked_at, retaken=True)
+        arrived = await self.pusher.push(left, asked_at, retaken=True)
         return {one.bucket_id: agents[one.bucket_id] for one in arrived}
 
     def _matters(self, handover: Handover, agents: Mapping[UUID, str]) -> bool:

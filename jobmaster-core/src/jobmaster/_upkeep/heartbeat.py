@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import define, evolve, field
 
 from jobmaster._policy.liveness import makes_progress
-from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.contracts import HeartbeatReply, MasterRepository
 from jobmaster.logtext import counted
 from jobmaster.models import Load
 from jobmaster.ownership import OwnedBucket, WorkerLease
@@ -56,37 +56,39 @@ class Heartbeat:
         loads = {b.id: b.load_as_told(now) for lease in leases for b in self.buckets(lease.worker_id)}
         news = {bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load}
         sent_at = self.monotonic()
-        pulse = await self._beat([lease.worker_id for lease in leases], news, sent_at)
+        reply = await self._beat([lease.worker_id for lease in leases], news, sent_at)
         self._told = loads
-        self._renew(leases, pulse, sent_at)
-        self._spread(pulse)
-        return len(pulse.alive)
+        self._renew(leases, reply, sent_at)
+        self._spread(reply)
+        return len(reply.alive)
 
-    async def _beat(self, worker_ids: Sequence[UUID], loads: Mapping[UUID, Load], sent_at: float) -> Pulse:
+    async def _beat(
+        self, worker_ids: Sequence[UUID], loads: Mapping[UUID, Load], sent_at: float
+    ) -> HeartbeatReply:
         rescuing = self.rescuing()
         if rescuing is None:
             return await self.master.heartbeat(worker_ids, loads, self.duration)
         if sent_at < self._apart_until:
-            pulse = await self.master.heartbeat(worker_ids, loads, self.duration)
-            return evolve(pulse, needs_rescue=True)
+            reply = await self.master.heartbeat(worker_ids, loads, self.duration)
+            return evolve(reply, needs_rescue=True)
         self._apart_until = sent_at + APART_LEASES * self.duration
-        pulse = await self.master.heartbeat(worker_ids, loads, self.duration, rescuing)
+        reply = await self.master.heartbeat(worker_ids, loads, self.duration, rescuing)
         if self.monotonic() - sent_at <= LOOK_SHARE * self.duration:
             self._apart_until = sent_at
-        return pulse
+        return reply
 
-    def _renew(self, leases: Sequence[WorkerLease], pulse: Pulse, sent_at: float) -> None:
+    def _renew(self, leases: Sequence[WorkerLease], reply: HeartbeatReply, sent_at: float) -> None:
         for lease in leases:
-            if lease.worker_id in pulse.alive:
+            if lease.worker_id in reply.alive:
                 lease.renew(sent_at)
             elif not lease.retiring:
                 log.warning("worker %s was declared lost; it starts anew", lease.worker_id)
                 self.on_lost(lease)
 
-    def _spread(self, pulse: Pulse) -> None:
-        if pulse.needs_rescue:
+    def _spread(self, reply: HeartbeatReply) -> None:
+        if reply.needs_rescue:
             self.on_rescue()
-        for worker_id in pulse.cancelling:
+        for worker_id in reply.cancelling:
             self.on_cancels(worker_id)
 
     def _moves(self, lease: WorkerLease, now: float) -> bool:

@@ -13,9 +13,9 @@ from attrs import define, field, frozen
 from jobmaster._policy.lost import lost_error
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
 from jobmaster.attemptlog import rescued
-from jobmaster.carrying import answers, give_up
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
+from jobmaster.handover import answers, give_up
 from jobmaster.in_flight import Attempt
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus

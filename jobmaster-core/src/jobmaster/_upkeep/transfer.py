@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import define, frozen
 
-from jobmaster.contracts import Departure, Hindrance, MasterRepository, Moving, Obstacle, WholeJob
+from jobmaster.contracts import Departure, MasterRepository, Moving, Rejection, RejectReason, WholeJob
 from jobmaster.ids import new_id
 from jobmaster.recurring import ScheduleRecord
 from jobmaster.weighing import in_parts, job_weight, line_weight
@@ -74,9 +74,9 @@ class Route:
 
     async def _send(self, things: Sequence[Moving]) -> Shipment:
         consignment = new_id()
-        obstacles = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
-        hindered = {obstacle.id for obstacle in obstacles}
-        left = [_left(obstacle, things) for obstacle in obstacles]
+        rejections = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
+        hindered = {rejection.id for rejection in rejections}
+        left = [_left(rejection, things) for rejection in rejections]
         staged = [thing for thing in things if thing.id not in hindered]
         if not staged:
             return Shipment(left=left)
@@ -88,10 +88,10 @@ class Route:
         """Take in what departed; without anything, only what was staged in vain is cleared away."""
         consignment, ids = departure.consignment, sorted(departure.ids)
         stuck = await self.target.admit(self.target_id, consignment, ids, keep_keys=self.keep_keys)
-        moved = departure.ids.difference(obstacle.id for obstacle in stuck)
+        moved = departure.ids.difference(rejection.id for rejection in stuck)
         if moved:
             await self.source.forget_departures(self.source_id, consignment, sorted(moved))
-        return Shipment(moved, [_on_the_way(obstacle) for obstacle in stuck])
+        return Shipment(moved, [_on_the_way(rejection) for rejection in stuck])
 
 
 def _unreadable(thing: Moving) -> Left:
@@ -114,19 +114,19 @@ def _together(shipments: Sequence[Shipment]) -> Shipment:
     )
 
 
-def _left(obstacle: Obstacle, things: Sequence[Moving]) -> Left:
+def _left(rejection: Rejection, things: Sequence[Moving]) -> Left:
     schedules = {thing.id for thing in things if isinstance(thing, ScheduleRecord)}
-    return Left("schedule" if obstacle.id in schedules else "job", obstacle.id, _why(obstacle))
+    return Left("schedule" if rejection.id in schedules else "job", rejection.id, _why(rejection))
 
 
-def _on_the_way(obstacle: Obstacle) -> Left:
-    return Left("job or schedule", obstacle.id, f"it has left, and waits at the target: {_why(obstacle)}")
+def _on_the_way(rejection: Rejection) -> Left:
+    return Left("job or schedule", rejection.id, f"it has left, and waits at the target: {_why(rejection)}")
 
 
-def _why(obstacle: Obstacle) -> str:
-    if obstacle.hindrance is Hindrance.KNOWN:
+def _why(rejection: Rejection) -> str:
+    if rejection.reason is RejectReason.KNOWN:
         return "the target has one with its id already"
     return (
-        f"its key {obstacle.key!r} belongs to {obstacle.holder} there; "
+        f"its key {rejection.key!r} belongs to {rejection.holder} there; "
         "move without keys that are taken, or leave it where it is"
     )

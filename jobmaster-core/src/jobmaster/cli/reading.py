@@ -63,7 +63,7 @@ def run_async(
 async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
     """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip.
 
-    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no obstacle yet.
+    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no rejection yet.
     """
     master = cluster.open_master()
     try:
@@ -79,7 +79,7 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
 async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
     """Return the cluster as its master knows it.
 
-    Pending migrations alone are no obstacle. Raises `SchemaError` if what is to be read is not there before
+    Pending migrations alone are no rejection. Raises `SchemaError` if what is to be read is not there before
     they are applied, `ClusterNotFoundError` if the master has no such cluster.
     """
     try:

@@ -1,4 +1,4 @@
-"""JobCommands a cluster from outside: stored on its master and announced. Nothing is registered, migrated or started."""
+"""Steering a cluster from outside: stored on its master and announced. Nothing is registered, migrated or started."""
 
 from __future__ import annotations
 

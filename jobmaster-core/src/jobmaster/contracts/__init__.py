@@ -5,7 +5,7 @@ from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.capabilities import Capabilities
 from jobmaster.contracts.control import ClusterChange, ControlStore, Orders
 from jobmaster.contracts.durability import DurabilityRisk
-from jobmaster.contracts.handovers import Handing, Handover, HandoverStore, Room
+from jobmaster.contracts.handovers import Handover, HandoverResult, HandoverStore, Room
 from jobmaster.contracts.master import (
     OUT_OF_REACH,
     REQUESTS_KEPT,
@@ -13,19 +13,19 @@ from jobmaster.contracts.master import (
     BucketStore,
     CancelAnswer,
     ClusterStore,
+    HeartbeatReply,
     JobStore,
     Mark,
     MasterRepository,
-    Pulse,
 )
 from jobmaster.contracts.schedules import ScheduleStore
 from jobmaster.contracts.stores import NewsListener, SchemaStore
 from jobmaster.contracts.topics import Topics
 from jobmaster.contracts.transfers import (
     Departure,
-    Hindrance,
     Moving,
-    Obstacle,
+    Rejection,
+    RejectReason,
     Standing,
     TransferStore,
     WholeJob,
@@ -46,19 +46,19 @@ __all__ = [
     "ControlStore",
     "Departure",
     "DurabilityRisk",
-    "Handing",
     "Handover",
+    "HandoverResult",
     "HandoverStore",
-    "Hindrance",
+    "HeartbeatReply",
     "JobStore",
     "Mark",
     "MasterRepository",
     "Message",
     "Moving",
     "NewsListener",
-    "Obstacle",
     "Orders",
-    "Pulse",
+    "RejectReason",
+    "Rejection",
     "Room",
     "SavePending",
     "ScheduleStore",

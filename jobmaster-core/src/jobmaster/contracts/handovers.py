@@ -1,4 +1,4 @@
-"""Handing held jobs over to agents, so that a job is never marked as handed over and then forgotten."""
+"""HandoverResult held jobs over to agents, so that a job is never marked as handed over and then forgotten."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Handover:
 
 
 @frozen(kw_only=True)
-class Handing:
+class HandoverResult:
     """What a `hand_over` call did; `next_in` and `next_for_rooms` are those of an `Assignment`."""
 
     handovers: Sequence[Handover] = ()
@@ -53,21 +53,23 @@ class HandoverStore(ABC):
     """
 
     @abstractmethod
-    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+    async def hand_over(
+        self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
+    ) -> HandoverResult:
         """Do as `assign_due`, and return what it assigned as one handover for each bucket, in the same unit.
 
-        `carrier` is the worker (or process) that will push; it has `retake_handovers` worth of time for that.
+        `pusher` is the worker (or process) that will push; it has `retake_handovers` worth of time for that.
         """
 
     @abstractmethod
     async def hand_over_parked(
-        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
         """Do as `adopt_parked` for buckets on an agent, and return what it put there, one handover for each bucket."""
 
     @abstractmethod
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         """Note that messages of these jobs may be missing in a bucket, before that comes to be; return its id.
 
@@ -101,7 +103,7 @@ class HandoverStore(ABC):
 
     @abstractmethod
     async def retake_handovers(
-        self, cluster_id: str, age: float, carrier: UUID, limit: int
+        self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         """Take over handovers that were written or last taken `age` seconds ago or earlier.
 

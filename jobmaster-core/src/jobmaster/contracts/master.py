@@ -66,7 +66,7 @@ class Assignment:
 
 
 @frozen(kw_only=True)
-class Pulse:
+class HeartbeatReply:
     """What a heartbeat is answered with: who of the workers is alive, and what there is to look after.
 
     `cancelling` are those of the living in whose buckets jobs are to be cancelled. `needs_rescue` is told to who
@@ -125,7 +125,7 @@ class ClusterStore(ABC):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         """Renew the leases of workers and note the load of their buckets; return who lives, and what there is to do.
 
         * A worker that somebody declared lost is not renewed and not alive: it must fence itself.

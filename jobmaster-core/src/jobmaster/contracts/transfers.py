@@ -75,7 +75,7 @@ Moving: TypeAlias = WholeJob | ScheduleRecord
 """What can move."""
 
 
-class Hindrance(StrEnum):
+class RejectReason(StrEnum):
     """Why something cannot move into a cluster."""
 
     KNOWN = "known"
@@ -85,11 +85,11 @@ class Hindrance(StrEnum):
 
 
 @frozen(kw_only=True)
-class Obstacle:
+class Rejection:
     """A job or schedule that did not move, and why; `holder` is what has its idempotency key."""
 
     id: UUID
-    hindrance: Hindrance
+    reason: RejectReason
     holder: UUID | None = None
     key: str | None = None
 
@@ -148,7 +148,7 @@ class TransferStore(ABC):
     @abstractmethod
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         """Put things on disk beside the cluster; return those that were not, and why.
 
         * Nothing of them is part of the cluster yet: no query, planner or coordinator sees them.
@@ -160,7 +160,7 @@ class TransferStore(ABC):
     @abstractmethod
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         """Make staged things part of the cluster; return those that could not be, and why. One unit.
 
         * They get the cluster's id, and are as they were in every other respect: jobs held, due when they were,

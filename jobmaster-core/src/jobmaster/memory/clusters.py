@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 from attrs import evolve
 
-from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, Pulse
+from jobmaster.contracts import REQUESTS_KEPT, ClusterStore, HeartbeatReply
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import (
     OWNED,
@@ -65,7 +65,7 @@ class MemoryClusters(MemoryBase, ClusterStore):
         loads: Mapping[UUID, Load],
         lease: float,
         rescuing: str | None = None,
-    ) -> Pulse:
+    ) -> HeartbeatReply:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             now, until = self._clock.now(), self._later(lease)
@@ -74,7 +74,7 @@ class MemoryClusters(MemoryBase, ClusterStore):
                 renewed = evolve(store.workers[worker_id], heartbeat_at=now, lease_until=until)
                 store.workers[worker_id] = renewed
             self._note_loads(loads, alive)
-            return Pulse(
+            return HeartbeatReply(
                 alive=frozenset(alive),
                 cancelling=frozenset(alive) & self._cancelling(),
                 needs_rescue=bool(alive and rescuing is not None and self._is_rescue_needed(rescuing)),

@@ -1,4 +1,4 @@
-"""Handing held jobs over to agents, in memory."""
+"""HandoverResult held jobs over to agents, in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import anyio.lowlevel
 
-from jobmaster.contracts import Handing, Handover, HandoverStore, Message, Room
+from jobmaster.contracts import Handover, HandoverResult, HandoverStore, Message, Room
 from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.memory.assigning import MemoryAssigning
@@ -18,38 +18,40 @@ from jobmaster.states import JobStatus
 
 
 class MemoryHandovers(MemoryAssigning, HandoverStore):
-    """Handing held jobs over to agents, in memory."""
+    """HandoverResult held jobs over to agents, in memory."""
 
-    async def hand_over(self, cluster_id: str, ahead: float, rooms: Sequence[Room], carrier: UUID) -> Handing:
+    async def hand_over(
+        self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
+    ) -> HandoverResult:
         await anyio.lowlevel.checkpoint()
         with self._unit():
             assigned = self._assign(cluster_id, ahead, rooms)
             handovers = [
-                self._handover(self._carry(cluster_id, bucket_id, (r.job.id for r in rows), carrier))
+                self._handover(self._carry(cluster_id, bucket_id, (r.job.id for r in rows), pusher))
                 for bucket_id, rows in assigned.items()
             ]
-            return Handing(handovers=handovers, **self._next(cluster_id, ahead, rooms))
+            return HandoverResult(handovers=handovers, **self._next(cluster_id, ahead, rooms))
 
     async def hand_over_parked(
-        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, carrier: UUID
+        self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
         await anyio.lowlevel.checkpoint()
         with self._unit():
             return [
                 self._handover(
-                    self._carry(rows[0].job.cluster_id, bucket_id, [r.job.id for r in rows], carrier)
+                    self._carry(rows[0].job.cluster_id, bucket_id, [r.job.id for r in rows], pusher)
                 )
                 for bucket_id, rows in self._adopt(buckets, definition_ids, limit).items()
             ]
 
     async def open_handover(
-        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], carrier: UUID, *, alone: bool = False
+        self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         await anyio.lowlevel.checkpoint()
         with self._unit():
             if alone:
                 self._check_alone(bucket_id, job_ids)
-            return self._carry(cluster_id, bucket_id, job_ids, carrier)
+            return self._carry(cluster_id, bucket_id, job_ids, pusher)
 
     def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
         for carried in self._store.handovers.values():
@@ -80,7 +82,7 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
             return sum(self._let_go(self._still_there(carried)) for carried in there)
 
     async def retake_handovers(
-        self, cluster_id: str, age: float, carrier: UUID, limit: int
+        self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
@@ -90,16 +92,16 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
                 for handover_id, carried in store.handovers.items()
                 if carried.cluster_id == cluster_id and carried.taken_at <= until
             ]
-            return [self._retake(handover_id, carrier) for _, handover_id in sorted(old)[:limit]]
+            return [self._retake(handover_id, pusher) for _, handover_id in sorted(old)[:limit]]
 
-    def _retake(self, handover_id: UUID, carrier: UUID) -> Handover:
-        """Give a handover to another carrier, under a new id: to the one before, it is gone."""
+    def _retake(self, handover_id: UUID, pusher: UUID) -> Handover:
+        """Give a handover to another pusher, under a new id: to the one before, it is gone."""
         left = self._store.handovers.pop(handover_id)
-        return self._handover(self._carry(left.cluster_id, left.bucket_id, left.job_ids, carrier))
+        return self._handover(self._carry(left.cluster_id, left.bucket_id, left.job_ids, pusher))
 
-    def _carry(self, cluster_id: str, bucket_id: UUID, job_ids: Iterable[UUID], carrier: UUID) -> UUID:
+    def _carry(self, cluster_id: str, bucket_id: UUID, job_ids: Iterable[UUID], pusher: UUID) -> UUID:
         handover_id, now = new_id(), self._clock.now()
-        carried = Carried(cluster_id, bucket_id, tuple(job_ids), carrier, now)
+        carried = Carried(cluster_id, bucket_id, tuple(job_ids), pusher, now)
         self._store.handovers[handover_id] = carried
         return handover_id
 

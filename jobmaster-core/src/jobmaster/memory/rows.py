@@ -93,7 +93,7 @@ class Carried:
     cluster_id: str
     bucket_id: UUID
     job_ids: tuple[UUID, ...]
-    carrier: UUID
+    pusher: UUID
     taken_at: datetime
 
 

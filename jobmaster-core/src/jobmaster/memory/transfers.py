@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio.lowlevel
 from attrs import evolve
 
-from jobmaster.contracts import Departure, Hindrance, Moving, Obstacle, Standing, TransferStore, WholeJob
+from jobmaster.contracts import Departure, Moving, Rejection, RejectReason, Standing, TransferStore, WholeJob
 from jobmaster.memory.queries import MemoryQueries
 from jobmaster.memory.rows import Live
 from jobmaster.memory.schedules import MemorySchedules
@@ -127,28 +127,28 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
 
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             here = [thing for thing in things if self._is_in(cluster_id, thing.id)]
-            obstacles = {thing.id: Obstacle(id=thing.id, hindrance=Hindrance.KNOWN) for thing in here}
+            rejections = {thing.id: Rejection(id=thing.id, reason=RejectReason.KNOWN) for thing in here}
             if keep_keys:
-                obstacles = self._taken_keys(cluster_id, things) | obstacles
-            new = {thing.id: thing for thing in things if thing.id not in obstacles}
+                rejections = self._taken_keys(cluster_id, things) | rejections
+            new = {thing.id: thing for thing in things if thing.id not in rejections}
             if new:
                 staged = store.arrivals.setdefault((cluster_id, consignment), {})
                 staged |= new | staged
-            return list(obstacles.values())
+            return list(rejections.values())
 
     def _is_in(self, cluster_id: str, thing_id: UUID) -> bool:
         job, schedule = self._store.jobs.get(thing_id), self._store.schedules.get(thing_id)
         found = job or schedule
         return found is not None and found.cluster_id == cluster_id
 
-    def _taken_keys(self, cluster_id: str, things: Sequence[Moving]) -> dict[UUID, Obstacle]:
+    def _taken_keys(self, cluster_id: str, things: Sequence[Moving]) -> dict[UUID, Rejection]:
         holders = {thing.id: self._holder(cluster_id, thing) for thing in things}
         return {
-            thing.id: Obstacle(id=thing.id, hindrance=Hindrance.KEY_TAKEN, holder=holder, key=thing.job.key)
+            thing.id: Rejection(id=thing.id, reason=RejectReason.KEY_TAKEN, holder=holder, key=thing.job.key)
             for thing in things
             if (holder := holders[thing.id]) not in (None, thing.id)
         }
@@ -166,25 +166,27 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
 
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
-    ) -> Sequence[Obstacle]:
+    ) -> Sequence[Rejection]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             key = cluster_id, consignment
             staged = store.arrivals.pop(key, {})
             departed = [staged[thing_id] for thing_id in ids if thing_id in staged]
-            obstacles = {o.id: o for o in self._obstacles(cluster_id, departed, keep_keys=keep_keys)}
-            if stuck := {thing.id: thing for thing in departed if thing.id in obstacles}:
+            rejections = {o.id: o for o in self._rejections(cluster_id, departed, keep_keys=keep_keys)}
+            if stuck := {thing.id: thing for thing in departed if thing.id in rejections}:
                 store.arrivals[key] = stuck
             for thing in departed:
-                if thing.id not in obstacles:
+                if thing.id not in rejections:
                     self._let_in(cluster_id, thing)
-            return list(obstacles.values())
+            return list(rejections.values())
 
-    def _obstacles(self, cluster_id: str, things: Sequence[Moving], *, keep_keys: bool) -> Sequence[Obstacle]:
+    def _rejections(
+        self, cluster_id: str, things: Sequence[Moving], *, keep_keys: bool
+    ) -> Sequence[Rejection]:
         store = self._store
         here = [thing.id for thing in things if thing.id in store.jobs or thing.id in store.schedules]
         taken = self._taken_keys(cluster_id, things) if keep_keys else {}
-        known = {thing_id: Obstacle(id=thing_id, hindrance=Hindrance.KNOWN) for thing_id in here}
+        known = {thing_id: Rejection(id=thing_id, reason=RejectReason.KNOWN) for thing_id in here}
         return list((taken | known).values())
 
     def _let_in(self, cluster_id: str, thing: Moving) -> None:

@@ -187,7 +187,7 @@ FROM assigned l CROSS JOIN LATERAL (SELECT * FROM {prefix}job j WHERE j.id = l.j
 -- name: handovers_add
 -- The jobs of all handovers come as one array, of which each takes its part.
 INSERT INTO {prefix}handover (id, cluster_id, bucket_id, carrier, job_ids, taken_at)
-SELECT h.id, :cluster_id, h.bucket_id, :carrier, (:job_ids::uuid[])[h.begins::int:h.ends::int], {now}
+SELECT h.id, :cluster_id, h.bucket_id, :pusher, (:job_ids::uuid[])[h.begins::int:h.ends::int], {now}
 FROM unnest(:id::uuid[], :bucket_id::uuid[], :begins::bigint[], :ends::bigint[]) AS h (id, bucket_id, begins, ends)
 
 -- name: reports_succeed

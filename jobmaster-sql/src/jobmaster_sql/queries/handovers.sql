@@ -27,7 +27,7 @@ WHERE {among:job_id:ids:uuid}
 
 -- name: handover_add
 INSERT INTO {prefix}handover (id, cluster_id, bucket_id, carrier, job_ids, taken_at)
-VALUES (:id, :cluster_id, :bucket_id, :carrier, :job_ids, {now})
+VALUES (:id, :cluster_id, :bucket_id, :pusher, :job_ids, {now})
 
 -- name: handover_delete
 DELETE FROM {prefix}handover WHERE {among:id:ids:uuid}
@@ -53,7 +53,7 @@ LIMIT :limit
 
 -- name: handover_retake
 -- A new id: to the carrier before, the handover is gone, and whatever it still does about it changes nothing.
-UPDATE {prefix}handover SET id = :new_id, carrier = :carrier, taken_at = {now} WHERE id = :id
+UPDATE {prefix}handover SET id = :new_id, carrier = :pusher, taken_at = {now} WHERE id = :id
 
 -- name: live_take_back
 -- CASE keeps planners away from the index by bucket, which would have them walk through the whole bucket.

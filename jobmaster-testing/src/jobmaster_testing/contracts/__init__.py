@@ -9,47 +9,47 @@ A provider's test module imports a contract and says where its store is:
         def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
 """
 
-from jobmaster_testing.contracts.admitting import AdmittingContract
+from jobmaster_testing.contracts.agent_acknowledge import LeavingContract
+from jobmaster_testing.contracts.agent_fault_model import LifeContract
+from jobmaster_testing.contracts.agent_inline import InlineOnlyContract
+from jobmaster_testing.contracts.agent_messages import CarryingContract
+from jobmaster_testing.contracts.agent_pull import PullingContract
+from jobmaster_testing.contracts.agent_push import PushingContract
+from jobmaster_testing.contracts.agent_read_all import DrainingContract, DroppingContract
+from jobmaster_testing.contracts.agent_save import NotingContract, UnsavedContract
 from jobmaster_testing.contracts.agent_schema import AgentNewsContract, AgentSchemaContract
-from jobmaster_testing.contracts.arriving import ArrivingContract
-from jobmaster_testing.contracts.assigning import AssigningContract
+from jobmaster_testing.contracts.agent_withdraw import WithdrawingContract
 from jobmaster_testing.contracts.base import Contract
-from jobmaster_testing.contracts.carrying import CarryingContract
+from jobmaster_testing.contracts.buckets_own import OwningContract
+from jobmaster_testing.contracts.buckets_read import ReadingContract
+from jobmaster_testing.contracts.buckets_unread import LoadContract, SettingAsideContract, TakingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
+from jobmaster_testing.contracts.clusters_separate import SeparationContract
 from jobmaster_testing.contracts.control import ControlContract
-from jobmaster_testing.contracts.departing import GivingUpContract
-from jobmaster_testing.contracts.draining import DrainingContract, DroppingContract
+from jobmaster_testing.contracts.crash_recovery import SurvivingContract
 from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningContract
-from jobmaster_testing.contracts.handing import HandingOverContract
-from jobmaster_testing.contracts.handovers import CarryContract
+from jobmaster_testing.contracts.handovers_finish import CarryContract
+from jobmaster_testing.contracts.handovers_hand_over import HandingOverContract
 from jobmaster_testing.contracts.histories import HistoryContract
-from jobmaster_testing.contracts.inline import InlineOnlyContract
-from jobmaster_testing.contracts.inserting import InsertingContract
-from jobmaster_testing.contracts.leaving import LeavingContract
-from jobmaster_testing.contracts.letting_go import LettingGoContract
-from jobmaster_testing.contracts.lives import LifeContract
-from jobmaster_testing.contracts.marking import MarkingContract
+from jobmaster_testing.contracts.jobs_arrive import ArrivingContract
+from jobmaster_testing.contracts.jobs_assign import AssigningContract
+from jobmaster_testing.contracts.jobs_insert import InsertingContract
+from jobmaster_testing.contracts.jobs_mark import MarkingContract
+from jobmaster_testing.contracts.jobs_metadata import MetadataContract
+from jobmaster_testing.contracts.jobs_query import FindingContract
+from jobmaster_testing.contracts.jobs_release import LettingGoContract
+from jobmaster_testing.contracts.jobs_remote import RemoteContract
+from jobmaster_testing.contracts.jobs_report import ReportingContract
+from jobmaster_testing.contracts.jobs_requests import CancelContract, RescheduleContract
 from jobmaster_testing.contracts.members import AgentStoreContract
-from jobmaster_testing.contracts.metadata import MetadataContract
-from jobmaster_testing.contracts.moving import MovingContract, ReadingToMoveContract
-from jobmaster_testing.contracts.news import NewsContract
-from jobmaster_testing.contracts.owning import OwningContract
-from jobmaster_testing.contracts.pulling import PullingContract
-from jobmaster_testing.contracts.pushing import PushingContract
-from jobmaster_testing.contracts.queries import FindingContract
-from jobmaster_testing.contracts.reading import ReadingContract
-from jobmaster_testing.contracts.recurring import RecurringContract
-from jobmaster_testing.contracts.remote import RemoteContract
-from jobmaster_testing.contracts.reporting import ReportingContract
-from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
-from jobmaster_testing.contracts.saving import NotingContract, UnsavedContract
+from jobmaster_testing.contracts.notifications import NewsContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
-from jobmaster_testing.contracts.schema import SchemaContract
-from jobmaster_testing.contracts.separation import SeparationContract
-from jobmaster_testing.contracts.surviving import SurvivingContract
-from jobmaster_testing.contracts.taking import LoadContract, SettingAsideContract, TakingContract
-from jobmaster_testing.contracts.units import UnitContract
-from jobmaster_testing.contracts.withdrawing import WithdrawingContract
+from jobmaster_testing.contracts.schedules_end_to_end import RecurringContract
+from jobmaster_testing.contracts.store_schema import SchemaContract
+from jobmaster_testing.contracts.store_units import UnitContract
+from jobmaster_testing.contracts.transfers_admit import AdmittingContract
+from jobmaster_testing.contracts.transfers_depart import GivingUpContract
+from jobmaster_testing.contracts.transfers_move import MovingContract, ReadingToMoveContract
 
 __all__ = [
     "AgentContract",

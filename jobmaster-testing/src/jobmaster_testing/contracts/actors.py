@@ -121,7 +121,7 @@ class Actors:
             return
         if not all(goes_on) and self._one([True, False]):
             await self.retake()
-            await self.carry()
+            await self.push_handover()
         if self._one(goes_on):
             await self._move(job.id, withdrawn)
 
@@ -142,7 +142,7 @@ class Actors:
         found = await world.master.hand_over(world.cluster_id, 1, rooms, new_id())
         self.carried += found.handovers
 
-    async def carry(self) -> None:
+    async def push_handover(self) -> None:
         """Push what was marked a while ago; who gets no answer, or dies, leaves the handover to others."""
         retaken = bool(self.retaken)
         queue = self.retaken or self.carried

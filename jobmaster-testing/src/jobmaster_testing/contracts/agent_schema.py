@@ -15,8 +15,8 @@ from jobmaster.contracts import AgentRepository
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import Depot, job_ids, keys
-from jobmaster_testing.contracts.news import NewsContract, Telling
-from jobmaster_testing.contracts.schema import check_risks
+from jobmaster_testing.contracts.notifications import NewsContract, Telling
+from jobmaster_testing.contracts.store_schema import check_risks
 from jobmaster_testing.factories import make_bucket, make_message
 from jobmaster_testing.options import Options, open_agent, unopened_agent
 

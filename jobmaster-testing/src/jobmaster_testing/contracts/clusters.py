@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import evolve
 
 from jobmaster.config import LONGEST_NAME
-from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.contracts import HeartbeatReply, MasterRepository
 from jobmaster.ids import new_id
 from jobmaster.models import Load, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode, WorkerMode, WorkerRequest, WorkerStatus
@@ -146,14 +146,14 @@ class ClusterContract(MasterTests, suite=True):
         await world.tick()
         before = await world.master.now()
 
-        pulse = await world.master.heartbeat(
+        reply = await world.master.heartbeat(
             [worker.id],
             {bucket.id: Load(in_flight=7, running=5, free=1, offered=9), new_id(): Load(in_flight=9)},
             LONG,
         )
 
         stored = await world.stored_worker(worker.id)
-        assert pulse == Pulse(alive=frozenset({worker.id}))
+        assert reply == HeartbeatReply(alive=frozenset({worker.id}))
         assert stored.heartbeat_at is not None
         assert stored.heartbeat_at >= before
         assert stored.lease_until is not None
@@ -173,14 +173,14 @@ class ClusterContract(MasterTests, suite=True):
         asked = [alive.id, stopping.id, stopped.id, lost, unknown]
         answer = await world.master.heartbeat(asked, {}, LONG)
 
-        assert answer == Pulse(alive=frozenset({alive.id, stopping.id}))
-        assert await world.master.heartbeat([], {}, LONG) == Pulse()
+        assert answer == HeartbeatReply(alive=frozenset({alive.id, stopping.id}))
+        assert await world.master.heartbeat([], {}, LONG) == HeartbeatReply()
 
     async def test_a_lost_worker_is_not_renewed(self, world: World) -> None:
         worker = await _lost_worker(world)
         before = await world.stored_worker(worker)
 
-        assert await world.master.heartbeat([worker], {}, LONG, world.cluster_id) == Pulse()
+        assert await world.master.heartbeat([worker], {}, LONG, world.cluster_id) == HeartbeatReply()
 
         assert await world.stored_worker(worker) == before
         assert before.status is WorkerStatus.LOST

@@ -21,7 +21,7 @@ from jobmaster.handlers import handler
 from jobmaster.models import CancelResult, JobReceipt, JobRecord, MetadataFilter, Operator
 from jobmaster.runtime import Runtime
 from jobmaster.states import JobStatus, Priority
-from jobmaster_testing.contracts.inserting import EVERY_TYPE
+from jobmaster_testing.contracts.jobs_insert import EVERY_TYPE
 from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, outcomes
 from jobmaster_testing.probes import Seen, until
 

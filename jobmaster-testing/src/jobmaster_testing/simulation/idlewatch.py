@@ -181,13 +181,13 @@ class IdleWatch:
     def died(self, process: Process) -> None:
         """Note a death. What its buckets handed out may have begun, and waits for the lease; the rest is to go on soon.
 
-        What it was handing over to an agent waits too: nobody else knows whether its push is still under way.
+        What it was result over to an agent waits too: nobody else knows whether its push is still under way.
         """
         if self.is_on:
-            carriers = {carrier for carrier, owner in self._carriers.items() if owner is process}
+            pushers = {pusher for pusher, owner in self._carriers.items() if owner is process}
             owned = {bucket_id for bucket_id, owner in self._buckets.items() if owner is process}
             self._see_off()
-            for attempt in [*self._handed_out(owned), *self._handed_over(carriers)]:
+            for attempt in [*self._handed_out(owned), *self._handed_over(pushers)]:
                 self._excused.add(attempt)
                 self.idleness.gone(attempt, self._now())
             now = self._now()
@@ -207,10 +207,10 @@ class IdleWatch:
             for (bucket_id, job_id, number), letter in box.letters.items():
                 yield bucket_id, (job_id, number), letter.ready_at
 
-    def _handed_over(self, carriers: set[UUID]) -> Iterator[Attempt]:
+    def _handed_over(self, pushers: set[UUID]) -> Iterator[Attempt]:
         rows = self.world.rows
         for handover in rows.handovers.values():
-            if handover.carrier in carriers:
+            if handover.pusher in pushers:
                 yield from (
                     (job_id, rows.live[job_id].attempt) for job_id in handover.job_ids if job_id in rows.live
                 )

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from jobmaster.contracts import Handing, Handover, Message
+from jobmaster.contracts import Handover, HandoverResult, Message
 from jobmaster.models import (
     Bucket,
     BucketPage,
@@ -81,7 +81,7 @@ _SHOW: Mapping[type[Any], Callable[[Any], str]] = {
     NewJob: lambda v: f"{short(v.job)}→{short(v.bucket_id)}",
     Message: lambda v: f"{short(v.new)}#{v.attempt}{'' if v.saved else ' unsaved'}",
     Handover: lambda v: f"{short(v.id)}: {short(v.messages)}",
-    Handing: lambda v: short(v.handovers),
+    HandoverResult: lambda v: short(v.handovers),
     Bucket: lambda v: f"{short(v.id)}@{v.epoch}",
     Claim: lambda v: f"{short(v.job)}#{v.attempt}",
     Report: lambda v: f"{short(v.job_id)}#{v.attempt}@{v.epoch}={v.outcome or '-'}:{v.status}",

@@ -11,7 +11,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from jobmaster.contracts import CancelAnswer, Mark, MasterRepository, Pulse
+from jobmaster.contracts import CancelAnswer, HeartbeatReply, Mark, MasterRepository
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, CancelResult, Cursor, JobQuery
@@ -170,8 +170,8 @@ class CancelContract(MasterTests, suite=True):
         await world.report(freed, JobStatus.HELD_ON_MASTER)
         await world.master.cancel(world.cluster_id, [claim.job.id, freed.job.id])
 
-        pulse = await world.master.heartbeat(workers, {}, LONG)
-        assert pulse == Pulse(alive=frozenset(workers), cancelling=frozenset([asked.worker_id]))
+        reply = await world.master.heartbeat(workers, {}, LONG)
+        assert reply == HeartbeatReply(alive=frozenset(workers), cancelling=frozenset([asked.worker_id]))
         assert (await world.master.heartbeat(workers[1:], {}, LONG)).cancelling == frozenset()
 
         await world.report(claim, JobStatus.CANCELLED)
@@ -183,7 +183,7 @@ class CancelContract(MasterTests, suite=True):
         await world.master.cancel(world.cluster_id, [job.id])
         await world.master.retire_worker(bucket.worker_id)
 
-        assert await world.master.heartbeat([bucket.worker_id], {}, LONG) == Pulse()
+        assert await world.master.heartbeat([bucket.worker_id], {}, LONG) == HeartbeatReply()
 
     async def test_a_request_ends_with_the_job(self, world: World) -> None:
         bucket = await world.bucket()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import anyio
 
-from jobmaster.contracts import Handing, Handover, MasterRepository, Message, Room
+from jobmaster.contracts import Handover, HandoverResult, MasterRepository, Message, Room
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, NewJob
 from jobmaster.states import AttemptOutcome, JobStatus, Priority
@@ -230,12 +230,12 @@ class HandingOverContract(MasterTests, suite=True):
         assert [m.new.job.id for h in await retake(other) for m in h.messages] == [theirs.id]
 
 
-async def hand_over(world: World, bucket: Bucket, *, ahead: float = 1, free: int = 1000) -> Handing:
+async def hand_over(world: World, bucket: Bucket, *, ahead: float = 1, free: int = 1000) -> HandoverResult:
     """Hand held jobs over to one bucket."""
     return await _hand_over(world, [room(bucket, free)], ahead)
 
 
-async def _hand_over(world: World, rooms: Sequence[Room], ahead: float = 1) -> Handing:
+async def _hand_over(world: World, rooms: Sequence[Room], ahead: float = 1) -> HandoverResult:
     return await world.master.hand_over(world.cluster_id, ahead, rooms, new_id())
 
 
@@ -250,12 +250,12 @@ async def retake(world: World, age: float = 0.0, limit: int = 1000) -> list[Hand
     return list(await world.master.retake_handovers(world.cluster_id, age, new_id(), limit))
 
 
-def is_nothing(found: Handing) -> bool:
+def is_nothing(found: HandoverResult) -> bool:
     """Whether nothing was handed over, and nothing more is held."""
     return not found.handovers and found.next_in is None
 
 
-def messages(found: Handing) -> list[Message]:
+def messages(found: HandoverResult) -> list[Message]:
     """Return all messages of what was handed over."""
     return [message for handover in found.handovers for message in handover.messages]
 

@@ -1,4 +1,4 @@
-"""Handing over on PostgreSQL: its one statement, and what any other database with row locks would do."""
+"""HandoverResult over on PostgreSQL: its one statement, and what any other database with row locks would do."""
 
 from collections.abc import AsyncIterator, Sequence
 

@@ -16,7 +16,7 @@ from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, CancelResult, Job, JobQuery
 from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster_testing.contracts.handing import AGENT, hand_over, retake
+from jobmaster_testing.contracts.handovers_hand_over import AGENT, hand_over, retake
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import World, ids, room
 

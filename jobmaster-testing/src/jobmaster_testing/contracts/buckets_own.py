@@ -9,7 +9,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from jobmaster.contracts import MasterRepository, Pulse
+from jobmaster.contracts import HeartbeatReply, MasterRepository
 from jobmaster.errors import LeaseLostError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, Claim, Load
@@ -233,15 +233,17 @@ class OwningContract(MasterTests, suite=True):
         alive = [(await world.worker()).id for _ in range(2)]
 
         for asked in (None, f"{world.cluster_id}-other"):
-            assert await world.master.heartbeat(alive, {}, LONG, asked) == Pulse(alive=frozenset(alive))
+            assert await world.master.heartbeat(alive, {}, LONG, asked) == HeartbeatReply(
+                alive=frozenset(alive)
+            )
         told = await world.master.heartbeat(alive, {bucket.id: Load(in_flight=1)}, LONG, world.cluster_id)
-        assert told == Pulse(alive=frozenset(alive), needs_rescue=True)
+        assert told == HeartbeatReply(alive=frozenset(alive), needs_rescue=True)
 
     async def test_a_lost_worker_hears_of_no_rescue(self, world: World) -> None:
         left = await world.bucket()
         await world.master.retire_worker(left.worker_id)
 
-        assert await world.master.heartbeat([left.worker_id], {}, LONG, world.cluster_id) == Pulse()
+        assert await world.master.heartbeat([left.worker_id], {}, LONG, world.cluster_id) == HeartbeatReply()
 
     # Giving up
 
@@ -305,10 +307,10 @@ class OwningContract(MasterTests, suite=True):
 async def _needs_rescue(world: World) -> bool:
     """Return whether a rescue is needed, as rescuers hear with a heartbeat and as others ask."""
     rescuer = await world.worker(name="Asking")
-    pulse = await world.master.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
-    assert pulse.alive == {rescuer.id}
-    assert pulse.needs_rescue is await world.master.needs_rescue(world.cluster_id)
-    return pulse.needs_rescue
+    reply = await world.master.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
+    assert reply.alive == {rescuer.id}
+    assert reply.needs_rescue is await world.master.needs_rescue(world.cluster_id)
+    return reply.needs_rescue
 
 
 async def _reassigned(world: World, bucket: Bucket) -> list[Claim]:

@@ -10,8 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from jobmaster.carrying import aside_of, bring_back_aside, hold_unread
 from jobmaster.contracts import Message
+from jobmaster.handover import aside_of, bring_back_aside, hold_unread
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, BucketPage, Cursor, Load, NewJob, evolve
 from jobmaster.states import JobStatus
@@ -54,9 +54,9 @@ async def _read_beside(pull: Pull, take: Take, count: int) -> tuple[list[UUID], 
 
 async def _hand_over(world: World, bucket: Bucket) -> Sequence[Message]:
     """Hand over what is held to a bucket; return the messages of the handover, which is over."""
-    handing = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
-    await world.master.close_handovers([one.id for one in handing.handovers])
-    return handing.handovers[0].messages
+    result = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
+    await world.master.close_handovers([one.id for one in result.handovers])
+    return result.handovers[0].messages
 
 
 class LoadContract(MasterTests, suite=True):
@@ -279,19 +279,19 @@ class TakingContract(MasterTests, suite=True):
     async def test_a_handover_that_is_retaken_tells_of_the_same_message(self, world: World) -> None:
         bucket = await world.bucket(agent="Somewhere")
         await world.put_one()
-        handing = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
+        result = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
 
         [retaken] = await world.master.retake_handovers(world.cluster_id, 0.0, new_id(), 10)
 
-        assert list(retaken.messages) == list(handing.handovers[0].messages)
+        assert list(retaken.messages) == list(result.handovers[0].messages)
         assert await world.master.hold_messages(bucket.id, retaken.messages) == 1
 
     async def test_the_jobs_of_handovers_are_told(self, world: World) -> None:
         bucket, other = await world.bucket(agent="Somewhere"), await world.bucket(agent="Somewhere")
         first, second = [await world.put_one(bucket) for _ in range(2)]
-        carrier, cluster = new_id(), world.cluster_id
-        opened = await world.master.open_handover(cluster, bucket.id, [first.id], carrier)
-        await world.master.open_handover(cluster, bucket.id, [second.id], carrier)
+        pusher, cluster = new_id(), world.cluster_id
+        opened = await world.master.open_handover(cluster, bucket.id, [first.id], pusher)
+        await world.master.open_handover(cluster, bucket.id, [second.id], pusher)
 
         assert await world.master.handed_over(bucket.id) == {first.id, second.id}
         assert await world.master.handed_over(other.id) == frozenset()

@@ -12,7 +12,7 @@ from jobmaster.contracts import Moving
 from jobmaster.ids import new_id
 from jobmaster.recurring import ScheduleWrite
 from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster_testing.contracts.transfers import (
+from jobmaster_testing.contracts.transfer_stage import (
     LATER,
     TransferTests,
     add_schedule,

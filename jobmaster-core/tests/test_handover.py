@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from jobmaster._upkeep.handovers import Handovers
-from jobmaster.carrying import Carrier, give_up
 from jobmaster.contracts import Message
 from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreachableError
+from jobmaster.handover import HandoverPusher, give_up
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
 from jobmaster.states import JobStatus
@@ -53,18 +53,18 @@ async def bucket(world: World, agent: Moody) -> Bucket:
 
 
 @pytest.fixture
-def carrier(world: World, agent: Moody) -> Carrier:
-    return Carrier(world.master, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0)
+def pusher(world: World, agent: Moody) -> HandoverPusher:
+    return HandoverPusher(world.master, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0)
 
 
 @pytest.fixture
-def handovers(world: World, carrier: Carrier) -> Handovers:
-    return Handovers(world.cluster_id, world.master, carrier, uuid4, age=0.0)
+def handovers(world: World, pusher: HandoverPusher) -> Handovers:
+    return Handovers(world.cluster_id, world.master, pusher, uuid4, age=0.0)
 
 
-async def carry(world: World, carrier: Carrier, bucket: Bucket) -> None:
-    handing = await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
-    await carrier.carry([(bucket.agent, one) for one in handing.handovers], 0.0)
+async def carry(world: World, pusher: HandoverPusher, bucket: Bucket) -> None:
+    result = await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
+    await pusher.push([(bucket.agent, one) for one in result.handovers], 0.0)
 
 
 async def pull(agent: Moody, bucket: Bucket) -> Sequence[Claim]:
@@ -72,23 +72,23 @@ async def pull(agent: Moody, bucket: Bucket) -> Sequence[Claim]:
 
 
 async def test_what_certainly_did_not_arrive_is_held_again(
-    world: World, agent: Moody, bucket: Bucket, carrier: Carrier, handovers: Handovers
+    world: World, agent: Moody, bucket: Bucket, pusher: HandoverPusher, handovers: Handovers
 ) -> None:
     job = await world.put_one()
     agent.away = True
 
-    await carry(world, carrier, bucket)
+    await carry(world, pusher, bucket)
 
     assert await world.status(job) is JobStatus.HELD_ON_MASTER
     assert await handovers.run_once() == {}
 
 
 async def test_what_may_have_arrived_is_not_held_again_though_its_agent_is_away_now(
-    world: World, agent: Moody, bucket: Bucket, carrier: Carrier, handovers: Handovers
+    world: World, agent: Moody, bucket: Bucket, pusher: HandoverPusher, handovers: Handovers
 ) -> None:
     job = await world.put_one()
     agent.mute = True
-    await carry(world, carrier, bucket)
+    await carry(world, pusher, bucket)
     [claim] = await pull(agent, bucket)
 
     agent.mute, agent.away = False, True

@@ -9,7 +9,7 @@ import pytest
 
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.depot import Depot
-from jobmaster_testing.contracts.mishaps import Mishaps
+from jobmaster_testing.contracts.fault_model import FaultModel
 
 STEPS = 150
 SEEDS = range(5)
@@ -25,12 +25,12 @@ class LifeContract(AgentTests, suite=True):
 
 async def live_and_let_die(depot: Depot, seed: int) -> None:
     """Let a number decide on what happens to a cluster with one agent; check that no job is lost or doubled."""
-    mishaps = Mishaps(depot, Random(seed))  # noqa: S311 - it is to be repeatable
+    faults = FaultModel(depot, Random(seed))  # noqa: S311 - it is to be repeatable
     try:
-        await mishaps.start()
+        await faults.start()
         for _ in range(STEPS):
-            await mishaps.step()
-        await mishaps.settle()
+            await faults.step()
+        await faults.settle()
     except AssertionError as error:
-        error.add_note(f"seed {seed}, after: {'; '.join(mishaps.steps)}")
+        error.add_note(f"seed {seed}, after: {'; '.join(faults.steps)}")
         raise

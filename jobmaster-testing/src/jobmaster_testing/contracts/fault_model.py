@@ -21,7 +21,7 @@ ROUNDS = 20
 
 
 @define(eq=False)
-class Mishaps(Actors):
+class FaultModel(Actors):
     """Does one thing after the other, and sets everything right in the end."""
 
     async def start(self) -> None:
@@ -31,10 +31,17 @@ class Mishaps(Actors):
 
     async def step(self) -> None:
         """Do one thing, and look whether everything is still somewhere."""
-        often = [self.push, self.pull, self.report, self.acknowledge, self.hand_over, self.carry]
+        often = [self.push, self.pull, self.report, self.acknowledge, self.hand_over, self.push_handover]
         now_and_then = [self.hold, self.save, self.reschedule, self.sweep]
-        mishaps = [self.die, self.haunt, self.haunt, self.rescue, self.retake, self.give_up]
-        todo = self._one([*often, *often, *now_and_then, *mishaps])
+        faults = [
+            self.die,
+            self.act_as_former_owner,
+            self.act_as_former_owner,
+            self.rescue,
+            self.retake,
+            self.give_up,
+        ]
+        todo = self._one([*often, *often, *now_and_then, *faults])
         self.steps.append(todo.__name__)
         await todo()
         await self._check_nothing_is_lost()
@@ -123,7 +130,7 @@ class Mishaps(Actors):
         self.ghosts = [*self.ghosts[-1:], owner]
         await self._new_owner()
 
-    async def haunt(self) -> None:
+    async def act_as_former_owner(self) -> None:
         """Let somebody do something who does not know yet that others took over."""
         if not self.ghosts:
             return

@@ -10,7 +10,7 @@ from jobmaster.ids import new_id
 from jobmaster.models import JobQuery, Position
 from jobmaster.recurring import AT_ONCE, Misfire, ScheduleWrite
 from jobmaster.states import AttemptOutcome, JobStatus, Overlap, Priority
-from jobmaster_testing.contracts.transfers import (
+from jobmaster_testing.contracts.transfer_stage import (
     HOUR,
     LATER,
     TransferTests,

@@ -18,7 +18,7 @@ from jobmaster.logtext import counted
 from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
 from jobmaster.states import BucketStatus
 
-log = logging.getLogger("jobmaster.carrying")
+log = logging.getLogger("jobmaster.handover")
 
 MESSAGES_AT_ONCE = 500
 DRAINS = 5
@@ -26,11 +26,11 @@ DRAINS = 5
 
 
 @define(eq=False)
-class Carrier:
+class HandoverPusher:
     """Pushes handovers to the agents of their buckets.
 
     `on_away` is told of an agent that could not be reached, `on_answer` of one that took jobs. `patience` is for how
-    many seconds a handover is the carrier's own: after that another one may have pushed it, its jobs may have been run
+    many seconds a handover is the pusher's own: after that another one may have pushed it, its jobs may have been run
     and their messages removed, so that a second push would have them run again.
     """
 
@@ -41,7 +41,7 @@ class Carrier:
     patience: float
     on_answer: Callable[[str], None] = lambda _: None
 
-    async def carry(
+    async def push(
         self, handovers: Sequence[tuple[str, Handover]], asked_at: float, *, retaken: bool = False
     ) -> list[Handover]:
         """Push handovers, each with the name of its agent; return those that arrived.
@@ -54,12 +54,12 @@ class Carrier:
         for name in dict.fromkeys(name for name, _ in handovers):
             if self.monotonic() - asked_at > self.patience:
                 late = counted(len(handovers), "handover took", "handovers took")
-                log.warning("%s too long to be carried; left to others", late)
+                log.warning("%s too long to push; left to others", late)
                 break
-            arrived += await self._carry_to(name, [one for agent, one in handovers if agent == name], retaken)
+            arrived += await self._push_to(name, [one for agent, one in handovers if agent == name], retaken)
         return arrived
 
-    async def _carry_to(self, name: str, handovers: Sequence[Handover], retaken: bool) -> Sequence[Handover]:
+    async def _push_to(self, name: str, handovers: Sequence[Handover], retaken: bool) -> Sequence[Handover]:
         try:
             await self.agents[name].push([message for one in handovers for message in one.messages])
         except StoreUnreachableError as error:
@@ -117,7 +117,7 @@ async def hold_unread(
 ) -> int:
     """Hold due jobs on the master again that the owner of a bucket has not read; return their number.
 
-    The arguments are those of `BucketStore.hold_unread`. Messages that their carriers may be about to push again stay:
+    The arguments are those of `BucketStore.hold_unread`. Messages that their pushers may be about to push again stay:
     they would be back.
     """
     if bucket.agent == STANDALONE:

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from attrs import evolve
 
-from jobmaster.contracts import Hindrance, Moving, Obstacle
+from jobmaster.contracts import Moving, Rejection, RejectReason
 from jobmaster.ids import new_id
 from jobmaster.recurring import ScheduleRecord, ScheduleWrite
 from jobmaster.states import JobStatus, ScheduleStatus
-from jobmaster_testing.contracts.transfers import (
+from jobmaster_testing.contracts.transfer_stage import (
     LATER,
     TransferTests,
     add_schedule,
@@ -99,7 +99,7 @@ class AdmittingContract(TransferTests, suite=True):
         found = await world.master.stage(world.cluster_id, new_id(), whole)
 
         assert sorted(found, key=lambda one: one.id) == sorted(
-            (Obstacle(id=id_, hindrance=Hindrance.KNOWN) for id_ in (job.id, schedule.id)),
+            (Rejection(id=id_, reason=RejectReason.KNOWN) for id_ in (job.id, schedule.id)),
             key=lambda one: one.id,
         )
 
@@ -111,7 +111,7 @@ class AdmittingContract(TransferTests, suite=True):
         found = await target.master.stage(target.cluster_id, consignment, whole)
         departed = await world.master.give_up(world.cluster_id, target.cluster_id, consignment, [whole[-1]])
 
-        assert list(found) == [Obstacle(id=job.id, hindrance=Hindrance.KEY_TAKEN, holder=holder.id, key="k")]
+        assert list(found) == [Rejection(id=job.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")]
         assert departed == {free.id}
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
@@ -123,7 +123,7 @@ class AdmittingContract(TransferTests, suite=True):
         for _ in range(2):
             found = await target.master.admit(target.cluster_id, consignment, list(departed))
             assert list(found) == [
-                Obstacle(id=job.id, hindrance=Hindrance.KEY_TAKEN, holder=holder.id, key="k")
+                Rejection(id=job.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")
             ]
         assert ids(await target.all_jobs()) == [holder.id]
 
@@ -150,7 +150,7 @@ class AdmittingContract(TransferTests, suite=True):
         found = await target.master.stage(target.cluster_id, new_id(), [schedule, over])
 
         assert list(found) == [
-            Obstacle(id=schedule.id, hindrance=Hindrance.KEY_TAKEN, holder=holder.id, key="k")
+            Rejection(id=schedule.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")
         ]
 
     async def test_what_comes_back_has_not_departed(self, world: World, target: World) -> None:
@@ -171,6 +171,6 @@ async def ended(world: World, schedule: ScheduleRecord) -> ScheduleRecord:
     return (await schedules(world, schedule.id))[0]
 
 
-async def admit_without_keys(target: World, consignment: UUID, *things: UUID) -> Sequence[Obstacle]:
+async def admit_without_keys(target: World, consignment: UUID, *things: UUID) -> Sequence[Rejection]:
     """Admit things, without their keys where those are taken."""
     return await target.master.admit(target.cluster_id, consignment, things, keep_keys=False)

@@ -14,7 +14,7 @@ from jobmaster.ids import new_id
 from jobmaster.models import Bucket, CancelResult, Job
 from jobmaster.recurring import ScheduleWrite
 from jobmaster.states import BucketStatus, JobStatus
-from jobmaster_testing.contracts.handing import AGENT, hand_over, retake
+from jobmaster_testing.contracts.handovers_hand_over import AGENT, hand_over, retake
 from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.schedules import HOUR, add, fire
 from jobmaster_testing.contracts.world import World, ids
