@@ -107,7 +107,7 @@ CONFIGURING: Mapping[str, Callable[[Cluster], object]] = {
     "configure": lambda made: made.configure(lease=60),
     "add_agent": lambda made: made.add_agent("A", "memory://"),
     "add_worker": lambda made: made.add_worker(),
-    "migrate_to": lambda made: made.migrate_to("memory://elsewhere"),
+    "move_to": lambda made: made.move_to("memory://elsewhere"),
     "archive_to": lambda made: made.archive_to("memory://elsewhere"),
     "add_handlers": lambda made: made.add_handlers(unused),
     "add_schedules": lambda made: made.add_schedules(StaticSchedule("S", unused, "daily")),

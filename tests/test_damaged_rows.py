@@ -31,7 +31,7 @@ from jobmaster import (
     Runtime,
     handler,
 )
-from jobmaster._upkeep.migrate import Migrate
+from jobmaster._upkeep.move_cluster import MoveCluster
 from jobmaster._upkeep.transfer import Route
 from jobmaster.cli import build_app
 from jobmaster.contracts import MasterRepository, Room
@@ -540,7 +540,7 @@ async def test_what_is_damaged_does_not_move_and_is_named(
             target=target,
             destination="there",
         )
-        result = await Migrate(route).run_once()
+        result = await MoveCluster(route).run_once()
 
         assert [left.id for left in result.left] == [bad.id]
         assert column in result.left[0].why

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from jobmaster import AttemptOutcome, JobStatus
-from jobmaster._upkeep.migrate import Migrate
+from jobmaster._upkeep.move_cluster import MoveCluster
 from jobmaster._upkeep.transfer import Route
 from jobmaster.models import AttemptError, JobRecord, LogLine
 from jobmaster.recurring import Misfire, ScheduleQuery, ScheduleRecord
@@ -65,7 +65,7 @@ async def test_jobs_and_schedules_move_between_kinds_of_databases(ends: tuple[Wo
     await populate(source)
     jobs, schedules = await everything(source)
 
-    result = await Migrate(route(source, target), history=True).run_once()
+    result = await MoveCluster(route(source, target), history=True).run_once()
 
     assert (result.jobs, result.schedules, result.left) == (len(jobs), len(schedules), [])
     assert await everything(source) == ([], [])

@@ -140,7 +140,7 @@ async def test_a_job_that_was_moved_and_is_back_in_its_bucket_is_not_left_withou
 
 
 async def noted_as_missing(master: MemoryMaster) -> list[tuple[UUID, UUID, int]]:
-    taken = await master.retake_handovers(CLUSTER, 0, uuid4(), 10)
+    taken = await master.take_over_handovers(CLUSTER, 0, uuid4(), 10)
     return [(one.bucket_id, m.new.job.id, m.attempt) for one in taken for m in one.messages]
 
 

@@ -275,7 +275,7 @@ async def test_a_job_that_waits_on_an_agent_is_rescheduled(
         job = await runtime.jobs.wait(receipt.job_id, 10)
         assert (job.status, len(job.attempts)) == (JobStatus.SUCCEEDED, 1)
         await anyio.sleep(200)
-        assert await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
     assert len(noting.starts.items) == 1
 
 
@@ -287,7 +287,7 @@ async def test_a_job_in_hand_is_not_rescheduled(
         await noting.starts.count(1)
         with pytest.raises(InvalidTransitionError, match="only a job that still waits"):
             await runtime.scheduler.reschedule(receipt.job_id, 5)
-        assert await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
         noting.release.set()
         assert (await runtime.jobs.wait(receipt.job_id, 10)).status is JobStatus.SUCCEEDED
     assert len(noting.starts.items) == 1

@@ -70,7 +70,7 @@ async def hold(runtime: Runtime, noting: Noting, count: int, **data: Any) -> lis
 
 
 async def none_is_open(master: MemoryMaster) -> bool:
-    return not await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10)
+    return not await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10)
 
 
 # To the agent
@@ -84,7 +84,7 @@ async def test_a_push_that_did_not_happen_is_taken_back_and_goes_elsewhere(
     async with distributed(noting.handler, agents="AB", workers=workers, faults=faults).running() as runtime:
         job_ids = await hold(runtime, noting, 30)
         await ended(runtime, job_ids)
-        assert faults.made(MASTER, "take_back") != []
+        assert faults.made(MASTER, "return_handovers") != []
         assert await none_is_open(master)
     assert len(noting.starts.items) == 30
 
@@ -99,19 +99,25 @@ async def test_a_push_without_an_answer_is_repeated_and_starts_none_twice(
         job_ids = await hold(runtime, noting, 5, seconds=seconds)
         await ended(runtime, job_ids)
         await anyio.sleep(100)
-        assert faults.made(MASTER, "take_back") == []
+        assert faults.made(MASTER, "return_handovers") == []
         assert faults.made("A", "push") == ([] if (when, seconds) == ("after", 0) else ["push"])
         assert await none_is_open(master)
     assert len(noting.starts.items) == 5
 
 
-@pytest.mark.parametrize("method", ["hand_over", "close_handovers", "take_back", "retake_handovers"])
+@pytest.mark.parametrize(
+    "method", ["hand_over", "close_handovers", "return_handovers", "take_over_handovers"]
+)
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_master_that_does_not_answer_in_between_costs_time_only(
     distributed: Build, noting: Noting, master: MemoryMaster, method: str, when: Any
 ) -> None:
-    error = StoreUnreachableError if method == "take_back" else StoreUnavailableError
-    pushes = [Fault("push", store="A", error=error)] if method in ("take_back", "retake_handovers") else []
+    error = StoreUnreachableError if method == "return_handovers" else StoreUnavailableError
+    pushes = (
+        [Fault("push", store="A", error=error)]
+        if method in ("return_handovers", "take_over_handovers")
+        else []
+    )
     faults = Faults([Fault(method, when, store=MASTER), *pushes])
     async with distributed(noting.handler, faults=faults).running() as runtime:
         job_ids = await hold(runtime, noting, 5)

@@ -172,7 +172,7 @@ async def test_a_job_that_is_cancelled_does_not_run_when_its_owner_leaves_before
             async with second.running():
                 gate.opened.set()
                 await removed_for_good(agent("A"))
-                assert await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+                assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
     assert noting.starts.items == []
 
 

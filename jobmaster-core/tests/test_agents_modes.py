@@ -25,7 +25,7 @@ Agent = Callable[[str], MemoryAgent]
 SCANS = {
     "assign_due",
     "hand_over",
-    "retake_handovers",
+    "take_over_handovers",
     "needs_rescue",
     "take_lost_buckets",
     "sweep_orphans",

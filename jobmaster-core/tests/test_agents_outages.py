@@ -76,7 +76,7 @@ async def each_ran_once(runtime: Runtime, noting: Noting, receipts: Sequence[Job
 
 
 async def nothing_is_open(master: MasterRepository) -> bool:
-    return not await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10)
+    return not await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10)
 
 
 # One agent

@@ -127,10 +127,10 @@ async def test_who_has_to_be_durable_refuses_to_start(kept: Kept, name: str, wha
 
 async def test_a_target_has_to_be_durable_too(kept: Kept) -> None:
     kept.risks = {"there": [LAZY]}
-    made = cluster(kept, require_durable=True).migrate_to("kept://there")
+    made = cluster(kept, require_durable=True).move_to("kept://there")
     async with made.running(workers=False) as runtime:
-        with pytest.raises(ConfigurationError, match="require_durable: the target of migrate_to may lose"):
-            await runtime.migrate()
+        with pytest.raises(ConfigurationError, match="require_durable: the target of move_to may lose"):
+            await runtime.move()
 
 
 @pytest.mark.parametrize("whose", ["master", "agent"])

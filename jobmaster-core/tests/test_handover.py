@@ -10,7 +10,7 @@ import pytest
 from jobmaster._upkeep.handovers import Handovers
 from jobmaster.contracts import Message
 from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreachableError
-from jobmaster.handover import HandoverPusher, give_up
+from jobmaster.handover import HandoverPusher, return_bucket
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
 from jobmaster.states import JobStatus
@@ -126,6 +126,6 @@ async def test_who_gives_up_a_bucket_that_was_taken_over_removes_nothing(
     await depot.take_over(bucket)
 
     with pytest.raises(LeaseLostError):
-        await give_up(world.master, agent, bucket)
+        await return_bucket(world.master, agent, bucket)
 
-    assert [one.new.job.id for one in await agent.drain(bucket.id, 10)] == [message.new.job.id]
+    assert [one.new.job.id for one in await agent.read_all(bucket.id, 10)] == [message.new.job.id]

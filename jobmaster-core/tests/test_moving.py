@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from jobmaster import AttemptOutcome, JobStatus, StoreUnavailableError
 from jobmaster._upkeep.archive import Archive
-from jobmaster._upkeep.migrate import Migrate
+from jobmaster._upkeep.move_cluster import MoveCluster
 from jobmaster._upkeep.transfer import AT_ONCE, Route
 from jobmaster.contracts import MasterRepository
 from jobmaster.ids import new_id
@@ -57,7 +57,7 @@ def route(source: World, target: World, wrap: Callable[[Any], Any] = lambda one:
 
 async def move_all(source: World, target: World, *, history: bool = True) -> None:
     """Move until nothing is left to move."""
-    while (await Migrate(route(source, target), history).run_once()).moved:
+    while (await MoveCluster(route(source, target), history).run_once()).moved:
         pass
 
 
@@ -148,7 +148,7 @@ async def test_a_move_that_fails_anywhere_is_finished_by_the_next_one(stores: in
         before = await populate(source)
         fault = Struck(calls, when)
         try:
-            await Migrate(route(source, target, fault), history=True).run_once()
+            await MoveCluster(route(source, target, fault), history=True).run_once()
         except StoreUnavailableError:
             await check_each_is_somewhere(source, target, before)
             await move_all(source, target)
@@ -203,7 +203,7 @@ class Mover:
     async def run(self) -> None:
         with self._scope:
             await self._gate()
-            await Migrate(route(self.source, self.target, self._gated), history=True).run_once()
+            await MoveCluster(route(self.source, self.target, self._gated), history=True).run_once()
         self.done = True
         self._stands.set()
 
@@ -359,9 +359,9 @@ async def test_a_schedule_waits_until_its_last_job_has_ended() -> None:
     bucket, schedule = await source.bucket(), await add_schedule(source)
     assert await source.assign(room(bucket), ahead=LATER) == 1
 
-    first = await Migrate(route(source, target)).run_once()
+    first = await MoveCluster(route(source, target)).run_once()
     await source.master.release_bucket(bucket)
-    second = await Migrate(route(source, target)).run_once()
+    second = await MoveCluster(route(source, target)).run_once()
 
     assert (first.jobs, first.schedules, first.waiting) == (0, 0, 1)
     assert (second.jobs, second.schedules, second.waiting) == (1, 1, 0)
@@ -375,8 +375,8 @@ async def test_a_static_schedule_moves_to_a_cluster_of_the_same_name_only() -> N
     await source.master.add_schedules([make_schedule(template, name="Nightly")])
     namesake = World(target.master, source.cluster_id)
 
-    elsewhere = await Migrate(route(source, target)).run_once()
-    here = await Migrate(route(source, namesake)).run_once()
+    elsewhere = await MoveCluster(route(source, target)).run_once()
+    here = await MoveCluster(route(source, namesake)).run_once()
 
     assert (elsewhere.schedules, here.schedules) == (0, 1)
     [left] = elsewhere.left
@@ -389,7 +389,7 @@ async def test_a_job_whose_key_is_taken_stays_and_says_why() -> None:
     job, holder = await source.put_one(key="k"), await target.put_one(key="k")
     other = await source.put_one()
 
-    result = await Migrate(route(source, target)).run_once()
+    result = await MoveCluster(route(source, target)).run_once()
 
     [left] = result.left
     assert (result.jobs, left.what, left.id) == (1, "job", job.id)
@@ -404,11 +404,11 @@ async def test_what_waits_at_the_target_for_its_key_is_told_of() -> None:
     [whole] = await source.master.read_held(source.cluster_id, None, 10)
     consignment = new_id()
     await target.master.stage(target.cluster_id, consignment, [whole])
-    await source.master.give_up(source.cluster_id, "there", consignment, [whole])
+    await source.master.release(source.cluster_id, "there", consignment, [whole])
     await target.put_one(key="k")
 
-    stuck = await Migrate(route(source, target)).run_once()
-    freed = await Migrate(evolve_route(route(source, target), keep_keys=False)).run_once()
+    stuck = await MoveCluster(route(source, target)).run_once()
+    freed = await MoveCluster(evolve_route(route(source, target), keep_keys=False)).run_once()
 
     assert [one.id for one in stuck.left] == [job.id]
     assert "it has left, and waits at the target" in stuck.left[0].why
@@ -425,7 +425,7 @@ async def test_departures_to_another_place_are_left_alone(caplog: pytest.LogCapt
     source, target = await worlds(2)
     await source.put_one()
     whole = await source.master.read_held(source.cluster_id, None, 10)
-    await source.master.give_up(source.cluster_id, "elsewhere", new_id(), whole)
+    await source.master.release(source.cluster_id, "elsewhere", new_id(), whole)
 
     await move_all(source, target)
 
@@ -442,7 +442,7 @@ async def test_more_than_one_consignment_of_everything_moves() -> None:
     schedules = [make_schedule(make_job(cluster_id=source.cluster_id)) for _ in range(AT_ONCE + 5)]
     await source.master.add_schedules(schedules)
 
-    result = await Migrate(route(source, target), history=True).run_once()
+    result = await MoveCluster(route(source, target), history=True).run_once()
 
     assert (result.jobs, result.schedules, result.left) == (2 * AT_ONCE + 10, AT_ONCE + 5, [])
 

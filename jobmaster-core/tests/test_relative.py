@@ -66,7 +66,7 @@ def test_every_url_of_a_file_is_moved() -> None:
     given = {
         "master": "sqlite:///m.db",
         "agents": [{"name": "A", "url": "sqlite:///a.db"}, 5],
-        "migrate_to": {"url": "sqlite:///n.db"},
+        "move_to": {"url": "sqlite:///n.db"},
         "archive_to": {"url": "sqlite:///o.db", "cluster_id": "O"},
         "workers": [{"name": "w"}],
     }
@@ -74,7 +74,7 @@ def test_every_url_of_a_file_is_moved() -> None:
     text = json.dumps(urls_beside(given, Path("/srv")))
 
     assert all(f'"sqlite:////srv/{name}.db"' in text for name in "mano")
-    assert urls_beside({"agents": 5, "migrate_to": 5}, Path("/srv")) == {"agents": 5, "migrate_to": 5}
+    assert urls_beside({"agents": 5, "move_to": 5}, Path("/srv")) == {"agents": 5, "move_to": 5}
 
 
 @pytest.mark.parametrize("kind", ["toml", "json"])

@@ -235,7 +235,7 @@ MASTER_CALLS = [
     "hand_over",
     "hand_over_parked",
     "close_handovers",
-    "retake_handovers",
+    "take_over_handovers",
     "register_agents",
     "list_buckets",
     "tell_loads",
@@ -294,7 +294,7 @@ class TestDistributed:
         assert any(fault.hits for fault in faults), f"{method} was called {faults[0].calls} times"
         check(jobs, life.starts)
         assert await master.bucket_holdings(CLUSTER) == await agent("A").holdings() == {}
-        assert await master.retake_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
 
     async def live(self, distributed: Build, life: DistributedLife, faults: list[Fault]) -> list[JobRecord]:
         def build(beat: float = 0.1) -> Cluster:

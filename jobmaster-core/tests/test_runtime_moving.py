@@ -113,7 +113,7 @@ async def test_a_migrating_cluster_moves_by_itself_what_is_there_and_what_comes(
     cluster: Build, producer: Build, there: str
 ) -> None:
     jobs = await prepare(producer)
-    source = cluster(work, **SOON).migrate_to(there, "Test-2", mode="active")
+    source = cluster(work, **SOON).move_to(there, "Test-2", mode="active")
     target = producer(work, cluster_id="Test-2", url=there, **SOON).add_worker(parallelism=1)
     async with source.running() as here, target.running() as runtime:
         await until(lambda: moved(here, runtime, 3))
@@ -128,7 +128,7 @@ async def test_a_migrating_cluster_moves_by_itself_what_is_there_and_what_comes(
 async def test_a_running_cluster_begins_to_move_when_its_mode_changes(
     cluster: Build, producer: Build, there: str
 ) -> None:
-    async with cluster(work, **SOON).migrate_to(there).running() as here:
+    async with cluster(work, **SOON).move_to(there).running() as here:
         done = (await here.scheduler.once_now(work)).job_id
         later = (await here.scheduler.once_after(work, 3600)).job_id
         assert (await here.jobs.wait(done, 10)).status is JobStatus.SUCCEEDED
@@ -149,7 +149,7 @@ async def test_a_recurring_schedule_goes_on_at_the_target(
         receipt = await runtime.scheduler.recurring(work, timedelta(seconds=1), overlap="queue")
         await until(lambda: len(RUN) >= 1)
         await runtime.set_mode(ClusterMode.MIGRATING)
-    source = cluster(work, **SOON).migrate_to(there, mode="active")
+    source = cluster(work, **SOON).move_to(there, mode="active")
     async with (
         source.running(),
         producer(work, url=there, **SOON).add_worker(parallelism=1).running() as after,
@@ -167,9 +167,9 @@ async def test_a_process_without_a_coordinator_moves_nothing(
     cluster: Build, producer: Build, there: str
 ) -> None:
     await prepare(producer)
-    source = cluster(work, worker={"mode": "execution", "parallelism": 1}, **SOON).migrate_to(there)
+    source = cluster(work, worker={"mode": "execution", "parallelism": 1}, **SOON).move_to(there)
     async with source.running() as runtime:
-        assert runtime._env.migrate_to is None
+        assert runtime._env.move_to is None
         assert await runtime.jobs.count() == 3
 
 
@@ -182,7 +182,7 @@ async def test_a_wrong_target_is_told_of_and_nothing_moves(
     async with producer(url=there, cluster_id="Test-1").running() as runtime:
         await runtime.set_mode(ClusterMode.ARCHIVED)
         with caplog.at_level(logging.ERROR, "jobmaster.moving"):
-            async with cluster(work, **SOON).migrate_to(url).running() as source:
+            async with cluster(work, **SOON).move_to(url).running() as source:
                 await until(lambda: "nothing moves" in caplog.text)
                 assert await source.jobs.count() == 3
     told = {"mode": "'Test-1' is archived, and has to be active or passive", "itself": "itself; give another"}
@@ -194,7 +194,7 @@ async def test_while_the_target_is_away_nothing_is_deleted(
 ) -> None:
     await prepare(producer)
     switch = Switched()
-    source = cluster(work, **SOON).migrate_to(f"switched+{there}").use(switch)
+    source = cluster(work, **SOON).move_to(f"switched+{there}").use(switch)
     async with source.running() as here:
         await until(lambda: "the target is away" in caplog.text)
         assert await here.jobs.count() == 3
@@ -263,8 +263,8 @@ async def test_a_whole_cluster_moves_in_one_call(producer: Build, there: str) ->
         jobs = await put_away(here, ClusterMode.ACTIVE)
         receipt = await here.scheduler.recurring(work, "every hour")
         target = here.cluster.target(there)
-        summary = await here.migrate(target, on_moved=lambda moved: seen.append(moved.moved))
-        again = await here.migrate(target)
+        summary = await here.move(target, on_moved=lambda moved: seen.append(moved.moved))
+        again = await here.move(target)
         assert here.mode is ClusterMode.MIGRATING
     assert (summary.jobs, summary.schedules, summary.is_complete, sum(seen)) == (3, 1, True, 4)
     assert (again.jobs, again.schedules, again.is_complete) == (0, 0, True)
@@ -280,7 +280,7 @@ async def test_the_jobs_of_a_dead_worker_move_too(producer: Build, there: str) -
         bucket = await world.bucket(lease=0.05)
         jobs = await world.put(bucket, 5)
         await world.claims(bucket, 2)
-        summary = await here.migrate(here.cluster.target(there), patience=10)
+        summary = await here.move(here.cluster.target(there), patience=10)
         workers = {w.name: w.status for w in await here.list_workers()}
     assert (summary.jobs, summary.is_complete) == (5, True)
     assert workers.pop("Worker-01") is WorkerStatus.LOST
@@ -295,7 +295,7 @@ async def test_jobs_that_only_an_agent_knows_move_too(producer: Build, there: st
     async with source.running() as here:
         job_ids = await known_to_its_agent(here)
         assert await here.master.bucket_holdings(here.id) == {}
-        summary = await here.migrate(here.cluster.target(there), patience=10)
+        summary = await here.move(here.cluster.target(there), patience=10)
         assert await here._env.agents["Agent-1"].holdings() == {}
     assert (summary.jobs, summary.unasked, summary.is_complete) == (3, [], True)
     async with producer(work, url=there).running() as runtime:
@@ -321,11 +321,11 @@ async def test_a_move_is_not_complete_while_an_agent_that_may_hold_jobs_was_not_
     async with producer(work, **SOON).add_agent("Agent-1", agent_url).running() as here:
         job_ids = await known_to_its_agent(here)
     async with producer(work, **SOON).running() as unaware:
-        first = await unaware.migrate(unaware.cluster.target(there), patience=0.5)
+        first = await unaware.move(unaware.cluster.target(there), patience=0.5)
     async with producer(work, **SOON).add_agent("Agent-1", agent_url).running() as here:
-        second = await here.migrate(here.cluster.target(there), patience=10)
+        second = await here.move(here.cluster.target(there), patience=10)
     async with producer(work, **SOON).running() as unaware:
-        third = await unaware.migrate(unaware.cluster.target(there))
+        third = await unaware.move(unaware.cluster.target(there))
     assert (first.jobs, first.unasked, first.is_complete) == (0, ["Agent-1"], False)
     assert (second.jobs, second.is_complete) == (len(job_ids), True)
     assert third.is_complete, "what an agent has given back is no reason to name it for ever"
@@ -336,9 +336,9 @@ async def test_a_move_is_not_complete_while_an_agent_is_away(producer: Build, th
     faults.away.add("Agent-1")
     source = producer(work, **SOON).add_agent("Agent-1", agent_url).use(faults)
     async with source.running() as here:
-        away = await here.migrate(here.cluster.target(there), patience=0.1)
+        away = await here.move(here.cluster.target(there), patience=0.1)
         faults.away.clear()
-        back = await here.migrate(here.cluster.target(there), patience=10)
+        back = await here.move(here.cluster.target(there), patience=10)
     assert (away.unasked, away.is_complete) == (["Agent-1"], False)
     assert (back.unasked, back.is_complete) == ([], True)
 
@@ -349,10 +349,10 @@ async def test_jobs_in_the_hands_of_a_worker_are_waited_for(producer: Build, the
         bucket = await world.bucket()
         job = await world.put_one(bucket)
         target = here.cluster.target(there)
-        short = await here.migrate(target, patience=0)
+        short = await here.move(target, patience=0)
         async with anyio.create_task_group() as group:
             group.start_soon(world.master.release_bucket, bucket)
-            long = await here.migrate(target, patience=10)
+            long = await here.move(target, patience=10)
     assert (short.jobs, short.in_buckets, short.is_complete) == (0, 1, False)
     assert (long.jobs, long.in_buckets, long.is_complete) == (1, 0, True)
     async with producer(work, url=there).running() as runtime:
@@ -364,9 +364,9 @@ async def test_a_target_that_cannot_be_used_changes_nothing(producer: Build, the
     async with producer(work).use(switch).running() as here:
         await put_away(here, ClusterMode.ACTIVE)
         with pytest.raises(StoreUnavailableError, match="the target is away"):
-            await here.migrate(here.cluster.target(f"switched+{there}"))
+            await here.move(here.cluster.target(f"switched+{there}"))
         with pytest.raises(ConfigurationError, match="no target is given"):
-            await here.migrate()
+            await here.move()
         assert here.mode is ClusterMode.ACTIVE
         assert await here.jobs.count() == 3
 
@@ -375,8 +375,8 @@ async def test_what_is_left_behind_is_in_the_summary(producer: Build, there: str
     async with producer(work, url=there).running() as other, producer(work).running() as here:
         await other.scheduler.once_after(work, 3600, key="k")
         job_id = (await here.scheduler.once_after(work, 3600, key="k")).job_id
-        summary = await here.migrate(here.cluster.target(there))
-        forced = await here.migrate(here.cluster.target(there, keep_keys=False))
+        summary = await here.move(here.cluster.target(there))
+        forced = await here.move(here.cluster.target(there, keep_keys=False))
     assert ([left.id for left in summary.left], summary.is_complete) == ([job_id], False)
     assert (forced.jobs, forced.is_complete) == (1, True)
 
@@ -387,7 +387,7 @@ async def test_a_new_target_has_the_settings_and_paused_lanes_of_the_source(
     async with producer(work).running() as here:
         await here.configure(default_max_retries=7)
         await here.pause_lane("Payroll")
-        await here.migrate(here.cluster.target(there))
+        await here.move(here.cluster.target(there))
     async with producer(work, url=there).running() as runtime:
         assert runtime.settings.default_max_retries == 7
         assert runtime.paused_lanes == {"Payroll"}
@@ -398,8 +398,8 @@ async def test_history_moves_if_it_is_asked_for(cluster: Build, producer: Build,
         job_id = (await runtime.scheduler.once_now(work)).job_id
         await runtime.jobs.wait(job_id, 10)
     async with producer(work).running() as here:
-        without = await here.migrate(here.cluster.target(there))
-        with_it = await here.migrate(here.cluster.target(there, history=True))
+        without = await here.move(here.cluster.target(there))
+        with_it = await here.move(here.cluster.target(there, history=True))
     assert (without.jobs, with_it.jobs) == (0, 1)
 
 
@@ -407,7 +407,7 @@ async def test_a_declared_schedule_moves_on_to_a_cluster_of_its_name(producer: B
     async with producer(work).running() as here:
         template = make_job(cluster_id=here.id, definition_id="Moving.Work")
         await here.master.add_schedules([make_schedule(template, name="Nightly")])
-        same = await here.migrate(here.cluster.target(there))
+        same = await here.move(here.cluster.target(there))
     assert same.schedules == 1
 
 
@@ -415,7 +415,7 @@ async def test_a_declared_schedule_moves_on_to_a_cluster_of_its_name(producer: B
 
 
 def test_a_target_that_is_the_cluster_itself_is_refused(producer: Build, store_url: str, there: str) -> None:
-    for name in ("migrate_to", "archive_to"):
+    for name in ("move_to", "archive_to"):
         with pytest.raises(ConfigurationError, match=f"{name}: the target is the cluster 'Test-1' itself"):
             getattr(producer(), name)(store_url)
         with pytest.raises(ConfigurationError, match="itself"):
@@ -435,7 +435,7 @@ def test_a_target_that_is_the_cluster_itself_is_refused(producer: Build, store_u
 )
 def test_wrong_targets_are_refused(producer: Build, settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        producer().migrate_to(**settings)
+        producer().move_to(**settings)
 
 
 def test_targets_in_a_file() -> None:
@@ -443,7 +443,7 @@ def test_targets_in_a_file() -> None:
         {
             "cluster": "Test-1",
             "master": "memory://here",
-            "migrate_to": {"url": "memory://new", "cluster_id": "Test-2", "mode": "active"},
+            "move_to": {"url": "memory://new", "cluster_id": "Test-2", "mode": "active"},
             "archive_to": {"url": "memory://old"},
         }
     )
@@ -469,9 +469,9 @@ def test_wrong_targets_in_a_file_are_refused(table: Any, told: str) -> None:
 def test_an_unknown_scheme_names_the_setting(producer: Build) -> None:
     async def run() -> None:
         async with producer().running() as runtime:
-            await runtime.migrate(runtime.cluster.target("mysql://host/new"))
+            await runtime.move(runtime.cluster.target("mysql://host/new"))
 
-    with pytest.raises(ConfigurationError, match=r"migrate_to: no installed provider serves mysql://"):
+    with pytest.raises(ConfigurationError, match=r"move_to: no installed provider serves mysql://"):
         anyio.run(run)
 
 

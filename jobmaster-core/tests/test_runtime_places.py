@@ -86,7 +86,7 @@ async def runtime(producer: Build) -> AsyncIterator[Runtime]:
 
 async def test_all_verbs_are_seen(runtime: Runtime) -> None:
     names = {name for name, _ in all_verbs(runtime)}
-    assert {"Scheduler.once_now", "Jobs.all", "Schedules.upcoming", "Runtime.migrate"} <= names
+    assert {"Scheduler.once_now", "Jobs.all", "Schedules.upcoming", "Runtime.move"} <= names
     assert len(names) > 35
 
 

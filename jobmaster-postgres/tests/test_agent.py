@@ -84,7 +84,7 @@ def of_all_sorts(bucket: Bucket) -> list[Message]:
 
 
 async def drained(agent: AgentRepository, bucket: Bucket) -> list[Message]:
-    return sorted(await agent.drain(bucket.id, 1000), key=by_job)
+    return sorted(await agent.read_all(bucket.id, 1000), key=by_job)
 
 
 def by_job(message: Message) -> int:

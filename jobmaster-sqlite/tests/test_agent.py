@@ -52,7 +52,7 @@ async def test_many_messages_of_all_sorts_come_back_as_they_were(
 
     await agent.push(messages)
 
-    assert list(await agent.drain(bucket.id, 1000)) == messages
+    assert list(await agent.read_all(bucket.id, 1000)) == messages
 
 
 async def test_a_message_that_is_nearly_due_is_left(agent: AgentRepository, bucket: Bucket) -> None:

@@ -59,14 +59,14 @@ class DeletesWithTheBucket(MemoryAgent):
 
 
 class DrainsWhatIsDue(MemoryAgent):
-    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
-        return [m for m in await super().drain(bucket_id, limit) if not m.new.delay]
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        return [m for m in await super().read_all(bucket_id, limit) if not m.new.delay]
 
 
 class ShowsWhatIsSaved(MemoryAgent):
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         found = await super().unsaved(bucket, age, after, limit)
-        return evolve(found, messages=await self.drain(bucket.id, limit))
+        return evolve(found, messages=await self.read_all(bucket.id, limit))
 
 
 class StartsOver(MemoryAgent):

@@ -252,13 +252,13 @@ class ForgetsHandovers(MemoryMaster):
 
 
 class TakesEverythingBack(MemoryMaster):
-    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
         for row in self._store.live.values():
             row.hold()
-        return await super().take_back(handover_ids)
+        return await super().return_handovers(handover_ids)
 
 
-class LetsAnyoneCarry(MemoryMaster):
+class LetsAnyonePush(MemoryMaster):
     def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
         del bucket_id, job_ids
 
@@ -270,11 +270,11 @@ class CallsEveryAttemptOver(MemoryMaster):
 
 
 class RetakesForEver(MemoryMaster):
-    async def retake_handovers(
+    async def take_over_handovers(
         self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         del age
-        return await super().retake_handovers(cluster_id, 0, pusher, limit)
+        return await super().take_over_handovers(cluster_id, 0, pusher, limit)
 
 
 class TakesAllBuckets(MemoryMaster):
@@ -339,7 +339,7 @@ DEFECTS_IN_BUCKETS: Mapping[Callable[[], MasterRepository], str] = {
     IgnoresEpochs: "test_a_new_job_of_a_former_owner_is_not_stored",
     ForgetsRequestsWhenItHolds: "test_only_what_the_handover_is_about_is_ended",
     TakesEverythingBack: "test_jobs_of_a_handover_that_is_gone_are_left_alone",
-    LetsAnyoneCarry: "test_a_job_that_another_handover_has_gets_none_alone",
+    LetsAnyonePush: "test_a_job_that_another_handover_has_gets_none_alone",
     RetakesForEver: "test_a_handover_is_retaken_when_it_is_old",
     MovesWhatMayBeInHand: "test_a_job_whose_withdrawal_somebody_undid_is_not_moved",
 }

@@ -20,7 +20,7 @@ TARGET = "E2E_TARGET"
 async def main(config: Config, url: str, cluster_id: str) -> int:
     async with config.producer().running(workers=False) as runtime:
         target = runtime.cluster.target(url, cluster_id, mode="active")
-        summary = await runtime.migrate(target, patience=20)
+        summary = await runtime.move(target, patience=20)
     log.info("%s", summary)
     return 0 if summary.is_complete else 1
 

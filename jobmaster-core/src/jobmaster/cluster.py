@@ -38,7 +38,7 @@ from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
-from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, check_elsewhere
+from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, check_elsewhere
 from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Cluster:
         self.workers.append(worker)
         return self
 
-    def migrate_to(self, url: str, cluster_id: str | None = None, **settings: Any) -> Cluster:
+    def move_to(self, url: str, cluster_id: str | None = None, **settings: Any) -> Cluster:
         """Say where this cluster moves to while its mode is `migrating`.
 
         Its held jobs and its schedules move, with their ids and all that belongs to them. Processes with a
@@ -165,7 +165,7 @@ class Cluster:
             ConfigurationError: the target is this cluster, or a setting is wrong.
 
         """
-        self._configuring("migrate_to")
+        self._configuring("move_to")
         self.move_target = self.target(url, cluster_id, **settings)
         return self
 
@@ -190,9 +190,9 @@ class Cluster:
         return self
 
     def target(self, url: str, cluster_id: str | None = None, **settings: Any) -> MoveTarget:
-        """Return a target for `Runtime.migrate`; takes and raises what `migrate_to` does."""
-        target = make(MoveTarget, MIGRATE_TO, {"url": url, "cluster_id": cluster_id, **settings})
-        check_elsewhere(MIGRATE_TO, target, self.id, self.master_url)
+        """Return a target for `Runtime.move`; takes and raises what `move_to` does."""
+        target = make(MoveTarget, MOVE_TO, {"url": url, "cluster_id": cluster_id, **settings})
+        check_elsewhere(MOVE_TO, target, self.id, self.master_url)
         return target
 
     def add_handlers(self, *handlers: Any) -> Cluster:
@@ -359,7 +359,7 @@ class Cluster:
             clock=self._clock,
             durability=durability,
             observers=plugins.observers(),
-            migrate_to=self._destination(self.move_target, master, plugins),
+            move_to=self._destination(self.move_target, master, plugins),
             archive_to=self._destination(self.archive_target, master, plugins),
         )
         env.declarations = declarations(env, self._schedules)

@@ -96,7 +96,7 @@ class ClusterRun:
 
     async def _run(self, background: Background, env: Environment, chosen: Sequence[WorkerSettings]) -> None:
         if not any(worker.mode.coordinates for worker in chosen):
-            env.migrate_to = None
+            env.move_to = None
         supervisor = self._supervisor = Supervisor(env, running_workers(env, chosen))
         async with supervisor.running(background.stopped) as group:
             runtime = self._runtime = Runtime(self._cluster, env, supervisor, group, self.scope)

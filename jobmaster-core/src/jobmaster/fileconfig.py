@@ -8,7 +8,7 @@
 | `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
 | `agents`   | a list of `jobmaster.config.AgentSettings`: `name`, `url`, …                       |
 | `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
-| `migrate_to` | a table of `jobmaster.targets.MoveTarget`: `url`, `cluster_id`, …                  |
+| `move_to` | a table of `jobmaster.targets.MoveTarget`: `url`, `cluster_id`, …                  |
 | `archive_to` | a table of `jobmaster.targets.ArchiveTarget`: `url`, `cluster_id`                  |
 | `imports`  | modules to import, so that their handlers are registered                          |
 
@@ -41,7 +41,7 @@ from jobmaster.errors import ConfigurationError
 from jobmaster.importing import import_named, look_in
 from jobmaster.relative import urls_beside
 from jobmaster.states import ClusterMode, Priority, WorkerMode
-from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget
+from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget
 from jobmaster.urls import HIDDEN, may_be_url, said, said_secret
 
 log = logging.getLogger("jobmaster.config")
@@ -49,7 +49,7 @@ log = logging.getLogger("jobmaster.config")
 PREFIX = "JOBMASTER_"
 """What the names of environment variables start with."""
 
-_KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "migrate_to", "archive_to", "imports")
+_KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "move_to", "archive_to", "imports")
 _SETTINGS = tuple(attribute.name for attribute in fields(Settings) if attribute.name != "retry")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -378,7 +378,7 @@ def priority_named(where: str, name: str | Priority) -> Priority:
 def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> None:
     """Say where the cluster moves to, and where its history does."""
     targets: Mapping[str, tuple[type[Any], Callable[..., Cluster]]] = {
-        MIGRATE_TO: (MoveTarget, cluster.migrate_to),
+        MOVE_TO: (MoveTarget, cluster.move_to),
         ARCHIVE_TO: (ArchiveTarget, cluster.archive_to),
     }
     for key, (kind, set_target) in targets.items():

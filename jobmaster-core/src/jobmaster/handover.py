@@ -81,16 +81,16 @@ class HandoverPusher:
             log.warning("agent %s is away; its jobs will be pushed when it is back: %s", name, error)
         else:
             log.warning("agent %s is away; its jobs stay on the master: %s", name, error)
-            await self.master.take_back([one.id for one in handovers])
+            await self.master.return_handovers([one.id for one in handovers])
 
 
-async def drain(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:
+async def return_messages(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:
     """Bring all messages of a bucket to the master, where their jobs are held; return how many.
 
     Safe to be done by several at once, and to be broken off anywhere.
     """
     count = 0
-    while messages := await agent.drain(bucket.id, MESSAGES_AT_ONCE):
+    while messages := await agent.read_all(bucket.id, MESSAGES_AT_ONCE):
         unsaved = [held(message) for message in messages if not message.saved]
         if unsaved:
             await master.insert_jobs(unsaved)
@@ -125,17 +125,17 @@ async def hold_unread(
     aside, carried = aside_of(bucket.id), await master.handed_over(bucket.id)
     if not await agent.set_aside(bucket, aside, waited, keep, limit, carried):
         return 0
-    return await bring_back_aside(master, agent, evolve(bucket, id=aside))
+    return await return_set_aside(master, agent, evolve(bucket, id=aside))
 
 
-async def bring_back_aside(master: MasterRepository, agent: AgentRepository, aside: Bucket) -> int:
+async def return_set_aside(master: MasterRepository, agent: AgentRepository, aside: Bucket) -> int:
     """Bring what lies aside back to the master, where its jobs are held; return how many messages that were.
 
     Nobody reads there, so none of them was begun, and none will be. What the master knew as lying in the bucket that they
     were taken from it holds again, before they go. Safe to be done by several at once, and to be broken off anywhere.
     """
     count, origin = 0, aside_of(aside.id)
-    while messages := await agent.drain(aside.id, MESSAGES_AT_ONCE):
+    while messages := await agent.read_all(aside.id, MESSAGES_AT_ONCE):
         unsaved = [held(message) for message in messages if not message.saved]
         if unsaved:
             await master.insert_jobs(unsaved)
@@ -145,7 +145,7 @@ async def bring_back_aside(master: MasterRepository, agent: AgentRepository, asi
     return count
 
 
-async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:
+async def return_bucket(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:
     """Bring back all that an owned bucket holds and mark it as ready to delete; return how many jobs it held.
 
     None if late messages kept coming: then it is not empty, and stays as it is. Raises `LeaseLostError` if the
@@ -155,7 +155,7 @@ async def give_up(master: MasterRepository, agent: AgentRepository, bucket: Buck
     count = 0
     for _ in range(DRAINS):
         await master.mark(bucket, ())  # raises unless it is ours, and then so was all that was reported of it
-        drained = await drain(master, agent, bucket)
+        drained = await return_messages(master, agent, bucket)
         # Rows that are the bucket, or those of messages that the master knew of: these are counted already.
         count += max(drained, await master.release_bucket(bucket))
         if await agent.drop_bucket(bucket.id):

@@ -135,7 +135,7 @@ class InlineAgent(AgentRepository):
     async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Do nothing: the master knows every job."""
 
-    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Return nothing: `release_bucket` holds the rows again."""
         return ()
 

@@ -57,9 +57,7 @@ def _moved(name: str, value: str, folder: Path) -> str:
 
 def urls_beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a configuration in which the URLs of all databases start from a folder."""
-    moved = {
-        key: _table(value, folder) for key, value in values.items() if key in {"migrate_to", "archive_to"}
-    }
+    moved = {key: _table(value, folder) for key, value in values.items() if key in {"move_to", "archive_to"}}
     if isinstance(agents := values.get("agents"), list):
         moved["agents"] = [_table(agent, folder) for agent in agents]
     if "master" in values:

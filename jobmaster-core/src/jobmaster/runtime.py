@@ -15,7 +15,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.mover import Move, MoveSummary
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.supervisor import Supervisor
-from jobmaster._upkeep.migrate import MoveResult
+from jobmaster._upkeep.move_cluster import MoveResult
 from jobmaster.contracts import DurabilityRisk, MasterRepository
 from jobmaster.control_verbs import ControlVerbs
 from jobmaster.errors import ConfigurationError, NotRunningError
@@ -122,7 +122,7 @@ class Runtime(ControlVerbs):
         """
         return await all_risks(self._env.master, self._env.agents)
 
-    async def migrate(
+    async def move(
         self,
         target: MoveTarget | None = None,
         *,
@@ -134,7 +134,7 @@ class Runtime(ControlVerbs):
         The cluster's mode becomes `migrating`, and stays so: what is scheduled here later waits here.
 
         Args:
-            target: what `Cluster.target` returns; what `Cluster.migrate_to` was told if not given.
+            target: what `Cluster.target` returns; what `Cluster.move_to` was told if not given.
             patience: how many seconds to wait for jobs that workers have in hand.
             on_moved: called for each batch that has moved.
 
@@ -145,7 +145,7 @@ class Runtime(ControlVerbs):
         """
         env, wanted = self._env, target or self.cluster.move_target
         if wanted is None:
-            msg = "migrate_to: no target is given; name it with Cluster.migrate_to(url), or hand one over"
+            msg = "move_to: no target is given; name it with Cluster.move_to(url), or hand one over"
             raise ConfigurationError(msg)
         destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
         try:

@@ -11,7 +11,7 @@ from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
 from jobmaster.urls import StoreUrl, said, store_url, url_fault
 
-MIGRATE_TO: Final = "migrate_to"
+MOVE_TO: Final = "move_to"
 ARCHIVE_TO: Final = "archive_to"
 _NEW: Final = (ClusterMode.PASSIVE, ClusterMode.ACTIVE)
 
@@ -36,7 +36,7 @@ def _check_url(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 @frozen(kw_only=True)
 class MoveTarget:
-    """What `Cluster.migrate_to` can set.
+    """What `Cluster.move_to` can set.
 
     Attributes:
         url: URL of the target's cluster database.

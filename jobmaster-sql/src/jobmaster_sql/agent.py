@@ -187,7 +187,7 @@ class SqlAgent(BucketReader, AgentRepository):
         check_epoch(bucket, answers[1].rows)
         return (yield from self._exposed(bucket, limit, answers[1].rows[0]))
 
-    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Read messages of a bucket, due or not, the earliest first."""
         params = {"bucket_id": self._dialect.uuid(bucket_id), "limit": limit}
         return await self._driver.run(

@@ -182,7 +182,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
     def _close_handovers(self, handover_ids: Sequence[UUID]) -> Unit[None]:
         yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)
 
-    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
         """Hold the jobs of handovers on the master again, and forget these; return how many jobs."""
         if not handover_ids:
             return 0
@@ -203,7 +203,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         yield from end_marked(row for row in marked if (row[2], self._dialect.to_uuid(row[0])) in named)
         return sum(answer.touched for answer in answers[: len(held)])
 
-    async def retake_handovers(
+    async def take_over_handovers(
         self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         """Take over handovers that are `age` seconds old, with the messages of jobs still in their buckets."""

@@ -93,13 +93,13 @@ class SqlSourceStore(SqlStore, TransferStore):
 
     # Giving up
 
-    async def give_up(
+    async def release(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
         """Delete what is still as it was read, and note its departure."""
-        return await self._driver.run(lambda: self._give_up(cluster_id, target, consignment, things))
+        return await self._driver.run(lambda: self._release_items(cluster_id, target, consignment, things))
 
-    def _give_up(
+    def _release_items(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> Unit[frozenset[UUID]]:
         leaving = yield from self._unchanged(cluster_id, things)

@@ -12,7 +12,7 @@ from jobmaster._policy import outcome
 from jobmaster._policy.placement import Place
 from jobmaster._policy.sharing import hungry
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.handover import aside_of, bring_back_aside, hold_unread
+from jobmaster.handover import aside_of, hold_unread, return_set_aside
 from jobmaster.models import Bucket, Load
 from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket
 
@@ -158,7 +158,7 @@ class Share:
             owned.bucket, aside.id, [(h.claim.job.id, h.claim.attempt) for h in giving]
         )
         owned.given(giving)
-        if await bring_back_aside(self.master, self.agent, aside):
+        if await return_set_aside(self.master, self.agent, aside):
             self.on_held()
         del self._asides[owned.id]
 

@@ -12,7 +12,7 @@ from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
 from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode
-from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO, ArchiveTarget, MoveTarget, itself
+from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, itself
 from jobmaster.urls import StoreUrl
 
 
@@ -49,7 +49,7 @@ def _wanted(target: MoveTarget | ArchiveTarget) -> _Wanted:
             keep_keys=False,
         )
     return _Wanted(
-        setting=MIGRATE_TO,
+        setting=MOVE_TO,
         url=target.url,
         cluster_id=target.cluster_id,
         new=target.mode,

@@ -11,7 +11,7 @@ from attrs import define, field
 from jobmaster._runtime.agents import Agents
 from jobmaster.contracts import DurabilityRisk, SchemaStore
 from jobmaster.errors import ConfigurationError, StoreError
-from jobmaster.targets import ARCHIVE_TO, MIGRATE_TO
+from jobmaster.targets import ARCHIVE_TO, MOVE_TO
 
 log = logging.getLogger("jobmaster.durability")
 
@@ -35,7 +35,7 @@ async def risks_of(store: SchemaStore) -> Sequence[DurabilityRisk]:
 
 def store_name(store: str) -> str:
     """Return what a store is called in messages: the master, the target of a move, or an agent by its name."""
-    if store in (MIGRATE_TO, ARCHIVE_TO):
+    if store in (MOVE_TO, ARCHIVE_TO):
         return f"the target of {store}"
     return "the master" if store == MASTER else f"agent {store!r}"
 

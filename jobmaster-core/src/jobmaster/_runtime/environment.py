@@ -63,7 +63,7 @@ class Environment:
     paused_lanes: frozenset[str] = frozenset()
     observers: Sequence[JobObserver] = ()
     declarations: Sequence[Declaration] = ()
-    migrate_to: Destination | None = None
+    move_to: Destination | None = None
     archive_to: Destination | None = None
     host: str = field(factory=_host_name)
     pid: int = field(factory=os.getpid)
@@ -116,7 +116,7 @@ class Environment:
 
     async def close(self) -> None:
         """Let go of all stores."""
-        for destination in (self.migrate_to, self.archive_to):
+        for destination in (self.move_to, self.archive_to):
             if destination is not None:
                 await destination.close()
         await self.agents.close()

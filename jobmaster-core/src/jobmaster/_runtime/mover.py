@@ -17,7 +17,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NEWS_SPACING, Service, Tick
 from jobmaster._runtime.standby_rescue import StandbyRescue
 from jobmaster._upkeep.archive import Archive
-from jobmaster._upkeep.migrate import Migrate, MoveResult
+from jobmaster._upkeep.move_cluster import MoveCluster, MoveResult
 from jobmaster._upkeep.transfer import Left, Route
 from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreError
@@ -41,7 +41,7 @@ def pause_of(retention: float) -> float:
 # In the background
 
 
-def migrating(env: Environment, destination: Destination) -> Service:
+def moving(env: Environment, destination: Destination) -> Service:
     """Return what moves the cluster while its mode is `migrating`."""
     behind, evacuation = _Behind(), StandbyRescue(env)
 
@@ -50,7 +50,7 @@ def migrating(env: Environment, destination: Destination) -> Service:
             return env.poll_interval()
         route = await destination.route()
         await evacuation.run_once()
-        result = await Migrate(route, destination.history).run_once()
+        result = await MoveCluster(route, destination.history).run_once()
         behind.tell(result.left)
         if not result.moved:
             return env.poll_interval()
@@ -58,7 +58,7 @@ def migrating(env: Environment, destination: Destination) -> Service:
         await tell(route)
         return 0.0
 
-    return Service("migrate", _unless_misconfigured(tick), spacing=NEWS_SPACING)
+    return Service("move", _unless_misconfigured(tick), spacing=NEWS_SPACING)
 
 
 def archiving(env: Environment, destination: Destination) -> Service:
@@ -164,7 +164,7 @@ class Move:
         deadline = self.env.monotonic() + self.patience
         while True:
             await evacuation.run_once()
-            result = await Migrate(route, self.destination.history, self.on_moved).run_once()
+            result = await MoveCluster(route, self.destination.history, self.on_moved).run_once()
             jobs, schedules = jobs + result.jobs, schedules + result.schedules
             if result.moved:
                 await tell(route)

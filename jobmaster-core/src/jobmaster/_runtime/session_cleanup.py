@@ -10,7 +10,7 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster.contracts import Topics
 from jobmaster.errors import LeaseLostError
-from jobmaster.handover import give_up
+from jobmaster.handover import return_bucket
 from jobmaster.ownership import OwnedBucket
 
 log = logging.getLogger("jobmaster.worker")
@@ -51,7 +51,7 @@ class SessionCleanup:
         env = self._env
         try:
             if not owned.in_flight:
-                await give_up(env.master, env.agents[owned.bucket.agent], owned.bucket)
+                await return_bucket(env.master, env.agents[owned.bucket.agent], owned.bucket)
         except LeaseLostError as error:
             log.debug("worker %s: %s", self._session.record.name, error)
         self._left.remove(owned)

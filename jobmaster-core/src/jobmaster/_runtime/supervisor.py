@@ -15,7 +15,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage, fallbacks
 from jobmaster._runtime.housekeeping import joining, looking_at_durability, pruning, renewing
 from jobmaster._runtime.local_workers import LocalWorkers
-from jobmaster._runtime.mover import archiving, migrating
+from jobmaster._runtime.mover import archiving, moving
 from jobmaster._runtime.rescuer import bringing_back, handing_over, rescuing
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.unread_jobs import UnreadJobs
@@ -196,8 +196,8 @@ class Supervisor:
     def _moving(self) -> list[Service]:
         """Return what moves jobs and schedules to other clusters: also, and only then, while no worker runs."""
         env, movers = self.env, []
-        if env.migrate_to is not None:
-            movers.append(self._heeding(migrating(env, env.migrate_to), Topics.held, Topics.cluster))
+        if env.move_to is not None:
+            movers.append(self._heeding(moving(env, env.move_to), Topics.held, Topics.cluster))
         if env.archive_to is not None and self.workers:
             movers.append(archiving(env, env.archive_to))
         return movers

@@ -25,7 +25,7 @@ from jobmaster._runtime.service import Service
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, StoreUnreachableError
-from jobmaster.handover import give_up
+from jobmaster.handover import return_bucket
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
@@ -362,13 +362,13 @@ class WorkerSession:
         with anyio.move_on_after(LAST_FLUSH):
             await self._acknowledged()
         with anyio.move_on_after(LAST_FLUSH):
-            await self._give_up_buckets()
+            await self._return_buckets()
         self.env.notify.tell(Topics.held(self.env.cluster_id))
 
-    async def _give_up_buckets(self) -> None:
+    async def _return_buckets(self) -> None:
         clean = [owned for owned in self.owned if not owned.in_flight]
         for owned in clean:
-            await self._quietly(give_up(self.env.master, self.agent, owned.bucket))
+            await self._quietly(return_bucket(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):
             self.lease.retiring = True
             await self._quietly(self.env.master.retire_worker(self.record.id))

@@ -26,7 +26,7 @@ class Handovers:
     async def run_once(self) -> Mapping[UUID, str]:
         """Push what was left; return the buckets that got something, each with its agent."""
         asked_at = self.pusher.monotonic()
-        taken = await self.master.retake_handovers(self.cluster_id, self.age, self.me(), AT_ONCE)
+        taken = await self.master.take_over_handovers(self.cluster_id, self.age, self.me(), AT_ONCE)
         if not taken:
             return {}
         agents = {bucket.id: bucket.agent for bucket in await self.master.list_buckets(self.cluster_id)}

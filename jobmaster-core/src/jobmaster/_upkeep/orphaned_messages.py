@@ -10,7 +10,7 @@ from attrs import define, field
 
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.handover import bring_back_aside
+from jobmaster.handover import return_set_aside
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus, Priority
 
@@ -59,12 +59,12 @@ class OrphanedMessages:
 
     async def _drain(self, agent: AgentRepository, bucket_id: UUID) -> int:
         """Bring back what lies in a bucket, unless it is another cluster's: they may share an agent's store."""
-        first = await agent.drain(bucket_id, 1)
+        first = await agent.read_all(bucket_id, 1)
         if not first or first[0].new.job.cluster_id != self.cluster_id:
             return 0
         # What was set aside is all the same to whoever finds it: of another bucket the master holds nothing by that name.
         aside = _nobodys(self.cluster_id, agent.name, bucket_id)
-        count = await bring_back_aside(self.master, agent, aside)
+        count = await return_set_aside(self.master, agent, aside)
         await agent.drop_bucket(bucket_id)
         return count
 

@@ -15,7 +15,7 @@ from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
 from jobmaster.attemptlog import rescued
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
-from jobmaster.handover import answers, give_up
+from jobmaster.handover import answers, return_bucket
 from jobmaster.in_flight import Attempt
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
@@ -127,7 +127,7 @@ class Rescue:
         lost, released, agent = 0, None, self.agents[bucket.agent]
         try:
             lost = await self._report_lost(agent, bucket, owner)
-            released = await give_up(self.master, agent, bucket)
+            released = await return_bucket(self.master, agent, bucket)
         except LeaseLostError:
             log.info("bucket %s was taken over from us while we drained it", bucket.id)
         except StoreUnavailableError as error:

@@ -80,7 +80,7 @@ class Route:
         staged = [thing for thing in things if thing.id not in hindered]
         if not staged:
             return Shipment(left=left)
-        ids = await self.source.give_up(self.source_id, self.destination, consignment, staged)
+        ids = await self.source.release(self.source_id, self.destination, consignment, staged)
         arrived = await self._admit(Departure(consignment=consignment, target=self.destination, ids=ids))
         return Shipment(arrived.moved, [*left, *arrived.left])
 

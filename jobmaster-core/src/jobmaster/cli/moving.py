@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobmaster._runtime.mover import MoveSummary
-from jobmaster._upkeep.migrate import MoveResult
+from jobmaster._upkeep.move_cluster import MoveResult
 from jobmaster._upkeep.transfer import Left
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, console, print_json, table
@@ -28,7 +28,7 @@ def move(
     *,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="URL", help="The target's database; that of `migrate_to` if not given."),
+        typer.Option("--to", metavar="URL", help="The target's database; that of `move_to` if not given."),
     ] = None,
     to_cluster: Annotated[
         str | None, typer.Option("--to-cluster", metavar="ID", help="The target's id, if it is another one.")
@@ -74,7 +74,7 @@ def _target(cluster: Cluster, to: str | None, to_cluster: str | None, **settings
     if to is not None:
         return cluster.target(to, to_cluster, **settings)
     if to_cluster is not None or MoveTarget(url=_ANY, **settings) != MoveTarget(url=_ANY):
-        msg = "--to URL is missing: the other options about the target go with it, or into migrate_to"
+        msg = "--to URL is missing: the other options about the target go with it, or into move_to"
         raise typer.BadParameter(msg)
     return None
 
@@ -83,7 +83,7 @@ async def _move(cluster: Cluster, target: MoveTarget | None, wait: float, *, as_
     async with opened(cluster) as master:
         await registered(cluster, master)
     async with cluster.running(workers=False) as runtime:
-        return await runtime.migrate(target, patience=wait, on_moved=_ignore if as_json else _Progress())
+        return await runtime.move(target, patience=wait, on_moved=_ignore if as_json else _Progress())
 
 
 def _ignore(_: MoveResult) -> None:

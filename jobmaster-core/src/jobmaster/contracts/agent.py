@@ -188,7 +188,7 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
         """
 
     @abstractmethod
-    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         """Read messages of a bucket, due or not, for who brings them back to the master.
 
         `new.delay` is what is left until they are due. Deletes nothing: they are acknowledged, with any epoch,

@@ -58,7 +58,7 @@ class HandoverStore(ABC):
     ) -> HandoverResult:
         """Do as `assign_due`, and return what it assigned as one handover for each bucket, in the same unit.
 
-        `pusher` is the worker (or process) that will push; it has `retake_handovers` worth of time for that.
+        `pusher` is the worker (or process) that will push; it has `take_over_handovers` worth of time for that.
         """
 
     @abstractmethod
@@ -93,7 +93,7 @@ class HandoverStore(ABC):
         """
 
     @abstractmethod
-    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
         """Hold the jobs of handovers on the master again, as they are, and forget these; return how many jobs.
 
         One unit. For a push that certainly did not happen, of a handover that nobody had before. A job that is no
@@ -102,7 +102,7 @@ class HandoverStore(ABC):
         """
 
     @abstractmethod
-    async def retake_handovers(
+    async def take_over_handovers(
         self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         """Take over handovers that were written or last taken `age` seconds ago or earlier.

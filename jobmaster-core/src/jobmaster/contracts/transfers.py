@@ -122,7 +122,7 @@ class TransferStore(ABC):
         """
 
     @abstractmethod
-    async def give_up(
+    async def release(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
         """Delete what is still as it was read, and note its departure to `target`, in one unit.

@@ -180,7 +180,7 @@ class MemoryAgent(InMemory, AgentRepository):
             claims = [letter.claim(bucket) for letter in found[:limit]]
             return BucketPage(claims=claims, cursor=Cursor(), more=len(found) > limit)
 
-    async def drain(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         await anyio.lowlevel.checkpoint()
         with self._unit() as box:
             now = self._clock.now()

@@ -75,13 +75,13 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
                 if carried is not None and not (if_empty and any(self._still_there(carried))):
                     del store.handovers[handover_id]
 
-    async def take_back(self, handover_ids: Sequence[UUID]) -> int:
+    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
         await anyio.lowlevel.checkpoint()
         with self._unit() as store:
             there = [store.handovers.pop(h) for h in handover_ids if h in store.handovers]
             return sum(self._let_go(self._still_there(carried)) for carried in there)
 
-    async def retake_handovers(
+    async def take_over_handovers(
         self, cluster_id: str, age: float, pusher: UUID, limit: int
     ) -> Sequence[Handover]:
         await anyio.lowlevel.checkpoint()

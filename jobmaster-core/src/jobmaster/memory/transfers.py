@@ -68,7 +68,7 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
             nominal_at=nominal_at,
         )
 
-    async def give_up(
+    async def release(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()

@@ -154,15 +154,15 @@ class Actors:
         if fate is Fate.ARRIVES:
             await self.depot.world.master.close_handovers([handover.id])
         if fate is Fate.NEVER_ARRIVES and not retaken:
-            await self.depot.world.master.take_back([handover.id])
+            await self.depot.world.master.return_handovers([handover.id])
 
     async def retake(self) -> None:
         """Take over what other coordinators left, or were too slow to push."""
         world = self.depot.world
         self.late, self.carried = self.late + self.carried, []
-        self.retaken += await world.master.retake_handovers(world.cluster_id, 0, new_id(), 3)
+        self.retaken += await world.master.take_over_handovers(world.cluster_id, 0, new_id(), 3)
 
     async def give_up(self) -> None:
         """Let a coordinator that could push nothing take its jobs back, maybe after others did it for it."""
         late, self.late = self.late, []
-        await self.depot.world.master.take_back([handover.id for handover in late])
+        await self.depot.world.master.return_handovers([handover.id for handover in late])

@@ -47,7 +47,7 @@ class InlineOnlyContract(InlineTests, suite=True):
         job = await depot.world.put_one(delay=1)
         await depot.world.assign(room(bucket), ahead=30)
 
-        assert list(await depot.agent.drain(bucket.id, 10)) == []
+        assert list(await depot.agent.read_all(bucket.id, 10)) == []
         assert list(await depot.agent.find([job.id])) == []
         assert await depot.agent.withdraw(bucket.id, [(job.id, 1)]) == frozenset()
         assert (await depot.world.record(job)).bucket_id == bucket.id

@@ -66,7 +66,7 @@ class CarryingContract(AgentTests, suite=True):
         await depot.agent.push([make_message(bucket, job)])
 
         assert [claim.job for claim in await depot.pull(bucket)] == [job]
-        assert [message.new.job for message in await depot.agent.drain(bucket.id, 10)] == [job]
+        assert [message.new.job for message in await depot.agent.read_all(bucket.id, 10)] == [job]
 
     async def test_a_large_message_is_carried(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -140,7 +140,7 @@ class CarryingContract(AgentTests, suite=True):
             with anyio.move_on_after(number * 0.00025):
                 await depot.agent.push(batch)
 
-        stored = set(job_ids(await depot.agent.drain(bucket.id, PLENTY)))
+        stored = set(job_ids(await depot.agent.read_all(bucket.id, PLENTY)))
         whole = [batch for batch in batches if set(job_ids(batch)) <= stored]
         assert len(stored) == 3 * len(whole)
         await _check_usable(depot)
@@ -154,7 +154,7 @@ class CarryingContract(AgentTests, suite=True):
             with anyio.move_on_after(number * 0.00025):
                 await depot.agent.acknowledge(bucket, keys(batch))
 
-        left = set(job_ids(await depot.agent.drain(bucket.id, PLENTY)))
+        left = set(job_ids(await depot.agent.read_all(bucket.id, PLENTY)))
         assert sum(3 for batch in batches if set(job_ids(batch)) <= left) == len(left)
         await _check_usable(depot)
 

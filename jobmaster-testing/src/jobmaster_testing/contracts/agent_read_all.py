@@ -27,15 +27,15 @@ class DrainingContract(AgentTests, suite=True):
     async def test_an_empty_bucket_is_drained_at_once(self, depot: Depot) -> None:
         bucket = await depot.bucket()
 
-        assert list(await depot.agent.drain(bucket.id, 10)) == []
-        assert list(await depot.agent.drain(new_id(), 10)) == []
+        assert list(await depot.agent.read_all(bucket.id, 10)) == []
+        assert list(await depot.agent.read_all(new_id(), 10)) == []
 
     async def test_everything_is_drained_due_or_not(self, depot: Depot) -> None:
         bucket, other = await depot.buckets(2)
         due, later = await depot.push_one(bucket), await depot.push_one(bucket, delay=30)
         await depot.push(other)
 
-        found = {m.new.job.id: m for m in await depot.agent.drain(bucket.id, 10)}
+        found = {m.new.job.id: m for m in await depot.agent.read_all(bucket.id, 10)}
 
         assert found.keys() == {due.new.job.id, later.new.job.id}
         assert found[due.new.job.id].new.delay == 0
@@ -49,7 +49,7 @@ class DrainingContract(AgentTests, suite=True):
         ]
         await depot.agent.push(messages)
 
-        found = await depot.agent.drain(bucket.id, 10)
+        found = await depot.agent.read_all(bucket.id, 10)
 
         assert _by_job(found) == _by_job(messages)
 
@@ -58,14 +58,14 @@ class DrainingContract(AgentTests, suite=True):
         messages = await depot.push(bucket, 3)
         await depot.pull(bucket)
 
-        assert sorted(job_ids(await depot.agent.drain(bucket.id, 10))) == job_ids(messages)
+        assert sorted(job_ids(await depot.agent.read_all(bucket.id, 10))) == job_ids(messages)
 
     async def test_draining_deletes_nothing(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         await depot.push(bucket, 3)
 
         for _ in range(2):
-            assert len(await depot.agent.drain(bucket.id, 2)) == 2
+            assert len(await depot.agent.read_all(bucket.id, 2)) == 2
         assert await depot.holdings() == {bucket.id: 3}
 
     async def test_draining_goes_on_with_what_is_not_acknowledged(self, depot: Depot) -> None:
@@ -87,7 +87,7 @@ class DrainingContract(AgentTests, suite=True):
     async def test_a_message_that_comes_while_others_are_drained_is_drained(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         first = await depot.push(bucket, 2)
-        await depot.agent.acknowledge(bucket, keys(await depot.agent.drain(bucket.id, 10)))
+        await depot.agent.acknowledge(bucket, keys(await depot.agent.read_all(bucket.id, 10)))
 
         second = await depot.push(bucket)
 
@@ -180,7 +180,7 @@ class DroppingContract(AgentTests, suite=True):
 
         assert not await depot.agent.drop_bucket(bucket.id)
 
-        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [message.new.job.id]
+        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [message.new.job.id]
         assert (await depot.agent.pull(bucket, Cursor(), 10)).next_due_in is not None
 
     async def test_a_bucket_that_nobody_made_is_gone(self, depot: Depot) -> None:
@@ -331,11 +331,11 @@ class DroppingContract(AgentTests, suite=True):
         taken = await depot.take_over(bucket)
 
         assert len(await depot.exposed(taken)) <= 2
-        assert len(await depot.agent.drain(taken.id, PLENTY)) == 2
+        assert len(await depot.agent.read_all(taken.id, PLENTY)) == 2
 
 
 async def _is_due(depot: Depot, bucket: Bucket, message: Message) -> bool:
-    found = {lying.new.job.id: lying for lying in await depot.agent.drain(bucket.id, PLENTY)}
+    found = {lying.new.job.id: lying for lying in await depot.agent.read_all(bucket.id, PLENTY)}
     return found[message.new.job.id].new.delay <= 0
 
 

@@ -138,7 +138,7 @@ class NotingContract(AgentTests, suite=True):
             known.new.job.id: True,
             unknown.new.job.id: False,
         }
-        drained = {m.new.job.id: m for m in await depot.agent.drain(bucket.id, 10)}
+        drained = {m.new.job.id: m for m in await depot.agent.read_all(bucket.id, 10)}
         assert [drained[job_id].saved for job_id in job_ids([known, unknown])] == [True, False]
         backlog = (await depot.backlog())[bucket.id]
         assert (backlog.messages, backlog.save_pending) == (2, 1)

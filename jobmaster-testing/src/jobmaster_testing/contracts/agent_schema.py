@@ -174,13 +174,13 @@ class AgentSchemaContract(AgentTests, suite=True):
         [key] = keys([message])
 
         assert dict(await other_agent.holdings()) == {}
-        assert list(await other_agent.drain(bucket.id, 10)) == []
+        assert list(await other_agent.read_all(bucket.id, 10)) == []
         assert list(await other_agent.find([key[0]])) == []
         assert await other_agent.withdraw(bucket.id, [key]) == frozenset()
         await other_agent.acknowledge(bucket, [key])
         assert await other_agent.drop_bucket(bucket.id)
 
-        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [key[0]]
+        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [key[0]]
         assert await depot.holdings() == {bucket.id: 1}
 
 

@@ -96,7 +96,7 @@ class WithdrawingContract(AgentTests, suite=True):
 
         assert await depot.agent.withdraw(bucket.id, keys([gone])) == {gone.new.job.id}
 
-        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [kept.new.job.id]
+        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [kept.new.job.id]
         assert list(await depot.agent.find([gone.new.job.id])) == []
 
     async def test_nothing_is_withdrawn_twice(self, addressed: Depot) -> None:
@@ -118,7 +118,7 @@ class WithdrawingContract(AgentTests, suite=True):
 
         await depot.agent.push([message])
 
-        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [message.new.job.id]
+        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [message.new.job.id]
 
     async def test_a_message_that_is_due_is_left(self, addressed: Depot) -> None:
         depot = addressed

@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from jobmaster.contracts import Message
-from jobmaster.handover import aside_of, bring_back_aside, hold_unread
+from jobmaster.handover import aside_of, hold_unread, return_set_aside
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, BucketPage, Cursor, Load, NewJob, evolve
 from jobmaster.states import JobStatus
@@ -281,7 +281,7 @@ class TakingContract(MasterTests, suite=True):
         await world.put_one()
         result = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
 
-        [retaken] = await world.master.retake_handovers(world.cluster_id, 0.0, new_id(), 10)
+        [retaken] = await world.master.take_over_handovers(world.cluster_id, 0.0, new_id(), 10)
 
         assert list(retaken.messages) == list(result.handovers[0].messages)
         assert await world.master.hold_messages(bucket.id, retaken.messages) == 1
@@ -312,7 +312,7 @@ class SettingAsideContract(AgentTests, suite=True):
 
         assert await depot.agent.unread([bucket, other], 0.0) == frozenset()
         assert await depot.pull(bucket) == []
-        found = await depot.agent.drain(aside, 10)
+        found = await depot.agent.read_all(aside, 10)
         assert set(job_ids(found)) == set(job_ids(messages))
         assert {message.new.bucket_id for message in found} == {aside}
 
@@ -323,7 +323,7 @@ class SettingAsideContract(AgentTests, suite=True):
 
         assert await depot.agent.set_aside(bucket, aside_of(bucket.id), 0.0, 0, PLENTY) == 3
 
-        aside = job_ids(await depot.agent.drain(aside_of(bucket.id), 10))
+        aside = job_ids(await depot.agent.read_all(aside_of(bucket.id), 10))
         assert set(aside).isdisjoint(claim.job.id for claim in page.claims)
         assert list((await depot.agent.pull(bucket, page.cursor, 10)).claims) == []
 
@@ -338,7 +338,7 @@ class SettingAsideContract(AgentTests, suite=True):
         but = [in_order[2].new.job.id]
         assert await depot.agent.set_aside(bucket, aside, 0.0, 1, 2, but) == 2
 
-        found = set(job_ids(await depot.agent.drain(aside, 10)))
+        found = set(job_ids(await depot.agent.read_all(aside, 10)))
         assert len(found) == 2
         assert found <= set(job_ids(in_order[1:])) - set(but)
 
@@ -353,7 +353,7 @@ class SettingAsideContract(AgentTests, suite=True):
             len(pushed),
         )
 
-        found = set(job_ids(await depot.agent.drain(aside, PLENTY)))
+        found = set(job_ids(await depot.agent.read_all(aside, PLENTY)))
         assert found.isdisjoint(handed)
         assert found | set(handed) == set(job_ids(pushed))
 
@@ -370,7 +370,7 @@ class SettingAsideContract(AgentTests, suite=True):
         for job_id in [*job_ids(new), saved.new.job.id]:
             assert await depot.world.status(job_id) is JobStatus.HELD_ON_MASTER
         assert await depot.holdings() == {}
-        assert await depot.agent.drain(aside_of(bucket.id), 1) == []
+        assert await depot.agent.read_all(aside_of(bucket.id), 1) == []
 
     @pytest.mark.parametrize("steps", range(4))
     async def test_whoever_is_cut_off_on_the_way_back_loses_nothing(self, depot: Depot, steps: int) -> None:
@@ -382,7 +382,7 @@ class SettingAsideContract(AgentTests, suite=True):
 
         # As far as somebody came before it was killed
         await depot.agent.set_aside(bucket, aside, 0.0, 0, PLENTY)
-        messages = await depot.agent.drain(aside, 10)
+        messages = await depot.agent.read_all(aside, 10)
         if steps > 0:
             await master.insert_jobs([NewJob(job=new.new.job)])
         if steps > 1:
@@ -390,11 +390,11 @@ class SettingAsideContract(AgentTests, suite=True):
         if steps > 2:
             await depot.agent.remove_aside(aside, messages[:1])
 
-        await bring_back_aside(master, depot.agent, nobodys)
+        await return_set_aside(master, depot.agent, nobodys)
 
         for job_id in (new.new.job.id, saved.new.job.id):
             assert await depot.world.status(job_id) is JobStatus.HELD_ON_MASTER
-        assert await depot.agent.drain(aside, 1) == []
+        assert await depot.agent.read_all(aside, 1) == []
         assert await depot.pull(bucket) == []
 
     async def test_a_message_that_may_be_pushed_again_stays(self, depot: Depot) -> None:
@@ -419,8 +419,8 @@ class SettingAsideContract(AgentTests, suite=True):
         for _ in range(2):
             await depot.agent.put_aside(bucket, aside, [(mine.new.job.id, 1), (new_id(), 1)])
 
-        assert job_ids(await depot.agent.drain(aside, 10)) == [mine.new.job.id]
-        assert job_ids(await depot.agent.drain(bucket.id, 10)) == [other.new.job.id]
+        assert job_ids(await depot.agent.read_all(aside, 10)) == [mine.new.job.id]
+        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [other.new.job.id]
         await depot.agent.push([mine])
         assert mine.new.job.id in [claim.job.id for claim in await depot.pull(bucket)]
 
@@ -429,8 +429,8 @@ class SettingAsideContract(AgentTests, suite=True):
         master, aside = depot.world.master, aside_of(bucket.id)
         saved = await self._saved(depot, bucket)
         await depot.agent.set_aside(bucket, aside, 0.0, 0, PLENTY)
-        late = await depot.agent.drain(aside, 10)
-        await bring_back_aside(master, depot.agent, evolve(bucket, id=aside))
+        late = await depot.agent.read_all(aside, 10)
+        await return_set_aside(master, depot.agent, evolve(bucket, id=aside))
 
         # It is handed over to the same bucket once more, and set aside once more
         [again] = await _hand_over(depot.world, bucket)
@@ -439,7 +439,7 @@ class SettingAsideContract(AgentTests, suite=True):
         await depot.agent.set_aside(bucket, aside, 0.0, 0, PLENTY)
         await depot.agent.remove_aside(aside, late)
 
-        assert [message.placed for message in await depot.agent.drain(aside, 10)] == [again.placed]
+        assert [message.placed for message in await depot.agent.read_all(aside, 10)] == [again.placed]
         assert await depot.world.status(saved.new.job.id) is JobStatus.ASSIGNED_TO_BUCKET
 
     async def test_what_lies_aside_still_makes_way_for_what_came_since(self, depot: Depot) -> None:
@@ -447,13 +447,13 @@ class SettingAsideContract(AgentTests, suite=True):
         master, aside = depot.world.master, aside_of(bucket.id)
         saved = await self._saved(depot, bucket)
         await depot.agent.set_aside(bucket, aside, 0.0, 0, PLENTY)
-        await master.hold_messages(bucket.id, await depot.agent.drain(aside, 10))
+        await master.hold_messages(bucket.id, await depot.agent.read_all(aside, 10))
         [again] = await _hand_over(depot.world, bucket)
         await depot.agent.push([again])
 
         await depot.agent.put_aside(bucket, aside, [(saved.new.job.id, 1)])
 
-        assert [message.placed for message in await depot.agent.drain(aside, 10)] == [again.placed]
+        assert [message.placed for message in await depot.agent.read_all(aside, 10)] == [again.placed]
 
     async def _next(self, depot: Depot, bucket: Bucket) -> Message:
         """Push a message that comes after all before."""

@@ -84,7 +84,7 @@ class Depot:
     async def drain(self, bucket: Bucket, *, page: int = PLENTY) -> list[Message]:
         """Take all messages from a bucket, a page at a time, and return them."""
         seen: list[Message] = []
-        while found := await self.agent.drain(bucket.id, page):
+        while found := await self.agent.read_all(bucket.id, page):
             await self.agent.acknowledge(bucket, keys(found))
             seen += found
         return seen

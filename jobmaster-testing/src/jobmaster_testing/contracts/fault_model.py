@@ -177,7 +177,7 @@ class FaultModel(Actors):
             await self.depot.world.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
 
     async def _bring_back(self, bucket: Bucket) -> None:
-        while messages := await self.depot.agent.drain(bucket.id, 3):
+        while messages := await self.depot.agent.read_all(bucket.id, 3):
             held = [evolve(m.new, bucket_id=None) for m in messages if not m.saved]
             await self.depot.world.master.insert_jobs(held)
             await self.depot.agent.acknowledge(bucket, keys(messages))
@@ -213,7 +213,7 @@ class FaultModel(Actors):
 
     async def _push_all(self) -> None:
         world = self.depot.world
-        taken = await world.master.retake_handovers(world.cluster_id, 0, new_id(), PLENTY)
+        taken = await world.master.take_over_handovers(world.cluster_id, 0, new_id(), PLENTY)
         for handover in taken:
             await self.depot.agent.push(handover.messages)
             await world.master.close_handovers([handover.id])
@@ -255,7 +255,7 @@ class FaultModel(Actors):
         world = self.depot.world
         assert await self.depot.holdings() == {}
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
-        assert await world.master.retake_handovers(world.cluster_id, 0, new_id(), 1) == []
+        assert await world.master.take_over_handovers(world.cluster_id, 0, new_id(), 1) == []
         statuses = Counter(bucket.status for bucket in await world.master.list_buckets(world.cluster_id))
         assert statuses.keys() == {BucketStatus.ACTIVE, BucketStatus.READY_TO_DELETE}
         assert statuses[BucketStatus.ACTIVE] == len(self.owners)

@@ -24,7 +24,7 @@ from jobmaster_testing.probes import until
 
 
 class CarryContract(MasterTests, suite=True):
-    """`close_handovers`, `take_back`, `open_handover` and `retake_handovers`."""
+    """`close_handovers`, `return_handovers`, `open_handover` and `take_over_handovers`."""
 
     @pytest.fixture
     async def bucket(self, world: World) -> Bucket:
@@ -78,7 +78,7 @@ class CarryContract(MasterTests, suite=True):
         due_at = (await world.record(later)).ready_at
         [handover] = (await hand_over(world, bucket, ahead=60)).handovers
 
-        assert await world.master.take_back([handover.id]) == 2
+        assert await world.master.return_handovers([handover.id]) == 2
 
         records = [await world.record(claim.job), await world.record(later)]
         assert {(r.status, r.bucket_id) for r in records} == {(JobStatus.HELD_ON_MASTER, None)}
@@ -94,8 +94,8 @@ class CarryContract(MasterTests, suite=True):
         given = [await _handed_over(world, bucket) for bucket in buckets]
         kept, _ = await _handed_over(world, buckets[0])
 
-        assert await world.master.take_back([handover.id for _, handover in given]) == 2
-        assert await world.master.take_back([]) == 0
+        assert await world.master.return_handovers([handover.id for _, handover in given]) == 2
+        assert await world.master.return_handovers([]) == 0
 
         assert {await world.status(job) for job, _ in given} == {JobStatus.HELD_ON_MASTER}
         assert await world.status(kept) is JobStatus.ASSIGNED_TO_BUCKET
@@ -104,16 +104,16 @@ class CarryContract(MasterTests, suite=True):
         job, handover = await _handed_over(world, bucket)
         await world.master.close_handovers([handover.id])
 
-        assert await world.master.take_back([handover.id, new_id()]) == 0
+        assert await world.master.return_handovers([handover.id, new_id()]) == 0
 
         assert await world.status(job) is JobStatus.ASSIGNED_TO_BUCKET
 
     async def test_nothing_is_taken_back_twice(self, world: World, bucket: Bucket) -> None:
         job, handover = await _handed_over(world, bucket)
-        assert await world.master.take_back([handover.id]) == 1
+        assert await world.master.return_handovers([handover.id]) == 1
         await _handed_over(world, bucket, job)
 
-        assert await world.master.take_back([handover.id]) == 0
+        assert await world.master.return_handovers([handover.id]) == 0
 
         assert (await world.record(job)).bucket_id == bucket.id
 
@@ -126,7 +126,7 @@ class CarryContract(MasterTests, suite=True):
         await world.master.release_bucket(bucket)
         await hand_over(world, other)
 
-        assert await world.master.take_back([handover.id]) == 0
+        assert await world.master.return_handovers([handover.id]) == 0
 
         places = {(await world.record(job)).bucket_id for job in jobs if job.id != done.job.id}
         assert places == {other.id}
@@ -157,13 +157,13 @@ class CarryContract(MasterTests, suite=True):
         [theirs] = await retake(world)
 
         assert theirs.id != mine.id
-        assert await world.master.take_back([mine.id]) == 0
+        assert await world.master.return_handovers([mine.id]) == 0
         await world.master.close_handovers([mine.id])
 
         assert (await world.record(job)).bucket_id == bucket.id
         [again] = await retake(world)
         assert again.messages == theirs.messages
-        assert await world.master.take_back([again.id]) == 1
+        assert await world.master.return_handovers([again.id]) == 1
 
     async def test_retaken_messages_are_as_the_jobs_are_now(self, world: World, bucket: Bucket) -> None:
         await world.put(count=2)
@@ -274,7 +274,7 @@ class CarryContract(MasterTests, suite=True):
         job = await world.put_one(bucket)
         opened = await world.master.open_handover(world.cluster_id, bucket.id, [job.id], new_id())
 
-        assert await world.master.take_back([opened]) == 1
+        assert await world.master.return_handovers([opened]) == 1
 
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
@@ -401,7 +401,7 @@ async def _retake_from(
 ) -> list[Handover]:
     """Take over handovers from before a moment, and not those that were retaken a while after it."""
     age = (await master.now() - moment).total_seconds()
-    return list(await master.retake_handovers(world.cluster_id, age, new_id(), limit))
+    return list(await master.take_over_handovers(world.cluster_id, age, new_id(), limit))
 
 
 def _job_in(world: World, bucket: Bucket) -> Job:

@@ -247,7 +247,7 @@ async def _adopt(
 
 async def retake(world: World, age: float = 0.0, limit: int = 1000) -> list[Handover]:
     """Take over old handovers for somebody else."""
-    return list(await world.master.retake_handovers(world.cluster_id, age, new_id(), limit))
+    return list(await world.master.take_over_handovers(world.cluster_id, age, new_id(), limit))
 
 
 def is_nothing(found: HandoverResult) -> bool:

@@ -37,7 +37,7 @@ async def _sweeping(world: World, bucket: Bucket) -> Let:
 
 async def _taking_back(world: World, bucket: Bucket) -> Let:
     [handover] = (await hand_over(world, bucket)).handovers
-    return lambda: world.master.take_back([handover.id])
+    return lambda: world.master.return_handovers([handover.id])
 
 
 WAYS: Mapping[str, Callable[[World, Bucket], Awaitable[Let]]] = {
@@ -49,7 +49,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 class LettingGoContract(MasterTests, suite=True):
-    """`release_bucket`, `sweep_orphans`, `take_back` and `reschedule` beside `cancel`."""
+    """`release_bucket`, `sweep_orphans`, `return_handovers` and `reschedule` beside `cancel`."""
 
     @pytest.fixture
     async def bucket(self, world: World) -> Bucket:

@@ -95,7 +95,7 @@ class RemoteContract(MasterTests, suite=True):
             await world.master.reschedule(world.cluster_id, job.id, 60, withdrawn)
 
         assert (await world.record(job)).bucket_id == bucket.id
-        assert await world.master.take_back([retaken.id]) == 1
+        assert await world.master.return_handovers([retaken.id]) == 1
 
     async def test_a_withdrawal_of_something_else_moves_no_job(self, world: World, bucket: Bucket) -> None:
         other = await world.bucket(agent=AGENT)

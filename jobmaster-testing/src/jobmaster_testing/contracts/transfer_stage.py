@@ -47,7 +47,7 @@ async def leave(
     """Stage things at the target and have the source give them up; return the consignment and what departed."""
     number = consignment or new_id()
     assert list(await target.master.stage(target.cluster_id, number, things)) == []
-    departed = await world.master.give_up(world.cluster_id, target.cluster_id, number, things)
+    departed = await world.master.release(world.cluster_id, target.cluster_id, number, things)
     return number, departed
 
 

@@ -109,7 +109,7 @@ class AdmittingContract(TransferTests, suite=True):
         whole, consignment = await held(world), new_id()
 
         found = await target.master.stage(target.cluster_id, consignment, whole)
-        departed = await world.master.give_up(world.cluster_id, target.cluster_id, consignment, [whole[-1]])
+        departed = await world.master.release(world.cluster_id, target.cluster_id, consignment, [whole[-1]])
 
         assert list(found) == [Rejection(id=job.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")]
         assert departed == {free.id}
@@ -136,7 +136,7 @@ class AdmittingContract(TransferTests, suite=True):
         whole, consignment = await held(world), new_id()
 
         found = await target.master.stage(target.cluster_id, consignment, whole, keep_keys=False)
-        await world.master.give_up(world.cluster_id, target.cluster_id, consignment, whole)
+        await world.master.release(world.cluster_id, target.cluster_id, consignment, whole)
         await admit_without_keys(target, consignment, taken.id, free.id)
 
         assert list(found) == []

@@ -146,7 +146,7 @@ class GivingUpContract(TransferTests, suite=True):
         job, schedule = await target.put_one(), await add_schedule(target)
         theirs: list[Moving] = [*await held(target), schedule]
 
-        assert await world.master.give_up(world.cluster_id, "Elsewhere", new_id(), theirs) == frozenset()
+        assert await world.master.release(world.cluster_id, "Elsewhere", new_id(), theirs) == frozenset()
         assert await target.status(job) is JobStatus.HELD_ON_MASTER
         assert len(await schedules(target, schedule.id)) == 1
 
@@ -155,7 +155,7 @@ class GivingUpContract(TransferTests, suite=True):
         whole = await held(world)
         consignment, departed = await leave(world, target, *whole)
 
-        again = await world.master.give_up(world.cluster_id, target.cluster_id, consignment, whole)
+        again = await world.master.release(world.cluster_id, target.cluster_id, consignment, whole)
 
         assert again == departed == set(ids_of(whole))
 

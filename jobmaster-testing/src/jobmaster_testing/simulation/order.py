@@ -47,7 +47,7 @@ class Standing:
         self.still = False
         loop, kept, self.kept = _seeded_loop(), self.kept, []
         if loop is not None:
-            loop.take_back(kept)
+            loop.return_handovers(kept)
 
 
 OWNER: ContextVar[Standing | None] = ContextVar("simulated_process", default=None)
@@ -78,7 +78,7 @@ class SeededLoop(VirtualTimeLoop):
     def _make_selector(self, patience: float) -> selectors.BaseSelector:  # noqa: ARG002 - there is nothing to wait for
         return _Deaf(self)
 
-    def take_back(self, handles: list[asyncio.Handle]) -> None:
+    def return_handovers(self, handles: list[asyncio.Handle]) -> None:
         """Run handles that were kept."""
         self._ready.extend(handles)
 

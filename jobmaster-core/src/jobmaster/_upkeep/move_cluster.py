@@ -30,7 +30,7 @@ class MoveResult:
 
 
 @define(eq=False)
-class Migrate:
+class MoveCluster:
     """Moves what a cluster holds along a route. Nobody else need stand still for it to be safe.
 
     Jobs go first, then the schedules whose newest job is not left behind unfinished: at the target as at the
