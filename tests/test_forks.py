@@ -170,10 +170,10 @@ def test_ids_are_made_in_a_child_although_a_thread_made_one_when_it_forked(tmp_p
     passes(
         tmp_path,
         """
-from jobmaster import ids, news
-from jobmaster.news import NewsHub
+from jobmaster import ids, notifications
+from jobmaster.notifications import NotificationHub
 
-hub = NewsHub()
+hub = NotificationHub()
 ids._lock.acquire()
 hub._lock.acquire()
 def use():

@@ -187,7 +187,7 @@ async def test_a_full_bucket_is_looked_at_again_soon_whatever_else_waits(
     assert (await step.run_once()).wait == FIRST_PAUSE
 
 
-async def test_without_any_bucket_it_waits_for_news(master: MasterRepository, step: Assign) -> None:
+async def test_without_any_bucket_it_waits_for_notifications(master: MasterRepository, step: Assign) -> None:
     await hold(master, 1)
 
     result = await step.run_once()

@@ -1,4 +1,4 @@
-"""Steering a running cluster in virtual time: with news and without, and what it costs a process that is idle."""
+"""Steering a running cluster in virtual time: with notifications and without, and what it costs a process that is idle."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def held_again(runtime: Runtime, job_id: UUID) -> bool:
 
 
 class Counting:
-    """Serves `counted://name`: a `memory://name` whose calls are counted, and that brings news if it `hears`."""
+    """Serves `counted://name`: a `memory://name` whose calls are counted, and that brings notifications if it `hears`."""
 
     def __init__(self, *, hears: bool = True) -> None:
         self.calls: Counter[str] = Counter()
@@ -191,7 +191,7 @@ async def test_an_archived_cluster_keeps_its_history(made: Build) -> None:
         assert await runtime.jobs.find(done.job_id) is not None
 
 
-async def test_without_news_processes_follow_with_the_next_heartbeat(made: Build) -> None:
+async def test_without_notifications_processes_follow_with_the_next_heartbeat(made: Build) -> None:
     deaf = made(Counting(hears=False)).add_worker(name="a")
     async with deaf.running() as runtime, made().running() as elsewhere:
         heartbeat = runtime.settings.heartbeat
@@ -205,7 +205,7 @@ async def test_without_news_processes_follow_with_the_next_heartbeat(made: Build
             await runtime.workers_stopped()
 
 
-async def test_lost_news_cost_half_a_minute(made: Build) -> None:
+async def test_lost_notifications_cost_half_a_minute(made: Build) -> None:
     counting = Counting()
     async with made(counting).add_worker().running() as runtime:
         await anyio.sleep(60)

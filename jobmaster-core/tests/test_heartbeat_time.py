@@ -202,7 +202,9 @@ def made(store_url: str, virtual_clock: VirtualClock) -> Build:
     return build
 
 
-async def test_a_request_to_cancel_whose_news_got_lost_is_found_by_the_next_heartbeat(made: Build) -> None:
+async def test_a_request_to_cancel_whose_notifications_got_lost_is_found_by_the_next_heartbeat(
+    made: Build,
+) -> None:
     waiting = Waiting()
     async with made(waiting.handler, default_job_timeout=None).add_worker().running() as runtime:
         receipt = await runtime.scheduler.once_now(waiting.handler)

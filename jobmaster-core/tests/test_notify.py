@@ -1,4 +1,4 @@
-"""News gather while they are announced, and none is left behind at the end."""
+"""Notifications gather while they are announced, and none is left behind at the end."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_flush_waits_for_the_announcement_under_way_and_sends_the_rest()
         group.cancel_scope.cancel()
 
 
-async def test_the_last_news_of_a_process_that_leaves_reach_others(producer: Build) -> None:
+async def test_the_last_notifications_of_a_process_that_leaves_reach_others(producer: Build) -> None:
     heard: list[str] = []
     async with producer().running() as watcher:
         notify = watcher._env.notify
@@ -99,7 +99,7 @@ class Broken(Recorder):
     async def listen(
         self,
         topics: Container[str],  # noqa: ARG002 - as the contract has it
-        on_news: Callable[[str], None],  # noqa: ARG002 - as the contract has it
+        on_notification: Callable[[str], None],  # noqa: ARG002 - as the contract has it
         on_ready: Callable[[], None],
     ) -> None:
         if self.breaks.is_set():
@@ -112,7 +112,7 @@ class Broken(Recorder):
         notifications = True
 
 
-async def test_who_waits_long_because_of_news_looks_when_they_do_not_come_any_more() -> None:
+async def test_who_waits_long_because_of_notifications_looks_when_they_do_not_come_any_more() -> None:
     store, heard = Broken(), Seen[bool]()
     notify = Notifier(cast("MasterRepository", store))
     async with anyio.create_task_group() as group:

@@ -517,7 +517,9 @@ async def test_a_worker_that_lost_its_lease_heeds_what_it_was_asked_before_it_li
         producer(quick).running() as elsewhere,
     ):
         first = await named(elsewhere, "a")
-        await elsewhere.master.request_worker(elsewhere.id, "a", WorkerRequest.STOP)  # of which no news come
+        await elsewhere.master.request_worker(
+            elsewhere.id, "a", WorkerRequest.STOP
+        )  # of which no notifications come
         await elsewhere.master.retire_worker(first.id)
 
         with anyio.fail_after(10):

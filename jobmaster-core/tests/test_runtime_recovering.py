@@ -281,7 +281,7 @@ async def test_a_request_to_a_worker_whose_lease_is_over_takes_effect_when_it_is
 async def test_what_a_cluster_became_meanwhile_counts_before_a_worker_lives_again(
     made: Build, working: Working, faults: Faults, store_url: str, virtual_clock: VirtualClock
 ) -> None:
-    """News of that may have been missed, and the next look may be half a minute away."""
+    """Notifications of that may have been missed, and the next look may be half a minute away."""
     async with (
         made(working.handler).add_worker(name="A").running() as runtime,
         elsewhere(store_url, virtual_clock, "B", working.handler).running() as other,

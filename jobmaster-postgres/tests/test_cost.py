@@ -29,7 +29,7 @@ Watcher = psycopg.Connection[tuple[Any, ...]]
 
 JOBS = 3000
 LOOKS = 2
-"""How often a process looks at once what it is to go by: when it has started, and when it hears news."""
+"""How often a process looks at once what it is to go by: when it has started, and when it hears notifications."""
 Rows = Mapping[str, tuple[int, int, int]]
 
 
@@ -92,7 +92,7 @@ async def test_a_call_is_one_statement(database: str, statements: Counter[str]) 
         for n in range(50):
             await runtime.scheduler.once_now(counted, {"n": n})
 
-    assert statements.pop("news_send") <= 50
+    assert statements.pop("notification_send") <= 50
     assert statements.pop("orders_read", 0) <= LOOKS
     assert statements == {"job_insert": 50}
 
@@ -102,7 +102,7 @@ async def test_a_bulk_call_is_one_statement(database: str, statements: Counter[s
         statements.clear()
         await runtime.scheduler.once_many(counted.request({"n": n}) for n in range(JOBS))
 
-    assert statements.pop("news_send") <= 2
+    assert statements.pop("notification_send") <= 2
     assert statements.pop("orders_read", 0) <= LOOKS
     assert statements == {"jobs_insert_alike": 1}
 

@@ -104,7 +104,7 @@ async def test_a_role_may_be_set_right_by_the_url(place: Place) -> None:
     assert await settings_of(place.url("options=-c%20synchronous_commit%3Don")) == {}
 
 
-async def test_what_news_are_sent_with_is_no_setting(place: Place) -> None:
+async def test_what_notifications_are_sent_with_is_no_setting(place: Place) -> None:
     """They switch `synchronous_commit` off, for themselves alone."""
     async with open_master(place.url("connections=1")) as master:
         await master.announce(["x"])

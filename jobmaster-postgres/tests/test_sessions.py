@@ -93,7 +93,7 @@ async def test_defaults_of_the_database_change_nothing(new_database: MakeDatabas
 
 
 async def test_a_session_that_is_idle_is_not_cut(new_database: MakeDatabase) -> None:
-    """Who listens for news is idle all day."""
+    """Who listens for notifications is idle all day."""
     url = new_database()
     with psycopg.connect(url, autocommit=True) as connection:
         if connection.info.server_version < 140000:

@@ -14,7 +14,7 @@ from anyio import wait_all_tasks_blocked
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import StoreConflictError, StoreError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.models import JobQuery
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster_sql import Script, Unit, load_queries
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
@@ -140,7 +140,7 @@ async def test_a_lock_that_is_held_too_long_is_reported(
 @pytest.fixture
 async def driver(path: Path) -> AsyncIterator[SqliteDriver]:
     queries = load_queries("jobmaster_sqlite", SqliteDialect(), "jm_")
-    driver = SqliteDriver(Address(path=path), queries, 1.0, NewsHub())
+    driver = SqliteDriver(Address(path=path), queries, 1.0, NotificationHub())
     await driver.open()
     await driver.run(lambda: script("CREATE TABLE numbers (value INTEGER NOT NULL UNIQUE);"))
     try:
@@ -249,7 +249,7 @@ async def test_a_closed_driver_can_be_used_again(driver: SqliteDriver, path: Pat
 
 def test_several_event_loops_share_a_driver(path: Path) -> None:
     queries = load_queries("jobmaster_sqlite", SqliteDialect(), "jm_")
-    driver = SqliteDriver(Address(path=path), queries, 5.0, NewsHub())
+    driver = SqliteDriver(Address(path=path), queries, 5.0, NotificationHub())
 
     async def prepare() -> None:
         await driver.run(lambda: script("CREATE TABLE numbers (value INTEGER);"))

@@ -52,7 +52,7 @@ async def test_several_processes_create_and_fill_one_file(url: str) -> None:
         await master.close()
 
 
-async def test_what_another_process_commits_is_news(master: MasterRepository, url: str) -> None:
+async def test_what_another_process_commits_is_notifications(master: MasterRepository, url: str) -> None:
     heard: Seen[str] = Seen()
     async with create_task_group() as group:
         group.start_soon(master.listen, [Topics.buckets("c")], heard.add, lambda: None)

@@ -136,16 +136,16 @@ async def test_who_only_listens_notices_at_once_that_another_file_is_there(
     url: str, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No write has to come for that: it would be refused."""
-    news = Seen[str]()
+    notifications = Seen[str]()
     async with open_master(url) as master:
         backup = back_up(path)
         async with anyio.create_task_group() as group:
             ready = anyio.Event()
-            group.start_soon(master.listen, [Topics.ANY], news.add, ready.set)
+            group.start_soon(master.listen, [Topics.ANY], notifications.add, ready.set)
             await ready.wait()
             restore(path, backup)
             await until(lambda: "jobs.db: " in caplog.text, timeout=2)
-            await news.count(1)
+            await notifications.count(1)
             group.cancel_scope.cancel()
         assert await master.get_cluster("Restored-1") is None
 

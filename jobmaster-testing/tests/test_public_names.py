@@ -38,7 +38,7 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
         contracts.ScheduleContract,
         contracts.TransferContract,
         contracts.SeparationContract,
-        contracts.NewsContract,
+        contracts.NotificationsContract,
         contracts.UnitContract,
     ]
 

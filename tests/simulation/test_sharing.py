@@ -71,7 +71,7 @@ def test_a_situation_is_told_with_the_command_that_shows_it() -> None:
         (Faults(), ("freeze",), False),
         (Faults(), ("kill", "outage"), False),
         (Faults(slow=0.01), (), False),
-        (Faults(lost_news=0.1), (), False),
+        (Faults(lost_notifications=0.1), (), False),
         (Faults(unanswered=0.01), (), False),
     ],
 )
@@ -88,7 +88,7 @@ def test_the_bound_is_the_rule_and_what_the_way_to_the_stores_takes() -> None:
     assert bound_of(scenario(faults=Faults(usual=0.01))) == pytest.approx(RULE + 0.4)
 
 
-def test_without_news_the_bound_follows_from_the_polling() -> None:
+def test_without_notifications_the_bound_follows_from_the_polling() -> None:
     deaf = scenario(faults=Faults(usual=0.0), notifications=False, settings={})
 
     assert bound_of(deaf) == pytest.approx(RULE + 3 * 2.0), "the default"

@@ -22,7 +22,7 @@ class ControlVerbs:
     """What `Runtime` can change about its cluster, and about workers in any of its processes.
 
     A change is stored on the master and followed in this process when the call returns. Other processes follow
-    at once where news reaches them, and else with their next heartbeat.
+    at once where notifications reach them, and else with their next heartbeat.
     """
 
     scope: RuntimeScope

@@ -60,10 +60,10 @@ class InlineAgent(AgentRepository):
         await self._master.announce(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Listen to the master."""
-        await self._master.listen(topics, on_news, on_ready)
+        await self._master.listen(topics, on_notification, on_ready)
 
     async def fingerprint(self) -> str:
         """Return the name: whatever the master is, its rows are there."""

@@ -40,7 +40,7 @@ class PostgresAgent(SqlAgent):
 
     @property
     def capabilities(self) -> Capabilities:
-        """News unless PgBouncer pools transactions, and migrations."""
+        """Notifications unless PgBouncer pools transactions, and migrations."""
         return self._channel.capabilities
 
     async def _push(self, messages: Sequence[Message]) -> None:
@@ -74,6 +74,6 @@ class PostgresAgent(SqlAgent):
         await self._channel.announce(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        await self._channel.listen(topics, on_news, on_ready)
+        await self._channel.listen(topics, on_notification, on_ready)

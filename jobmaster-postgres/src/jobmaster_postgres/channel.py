@@ -1,4 +1,4 @@
-"""A store's news: told in this process, and to others over a channel of the database."""
+"""A store's notifications: told in this process, and to others over a channel of the database."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import anyio
 import anyio.lowlevel
 
 from jobmaster.contracts import Capabilities
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.driver import PostgresDriver
-from jobmaster_postgres.news import Delivery, listen, payloads
+from jobmaster_postgres.notifications import Delivery, listen, payloads
 from jobmaster_sql import Query, Unit
 
 
@@ -22,7 +22,7 @@ class Channel:
     def __init__(self, address: Address, driver: PostgresDriver, name: str) -> None:
         """`name` is the channel's: masters and agents of one database have different ones."""
         self._address, self._driver, self._name = address, driver, name
-        self._hub = NewsHub()
+        self._hub = NotificationHub()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -37,16 +37,16 @@ class Channel:
             await self._driver.run(partial(self._send, messages))
 
     def _send(self, messages: Sequence[str]) -> Unit[None]:
-        yield Query("news_send", {"channel": self._name, "payloads": messages}, last=True)
+        yield Query("notification_send", {"channel": self._name, "payloads": messages}, last=True)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        with self._hub.listener(topics, on_news):
+        with self._hub.listener(topics, on_notification):
             if self._address.pooled:
                 on_ready()
                 await anyio.sleep_forever()
-            with Delivery(topics, on_news, on_ready) as delivery:
+            with Delivery(topics, on_notification, on_ready) as delivery:
                 await self._driver.bridge.run_cancellable(
                     listen, self._driver.route, self._name, self._driver.is_own, delivery
                 )

@@ -45,7 +45,7 @@ class PostgresMaster(SqlMaster):
 
     @property
     def capabilities(self) -> Capabilities:
-        """News unless PgBouncer pools transactions, and migrations."""
+        """Notifications unless PgBouncer pools transactions, and migrations."""
         return self._channel.capabilities
 
     # The hot path, each in one statement
@@ -132,7 +132,7 @@ class PostgresMaster(SqlMaster):
         """Return which settings in effect can lose a commit, or let nothing be written."""
         return await self._driver.run(durability.ask, read_only=True)
 
-    # News
+    # Notifications
 
     def migration_script(self) -> str:
         """Return the statements of all migrations. Names have the URL's schema, if it says one."""
@@ -142,9 +142,9 @@ class PostgresMaster(SqlMaster):
         await self._channel.announce(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        await self._channel.listen(topics, on_news, on_ready)
+        await self._channel.listen(topics, on_notification, on_ready)
 
     def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:
         return conditions_for(wanted)

@@ -61,7 +61,7 @@ def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Que
 class SqlAgent(BucketReader, AgentRepository):
     """An agent on a SQL database.
 
-    A provider adds its driver, its `agent_migrations`, news (`announce` and `listen`) and its capabilities.
+    A provider adds its driver, its `agent_migrations`, notifications (`announce` and `listen`) and its capabilities.
     """
 
     def __init__(self, name: str, driver: SqlDriver, package: str, table_prefix: str) -> None:

@@ -51,6 +51,6 @@ class SqlMaster(
 ):
     """A master on a SQL database.
 
-    A provider adds its driver, its migrations, news (`announce` and `listen`), its capabilities and how it
+    A provider adds its driver, its migrations, notifications (`announce` and `listen`), its capabilities and how it
     compares metadata.
     """

@@ -209,10 +209,12 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
     def _schedule_changes(self, writes: Sequence[ScheduleWrite]) -> tuple[Step, ...]:
         id_of = self._dialect.uuid
         moves = [(id_of(w.record.id), *moved_values(w.record, self._dialect)) for w in writes]
-        news = [(id_of(w.record.id), *defined_values(w.record, self._dialect)) for w in writes if w.redefined]
+        notifications = [
+            (id_of(w.record.id), *defined_values(w.record, self._dialect)) for w in writes if w.redefined
+        ]
         steps: list[Step] = []
-        if news:
-            steps.append(Batch("schedule_redefine", ("id", *DEFINED), news))
+        if notifications:
+            steps.append(Batch("schedule_redefine", ("id", *DEFINED), notifications))
         if moves:
             steps.append(Batch("schedule_move", ("id", *MOVED), moves))
         return tuple(steps)

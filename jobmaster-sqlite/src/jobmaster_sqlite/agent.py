@@ -15,7 +15,7 @@ from jobmaster_sqlite import durability
 from jobmaster_sqlite.address import parse_address
 from jobmaster_sqlite.ahead import Ahead, recall_messages
 from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
-from jobmaster_sqlite.news import CAPABILITIES, FileNews, hub_of
+from jobmaster_sqlite.notifications import CAPABILITIES, FileNotifications, hub_of
 
 _PACKAGE = "jobmaster_sqlite"
 
@@ -29,14 +29,14 @@ class SqliteAgent(SqlAgent):
         queries = load_agent_queries(_PACKAGE, SqliteDialect(), options.table_prefix)
         hub = hub_of(address.path, "agent")
         driver = SqliteDriver(address, queries, options.store_timeout, hub)
-        self._news = FileNews(hub, driver)
+        self._notifications = FileNotifications(hub, driver)
         self._file, self._path = driver, address.path
         self._ahead = Ahead()
         super().__init__(name, driver, _PACKAGE, options.table_prefix)
 
     @property
     def capabilities(self) -> Capabilities:
-        """News and migrations."""
+        """Notifications and migrations."""
         return CAPABILITIES
 
     def _began(self) -> Mapping[str, Any]:
@@ -55,15 +55,15 @@ class SqliteAgent(SqlAgent):
             recalled = await self._driver.run(recall_messages)
             if recalled:
                 cursor = Cursor()
-                await self._news.announce([Topics.ANY])
+                await self._notifications.announce([Topics.ANY])
         return await super().pull(bucket, cursor, limit, known)
 
     async def announce(self, topics: Sequence[str]) -> None:
         """Tell listeners of this process. Others have seen the commit that came before."""
-        await self._news.announce(topics)
+        await self._notifications.announce(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
-        await self._news.listen(topics, on_news, on_ready)
+        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        await self._notifications.listen(topics, on_notification, on_ready)

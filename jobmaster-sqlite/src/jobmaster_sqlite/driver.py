@@ -17,7 +17,7 @@ from anyio.to_thread import run_sync
 
 from jobmaster.errors import ConfigurationError, StoreRefusedError
 from jobmaster.files import is_wider
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address
 from jobmaster_sqlite.calls import Call
@@ -64,12 +64,14 @@ _ids = IdTexts()
 class SqliteDriver(SqlDriver):
     """A writer thread and a reader thread on one file, for callers in any event loop."""
 
-    def __init__(self, address: Address, queries: Queries, timeout: float, news: NewsHub) -> None:
-        """`timeout` is how many seconds a unit may take; `news` is told when other processes commit."""
+    def __init__(
+        self, address: Address, queries: Queries, timeout: float, notifications: NotificationHub
+    ) -> None:
+        """`timeout` is how many seconds a unit may take; `notifications` is told when other processes commit."""
         self.dialect = SqliteDialect()
         self._timeout = timeout
         self._path, self._file_mode, self._queries = address.path, address.file_mode, queries
-        self._writer = Writer(address, queries, lambda: news.tell(["*"]))
+        self._writer = Writer(address, queries, lambda: notifications.tell(["*"]))
         self._reader = Reader(address, queries)
         self._has_served = False
         """Whether a unit has ever succeeded: what is refused after that is an outage."""

@@ -20,7 +20,7 @@ from jobmaster_sqlite.ahead import Ahead, recall_jobs
 from jobmaster_sqlite.connection import now
 from jobmaster_sqlite.driver import SqliteDialect, SqliteDriver
 from jobmaster_sqlite.finishing import SomeStaleError, are_plain, finish
-from jobmaster_sqlite.news import CAPABILITIES, FileNews, hub_of
+from jobmaster_sqlite.notifications import CAPABILITIES, FileNotifications, hub_of
 
 LIVE_DUE_VALUES: Final = tuple("ready_at" if name == "delay" else name for name in LIVE_VALUES)
 
@@ -34,7 +34,7 @@ class SqliteMaster(SqlMaster):
         queries = load_queries("jobmaster_sqlite", SqliteDialect(), options.table_prefix)
         hub = hub_of(address.path, "master")
         driver = SqliteDriver(address, queries, options.store_timeout, hub)
-        self._news = FileNews(hub, driver)
+        self._notifications = FileNotifications(hub, driver)
         self._file, self._path = driver, address.path
         self._replaced = 0
         self._ahead = Ahead()
@@ -42,7 +42,7 @@ class SqliteMaster(SqlMaster):
 
     @property
     def capabilities(self) -> Capabilities:
-        """News and migrations."""
+        """Notifications and migrations."""
         return CAPABILITIES
 
     async def heartbeat(
@@ -68,7 +68,7 @@ class SqliteMaster(SqlMaster):
             return
         recalled = await self._driver.run(lambda: recall_jobs(now()))
         if recalled:
-            await self._news.announce([Topics.ANY])
+            await self._notifications.announce([Topics.ANY])
 
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
         """Write successes in few statements, and anything else as any database does."""
@@ -102,13 +102,13 @@ class SqliteMaster(SqlMaster):
 
     async def announce(self, topics: Sequence[str]) -> None:
         """Tell listeners of this process. Others have seen the commit that came before."""
-        await self._news.announce(topics)
+        await self._notifications.announce(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
-        await self._news.listen(topics, on_news, on_ready)
+        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        await self._notifications.listen(topics, on_notification, on_ready)
 
     def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:
         values = self._dialect.array(stored_values(wanted))

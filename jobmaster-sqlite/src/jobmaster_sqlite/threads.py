@@ -392,7 +392,7 @@ class Writer(UnitThread):
         self._told = fault
         return fault
 
-    # News of other processes
+    # Notifications of other processes
 
     def _look_around(self) -> float | None:
         if not self._watchers:
@@ -415,6 +415,6 @@ class Writer(UnitThread):
 
     def _read_version(self) -> int:
         if self._connection is not None:
-            with suppress(sqlite3.Error):  # no news then; whoever uses the file hears of its state
+            with suppress(sqlite3.Error):  # no notifications then; whoever uses the file hears of its state
                 return self._connection.data_version
         return self._version

@@ -69,18 +69,18 @@ class Seen(Generic[T]):
 
     def __init__(self) -> None:
         self.items: list[T] = []
-        self._news = anyio.Event()
+        self._notifications = anyio.Event()
 
     def add(self, item: T) -> None:
         """Note that `item` happened, and wake up whoever waits."""
         self.items.append(item)
-        self._news.set()
-        self._news = anyio.Event()
+        self._notifications.set()
+        self._notifications = anyio.Event()
 
     async def count(self, number: int, *, timeout: float = 10.0) -> list[T]:  # noqa: ASYNC109 - as in until
         """Wait until at least `number` things happened and return all of them."""
         with anyio.move_on_after(timeout):
             while len(self.items) < number:
-                await self._news.wait()
+                await self._notifications.wait()
             return list(self.items)
         raise AssertionError(f"waited {timeout:g} s for {number} items; there are: {self.items!r}")

@@ -30,12 +30,12 @@ class Acknowledge:
     """Attempts whose reports were stale."""
     _may_return: set[Attempt] = field(factory=set, init=False)
     """Attempts that are not over: their jobs may be handed over to the same bucket again, by the same number."""
-    _news: Signal = field(factory=Signal, init=False)
+    _notifications: Signal = field(factory=Signal, init=False)
 
     def submit(self, settled: Sequence[tuple[OwnedBucket, Report]], stale: frozenset[UUID]) -> None:
         """Take reports that the master has written, or refused as stale."""
         if not self._waiting:
-            self._news.set()
+            self._notifications.set()
         self._waiting += [(owned, (report.job_id, report.attempt)) for owned, report in settled]
         for owned, report in settled:
             owned.recorded(report, stale=bool(stale) and report.job_id in stale)
@@ -47,7 +47,7 @@ class Acknowledge:
     def again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
         """Take messages that came again after they were removed."""
         if not self._waiting:
-            self._news.set()
+            self._notifications.set()
         owned.unacknowledged.update(keys)
         self._waiting += [(owned, key) for key in keys]
 
@@ -59,7 +59,7 @@ class Acknowledge:
     async def wait(self) -> None:
         """Wait for something to remove."""
         if not self._waiting:
-            await self._news.wait()
+            await self._notifications.wait()
 
     async def run_once(self) -> bool:
         """Remove one batch; return whether there was any.

@@ -29,7 +29,7 @@ UNSERVED_PAUSE = 10.0
 
 @frozen
 class AssignResult:
-    """The buckets that got jobs, each with its agent, and in how many seconds to look again (None: on news).
+    """The buckets that got jobs, each with its agent, and in how many seconds to look again (None: on notifications).
 
     `starving` says that due jobs are left for which there was no room.
     """
@@ -159,7 +159,7 @@ class Assign:
             self._pause = FIRST_PAUSE
             assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
             return AssignResult(assigned, assignment.next_in, starving=self._behind)
-        wait = UNSERVED_PAUSE  # for a paused lane, for one; news tell when somebody serves it
+        wait = UNSERVED_PAUSE  # for a paused lane, for one; notifications tell when somebody serves it
         if not self._unserved:
             wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         # Where there is room, what comes due later is not to wait for what finds none elsewhere.

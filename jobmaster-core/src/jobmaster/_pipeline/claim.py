@@ -23,7 +23,7 @@ BEHIND = timedelta(seconds=5)
 
 @frozen
 class ClaimResult:
-    """Jobs taken in, and in how many seconds to pull again (None: on news or when there is room)."""
+    """Jobs taken in, and in how many seconds to pull again (None: on notifications or when there is room)."""
 
     taken: int
     wait: float | None
@@ -72,7 +72,7 @@ class ClaimJobs:
     def _wait(self, page: BucketPage, cursor: Cursor) -> float | None:
         """Return the seconds until the next pull.
 
-        A run of pages passes over what is committed meanwhile behind its cursor, and the news of it came
+        A run of pages passes over what is committed meanwhile behind its cursor, and the notifications of it came
         while the run was on: at its end the bucket is looked at once more, from the overlap on.
         """
         if not page.more:

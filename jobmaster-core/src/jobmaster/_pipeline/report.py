@@ -46,12 +46,12 @@ class Reporter:
     _refused: list[Entry] = field(factory=list, init=False)
     _again_at: float = field(default=NEVER, init=False)
     _dealt_with: int = field(default=0, init=False)
-    _news: Signal = field(factory=Signal, init=False)
+    _notifications: Signal = field(factory=Signal, init=False)
 
     def submit(self, owned: OwnedBucket, report: Report) -> None:
         """Take a report; it stays in memory until it is written."""
         if not self._waiting:
-            self._news.set()
+            self._notifications.set()
         self._waiting.append((owned, report))
 
     @property
@@ -80,7 +80,9 @@ class Reporter:
     async def wait(self) -> None:
         """Wait for a report, or until one that was refused is tried again."""
         if not self._waiting:
-            await self._news.wait(None if self._again_at == NEVER else self._again_at - anyio.current_time())
+            await self._notifications.wait(
+                None if self._again_at == NEVER else self._again_at - anyio.current_time()
+            )
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         try:

@@ -30,10 +30,10 @@ GIVEN_AT_ONCE: Final = 4000
 class Share:
     """Looks after the buckets of one worker.
 
-    `on_free` is called when slots are free, with whether that is known to the master and others may be told; `on_held` when
-    jobs are held there again that somebody with free slots may run. `news_of_free` says whether such news have come since
-    it was last asked. `awake` leaves out buckets of which nothing is to be expected; nothing is given back unless
-    `anybody_assigns` what is held.
+    `on_free` is called when slots are free, with whether that is known to the master and others may be told; `on_held`
+    when jobs are held there again that somebody with free slots may run. `notified_of_free` says whether such
+    notifications have come since it was last asked. `awake` leaves out buckets of which nothing is to be expected;
+    nothing is given back unless `anybody_assigns` what is held.
     """
 
     cluster_id: str
@@ -43,7 +43,7 @@ class Share:
     on_report: OnReport
     on_free: Callable[[bool], None]
     on_held: Callable[[], None]
-    news_of_free: Callable[[], bool]
+    notified_of_free: Callable[[], bool]
     listening: Callable[[], bool]
     awake: Callable[[Sequence[Bucket]], Sequence[Bucket]]
     anybody_assigns: Callable[[], Awaitable[bool]]
@@ -111,9 +111,9 @@ class Share:
     # Giving back
 
     async def _ask(self, now: float, *, at_once: bool) -> None:
-        """See which places have free slots: on news, and now and then; more often while something is given."""
+        """See which places have free slots: on notifications, and now and then; more often while something is given."""
         every = LOOK_EVERY if self._gave else ASK_EVERY if self.listening() else TELL_EVERY
-        if self.news_of_free() or at_once or now - self._asked_at >= every:
+        if self.notified_of_free() or at_once or now - self._asked_at >= every:
             self._asked_at = now
             buckets = self.awake(await self.master.active_buckets(self.cluster_id))
             full = {owned.id for owned in self.owned if not owned.free}

@@ -1,1 +1,1 @@
-"""Running the steps: loops, news, start and stop."""
+"""Running the steps: loops, notifications, start and stop."""

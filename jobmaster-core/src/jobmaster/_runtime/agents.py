@@ -101,7 +101,7 @@ class Agents(Mapping[str, AgentRepository]):
         cluster_id: str,
         master: MasterRepository,
         links: Iterable[Link],
-        news: Notifier,
+        notifications: Notifier,
         monotonic: Callable[[], float],
         on_open: Callable[[str, AgentRepository], Awaitable[None]] = _accept,
     ) -> None:
@@ -110,7 +110,7 @@ class Agents(Mapping[str, AgentRepository]):
         self.links = {link.name: link for link in links}
         self._cluster_id = cluster_id
         self._master = master
-        self._news = news
+        self._notifications = notifications
         self._monotonic = monotonic
         self._on_open = on_open
 
@@ -142,10 +142,10 @@ class Agents(Mapping[str, AgentRepository]):
         """Return how many can be used."""
         return sum(1 for _ in self)
 
-    def news_of(self, name: str) -> Notifier:
-        """Return where news about an agent's buckets are told and heard."""
+    def notifications_of(self, name: str) -> Notifier:
+        """Return where notifications about an agent's buckets are told and heard."""
         link = self.links.get(name)
-        return self._news if link is None else link.notify
+        return self._notifications if link is None else link.notify
 
     def usable(self) -> list[str]:
         """Return the names of the agents that are reached now or will be: all but those that were refused."""

@@ -23,7 +23,7 @@ from jobmaster.ownership import Attempt, OwnedBucket
 from jobmaster.signals import Signal
 
 BUSY_POLL = 0.1
-"""Longest wait in seconds of a busy claim loop that nobody brings news."""
+"""Longest wait in seconds of a busy claim loop that nobody brings notifications."""
 IDLE_POLL = 300.0
 """Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
 BUSY_FOR = 5.0
@@ -37,19 +37,20 @@ TAKEN_OVER = "one of its buckets was taken over"
 class BucketLoops:
     """Makes the loops of a worker that owns buckets.
 
-    `acknowledge` is there when its buckets are on an agent; `news` are those of its agent. `fence` ends the session.
-    `stirred` is set when jobs came or slots have nothing to do; `news_of_free` says whether others have told of free slots.
+    `acknowledge` is there when its buckets are on an agent; `notifications` are those of its agent. `fence` ends the
+    session. `stirred` is set when jobs came or slots have nothing to do; `notified_of_free` says whether others have told
+    of free slots.
     """
 
     env: Environment
     agent: AgentRepository
-    news: Notifier
+    notifications: Notifier
     owned: Sequence[OwnedBucket]
     reporter: Reporter
     acknowledge: Acknowledge | None
     fence: Callable[[str], None]
     stirred: Signal
-    news_of_free: Callable[[], bool]
+    notified_of_free: Callable[[], bool]
 
     def shared(self) -> list[Service]:
         """Return the loops that serve all buckets together."""
@@ -66,7 +67,9 @@ class BucketLoops:
         step = ClaimJobs(
             self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
         )
-        busy_until = env.monotonic() + BUSY_FOR  # news of the first jobs may come before anybody listens
+        busy_until = (
+            env.monotonic() + BUSY_FOR
+        )  # notifications of the first jobs may come before anybody listens
 
         async def tick() -> float | None:
             nonlocal busy_until
@@ -89,13 +92,13 @@ class BucketLoops:
             self.acknowledge.again(owned, keys)
 
     def _bounded(self, owned: OwnedBucket, wait: float | None, *, busy: bool) -> float:
-        longest = self.env.poll_interval(self.news) if owned.in_flight else IDLE_POLL
-        if busy and not self.news.listening:
+        longest = self.env.poll_interval(self.notifications) if owned.in_flight else IDLE_POLL
+        if busy and not self.notifications.listening:
             longest = min(longest, BUSY_POLL)
         return longest if wait is None else min(wait, longest)
 
     def _glancing(self) -> Service:
-        """The safety net for lost news: wake the claim loops of idle buckets that hold something due."""
+        """The safety net for lost notifications: wake the claim loops of idle buckets that hold something due."""
 
         async def tick() -> float | None:
             idle = {owned.id: owned for owned in self.owned if not owned.in_flight and not owned.closed}
@@ -104,7 +107,9 @@ class BucketLoops:
                     idle[bucket_id].pull_again.set()
             return None
 
-        return Service("glance", tick, lambda: self.env.poll_interval(self.news), longest_pause=SHORT_PAUSE)
+        return Service(
+            "glance", tick, lambda: self.env.poll_interval(self.notifications), longest_pause=SHORT_PAUSE
+        )
 
     # Sharing
 
@@ -119,7 +124,7 @@ class BucketLoops:
             on_report=self.reporter.submit,
             on_free=self._tell_of_free,
             on_held=lambda: env.notify.tell(Topics.held(env.cluster_id)),
-            news_of_free=self.news_of_free,
+            notified_of_free=self.notified_of_free,
             listening=lambda: env.notify.listening,
             awake=self._within_reach,
             anybody_assigns=lambda: anybody_assigns(env),

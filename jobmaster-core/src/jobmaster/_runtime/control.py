@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import anyio
 
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.errors import ConfigurationError
@@ -29,7 +29,7 @@ class Control:
         env.heed = self.run_once
 
     def service(self) -> Service:
-        """Return the loop that looks on news, and now and then."""
+        """Return the loop that looks on notifications, and now and then."""
 
         async def tick() -> float | None:
             await self.run_once()
@@ -38,7 +38,7 @@ class Control:
         def longest() -> float:
             return self.env.seldom(self.env.settings.heartbeat)
 
-        return Service("control", tick, longest, wake=self.env.orders, spacing=NEWS_SPACING)
+        return Service("control", tick, longest, wake=self.env.orders, spacing=NOTIFICATION_SPACING)
 
     async def run_once(self) -> None:
         """Ask what this process is to go by, and follow it."""

@@ -13,7 +13,7 @@ from jobmaster._policy.refill import Refills
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage
 from jobmaster._runtime.local_workers import LocalWorkers
-from jobmaster._runtime.service import LONGEST_PAUSE, NEWS_SPACING, Service
+from jobmaster._runtime.service import LONGEST_PAUSE, NOTIFICATION_SPACING, Service
 from jobmaster._upkeep.declare import Declare
 from jobmaster._upkeep.recur import Recur, RecurResult
 from jobmaster.contracts import Topics
@@ -48,7 +48,7 @@ def assigning(env: Environment, local_workers: LocalWorkers, shortage: Shortage)
                 return result.wait
         return None
 
-    return Service("assign", tick, env.poll_interval, spacing=NEWS_SPACING)
+    return Service("assign", tick, env.poll_interval, spacing=NOTIFICATION_SPACING)
 
 
 def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:

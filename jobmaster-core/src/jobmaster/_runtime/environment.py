@@ -33,9 +33,9 @@ from jobmaster.states import ClusterMode, JobStatus
 from jobmaster.storeclock import StoreClock
 
 LISTENING_POLLS_LESS = 5
-"""How much longer the safety net may wait while news arrive by themselves."""
+"""How much longer the safety net may wait while notifications arrive by themselves."""
 SELDOM = 30.0
-"""Longest time in seconds between two looks for what seldom happens, while news arrive by themselves."""
+"""Longest time in seconds between two looks for what seldom happens, while notifications arrive by themselves."""
 
 
 def _host_name() -> str:
@@ -131,13 +131,13 @@ class Environment:
         """Return how late a nominal time may be noticed without being missed."""
         return timedelta(seconds=self.settings.misfire_grace)
 
-    def poll_interval(self, news: Notifier | None = None) -> float:
-        """Return the longest time between two looks for work of which `news` tells (the master's if not given)."""
-        factor = LISTENING_POLLS_LESS if (news or self.notify).listening else 1
+    def poll_interval(self, notifications: Notifier | None = None) -> float:
+        """Return the longest time between two looks for work of which `notifications` tells (the master's if not given)."""
+        factor = LISTENING_POLLS_LESS if (notifications or self.notify).listening else 1
         return self.settings.poll_interval * factor
 
     def seldom(self, otherwise: float) -> float:
-        """Return the longest time between two looks for what seldom happens; `otherwise` without news."""
+        """Return the longest time between two looks for what seldom happens; `otherwise` without notifications."""
         return max(SELDOM, otherwise) if self.notify.listening else otherwise
 
     def handover_age(self) -> float:
@@ -154,7 +154,7 @@ class Environment:
 
     def tell_bucket(self, agent: str, bucket_id: UUID) -> None:
         """Tell a bucket's owner that there is something new in it."""
-        self.agents.news_of(agent).tell(Topics.bucket(bucket_id))
+        self.agents.notifications_of(agent).tell(Topics.bucket(bucket_id))
 
     def jobs_made(self, jobs: Iterable[Job]) -> None:
         """Tell observers of jobs that were made for recurring schedules."""
@@ -164,7 +164,7 @@ class Environment:
                 observer.on_scheduled(NewJob(job=job), receipt)
 
     def reports_written(self, reports: Sequence[Report]) -> None:
-        """Spread the news of what a batch of reports left to do, and wake who waits for a job's end."""
+        """Spread the notifications of what a batch of reports left to do, and wake who waits for a job's end."""
         if any(report.parked for report in reports):
             self.notify.tell(Topics.parked(self.cluster_id))
         if any(report.status is JobStatus.HELD_ON_MASTER and not report.parked for report in reports):

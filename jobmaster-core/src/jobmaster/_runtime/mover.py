@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import NEWS_SPACING, Service, Tick
+from jobmaster._runtime.service import NOTIFICATION_SPACING, Service, Tick
 from jobmaster._runtime.standby_rescue import StandbyRescue
 from jobmaster._upkeep.archive import Archive
 from jobmaster._upkeep.move_cluster import MoveCluster, MoveResult
@@ -58,7 +58,7 @@ def moving(env: Environment, destination: Destination) -> Service:
         await tell(route)
         return 0.0
 
-    return Service("move", _unless_misconfigured(tick), spacing=NEWS_SPACING)
+    return Service("move", _unless_misconfigured(tick), spacing=NOTIFICATION_SPACING)
 
 
 def archiving(env: Environment, destination: Destination) -> Service:
@@ -113,7 +113,7 @@ class _Behind:
 
 
 async def tell(route: Route) -> None:
-    """Tell the target's processes that there is something to do. News may be lost."""
+    """Tell the target's processes that there is something to do. Notifications may be lost."""
     with suppress(StoreError):
         await route.target.announce([Topics.held(route.target_id), Topics.schedules(route.target_id)])
 

@@ -1,4 +1,4 @@
-"""News: within the process at once, to other processes through the store, soon and in few messages."""
+"""Notifications: within the process at once, to other processes through the store, soon and in few messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
 SPACING = 0.003
-"""Seconds between two announcements: news after a quiet time go out at once, those of a stream of calls gather,
+"""Seconds between two announcements: notifications after a quiet time go out at once, those of a stream of calls gather,
 instead of each costing the store as much as the call itself."""
 
 OnTopic = Callable[[str], None]
@@ -30,7 +30,7 @@ class Notifier:
     """Routes topics of one cluster, or those of the buckets on one agent.
 
     Subscribers of this process hear at once. What others should hear gathers while the last announcement
-    is under way and a moment longer, so that a burst becomes a few messages. Lost news only costs time:
+    is under way and a moment longer, so that a burst becomes a few messages. Lost notifications only costs time:
     everybody also polls.
     """
 
@@ -50,9 +50,9 @@ class Notifier:
     def subscribed(
         self, topic: str, on_topic: OnTopic, *, own: bool = False, exact: bool = False
     ) -> Iterator[None]:
-        """Within the block, call `on_topic(topic)` for news.
+        """Within the block, call `on_topic(topic)` for notifications.
 
-        An `own` topic concerns only this process. An `exact` subscriber does not hear news that may be
+        An `own` topic concerns only this process. An `exact` subscriber does not hear notifications that may be
         about anything.
         """
         if exact:
@@ -70,7 +70,7 @@ class Notifier:
 
     @contextmanager
     def watching_buckets(self, on_topic: OnTopic) -> Iterator[None]:
-        """Within the block, call `on_topic(topic)` for news of jobs in any bucket that is not owned by this process."""
+        """Within the block, call `on_topic(topic)` for notifications of jobs in buckets that this process does not own."""
         self._watchers.append(on_topic)
         try:
             yield
@@ -82,7 +82,7 @@ class Notifier:
         return topic in self._subscribers or (bool(self._watchers) and Topics.is_bucket(str(topic)))
 
     def tell(self, *topics: str) -> None:
-        """Spread news, here at once and elsewhere soon."""
+        """Spread notifications, here at once and elsewhere soon."""
         for topic in topics:
             self.hear(topic)
             if topic not in self._own:
@@ -142,7 +142,7 @@ class Notifier:
                 await self._listen()
             if self.listening:
                 self.listening = False
-                self.hear_all()  # whoever waits long because news come by themselves is to wait so no more
+                self.hear_all()  # whoever waits long because notifications come by themselves is to wait so no more
             await anyio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 
@@ -151,7 +151,7 @@ class Notifier:
             await self._store.listen(self, self.hear, self._on_ready)
         except StoreError as error:
             if self.listening:
-                log.warning("listening for news was interrupted, polling meanwhile: %s", error)
+                log.warning("listening for notifications was interrupted, polling meanwhile: %s", error)
 
     def _on_ready(self) -> None:
         self.listening, self._pause = True, FIRST_PAUSE

@@ -18,7 +18,7 @@ from jobmaster.signals import Signal
 log = logging.getLogger("jobmaster.cluster")
 
 SOON_AFTER: Final = 2.0
-"""Seconds after news that buckets went, by which whoever did not know has pushed what was under way."""
+"""Seconds after notifications that buckets went, by which whoever did not know has pushed what was under way."""
 
 
 def rescuing(env: Environment, local_workers: LocalWorkers, needed: Signal) -> Service:
@@ -64,14 +64,14 @@ def _log(result: RescueResult) -> None:
 def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
     """Return what brings back jobs from buckets on agents that nobody reads.
 
-    It looks soon after news that buckets went: who had not heard of it may have pushed to them a moment later.
+    It looks soon after notifications that buckets went: who had not heard of it may have pushed to them a moment later.
     """
     step = OrphanedMessages(env.cluster_id, env.master, env.agents)
     look_at = env.monotonic()
 
     async def tick() -> float | None:
         nonlocal look_at
-        if (now := env.monotonic()) < look_at:  # there are news
+        if (now := env.monotonic()) < look_at:  # there are notifications
             look_at = min(look_at, now + SOON_AFTER)
             return look_at - now
         found = await step.run_once() if local_workers.rescuer() else 0

@@ -1,4 +1,4 @@
-"""A loop around a tick: waits as the tick says, wakes on news, backs off and survives outages."""
+"""A loop around a tick: waits as the tick says, wakes on notifications, backs off and survives outages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ log = logging.getLogger("jobmaster.service")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
-NEWS_SPACING = 0.05
-"""Spacing in seconds of services that much news concerns only now and then."""
+NOTIFICATION_SPACING = 0.05
+"""Spacing in seconds of services that many notifications concern only now and then."""
 
 Tick = Callable[[], Awaitable[float | None]]
 """Does one round of work; returns the seconds to wait before the next (None: until woken)."""
@@ -31,8 +31,8 @@ Tick = Callable[[], Awaitable[float | None]]
 class Service:
     """Runs `tick` again and again until it is stopped or cancelled.
 
-    `spacing` is the least time between the starts of two ticks, however much news there is. `longest`
-    bounds the wait, as a safety net for news that got lost. Waits of a second and more are
+    `spacing` is the least time between the starts of two ticks, however many notifications there is. `longest`
+    bounds the wait, as a safety net for notifications that got lost. Waits of a second and more are
     spread a little, so that processes started together do not stay in step.
     """
 

@@ -26,8 +26,8 @@ from jobmaster.signals import Signal
 
 LAST_STEPS = 5.0
 """Seconds that a stop gives to jobs that are on their way between stores."""
-LAST_NEWS = 1.0
-"""Seconds that the end waits for news to go out; others poll for what they did not hear."""
+LAST_NOTIFICATIONS = 1.0
+"""Seconds that the end waits for notifications to go out; others poll for what they did not hear."""
 
 
 class Supervisor:
@@ -84,13 +84,13 @@ class Supervisor:
             await self.salvage()
 
     async def stop(self) -> None:
-        """Stop all workers at once, each within its grace period; then send the last news."""
+        """Stop all workers at once, each within its grace period; then send the last notifications."""
         grace = self.env.settings.stop_grace
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.stop, grace)
         await self._end_moving_jobs()
-        await self._send_last_news()
+        await self._send_last_notifications()
 
     async def _end_moving_jobs(self) -> None:
         """Let no job be left halfway between two stores, where it would wait until others may care for it."""
@@ -128,10 +128,10 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.salvage)
-        await self._send_last_news()
+        await self._send_last_notifications()
 
-    async def _send_last_news(self) -> None:
-        with anyio.move_on_after(LAST_NEWS):
+    async def _send_last_notifications(self) -> None:
+        with anyio.move_on_after(LAST_NOTIFICATIONS):
             await self.env.notify.flush()
             for link in self.env.agents.links.values():
                 await link.notify.flush()
@@ -203,7 +203,7 @@ class Supervisor:
         return movers
 
     def _fetching(self, service: Service) -> Service:
-        """Return the service that assigns, which news of free slots wake if it has left due jobs for want of room."""
+        """Return the assigning service, woken by notifications of free slots if it has left due jobs for want of room."""
 
         def hear(_topic: str) -> None:
             if self.env.due_left:
@@ -214,7 +214,7 @@ class Supervisor:
         return service
 
     def _watching(self, taking: UnreadJobs) -> Service:
-        """Return what looks for unread jobs when there are news of some bucket elsewhere, or of free slots."""
+        """Return what looks for unread jobs when there are notifications of some bucket elsewhere, or of free slots."""
         self._subscriptions.enter_context(
             self.env.notify.subscribed(Topics.free(self.env.cluster_id), taking.hear)
         )
@@ -223,7 +223,7 @@ class Supervisor:
         return taking.service
 
     def _heeding(self, service: Service, *topics: Callable[[str], str]) -> Service:
-        """Return the service, which news of these topics about the cluster wake from now on."""
+        """Return the service, which notifications of these topics about the cluster wake from now on."""
         for topic in topics:
             name = topic(self.env.cluster_id)
             self._subscriptions.enter_context(self.env.notify.subscribed(name, lambda _: service.wake.set()))

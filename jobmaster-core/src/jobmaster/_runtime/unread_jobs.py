@@ -19,8 +19,9 @@ MARGIN: Final = 0.1
 class UnreadJobs:
     """The loop that takes back unread jobs.
 
-    Nothing is asked while there are no news of jobs for other buckets, or no slot is free here. After such news it looks
-    once those jobs have waited for long enough, and so on for as long as they come. Who gets no news looks now and then.
+    Nothing is asked while no notification of jobs for other buckets comes, or no slot is free here. After such a
+    notification it looks once those jobs have waited for long enough, and so on for as long as they come. Without
+    notifications it looks now and then.
     """
 
     def __init__(self, env: Environment, local_workers: LocalWorkers) -> None:
@@ -65,7 +66,7 @@ class UnreadJobs:
 
     @property
     def _every(self) -> float:
-        """Seconds from news to a look; longer in a large cluster, where each process would look through all buckets."""
+        """Seconds from a notification to a look; longer in a large cluster, where each process looks through all buckets."""
         return max(UNREAD_FOR + MARGIN, self._step.listed / BUCKETS_A_SECOND)
 
     def _look_later(self, now: float) -> None:

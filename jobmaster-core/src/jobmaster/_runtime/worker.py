@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.bucket_requests import TAKE_EVERY
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import NEWS_SPACING, Service
+from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
 from jobmaster._runtime.session_cleanup import SessionCleanup
 from jobmaster._runtime.start_warnings import warn_of_no_handlers
 from jobmaster._runtime.worker_session import WorkerSession
@@ -69,7 +69,7 @@ class RunningWorker:
                     self._group.start_soon(self._warn_of_namesakes, session.record)
                 self._group.start_soon(warn_of_no_handlers, self.env, session.record)
                 self._group.start_soon(self._live, session)
-                self._group.start_soon(self._serve_news, session)
+                self._group.start_soon(self._serve_notifications, session)
                 self.ready.set()
                 self._keep_in_step()
                 await session.over.wait()
@@ -161,8 +161,8 @@ class RunningWorker:
     def _new_session(self) -> WorkerSession:
         return WorkerSession(self.env, self.name, self.settings, suspended=self._suspended)
 
-    async def _serve_news(self, session: WorkerSession) -> None:
-        """Look after cancel requests and parked jobs: on news, and now and then as the safety net.
+    async def _serve_notifications(self, session: WorkerSession) -> None:
+        """Look after cancel requests and parked jobs: on notifications, and now and then as the safety net.
 
         Of cancel requests also the answer to each heartbeat tells.
         """
@@ -182,7 +182,7 @@ class RunningWorker:
                 group.cancel_scope.cancel()
 
     def _woken(self, service: Service, topic: str) -> AbstractContextManager[None]:
-        """Within the block, news of a topic wake a service."""
+        """Within the block, notifications of a topic wake a service."""
         return self.env.notify.subscribed(topic, lambda _: service.wake.set())
 
     def _cancelling(self, session: WorkerSession) -> Service:
@@ -197,7 +197,7 @@ class RunningWorker:
             poll = env.poll_interval()
             return None if env.settings.heartbeat <= poll else poll
 
-        return Service("requests", tick, longest, spacing=NEWS_SPACING)
+        return Service("requests", tick, longest, spacing=NOTIFICATION_SPACING)
 
     def _adopting(self, session: WorkerSession) -> Service:
         async def tick() -> float | None:
@@ -207,7 +207,7 @@ class RunningWorker:
         def longest() -> float:
             return self.env.seldom(self.env.settings.poll_interval)
 
-        return Service("adopt", tick, longest, spacing=NEWS_SPACING)
+        return Service("adopt", tick, longest, spacing=NOTIFICATION_SPACING)
 
     # Following orders
 

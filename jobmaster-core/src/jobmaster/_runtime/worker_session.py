@@ -60,7 +60,7 @@ class WorkerSession:
         self.suspended = suspended
         self.record = _record(env, name, settings)
         self.remote = self.record.agent != STANDALONE
-        self.news = env.agents.news_of(self.record.agent)
+        self.notifications = env.agents.notifications_of(self.record.agent)
         self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
         self._asked_at: float | None = None
         self.owned = [self._own(bucket) for bucket in (() if suspended else _buckets(self.record, settings))]
@@ -163,8 +163,10 @@ class WorkerSession:
                     self.execute.abandon(self.owned)
                 group.cancel_scope.cancel()
 
-    def _subscribe(self, news: Notifier, topic: str, wake: Callable[[], None], *, own: bool = False) -> None:
-        self._subscriptions.enter_context(news.subscribed(topic, lambda _: wake(), own=own))
+    def _subscribe(
+        self, notifications: Notifier, topic: str, wake: Callable[[], None], *, own: bool = False
+    ) -> None:
+        self._subscriptions.enter_context(notifications.subscribed(topic, lambda _: wake(), own=own))
 
     def _start(self, group: TaskGroup, runners: Runners) -> None:
         group.start_soon(self._guard)
@@ -192,8 +194,8 @@ class WorkerSession:
         if self.parked_left:
             env.notify.hear(Topics.parked(env.cluster_id))
 
-    def _take_news_of_free(self) -> bool:
-        """Return whether there were news of free slots since this was last asked."""
+    def _take_notice_of_free(self) -> bool:
+        """Return whether there were notifications of free slots since this was last asked."""
         heard, self._free_heard = self._free_heard, False
         return heard
 
@@ -205,19 +207,19 @@ class WorkerSession:
         return BucketLoops(
             env=self.env,
             agent=self.agent,
-            news=self.news,
+            notifications=self.notifications,
             owned=self.owned,
             reporter=self.reporter,
             acknowledge=self.acknowledge,
             fence=self.fence,
             stirred=self.stirred,
-            news_of_free=self._take_news_of_free,
+            notified_of_free=self._take_notice_of_free,
         )
 
     def _start_claiming(self, loops: BucketLoops, owned: OwnedBucket, group: TaskGroup) -> None:
         service = loops.claiming(owned)
         self._claims.append(service)
-        self._subscribe(self.news, Topics.bucket(owned.id), owned.pull_again.set, own=True)
+        self._subscribe(self.notifications, Topics.bucket(owned.id), owned.pull_again.set, own=True)
         group.start_soon(service.run)
 
     async def _guard(self) -> None:

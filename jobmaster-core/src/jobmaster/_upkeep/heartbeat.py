@@ -54,9 +54,11 @@ class Heartbeat:
         if not leases:
             return 0
         loads = {b.id: b.load_as_told(now) for lease in leases for b in self.buckets(lease.worker_id)}
-        news = {bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load}
+        notifications = {
+            bucket_id: load for bucket_id, load in loads.items() if self._told.get(bucket_id) != load
+        }
         sent_at = self.monotonic()
-        reply = await self._beat([lease.worker_id for lease in leases], news, sent_at)
+        reply = await self._beat([lease.worker_id for lease in leases], notifications, sent_at)
         self._told = loads
         self._renew(leases, reply, sent_at)
         self._spread(reply)

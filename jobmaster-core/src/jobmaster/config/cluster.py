@@ -31,7 +31,7 @@ class Settings:
         lease: how long a worker that says nothing keeps its buckets.
         stop_grace: how long running jobs may go on after a stop is asked for.
         beat: jobs that are queued or running for longer than this are shown so on the master.
-        poll_interval: the longest time between two looks for work when no news arrives.
+        poll_interval: the longest time between two looks for work when no notification arrives.
         save_after: a job that lies in a bucket of an agent for longer than this is saved on the master before its end.
         fallback_patience: how long due jobs wait for a bucket before a coordinator runs them itself; None: for ever.
         misfire_grace: how late a recurring schedule's time may be noticed without counting as missed.

@@ -19,7 +19,7 @@ from jobmaster.contracts.master import (
     MasterRepository,
 )
 from jobmaster.contracts.schedules import ScheduleStore
-from jobmaster.contracts.stores import NewsListener, SchemaStore
+from jobmaster.contracts.stores import NotificationListener, SchemaStore
 from jobmaster.contracts.topics import Topics
 from jobmaster.contracts.transfers import (
     Departure,
@@ -55,7 +55,7 @@ __all__ = [
     "MasterRepository",
     "Message",
     "Moving",
-    "NewsListener",
+    "NotificationListener",
     "Orders",
     "RejectReason",
     "Rejection",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from jobmaster.contracts.stores import NewsListener, SchemaStore
+from jobmaster.contracts.stores import NotificationListener, SchemaStore
 from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Position, record
 
 
@@ -53,7 +53,7 @@ class Backlog:
     oldest_save_pending: float | None = None
 
 
-class AgentRepository(SchemaStore, NewsListener, ABC):
+class AgentRepository(SchemaStore, NotificationListener, ABC):
     """Buckets of messages, each read by its owner alone."""
 
     name: str
@@ -108,7 +108,7 @@ class AgentRepository(SchemaStore, NewsListener, ABC):
     async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
         """Return the ids of those of the caller's buckets that hold a message that is due.
 
-        The safety net of owners with nothing in hand, which otherwise wait for news: one question for all
+        The safety net of owners with nothing in hand, which otherwise wait for notifications: one question for all
         buckets, asked every few seconds.
         """
 

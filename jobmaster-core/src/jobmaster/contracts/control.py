@@ -49,7 +49,7 @@ class Orders:
 
 
 class ControlStore(ABC):
-    """What people change while a cluster runs. Processes hear of it by news, and look by themselves now and then."""
+    """What people change while a cluster runs. Processes are notified of it, and look by themselves now and then."""
 
     @abstractmethod
     async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:

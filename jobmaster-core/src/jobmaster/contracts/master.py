@@ -23,7 +23,7 @@ from jobmaster.contracts.agents import AgentStore
 from jobmaster.contracts.control import ControlStore
 from jobmaster.contracts.handovers import HandoverStore, Room
 from jobmaster.contracts.schedules import ScheduleStore
-from jobmaster.contracts.stores import NewsListener, SchemaStore
+from jobmaster.contracts.stores import NotificationListener, SchemaStore
 from jobmaster.contracts.transfers import TransferStore
 from jobmaster.models import (
     Bucket,
@@ -90,7 +90,7 @@ class Mark:
 
 @frozen(kw_only=True)
 class CancelAnswer:
-    """What became of one cancel request; `bucket_id` is where to send the news of a `requested` one."""
+    """What became of one cancel request; `bucket_id` is where to send the notifications of a `requested` one."""
 
     job_id: UUID
     result: CancelResult
@@ -408,6 +408,6 @@ class MasterRepository(
     HandoverStore,
     ScheduleStore,
     TransferStore,
-    NewsListener,
+    NotificationListener,
 ):
     """All that a master does. One instance serves one URL and any number of clusters."""

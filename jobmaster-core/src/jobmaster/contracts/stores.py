@@ -1,4 +1,4 @@
-"""What the stores of masters and agents have in common: opening, provisioning, and news."""
+"""What the stores of masters and agents have in common: opening, provisioning, and notifications."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class SchemaStore(ABC):
         """Return the store's clock, which decides what is due and who owns what."""
 
 
-class NewsListener(ABC):
-    """Telling other processes that there is something to see. News may be lost: nothing depends on it."""
+class NotificationListener(ABC):
+    """Telling other processes that there is something to see. Notifications may be lost: nothing depends on it."""
 
     @abstractmethod
     async def announce(self, topics: Sequence[str]) -> None:
@@ -81,12 +81,12 @@ class NewsListener(ABC):
 
     @abstractmethod
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_news(topic)` for every announcement of these topics, until cancelled.
+        """Call `on_notification(topic)` for every announcement of these topics, until cancelled.
 
-        Whether a topic is among `topics` is asked when news come: who listens may change what it holds.
-        `on_news` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
+        Whether a topic is among `topics` is asked when notifications come: who listens may change what it holds.
+        `on_notification` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
         in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
         connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;
         `Topics.ANY` may arrive whatever was asked for.

@@ -1,4 +1,4 @@
-"""What news is about. A topic is a short string that every provider can carry in one message."""
+"""What notifications are about. A topic is a short string that every provider can carry in one message."""
 
 from __future__ import annotations
 

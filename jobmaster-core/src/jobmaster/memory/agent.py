@@ -25,7 +25,7 @@ class MemoryAgent(InMemory, AgentRepository):
     def __init__(self, name: str, store: str = "", clock: Clock | None = None) -> None:
         self.name = name
         self._mailbox = mailboxes.setdefault(store, Mailbox()) if store else Mailbox()
-        super().__init__(self._mailbox.news, clock)
+        super().__init__(self._mailbox.notifications, clock)
 
     @contextmanager
     def _unit(self) -> Iterator[Mailbox]:

@@ -1,4 +1,4 @@
-"""What the stores of the in-memory provider share: a clock and news; and what the parts of its master share."""
+"""What the stores of the in-memory provider share: a clock and notifications; and what the parts of its master share."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from jobmaster.models import (
     Job,
     Load,
 )
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster.states import BucketStatus, JobStatus
 
 
 class InMemory(SchemaStore):
     """A store without a schema, whose clock is the process's own or one that a test moves."""
 
-    def __init__(self, news: NewsHub, clock: Clock | None) -> None:
-        self._news = news
+    def __init__(self, notifications: NotificationHub, clock: Clock | None) -> None:
+        self._notifications = notifications
         self._clock = clock or SystemClock()
 
     @property
@@ -76,12 +76,12 @@ class InMemory(SchemaStore):
 
     async def announce(self, topics: Sequence[str]) -> None:
         await anyio.lowlevel.checkpoint()
-        self._news.tell(topics)
+        self._notifications.tell(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        with self._news.listener(topics, on_news):
+        with self._notifications.listener(topics, on_notification):
             on_ready()
             await anyio.sleep_forever()
 
@@ -91,7 +91,7 @@ class MemoryBase(InMemory):
 
     def __init__(self, name: str = "", clock: Clock | None = None) -> None:
         self._store = stores.setdefault(name, Store()) if name else Store()
-        super().__init__(self._store.news, clock)
+        super().__init__(self._store.notifications, clock)
 
     @contextmanager
     def _unit(self) -> Iterator[Store]:

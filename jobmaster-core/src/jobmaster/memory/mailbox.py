@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 from jobmaster.contracts import Message
 from jobmaster.memory.grouped import Grouped
 from jobmaster.models import Bucket, Claim, Job, Position
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 
 Key: TypeAlias = tuple[UUID, UUID, int]
 """Bucket, job and attempt: what makes a message itself."""
@@ -71,7 +71,7 @@ class Mailbox:
     """All messages of one named store, and the epoch of each bucket that was made."""
 
     lock: RLock = field(factory=RLock)
-    news: NewsHub = field(factory=NewsHub)
+    notifications: NotificationHub = field(factory=NotificationHub)
     fingerprint: str = field(factory=lambda: uuid4().hex)
     epochs: dict[UUID, int] = field(factory=dict)
     letters: Grouped[Key, UUID, Letter] = field(factory=lambda: Grouped(lambda key, _: key[0]))

@@ -24,7 +24,7 @@ from jobmaster.models import (
     Report,
     WorkerRecord,
 )
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, WorkerStatus
 
@@ -102,7 +102,7 @@ class Store:
     """All rows of one named store."""
 
     lock: RLock = field(factory=RLock)
-    news: NewsHub = field(factory=NewsHub)
+    notifications: NotificationHub = field(factory=NotificationHub)
     clusters: dict[str, ClusterRecord] = field(factory=dict)
     workers: dict[UUID, WorkerRecord] = field(factory=dict)
     buckets: dict[UUID, Bucket] = field(factory=dict)

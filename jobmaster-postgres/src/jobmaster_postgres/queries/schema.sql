@@ -15,8 +15,8 @@ SELECT set_config('lock_timeout', :milliseconds, true)
 SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = :table::name AND n.nspname = @schema_name@
 
--- name: news_send
--- Not worth a wait for the disk: whoever misses the news polls.
+-- name: notification_send
+-- Not worth a wait for the disk: whoever misses the notifications polls.
 SELECT pg_notify(:channel, payload), set_config('synchronous_commit', 'off', true)
 FROM unnest(:payloads::text[]) AS payload
 

@@ -17,7 +17,7 @@ from jobmaster_testing.contracts.agent_pull import PullingContract
 from jobmaster_testing.contracts.agent_push import PushingContract
 from jobmaster_testing.contracts.agent_read_all import DrainingContract, DroppingContract
 from jobmaster_testing.contracts.agent_save import NotingContract, UnsavedContract
-from jobmaster_testing.contracts.agent_schema import AgentNewsContract, AgentSchemaContract
+from jobmaster_testing.contracts.agent_schema import AgentNotificationsContract, AgentSchemaContract
 from jobmaster_testing.contracts.agent_withdraw import WithdrawingContract
 from jobmaster_testing.contracts.base import Contract
 from jobmaster_testing.contracts.buckets_own import OwningContract
@@ -42,7 +42,7 @@ from jobmaster_testing.contracts.jobs_remote import RemoteContract
 from jobmaster_testing.contracts.jobs_report import ReportingContract
 from jobmaster_testing.contracts.jobs_requests import CancelContract, RescheduleContract
 from jobmaster_testing.contracts.members import AgentStoreContract
-from jobmaster_testing.contracts.notifications import NewsContract
+from jobmaster_testing.contracts.notifications import NotificationsContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
 from jobmaster_testing.contracts.schedules_end_to_end import RecurringContract
 from jobmaster_testing.contracts.store_schema import SchemaContract
@@ -63,7 +63,7 @@ __all__ = [
     "InlineContract",
     "JobContract",
     "MasterContract",
-    "NewsContract",
+    "NotificationsContract",
     "QueryContract",
     "ScheduleContract",
     "SchemaContract",
@@ -123,7 +123,7 @@ class MasterContract(
     ScheduleContract,
     TransferContract,
     SeparationContract,
-    NewsContract,
+    NotificationsContract,
     UnitContract,
     suite=True,
 ):
@@ -145,7 +145,7 @@ class AgentContract(
     WithdrawingContract,
     LifeContract,
     AgentSchemaContract,
-    AgentNewsContract,
+    AgentNotificationsContract,
     suite=True,
 ):
     """All that is required of an `AgentRepository` that a provider's `jobmaster_agent` returns."""

@@ -15,7 +15,7 @@ from jobmaster.contracts import AgentRepository
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.base import needs
 from jobmaster_testing.contracts.depot import Depot, job_ids, keys
-from jobmaster_testing.contracts.notifications import NewsContract, Telling
+from jobmaster_testing.contracts.notifications import NotificationsContract, Telling
 from jobmaster_testing.contracts.store_schema import check_risks
 from jobmaster_testing.factories import make_bucket, make_message
 from jobmaster_testing.options import Options, open_agent, unopened_agent
@@ -184,8 +184,8 @@ class AgentSchemaContract(AgentTests, suite=True):
         assert await depot.holdings() == {bucket.id: 1}
 
 
-class AgentNewsContract(AgentTests, NewsContract, suite=True):
-    """Telling and hearing through an agent: what is required of a master's news."""
+class AgentNotificationsContract(AgentTests, NotificationsContract, suite=True):
+    """Telling and hearing through an agent: what is required of a master's notifications."""
 
     @pytest.fixture
     def teller(self, agent: AgentRepository) -> Telling:

@@ -56,7 +56,7 @@ class SurvivingContract(RunningTests, suite=True):
                 await stack.enter_async_context(clusters.running(shared, name=f"Worker-{n}")) for n in (1, 2)
             ]
             scheduler = runtimes[0].scheduler
-            # A producer learns of new buckets by news, or soon after: let it look anew.
+            # A producer learns of new buckets by notifications, or soon after: let it look anew.
             scheduler.directory.invalidate("")
             receipts = await scheduler.once_many([shared.request() for _ in range(100)])
             jobs = [await ended(runtimes[1], receipt.job_id) for receipt in receipts]

@@ -1,4 +1,4 @@
-"""What is required of `NewsListener`."""
+"""What is required of `NotificationListener`."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.probes import Seen, until
 
 Telling: TypeAlias = MasterRepository | AgentRepository
-"""A store that carries news."""
+"""A store that carries notifications."""
 
 
-class NewsContract(MasterTests, suite=True):
-    """Telling and hearing. News may be lost, so a test announces again until somebody has heard."""
+class NotificationsContract(MasterTests, suite=True):
+    """Telling and hearing. Notifications may be lost, so a test announces again until somebody has heard."""
 
     @pytest.fixture
     def teller(self, master: MasterRepository) -> Telling:
-        """Return the store whose news are under test."""
+        """Return the store whose notifications are under test."""
         return master
 
     @pytest.fixture

@@ -1,7 +1,7 @@
 """Holds a simulation to the rule of sharing: what its stores and processes do, told to an `Idleness`.
 
 A slot is idle for at most a second while a due job that it may run (same lane, handler known, its priority's slots free)
-has not begun elsewhere. Faults excuse a cluster, so that only scenarios are watched in which stores and news are as
+has not begun elsewhere. Faults excuse a cluster, so that only scenarios are watched in which stores and notifications are as
 they should be, and processes are started, stopped, replaced and killed.
 """
 
@@ -28,19 +28,20 @@ if TYPE_CHECKING:
     from jobmaster_testing.simulation.world import World
 
 RULE: Final = 1.5
-"""Seconds for which a slot may be idle beside a job that it may run, with default settings and news, in all: the rule is
-a second at a time, and a job that waits for long may see several such times, each of them shorter."""
+"""Seconds for which a slot may be idle beside a job that it may run, with default settings and notifications, in all: the
+rule is a second at a time, and a job that waits for long may see several such times, each of them shorter."""
 PARKING: Final = 1.5
 """Seconds that come on top where some worker does not know every handler: coordinators do not know that, and who was
 given only what it cannot run waits for a moment before it tells of its free slots again, each time for longer."""
 GAPS: Final = 0.15
 """Seconds that may go by between jobs for each second at work: a backlog may take 1.15 times as long as it has to."""
 DEATH: Final = 1.0
-"""Seconds in which a cluster with news has to notice a death: what the dead worker had not read begins in `RULE` more."""
+"""Seconds in which a cluster with notifications has to notice a death: what the dead worker had not read begins in
+`RULE` more."""
 CALLS: Final = 40
 """Journeys to a store, or from it, that a job may wait for besides: some of ten calls, one after another, are slow."""
 LOOKS: Final = 3
-"""Polls that replace news: one who has too much looks, one who distributes, and one who has nothing to do."""
+"""Polls that replace notifications: one who has too much looks, one who distributes, and one who has nothing to do."""
 TICK: Final = 0.05
 """Seconds between two looks into the stores. They say only what waits: starts and ends are noticed as they happen."""
 MOST_TOLD: Final = 5
@@ -60,8 +61,8 @@ def bound_of(scenario: Scenario) -> float:
     """Return the seconds for which a slot may be idle beside a job that it may run.
 
     `RULE`, `PARKING` where a worker knows only some handlers, and the time of `CALLS` journeys as the scenario has
-    them. Where there are no news, `LOOKS` times the longest time between two looks for work (`poll_interval`). Neither the
-    lease nor the heartbeat has any part in it.
+    them. Where no notification comes, `LOOKS` times the longest time between two looks for work (`poll_interval`). Neither
+    the lease nor the heartbeat has any part in it.
     """
     parking = 0.0 if all(one.knows_rare for one in scenario.processes if one.modes) else PARKING
     return RULE + parking + CALLS * scenario.faults.usual + _unheard(scenario)

@@ -37,7 +37,7 @@ class Faults:
         late: the call fails, and happens some time afterwards.
         slow: the call takes up to `slowest`.
         deadly: the process dies before the call, or before its answer.
-        lost_news: a piece of news does not arrive.
+        lost_notifications: a piece of notifications does not arrive.
 
     """
 
@@ -47,7 +47,7 @@ class Faults:
     late: float = 0.0
     slow: float = 0.0
     deadly: float = 0.0
-    lost_news: float = 0.0
+    lost_notifications: float = 0.0
     usual: float = 0.002
     slowest: float = 1.5
     latest: float = 3.0
@@ -206,7 +206,7 @@ def _faults(chance: Random) -> Faults:
     return Faults(
         **chosen,
         deadly=chance.choice((0.0, 0.0, 0.002, 0.01)),
-        lost_news=chance.choice((0.0, 0.0, 0.1, 0.5)),
+        lost_notifications=chance.choice((0.0, 0.0, 0.1, 0.5)),
         usual=chance.choice((0.0005, 0.002, 0.02)),
     )
 

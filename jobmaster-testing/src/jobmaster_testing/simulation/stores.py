@@ -41,7 +41,7 @@ class Connection:
 
     @property
     def capabilities(self) -> Capabilities:
-        """The store's own, but for news where the scenario has none."""
+        """The store's own, but for notifications where the scenario has none."""
         own: Capabilities = self._inner.capabilities
         return evolve(own, notifications=own.notifications and self._world.scenario.notifications)
 
@@ -62,15 +62,15 @@ class Connection:
         await anyio.lowlevel.checkpoint()
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Listen until the connection breaks; some news get lost."""
+        """Listen until the connection breaks; a notification gets lost."""
         self._check_line()
         weather = self._world.weather
 
         def hear(topic: str) -> None:
-            if not self._process.killed and not weather.strikes(weather.faults.lost_news):
-                on_news(topic)
+            if not self._process.killed and not weather.strikes(weather.faults.lost_notifications):
+                on_notification(topic)
 
         with weather.connected(self._process, self._store) as cut:
             async with anyio.create_task_group() as group:

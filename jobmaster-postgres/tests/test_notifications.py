@@ -6,7 +6,7 @@ import pytest
 
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreUnavailableError
-from jobmaster_postgres.news import payloads
+from jobmaster_postgres.notifications import payloads
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.options import open_master
 from jobmaster_testing.probes import Seen
@@ -46,7 +46,7 @@ async def test_many_topics_arrive_elsewhere(database: str) -> None:
         group.cancel_scope.cancel()
 
 
-async def test_own_news_are_heard_once(database: str) -> None:
+async def test_own_notifications_are_heard_once(database: str) -> None:
     heard: Seen[str] = Seen()
     ready = anyio.Event()
 
@@ -88,7 +88,7 @@ async def test_listening_to_a_server_that_is_gone(wired: str, wire: Wire) -> Non
         wire.connect()
 
 
-async def test_behind_pgbouncer_only_own_news_are_heard(database: str) -> None:
+async def test_behind_pgbouncer_only_own_notifications_are_heard(database: str) -> None:
     heard: Seen[str] = Seen()
     url = f"{database}{'&' if '?' in database else '?'}pgbouncer=transaction"
 

@@ -1,4 +1,4 @@
-"""NOTIFY and LISTEN: news between processes within milliseconds."""
+"""NOTIFY and LISTEN: notifications between processes within milliseconds."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def payloads(topics: Iterable[str]) -> Iterator[str]:
 
 
 class Delivery:
-    """Brings news from wherever they are heard into the event loop of the one who listens.
+    """Brings notifications from wherever they are heard into the event loop of the one who listens.
 
     What is under way when the block ends is not delivered any more.
     """
 
     def __init__(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
         """Create it in the listener's event loop."""
         self._topics = topics
-        self._on_news, self._on_ready = on_news, on_ready
+        self._on_notification, self._on_ready = on_notification, on_ready
         self._call_soon = loop_caller()
         self._open = False
 
@@ -63,7 +63,7 @@ class Delivery:
         """Say that the listener is in place. From any thread."""
         self._call_soon(self._on_ready)
 
-    def news(self, topics: Iterable[str]) -> None:
+    def notifications(self, topics: Iterable[str]) -> None:
         """Hand over what was asked for among some topics. From any thread."""
         if Topics.ANY in self._topics:
             wanted = list(topics)
@@ -75,7 +75,7 @@ class Delivery:
     def _hand_over(self, topics: Iterable[str]) -> None:
         for topic in topics:
             if self._open:
-                self._on_news(topic)
+                self._on_notification(topic)
 
 
 async def listen(route: Route, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
@@ -95,9 +95,9 @@ async def listen(route: Route, channel: str, is_own: Callable[[int], bool], deli
         delivery.ready()
         async for message in wire.notifications():
             if not is_own(message.be_pid):
-                delivery.news(message.extra.decode().split(_SEPARATOR))
+                delivery.notifications(message.extra.decode().split(_SEPARATOR))
     except (TimeoutError, psycopg.Error) as error:
-        msg = f"{route.address}: the connection that listens for news broke"
+        msg = f"{route.address}: the connection that listens for notifications broke"
         raise StoreUnavailableError(msg) from route.address.veil.cause(error)
     finally:
         wire.close()

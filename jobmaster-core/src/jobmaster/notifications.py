@@ -1,4 +1,4 @@
-"""News inside one process: who wants to hear of a topic is told at once, in its own event loop."""
+"""Notifications inside one process: who wants to hear of a topic is told at once, in its own event loop."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jobmaster.contracts.topics import Topics
 from jobmaster.forks import in_forked_child
 from jobmaster.loops import LoopCaller, loop_caller
 
-OnNews: TypeAlias = Callable[[str], None]
+OnNotification: TypeAlias = Callable[[str], None]
 
 
 @define(eq=False)
 class _Listener:
     topics: Container[str]
-    on_news: OnNews
+    on_notification: OnNotification
     thread: int
     call_soon: LoopCaller
 
@@ -29,15 +29,15 @@ class _Listener:
 
     def hear(self, topic: str) -> None:
         if get_ident() == self.thread:
-            self.on_news(topic)
+            self.on_notification(topic)
         else:
-            self.call_soon(lambda: self.on_news(topic))
+            self.call_soon(lambda: self.on_notification(topic))
 
 
-_hubs: WeakSet[NewsHub] = WeakSet()
+_hubs: WeakSet[NotificationHub] = WeakSet()
 
 
-class NewsHub:
+class NotificationHub:
     """Carries topics from whoever tells to whoever listens, also between event loops of one process."""
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class NewsHub:
                     listener.hear(topic)
 
     @contextmanager
-    def listener(self, topics: Container[str], on_news: OnNews) -> Iterator[None]:
-        """Within the block, call `on_news(topic)` in this event loop for each of `topics` that is told.
+    def listener(self, topics: Container[str], on_notification: OnNotification) -> Iterator[None]:
+        """Within the block, call `on_notification(topic)` in this event loop for each of `topics` that is told.
 
         Whether a topic is among them is asked when it is told.
         """
-        listener = _Listener(topics, on_news, get_ident(), loop_caller())
+        listener = _Listener(topics, on_notification, get_ident(), loop_caller())
         with self._lock:
             self._listeners.append(listener)
         try:

@@ -1,4 +1,4 @@
-"""A file's news: told in this process, and seen in what others commit."""
+"""A file's notifications: told in this process, and seen in what others commit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import anyio.lowlevel
 
 from jobmaster.contracts import Capabilities
 from jobmaster.forks import in_forked_child
-from jobmaster.news import NewsHub
+from jobmaster.notifications import NotificationHub
 from jobmaster_sqlite.driver import SqliteDriver
 
 CAPABILITIES = Capabilities(notifications=True, migrations=True)
 """It notices other processes' commits by looking at the file every 10 to 50 ms."""
 
-_hubs: WeakValueDictionary[tuple[Path, str], NewsHub] = WeakValueDictionary()
+_hubs: WeakValueDictionary[tuple[Path, str], NotificationHub] = WeakValueDictionary()
 _hubs_lock = Lock()
 
 
@@ -31,16 +31,16 @@ def _begin_anew() -> None:
 in_forked_child(_begin_anew)
 
 
-def hub_of(path: Path, kind: str) -> NewsHub:
+def hub_of(path: Path, kind: str) -> NotificationHub:
     """Return the hub that all masters, or all agents, on one file share in this process."""
     with _hubs_lock:
-        return _hubs.setdefault((path, kind), NewsHub())
+        return _hubs.setdefault((path, kind), NotificationHub())
 
 
-class FileNews:
+class FileNotifications:
     """Announces and listens for one master or agent; its methods are theirs of the same names."""
 
-    def __init__(self, hub: NewsHub, driver: SqliteDriver) -> None:
+    def __init__(self, hub: NotificationHub, driver: SqliteDriver) -> None:
         """`driver` tells `hub` when other processes commit."""
         self._hub, self._driver = hub, driver
 
@@ -50,9 +50,9 @@ class FileNews:
         self._hub.tell(topics)
 
     async def listen(
-        self, topics: Container[str], on_news: Callable[[str], None], on_ready: Callable[[], None]
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_news` for what this process announces, and with `Topics.ANY` for others' commits."""
-        with self._hub.listener(topics, on_news), self._driver.watching():
+        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        with self._hub.listener(topics, on_notification), self._driver.watching():
             on_ready()
             await anyio.sleep_forever()
