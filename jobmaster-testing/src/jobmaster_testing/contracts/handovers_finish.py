@@ -330,7 +330,7 @@ class CarryContract(MasterTests, suite=True):
     # The whole way
 
     @pytest.mark.parametrize("steps", [0, 1, 2])
-    async def test_a_carrier_that_dies_after_any_step_loses_no_job(
+    async def test_a_pusher_that_dies_after_any_step_loses_no_job(
         self, world: World, bucket: Bucket, steps: int
     ) -> None:
         async with open_agent(AGENT, "memory://") as agent:
