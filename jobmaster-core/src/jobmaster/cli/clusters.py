@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json, table
+from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import changed
+from jobmaster.cli.terminal import console, table
 from jobmaster.cluster import Cluster
 from jobmaster.config import Settings
 from jobmaster.contracts import ClusterChange

@@ -9,8 +9,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from jobmaster.cli.output import console, duration, short, state, table
+from jobmaster.cli.output import duration, short
 from jobmaster.cli.streams import shown, shown_in_line
+from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import stored, to_plain
 from jobmaster.data import MessageData, Metadata
 from jobmaster.durations import written

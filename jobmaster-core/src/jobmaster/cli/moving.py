@@ -11,9 +11,10 @@ from jobmaster._runtime.moving import MoveSummary
 from jobmaster._upkeep.migrate import MoveResult
 from jobmaster._upkeep.transfer import Left
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, console, print_json, table
+from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import Backend, BackendOption, opened, registered, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.terminal import console, table
 from jobmaster.cluster import Cluster
 from jobmaster.logtext import counted
 from jobmaster.states import ClusterMode

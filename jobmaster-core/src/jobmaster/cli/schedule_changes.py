@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json
+from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import opened, registered, run_async
 from jobmaster.cli.schedule_views import summary
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ScheduleNotFoundError

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from jobmaster.cli.job_views import print_pairs, print_values
-from jobmaster.cli.output import console, short, state, table
+from jobmaster.cli.output import short
+from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import iso, to_plain
 from jobmaster.durations import written
 from jobmaster.errors import JobMasterError

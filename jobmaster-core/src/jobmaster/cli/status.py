@@ -9,7 +9,7 @@ import typer
 from attrs import asdict
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, console, print_json, state, table
+from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.picture import Picture, look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
@@ -25,6 +25,7 @@ from jobmaster.cli.tables import (
     worker_note,
     worker_table,
 )
+from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import iso, to_plain
 from jobmaster.states import BucketStatus, JobStatus
 

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster.cli.grid import Table
-from jobmaster.cli.output import duration, state, table
+from jobmaster.cli.output import duration
 from jobmaster.cli.picture import RUNNING, Agent, Picture
+from jobmaster.cli.terminal import state, table
 from jobmaster.converters import to_plain
 from jobmaster.models import Bucket, HostRecord, WorkerRecord
 
