@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -111,9 +112,9 @@ SAID = {
 
 
 def public_names() -> list[str]:
-    """Return the names that the package exports on purpose: `from … import X as X`."""
+    """Return the names that the package exports on purpose: `from … import X as X`, as type checkers see them."""
     tree = ast.parse(inspect.getsource(jobmaster))
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
 
 
@@ -124,11 +125,32 @@ CLASSES = [name for name in NAMES if inspect.isclass(getattr(jobmaster, name))]
 def test_only_names_that_are_exported_on_purpose_are_there() -> None:
     there = {
         name
-        for name, value in vars(jobmaster).items()
-        if not isinstance(value, ModuleType) and (not name.startswith("__") or name == "__version__")
+        for name in dir(jobmaster)
+        if not isinstance(getattr(jobmaster, name), ModuleType)
+        and (not name.startswith("_") or name == "__version__")
     }
-    assert there == set(NAMES)
+    assert there - _TOOLS == set(NAMES) == set(jobmaster.__all__)  # type: ignore[attr-defined]
     assert len(NAMES) == len(set(NAMES)) > 50
+
+
+_TOOLS = {"import_module", "TYPE_CHECKING", "Any", "Final"}
+"""What the package's own code is made with."""
+
+
+def test_a_name_is_what_type_checkers_take_it_for() -> None:
+    imports = [
+        node for node in ast.walk(ast.parse(inspect.getsource(jobmaster))) if isinstance(node, ast.ImportFrom)
+    ]
+    defined = {alias.name: str(node.module) for node in imports for alias in node.names if alias.asname}
+
+    assert {name: getattr(import_module(module), name) for name, module in defined.items()} == {
+        name: getattr(jobmaster, name) for name in NAMES
+    }
+
+
+def test_another_name_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="'jobmaster' has no attribute 'Custer'"):
+        _ = jobmaster.Custer  # type: ignore[attr-defined]
 
 
 def test_the_package_says_that_it_is_typed() -> None:
@@ -235,7 +257,7 @@ def test_every_error_that_users_can_catch_is_a_public_name() -> None:
         if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
     }
 
-    assert raised - vars(jobmaster).keys() == set()
+    assert raised - set(NAMES) == set()
 
 
 def test_packages_that_are_named_to_install_exist() -> None:
