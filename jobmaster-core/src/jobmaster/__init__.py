@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobmaster.definitions import JobDefinition as JobDefinition
     from jobmaster.definitions import JobRequest as JobRequest
     from jobmaster.errors import ClusterArchivedError as ClusterArchivedError
+    from jobmaster.errors import ClusterNotFoundError as ClusterNotFoundError
     from jobmaster.errors import ConfigurationError as ConfigurationError
     from jobmaster.errors import Discard as Discard
     from jobmaster.errors import DuplicateDefinitionError as DuplicateDefinitionError
@@ -95,7 +96,7 @@ _NAMES: Final = {
     "jobmaster.data": "MessageData Metadata",
     "jobmaster.definitions": "JobDefinition JobRequest",
     "jobmaster.errors": (
-        "ClusterArchivedError ConfigurationError Discard DuplicateDefinitionError "
+        "ClusterArchivedError ClusterNotFoundError ConfigurationError Discard DuplicateDefinitionError "
         "InvalidArgumentsError InvalidDataError InvalidExpressionError InvalidQueryError "
         "InvalidTransitionError JobMasterError JobNotFoundError KeyTakenError LeaseLostError "
         "MessageTooLargeError NotRunningError Retry ScheduleNotFoundError SchedulingError "

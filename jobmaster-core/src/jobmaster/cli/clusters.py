@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json
-from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import changed
 from jobmaster.cli.terminal import console, table
@@ -19,6 +19,7 @@ from jobmaster.control_verbs import check_shared
 from jobmaster.converters import to_plain
 from jobmaster.durations import written
 from jobmaster.fileconfig import is_duration, setting_from_text
+from jobmaster.inspection.opening import opened, registered
 from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
 from jobmaster.urls import said

@@ -12,10 +12,10 @@ from attrs import field, frozen
 from jobmaster._policy.placement import Place, agents_in_use
 from jobmaster._runtime.durability import MASTER, lines, risks_of
 from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
-from jobmaster.cli.reading import opened, registered
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
 from jobmaster.errors import JobMasterError
+from jobmaster.inspection.opening import opened, registered
 from jobmaster.models import (
     STANDALONE,
     AgentRecord,

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json
-from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.reading import run_async
 from jobmaster.cli.schedule_views import summary
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ScheduleNotFoundError
+from jobmaster.inspection.opening import opened, registered
 from jobmaster.recurring import ScheduleQuery, ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.scheduler import Scheduler

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_note, print_notes, warnings_as_notes
-from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.reading import run_async
 from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes, unknown_schedule
 from jobmaster.cli.schedule_views import (
     Preview,
@@ -34,6 +34,7 @@ from jobmaster.cli.source import (
     is_named,
 )
 from jobmaster.cluster import Cluster
+from jobmaster.inspection.opening import opened, registered
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of

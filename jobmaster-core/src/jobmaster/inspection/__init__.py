@@ -1,0 +1,1 @@
+"""What a cluster looks like now, and why its jobs do not run."""
