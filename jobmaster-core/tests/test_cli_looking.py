@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.cli.picture import Picture
 from jobmaster.cli.status import as_plain
+from jobmaster.inspection.snapshot import Picture
 from jobmaster.models import STANDALONE, Bucket, ClusterRecord, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode
 from jobmaster_sql import load_migrations

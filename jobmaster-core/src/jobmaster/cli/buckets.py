@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_notes
-from jobmaster.cli.picture import Picture, look
 from jobmaster.cli.reading import run_async
-from jobmaster.cli.slips import agent_note, notes_on
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.tables import bucket_table, plain_bucket
 from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
 from jobmaster.config import check_name
 from jobmaster.inspection.opening import opened
+from jobmaster.inspection.slips import agent_note, notes_on
+from jobmaster.inspection.snapshot import Picture, look
 from jobmaster.models import STANDALONE
 from jobmaster.states import BucketStatus
 

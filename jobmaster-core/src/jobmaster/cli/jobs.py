@@ -12,17 +12,17 @@ import typer
 from attrs import evolve
 
 from jobmaster._runtime.changing import not_known, save_pending
-from jobmaster.cli.job_reasons import with_reason
 from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
 from jobmaster.cli.output import JsonOption, print_json, print_notes
 from jobmaster.cli.reading import run_async
-from jobmaster.cli.slips import notes_on
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Message
 from jobmaster.errors import ConfigurationError, JobNotFoundError, StoreUnavailableError
 from jobmaster.fileconfig import priority_named
 from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.reasons import with_reason
+from jobmaster.inspection.slips import notes_on
 from jobmaster.models import JobQuery, JobRecord, MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
 from jobmaster.scheduler import as_id

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_note
-from jobmaster.cli.picture import RUNNING, Picture, look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import lane_changed
 from jobmaster.cli.terminal import console, table
 from jobmaster.config import check_name
 from jobmaster.contracts import ClusterChange
+from jobmaster.inspection.snapshot import RUNNING, Picture, look
 
 app = typer.Typer(no_args_is_help=True, help="Look at lanes, pause and resume them.")
 

@@ -23,7 +23,6 @@ from jobmaster.cli.schedule_views import (
     summary,
     upcoming_of,
 )
-from jobmaster.cli.slips import notes_on
 from jobmaster.cli.source import (
     AppOption,
     ClusterOption,
@@ -35,6 +34,7 @@ from jobmaster.cli.source import (
 )
 from jobmaster.cluster import Cluster
 from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.slips import notes_on
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of

@@ -10,7 +10,6 @@ from attrs import asdict
 
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, print_json
-from jobmaster.cli.picture import Picture, look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.tables import (
@@ -27,6 +26,7 @@ from jobmaster.cli.tables import (
 )
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import iso, to_plain
+from jobmaster.inspection.snapshot import Picture, look
 from jobmaster.states import BucketStatus, JobStatus
 
 

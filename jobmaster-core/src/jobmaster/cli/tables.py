@@ -8,9 +8,9 @@ from uuid import UUID
 
 from jobmaster.cli.grid import Table
 from jobmaster.cli.output import duration
-from jobmaster.cli.picture import RUNNING, Agent, Picture
 from jobmaster.cli.terminal import state, table
 from jobmaster.converters import to_plain
+from jobmaster.inspection.snapshot import RUNNING, Agent, Picture
 from jobmaster.models import Bucket, HostRecord, WorkerRecord
 
 SHORT_FINGERPRINT = 8

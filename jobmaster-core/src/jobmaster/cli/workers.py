@@ -8,12 +8,12 @@ from typing import Annotated, Final
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json
-from jobmaster.cli.picture import look
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import asked
 from jobmaster.cli.tables import no_worker, plain_worker, worker_table
 from jobmaster.cli.terminal import console
+from jobmaster.inspection.snapshot import look
 from jobmaster.states import WorkerRequest
 
 app = typer.Typer(no_args_is_help=True, help="Look at workers, stop and drain them.")

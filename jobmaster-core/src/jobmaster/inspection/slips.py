@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
-from jobmaster.cli.picture import RUNNING
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import registered_handlers
+from jobmaster.inspection.snapshot import RUNNING
 from jobmaster.models import ClusterRecord, JobQuery
 from jobmaster.recurring import ScheduleQuery
 
