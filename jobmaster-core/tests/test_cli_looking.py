@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.cli.status import as_plain
+from jobmaster.inspection.documents import snapshot_document
 from jobmaster.inspection.snapshot import Picture
 from jobmaster.models import STANDALONE, Bucket, ClusterRecord, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode
@@ -536,8 +536,8 @@ def test_a_worker_whose_lease_ran_out_is_not_alive() -> None:
     )
     picture = Picture(now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=[worker], buckets=[])
 
-    assert as_plain(picture)["workers"][0]["alive"] is False
-    assert as_plain(picture)["workers"][0]["heartbeat_age"] == 20
+    assert snapshot_document(picture)["workers"][0]["alive"] is False
+    assert snapshot_document(picture)["workers"][0]["heartbeat_age"] == 20
     assert picture.warnings() == [
         "no worker is alive; unfinished jobs: 0",
         "the lease of w1 has run out; start a full, coordinator or drain worker to bring its jobs back",

@@ -9,10 +9,11 @@ import typer
 from jobmaster.cli.output import JsonOption, print_json, print_notes
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
-from jobmaster.cli.tables import bucket_table, plain_bucket
+from jobmaster.cli.tables import bucket_table
 from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
 from jobmaster.config import check_name
+from jobmaster.inspection.documents import bucket_document
 from jobmaster.inspection.opening import opened
 from jobmaster.inspection.slips import agent_note, notes_on
 from jobmaster.inspection.snapshot import Picture, look
@@ -55,7 +56,7 @@ def list_buckets(
         and agent in (None, one.agent)
     ]
     if as_json:
-        print_json({"buckets": [plain_bucket(picture, one) for one in found]})
+        print_json({"buckets": [bucket_document(picture, one) for one in found]})
     else:
         console().print(bucket_table(picture, found) if found else "No buckets.")
     if not found:

@@ -1,4 +1,4 @@
-"""Jobs as JSON, and as people read them."""
+"""Jobs, as people read them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,11 @@ from rich.text import Text
 from jobmaster.cli.output import duration, short
 from jobmaster.cli.streams import shown, shown_in_line
 from jobmaster.cli.terminal import console, state, table
-from jobmaster.converters import stored, to_plain
+from jobmaster.converters import stored
 from jobmaster.data import MessageData, Metadata
 from jobmaster.durations import written
 from jobmaster.models import Attempt, JobRecord, LogLine
 from jobmaster.printable import as_entry, marked
-
-# For programs
-
-
-def summary(job: JobRecord) -> dict[str, Any]:
-    """Return the JSON form of a job in a list; its keys are documented and stay."""
-    return {name: value for name, value in as_plain(job).items() if name not in _ONLY_OF_ONE}
-
-
-def as_plain(job: JobRecord) -> dict[str, Any]:
-    """Return the JSON form of a job with data, attempts and logs."""
-    plain: dict[str, Any] = to_plain(job)
-    return plain
-
-
-_ONLY_OF_ONE = frozenset({"data", "attempts", "logs"})
-
-
-# For people
 
 
 def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from attrs import asdict
 
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, print_json
@@ -17,15 +16,11 @@ from jobmaster.cli.tables import (
     bucket_table,
     host_table,
     no_worker,
-    plain_agent,
-    plain_bucket,
-    plain_host,
-    plain_worker,
     worker_note,
     worker_table,
 )
 from jobmaster.cli.terminal import console, state, table
-from jobmaster.converters import iso, to_plain
+from jobmaster.inspection.documents import snapshot_document
 from jobmaster.inspection.snapshot import Picture, look
 from jobmaster.states import BucketStatus, JobStatus
 
@@ -44,33 +39,11 @@ def status(
     """
     picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
     if as_json:
-        print_json(as_plain(picture))
+        print_json(snapshot_document(picture))
     else:
         _show(picture)
     if picture.pending:
         raise typer.Exit(ExitCode.SCHEMA)
-
-
-# For programs
-
-
-def as_plain(picture: Picture) -> dict[str, Any]:
-    """Return the JSON form of a picture; its keys are documented and stay."""
-    return {
-        "now": iso(picture.now),
-        "cluster": to_plain(picture.cluster),
-        "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
-        "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
-        "parked": picture.parked,
-        "agents": [plain_agent(picture, agent) for agent in picture.agents],
-        "hosts": [plain_host(picture, host) for host in picture.hosts],
-        "workers": [plain_worker(picture, worker) for worker in picture.listed(every=True)],
-        "buckets": [plain_bucket(picture, bucket) for bucket in picture.buckets],
-        "durability": [
-            {"store": store, **asdict(risk)} for store, risks in picture.risks.items() for risk in risks
-        ],
-        "warnings": picture.warnings(),
-    }
 
 
 # For people

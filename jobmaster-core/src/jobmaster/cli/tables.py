@@ -1,4 +1,4 @@
-"""Workers, buckets, agents and hosts of a picture: as JSON values, and as tables."""
+"""Workers, buckets, agents and hosts of a picture, as tables."""
 
 from __future__ import annotations
 
@@ -9,51 +9,10 @@ from uuid import UUID
 from jobmaster.cli.grid import Table
 from jobmaster.cli.output import duration
 from jobmaster.cli.terminal import state, table
-from jobmaster.converters import to_plain
-from jobmaster.inspection.snapshot import RUNNING, Agent, Picture
-from jobmaster.models import Bucket, HostRecord, WorkerRecord
+from jobmaster.inspection.snapshot import RUNNING, Picture
+from jobmaster.models import Bucket, WorkerRecord
 
 SHORT_FINGERPRINT = 8
-_NOT_SHOWN = frozenset({"unheard", "silent"})
-"""What of a bucket says something only when it is asked for otherwise."""
-
-# For programs. Keys are documented and stay.
-
-
-def plain_worker(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
-    """Return the JSON form of a worker."""
-    facts = {
-        "alive": picture.is_alive(worker),
-        "suspended": picture.is_suspended(worker),
-        "heartbeat_age": picture.age(worker.heartbeat_at),
-    }
-    return {**to_plain(worker), **facts}
-
-
-def plain_bucket(picture: Picture, bucket: Bucket) -> dict[str, Any]:
-    """Return the JSON form of a bucket."""
-    shown = {key: value for key, value in to_plain(bucket).items() if key not in _NOT_SHOWN}
-    return {**shown, "waiting": picture.waiting(bucket), "messages": picture.messages(bucket)}
-
-
-def plain_agent(picture: Picture, agent: Agent) -> dict[str, Any]:
-    """Return the JSON form of an agent."""
-    facts = {
-        "heartbeat_age": picture.age(agent.record.heartbeat_at),
-        "messages": agent.messages,
-        "save_pending": agent.save_pending,
-        "oldest_save_pending": agent.oldest_save_pending,
-        "problem": agent.problem,
-    }
-    return {**to_plain(agent.record), **facts}
-
-
-def plain_host(picture: Picture, host: HostRecord) -> dict[str, Any]:
-    """Return the JSON form of a host."""
-    return {**to_plain(host), "heartbeat_age": picture.age(host.heartbeat_at)}
-
-
-# For people
 
 
 def worker_table(picture: Picture, workers: Sequence[WorkerRecord]) -> Table:

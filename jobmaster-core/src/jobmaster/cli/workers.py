@@ -11,8 +11,9 @@ from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import asked
-from jobmaster.cli.tables import no_worker, plain_worker, worker_table
+from jobmaster.cli.tables import no_worker, worker_table
 from jobmaster.cli.terminal import console
+from jobmaster.inspection.documents import worker_document
 from jobmaster.inspection.snapshot import look
 from jobmaster.states import WorkerRequest
 
@@ -39,7 +40,7 @@ def list_workers(
     picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
     found = picture.listed(every=every)
     if as_json:
-        print_json({"workers": [plain_worker(picture, worker) for worker in found]})
+        print_json({"workers": [worker_document(picture, worker) for worker in found]})
     else:
         console().print(worker_table(picture, found) if found else no_worker(picture))
 
