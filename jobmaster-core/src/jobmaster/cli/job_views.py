@@ -15,20 +15,21 @@ from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import stored
 from jobmaster.data import MessageData, Metadata
 from jobmaster.durations import written
+from jobmaster.inspection.jobs import JobPage
 from jobmaster.models import Attempt, JobRecord, LogLine
 from jobmaster.printable import as_entry, marked
 
 
-def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:
+def show_jobs(page: JobPage) -> None:
     """Print a page of jobs."""
     out = console()
-    if not jobs:
+    if not page.jobs:
         out.print("No jobs match.")
         return
     columns = ("ID", "Status", "Scheduled", "Handler", "Priority", "Lane", ">Attempt", "Note")
-    out.print(table("", columns, [_row(job) for job in jobs]))
-    if following:
-        out.print(f"There may be more: --after {following}")
+    out.print(table("", columns, [_row(job) for job in page.jobs]))
+    if page.next:
+        out.print(f"There may be more: --after {page.next}")
 
 
 def _row(job: JobRecord) -> Sequence[Any]:

@@ -11,11 +11,11 @@ from attrs import evolve
 
 from jobmaster.cli.job_views import show_job, show_jobs
 from jobmaster.cli.output import JsonOption, print_json, print_notes
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.errors import ConfigurationError
 from jobmaster.fileconfig import priority_named
-from jobmaster.inspection.documents import job_document, job_summary
+from jobmaster.inspection.documents import job_document, jobs_document
 from jobmaster.inspection.jobs import find_jobs, get_job
 from jobmaster.models import MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
@@ -119,13 +119,12 @@ def list_jobs(
         metadata=[MetadataFilter(name, Operator.EQ, value) for name, value in metadata or ()],
     )
     query = evolve(query, after=after, limit=limit)
-    found, notes = run_async(find_jobs, find_cluster(Source(app, config, cluster, master)), query)
-    following = str(found[-1].id) if len(found) == limit else None
+    page = read(find_jobs, find_cluster(Source(app, config, cluster, master)), query)
     if as_json:
-        print_json({"jobs": [job_summary(job) for job in found], "next": following})
+        print_json(jobs_document(page))
     else:
-        show_jobs(found, following)
-    print_notes(notes)
+        show_jobs(page)
+    print_notes(page.notes)
 
 
 @app.command("show")
@@ -139,7 +138,7 @@ def show(
     master: MasterOption = None,
 ) -> None:
     """Show one job: settings, data, attempts with their errors, and logs."""
-    job = run_async(get_job, find_cluster(Source(app, config, cluster, master)), job_id)
+    job = read(get_job, find_cluster(Source(app, config, cluster, master)), job_id)
     if as_json:
         print_json(job_document(job))
     else:

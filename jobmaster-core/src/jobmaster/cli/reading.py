@@ -1,4 +1,4 @@
-"""Running what a command asks, in an event loop of the kind that was chosen."""
+"""Running what a command asks in an event loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 
+from jobmaster.cluster import Cluster
 from jobmaster.errors import ConfigurationError
+from jobmaster.inspection.opening import opened
 
 T = TypeVar("T")
 
@@ -45,3 +47,13 @@ def run_async(
 ) -> T:
     """Run a coroutine function in an event loop."""
     return anyio.run(partial(work, *args, **options), backend=str(backend))
+
+
+def read(work: Callable[..., Awaitable[T]], cluster: Cluster, *args: Any, **options: Any) -> T:
+    """Return what a function of `inspection` finds: it takes a cluster, its open master, and what is given here."""
+
+    async def reading() -> T:
+        async with opened(cluster) as master:
+            return await work(cluster, master, *args, **options)
+
+    return run_async(reading)

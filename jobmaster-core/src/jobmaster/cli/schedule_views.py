@@ -11,7 +11,7 @@ from jobmaster.cli.job_views import print_pairs, print_values
 from jobmaster.cli.output import short
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.durations import written
-from jobmaster.inspection.schedules import Preview, Times
+from jobmaster.inspection.schedules import Preview, SchedulePage, Times
 from jobmaster.recurring import ScheduleRecord
 
 
@@ -39,16 +39,16 @@ def on_clock(moment: datetime, zone: ZoneInfo) -> str:
     return f"{shown:%a %Y-%m-%d %H:%M:%S} {shown:%z}"
 
 
-def show_schedules(records: Sequence[ScheduleRecord], following: str | None) -> None:
+def show_schedules(page: SchedulePage) -> None:
     """Print a page of schedules."""
     out = console()
-    if not records:
+    if not page.schedules:
         out.print("No schedules match.")
         return
     columns = ("ID", "Status", "Due", "Handler", "Fires", "Zone", "Declared as")
-    out.print(table("", columns, [_row(record) for record in records]))
-    if following:
-        out.print(f"There may be more: --after {following}")
+    out.print(table("", columns, [_row(record) for record in page.schedules]))
+    if page.next:
+        out.print(f"There may be more: --after {page.next}")
 
 
 def _row(record: ScheduleRecord) -> Sequence[Any]:

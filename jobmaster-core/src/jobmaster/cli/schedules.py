@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_note, print_notes, warnings_as_notes
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.reading import read
 from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes
 from jobmaster.cli.schedule_views import show_preview, show_schedule, show_schedules
 from jobmaster.cli.source import (
@@ -23,8 +23,8 @@ from jobmaster.cli.source import (
     is_named,
 )
 from jobmaster.cluster import Cluster
-from jobmaster.inspection.documents import preview_document, schedule_document, schedule_summary
-from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule, upcoming_of
+from jobmaster.inspection.documents import preview_document, schedule_document, schedules_document
+from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of
@@ -166,13 +166,12 @@ def list_schedules(
         after=after,
         limit=limit,
     )
-    found, notes = run_async(find_schedules, find_cluster(Source(app, config, cluster, master)), query)
-    following = str(found[-1].id) if len(found) == limit else None
+    page = read(find_schedules, find_cluster(Source(app, config, cluster, master)), query)
     if as_json:
-        print_json({"schedules": [schedule_summary(one) for one in found], "next": following})
+        print_json(schedules_document(page))
     else:
-        show_schedules(found, following)
-    print_notes(notes)
+        show_schedules(page)
+    print_notes(page.notes)
 
 
 @app.command("show")
@@ -187,9 +186,8 @@ def show(
 ) -> None:
     """Show one recurring schedule: what it means, its settings and data, and when it fires next."""
     found = find_cluster(Source(app, config, cluster, master))
-    record, now = run_async(get_schedule, found, schedule_id)
     with warnings_as_notes("jobmaster.recurrence"):
-        times = upcoming_of(record, found.kinds(), now, SHOWN_TIMES)
+        record, times = read(get_schedule, found, schedule_id, SHOWN_TIMES)
     if as_json:
         print_json(schedule_document(record, times))
     else:

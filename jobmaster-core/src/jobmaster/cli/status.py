@@ -9,7 +9,7 @@ import typer
 
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, print_json
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.tables import (
     agent_table,
@@ -21,8 +21,8 @@ from jobmaster.cli.tables import (
 )
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.inspection.documents import snapshot_document
-from jobmaster.inspection.snapshot import Picture, look
-from jobmaster.states import BucketStatus, JobStatus
+from jobmaster.inspection.snapshot import Snapshot, take_snapshot
+from jobmaster.states import JobStatus
 
 
 def status(
@@ -37,39 +37,39 @@ def status(
 
     Exits with 6 if migrations are pending.
     """
-    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
+    snapshot = read(take_snapshot, find_cluster(Source(app, config, cluster, master)))
     if as_json:
-        print_json(snapshot_document(picture))
+        print_json(snapshot_document(snapshot))
     else:
-        _show(picture)
-    if picture.pending:
+        _show(snapshot)
+    if snapshot.pending:
         raise typer.Exit(ExitCode.SCHEMA)
 
 
 # For people
 
 
-def _show(picture: Picture) -> None:
-    out, record = console(), picture.cluster
-    schema = "schema not up to date" if picture.pending else "schema up to date"
+def _show(snapshot: Snapshot) -> None:
+    out, record = console(), snapshot.cluster
+    schema = "schema not up to date" if snapshot.pending else "schema up to date"
     out.print(f"Cluster {record.id}: {record.mode}; {schema}")
-    for warning in picture.warnings():
+    for warning in snapshot.warnings():
         out.print(f"warning: {warning}", style="yellow")
-    for part in _parts(picture):
+    for part in _parts(snapshot):
         out.print()
         out.print(part)
 
 
-def _parts(picture: Picture) -> Iterator[Any]:
-    counts = [(state(one), f"{picture.jobs[one]:,}") for one in JobStatus if one in picture.jobs]
+def _parts(snapshot: Snapshot) -> Iterator[Any]:
+    counts = [(state(one), f"{snapshot.jobs[one]:,}") for one in JobStatus if one in snapshot.jobs]
     yield table("Jobs", ("Status", ">Count"), counts) if counts else "No jobs yet."
-    if picture.agents:
-        yield agent_table(picture)
-    if picture.hosts:
-        yield host_table(picture)
-    running = picture.listed(every=False)
-    yield worker_table(picture, running) if running else no_worker(picture)
-    if note := worker_note(picture):
+    if snapshot.agents:
+        yield agent_table(snapshot)
+    if snapshot.hosts:
+        yield host_table(snapshot)
+    running = snapshot.listed(every=False)
+    yield worker_table(snapshot, running) if running else no_worker(snapshot)
+    if note := worker_note(snapshot):
         yield note
-    if living := [one for one in picture.buckets if one.status is not BucketStatus.READY_TO_DELETE]:
-        yield bucket_table(picture, living)
+    if living := snapshot.found_buckets():
+        yield bucket_table(snapshot, living)

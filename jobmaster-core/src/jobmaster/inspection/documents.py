@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import asdict
 
 from jobmaster.converters import iso, to_plain
-from jobmaster.inspection.schedules import Preview, Times
-from jobmaster.inspection.snapshot import RUNNING, Agent, Picture
-from jobmaster.models import Bucket, HostRecord, JobRecord, WorkerRecord
+from jobmaster.inspection.jobs import JobPage
+from jobmaster.inspection.reasons import Reason
+from jobmaster.inspection.schedules import Preview, SchedulePage, Times
+from jobmaster.inspection.snapshot import AgentSnapshot, Lane, Snapshot
+from jobmaster.models import Bucket, ClusterRecord, HostRecord, JobRecord, WorkerRecord
 from jobmaster.recurring import ScheduleRecord
 from jobmaster.states import JobStatus
 
@@ -31,6 +33,16 @@ def job_document(job: JobRecord) -> dict[str, Any]:
 _ONLY_OF_ONE = frozenset({"data", "attempts", "logs"})
 
 
+def jobs_document(page: JobPage) -> dict[str, Any]:
+    """Return the JSON form of a page of jobs: `jobs`, and `next`, the id after which the next page begins, or null."""
+    return {"jobs": [job_summary(job) for job in page.jobs], "next": page.next and str(page.next)}
+
+
+def reasons_document(reasons: Iterable[Reason]) -> dict[str, Any]:
+    """Return the JSON form of why a job does not run: `reasons`, each with `what` and `remedy`, which may be empty."""
+    return {"reasons": [{"what": one.what, "remedy": one.remedy} for one in reasons]}
+
+
 # Schedules
 
 
@@ -45,6 +57,14 @@ def schedule_summary(record: ScheduleRecord) -> dict[str, Any]:
     plain: dict[str, Any] = to_plain(record)
     del plain["data"]
     return plain
+
+
+def schedules_document(page: SchedulePage) -> dict[str, Any]:
+    """Return the JSON form of a page of schedules: `schedules`, and `next`, as that of jobs."""
+    return {
+        "schedules": [schedule_summary(one) for one in page.schedules],
+        "next": page.next and str(page.next),
+    }
 
 
 def schedule_document(record: ScheduleRecord, times: Times) -> dict[str, Any]:
@@ -65,26 +85,26 @@ _NOT_SHOWN = frozenset({"unheard", "silent"})
 # What a cluster is made of
 
 
-def worker_document(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
+def worker_document(snapshot: Snapshot, worker: WorkerRecord) -> dict[str, Any]:
     """Return the JSON form of a worker."""
     facts = {
-        "alive": picture.is_alive(worker),
-        "suspended": picture.is_suspended(worker),
-        "heartbeat_age": picture.age(worker.heartbeat_at),
+        "alive": snapshot.is_alive(worker),
+        "suspended": snapshot.is_suspended(worker),
+        "heartbeat_age": snapshot.age(worker.heartbeat_at),
     }
     return {**to_plain(worker), **facts}
 
 
-def bucket_document(picture: Picture, bucket: Bucket) -> dict[str, Any]:
+def bucket_document(snapshot: Snapshot, bucket: Bucket) -> dict[str, Any]:
     """Return the JSON form of a bucket."""
     shown = {key: value for key, value in to_plain(bucket).items() if key not in _NOT_SHOWN}
-    return {**shown, "waiting": picture.waiting(bucket), "messages": picture.messages(bucket)}
+    return {**shown, "waiting": snapshot.waiting(bucket), "messages": snapshot.messages(bucket)}
 
 
-def agent_document(picture: Picture, agent: Agent) -> dict[str, Any]:
+def agent_document(snapshot: Snapshot, agent: AgentSnapshot) -> dict[str, Any]:
     """Return the JSON form of an agent."""
     facts = {
-        "heartbeat_age": picture.age(agent.record.heartbeat_at),
+        "heartbeat_age": snapshot.age(agent.record.heartbeat_at),
         "messages": agent.messages,
         "save_pending": agent.save_pending,
         "oldest_save_pending": agent.oldest_save_pending,
@@ -93,36 +113,49 @@ def agent_document(picture: Picture, agent: Agent) -> dict[str, Any]:
     return {**to_plain(agent.record), **facts}
 
 
-def host_document(picture: Picture, host: HostRecord) -> dict[str, Any]:
+def host_document(snapshot: Snapshot, host: HostRecord) -> dict[str, Any]:
     """Return the JSON form of a host."""
-    return {**to_plain(host), "heartbeat_age": picture.age(host.heartbeat_at)}
+    return {**to_plain(host), "heartbeat_age": snapshot.age(host.heartbeat_at)}
 
 
-def lane_documents(picture: Picture) -> Iterator[dict[str, Any]]:
-    """Yield the JSON form of each lane; its keys are documented and stay."""
-    served = [w.lane for w in picture.workers if w.status in RUNNING and w.mode.executes]
-    paused = picture.cluster.paused_lanes
-    for lane in sorted({*served, *paused}):
-        yield {"lane": lane, "paused": lane in paused, "workers": served.count(lane)}
+def workers_document(snapshot: Snapshot, workers: Iterable[WorkerRecord]) -> dict[str, Any]:
+    """Return the JSON form of some workers of a snapshot: `workers`."""
+    return {"workers": [worker_document(snapshot, worker) for worker in workers]}
+
+
+def buckets_document(snapshot: Snapshot, buckets: Iterable[Bucket]) -> dict[str, Any]:
+    """Return the JSON form of some buckets of a snapshot: `buckets`."""
+    return {"buckets": [bucket_document(snapshot, bucket) for bucket in buckets]}
+
+
+def lanes_document(lanes: Iterable[Lane]) -> dict[str, Any]:
+    """Return the JSON form of lanes: `lanes`."""
+    return {"lanes": [{"lane": one.name, "paused": one.paused, "workers": one.workers} for one in lanes]}
 
 
 # A cluster
 
 
-def snapshot_document(picture: Picture) -> dict[str, Any]:
-    """Return the JSON form of a picture; its keys are documented and stay."""
+def cluster_document(record: ClusterRecord) -> dict[str, Any]:
+    """Return the JSON form of a cluster: its mode, its settings, what of them was changed, and paused lanes."""
+    plain: dict[str, Any] = to_plain(record)
+    return plain
+
+
+def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the JSON form of a snapshot; its keys are documented and stay."""
     return {
-        "now": iso(picture.now),
-        "cluster": to_plain(picture.cluster),
-        "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
-        "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
-        "parked": picture.parked,
-        "agents": [agent_document(picture, agent) for agent in picture.agents],
-        "hosts": [host_document(picture, host) for host in picture.hosts],
-        "workers": [worker_document(picture, worker) for worker in picture.listed(every=True)],
-        "buckets": [bucket_document(picture, bucket) for bucket in picture.buckets],
+        "now": iso(snapshot.now),
+        "cluster": cluster_document(snapshot.cluster),
+        "schema": {"up_to_date": not snapshot.pending, "pending": list(snapshot.pending)},
+        "jobs": {str(one): snapshot.jobs.get(one, 0) for one in JobStatus},
+        "parked": snapshot.parked,
+        "agents": [agent_document(snapshot, agent) for agent in snapshot.agents],
+        "hosts": [host_document(snapshot, host) for host in snapshot.hosts],
+        "workers": [worker_document(snapshot, worker) for worker in snapshot.listed(every=True)],
+        "buckets": [bucket_document(snapshot, bucket) for bucket in snapshot.buckets],
         "durability": [
-            {"store": store, **asdict(risk)} for store, risks in picture.risks.items() for risk in risks
+            {"store": store, **asdict(risk)} for store, risks in snapshot.risks.items() for risk in risks
         ],
-        "warnings": picture.warnings(),
+        "warnings": snapshot.warnings(),
     }

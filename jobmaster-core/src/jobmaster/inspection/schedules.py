@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -13,7 +14,7 @@ from attrs import frozen
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import JobMasterError, ScheduleNotFoundError
-from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.opening import registered
 from jobmaster.inspection.slips import notes_on
 from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
@@ -70,27 +71,52 @@ def _next_of(fires: Fires, record: ScheduleRecord, now: datetime, count: int) ->
         time = fires(time)
 
 
-async def find_schedules(
-    cluster: Cluster, query: ScheduleQuery
-) -> tuple[Sequence[ScheduleRecord], Sequence[str]]:
-    """Return the schedules of a page, and without any a note if nobody knows the handler."""
-    async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        if found := await master.query_schedules(cluster.id, query):
-            return found, []
-        return [], await notes_on(cluster, master, record, handler=query.definition_id)
+@frozen
+class SchedulePage:
+    """A page of schedules by descending id.
+
+    Args:
+        schedules: the schedules.
+        next: the id of the last one if there may be more: the next page is that of a query with `after` this id.
+        notes: of a page without schedules, a note if nobody knows the handler in the query: it may be a slip.
+
+    """
+
+    schedules: Sequence[ScheduleRecord]
+    next: UUID | None = None
+    notes: Sequence[str] = ()
 
 
-async def get_schedule(cluster: Cluster, schedule_id: str) -> tuple[ScheduleRecord, datetime]:
-    """Return a schedule, and what time it is by the master's clock."""
+async def find_schedules(cluster: Cluster, master: MasterRepository, query: ScheduleQuery) -> SchedulePage:
+    """Return the recurring schedules that a query is about, from an open master.
+
+    Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
+    """
+    record = await registered(cluster, master)
+    if found := await master.query_schedules(cluster.id, query):
+        return SchedulePage(found, found[-1].id if len(found) == query.limit else None)
+    return SchedulePage([], notes=await notes_on(cluster, master, record, handler=query.definition_id))
+
+
+async def get_schedule(
+    cluster: Cluster, master: MasterRepository, schedule_id: UUID | str, count: int
+) -> tuple[ScheduleRecord, Times]:
+    """Return a schedule and when it fires next, up to `count` times, none if it is over.
+
+    Raises:
+        ScheduleNotFoundError: there is no such schedule. It names the id of one that is declared under this name.
+        ClusterNotFoundError: the master has no such cluster.
+        SchemaError: what is to be read is not there before pending migrations are applied.
+        StoreUnavailableError: the master cannot be reached.
+
+    """
     wanted = as_schedule_id(schedule_id)
-    async with opened(cluster) as master:
-        await registered(cluster, master)
-        found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
-        now = await master.now()
-        if not found:
-            raise await unknown_schedule(cluster, master, schedule_id)
-    return found[0], now
+    await registered(cluster, master)
+    found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
+    now = await master.now()
+    if not found:
+        raise await unknown_schedule(cluster, master, str(schedule_id))
+    return found[0], upcoming_of(found[0], cluster.kinds(), now, count)
 
 
 async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
