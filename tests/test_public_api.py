@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import jobmaster
-from jobmaster import errors
+from jobmaster import errors, inspection
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,9 +111,9 @@ SAID = {
 """What the example prints, and how often."""
 
 
-def public_names() -> list[str]:
-    """Return the names that the package exports on purpose: `from … import X as X`, as type checkers see them."""
-    tree = ast.parse(inspect.getsource(jobmaster))
+def public_names(package: ModuleType = jobmaster) -> list[str]:
+    """Return the names that a package exports on purpose: `from … import X as X`, as type checkers see them."""
+    tree = ast.parse(inspect.getsource(package))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
 
@@ -190,6 +190,26 @@ def _check_typed(where: str, function: Callable[..., Any]) -> None:
     assert "return" in function.__annotations__, f"jobmaster.{where} has no return type"
     if where != "SyncScheduler.__exit__":
         get_type_hints(function, vars(sys.modules[function.__module__]) | _CIRCULAR)
+
+
+INSPECTED = public_names(inspection)
+
+
+def test_inspection_exports_only_what_it_means_to() -> None:
+    there = {name for name, value in vars(inspection).items() if not isinstance(value, ModuleType)}
+
+    assert {name for name in there if not name.startswith("_")} == set(INSPECTED)
+
+
+@pytest.mark.parametrize("name", INSPECTED)
+def test_every_name_of_inspection_is_documented_and_typed(name: str) -> None:
+    value = getattr(inspection, name)
+    functions = list(_members(value)) if inspect.isclass(value) else [(name, value)]
+
+    assert _own_docstring(value), f"jobmaster.inspection.{name} has no docstring"
+    assert [member for member, function in functions if not (inspect.getdoc(function) or "").strip()] == []
+    for member, function in functions:
+        _check_typed(f"inspection.{name}.{member}", function)
 
 
 _CIRCULAR = {"SyncScheduler": jobmaster.SyncScheduler, "TypedDict": dict}

@@ -95,6 +95,13 @@ def test_a_command_imports_no_other_one() -> None:
     assert packages(found) & {"rich", "croniter", "typeguard", "naturalcron"} == set()
 
 
+def test_looking_at_a_cluster_needs_no_command_line() -> None:
+    found = imported("import jobmaster.inspection")
+
+    assert packages(found) & {"rich", "typer", "click", "croniter", "typeguard", "naturalcron"} == set()
+    assert not {name for name in found if name.startswith("jobmaster.cli")}
+
+
 def test_a_running_cluster_has_imported_what_it_may_need() -> None:
     found = imported(
         """
