@@ -158,6 +158,12 @@ async def test_lanes_are_those_that_are_served_or_paused() -> None:
             Lane("Rest", paused=True, workers=0),
             Lane("default", paused=False, workers=1),
         ]
+        assert lanes_document(snapshot.lanes()) == {
+            "lanes": [
+                {"lane": "Rest", "paused": True, "workers": 0},
+                {"lane": "default", "paused": False, "workers": 1},
+            ]
+        }
 
 
 async def test_buckets_are_found_by_lane_and_agent() -> None:
