@@ -3,11 +3,13 @@
 Each is imported when it is first asked for: importing all takes a good part of a second, and few processes need all.
 """
 
+import jobmaster._path  # first of all, since it decides where the rest is imported from
+import jobmaster._starting  # then this, since all the rest takes a while to import
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import jobmaster._path  # first of all, since it decides where the rest is imported from
-import jobmaster._starting  # then this, since all the rest takes a while to import
 import jobmaster.ownlog  # noqa: F401 - what is logged from here on is safe to read
 
 if TYPE_CHECKING:

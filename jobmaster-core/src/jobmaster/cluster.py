@@ -291,7 +291,7 @@ class Cluster:
             await self._started.stop()
 
     def _new_life(self, *, workers: bool) -> Life:
-        _import_ahead()
+        import_ahead()
         life = Life(self, workers=workers)
         self._lives = [one for one in self._lives if one.is_on] + [life]
         return life
@@ -411,8 +411,11 @@ def _worker_in(settings: Mapping[str, Any], number: int) -> str:
     return HIDDEN if isinstance(name, str) and may_be_url(name) else f"{name or number}"
 
 
-def _import_ahead() -> None:
-    """Import what a running cluster may need at any time: amid its jobs, that would hold up the event loop."""
+def import_ahead() -> None:
+    """Import what a running cluster may need at any time: amid its jobs, that would hold up the event loop.
+
+    It also looks for modules that are not installed, and an application's folder is no place to find them in.
+    """
     import typeguard  # noqa: F401 - imported for its sake
 
     import_readers()
