@@ -127,7 +127,7 @@ def test_an_application_there_gets_what_is_installed(trap: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["schedules", "preview", "-e", "every day at 18:00"], ["cluster", "show"]]
+    "command", [["status"], ["schedules", "preview", "--kind", "cron", "-e", "*/5 * * * *"]]
 )
 def test_what_a_command_imports_when_needed_is_what_is_installed(trap: Path, command: list[str]) -> None:
     (trap / "not_there.py").unlink()
