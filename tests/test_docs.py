@@ -26,13 +26,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from attrs import fields_dict
 
 import jobmaster
-from jobmaster import errors, handlers, hookspecs
+from jobmaster import errors, handlers, hookspecs, inspection
 from jobmaster.config import AgentSettings, Settings, WorkerSettings
 from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository
 from jobmaster.hookspecs import JobObserver
@@ -470,15 +471,16 @@ def test_settings_are_documented(heading: str, settings: type[Any]) -> None:
     assert column("configuration.md", heading) == list(fields_dict(settings))
 
 
-def public_names() -> set[str]:
-    tree = ast.parse(inspect.getsource(jobmaster))
-    return {
-        str(alias.asname) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
+def public_names(package: ModuleType) -> set[str]:
+    imports = [
+        node for node in ast.walk(ast.parse(inspect.getsource(package))) if isinstance(node, ast.ImportFrom)
+    ]
+    return {alias.asname for node in imports for alias in node.names if alias.asname}
 
 
-def test_public_names_are_documented_once() -> None:
-    assert sorted(first_columns("api.md")) == sorted(public_names())
+@pytest.mark.parametrize(("page", "package"), [("api.md", jobmaster), ("inspection.md", inspection)])
+def test_public_names_are_documented_once(page: str, package: ModuleType) -> None:
+    assert sorted(first_columns(page)) == sorted(public_names(package))
 
 
 def error_classes() -> Mapping[str, str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import jobmaster
-from jobmaster import errors
+from jobmaster import errors, inspection
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,10 +111,10 @@ SAID = {
 """What the example prints, and how often."""
 
 
-def public_names() -> list[str]:
-    """Return the names that the package exports on purpose: `from … import X as X`."""
-    tree = ast.parse(inspect.getsource(jobmaster))
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+def public_names(package: ModuleType = jobmaster) -> list[str]:
+    """Return the names that a package exports on purpose: `from … import X as X`, as type checkers see them."""
+    tree = ast.parse(inspect.getsource(package))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
 
 
@@ -124,11 +125,32 @@ CLASSES = [name for name in NAMES if inspect.isclass(getattr(jobmaster, name))]
 def test_only_names_that_are_exported_on_purpose_are_there() -> None:
     there = {
         name
-        for name, value in vars(jobmaster).items()
-        if not isinstance(value, ModuleType) and (not name.startswith("__") or name == "__version__")
+        for name in dir(jobmaster)
+        if not isinstance(getattr(jobmaster, name), ModuleType)
+        and (not name.startswith("_") or name == "__version__")
     }
-    assert there == set(NAMES)
+    assert there - _TOOLS == set(NAMES) == set(jobmaster.__all__)  # type: ignore[attr-defined]
     assert len(NAMES) == len(set(NAMES)) > 50
+
+
+_TOOLS = {"import_module", "TYPE_CHECKING", "Any", "Final"}
+"""What the package's own code is made with."""
+
+
+def test_a_name_is_what_type_checkers_take_it_for() -> None:
+    imports = [
+        node for node in ast.walk(ast.parse(inspect.getsource(jobmaster))) if isinstance(node, ast.ImportFrom)
+    ]
+    defined = {alias.name: str(node.module) for node in imports for alias in node.names if alias.asname}
+
+    assert {name: getattr(import_module(module), name) for name, module in defined.items()} == {
+        name: getattr(jobmaster, name) for name in NAMES
+    }
+
+
+def test_another_name_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="'jobmaster' has no attribute 'Custer'"):
+        _ = jobmaster.Custer  # type: ignore[attr-defined]
 
 
 def test_the_package_says_that_it_is_typed() -> None:
@@ -168,6 +190,26 @@ def _check_typed(where: str, function: Callable[..., Any]) -> None:
     assert "return" in function.__annotations__, f"jobmaster.{where} has no return type"
     if where != "SyncScheduler.__exit__":
         get_type_hints(function, vars(sys.modules[function.__module__]) | _CIRCULAR)
+
+
+INSPECTED = public_names(inspection)
+
+
+def test_inspection_exports_only_what_it_means_to() -> None:
+    there = {name for name, value in vars(inspection).items() if not isinstance(value, ModuleType)}
+
+    assert {name for name in there if not name.startswith("_")} == set(INSPECTED)
+
+
+@pytest.mark.parametrize("name", INSPECTED)
+def test_every_name_of_inspection_is_documented_and_typed(name: str) -> None:
+    value = getattr(inspection, name)
+    functions = list(_members(value)) if inspect.isclass(value) else [(name, value)]
+
+    assert _own_docstring(value), f"jobmaster.inspection.{name} has no docstring"
+    assert [member for member, function in functions if not (inspect.getdoc(function) or "").strip()] == []
+    for member, function in functions:
+        _check_typed(f"inspection.{name}.{member}", function)
 
 
 _CIRCULAR = {"SyncScheduler": jobmaster.SyncScheduler, "TypedDict": dict}
@@ -235,7 +277,7 @@ def test_every_error_that_users_can_catch_is_a_public_name() -> None:
         if inspect.isclass(cls) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
     }
 
-    assert raised - vars(jobmaster).keys() == set()
+    assert raised - set(NAMES) == set()
 
 
 def test_packages_that_are_named_to_install_exist() -> None:

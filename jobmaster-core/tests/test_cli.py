@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, ConfigurationError, hookimpl
 from jobmaster.cli import ExitCode, build_app
+from jobmaster.cli.commands import OURS, Commands
 from jobmaster.cli.logs import JsonFormatter, TextFormatter
 from jobmaster.cli.serving import SIGNALS
 from jobmaster.cli.worker import apply_options
@@ -357,6 +358,34 @@ class TestPlugins:
     def test_a_command_is_not_replaced(self, name: str) -> None:
         with pytest.raises(ConfigurationError, match=f"adds the command '{name}', which exists already"):
             build_app([Greeter(name)])
+
+
+class TestCommands:
+    def test_ours_come_first_and_in_order(self) -> None:
+        added = typer.main.get_command(build_app([Greeter("about")]))
+
+        assert list(added.commands) == [*OURS, "about"]  # type: ignore[attr-defined]
+        assert len(added.commands) == len(OURS) + 1  # type: ignore[attr-defined]
+
+    def test_whatever_is_looked_for_plug_ins_are_asked(self) -> None:
+        def broken() -> dict[str, Any]:
+            raise ConfigurationError("a plug-in is broken")
+
+        with pytest.raises(ConfigurationError, match="a plug-in is broken"):
+            Commands(broken)["status"]
+
+    def test_another_one_is_not_there(self) -> None:
+        assert Commands(dict).get("statis") is None
+        assert "statis" not in Commands(dict)
+
+    def test_the_library_may_add_its_own(self) -> None:
+        commands = Commands(dict)
+        commands["extra"] = "made elsewhere"
+
+        assert commands["extra"] == "made elsewhere"
+        assert list(commands) == [*OURS, "extra"]
+        del commands["extra"]
+        assert list(commands) == list(OURS)
 
 
 class TestWorkerOptions:

@@ -124,3 +124,16 @@ def test_an_application_there_gets_what_is_installed(trap: Path) -> None:
 
     assert code == 3, said
     assert "trapped" not in said
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["schedules", "preview", "--kind", "cron", "-e", "*/5 * * * *"]]
+)
+def test_what_a_command_imports_when_needed_is_what_is_installed(trap: Path, command: list[str]) -> None:
+    (trap / "not_there.py").unlink()
+    (trap / "its_app.py").write_text(APP)
+
+    code, said = run(trap, *command, "-A", "its_app:cluster")
+
+    assert code in {0, 5}, said
+    assert "trapped" not in said

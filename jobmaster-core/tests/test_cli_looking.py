@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.cli.picture import Picture
-from jobmaster.cli.status import as_plain
+from jobmaster.inspection.documents import snapshot_document
+from jobmaster.inspection.snapshot import Snapshot
 from jobmaster.models import STANDALONE, Bucket, ClusterRecord, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode
 from jobmaster_sql import load_migrations
@@ -534,11 +534,11 @@ def test_a_worker_whose_lease_ran_out_is_not_alive() -> None:
         heartbeat_at=now - timedelta(seconds=20),
         lease_until=now - timedelta(seconds=5),
     )
-    picture = Picture(now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=[worker], buckets=[])
+    snapshot = Snapshot(now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=[worker], buckets=[])
 
-    assert as_plain(picture)["workers"][0]["alive"] is False
-    assert as_plain(picture)["workers"][0]["heartbeat_age"] == 20
-    assert picture.warnings() == [
+    assert snapshot_document(snapshot)["workers"][0]["alive"] is False
+    assert snapshot_document(snapshot)["workers"][0]["heartbeat_age"] == 20
+    assert snapshot.warnings() == [
         "no worker is alive; unfinished jobs: 0",
         "the lease of w1 has run out; start a full, coordinator or drain worker to bring its jobs back",
     ]
@@ -559,7 +559,7 @@ def test_lanes_with_due_jobs_that_nobody_serves_are_named() -> None:
     draining = evolve(served, id=uuid4(), lane="Leaving", status=BucketStatus.COMPLETING)
     places = {("default", Priority.HIGH), ("Paused", Priority.HIGH), ("Lost", Priority.HIGH)}
     places |= {("default", Priority.LOW), ("default", Priority.MEDIUM), ("Leaving", Priority.HIGH)}
-    picture = Picture(
+    snapshot = Snapshot(
         now=now,
         cluster=ClusterRecord(id="Look-1", paused_lanes=frozenset({"Paused"})),
         jobs={},
@@ -568,12 +568,12 @@ def test_lanes_with_due_jobs_that_nobody_serves_are_named() -> None:
         due=frozenset(places),
     )
 
-    assert [warning for warning in picture.warnings() if "serves" in warning] == [
+    assert [warning for warning in snapshot.warnings() if "serves" in warning] == [
         "nobody serves lane Leaving (HIGH), and it has due jobs; start a worker with lane='Leaving'",
         "nobody serves lane Lost (HIGH), and it has due jobs; start a worker with lane='Lost'",
         "nobody serves lane default (MEDIUM, LOW), and it has due jobs; start a worker with lane='default'",
     ]
-    stopped = evolve(picture, cluster=evolve(picture.cluster, mode=ClusterMode.PASSIVE))
+    stopped = evolve(snapshot, cluster=evolve(snapshot.cluster, mode=ClusterMode.PASSIVE))
     assert not any("serves" in warning for warning in stopped.warnings())
 
 
@@ -585,7 +585,7 @@ def test_what_nobody_does_is_pointed_out() -> None:
     dead = evolve(make_worker(name="dead"), lease_until=now - timedelta(seconds=5))
 
     def warnings(*workers: WorkerRecord) -> list[str]:
-        return Picture(
+        return Snapshot(
             now=now, cluster=ClusterRecord(id="Look-1"), jobs={}, workers=workers, buckets=[]
         ).warnings()
 

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobmaster import Cron, InvalidExpressionError, NaturalCron, handler, handlers
-from jobmaster.recurrence.cron import CronKind
+from jobmaster.recurrence.expressions import CronKind, NaturalKind
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurrence.kinds import Kinds
-from jobmaster.recurrence.natural import NaturalKind
 
 UTC = ZoneInfo("UTC")
 KINDS = Kinds([IntervalKind(), NaturalKind(), CronKind()])

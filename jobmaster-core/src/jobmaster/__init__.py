@@ -1,80 +1,143 @@
-"""JobMaster: background jobs across a cluster. These are the public names."""
+"""JobMaster: background jobs across a cluster. These are the public names.
+
+Each is imported when it is first asked for: importing all takes a good part of a second, and few processes need all.
+"""
 
 import jobmaster._path  # first of all, since it decides where the rest is imported from
-import jobmaster._starting  # then this, since all the rest takes a second to import
+import jobmaster._starting  # then this, since all the rest takes a while to import
+
+# isort: split
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 import jobmaster.ownlog  # noqa: F401 - what is logged from here on is safe to read
-from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
-from jobmaster._policy.retry import FixedBackoff as FixedBackoff
-from jobmaster._policy.retry import RetryPolicy as RetryPolicy
-from jobmaster._runtime.mover import MoveSummary as MoveSummary
-from jobmaster.cluster import Cluster as Cluster
-from jobmaster.context import JobCancelled as JobCancelled
-from jobmaster.context import JobContext as JobContext
-from jobmaster.context import current_job as current_job
-from jobmaster.data import MessageData as MessageData
-from jobmaster.data import Metadata as Metadata
-from jobmaster.definitions import JobDefinition as JobDefinition
-from jobmaster.definitions import JobRequest as JobRequest
-from jobmaster.errors import ClusterArchivedError as ClusterArchivedError
-from jobmaster.errors import ConfigurationError as ConfigurationError
-from jobmaster.errors import Discard as Discard
-from jobmaster.errors import DuplicateDefinitionError as DuplicateDefinitionError
-from jobmaster.errors import InvalidArgumentsError as InvalidArgumentsError
-from jobmaster.errors import InvalidDataError as InvalidDataError
-from jobmaster.errors import InvalidExpressionError as InvalidExpressionError
-from jobmaster.errors import InvalidQueryError as InvalidQueryError
-from jobmaster.errors import InvalidTransitionError as InvalidTransitionError
-from jobmaster.errors import JobMasterError as JobMasterError
-from jobmaster.errors import JobNotFoundError as JobNotFoundError
-from jobmaster.errors import KeyTakenError as KeyTakenError
-from jobmaster.errors import LeaseLostError as LeaseLostError
-from jobmaster.errors import MessageTooLargeError as MessageTooLargeError
-from jobmaster.errors import NotRunningError as NotRunningError
-from jobmaster.errors import Retry as Retry
-from jobmaster.errors import ScheduleNotFoundError as ScheduleNotFoundError
-from jobmaster.errors import SchedulingError as SchedulingError
-from jobmaster.errors import SchemaError as SchemaError
-from jobmaster.errors import Snooze as Snooze
-from jobmaster.errors import StoreConflictError as StoreConflictError
-from jobmaster.errors import StoreError as StoreError
-from jobmaster.errors import StoreRefusedError as StoreRefusedError
-from jobmaster.errors import StoreUnavailableError as StoreUnavailableError
-from jobmaster.errors import StoreUnreachableError as StoreUnreachableError
-from jobmaster.errors import UnknownHandlerError as UnknownHandlerError
-from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
-from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError
-from jobmaster.handlers import Handler as Handler
-from jobmaster.handlers import JobHandler as JobHandler
-from jobmaster.handlers import handler as handler
-from jobmaster.hookspecs import JobObserver as JobObserver
-from jobmaster.hookspecs import hookimpl as hookimpl
-from jobmaster.jobs import Jobs as Jobs
-from jobmaster.models import Attempt as Attempt
-from jobmaster.models import CancelResult as CancelResult
-from jobmaster.models import JobReceipt as JobReceipt
-from jobmaster.models import JobRecord as JobRecord
-from jobmaster.models import MetadataFilter as MetadataFilter
-from jobmaster.models import Operator as Operator
-from jobmaster.profiles import StaticSchedule as StaticSchedule
-from jobmaster.recurrence import Cron as Cron
-from jobmaster.recurrence import Interval as Interval
-from jobmaster.recurrence import NaturalCron as NaturalCron
-from jobmaster.recurring import Misfire as Misfire
-from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
-from jobmaster.recurring import ScheduleRecord as ScheduleRecord
-from jobmaster.runtime import Runtime as Runtime
-from jobmaster.scheduler import Scheduler as Scheduler
-from jobmaster.schedules import Schedules as Schedules
-from jobmaster.states import AttemptOutcome as AttemptOutcome
-from jobmaster.states import BucketStatus as BucketStatus
-from jobmaster.states import ClusterMode as ClusterMode
-from jobmaster.states import JobStatus as JobStatus
-from jobmaster.states import Overlap as Overlap
-from jobmaster.states import Priority as Priority
-from jobmaster.states import ScheduleStatus as ScheduleStatus
-from jobmaster.states import WorkerMode as WorkerMode
-from jobmaster.states import WorkerRequest as WorkerRequest
-from jobmaster.states import WorkerStatus as WorkerStatus
-from jobmaster.sync import SyncScheduler as SyncScheduler
-from jobmaster.targets import MoveTarget as MoveTarget
-from jobmaster.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
+    from jobmaster._policy.retry import FixedBackoff as FixedBackoff
+    from jobmaster._policy.retry import RetryPolicy as RetryPolicy
+    from jobmaster._runtime.moving import MoveSummary as MoveSummary
+    from jobmaster.cluster import Cluster as Cluster
+    from jobmaster.context import JobCancelled as JobCancelled
+    from jobmaster.context import JobContext as JobContext
+    from jobmaster.context import current_job as current_job
+    from jobmaster.data import MessageData as MessageData
+    from jobmaster.data import Metadata as Metadata
+    from jobmaster.definitions import JobDefinition as JobDefinition
+    from jobmaster.definitions import JobRequest as JobRequest
+    from jobmaster.errors import ClusterArchivedError as ClusterArchivedError
+    from jobmaster.errors import ClusterNotFoundError as ClusterNotFoundError
+    from jobmaster.errors import ConfigurationError as ConfigurationError
+    from jobmaster.errors import Discard as Discard
+    from jobmaster.errors import DuplicateDefinitionError as DuplicateDefinitionError
+    from jobmaster.errors import InvalidArgumentsError as InvalidArgumentsError
+    from jobmaster.errors import InvalidDataError as InvalidDataError
+    from jobmaster.errors import InvalidExpressionError as InvalidExpressionError
+    from jobmaster.errors import InvalidQueryError as InvalidQueryError
+    from jobmaster.errors import InvalidTransitionError as InvalidTransitionError
+    from jobmaster.errors import JobMasterError as JobMasterError
+    from jobmaster.errors import JobNotFoundError as JobNotFoundError
+    from jobmaster.errors import KeyTakenError as KeyTakenError
+    from jobmaster.errors import LeaseLostError as LeaseLostError
+    from jobmaster.errors import MessageTooLargeError as MessageTooLargeError
+    from jobmaster.errors import NotRunningError as NotRunningError
+    from jobmaster.errors import Retry as Retry
+    from jobmaster.errors import ScheduleNotFoundError as ScheduleNotFoundError
+    from jobmaster.errors import SchedulingError as SchedulingError
+    from jobmaster.errors import SchemaError as SchemaError
+    from jobmaster.errors import Snooze as Snooze
+    from jobmaster.errors import StoreConflictError as StoreConflictError
+    from jobmaster.errors import StoreError as StoreError
+    from jobmaster.errors import StoreRefusedError as StoreRefusedError
+    from jobmaster.errors import StoreUnavailableError as StoreUnavailableError
+    from jobmaster.errors import StoreUnreachableError as StoreUnreachableError
+    from jobmaster.errors import UnknownHandlerError as UnknownHandlerError
+    from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
+    from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError
+    from jobmaster.handlers import Handler as Handler
+    from jobmaster.handlers import JobHandler as JobHandler
+    from jobmaster.handlers import handler as handler
+    from jobmaster.hookspecs import JobObserver as JobObserver
+    from jobmaster.hookspecs import hookimpl as hookimpl
+    from jobmaster.jobs import Jobs as Jobs
+    from jobmaster.models import Attempt as Attempt
+    from jobmaster.models import CancelResult as CancelResult
+    from jobmaster.models import JobReceipt as JobReceipt
+    from jobmaster.models import JobRecord as JobRecord
+    from jobmaster.models import MetadataFilter as MetadataFilter
+    from jobmaster.models import Operator as Operator
+    from jobmaster.profiles import StaticSchedule as StaticSchedule
+    from jobmaster.recurrence import Cron as Cron
+    from jobmaster.recurrence import Interval as Interval
+    from jobmaster.recurrence import NaturalCron as NaturalCron
+    from jobmaster.recurring import Misfire as Misfire
+    from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
+    from jobmaster.recurring import ScheduleRecord as ScheduleRecord
+    from jobmaster.runtime import Runtime as Runtime
+    from jobmaster.scheduler import Scheduler as Scheduler
+    from jobmaster.schedules import Schedules as Schedules
+    from jobmaster.states import AttemptOutcome as AttemptOutcome
+    from jobmaster.states import BucketStatus as BucketStatus
+    from jobmaster.states import ClusterMode as ClusterMode
+    from jobmaster.states import JobStatus as JobStatus
+    from jobmaster.states import Overlap as Overlap
+    from jobmaster.states import Priority as Priority
+    from jobmaster.states import ScheduleStatus as ScheduleStatus
+    from jobmaster.states import WorkerMode as WorkerMode
+    from jobmaster.states import WorkerRequest as WorkerRequest
+    from jobmaster.states import WorkerStatus as WorkerStatus
+    from jobmaster.sync import SyncScheduler as SyncScheduler
+    from jobmaster.targets import MoveTarget as MoveTarget
+    from jobmaster.version import __version__ as __version__
+
+_NAMES: Final = {
+    "jobmaster._policy.retry": "ExponentialBackoff FixedBackoff RetryPolicy",
+    "jobmaster._runtime.moving": "MoveSummary",
+    "jobmaster.cluster": "Cluster",
+    "jobmaster.context": "JobCancelled JobContext current_job",
+    "jobmaster.data": "MessageData Metadata",
+    "jobmaster.definitions": "JobDefinition JobRequest",
+    "jobmaster.errors": (
+        "ClusterArchivedError ClusterNotFoundError ConfigurationError Discard DuplicateDefinitionError "
+        "InvalidArgumentsError InvalidDataError InvalidExpressionError InvalidQueryError "
+        "InvalidTransitionError JobMasterError JobNotFoundError KeyTakenError LeaseLostError "
+        "MessageTooLargeError NotRunningError Retry ScheduleNotFoundError SchedulingError "
+        "SchemaError Snooze StoreConflictError StoreError StoreRefusedError StoreUnavailableError "
+        "StoreUnreachableError UnknownHandlerError UnknownSchemeError WorkerNotFoundError"
+    ),
+    "jobmaster.handlers": "Handler JobHandler handler",
+    "jobmaster.hookspecs": "JobObserver hookimpl",
+    "jobmaster.jobs": "Jobs",
+    "jobmaster.models": "Attempt CancelResult JobReceipt JobRecord MetadataFilter Operator",
+    "jobmaster.profiles": "StaticSchedule",
+    "jobmaster.recurrence": "Cron Interval NaturalCron",
+    "jobmaster.recurring": "Misfire ScheduleReceipt ScheduleRecord",
+    "jobmaster.runtime": "Runtime",
+    "jobmaster.scheduler": "Scheduler",
+    "jobmaster.schedules": "Schedules",
+    "jobmaster.states": (
+        "AttemptOutcome BucketStatus ClusterMode JobStatus Overlap Priority ScheduleStatus "
+        "WorkerMode WorkerRequest WorkerStatus"
+    ),
+    "jobmaster.sync": "SyncScheduler",
+    "jobmaster.targets": "MoveTarget",
+    "jobmaster.version": "__version__",
+}
+"""The names above by the module that defines them, for whoever asks while the program runs."""
+
+_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+if not TYPE_CHECKING:  # which would take every other name for one that is there
+    __all__ = list(_MODULES)
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from the module that defines it."""
+        if name not in _MODULES:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        """Return all public names, whether they were imported or not."""
+        return sorted({*globals(), *_MODULES})

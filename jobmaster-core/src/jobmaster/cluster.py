@@ -36,6 +36,7 @@ from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
+from jobmaster.recurrence.expressions import import_readers
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
 from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, check_elsewhere
@@ -289,10 +290,11 @@ class Cluster:
         if self._started is not None:
             await self._started.stop()
 
-    def _new_run(self, *, workers: bool) -> ClusterRun:
-        run = ClusterRun(self, workers=workers)
-        self._runs = [one for one in self._runs if one.is_on] + [run]
-        return run
+    def _new_life(self, *, workers: bool) -> Life:
+        import_ahead()
+        life = Life(self, workers=workers)
+        self._lives = [one for one in self._lives if one.is_on] + [life]
+        return life
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -407,6 +409,16 @@ def _worker_in(settings: Mapping[str, Any], number: int) -> str:
     """Return what to call a worker in messages, by its name or its number."""
     name = settings.get("name")
     return HIDDEN if isinstance(name, str) and may_be_url(name) else f"{name or number}"
+
+
+def import_ahead() -> None:
+    """Import what a running cluster may need at any time: amid its jobs, that would hold up the event loop.
+
+    It also looks for modules that are not installed, and an application's folder is no place to find them in.
+    """
+    import typeguard  # noqa: F401 - imported for its sake
+
+    import_readers()
 
 
 def _setting_names() -> list[str]:

@@ -28,7 +28,6 @@ from pathlib import PurePath
 from typing import Any, Final, Literal, get_args, get_origin
 from uuid import UUID
 
-import typeguard
 from attrs import frozen
 from cattrs import Converter
 from cattrs.errors import ForbiddenExtraKeysError
@@ -74,6 +73,8 @@ def checked(value: Any, wanted: Any) -> Any:
         return value
     if isinstance(value, Enum) and wanted in (str, int, float) and isinstance(value, wanted):
         return value.value
+    import typeguard  # takes long, and most processes check nothing
+
     try:
         typeguard.check_type(
             value, wanted, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS

@@ -17,6 +17,7 @@ JobMasterError
 ├── InvalidQueryError             a question about jobs or schedules that makes no sense
 ├── JobNotFoundError              no job with this id in the cluster
 ├── ScheduleNotFoundError         no recurring schedule with this id in the cluster
+├── ClusterNotFoundError          the master has no cluster of this id
 ├── WorkerNotFoundError           no worker of this name runs in the cluster
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
@@ -280,6 +281,19 @@ class ScheduleNotFoundError(JobMasterError):
         super().__init__(
             f"cluster {cluster_id!r} has no recurring schedule {named(schedule_id)}; {remedy or usual}"
         )
+
+
+class ClusterNotFoundError(JobMasterError):
+    """The master has no cluster of this id. One in memory shows it to the cluster's own process only."""
+
+    def __init__(self, cluster_id: str, *, in_memory: bool = False) -> None:
+        self.cluster_id, self.in_memory = cluster_id, in_memory
+        remedy = (
+            "no other process sees what is in memory://; name a database, for example sqlite:///jobs.db"
+            if in_memory
+            else "check its id, or start it once"
+        )
+        super().__init__(f"the master has no cluster {cluster_id!r}; {remedy}")
 
 
 class WorkerNotFoundError(JobMasterError):

@@ -19,7 +19,6 @@ from jobmaster.definitions import SETTING_NAMES, JobDefinition, JobRequest, spli
 from jobmaster.errors import ConfigurationError, DuplicateDefinitionError, UnknownHandlerError
 from jobmaster.options import RESERVED_NAMES
 from jobmaster.places import placed
-from jobmaster.recurrence.decorated import cron_of, every_of
 from jobmaster.rules import ScheduleRules, check_expression
 from jobmaster.showing import shown
 from jobmaster.urls import said
@@ -234,6 +233,8 @@ def _recurs(settings: Mapping[str, Any]) -> ScheduleRules | None:
     if len(when) > 1:
         msg = "give every or cron, not both; Cluster.add_schedules declares any number of schedules"
         raise ConfigurationError(msg)
+    from jobmaster.recurrence.decorated import cron_of, every_of
+
     rules = {name: value for name, value in settings.items() if name in _RULES and value is not None}
     if when == ["cron"]:
         made = ScheduleRules(cron_of(settings["cron"]), kind="cron", **rules)

@@ -133,4 +133,4 @@ def jobmaster_observer() -> JobObserver:
 
 @hookspec
 def jobmaster_commands(app: typer.Typer) -> None:
-    """Add commands to the `jobmaster` command line. Called when it starts."""
+    """Add commands to the `jobmaster` command line. Called when a command is looked for, or all are listed."""

@@ -20,9 +20,8 @@ from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
 from jobmaster.importing import is_installed
 from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster.recurrence import Kinds, RecurrenceKind
-from jobmaster.recurrence.cron import CronKind
+from jobmaster.recurrence.expressions import CronKind, NaturalKind
 from jobmaster.recurrence.interval import IntervalKind
-from jobmaster.recurrence.natural import NaturalKind
 from jobmaster.tasks import is_ctrl_c
 from jobmaster.urls import said, scheme_of, url_fault
 from jobmaster.veils import quotes_nothing, veil_of

@@ -13,11 +13,10 @@ from jobmaster.clock import require_aware
 from jobmaster.errors import ConfigurationError, InvalidExpressionError
 from jobmaster.models import Job, evolve
 from jobmaster.recurrence import Kinds, RecurrenceKind, zone_of
-from jobmaster.recurrence.cron import CronKind
+from jobmaster.recurrence.expressions import CronKind, NaturalKind
 from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.interval import IntervalKind
-from jobmaster.recurrence.natural import NaturalKind
 from jobmaster.recurrence.zones import warn_of
 from jobmaster.recurring import Fires, Misfire, ScheduleRecord
 from jobmaster.showing import shown

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from jobmaster.cli import buckets, clusters, jobs, lanes, schedules, workers
-from jobmaster.cli.demo.command import demo
+from jobmaster.cli.commands import STYLE, Commands, commands_of
 from jobmaster.cli.exits import ExitCode, note_typed, reported_errors
-from jobmaster.cli.migrate import migrate
-from jobmaster.cli.moving import move
 from jobmaster.cli.output import say
-from jobmaster.cli.status import status
 from jobmaster.cli.streams import flush, write_anything
-from jobmaster.cli.worker import worker
-from jobmaster.errors import ConfigurationError
-from jobmaster.plugins import Plugins
-from jobmaster.version import __version__
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 store unavailable, "
@@ -49,37 +41,33 @@ class _Group(TyperGroup):
 def build_app(plugins: Sequence[Any] = ()) -> typer.Typer:
     """Return the command line, with the commands of installed plug-ins and of `plugins`.
 
-    Raises `ConfigurationError` for a plug-in that is broken or whose command exists already.
+    Raises `ConfigurationError` for one of `plugins` that is broken or whose command exists already. Installed ones are
+    asked, and this is raised, when a command is looked for.
     """
+    of_plugins = cache(partial(commands_of, plugins))
+    if plugins:
+        of_plugins()
+
+    class Root(_Group):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options | {"commands": Commands(of_plugins)})
+
     app = typer.Typer(
         name="jobmaster",
-        cls=_Group,
+        cls=Root,
         epilog=_EPILOG,
         no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
+        **STYLE,
     )
     app.callback()(_options)
-    for command in (demo, worker, migrate, move, status):
-        app.command()(command)
-    groups = {
-        "jobs": jobs,
-        "schedules": schedules,
-        "workers": workers,
-        "buckets": buckets,
-        "lane": lanes,
-        "cluster": clusters,
-    }
-    for name, group in groups.items():
-        app.add_typer(group.app, name=name)
-    Plugins(plugins).hook.jobmaster_commands(app=app)
-    _check_names(app)
     return app
 
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from jobmaster.version import __version__
+
         say(f"jobmaster {__version__}")
         raise typer.Exit
 
@@ -96,17 +84,6 @@ def _options(
 ) -> None:
     """Background jobs across a cluster."""
     _ = debug, version
-
-
-def _check_names(app: typer.Typer) -> None:
-    names = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
-    names += [
-        str(one.name or one.typer_instance.info.name) for one in app.registered_groups if one.typer_instance
-    ]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        msg = f"a plug-in adds the command {twice[0]!r}, which exists already; uninstall it"
-        raise ConfigurationError(msg)
 
 
 def main() -> None:

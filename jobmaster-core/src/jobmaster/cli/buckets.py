@@ -6,16 +6,15 @@ from typing import Annotated
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json, print_notes
-from jobmaster.cli.picture import Picture, look
-from jobmaster.cli.reading import opened, run_async
-from jobmaster.cli.slips import agent_note, notes_on
+from jobmaster.cli.output import JsonOption, print_json, print_notes
+from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
-from jobmaster.cli.tables import bucket_table, plain_bucket
-from jobmaster.cluster import Cluster
+from jobmaster.cli.tables import bucket_table
+from jobmaster.cli.terminal import console
 from jobmaster.config import check_name
-from jobmaster.models import STANDALONE
-from jobmaster.states import BucketStatus
+from jobmaster.inspection.documents import buckets_document
+from jobmaster.inspection.slips import bucket_notes
+from jobmaster.inspection.snapshot import take_snapshot
 
 app = typer.Typer(no_args_is_help=True, help="Look at buckets.")
 
@@ -44,30 +43,11 @@ def list_buckets(
         if name is not None:
             check_name(setting, name)
     named = find_cluster(Source(app, config, cluster, master))
-    picture = run_async(look, named)
-    found = [
-        one
-        for one in picture.buckets
-        if (every or one.status is not BucketStatus.READY_TO_DELETE)
-        and lane in (None, one.lane)
-        and agent in (None, one.agent)
-    ]
+    snapshot = read(take_snapshot, named)
+    found = snapshot.found_buckets(every=every, lane=lane, agent=agent)
     if as_json:
-        print_json({"buckets": [plain_bucket(picture, one) for one in found]})
+        print_json(buckets_document(snapshot, found))
     else:
-        console().print(bucket_table(picture, found) if found else "No buckets.")
+        console().print(bucket_table(snapshot, found) if found else "No buckets.")
     if not found:
-        print_notes(run_async(_notes, named, picture, lane, agent))
-
-
-async def _notes(cluster: Cluster, picture: Picture, lane: str | None, agent: str | None) -> list[str]:
-    """Return a note for each of the names that nobody knows."""
-    known = {
-        STANDALONE,
-        *(one.record.name for one in picture.agents),
-        *(one.agent for one in picture.buckets),
-    }
-    async with opened(cluster) as master:
-        notes = await notes_on(cluster, master, picture.cluster, lane=lane)
-    about_agent = agent_note(agent, known) if agent is not None else ""
-    return [*notes, about_agent] if about_agent else notes
+        print_notes(read(bucket_notes, named, snapshot, lane=lane, agent=agent))

@@ -7,17 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json, table
-from jobmaster.cli.reading import opened, registered, run_async
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import read, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import changed
-from jobmaster.cluster import Cluster
+from jobmaster.cli.terminal import console, table
 from jobmaster.config import Settings
 from jobmaster.contracts import ClusterChange
 from jobmaster.control_verbs import check_shared
-from jobmaster.converters import to_plain
 from jobmaster.durations import written
 from jobmaster.fileconfig import is_duration, setting_from_text
+from jobmaster.inspection.documents import cluster_document
+from jobmaster.inspection.opening import registered
 from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
 from jobmaster.urls import said
@@ -35,12 +36,7 @@ def show(
     master: MasterOption = None,
 ) -> None:
     """Show the cluster's mode, settings and paused lanes."""
-    _show(run_async(_known, find_cluster(Source(app, config, cluster, master))), as_json=as_json)
-
-
-async def _known(cluster: Cluster) -> ClusterRecord:
-    async with opened(cluster) as master:
-        return await registered(cluster, master)
+    _show(read(registered, find_cluster(Source(app, config, cluster, master))), as_json=as_json)
 
 
 @app.command("mode")
@@ -112,7 +108,7 @@ def _names(names: Sequence[str]) -> Sequence[str]:
 
 def _show(record: ClusterRecord, *, as_json: bool) -> None:
     if as_json:
-        print_json(to_plain(record))
+        print_json(cluster_document(record))
         return
     out = console()
     out.print(f"Cluster {record.id}: {record.mode}")

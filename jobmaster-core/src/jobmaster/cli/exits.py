@@ -14,6 +14,7 @@ import typer
 from jobmaster.cli.output import print_error, print_traceback
 from jobmaster.cli.streams import let_go
 from jobmaster.errors import (
+    ClusterNotFoundError,
     ConfigurationError,
     InvalidQueryError,
     JobMasterError,
@@ -51,19 +52,6 @@ class ExitCode(IntEnum):
     """Whoever read stdout stopped before the end, as `| head` does: what shells say of programs that this ends."""
     TERMINATED = 143
     """Ended at once by SIGTERM."""
-
-
-class ClusterNotFoundError(JobMasterError):
-    """The master has no cluster of this id. One in memory shows it to the cluster's own process only."""
-
-    def __init__(self, cluster_id: str, *, in_memory: bool = False) -> None:
-        self.cluster_id, self.in_memory = cluster_id, in_memory
-        remedy = (
-            "no other process sees what is in memory://; name a database, for example sqlite:///jobs.db"
-            if in_memory
-            else "check its id, or start it once"
-        )
-        super().__init__(f"the master has no cluster {cluster_id!r}; {remedy}")
 
 
 _cluster: ContextVar[str] = ContextVar("cluster", default="")

@@ -1,4 +1,4 @@
-"""Jobs as JSON, and as people read them."""
+"""Jobs, as people read them."""
 
 from __future__ import annotations
 
@@ -9,44 +9,27 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from jobmaster.cli.output import console, duration, short, state, table
+from jobmaster.cli.output import duration, short
 from jobmaster.cli.streams import shown, shown_in_line
-from jobmaster.converters import stored, to_plain
+from jobmaster.cli.terminal import console, state, table
+from jobmaster.converters import stored
 from jobmaster.data import MessageData, Metadata
 from jobmaster.durations import written
+from jobmaster.inspection.jobs import JobPage
 from jobmaster.models import Attempt, JobRecord, LogLine
 from jobmaster.printable import as_entry, marked
 
-# For programs
 
-
-def summary(job: JobRecord) -> dict[str, Any]:
-    """Return the JSON form of a job in a list; its keys are documented and stay."""
-    return {name: value for name, value in as_plain(job).items() if name not in _ONLY_OF_ONE}
-
-
-def as_plain(job: JobRecord) -> dict[str, Any]:
-    """Return the JSON form of a job with data, attempts and logs."""
-    plain: dict[str, Any] = to_plain(job)
-    return plain
-
-
-_ONLY_OF_ONE = frozenset({"data", "attempts", "logs"})
-
-
-# For people
-
-
-def show_jobs(jobs: Sequence[JobRecord], following: str | None) -> None:
+def show_jobs(page: JobPage) -> None:
     """Print a page of jobs."""
     out = console()
-    if not jobs:
+    if not page.jobs:
         out.print("No jobs match.")
         return
     columns = ("ID", "Status", "Scheduled", "Handler", "Priority", "Lane", ">Attempt", "Note")
-    out.print(table("", columns, [_row(job) for job in jobs]))
-    if following:
-        out.print(f"There may be more: --after {following}")
+    out.print(table("", columns, [_row(job) for job in page.jobs]))
+    if page.next:
+        out.print(f"There may be more: --after {page.next}")
 
 
 def _row(job: JobRecord) -> Sequence[Any]:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-import anyio
 import typer
 from attrs import evolve
 
-from jobmaster._runtime.job_commands import not_known, save_pending
-from jobmaster.cli.job_reasons import with_reason
-from jobmaster.cli.job_views import as_plain, show_job, show_jobs, summary
+from jobmaster.cli.job_views import show_job, show_jobs
 from jobmaster.cli.output import JsonOption, print_json, print_notes
-from jobmaster.cli.reading import opened, registered, run_async
-from jobmaster.cli.slips import notes_on
+from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
-from jobmaster.cluster import Cluster
-from jobmaster.contracts import AgentRepository, Message
-from jobmaster.errors import ConfigurationError, JobNotFoundError, StoreUnavailableError
+from jobmaster.errors import ConfigurationError
 from jobmaster.fileconfig import priority_named
-from jobmaster.models import JobQuery, JobRecord, MetadataFilter, Operator
+from jobmaster.inspection.documents import job_document, jobs_document
+from jobmaster.inspection.jobs import find_jobs, get_job
+from jobmaster.models import MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
-from jobmaster.scheduler import as_id
 from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority
 
@@ -125,23 +119,12 @@ def list_jobs(
         metadata=[MetadataFilter(name, Operator.EQ, value) for name, value in metadata or ()],
     )
     query = evolve(query, after=after, limit=limit)
-    found, notes = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
-    following = str(found[-1].id) if len(found) == limit else None
+    page = read(find_jobs, find_cluster(Source(app, config, cluster, master)), query)
     if as_json:
-        print_json({"jobs": [summary(job) for job in found], "next": following})
+        print_json(jobs_document(page))
     else:
-        show_jobs(found, following)
-    print_notes(notes)
-
-
-async def _query(cluster: Cluster, query: JobQuery) -> tuple[Sequence[JobRecord], Sequence[str]]:
-    """Return the jobs of a page, and without any a note for each name that nobody knows."""
-    async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        if found := await master.query_jobs(cluster.id, query):
-            return found, []
-        named = {"lane": query.lane, "handler": query.definition_id}
-        return [], await notes_on(cluster, master, record, **named)
+        show_jobs(page)
+    print_notes(page.notes)
 
 
 @app.command("show")
@@ -155,44 +138,8 @@ def show(
     master: MasterOption = None,
 ) -> None:
     """Show one job: settings, data, attempts with their errors, and logs."""
-    job = run_async(_get, find_cluster(Source(app, config, cluster, master)), job_id)
+    job = read(get_job, find_cluster(Source(app, config, cluster, master)), job_id)
     if as_json:
-        print_json(as_plain(job))
+        print_json(job_document(job))
     else:
         show_job(job)
-
-
-async def _get(cluster: Cluster, job_id: str) -> JobRecord:
-    async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        job = await master.get_job(cluster.id, as_id(job_id, cluster.id))
-        if job is not None:
-            return await with_reason(master, record, job)
-    return await _on_agents(cluster, as_id(job_id, cluster.id))
-
-
-async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
-    """Return a job that only an agent knows so far.
-
-    Raises `JobNotFoundError` if none does, or `StoreUnavailableError` naming the agents that could not be asked.
-    """
-    silent: list[str] = []
-    for agent in cluster.open_agents():
-        try:
-            found = await _asked(agent, job_id)
-        except StoreUnavailableError:
-            silent.append(agent.name)
-            continue
-        for message in found:
-            if message.new.job.cluster_id == cluster.id:
-                return save_pending(message)
-    raise not_known(JobNotFoundError(job_id, cluster.id), silent)
-
-
-async def _asked(agent: AgentRepository, job_id: UUID) -> Sequence[Message]:
-    try:
-        await agent.open(create=False)
-        return await agent.find([job_id])
-    finally:
-        with anyio.CancelScope(shield=True):
-            await agent.close()

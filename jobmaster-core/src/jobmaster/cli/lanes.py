@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json, print_note, table
-from jobmaster.cli.picture import RUNNING, Picture, look
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.output import JsonOption, print_json, print_note
+from jobmaster.cli.reading import read, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import lane_changed
+from jobmaster.cli.terminal import console, table
 from jobmaster.config import check_name
 from jobmaster.contracts import ClusterChange
+from jobmaster.inspection.documents import lanes_document
+from jobmaster.inspection.snapshot import take_snapshot
 
 app = typer.Typer(no_args_is_help=True, help="Look at lanes, pause and resume them.")
 
@@ -30,21 +32,13 @@ def list_lanes(
     master: MasterOption = None,
 ) -> None:
     """List the lanes that running workers serve, and those that are paused."""
-    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
-    found = list(_lanes(picture))
+    snapshot = read(take_snapshot, find_cluster(Source(app, config, cluster, master)))
+    found = snapshot.lanes()
     if as_json:
-        print_json({"lanes": found})
+        print_json(lanes_document(found))
     else:
-        rows = [(one["lane"], "paused" if one["paused"] else "active", one["workers"]) for one in found]
+        rows = [(one.name, "paused" if one.paused else "active", one.workers) for one in found]
         console().print(table("Lanes", ("Lane", "Status", ">Workers"), rows) if rows else "No lanes.")
-
-
-def _lanes(picture: Picture) -> Iterator[dict[str, Any]]:
-    """Yield the JSON form of each lane; its keys are documented and stay."""
-    served = [w.lane for w in picture.workers if w.status in RUNNING and w.mode.executes]
-    paused = picture.cluster.paused_lanes
-    for lane in sorted({*served, *paused}):
-        yield {"lane": lane, "paused": lane in paused, "workers": served.count(lane)}
 
 
 def _command(change: Callable[[Sequence[str]], ClusterChange], follows: str) -> Callable[..., None]:

@@ -11,10 +11,12 @@ from jobmaster._runtime.mover import MoveSummary
 from jobmaster._upkeep.move_cluster import MoveResult
 from jobmaster._upkeep.transfer import Left
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, console, print_json, table
-from jobmaster.cli.reading import Backend, BackendOption, opened, registered, run_async
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import Backend, BackendOption, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.terminal import console, table
 from jobmaster.cluster import Cluster
+from jobmaster.inspection.opening import opened, registered
 from jobmaster.logtext import counted
 from jobmaster.states import ClusterMode
 from jobmaster.targets import MoveTarget

@@ -1,9 +1,8 @@
-"""Opening a master to look at it: nothing is registered, migrated or started."""
+"""Running what a command asks in an event loop."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -11,18 +10,9 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import typer
 
-from jobmaster._runtime.start_warnings import in_memory
-from jobmaster.cli.exits import ClusterNotFoundError
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import MasterRepository
-from jobmaster.errors import (
-    ConfigurationError,
-    JobMasterError,
-    SchemaError,
-    StoreUnavailableError,
-    starting,
-)
-from jobmaster.models import ClusterRecord
+from jobmaster.errors import ConfigurationError
+from jobmaster.inspection.opening import opened
 
 T = TypeVar("T")
 
@@ -59,43 +49,11 @@ def run_async(
     return anyio.run(partial(work, *args, **options), backend=str(backend))
 
 
-@asynccontextmanager
-async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
-    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip.
+def read(work: Callable[..., Awaitable[T]], cluster: Cluster, *args: Any, **options: Any) -> T:
+    """Return what a function of `inspection` finds: it takes a cluster, its open master, and what is given here."""
 
-    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no rejection yet.
-    """
-    master = cluster.open_master()
-    try:
-        await master.open(create=False)
-        await master.newer_migrations()
-        with starting():
-            yield master
-    finally:
-        with anyio.CancelScope(shield=True):
-            await master.close()
+    async def reading() -> T:
+        async with opened(cluster) as master:
+            return await work(cluster, master, *args, **options)
 
-
-async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
-    """Return the cluster as its master knows it.
-
-    Pending migrations alone are no rejection. Raises `SchemaError` if what is to be read is not there before
-    they are applied, `ClusterNotFoundError` if the master has no such cluster.
-    """
-    try:
-        with starting():
-            record = await master.get_cluster(cluster.id)
-    except StoreUnavailableError:
-        raise
-    except JobMasterError as error:
-        await _explain(master, error)
-        raise
-    if record is None:
-        raise ClusterNotFoundError(cluster.id, in_memory=bool(in_memory(cluster.master_url, ())))
-    return record
-
-
-async def _explain(master: MasterRepository, error: JobMasterError) -> None:
-    """Raise `SchemaError` if pending migrations can be why a query failed."""
-    if pending := await master.pending_migrations():
-        raise SchemaError.behind("the schema", pending, "run `jobmaster migrate`") from error
+    return run_async(reading)

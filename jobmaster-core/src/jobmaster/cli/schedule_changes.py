@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json
-from jobmaster.cli.reading import opened, registered, run_async
-from jobmaster.cli.schedule_views import summary
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
+from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import MasterRepository
-from jobmaster.errors import ScheduleNotFoundError
-from jobmaster.recurring import ScheduleQuery, ScheduleRecord
+from jobmaster.inspection.documents import schedule_summary
+from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.schedules import unknown_schedule
+from jobmaster.recurring import ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.scheduler import Scheduler
-
-MOST_DECLARED: Final = 1000
-"""Static schedules among which a name is looked for."""
 
 Verb = Callable[[Scheduler, str], Awaitable[Any]]
 
@@ -61,7 +58,7 @@ def _command(verb: Verb) -> Callable[..., None]:
     ) -> None:
         result = run_async(_changed, find_cluster(Source(app, config, cluster, master)), verb, schedule_id)
         if isinstance(result, ScheduleRecord):
-            _tell(as_json, summary(result), f"Schedule {result.id} is {result.status}.")
+            _tell(as_json, schedule_summary(result), f"Schedule {result.id} is {result.status}.")
         else:
             text = f"Job {result.job_id} runs as soon as a worker has a free slot."
             _tell(as_json, {"job_id": str(result.job_id)}, text)
@@ -84,16 +81,3 @@ async def _changed(cluster: Cluster, verb: Verb, schedule_id: str) -> Any:
             raise await unknown_schedule(cluster, master, schedule_id)
     async with cluster.configure(auto_migrate=False).running(workers=False) as runtime:
         return await verb(runtime.scheduler, schedule_id)
-
-
-async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
-    """Return the error for what is no schedule's id; it may be the name that a static one is declared as."""
-    if as_schedule_id(text) is not None:
-        return ScheduleNotFoundError(text, cluster.id)
-    declared = await master.query_schedules(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))
-    ids = {record.name: record.id for record in declared if record.name}
-    guess = get_close_matches(text, list(ids), n=1)
-    remedy = (
-        f"{guess[0]!r} has the id {ids[guess[0]]}" if guess else "`jobmaster schedules list` shows the ids"
-    )
-    return ScheduleNotFoundError(repr(text), cluster.id, remedy)

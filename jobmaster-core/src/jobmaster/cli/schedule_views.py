@@ -1,4 +1,4 @@
-"""Recurring schedules as JSON, and as people read them."""
+"""Recurring schedules, as people read them."""
 
 from __future__ import annotations
 
@@ -7,92 +7,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from attrs import frozen
-
 from jobmaster.cli.job_views import print_pairs, print_values
-from jobmaster.cli.output import console, short, state, table
-from jobmaster.converters import iso, to_plain
+from jobmaster.cli.output import short
+from jobmaster.cli.terminal import console, state, table
 from jobmaster.durations import written
-from jobmaster.errors import JobMasterError
-from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
-from jobmaster.recurring import Fires, ScheduleRecord
-
-
-@frozen
-class Times:
-    """When something fires next, on the clock of a zone, and what that is in plain English.
-
-    `problem` says why this process cannot tell.
-    """
-
-    zone: ZoneInfo
-    next: Sequence[datetime] = ()
-    description: str = ""
-    problem: str = ""
-
-
-@frozen
-class Preview:
-    """An expression as it was read, and its times."""
-
-    kind: str
-    text: str
-    times: Times
-
-    @classmethod
-    def of(cls, made: Recurrence, zone: ZoneInfo, start: datetime, count: int) -> Preview:
-        """Return the preview of the first `count` times after a start."""
-        found = upcoming(made, start, start, count)
-        return cls(made.kind, made.text, Times(zone, found, made.describe()))
-
-
-def upcoming_of(record: ScheduleRecord, kinds: Kinds, now: datetime, count: int) -> Times:
-    """Return the next nominal times of a schedule that is not over."""
-    zone = zone_of(record.time_zone)
-    try:
-        made = kinds.compile(record.expression, record.kind, zone)
-        return Times(zone, list(_next_of(Fires(kinds, record), record, now, count)), made.describe())
-    except JobMasterError as error:
-        return Times(zone, problem=str(error))
-
-
-def _next_of(fires: Fires, record: ScheduleRecord, now: datetime, count: int) -> Iterator[datetime]:
-    time = None if record.status.is_terminal else fires(now)
-    for _ in range(count):
-        if time is None:
-            return
-        yield time
-        time = fires(time)
-
-
-# For programs
-
-
-def preview_as_plain(made: Preview) -> dict[str, Any]:
-    """Return the JSON form of a preview; its keys are documented and stay."""
-    head = {"kind": made.kind, "expression": made.text, "time_zone": made.times.zone.key}
-    return head | _times_as_plain(made.times)
-
-
-def summary(record: ScheduleRecord) -> dict[str, Any]:
-    """Return the JSON form of a schedule in a list; its keys are documented and stay."""
-    plain: dict[str, Any] = to_plain(record)
-    del plain["data"]
-    return plain
-
-
-def as_plain(record: ScheduleRecord, times: Times) -> dict[str, Any]:
-    """Return the JSON form of a schedule with its data and next times."""
-    plain: dict[str, Any] = to_plain(record)
-    return plain | _times_as_plain(times)
-
-
-def _times_as_plain(times: Times) -> dict[str, Any]:
-    pairs = [{"utc": iso(time), "local": time.astimezone(times.zone).isoformat()} for time in times.next]
-    return {"description": times.description or None, "times": pairs}
-
-
-# For people
+from jobmaster.inspection.schedules import Preview, SchedulePage, Times
+from jobmaster.recurring import ScheduleRecord
 
 
 def show_preview(made: Preview) -> None:
@@ -119,16 +39,16 @@ def on_clock(moment: datetime, zone: ZoneInfo) -> str:
     return f"{shown:%a %Y-%m-%d %H:%M:%S} {shown:%z}"
 
 
-def show_schedules(records: Sequence[ScheduleRecord], following: str | None) -> None:
+def show_schedules(page: SchedulePage) -> None:
     """Print a page of schedules."""
     out = console()
-    if not records:
+    if not page.schedules:
         out.print("No schedules match.")
         return
     columns = ("ID", "Status", "Due", "Handler", "Fires", "Zone", "Declared as")
-    out.print(table("", columns, [_row(record) for record in records]))
-    if following:
-        out.print(f"There may be more: --after {following}")
+    out.print(table("", columns, [_row(record) for record in page.schedules]))
+    if page.next:
+        out.print(f"There may be more: --after {page.next}")
 
 
 def _row(record: ScheduleRecord) -> Sequence[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,19 +10,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_note, print_notes, warnings_as_notes
-from jobmaster.cli.reading import opened, registered, run_async
-from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes, unknown_schedule
-from jobmaster.cli.schedule_views import (
-    Preview,
-    as_plain,
-    preview_as_plain,
-    show_preview,
-    show_schedule,
-    show_schedules,
-    summary,
-    upcoming_of,
-)
-from jobmaster.cli.slips import notes_on
+from jobmaster.cli.reading import read
+from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes
+from jobmaster.cli.schedule_views import show_preview, show_schedule, show_schedules
 from jobmaster.cli.source import (
     AppOption,
     ClusterOption,
@@ -34,14 +23,15 @@ from jobmaster.cli.source import (
     is_named,
 )
 from jobmaster.cluster import Cluster
+from jobmaster.inspection.documents import preview_document, schedule_document, schedules_document
+from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of
 from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.zones import remark_on
-from jobmaster.recurring import ScheduleQuery, ScheduleRecord
-from jobmaster.rules import as_schedule_id
+from jobmaster.recurring import ScheduleQuery
 from jobmaster.states import ScheduleStatus
 
 LONGEST_PAGE = 1000
@@ -122,7 +112,7 @@ def preview(
         begin = _in_zone(start, chosen) if start else datetime.now(UTC)
         made = Preview.of(kinds.compile(expression, kind, chosen), chosen, begin, count)
     if as_json:
-        print_json(preview_as_plain(made))
+        print_json(preview_document(made))
     else:
         show_preview(made)
     if made.kind != INTERVAL and (remark := remark_on(chosen)):
@@ -176,22 +166,12 @@ def list_schedules(
         after=after,
         limit=limit,
     )
-    found, notes = run_async(_query, find_cluster(Source(app, config, cluster, master)), query)
-    following = str(found[-1].id) if len(found) == limit else None
+    page = read(find_schedules, find_cluster(Source(app, config, cluster, master)), query)
     if as_json:
-        print_json({"schedules": [summary(one) for one in found], "next": following})
+        print_json(schedules_document(page))
     else:
-        show_schedules(found, following)
-    print_notes(notes)
-
-
-async def _query(cluster: Cluster, query: ScheduleQuery) -> tuple[Sequence[ScheduleRecord], Sequence[str]]:
-    """Return the schedules of a page, and without any a note if nobody knows the handler."""
-    async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        if found := await master.query_schedules(cluster.id, query):
-            return found, []
-        return [], await notes_on(cluster, master, record, handler=query.definition_id)
+        show_schedules(page)
+    print_notes(page.notes)
 
 
 @app.command("show")
@@ -206,21 +186,9 @@ def show(
 ) -> None:
     """Show one recurring schedule: what it means, its settings and data, and when it fires next."""
     found = find_cluster(Source(app, config, cluster, master))
-    record, now = run_async(_get, found, schedule_id)
     with warnings_as_notes("jobmaster.recurrence"):
-        times = upcoming_of(record, found.kinds(), now, SHOWN_TIMES)
+        record, times = read(get_schedule, found, schedule_id, SHOWN_TIMES)
     if as_json:
-        print_json(as_plain(record, times))
+        print_json(schedule_document(record, times))
     else:
         show_schedule(record, times)
-
-
-async def _get(cluster: Cluster, schedule_id: str) -> tuple[ScheduleRecord, datetime]:
-    wanted = as_schedule_id(schedule_id)
-    async with opened(cluster) as master:
-        await registered(cluster, master)
-        found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
-        now = await master.now()
-        if not found:
-            raise await unknown_schedule(cluster, master, schedule_id)
-    return found[0], now

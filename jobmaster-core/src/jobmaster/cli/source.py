@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from jobmaster.cli.exits import note_cluster
 from jobmaster.cli.loader import load_cluster
 from jobmaster.cli.project import FILE, TABLE, find_project
-from jobmaster.cluster import Cluster
+from jobmaster.cluster import Cluster, import_ahead
 from jobmaster.fileconfig import PREFIX, build_cluster
 from jobmaster.urls import said, said_path
 
@@ -157,6 +157,8 @@ def find_cluster(source: Source) -> Cluster:
 
 def _made(found: Source) -> Cluster:
     here = [found.folder, Path.cwd()] if found.folder else [Path.cwd()]
+    if found.app is not None or found.config is not None:
+        import_ahead()  # before modules are looked for in these folders, which others may be able to write to
     if found.app is not None:
         return load_cluster(found.app, here)
     environ = os.environ | _overrides(found)

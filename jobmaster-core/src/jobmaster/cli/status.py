@@ -6,27 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from attrs import asdict
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import JsonOption, console, print_json, state, table
-from jobmaster.cli.picture import Picture, look
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.tables import (
     agent_table,
     bucket_table,
     host_table,
     no_worker,
-    plain_agent,
-    plain_bucket,
-    plain_host,
-    plain_worker,
     worker_note,
     worker_table,
 )
-from jobmaster.converters import iso, to_plain
-from jobmaster.states import BucketStatus, JobStatus
+from jobmaster.cli.terminal import console, state, table
+from jobmaster.inspection.documents import snapshot_document
+from jobmaster.inspection.snapshot import Snapshot, take_snapshot
+from jobmaster.states import JobStatus
 
 
 def status(
@@ -41,61 +37,39 @@ def status(
 
     Exits with 6 if migrations are pending.
     """
-    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
+    snapshot = read(take_snapshot, find_cluster(Source(app, config, cluster, master)))
     if as_json:
-        print_json(as_plain(picture))
+        print_json(snapshot_document(snapshot))
     else:
-        _show(picture)
-    if picture.pending:
+        _show(snapshot)
+    if snapshot.pending:
         raise typer.Exit(ExitCode.SCHEMA)
-
-
-# For programs
-
-
-def as_plain(picture: Picture) -> dict[str, Any]:
-    """Return the JSON form of a picture; its keys are documented and stay."""
-    return {
-        "now": iso(picture.now),
-        "cluster": to_plain(picture.cluster),
-        "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
-        "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
-        "parked": picture.parked,
-        "agents": [plain_agent(picture, agent) for agent in picture.agents],
-        "hosts": [plain_host(picture, host) for host in picture.hosts],
-        "workers": [plain_worker(picture, worker) for worker in picture.listed(every=True)],
-        "buckets": [plain_bucket(picture, bucket) for bucket in picture.buckets],
-        "durability": [
-            {"store": store, **asdict(risk)} for store, risks in picture.risks.items() for risk in risks
-        ],
-        "warnings": picture.warnings(),
-    }
 
 
 # For people
 
 
-def _show(picture: Picture) -> None:
-    out, record = console(), picture.cluster
-    schema = "schema not up to date" if picture.pending else "schema up to date"
+def _show(snapshot: Snapshot) -> None:
+    out, record = console(), snapshot.cluster
+    schema = "schema not up to date" if snapshot.pending else "schema up to date"
     out.print(f"Cluster {record.id}: {record.mode}; {schema}")
-    for warning in picture.warnings():
+    for warning in snapshot.warnings():
         out.print(f"warning: {warning}", style="yellow")
-    for part in _parts(picture):
+    for part in _parts(snapshot):
         out.print()
         out.print(part)
 
 
-def _parts(picture: Picture) -> Iterator[Any]:
-    counts = [(state(one), f"{picture.jobs[one]:,}") for one in JobStatus if one in picture.jobs]
+def _parts(snapshot: Snapshot) -> Iterator[Any]:
+    counts = [(state(one), f"{snapshot.jobs[one]:,}") for one in JobStatus if one in snapshot.jobs]
     yield table("Jobs", ("Status", ">Count"), counts) if counts else "No jobs yet."
-    if picture.agents:
-        yield agent_table(picture)
-    if picture.hosts:
-        yield host_table(picture)
-    running = picture.listed(every=False)
-    yield worker_table(picture, running) if running else no_worker(picture)
-    if note := worker_note(picture):
+    if snapshot.agents:
+        yield agent_table(snapshot)
+    if snapshot.hosts:
+        yield host_table(snapshot)
+    running = snapshot.listed(every=False)
+    yield worker_table(snapshot, running) if running else no_worker(snapshot)
+    if note := worker_note(snapshot):
         yield note
-    if living := [one for one in picture.buckets if one.status is not BucketStatus.READY_TO_DELETE]:
-        yield bucket_table(picture, living)
+    if living := snapshot.found_buckets():
+        yield bucket_table(snapshot, living)

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.cli.picture import RUNNING
-from jobmaster.cli.reading import opened, registered
-from jobmaster.cli.slips import lane_note
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import ClusterChange, MasterRepository, Topics
 from jobmaster.data import text_fault
 from jobmaster.errors import StoreError, WorkerNotFoundError
+from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.slips import lane_note
+from jobmaster.inspection.snapshot import RUNNING
 from jobmaster.models import ClusterRecord
 from jobmaster.states import WorkerRequest, WorkerStatus
 

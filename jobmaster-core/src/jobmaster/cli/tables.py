@@ -1,4 +1,4 @@
-"""Workers, buckets, agents and hosts of a picture: as JSON values, and as tables."""
+"""Workers, buckets, agents and hosts of a snapshot, as tables."""
 
 from __future__ import annotations
 
@@ -7,78 +7,38 @@ from typing import Any
 from uuid import UUID
 
 from jobmaster.cli.grid import Table
-from jobmaster.cli.output import duration, state, table
-from jobmaster.cli.picture import RUNNING, Agent, Picture
-from jobmaster.converters import to_plain
-from jobmaster.models import Bucket, HostRecord, WorkerRecord
+from jobmaster.cli.output import duration
+from jobmaster.cli.terminal import state, table
+from jobmaster.inspection.snapshot import RUNNING, Snapshot
+from jobmaster.models import Bucket, WorkerRecord
 
 SHORT_FINGERPRINT = 8
-_NOT_SHOWN = frozenset({"unheard", "silent"})
-"""What of a bucket says something only when it is asked for otherwise."""
-
-# For programs. Keys are documented and stay.
 
 
-def plain_worker(picture: Picture, worker: WorkerRecord) -> dict[str, Any]:
-    """Return the JSON form of a worker."""
-    facts = {
-        "alive": picture.is_alive(worker),
-        "suspended": picture.is_suspended(worker),
-        "heartbeat_age": picture.age(worker.heartbeat_at),
-    }
-    return {**to_plain(worker), **facts}
-
-
-def plain_bucket(picture: Picture, bucket: Bucket) -> dict[str, Any]:
-    """Return the JSON form of a bucket."""
-    shown = {key: value for key, value in to_plain(bucket).items() if key not in _NOT_SHOWN}
-    return {**shown, "waiting": picture.waiting(bucket), "messages": picture.messages(bucket)}
-
-
-def plain_agent(picture: Picture, agent: Agent) -> dict[str, Any]:
-    """Return the JSON form of an agent."""
-    facts = {
-        "heartbeat_age": picture.age(agent.record.heartbeat_at),
-        "messages": agent.messages,
-        "save_pending": agent.save_pending,
-        "oldest_save_pending": agent.oldest_save_pending,
-        "problem": agent.problem,
-    }
-    return {**to_plain(agent.record), **facts}
-
-
-def plain_host(picture: Picture, host: HostRecord) -> dict[str, Any]:
-    """Return the JSON form of a host."""
-    return {**to_plain(host), "heartbeat_age": picture.age(host.heartbeat_at)}
-
-
-# For people
-
-
-def worker_table(picture: Picture, workers: Sequence[WorkerRecord]) -> Table:
+def worker_table(snapshot: Snapshot, workers: Sequence[WorkerRecord]) -> Table:
     """Return workers as a table."""
     columns = ("Worker", "Status", "Asked to", "Heartbeat", "Agent", "Lane", "Mode", "Host", ">PID")
-    return table("Workers", columns, [_worker_row(picture, worker) for worker in workers])
+    return table("Workers", columns, [_worker_row(snapshot, worker) for worker in workers])
 
 
-def no_worker(picture: Picture) -> str:
+def no_worker(snapshot: Snapshot) -> str:
     """Return the line in place of a table of workers that run."""
-    return "No worker runs." if picture.workers else "No workers."
+    return "No worker runs." if snapshot.workers else "No workers."
 
 
-def worker_note(picture: Picture) -> str:
+def worker_note(snapshot: Snapshot) -> str:
     """Return a line about workers that are not shown, or nothing."""
-    over = len(picture.listed(every=True)) - len(picture.listed(every=False))
+    over = len(snapshot.listed(every=True)) - len(snapshot.listed(every=False))
     what = "1 more has stopped or was lost" if over == 1 else f"{over:,} more have stopped or were lost"
     return f"{what} lately: `jobmaster workers list --all`" if over else ""
 
 
-def _worker_row(picture: Picture, worker: WorkerRecord) -> Sequence[Any]:
+def _worker_row(snapshot: Snapshot, worker: WorkerRecord) -> Sequence[Any]:
     return (
         worker.name,
-        state(_shown_status(picture, worker)),
+        state(_shown_status(snapshot, worker)),
         worker.request,
-        _ago(picture.age(worker.heartbeat_at)),
+        _ago(snapshot.age(worker.heartbeat_at)),
         worker.agent,
         worker.lane,
         worker.mode,
@@ -87,15 +47,15 @@ def _worker_row(picture: Picture, worker: WorkerRecord) -> Sequence[Any]:
     )
 
 
-def _shown_status(picture: Picture, worker: WorkerRecord) -> str:
-    if worker.status in RUNNING and not picture.is_alive(worker):
+def _shown_status(snapshot: Snapshot, worker: WorkerRecord) -> str:
+    if worker.status in RUNNING and not snapshot.is_alive(worker):
         return "lost"
-    return "suspended" if picture.is_suspended(worker) else str(worker.status)
+    return "suspended" if snapshot.is_suspended(worker) else str(worker.status)
 
 
-def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
+def bucket_table(snapshot: Snapshot, buckets: Sequence[Bucket]) -> Table:
     """Return buckets as a table."""
-    names: Mapping[UUID, str] = {worker.id: worker.name for worker in picture.workers}
+    names: Mapping[UUID, str] = {worker.id: worker.name for worker in snapshot.workers}
     columns = ("Worker", "Agent", "Lane", "Priority", "Status", ">Running", ">Waiting", ">Offered")
     rows = [
         (
@@ -105,7 +65,7 @@ def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
             b.priority.name.lower(),
             state(b.status),
             f"{b.running:,}",
-            _count(picture.waiting(b)),
+            _count(snapshot.waiting(b)),
             _count(b.running + b.free if b.offered is None else b.offered),
         )
         for b in buckets
@@ -113,7 +73,7 @@ def bucket_table(picture: Picture, buckets: Sequence[Bucket]) -> Table:
     return table("Buckets", columns, rows)
 
 
-def agent_table(picture: Picture) -> Table:
+def agent_table(snapshot: Snapshot) -> Table:
     """Return the agents as a table."""
     columns = ("Agent", "Kind", "Fingerprint", "Heartbeat", ">Messages", ">Save pending", ">Oldest")
     rows = [
@@ -121,19 +81,19 @@ def agent_table(picture: Picture) -> Table:
             agent.record.name,
             agent.record.kind,
             agent.record.fingerprint[:SHORT_FINGERPRINT],
-            _ago(picture.age(agent.record.heartbeat_at)),
+            _ago(snapshot.age(agent.record.heartbeat_at)),
             _count(agent.messages),
             _count(agent.save_pending),
             duration(agent.oldest_save_pending),
         )
-        for agent in picture.agents
+        for agent in snapshot.agents
     ]
     return table("Agents", columns, rows)
 
 
-def host_table(picture: Picture) -> Table:
+def host_table(snapshot: Snapshot) -> Table:
     """Return the hosts as a table."""
-    rows = [(host.name, _ago(picture.age(host.heartbeat_at)), _facts(host.info)) for host in picture.hosts]
+    rows = [(host.name, _ago(snapshot.age(host.heartbeat_at)), _facts(host.info)) for host in snapshot.hosts]
     return table("Hosts", ("Host", "Heartbeat", "About"), rows)
 
 

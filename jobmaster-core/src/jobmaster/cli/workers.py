@@ -7,12 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from jobmaster.cli.output import JsonOption, console, print_json
-from jobmaster.cli.picture import look
-from jobmaster.cli.reading import run_async
+from jobmaster.cli.output import JsonOption, print_json
+from jobmaster.cli.reading import read, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.steering import asked
-from jobmaster.cli.tables import no_worker, plain_worker, worker_table
+from jobmaster.cli.tables import no_worker, worker_table
+from jobmaster.cli.terminal import console
+from jobmaster.inspection.documents import workers_document
+from jobmaster.inspection.snapshot import take_snapshot
 from jobmaster.states import WorkerRequest
 
 app = typer.Typer(no_args_is_help=True, help="Look at workers, stop and drain them.")
@@ -35,12 +37,12 @@ def list_workers(
     master: MasterOption = None,
 ) -> None:
     """List the workers that run, the newest first."""
-    picture = run_async(look, find_cluster(Source(app, config, cluster, master)))
-    found = picture.listed(every=every)
+    snapshot = read(take_snapshot, find_cluster(Source(app, config, cluster, master)))
+    found = snapshot.listed(every=every)
     if as_json:
-        print_json({"workers": [plain_worker(picture, worker) for worker in found]})
+        print_json(workers_document(snapshot, found))
     else:
-        console().print(worker_table(picture, found) if found else no_worker(picture))
+        console().print(worker_table(snapshot, found) if found else no_worker(snapshot))
 
 
 def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:

@@ -4,11 +4,11 @@ The built-in kinds are `interval`, `natural` and `cron`; plug-ins add theirs thr
 `jobmaster_recurrence_kinds`, as these do.
 """
 
-from jobmaster.recurrence.cron import Cron as Cron
+from jobmaster.recurrence.expressions import Cron as Cron
+from jobmaster.recurrence.expressions import NaturalCron as NaturalCron
 from jobmaster.recurrence.interval import Interval as Interval
 from jobmaster.recurrence.kinds import Kinds as Kinds
 from jobmaster.recurrence.kinds import Recurrence as Recurrence
 from jobmaster.recurrence.kinds import RecurrenceKind as RecurrenceKind
 from jobmaster.recurrence.kinds import upcoming as upcoming
-from jobmaster.recurrence.natural import NaturalCron as NaturalCron
 from jobmaster.recurrence.zones import zone_of as zone_of

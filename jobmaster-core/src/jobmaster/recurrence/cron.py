@@ -18,7 +18,8 @@ from attrs import field, frozen
 from croniter import CroniterBadDateError, croniter
 
 from jobmaster.errors import InvalidExpressionError
-from jobmaster.recurrence.cronfields import KIND, CronLine, read_line
+from jobmaster.recurrence.cronfields import CronLine, read_line
+from jobmaster.recurrence.expressions import CRON as KIND
 from jobmaster.recurrence.wallclock import end_of_gap, instant_of, is_skipped, second_showing, wall_at
 from naturalcron import ConversionError, describe, from_cron
 
@@ -29,7 +30,8 @@ _LONGEST_SKIPPED: Final = timedelta(days=50 * 365)
 """A line that the clock skips for so long, as the hour that is left out in spring, never fires."""
 
 
-def _checked(given: Any) -> str:
+def checked(given: Any) -> str:
+    """Return a cron line with single blanks; raises `InvalidExpressionError` if it is wrong or never fires."""
     if not isinstance(given, str):
         raise InvalidExpressionError(KIND, given, 'a cron line expected, such as "*/5 * * * *"')
     text = " ".join(given.split())
@@ -57,17 +59,6 @@ def _next_of(plain: str, wall: datetime) -> datetime | None:
 def _reader(plain: str) -> croniter:
     """Return what reads a line. Making it takes longer than asking it; who asks takes a copy, as it remembers."""
     return croniter(plain, _SOME_DAY)
-
-
-@frozen
-class Cron:
-    """A cron line: `Cron("*/5 * * * *")`. Raises `InvalidExpressionError` if it is wrong or never fires."""
-
-    text: str = field(converter=_checked)
-    """The line, with single blanks between its fields."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @frozen
@@ -144,19 +135,9 @@ def _described(*fields: str) -> str | None:
         return None
 
 
-class CronKind:
-    """The kind `cron`."""
-
-    name = KIND
-
-    def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is a cron line: a `Cron`, as a mere text is in words."""
-        return isinstance(expression, Cron)
-
-    def compile(self, expression: Any, zone: ZoneInfo) -> CronRecurrence:
-        """Return the recurrence of a `Cron` or a text, on the clock of a zone."""
-        made = expression if isinstance(expression, Cron) else Cron(expression)
-        return CronRecurrence(made.text, zone, _line_of(made.text))
+def compiled(text: str, zone: ZoneInfo) -> CronRecurrence:
+    """Return the recurrence of a line that was checked, on the clock of a zone."""
+    return CronRecurrence(text, zone, _line_of(text))
 
 
 @lru_cache(maxsize=_KEPT)

@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 from attrs import Factory, define, frozen
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.expressions import CRON as KIND
 from jobmaster.recurrence.mistaken import remedy_for
-
-KIND: Final = "cron"
 
 _MACROS: Final = {
     "@yearly": "0 0 1 1 *",

@@ -7,10 +7,11 @@ import re
 from typing import Any, Final
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.expressions import NaturalCron
 from jobmaster.recurrence.interval import Interval, in_one_unit
 from jobmaster.recurrence.kinds import LONGEST_TEXT
 from jobmaster.recurrence.mistaken import is_cron_line, is_in_words, is_interval
-from jobmaster.recurrence.natural import NaturalCron, refusal_without
+from jobmaster.recurrence.natural import refusal_without
 
 _LEFT_OUT: Final = "every "
 """What a text may leave out at its beginning."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from naturalcron import ErrorCode, try_parse
-
 _FIRST_WORDS: Final = frozenset(
     [
         "every",
@@ -35,6 +33,8 @@ def is_cron_line(text: str) -> bool:
     """Say whether a text is meant as a cron line: five or six fields, or an `@name`."""
     if text.strip().lower() in _NAMES:
         return True
+    from naturalcron import ErrorCode, try_parse
+
     _, problems = try_parse(text)
     return any(problem.code is ErrorCode.CRON_LINE for problem in problems)
 

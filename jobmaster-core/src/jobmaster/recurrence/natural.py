@@ -13,18 +13,23 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 
 from jobmaster.errors import InvalidExpressionError
+from jobmaster.recurrence.expressions import NATURAL as KIND
 from jobmaster.recurrence.mistaken import remedy_for
 from jobmaster.recurrence.zones import warn_of
 from naturalcron import ErrorCode, Expression, ParseError, Problem, describe, find_zone, parse, try_parse
 
 log = logging.getLogger("jobmaster.recurrence")
 
-KIND: Final = "natural"
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ANSWERS: Final = 4
 _MOST_STARTS: Final = 10_000
 _KEPT: Final = 4096
+
+
+def checked(given: Any) -> str:
+    """Return words with single blanks between them; raises `InvalidExpressionError` that points at what is wrong."""
+    return _read(given).text
 
 
 def _read(given: Any) -> Expression:
@@ -83,21 +88,6 @@ def _moved(problem: Problem, by: int) -> Problem:
         return problem
     column, end = problem.column + by, problem.end_column + by
     return replace(problem, column=max(column, 1), end_column=max(end, 2))
-
-
-def _checked(given: Any) -> str:
-    return _read(given).text
-
-
-@frozen
-class NaturalCron:
-    """A schedule in words: `NaturalCron("every day at 18:00")`. Raises `InvalidExpressionError` if it is wrong."""
-
-    text: str = field(converter=_checked)
-    """The words, with single blanks between them."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class _Answer(NamedTuple):
@@ -167,23 +157,8 @@ def _in_utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
 
 
-class NaturalKind:
-    """The kind `natural`."""
-
-    name = KIND
-
-    def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is in words: a `NaturalCron`, or any text."""
-        return isinstance(expression, str | NaturalCron)
-
-    def compile(self, expression: Any, zone: ZoneInfo) -> NaturalRecurrence:
-        """Return the recurrence of a `NaturalCron` or a text; a zone in the text comes before `zone`."""
-        made = expression if isinstance(expression, NaturalCron) else NaturalCron(expression)
-        return _compiled(made.text, zone)
-
-
 @lru_cache(maxsize=_KEPT)
-def _compiled(text: str, zone: ZoneInfo) -> NaturalRecurrence:
+def compiled(text: str, zone: ZoneInfo) -> NaturalRecurrence:
     """Return the same recurrence for the same text, so that what it has worked out is kept."""
     expression = parse(text)
     for warning in expression.warnings:

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from jobmaster.errors import ConfigurationError
 from jobmaster.urls import said
-from naturalcron import UnknownZoneError, find_zone
 
 log = logging.getLogger("jobmaster.recurrence")
 
@@ -35,6 +34,8 @@ def zone_of(name: str, setting: str = "time_zone") -> ZoneInfo:
     Raises `ConfigurationError`, which names `setting` and what may have been meant: a zone that has the name of the same
     place, never one that is merely written alike and has another offset.
     """
+    from naturalcron import UnknownZoneError, find_zone
+
     try:
         return find_zone(name)
     except UnknownZoneError as error:

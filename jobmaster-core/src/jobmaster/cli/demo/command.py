@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from jobmaster.cli.exits import ExitCode
-from jobmaster.cli.output import console
 from jobmaster.cli.reading import Backend, BackendOption, run_async
+from jobmaster.cli.terminal import console
 
 LARGEST_BURST = 100_000
 

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from jobmaster import Cluster, JobRecord
 from jobmaster.cli.demo.cases import named
-from jobmaster.cli.output import duration, state, table
+from jobmaster.cli.output import duration
+from jobmaster.cli.terminal import state, table
 from jobmaster.urls import scheme_of, shown
 
 if TYPE_CHECKING:

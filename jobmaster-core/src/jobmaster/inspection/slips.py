@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
-from jobmaster.cli.picture import RUNNING
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import registered_handlers
-from jobmaster.models import ClusterRecord, JobQuery
+from jobmaster.inspection.snapshot import RUNNING, Snapshot
+from jobmaster.models import STANDALONE, ClusterRecord, JobQuery
 from jobmaster.recurring import ScheduleQuery
 
 _LOOKED_AT: Final = 100
@@ -67,7 +67,21 @@ async def _is_used(cluster: Cluster, master: MasterRepository, handler: str) -> 
     )
 
 
-def agent_note(agent: str, known: Collection[str]) -> str:
+async def bucket_notes(
+    cluster: Cluster, master: MasterRepository, snapshot: Snapshot, *, lane: str | None, agent: str | None
+) -> list[str]:
+    """Return a note for a lane and an agent that nobody knows, of which buckets were looked for in vain."""
+    notes = await notes_on(cluster, master, snapshot.cluster, lane=lane)
+    known = {
+        STANDALONE,
+        *(one.record.name for one in snapshot.agents),
+        *(one.agent for one in snapshot.buckets),
+    }
+    about_agent = _agent_note(agent, known) if agent is not None else ""
+    return [*notes, about_agent] if about_agent else notes
+
+
+def _agent_note(agent: str, known: Collection[str]) -> str:
     """Return a note about an agent that is not one of the known ones; of any other, nothing."""
     return "" if agent in known else f"the cluster has no agent {agent!r}{_meant(agent, known)}"
 

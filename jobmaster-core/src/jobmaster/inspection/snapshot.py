@@ -11,17 +11,11 @@ from attrs import field, frozen
 
 from jobmaster._policy.placement import Place, agents_in_use
 from jobmaster._runtime.durability import MASTER, lines, risks_of
-from jobmaster._runtime.start_warnings import (
-    NO_HANDLERS,
-    find_parked,
-    in_memory,
-    parked_line,
-    without_handlers,
-)
-from jobmaster.cli.reading import opened, registered
+from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
 from jobmaster.errors import JobMasterError
+from jobmaster.inspection.opening import registered
 from jobmaster.models import (
     STANDALONE,
     AgentRecord,
@@ -42,7 +36,7 @@ Backlogs = Mapping[UUID, Backlog]
 
 
 @frozen(kw_only=True)
-class Agent:
+class AgentSnapshot:
     """An agent: what the master knows of it, what its buckets hold, or why that is not known."""
 
     record: AgentRecord
@@ -67,8 +61,17 @@ class Agent:
         return max((age for age in ages if age is not None), default=None)
 
 
+@frozen
+class Lane:
+    """A lane: whether it is paused, and how many running workers serve it."""
+
+    name: str
+    paused: bool
+    workers: int
+
+
 @frozen(kw_only=True)
-class Picture:
+class Snapshot:
     """A cluster at one moment, `now` by its master's clock."""
 
     now: datetime
@@ -77,7 +80,7 @@ class Picture:
     """Those that only an agent knows included, if it could be asked."""
     workers: Sequence[WorkerRecord]
     buckets: Sequence[Bucket]
-    agents: Sequence[Agent] = ()
+    agents: Sequence[AgentSnapshot] = ()
     hosts: Sequence[HostRecord] = ()
     due: frozenset[Place] = frozenset()
     """Lanes and priorities of held jobs that are due."""
@@ -136,6 +139,24 @@ class Picture:
         """Return how many of the jobs in a bucket do not run, as its owner last said; None if its agent was not asked."""
         messages = self.messages(bucket)
         return None if messages is None else max(0, messages - bucket.running)
+
+    def found_buckets(
+        self, *, every: bool = False, lane: str | None = None, agent: str | None = None
+    ) -> list[Bucket]:
+        """Return the buckets of a lane, on an agent; with `every` also those that are empty and ready to be deleted."""
+        return [
+            one
+            for one in self.buckets
+            if (every or one.status is not BucketStatus.READY_TO_DELETE)
+            and lane in (None, one.lane)
+            and agent in (None, one.agent)
+        ]
+
+    def lanes(self) -> list[Lane]:
+        """Return the lanes that running workers serve, and those that are paused, by name."""
+        served = [w.lane for w in self.workers if w.status in RUNNING and w.mode.executes]
+        paused = self.cluster.paused_lanes
+        return [Lane(lane, lane in paused, served.count(lane)) for lane in sorted({*served, *paused})]
 
     @property
     def unfinished(self) -> int:
@@ -201,32 +222,42 @@ class Picture:
                 yield f"agent {agent.record.name}: {agent.problem}"
 
 
-async def look(cluster: Cluster) -> Picture:
-    """Take a picture of a cluster that its master knows, and of those of its agents that answer."""
-    async with opened(cluster) as master:
-        record = await registered(cluster, master)
-        pending = await master.pending_migrations()
-        agents = await _agents(cluster, master)
-        return Picture(
-            now=await master.now(),
-            cluster=record,
-            jobs=_with_save_pending(await master.count_jobs(cluster.id, JobQuery()), agents),
-            workers=await master.list_workers(cluster.id),
-            buckets=await master.list_buckets(cluster.id),
-            agents=agents,
-            hosts=await master.list_hosts(cluster.id),
-            due=await master.due_places(cluster.id),
-            holdings=await master.bucket_holdings(cluster.id),
-            pending=pending,
-            parked=sum((await master.count_jobs(cluster.id, JobQuery(parked=True))).values()),
-            some_parked=await find_parked(master, cluster.id),
-            without_handlers=await without_handlers(master, cluster.id),
-            volatile=in_memory(cluster.master_url, cluster.agents),
-            risks={MASTER: await risks_of(master), **{a.record.name: a.risks for a in agents}},
-        )
+async def take_snapshot(cluster: Cluster, master: MasterRepository) -> Snapshot:
+    """Return what a cluster looks like now: what its master knows, and what those of its agents that answer hold.
+
+    Takes the cluster as this process describes it, and its master, which is open. An agent gets five seconds to answer.
+
+    Raises:
+        ClusterNotFoundError: the master has no such cluster.
+        SchemaError: what is to be read is not there before pending migrations are applied.
+        StoreUnavailableError: the master cannot be reached.
+
+    """
+    record = await registered(cluster, master)
+    pending = await master.pending_migrations()
+    agents = await _agents(cluster, master)
+    return Snapshot(
+        now=await master.now(),
+        cluster=record,
+        jobs=_with_save_pending(await master.count_jobs(cluster.id, JobQuery()), agents),
+        workers=await master.list_workers(cluster.id),
+        buckets=await master.list_buckets(cluster.id),
+        agents=agents,
+        hosts=await master.list_hosts(cluster.id),
+        due=await master.due_places(cluster.id),
+        holdings=await master.bucket_holdings(cluster.id),
+        pending=pending,
+        parked=sum((await master.count_jobs(cluster.id, JobQuery(parked=True))).values()),
+        some_parked=await find_parked(master, cluster.id),
+        without_handlers=await without_handlers(master, cluster.id),
+        volatile=in_memory(cluster.master_url, cluster.agents),
+        risks={MASTER: await risks_of(master), **{a.record.name: a.risks for a in agents}},
+    )
 
 
-def _with_save_pending(jobs: Mapping[JobStatus, int], agents: Sequence[Agent]) -> Mapping[JobStatus, int]:
+def _with_save_pending(
+    jobs: Mapping[JobStatus, int], agents: Sequence[AgentSnapshot]
+) -> Mapping[JobStatus, int]:
     count = sum(agent.save_pending or 0 for agent in agents)
     return {**jobs, JobStatus.SAVE_PENDING: count} if count else jobs
 
@@ -234,16 +265,18 @@ def _with_save_pending(jobs: Mapping[JobStatus, int], agents: Sequence[Agent]) -
 UNNAMED = "it is not named here; processes that do not name it bring back nothing from there, so add it to their agents"
 
 
-async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
+async def _agents(cluster: Cluster, master: MasterRepository) -> list[AgentSnapshot]:
     """Return the agents that the master knows, with the contents of those that are configured here."""
     records = await master.list_agents(cluster.id)
     in_use = agents_in_use(await master.list_buckets(cluster.id))
     repositories = {repository.name: repository for repository in cluster.open_agents()}
-    found: dict[str, Agent] = {}
+    found: dict[str, AgentSnapshot] = {}
 
     async def ask(record: AgentRecord) -> None:
         if repositories and record.name not in repositories:
-            found[record.name] = Agent(record=record, problem=UNNAMED if record.name in in_use else None)
+            found[record.name] = AgentSnapshot(
+                record=record, problem=UNNAMED if record.name in in_use else None
+            )
         else:
             found[record.name] = await _asked(record, repositories.get(record.name))
 
@@ -253,23 +286,25 @@ async def _agents(cluster: Cluster, master: MasterRepository) -> list[Agent]:
     return [found[record.name] for record in records]
 
 
-async def _asked(record: AgentRecord, repository: AgentRepository | None) -> Agent:
+async def _asked(record: AgentRecord, repository: AgentRepository | None) -> AgentSnapshot:
     if repository is None:
-        return Agent(record=record)
+        return AgentSnapshot(record=record)
     try:
         with anyio.fail_after(PATIENCE):
             return await _opened_and_asked(record, repository)
     except (JobMasterError, TimeoutError) as error:
         why = str(error) or f"no answer within {PATIENCE:g} s"
-        return Agent(record=record, problem=f"it cannot be asked: {why}")
+        return AgentSnapshot(record=record, problem=f"it cannot be asked: {why}")
     finally:
         with anyio.CancelScope(shield=True):
             await repository.close()
 
 
-async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) -> Agent:
+async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) -> AgentSnapshot:
     await repository.open(create=False)
     if await repository.fingerprint() != record.fingerprint:
-        return Agent(record=record, problem="its URL leads to another store than the one the cluster knows")
+        return AgentSnapshot(
+            record=record, problem="its URL leads to another store than the one the cluster knows"
+        )
     backlogs, risks = await repository.backlog(record.cluster_id), await risks_of(repository)
-    return Agent(record=record, backlogs=backlogs, risks=risks)
+    return AgentSnapshot(record=record, backlogs=backlogs, risks=risks)

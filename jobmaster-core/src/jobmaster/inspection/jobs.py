@@ -1,0 +1,106 @@
+"""Looking at jobs: pages of them, and single ones with the reason why they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import anyio
+from attrs import frozen
+
+from jobmaster._runtime.changing import not_known, save_pending
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import AgentRepository, MasterRepository, Message
+from jobmaster.errors import JobNotFoundError, StoreUnavailableError
+from jobmaster.inspection.opening import registered
+from jobmaster.inspection.reasons import Reason, reasons_of, with_reason
+from jobmaster.inspection.slips import notes_on
+from jobmaster.models import ClusterRecord, JobQuery, JobRecord
+from jobmaster.scheduler import as_id
+
+
+@frozen
+class JobPage:
+    """A page of jobs, the newest first, without attempts.
+
+    Args:
+        jobs: the jobs.
+        next: the id of the last one if there may be more: the next page is that of a query with `after` this id.
+        notes: of a page without jobs, a note for each name in the query that nobody knows: it may be a slip.
+
+    """
+
+    jobs: Sequence[JobRecord]
+    next: UUID | None = None
+    notes: Sequence[str] = ()
+
+
+async def find_jobs(cluster: Cluster, master: MasterRepository, query: JobQuery) -> JobPage:
+    """Return the jobs that a query is about, as `build_query` makes it, from an open master.
+
+    Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
+    """
+    record = await registered(cluster, master)
+    if found := await master.query_jobs(cluster.id, query):
+        return JobPage(found, found[-1].id if len(found) == query.limit else None)
+    named = {"lane": query.lane, "handler": query.definition_id}
+    return JobPage([], notes=await notes_on(cluster, master, record, **named))
+
+
+async def get_job(cluster: Cluster, master: MasterRepository, job_id: UUID | str) -> JobRecord:
+    """Return a job with its attempts, logs and the reason why it waits, also one that only an agent knows so far.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        StoreUnavailableError: the master, or an agent where the job may be, cannot be asked.
+        ClusterNotFoundError: the master has no such cluster.
+        SchemaError: what is to be read is not there before pending migrations are applied.
+
+    """
+    record, job = await _found(cluster, master, job_id)
+    return await with_reason(master, record, job)
+
+
+async def why_waiting(cluster: Cluster, master: MasterRepository, job_id: UUID | str) -> Sequence[Reason]:
+    """Return why a job does not run, in the order in which to see to it; raises what `get_job` does.
+
+    Empty for a job that runs or has finished, and where nothing is in its way: it waits for a free slot then.
+    """
+    record, job = await _found(cluster, master, job_id)
+    return await reasons_of(master, record, job)
+
+
+async def _found(
+    cluster: Cluster, master: MasterRepository, job_id: UUID | str
+) -> tuple[ClusterRecord, JobRecord]:
+    record = await registered(cluster, master)
+    wanted = as_id(job_id, cluster.id)
+    job = await master.get_job(cluster.id, wanted)
+    return record, job or await _on_agents(cluster, wanted)
+
+
+async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
+    """Return a job that only an agent knows so far.
+
+    Raises `JobNotFoundError` if none does, or `StoreUnavailableError` naming the agents that could not be asked.
+    """
+    silent: list[str] = []
+    for agent in cluster.open_agents():
+        try:
+            found = await _asked(agent, job_id)
+        except StoreUnavailableError:
+            silent.append(agent.name)
+            continue
+        for message in found:
+            if message.new.job.cluster_id == cluster.id:
+                return save_pending(message)
+    raise not_known(JobNotFoundError(job_id, cluster.id), silent)
+
+
+async def _asked(agent: AgentRepository, job_id: UUID) -> Sequence[Message]:
+    try:
+        await agent.open(create=False)
+        return await agent.find([job_id])
+    finally:
+        with anyio.CancelScope(shield=True):
+            await agent.close()

@@ -1,0 +1,62 @@
+"""Opening a master to look at it: nothing is registered, migrated or started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from jobmaster._runtime.forewarning import in_memory
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import (
+    ClusterNotFoundError,
+    JobMasterError,
+    SchemaError,
+    StoreUnavailableError,
+    starting,
+)
+from jobmaster.models import ClusterRecord
+
+
+@asynccontextmanager
+async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
+    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip.
+
+    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no obstacle yet.
+    """
+    master = cluster.open_master()
+    try:
+        await master.open(create=False)
+        await master.newer_migrations()
+        with starting():
+            yield master
+    finally:
+        with anyio.CancelScope(shield=True):
+            await master.close()
+
+
+async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
+    """Return the cluster as its master knows it.
+
+    Pending migrations alone are no obstacle. Raises `SchemaError` if what is to be read is not there before
+    they are applied, `ClusterNotFoundError` if the master has no such cluster.
+    """
+    try:
+        with starting():
+            record = await master.get_cluster(cluster.id)
+    except StoreUnavailableError:
+        raise
+    except JobMasterError as error:
+        await _explain(master, error)
+        raise
+    if record is None:
+        raise ClusterNotFoundError(cluster.id, in_memory=bool(in_memory(cluster.master_url, ())))
+    return record
+
+
+async def _explain(master: MasterRepository, error: JobMasterError) -> None:
+    """Raise `SchemaError` if pending migrations can be why a query failed."""
+    if pending := await master.pending_migrations():
+        raise SchemaError.behind("the schema", pending, "run `jobmaster migrate`") from error

@@ -1,0 +1,132 @@
+"""Looking at recurring schedules, and at what expressions mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
+from jobmaster.errors import JobMasterError, ScheduleNotFoundError
+from jobmaster.inspection.opening import registered
+from jobmaster.inspection.slips import notes_on
+from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
+from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
+from jobmaster.rules import as_schedule_id
+
+MOST_DECLARED: Final = 1000
+"""Static schedules among which a name is looked for."""
+
+
+@frozen
+class Times:
+    """When something fires next, on the clock of a zone, and what that is in plain English.
+
+    `problem` says why this process cannot tell.
+    """
+
+    zone: ZoneInfo
+    next: Sequence[datetime] = ()
+    description: str = ""
+    problem: str = ""
+
+
+@frozen
+class Preview:
+    """An expression as it was read, and its times."""
+
+    kind: str
+    text: str
+    times: Times
+
+    @classmethod
+    def of(cls, made: Recurrence, zone: ZoneInfo, start: datetime, count: int) -> Preview:
+        """Return the preview of the first `count` times after a start."""
+        found = upcoming(made, start, start, count)
+        return cls(made.kind, made.text, Times(zone, found, made.describe()))
+
+
+def upcoming_of(record: ScheduleRecord, kinds: Kinds, now: datetime, count: int) -> Times:
+    """Return the next nominal times of a schedule that is not over."""
+    zone = zone_of(record.time_zone)
+    try:
+        made = kinds.compile(record.expression, record.kind, zone)
+        return Times(zone, list(_next_of(Fires(kinds, record), record, now, count)), made.describe())
+    except JobMasterError as error:
+        return Times(zone, problem=str(error))
+
+
+def _next_of(fires: Fires, record: ScheduleRecord, now: datetime, count: int) -> Iterator[datetime]:
+    time = None if record.status.is_terminal else fires(now)
+    for _ in range(count):
+        if time is None:
+            return
+        yield time
+        time = fires(time)
+
+
+@frozen
+class SchedulePage:
+    """A page of schedules by descending id.
+
+    Args:
+        schedules: the schedules.
+        next: the id of the last one if there may be more: the next page is that of a query with `after` this id.
+        notes: of a page without schedules, a note if nobody knows the handler in the query: it may be a slip.
+
+    """
+
+    schedules: Sequence[ScheduleRecord]
+    next: UUID | None = None
+    notes: Sequence[str] = ()
+
+
+async def find_schedules(cluster: Cluster, master: MasterRepository, query: ScheduleQuery) -> SchedulePage:
+    """Return the recurring schedules that a query is about, from an open master.
+
+    Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
+    """
+    record = await registered(cluster, master)
+    if found := await master.query_schedules(cluster.id, query):
+        return SchedulePage(found, found[-1].id if len(found) == query.limit else None)
+    return SchedulePage([], notes=await notes_on(cluster, master, record, handler=query.definition_id))
+
+
+async def get_schedule(
+    cluster: Cluster, master: MasterRepository, schedule_id: UUID | str, count: int
+) -> tuple[ScheduleRecord, Times]:
+    """Return a schedule and when it fires next, up to `count` times, none if it is over.
+
+    Raises:
+        ScheduleNotFoundError: there is no such schedule. It names the id of one that is declared under this name.
+        ClusterNotFoundError: the master has no such cluster.
+        SchemaError: what is to be read is not there before pending migrations are applied.
+        StoreUnavailableError: the master cannot be reached.
+
+    """
+    wanted = as_schedule_id(schedule_id)
+    await registered(cluster, master)
+    found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
+    now = await master.now()
+    if not found:
+        raise await unknown_schedule(cluster, master, str(schedule_id))
+    return found[0], upcoming_of(found[0], cluster.kinds(), now, count)
+
+
+async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
+    """Return the error for what is no schedule's id; it may be the name that a static one is declared as."""
+    if as_schedule_id(text) is not None:
+        return ScheduleNotFoundError(text, cluster.id)
+    declared = await master.query_schedules(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))
+    ids = {record.name: record.id for record in declared if record.name}
+    guess = get_close_matches(text, list(ids), n=1)
+    remedy = (
+        f"{guess[0]!r} has the id {ids[guess[0]]}" if guess else "`jobmaster schedules list` shows the ids"
+    )
+    return ScheduleNotFoundError(repr(text), cluster.id, remedy)
