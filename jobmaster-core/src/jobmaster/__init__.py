@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
     from jobmaster._policy.retry import FixedBackoff as FixedBackoff
     from jobmaster._policy.retry import RetryPolicy as RetryPolicy
-    from jobmaster._runtime.moving import MoveSummary as MoveSummary
+    from jobmaster._runtime.mover import MoveSummary as MoveSummary
     from jobmaster.cluster import Cluster as Cluster
     from jobmaster.context import JobCancelled as JobCancelled
     from jobmaster.context import JobContext as JobContext
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {
     "jobmaster._policy.retry": "ExponentialBackoff FixedBackoff RetryPolicy",
-    "jobmaster._runtime.moving": "MoveSummary",
+    "jobmaster._runtime.mover": "MoveSummary",
     "jobmaster.cluster": "Cluster",
     "jobmaster.context": "JobCancelled JobContext current_job",
     "jobmaster.data": "MessageData Metadata",

@@ -290,11 +290,11 @@ class Cluster:
         if self._started is not None:
             await self._started.stop()
 
-    def _new_life(self, *, workers: bool) -> Life:
+    def _new_run(self, *, workers: bool) -> ClusterRun:
         import_ahead()
-        life = Life(self, workers=workers)
-        self._lives = [one for one in self._lives if one.is_on] + [life]
-        return life
+        run = ClusterRun(self, workers=workers)
+        self._runs = [one for one in self._runs if one.is_on] + [run]
+        return run
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:

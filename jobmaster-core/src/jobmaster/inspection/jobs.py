@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 from attrs import frozen
 
-from jobmaster._runtime.changing import not_known, save_pending
+from jobmaster._runtime.job_commands import not_known, save_pending
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, MasterRepository, Message
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from jobmaster._runtime.forewarning import in_memory
+from jobmaster._runtime.start_warnings import in_memory
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import (

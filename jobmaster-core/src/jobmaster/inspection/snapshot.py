@@ -11,7 +11,13 @@ from attrs import field, frozen
 
 from jobmaster._policy.placement import Place, agents_in_use
 from jobmaster._runtime.durability import MASTER, lines, risks_of
-from jobmaster._runtime.forewarning import NO_HANDLERS, find_parked, in_memory, parked_line, without_handlers
+from jobmaster._runtime.start_warnings import (
+    NO_HANDLERS,
+    find_parked,
+    in_memory,
+    parked_line,
+    without_handlers,
+)
 from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
 from jobmaster.errors import JobMasterError
