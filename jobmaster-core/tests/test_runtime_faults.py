@@ -253,7 +253,7 @@ AGENT_CALLS = [
     "exposed",
     "unsaved",
     "note_saved",
-    "drain",
+    "read_all",
     "holdings",
     "drop_bucket",
     "announce",

@@ -39,7 +39,7 @@ class Watch:
 
     def before(self, process: Process, name: str, args: Sequence[Any]) -> None:
         """Look at a call that is about to happen."""
-        if name == "drain":
+        if name == "read_all":
             self.drained.add((process.name, args[0]))
         if name == "acknowledge":
             for job_id, attempt in args[1]:
