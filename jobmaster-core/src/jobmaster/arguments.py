@@ -85,6 +85,27 @@ class Arguments:
         self.prepare()
         return self._converted
 
+    @property
+    def by_position(self) -> list[str]:
+        """The names of those that can be given by position, in their order."""
+        return [p.name for p in self.parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+    def takes_none(self) -> bool:
+        """Whether None is a value for the first argument, and means something else than leaving it out."""
+        return self._first_takes(None) and self.parameters[0].default is not None
+
+    def _first_takes(self, value: Any) -> bool:
+        """Whether a value fits the first argument that can be given by position."""
+        self.prepare()
+        first = next(iter(self.parameters), None)
+        if first is None or first.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            return False
+        argument = self._of(first.name)
+        try:
+            return argument is None or argument.carry(value) is value
+        except (MisfitError, LookupError):
+            return False
+
     # Looking up
 
     def look_up(self, surroundings: Mapping[str, Any]) -> None:
@@ -178,6 +199,9 @@ class Arguments:
         except TypeError as error:
             wanted = ", ".join(str(parameter) for parameter in self._signature.parameters.values())
             msg = f"arguments of {self.definition_id!r}: {error}; it takes ({wanted})"
+            if self._first_takes(values):
+                name = self.parameters[0].name
+                msg = f"{msg}; a single mapping holds values by name, so write {name}=... to hand one to {name!r}"
             raise InvalidArgumentsError(msg) from error
 
     def restore(self, data: MessageData) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
@@ -30,9 +30,15 @@ from jobmaster.states import (
 )
 
 if TYPE_CHECKING:
+    # With a default, so that `JobReceipt` alone stands for a receipt of any result.
+    from typing_extensions import TypeVar as DefaultTypeVar
+
     from attrs import frozen as record
+
+    R_co = DefaultTypeVar("R_co", covariant=True, default=Any)
 else:
     record = partial(define, unsafe_hash=True)
+    R_co = TypeVar("R_co", covariant=True)
 
 STANDALONE = "standalone"
 """The name that buckets in the master's own rows carry instead of an agent's."""
@@ -60,6 +66,7 @@ __all__ = [
     "Position",
     "Report",
     "WorkerRecord",
+    "R_co",
     "evolve",
     "record",
 ]
@@ -98,8 +105,8 @@ class NewJob:
 
 
 @record(kw_only=True)
-class JobReceipt:
-    """The answer to a scheduling call: the job is durable.
+class JobReceipt(Generic[R_co]):
+    """The answer to a scheduling call: the job is durable. `JobReceipt[int]` is one of a handler that returns an `int`.
 
     `accepted_by` names what took it: an agent, or `master`. `created` is False when the call's
     idempotency key belongs to an earlier job, whose id is then given.
