@@ -399,7 +399,8 @@ class TestWhyAJobWaits:
                 if "mode" in changes:
                     await runtime.set_mode(changes["mode"])
                 after = changes.get("after", 0)
-                return (await runtime.scheduler.once_after(greet, after, lane="Payroll", name="Ann")).job_id
+                receipt = await runtime.scheduler.once_after(greet, after, {"name": "Ann"}, lane="Payroll")
+                return receipt.job_id
 
         seeded = Seeded(cluster, {})
         reason: str | None = seeded.json("jobs", "show", str(anyio.run(schedule)))["reason"]

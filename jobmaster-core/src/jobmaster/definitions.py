@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from jobmaster._policy.retry import Backoff, RetryPolicy, as_backoff
 from jobmaster.config import (
     LONGEST,
+    PriorityName,
     as_priority,
     as_text,
     check_known,
@@ -33,7 +34,6 @@ MOST_RETRIES = 1000
 
 SETTING_NAMES = ("timeout", "max_retries", "priority", "lane", "metadata", "retry")
 
-PriorityName: TypeAlias = Literal["very_low", "low", "medium", "high", "critical"]
 Fact: TypeAlias = (
     str | int | float | bool | Decimal | datetime | date | timedelta | UUID | bytes | Enum | None
 )
@@ -300,7 +300,7 @@ def _positional(taken: Taken, args: Sequence[Any]) -> Mapping[str, Any] | Messag
         if first is None:
             if taken.takes_none():
                 name = taken.by_position[0]
-                msg = f"{name}: None is a value for it, and says that there are no values; write {name}=None, or leave it out"
+                msg = f"{name}: None may be its value, or say that there are none; write {name}=None, or leave it out"
                 raise InvalidArgumentsError(f"scheduling {taken.definition_id!r}: {msg}")
             return None
         if isinstance(first, Mapping):
@@ -322,8 +322,9 @@ def _check_apart(
     both = sorted(verb.options & values.keys()) if data is args[0] else []
     if both:
         raise InvalidArgumentsError(
-            f"{both[0]}: beside a mapping it may be the option of {verb.name}(), or the argument of {taken.definition_id!r}; "
-            f"put the argument into the mapping, and give the option with handler.with_options({both[0]}=...)"
+            f"{both[0]}: beside a mapping it may be the option of {verb.name}(), or an argument of "
+            f"{taken.definition_id!r}; put the argument into the mapping, and give the option with "
+            f"handler.with_options({both[0]}=...)"
         )
     if twice := values.keys() & set(data):
         where = "in the mapping" if data is args[0] else "by position"

@@ -85,7 +85,7 @@ class HandlerSettings(DefinitionSettings, RuleOptions, total=False):
 class TakesData(Protocol[R_co]):
     """A handler or definition, to which a call hands values by name in a mapping."""
 
-    def request(self, data: Data, /) -> JobRequest[R_co]:
+    def request(self, data: Data | None, /) -> JobRequest[R_co]:
         """Return a request for `once_many`."""
         ...
 
@@ -131,7 +131,7 @@ class Schedulable(ABC, Generic[P, R_co]):
     """
 
     @overload
-    def request(self, data: Data, /, **options: Unpack[RequestOptions]) -> JobRequest[R_co]: ...
+    def request(self, data: Data | None, /, **options: Unpack[RequestOptions]) -> JobRequest[R_co]: ...
     @overload
     def request(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]: ...
     @overload
@@ -223,11 +223,12 @@ class Handler(Schedulable[P, R_co]):
 
         def __call__(
             self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs
-        ) -> R_co | Coroutine[Any, Any, R_co]: ...
+        ) -> R_co | Coroutine[Any, Any, R_co]:
+            """Call the function as if it were not decorated."""
 
     else:
 
-        def __call__(self, /, *args, **kwargs):
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
             """Call the function as if it were not decorated."""
             return self.target(*args, **kwargs)
 
@@ -287,7 +288,8 @@ class AsyncHandler(Handler[P, R_co]):
 
         def __call__(
             self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs
-        ) -> Coroutine[Any, Any, R_co]: ...
+        ) -> Coroutine[Any, Any, R_co]:
+            """Call the function as if it were not decorated."""
 
 
 class PlainHandler(Handler[P, R_co]):
@@ -295,7 +297,8 @@ class PlainHandler(Handler[P, R_co]):
 
     if TYPE_CHECKING:
 
-        def __call__(self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+        def __call__(self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Call the function as if it were not decorated."""
 
 
 class HandlerWithOptions(Schedulable[P, R_co]):
@@ -363,7 +366,7 @@ class JobHandler:
 
     @overload
     @classmethod
-    def request(cls, data: Data, /, **options: Unpack[RequestOptions]) -> JobRequest[Any]: ...
+    def request(cls, data: Data | None, /, **options: Unpack[RequestOptions]) -> JobRequest[Any]: ...
     @overload
     @classmethod
     def request(
@@ -399,6 +402,15 @@ class _Decorator(Protocol):
     ) -> AsyncHandler[Args, R]: ...
     @overload
     def __call__(self, target: Callable[Concatenate[JobContext, Args], R], /) -> PlainHandler[Args, R]: ...
+    # mypy finds that `**values` might bear the name of the context, and matches neither of the two before.
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match, overload-overlap]
+        self, target: Callable[Concatenate[JobContext, ...], Coroutine[Any, Any, R]], /
+    ) -> AsyncHandler[..., R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, target: Callable[Concatenate[JobContext, ...], R], /
+    ) -> PlainHandler[..., R]: ...
 
 
 _WHEN = frozenset({"every", "cron"})

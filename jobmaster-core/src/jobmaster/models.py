@@ -31,9 +31,8 @@ from jobmaster.states import (
 
 if TYPE_CHECKING:
     # With a default, so that `JobReceipt` alone stands for a receipt of any result.
-    from typing_extensions import TypeVar as DefaultTypeVar
-
     from attrs import frozen as record
+    from typing_extensions import TypeVar as DefaultTypeVar
 
     R_co = DefaultTypeVar("R_co", covariant=True, default=Any)
 else:
@@ -64,9 +63,9 @@ __all__ = [
     "NewJob",
     "Operator",
     "Position",
+    "R_co",
     "Report",
     "WorkerRecord",
-    "R_co",
     "evolve",
     "record",
 ]

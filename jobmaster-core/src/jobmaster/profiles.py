@@ -60,8 +60,8 @@ class StaticSchedule:
             ConfigurationError: a setting is wrong; the message names the schedule, the setting and the remedy.
 
         """
-        rules = {key: value for key, value in settings.items() if key in RULE_NAMES}
-        options = {key: value for key, value in settings.items() if key not in RULE_NAMES}
+        rules: dict[str, Any] = {key: value for key, value in settings.items() if key in RULE_NAMES}
+        options: dict[str, Any] = {key: value for key, value in settings.items() if key not in RULE_NAMES}
         try:
             self.name = check_name("name", name, longest=200)
             self.rules = ScheduleRules(expression, **rules)

@@ -78,7 +78,7 @@ class RecurringVerbs(ABC):
         self,
         handler: TakesData[Any],
         expression: Expression,
-        data: Data,
+        data: Data | None,
         /,
         **options: Unpack[RecurringOptions],
     ) -> ScheduleReceipt: ...

@@ -85,7 +85,7 @@ class Scheduler(RecurringVerbs):
 
     @overload
     async def once_now(
-        self, handler: TakesData[R], data: Data, /, **options: Unpack[ScheduleOptions]
+        self, handler: TakesData[R], data: Data | None, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[R]: ...
     @overload
     async def once_now(
@@ -113,7 +113,7 @@ class Scheduler(RecurringVerbs):
 
     @overload
     async def once_at(
-        self, handler: TakesData[R], at: datetime, data: Data, /, **options: Unpack[ScheduleOptions]
+        self, handler: TakesData[R], at: datetime, data: Data | None, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[R]: ...
     @overload
     async def once_at(
@@ -144,7 +144,7 @@ class Scheduler(RecurringVerbs):
         self,
         handler: TakesData[R],
         after: timedelta | float,
-        data: Data,
+        data: Data | None,
         /,
         **options: Unpack[ScheduleOptions],
     ) -> JobReceipt[R]: ...

@@ -119,7 +119,7 @@ class SyncScheduler:
 
     @overload
     def once_now(
-        self, handler: TakesData[R], data: Data, /, **options: Unpack[ScheduleOptions]
+        self, handler: TakesData[R], data: Data | None, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[R]: ...
     @overload
     def once_now(
@@ -146,7 +146,7 @@ class SyncScheduler:
 
     @overload
     def once_at(
-        self, handler: TakesData[R], at: datetime, data: Data, /, **options: Unpack[ScheduleOptions]
+        self, handler: TakesData[R], at: datetime, data: Data | None, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[R]: ...
     @overload
     def once_at(
@@ -178,7 +178,7 @@ class SyncScheduler:
         self,
         handler: TakesData[R],
         after: timedelta | float,
-        data: Data,
+        data: Data | None,
         /,
         **options: Unpack[ScheduleOptions],
     ) -> JobReceipt[R]: ...
@@ -253,7 +253,7 @@ class SyncScheduler:
         self,
         handler: TakesData[Any],
         expression: Expression,
-        data: Data,
+        data: Data | None,
         /,
         **options: Unpack[RecurringOptions],
     ) -> ScheduleReceipt: ...
