@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Unpack
@@ -13,6 +14,7 @@ import anyio
 from jobmaster._runtime.changing import Changing
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.stay import Stay
+from jobmaster._runtime.unsaved import unsaved_by_lane
 from jobmaster.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
@@ -96,6 +98,19 @@ class Jobs:
     async def count_by_status(self, **conditions: Unpack[JobConditions]) -> Mapping[JobStatus, int]:
         """Return how many jobs match, by status; conditions as for `query`."""
         return await self._env.master.count_jobs(self._env.cluster_id, build_query(**conditions))
+
+    async def waiting_by_lane(self) -> Mapping[str, int]:
+        """Return how many jobs are due and wait for a slot, by lane: the depth of the queue, for scaling and alerts.
+
+        Cheap, however long the history and however many jobs are due later: neither is read. Lanes without any are left
+        out, and so are parked jobs. A job counts until the master knows that it runs, which may take a second (`beat`);
+        with agents, also what the master does not know yet counts, without those agents that cannot be asked now.
+        """
+        env = self._env
+        found = Counter(await env.master.waiting_by_lane(env.cluster_id))
+        if env.agents.distributed:
+            found.update(await unsaved_by_lane(env))
+        return found
 
     async def logs(self, subject: str, subject_id: str, limit: int = 1000) -> Sequence[LogLine]:
         """Return the newest log lines about a subject (`job`, `worker`, …), oldest first.
