@@ -56,6 +56,8 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_orphans": ({}, "jm_live_by_bucket"),
     "held_due": ({"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}, "jm_live_held"),
     "held_next": ({"cluster_id": "c"}, "jm_live_held"),
+    "waiting_held": ({"cluster_id": "c", "lane": "l", "priority": 3}, "jm_live_held"),
+    "waiting_in_buckets": ({"cluster_id": "c"}, "jm_live_by_bucket"),
     "cancel_requests": ({"ids": [ID]}, "jm_live_cancelling"),
     "live_marked": ({"ids": [ID]}, "jm_live_cancelling"),
     "bucket_sweep_marked": ({"cluster_id": "c", "ids": [ID]}, "jm_live_cancelling"),

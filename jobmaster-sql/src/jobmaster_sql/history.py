@@ -144,10 +144,14 @@ class SqlHistoryStore(SqlStore, JobStore):
             Query("waiting_held", {**params, "lane": lane, "priority": priority}) for lane, priority in places
         ]
         answers: list[Answer] = yield (*held, Query("waiting_in_buckets", params, last=True))
-        found = Counter(dict(answers.pop().rows))
-        for (lane, _), answer in zip(places, answers, strict=True):
-            found[lane] += answer.rows[0][0]
-        return found
+        counts = [
+            *answers.pop().rows,
+            *((place[0], one.rows[0][0]) for place, one in zip(places, answers, strict=True)),
+        ]
+        found: Counter[str] = Counter()
+        for lane, count in counts:
+            found[lane] += count
+        return +found
 
     async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
         """Append log lines about workers, buckets or the cluster."""

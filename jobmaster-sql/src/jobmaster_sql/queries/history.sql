@@ -76,9 +76,9 @@ WHERE cluster_id = :cluster_id AND lane = :lane AND priority = :priority AND buc
 
 -- name: waiting_in_buckets
 -- For each bucket, the stretch of its index that is due.
-SELECT b.lane, COUNT(*) FROM {prefix}bucket b JOIN {prefix}live l ON l.bucket_id = b.id
-WHERE b.cluster_id = :cluster_id AND l.ready_at <= {now} AND l.status <> 5
-GROUP BY b.lane
+SELECT b.lane,
+  (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = b.id AND l.ready_at <= {now} AND l.status <> 5)
+FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id
 
 -- name: final_count
 SELECT final_status, COUNT(*) FROM {prefix}attempt
