@@ -179,7 +179,7 @@ def test_a_setting_that_is_given_to_the_constructor() -> None:
 
 def test_priorities_of_buckets_are_given_once() -> None:
     with refused(ConfigurationError, "names a priority twice; give each one count"):
-        cluster().add_worker(buckets={"high": 1, Priority.HIGH: 2})  # type: ignore[arg-type]
+        cluster().add_worker(buckets={"high": 1, Priority.HIGH: 2})
 
 
 def test_two_workers_of_one_name() -> None:

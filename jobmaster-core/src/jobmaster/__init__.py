@@ -8,6 +8,9 @@ from jobmaster._policy.retry import FixedBackoff as FixedBackoff
 from jobmaster._policy.retry import RetryPolicy as RetryPolicy
 from jobmaster._runtime.moving import MoveSummary as MoveSummary
 from jobmaster.cluster import Cluster as Cluster
+from jobmaster.config import AgentOptions as AgentOptions
+from jobmaster.config import ClusterOptions as ClusterOptions
+from jobmaster.config import WorkerOptions as WorkerOptions
 from jobmaster.context import JobCancelled as JobCancelled
 from jobmaster.context import JobContext as JobContext
 from jobmaster.context import current_job as current_job
@@ -15,6 +18,8 @@ from jobmaster.data import MessageData as MessageData
 from jobmaster.data import Metadata as Metadata
 from jobmaster.definitions import JobDefinition as JobDefinition
 from jobmaster.definitions import JobRequest as JobRequest
+from jobmaster.definitions import RequestOptions as RequestOptions
+from jobmaster.definitions import ScheduleOptions as ScheduleOptions
 from jobmaster.errors import ClusterArchivedError as ClusterArchivedError
 from jobmaster.errors import ConfigurationError as ConfigurationError
 from jobmaster.errors import Discard as Discard
@@ -44,6 +49,9 @@ from jobmaster.errors import UnknownHandlerError as UnknownHandlerError
 from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
 from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError
 from jobmaster.handlers import Handler as Handler
+from jobmaster.handlers import HandlerOptions as HandlerOptions
+from jobmaster.handlers import HandlerSettings as HandlerSettings
+from jobmaster.handlers import HandlerWithOptions as HandlerWithOptions
 from jobmaster.handlers import JobHandler as JobHandler
 from jobmaster.handlers import handler as handler
 from jobmaster.hookspecs import JobObserver as JobObserver
@@ -56,12 +64,14 @@ from jobmaster.models import JobRecord as JobRecord
 from jobmaster.models import MetadataFilter as MetadataFilter
 from jobmaster.models import Operator as Operator
 from jobmaster.profiles import StaticSchedule as StaticSchedule
+from jobmaster.queries import JobConditions as JobConditions
 from jobmaster.recurrence import Cron as Cron
 from jobmaster.recurrence import Interval as Interval
 from jobmaster.recurrence import NaturalCron as NaturalCron
 from jobmaster.recurring import Misfire as Misfire
 from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
 from jobmaster.recurring import ScheduleRecord as ScheduleRecord
+from jobmaster.recurring_verbs import RecurringOptions as RecurringOptions
 from jobmaster.runtime import Runtime as Runtime
 from jobmaster.scheduler import Scheduler as Scheduler
 from jobmaster.schedules import Schedules as Schedules

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
 from uuid import UUID
 
 from attrs import evolve, field, frozen
@@ -24,7 +24,7 @@ from jobmaster.config import (
 )
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
-from jobmaster.models import R_co, record
+from jobmaster.models import OfResult, R_co, record
 from jobmaster.options import OPTION_NAMES, REQUEST, RULE_NAMES, Verb, check_meant, misplaced
 from jobmaster.places import placed
 from jobmaster.showing import shown
@@ -185,7 +185,7 @@ class JobDefinition:
 
 
 @record
-class JobRequest(Generic[R_co]):
+class JobRequest(OfResult[R_co]):
     """A job to be scheduled: definition, values for its handler, and options of the call."""
 
     definition: JobDefinition

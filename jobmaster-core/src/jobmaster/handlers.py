@@ -67,7 +67,7 @@ HandlerFunction = Callable[..., Any]
 Builder = Callable[[type[Any]], Any]
 
 
-class CallOptions(ScheduleOptions, RequestOptions, RuleOptions, total=False):
+class HandlerOptions(ScheduleOptions, RequestOptions, RuleOptions, total=False):
     """What `with_options` takes: the options of all scheduling calls."""
 
 
@@ -124,6 +124,10 @@ class ClassWithoutArguments(Protocol):
         ...
 
 
+class _CalledWithout(Protocol[R_co]):
+    def _call(self) -> JobRequest[R_co]: ...
+
+
 class Schedulable(ABC, Generic[P, R_co]):
     """What a scheduling call takes: a `Handler`, or one `with_options`.
 
@@ -135,8 +139,8 @@ class Schedulable(ABC, Generic[P, R_co]):
     @overload
     def request(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]: ...
     @overload
-    def request(self: Schedulable[[], R_co], /, **options: Unpack[RequestOptions]) -> JobRequest[R_co]: ...
-    def request(self, /, *args: Any, **keywords: Any) -> JobRequest[R_co]:
+    def request(self: _CalledWithout[R], /, **options: Unpack[RequestOptions]) -> JobRequest[R]: ...
+    def request(self, /, *args: Any, **keywords: Any) -> JobRequest[Any]:
         """Return a request for `once_many`.
 
         Takes values and options as the scheduling calls do, and `at` (an aware datetime) or `after` (a delay).
@@ -144,12 +148,16 @@ class Schedulable(ABC, Generic[P, R_co]):
         """
         return self.requested(args, keywords, REQUEST)
 
+    def _call(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]:
+        """Return the request of a call like one of the function; by it, type checkers tell who needs no arguments."""
+        return self.requested(args, kwargs, REQUEST)
+
     @abstractmethod
     def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
         """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
 
     @abstractmethod
-    def with_options(self, **options: Unpack[CallOptions]) -> HandlerWithOptions[P, R_co]:
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
         """Return this with options of a scheduling call, for a call that hands values to the parameters.
 
         `once_now(resize.with_options(priority="high"), url="cat.png")`. Later options replace earlier ones. Raises
@@ -239,7 +247,7 @@ class Handler(Schedulable[P, R_co]):
         """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
         return JobRequest(self.definition, *split_call(self.taken, args, keywords, verb), self)
 
-    def with_options(self, **options: Unpack[CallOptions]) -> HandlerWithOptions[P, R_co]:
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
         """Return this with options of a scheduling call, as `Schedulable.with_options` says."""
         return HandlerWithOptions(self, options)
 
@@ -325,7 +333,7 @@ class HandlerWithOptions(Schedulable[P, R_co]):
         made = self.handler
         return JobRequest(made.definition, *split_call(made.taken, args, keywords, verb, self._preset), made)
 
-    def with_options(self, **options: Unpack[CallOptions]) -> HandlerWithOptions[P, R_co]:
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
         """Return this with more options, as `Schedulable.with_options` says."""
         return HandlerWithOptions(self.handler, merged(self.options, options))
 
@@ -388,7 +396,7 @@ class JobHandler:
         return handler_of(cls).requested(args, keywords, REQUEST)
 
     @classmethod
-    def with_options(cls, **options: Unpack[CallOptions]) -> HandlerWithOptions[..., Any]:
+    def with_options(cls, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[..., Any]:
         """Return the handler with options of a scheduling call, as `Handler.with_options` does."""
         return handler_of(cls).with_options(**options)
 
@@ -534,6 +542,8 @@ def handler_of(target: Any) -> Handler:
         isinstance(found, Handler) and found.target is target
     ):  # a class derived from it is a handler of its own
         return found
+    if isinstance(target, HandlerWithOptions):
+        raise UnknownHandlerError(f"{target!r} is a handler with options of a call; give the handler itself")
     name = getattr(target, "__qualname__", None) or said(target)
     msg = (
         f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'

@@ -35,9 +35,23 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
     R_co = DefaultTypeVar("R_co", covariant=True, default=Any)
+
+    class OfResult(Generic[R_co]):
+        """Base of what belongs to a job that returns an `R_co`."""
+
 else:
     record = partial(define, unsafe_hash=True)
     R_co = TypeVar("R_co", covariant=True)
+
+    class OfResult:
+        """Generic for type checkers only: cattrs, for one, would ask what `R_co` is."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, result: Any) -> type:
+            """Return the class itself."""
+            return cls
+
 
 STANDALONE = "standalone"
 """The name that buckets in the master's own rows carry instead of an agent's."""
@@ -61,6 +75,7 @@ __all__ = [
     "LogLine",
     "MetadataFilter",
     "NewJob",
+    "OfResult",
     "Operator",
     "Position",
     "R_co",
@@ -104,7 +119,7 @@ class NewJob:
 
 
 @record(kw_only=True)
-class JobReceipt(Generic[R_co]):
+class JobReceipt(OfResult[R_co]):
     """The answer to a scheduling call: the job is durable. `JobReceipt[int]` is one of a handler that returns an `int`.
 
     `accepted_by` names what took it: an agent, or `master`. `created` is False when the call's

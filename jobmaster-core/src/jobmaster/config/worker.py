@@ -91,7 +91,7 @@ class WorkerOptions(TypedDict, total=False):
     batch_bytes: int
     parallelism: float | None
     concurrency: int | None
-    buckets: Mapping[Priority, int] | Mapping[PriorityName, int]
+    buckets: Mapping[Priority | PriorityName, int]
 
 
 @frozen(kw_only=True)
