@@ -34,7 +34,7 @@ JOB_KEYS = {
 
 STATUS_KEYS = {
     "durability",
-    "now", "cluster", "schema", "jobs", "parked", "agents", "hosts", "workers", "buckets", "warnings",
+    "now", "cluster", "schema", "jobs", "waiting", "parked", "agents", "hosts", "workers", "buckets", "warnings",
 }  # fmt: skip
 
 

@@ -195,6 +195,9 @@ class JobRequest(OfResult[R_co]):
     """The handler that checks the values, if the caller has its code."""
 
 
+NO_RULES: Mapping[str, Any] = {}
+
+
 @frozen(kw_only=True)
 class CallOptions:
     """Options of one scheduling call; `UNSET` leaves a setting to the definition or the cluster."""
@@ -209,7 +212,7 @@ class CallOptions:
     after: timedelta | float | None = None
     confirm: str | None = None
     cluster: str | None = None
-    rules: Mapping[str, Any] = field(factory=dict)
+    rules: Mapping[str, Any] = NO_RULES
     """What `recurring` is told about the schedule itself."""
 
     def given(self) -> dict[str, Any]:
@@ -285,7 +288,8 @@ def split_call(
         check_meant(taken.definition_id, unknown)
     chosen = preset.chosen
     if options:
-        chosen = call_options(taken.definition_id, merged(preset.given, options))
+        given = options if preset is NO_PRESET else merged(preset.given, options)
+        chosen = call_options(taken.definition_id, given)
     if not values:
         return _own(data), chosen
     if data is not None:
@@ -344,8 +348,9 @@ def merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
 def call_options(definition_id: str, given: Mapping[str, Any]) -> CallOptions:
     """Return the options of a call, checked; None leaves all but `timeout` open."""
     told = {name: value for name, value in given.items() if value is not None or name == "timeout"}
-    rules = {name: told.pop(name) for name in RULE_NAMES & told.keys()}
-    chosen = CallOptions(**told, rules=rules)
+    if not RULE_NAMES.isdisjoint(told):
+        told["rules"] = {name: told.pop(name) for name in RULE_NAMES & told.keys()}
+    chosen = CallOptions(**told)
     try:
         check_settings(f"scheduling {definition_id!r}: ", chosen.given())
     except ConfigurationError as error:

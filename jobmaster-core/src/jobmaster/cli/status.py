@@ -60,6 +60,7 @@ def as_plain(picture: Picture) -> dict[str, Any]:
         "cluster": to_plain(picture.cluster),
         "schema": {"up_to_date": not picture.pending, "pending": list(picture.pending)},
         "jobs": {str(one): picture.jobs.get(one, 0) for one in JobStatus},
+        "waiting": dict(sorted(picture.waiting_by_lane.items())),
         "parked": picture.parked,
         "agents": [plain_agent(picture, agent) for agent in picture.agents],
         "hosts": [plain_host(picture, host) for host in picture.hosts],
@@ -89,6 +90,8 @@ def _show(picture: Picture) -> None:
 def _parts(picture: Picture) -> Iterator[Any]:
     counts = [(state(one), f"{picture.jobs[one]:,}") for one in JobStatus if one in picture.jobs]
     yield table("Jobs", ("Status", ">Count"), counts) if counts else "No jobs yet."
+    if waiting := sorted(picture.waiting_by_lane.items()):
+        yield table("Waiting", ("Lane", ">Due jobs"), [(lane, f"{count:,}") for lane, count in waiting])
     if picture.agents:
         yield agent_table(picture)
     if picture.hosts:
