@@ -15,6 +15,7 @@ from jobmaster import (
     config,
     definitions,
     handlers,
+    models,
     options,
     profiles,
     queries,
@@ -23,7 +24,7 @@ from jobmaster import (
     targets,
 )
 from jobmaster.config import SHARED, AgentSettings, Settings, WorkerSettings
-from jobmaster.models import JobReceipt
+from jobmaster.models import JobReceipt, Operator
 from jobmaster.rules import ScheduleRules
 from jobmaster.states import ClusterMode, JobStatus, Overlap, Priority, ScheduleStatus, WorkerMode
 from jobmaster.targets import MoveTarget
@@ -68,6 +69,7 @@ def test_typed_options_are_those_that_are_accepted(kind: type) -> None:
     ("literal", "names"),
     [
         (config.PriorityName, [priority.name.lower() for priority in Priority]),
+        (models.OperatorName, list(Operator)),
         (config.ModeName, list(ClusterMode)),
         (queries.StatusName, list(JobStatus)),
         (queries.ScheduleStatusName, list(ScheduleStatus)),

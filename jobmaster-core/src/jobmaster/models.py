@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
@@ -490,12 +490,17 @@ class Operator(StrEnum):
     ENDS_WITH = "ends_with"
 
 
-def _operator_of(given: Any) -> Any:
+OperatorName: TypeAlias = Literal[
+    "eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "starts_with", "ends_with"
+]
+
+
+def _operator_of(given: Operator | OperatorName) -> Operator:
     """Return the operator of a name; what is none is refused when it is asked with."""
     try:
         return Operator(given)
     except ValueError:
-        return given
+        return given  # type: ignore[return-value]  # see above
 
 
 @frozen

@@ -29,7 +29,7 @@ _LONGEST_SKIPPED: Final = timedelta(days=50 * 365)
 """A line that the clock skips for so long, as the hour that is left out in spring, never fires."""
 
 
-def _checked(given: Any) -> str:
+def _checked(given: str) -> str:
     if not isinstance(given, str):
         raise InvalidExpressionError(KIND, given, 'a cron line expected, such as "*/5 * * * *"')
     text = " ".join(given.split())

@@ -85,7 +85,7 @@ def _moved(problem: Problem, by: int) -> Problem:
     return replace(problem, column=max(column, 1), end_column=max(end, 2))
 
 
-def _checked(given: Any) -> str:
+def _checked(given: str) -> str:
     return _read(given).text
 
 
