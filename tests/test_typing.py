@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from inspect import signature
-from typing import Any, get_type_hints
+from inspect import getmembers, isclass, ismodule, signature
+from typing import Any, get_overloads, get_type_hints
 from uuid import UUID
 
 import pytest
 from attrs import evolve, fields_dict
 from cattrs import Converter
 
+import jobmaster
 from jobmaster import (
     config,
     definitions,
@@ -98,3 +99,41 @@ def test_receipts_and_requests_of_a_result_are_plain_classes_for_attrs_and_cattr
     plain = converter.unstructure(receipt)
     for kind in (JobReceipt, JobReceipt[int]):
         assert converter.structure(plain, kind) == receipt
+
+
+ANYTHING: Mapping[str, str] = {
+    "Cluster.lifespan": "an ASGI application of any framework",
+    "JobHandler.handle": "what a subclass makes of it",
+    "JobObserver.on_started": "the context, which hooks stand below",
+    "JobRequest.__init__": "made by `request`",
+    "MessageData.get_json": "a default of any type",
+    "MessageData.of": "values of any type",
+    "MessageData.stored": "a default of any type",
+    "Metadata.of": "checked value by value",
+    "Metadata.stored": "a default of any type",
+    "MetadataFilter.__init__": "a value, or several",
+    "MoveTarget.__init__": "made by `Cluster.target`",
+}
+"""Where a public call takes a bare `Any`, and why."""
+
+
+def test_public_calls_say_what_they_take() -> None:
+    assert set(_with_any()) == ANYTHING.keys()
+
+
+def _with_any() -> Iterable[str]:
+    for name, public in vars(jobmaster).items():
+        if name.startswith("_") or ismodule(public) or not callable(public):
+            continue
+        calls = {name: public}
+        if isclass(public):
+            members = getmembers(public, callable)
+            calls = {f"{name}.{n}": m for n, m in members if n == "__init__" or not n.startswith("_")}
+        yield from (label for label, call in calls.items() if _takes_any(getattr(call, "__func__", call)))
+
+
+def _takes_any(call: Any) -> bool:
+    """Return whether a parameter of a call, or of one of its overloads, is a bare `Any`."""
+    forms = get_overloads(call) if hasattr(call, "__module__") and hasattr(call, "__qualname__") else []
+    kinds = [kind for form in forms or [call] for kind in getattr(form, "__annotations__", {}).items()]
+    return any(name != "return" and str(kind) in {"Any", "typing.Any"} for name, kind in kinds)
