@@ -165,7 +165,8 @@ async def with_options(s: Scheduler) -> None:
     assert_type(await s.once_now(urgent.with_options(timeout=None), url="cat.png"), JobReceipt[int])
     await s.once_now(named.with_options(key="k", timeout=5), key="mine", timeout=1)
     await s.recurring(report.with_options(kind="cron", overlap=Overlap.QUEUE), "*/5 * * * *", customer="Bob")
-    await s.once_now(Invoice.with_options(priority="high"), to="ann")
+    assert_type(await s.once_now(Invoice.with_options(priority="high"), to="ann"), JobReceipt[float])
+    assert_type(await s.once_now(Sweep.with_options(key="k")), JobReceipt[int])
 
 
 # Requests

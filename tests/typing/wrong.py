@@ -127,6 +127,7 @@ async def with_options(s: Scheduler) -> None:
     hello.request(at="tomorrow")  # wrong
     Invoice.request(to=5)  # wrong
     Invoice.with_options(prio="high")  # wrong
+    await s.once_now(Invoice.with_options(key="k"), to=5)  # wrong
     WELCOME.request({"email": "ann"}, prio="high")  # wrong
     await s.once_many([resize])  # wrong
     await s.once_many(resize.request(url="cat.png"))  # wrong

@@ -395,6 +395,16 @@ class JobHandler:
         """Return a request for `once_many`, as `Handler.request` does."""
         return handler_of(cls).requested(args, keywords, REQUEST)
 
+    @overload
+    @classmethod
+    def with_options(
+        cls: type[AsyncClass[Args, R]], **options: Unpack[HandlerOptions]
+    ) -> HandlerWithOptions[Args, R]: ...
+    @overload
+    @classmethod
+    def with_options(
+        cls: type[PlainClass[Args, R]], **options: Unpack[HandlerOptions]
+    ) -> HandlerWithOptions[Args, R]: ...
     @classmethod
     def with_options(cls, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[..., Any]:
         """Return the handler with options of a scheduling call, as `Handler.with_options` does."""
