@@ -159,6 +159,18 @@ def test_a_heartbeat_looks_at_jobs_in_two_indexes_alone(
     assert plan.startswith(f"Update on {prefix}worker")
 
 
+@pytest.mark.parametrize("name", ["waiting_held", "waiting_in_buckets"])
+def test_waiting_jobs_are_counted_along_what_is_due(planner: Planner, name: str) -> None:
+    params, _ = HOT[name]
+    statements = Statements(load_queries("jobmaster_postgres", PostgresDialect(), "jm_"))
+    (message,) = statements.messages(Query(name, params))
+
+    found = psycopg.RawCursor(planner).execute(b"EXPLAIN (COSTS OFF) " + message.text, message.values)
+    conditions = [row[0] for row in found if "Index Cond" in row[0]]
+
+    assert any("(ready_at <= " in condition for condition in conditions)
+
+
 @pytest.mark.parametrize("name", ["held_assign", "held_hand_over"])
 def test_held_jobs_are_updated_where_they_were_found(planner: Planner, few_jobs: str, name: str) -> None:
     plan = _plan(planner, few_jobs, name)
