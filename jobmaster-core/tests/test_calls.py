@@ -157,6 +157,14 @@ def test_a_parameter_may_bear_the_name_of_an_option() -> None:
     assert (made.options.key, made.options.timeout, made.options.at) == ("k-1", 9, SOON)
 
 
+def test_the_name_of_the_context_is_no_name_of_a_value() -> None:
+    @handler("Calls.Rest")
+    def rest(job: JobContext, **values: object) -> None: ...
+
+    refused(lambda: rest.check({"job": 1}), "job: 'Calls.Rest' has its JobContext by this name")
+    rest.check({"jobs": 1})
+
+
 def test_beside_a_mapping_such_a_keyword_is_ambiguous() -> None:
     refused(
         lambda: named.request({"key": "mine"}, key="k-1"),

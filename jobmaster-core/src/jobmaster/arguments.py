@@ -63,6 +63,8 @@ class Arguments:
     where: str
     function: Callable[..., Any]
     parameters: Sequence[inspect.Parameter]
+    context: str | None = None
+    """The name of the context's parameter, if a value could be given by that name too: beside `**values`."""
     _found: dict[str, Any] = field(factory=dict, init=False)
     _by_name: dict[str, Argument | None] | None = field(default=None, init=False)
     _others: Argument | None = field(default=None, init=False)
@@ -194,6 +196,9 @@ class Arguments:
         return stored if self._converted else data
 
     def _bind(self, values: Values) -> None:
+        if self.context is not None and self.context in values:
+            msg = f"{self.context}: {self.definition_id!r} has its JobContext by this name; give the value another one"
+            raise InvalidArgumentsError(msg)
         try:
             self._signature.bind(**dict.fromkeys(values))
         except TypeError as error:

@@ -184,9 +184,10 @@ class Handler(Schedulable[P, R_co]):
         """What tells one execution of a module from the next: a reload gives it a new one."""
         parameters = list(signature_of(function).parameters.values())[1 if self.is_class else 0 :]
         own = _argument_parameters(parameters)
-        self._arguments = Arguments(definition.id, f"handler {definition.id!r} ({self.where})", function, own)
+        where = f"handler {definition.id!r} ({self.where})"
+        arguments = Arguments(definition.id, where, function, own, _context_name(parameters))
+        self._arguments = arguments
         self.takes_arguments = bool(own)
-        arguments = self._arguments
         self.taken = Taken(
             definition.id, frozenset(arguments.names), arguments.by_position, arguments.takes_none
         )
@@ -357,6 +358,13 @@ def _argument_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Pa
             msg = f"parameter {parameter.name!r} must not be positional-only"
             raise ConfigurationError(msg)
     return arguments
+
+
+def _context_name(parameters: Sequence[inspect.Parameter]) -> str | None:
+    """Return the name of the context's parameter, if a value could be given by it, too."""
+    context, last = parameters[0], parameters[-1]
+    both = context.kind is context.POSITIONAL_OR_KEYWORD and last.kind is last.VAR_KEYWORD
+    return context.name if both else None
 
 
 class JobHandler:
