@@ -74,11 +74,12 @@ else
 endif
 
 .PHONY: check
-check: environment  ## formatting, lint, types and layers
+check: environment  ## formatting, lint, types (mypy, and pyright on tests/typing) and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@for folder in $(TEST_FOLDERS); do echo "$(BIN)/mypy $$folder"; $(BIN)/mypy $$folder || exit 1; done
+	$(BIN)/python tests/typing/check.py
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: format

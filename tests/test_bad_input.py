@@ -141,7 +141,7 @@ async def test_a_cluster_that_runs_twice_is_configured_after_both() -> None:
 
 def test_an_unknown_setting_names_its_cluster() -> None:
     with refused(ConfigurationError, "cluster 'Local-1': there is no setting 'leese'; did you mean 'lease'?"):
-        cluster().configure(leese=5)
+        cluster().configure(leese=5)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_mode_of_a_cluster() -> None:
     with refused(
         ConfigurationError, "mode: 'sleepy' is no cluster mode; use one of active, passive, archived"
     ):
-        Cluster("Local-1", "memory://", mode="sleepy")
+        Cluster("Local-1", "memory://", mode="sleepy")  # type: ignore[arg-type]
 
 
 # Databases

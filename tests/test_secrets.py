@@ -201,20 +201,20 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     # The wrong argument, the wrong setting
     "swapped: Cluster": lambda url: Cluster(url, "Secrets-1"),
-    "swapped: standalone": lambda url: Cluster.standalone(url, "Secrets-1", option=1),
+    "swapped: standalone": lambda url: Cluster.standalone(url, "Secrets-1", option=1),  # type: ignore[call-arg]
     "swapped: add_agent": lambda url: memory().add_agent(url, "a"),
     "swapped: move_to": lambda url: memory().move_to("memory://x", url),
     "swapped: archive_to": lambda url: memory().archive_to("memory://x", url),
-    "swapped: mode": lambda url: Cluster("Secrets-1", "memory://", mode=url),
+    "swapped: mode": lambda url: Cluster("Secrets-1", "memory://", mode=url),  # type: ignore[arg-type]
     "swapped: add_worker": lambda url: memory().add_worker(agent=url),
     "swapped: a worker's name": lambda url: memory().add_worker(name=url),
-    "swapped: a worker's mode": lambda url: memory().add_worker(mode=url),
-    "swapped: a worker's buckets": lambda url: memory().add_worker(buckets=[url]),
+    "swapped: a worker's mode": lambda url: memory().add_worker(mode=url),  # type: ignore[arg-type]
+    "swapped: a worker's buckets": lambda url: memory().add_worker(buckets=[url]),  # type: ignore[arg-type]
     "swapped: use": lambda url: memory().use(url).open_master(),
-    "swapped: add_handlers": lambda url: memory().add_handlers(url).environment(serving=True),
+    "swapped: add_handlers": lambda url: memory().add_handlers(url).environment(serving=True),  # type: ignore[arg-type]
     "swapped: add_schedules": lambda url: memory().add_schedules(url),  # type: ignore[arg-type]
     "swapped: from_config": Cluster.from_config,
-    "swapped: a setting's name": lambda url: memory().configure(**{url: 1}),
+    "swapped: a setting's name": lambda url: memory().configure(**{url: 1}),  # type: ignore[arg-type]
     **{
         f"swapped: {name}": lambda url, name=name: memory().configure(**{name: url})  # type: ignore[misc]
         for name in Settings.__annotations__

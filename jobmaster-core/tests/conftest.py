@@ -33,7 +33,7 @@ def producer(store_url: str) -> Callable[..., Cluster]:
     """Build a cluster without workers: `producer(*handlers, **settings)`."""
 
     def build(*handlers: Any, cluster_id: str = "Test-1", url: str = store_url, **settings: Any) -> Cluster:
-        return Cluster.standalone(cluster_id, url).configure(**(QUICK | settings)).add_handlers(*handlers)
+        return Cluster.standalone(cluster_id, url).configure(**{**QUICK, **settings}).add_handlers(*handlers)
 
     return build
 
@@ -79,12 +79,13 @@ def distributed(store_url: str, virtual_clock: VirtualClock) -> Callable[..., Cl
     ) -> Cluster:
         prefix = "faulty+" if faults else ""
         cluster = Cluster("Test-1", prefix + store_url, clock=virtual_clock)
-        cluster.configure(**(PATIENT | {"store_options": {"clock": virtual_clock}} | settings))
+        cluster.configure(**{**PATIENT, "store_options": {"clock": virtual_clock}, **settings})
         cluster.add_handlers(*handlers).use(*([faults] if faults else []))
         for name in agents:
             cluster.add_agent(name, f"{prefix}{store_url}-{name}")
         for worker in [{"agent": name} for name in agents] if workers is None else workers:
-            cluster.add_worker(**({"parallelism": 1.0} | dict(worker)))
+            told: dict[str, Any] = {"parallelism": 1.0, **worker}
+            cluster.add_worker(**told)
         return cluster
 
     return build

@@ -222,7 +222,8 @@ def taking(wanted: Any, **settings: Any) -> Handler:
         return it
 
     take.__annotations__["it"] = wanted
-    return handler("Arguments.Take", **settings)(take)
+    made: Handler = handler("Arguments.Take", **settings)(take)
+    return made
 
 
 def sent(made: Handler, it: Any) -> MessageData:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -26,7 +27,7 @@ Build = Callable[..., Cluster]
 IDS = ("job_id", "definition_id", "attempt", "lane", "cluster_id")
 
 
-async def run_one(cluster: Cluster, target: object, **options: object) -> JobRecord:
+async def run_one(cluster: Cluster, target: Any, **options: Any) -> JobRecord:
     async with cluster.running() as runtime:
         receipt = await runtime.scheduler.once_now(target, **options)
         return await runtime.jobs.wait(receipt.job_id, 15)

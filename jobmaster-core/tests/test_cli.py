@@ -406,6 +406,16 @@ class TestWorkerOptions:
             (WorkerMode.EXECUTION, 5.0)
         }
 
+    def test_concurrency_takes_the_place_of_parallelism(self) -> None:
+        cluster = Cluster("A", "memory://").add_worker(parallelism=2.0).add_worker(concurrency=7)
+
+        apply_options(cluster, {"concurrency": 50})
+        assert [worker.parallelism for worker in cluster.workers] == [10.0, 10.0]
+        apply_options(cluster, {"parallelism": 3.0})
+        assert [(worker.parallelism, worker.concurrency) for worker in cluster.workers] == [(3.0, None)] * 2
+        with pytest.raises(ConfigurationError, match="parallelism, concurrency: both say how many"):
+            apply_options(cluster, {"parallelism": 3.0, "concurrency": 50})
+
     def test_one_file_does_for_workers_on_each_agent(self) -> None:
         cluster = Cluster("A", "memory://").add_agent("North", "memory://n").add_agent("South", "memory://s")
 

@@ -34,7 +34,7 @@ JOB_KEYS = {
 
 STATUS_KEYS = {
     "durability",
-    "now", "cluster", "schema", "jobs", "parked", "agents", "hosts", "workers", "buckets", "warnings",
+    "now", "cluster", "schema", "jobs", "waiting", "parked", "agents", "hosts", "workers", "buckets", "warnings",
 }  # fmt: skip
 
 
@@ -399,7 +399,8 @@ class TestWhyAJobWaits:
                 if "mode" in changes:
                     await runtime.set_mode(changes["mode"])
                 after = changes.get("after", 0)
-                return (await runtime.scheduler.once_after(greet, after, lane="Payroll", name="Ann")).job_id
+                receipt = await runtime.scheduler.once_after(greet, after, {"name": "Ann"}, lane="Payroll")
+                return receipt.job_id
 
         seeded = Seeded(cluster, {})
         reason: str | None = seeded.json("jobs", "show", str(anyio.run(schedule)))["reason"]

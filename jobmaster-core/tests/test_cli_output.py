@@ -48,7 +48,9 @@ def printed() -> list[str]:
 
     async def start() -> str:
         async with cluster.running() as runtime:
-            receipt = await runtime.scheduler.once_now(greet, name="Zoë 👋 → …", metadata={"tenant": "Zoë"})
+            receipt = await runtime.scheduler.once_now(
+                greet, {"name": "Zoë 👋 → …"}, metadata={"tenant": "Zoë"}
+            )
             await runtime.jobs.wait(receipt.job_id, timeout=10)
             return str(receipt.job_id)
 

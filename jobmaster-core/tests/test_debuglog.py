@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobmaster import Cluster, ConfigurationError, JobContext, debuglog, handler
+from jobmaster import Cluster, ConfigurationError, Handler, JobContext, debuglog, handler
 from jobmaster.debuglog import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +29,14 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def talking() -> Callable[[JobContext], object]:
+def talking() -> Handler[[], None]:
     async def talks(job: JobContext) -> None:
         job.logger.info("half way", extra={"percent": 50})
 
     return handler("Talks")(talks)
 
 
-def failing() -> Callable[[JobContext], object]:
+def failing() -> Handler[[], None]:
     async def fails(_: JobContext) -> None:
         raise ValueError("no such customer: Ñandú")
 

@@ -166,7 +166,7 @@ def test_it_can_be_required_wherever_settings_are_given() -> None:
     assert build_cluster(Cluster, given, {"JOBMASTER_REQUIRE_DURABLE": "yes"}).settings.require_durable
     assert not build_cluster(Cluster, given, {}).settings.require_durable
     with pytest.raises(ConfigurationError, match="require_durable: 'yes' does not fit; give True or False"):
-        Cluster("C", "memory://").configure(require_durable="yes")
+        Cluster("C", "memory://").configure(require_durable="yes")  # type: ignore[arg-type]
 
 
 class TestTime:

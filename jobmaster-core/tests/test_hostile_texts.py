@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -65,7 +66,7 @@ def known() -> list[str]:
 
     async def start() -> list[str]:
         async with cluster.running() as runtime:
-            options = {"metadata": {f"m{BAD}": f"v{BAD}"}, "key": f"k{BAD}"[:200]}
+            options: Any = {"metadata": {f"m{BAD}": f"v{BAD}"}, "key": f"k{BAD}"[:200]}
             data = {f"d{BAD}": [f"x{BAD}", {"y": BAD}], "plain": BAD}
             job = await runtime.scheduler.once_now(hostile, data, **options)
             schedule = await runtime.scheduler.recurring(fine, "every day at 9:00", data, **options)

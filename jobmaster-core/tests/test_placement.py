@@ -1,13 +1,17 @@
 """Jobs are spread evenly, and never go to a full bucket or to another lane or priority."""
 
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
+import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobmaster import Cluster, ConfigurationError
 from jobmaster._policy.placement import Place, Ranking, agent_for, by_place
-from jobmaster.config import WorkerSettings
+from jobmaster.config import WorkerSettings, default_parallelism
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
 from jobmaster_testing import make_bucket
@@ -149,6 +153,41 @@ def test_urgent_jobs_have_more_slots(parallelism: float) -> None:
     assert all(
         abs(n - p.slots * parallelism) <= 0.5 for n, p in zip(slots, sorted(Priority), strict=True) if n > 1
     )
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "slots"),
+    [
+        (1, [1, 1, 1, 2, 3]),
+        (5, [2, 3, 5, 8, 13]),
+        (7, [3, 4, 7, 11, 18]),
+        (50, [20, 30, 50, 80, 130]),
+        (5000, [2000, 3000, 5000, 8000, 13000]),
+    ],
+)
+def test_concurrency_is_how_many_jobs_of_medium_priority_run_at_once(
+    concurrency: int, slots: list[int]
+) -> None:
+    worker = WorkerSettings(concurrency=concurrency)
+    assert [worker.slots(priority) for priority in sorted(Priority)] == slots
+    assert evolve(worker, lane="mail").slots(Priority.MEDIUM) == concurrency
+
+
+def test_concurrency_and_parallelism_are_given_by_themselves() -> None:
+    cluster = Cluster("A", "memory://")
+    for parallelism in (10.0, 3):
+        with pytest.raises(
+            ConfigurationError, match=r"worker 1: parallelism, concurrency: both say how many .* give one"
+        ):
+            cluster.add_worker(parallelism=parallelism, concurrency=50)
+    for wrong in (0, 5001, 2.5, True, "5"):
+        given: dict[str, Any] = {"concurrency": wrong}
+        with pytest.raises(
+            ConfigurationError, match=r"concurrency: .* must be a whole number from 1 to 5000"
+        ):
+            cluster.add_worker(**given)
+    assert cluster.workers == []
+    assert WorkerSettings(concurrency=None).parallelism == default_parallelism()
 
 
 def test_the_weights_of_priorities() -> None:

@@ -15,6 +15,7 @@ from jobmaster import (
     ConfigurationError,
     DuplicateDefinitionError,
     JobContext,
+    JobDefinition,
     JobHandler,
     JobStatus,
     UnknownHandlerError,
@@ -22,6 +23,7 @@ from jobmaster import (
     handlers,
 )
 from jobmaster_testing.probes import Seen
+from jobmaster_testing.running import make_context
 
 NAMES = ("Registry.A", "Registry.B", "Registry.C")
 
@@ -82,7 +84,11 @@ async def test_one_function_serves_an_old_id_too_and_classes_in_functions_are_se
     class Run(JobHandler):
         async def handle(self, job: JobContext) -> None: ...
 
-    made = [handler("Registry.Old")(run), handler("Registry.New")(run), handler("Registry.Class")(Run)]
+    made: list[Any] = [
+        handler("Registry.Old")(run),
+        handler("Registry.New")(run),
+        handler("Registry.Class")(Run),
+    ]
     async with cluster().running() as runtime:
         for one in made:
             receipt = await runtime.scheduler.once_now(one)
@@ -152,7 +158,7 @@ def test_a_cell_that_runs_again_replaces_its_handlers() -> None:
     names: dict[str, Any] = {"__name__": "__main__", "handler": handler}
     for result in (1, 2):
         exec(compile(ONE.replace("1", str(result)), f"<cell {result}>", "exec"), names)  # noqa: S102 - as notebooks do
-    assert served()["Registry.A"](None) == 2
+    assert served()["Registry.A"](make_context(JobDefinition("A"))) == 2
 
 
 def test_two_functions_of_one_name_in_one_file_are_a_conflict(module: Callable[[str], Any]) -> None:

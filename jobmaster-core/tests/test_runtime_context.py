@@ -42,7 +42,7 @@ class Size(Enum):
 
 
 async def run_one(
-    cluster: Cluster, target: object, data: dict[str, object] | None = None, **options: object
+    cluster: Cluster, target: Any, data: dict[str, object] | None = None, **options: Any
 ) -> JobRecord:
     async with cluster.running() as runtime:
         receipt = await runtime.scheduler.once_now(target, data, **options)

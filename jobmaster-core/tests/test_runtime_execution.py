@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -33,13 +34,13 @@ QUICKLY = 3.0
 """Seconds that are enough for anything but a wait that nobody ends."""
 
 
-async def run_one(cluster: Cluster, target: object, **options: object) -> JobRecord:
+async def run_one(cluster: Cluster, target: Any, **options: Any) -> JobRecord:
     async with cluster.running() as runtime:
         receipt = await runtime.scheduler.once_now(target, **options)
         return await runtime.jobs.wait(receipt.job_id, 15)
 
 
-async def run_and_cancel(cluster: Cluster, target: object, started: Seen[UUID]) -> JobRecord:
+async def run_and_cancel(cluster: Cluster, target: Any, started: Seen[UUID]) -> JobRecord:
     async with cluster.running() as runtime:
         receipt = await runtime.scheduler.once_now(target)
         await started.count(1)

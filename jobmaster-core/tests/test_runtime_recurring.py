@@ -194,7 +194,7 @@ async def test_a_wrong_expression_is_refused(
 async def test_what_is_no_handler_is_refused(producer: Build) -> None:
     async with producer(greet).running() as runtime:
         with pytest.raises(UnknownHandlerError):
-            await runtime.scheduler.recurring(len, HOUR)
+            await runtime.scheduler.recurring(len, HOUR)  # type: ignore[call-overload]
 
 
 async def test_a_passive_cluster_takes_schedules_and_runs_none(cluster: Build) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from jobmaster import (
     Cluster,
     Discard,
     FixedBackoff,
+    Handler,
     JobContext,
     JobRecord,
     JobStatus,
@@ -28,7 +30,7 @@ Build = Callable[..., Cluster]
 Fails = Callable[[JobContext], None]
 
 
-def raising(error: Callable[[JobContext], BaseException | None], **settings: object) -> object:
+def raising(error: Callable[[JobContext], BaseException | None], **settings: Any) -> Handler[[], None]:
     """Return a handler that raises what `error` makes of its context."""
 
     @handler("Raising", **settings)
@@ -39,7 +41,7 @@ def raising(error: Callable[[JobContext], BaseException | None], **settings: obj
     return run
 
 
-async def finished(cluster: Cluster, target: object, **options: object) -> JobRecord:
+async def finished(cluster: Cluster, target: Any, **options: Any) -> JobRecord:
     async with cluster.running() as runtime:
         receipt = await runtime.scheduler.once_now(target, **options)
         return await runtime.jobs.wait(receipt.job_id, 15)

@@ -125,7 +125,7 @@ async def test_endless_lists_are_refused(cluster: Build) -> None:
             await runtime.scheduler.cancel_many(repeat(uuid4()))
         for ask in (
             lambda: runtime.jobs.count(status=repeat("failed")),
-            lambda: runtime.jobs.count(metadata=repeat(5)),
+            lambda: runtime.jobs.count(metadata=repeat(5)),  # type: ignore[arg-type]
             lambda: runtime.schedules.query(status=repeat("active")),
             lambda: runtime.jobs.count(metadata=[MetadataFilter("v", Operator.IN, repeat(5))]),
         ):

@@ -56,6 +56,8 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "bucket_orphans": ({}, "jm_live_by_bucket"),
     "held_due": ({"cluster_id": "c", "lane": "l", "priority": 3, "ahead": 0, "limit": 9}, "jm_live_held"),
     "held_next": ({"cluster_id": "c"}, "jm_live_held"),
+    "waiting_held": ({"cluster_id": "c", "lane": "l", "priority": 3}, "jm_live_held"),
+    "waiting_in_buckets": ({"cluster_id": "c"}, "jm_live_by_bucket"),
     "cancel_requests": ({"ids": [ID]}, "jm_live_cancelling"),
     "live_marked": ({"ids": [ID]}, "jm_live_cancelling"),
     "bucket_sweep_marked": ({"cluster_id": "c", "ids": [ID]}, "jm_live_cancelling"),
@@ -155,6 +157,18 @@ def test_a_heartbeat_looks_at_jobs_in_two_indexes_alone(
     assert f"Seq Scan on {prefix}live" not in plan
     assert not any(f" on {prefix}{table}" in plan for table in ("job", "attempt"))
     assert plan.startswith(f"Update on {prefix}worker")
+
+
+@pytest.mark.parametrize("name", ["waiting_held", "waiting_in_buckets"])
+def test_waiting_jobs_are_counted_along_what_is_due(planner: Planner, name: str) -> None:
+    params, _ = HOT[name]
+    statements = Statements(load_queries("jobmaster_postgres", PostgresDialect(), "jm_"))
+    (message,) = statements.messages(Query(name, params))
+
+    found = psycopg.RawCursor(planner).execute(b"EXPLAIN (COSTS OFF) " + message.text, message.values)
+    conditions = [row[0] for row in found if "Index Cond" in row[0]]
+
+    assert any("(ready_at <= " in condition for condition in conditions)
 
 
 @pytest.mark.parametrize("name", ["held_assign", "held_hand_over"])

@@ -41,6 +41,14 @@ HOT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "live_hand_over": ({"ids": "[]", "bucket_id": ID}, "live USING PRIMARY KEY (job_id=?)"),
     "live_take_back": ({"ids": "[]", "bucket_id": ID}, "live USING PRIMARY KEY (job_id=?)"),
     "held_next": ({"cluster_id": "c"}, "INDEX jm_live_held (cluster_id=? AND lane=? AND priority>?)"),
+    "waiting_held": (
+        {"cluster_id": "c", "lane": "l", "priority": 3},
+        "INDEX jm_live_held (cluster_id=? AND lane=? AND priority=? AND ready_at<?)",
+    ),
+    "waiting_in_buckets": (
+        {"cluster_id": "c"},
+        "l USING INDEX jm_live_by_bucket (bucket_id=? AND ready_at<?)",
+    ),
     "bucket_holdings": ({"cluster_id": "c"}, "l USING COVERING INDEX jm_live_by_bucket (bucket_id=?)"),
     "cancel_requests": ({"ids": "[]"}, "INDEX jm_live_cancelling (bucket_id=?)"),
     "job_find": ({"cluster_id": "c", "limit": 9}, "SCAN j USING INDEX sqlite_autoindex_jm_job_1"),

@@ -8,10 +8,11 @@ from datetime import timedelta
 import anyio
 
 from jobmaster import Cluster, Cron, StaticSchedule
+from jobmaster.rules import RuleOptions
 from tests.e2e import worker_app
 from tests.e2e.config import Config
 
-ALL: dict[str, str] = {"overlap": "queue", "misfire": "run_all(1000)"}
+ALL: RuleOptions = {"overlap": "queue", "misfire": "run_all(1000)"}
 """Settings under which each time is run, sooner or later."""
 
 STATIC = (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jobmaster._policy.retry import RetryPolicy as RetryPolicy
     from jobmaster._runtime.mover import MoveSummary as MoveSummary
     from jobmaster.cluster import Cluster as Cluster
+    from jobmaster.config import AgentOptions as AgentOptions
+    from jobmaster.config import ClusterOptions as ClusterOptions
+    from jobmaster.config import WorkerOptions as WorkerOptions
     from jobmaster.context import JobCancelled as JobCancelled
     from jobmaster.context import JobContext as JobContext
     from jobmaster.context import current_job as current_job
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from jobmaster.data import Metadata as Metadata
     from jobmaster.definitions import JobDefinition as JobDefinition
     from jobmaster.definitions import JobRequest as JobRequest
+    from jobmaster.definitions import RequestOptions as RequestOptions
+    from jobmaster.definitions import ScheduleOptions as ScheduleOptions
     from jobmaster.errors import ClusterArchivedError as ClusterArchivedError
     from jobmaster.errors import ClusterNotFoundError as ClusterNotFoundError
     from jobmaster.errors import ConfigurationError as ConfigurationError
@@ -55,6 +60,9 @@ if TYPE_CHECKING:
     from jobmaster.errors import UnknownSchemeError as UnknownSchemeError
     from jobmaster.errors import WorkerNotFoundError as WorkerNotFoundError
     from jobmaster.handlers import Handler as Handler
+    from jobmaster.handlers import HandlerOptions as HandlerOptions
+    from jobmaster.handlers import HandlerSettings as HandlerSettings
+    from jobmaster.handlers import HandlerWithOptions as HandlerWithOptions
     from jobmaster.handlers import JobHandler as JobHandler
     from jobmaster.handlers import handler as handler
     from jobmaster.hookspecs import JobObserver as JobObserver
@@ -67,12 +75,14 @@ if TYPE_CHECKING:
     from jobmaster.models import MetadataFilter as MetadataFilter
     from jobmaster.models import Operator as Operator
     from jobmaster.profiles import StaticSchedule as StaticSchedule
+    from jobmaster.queries import JobConditions as JobConditions
     from jobmaster.recurrence import Cron as Cron
     from jobmaster.recurrence import Interval as Interval
     from jobmaster.recurrence import NaturalCron as NaturalCron
     from jobmaster.recurring import Misfire as Misfire
     from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
     from jobmaster.recurring import ScheduleRecord as ScheduleRecord
+    from jobmaster.recurring_verbs import RecurringOptions as RecurringOptions
     from jobmaster.runtime import Runtime as Runtime
     from jobmaster.scheduler import Scheduler as Scheduler
     from jobmaster.schedules import Schedules as Schedules
@@ -94,9 +104,10 @@ _NAMES: Final = {
     "jobmaster._policy.retry": "ExponentialBackoff FixedBackoff RetryPolicy",
     "jobmaster._runtime.mover": "MoveSummary",
     "jobmaster.cluster": "Cluster",
+    "jobmaster.config": "AgentOptions ClusterOptions WorkerOptions",
     "jobmaster.context": "JobCancelled JobContext current_job",
     "jobmaster.data": "MessageData Metadata",
-    "jobmaster.definitions": "JobDefinition JobRequest",
+    "jobmaster.definitions": "JobDefinition JobRequest RequestOptions ScheduleOptions",
     "jobmaster.errors": (
         "ClusterArchivedError ClusterNotFoundError ConfigurationError Discard DuplicateDefinitionError "
         "InvalidArgumentsError InvalidDataError InvalidExpressionError InvalidQueryError "
@@ -105,13 +116,15 @@ _NAMES: Final = {
         "SchemaError Snooze StoreConflictError StoreError StoreRefusedError StoreUnavailableError "
         "StoreUnreachableError UnknownHandlerError UnknownSchemeError WorkerNotFoundError"
     ),
-    "jobmaster.handlers": "Handler JobHandler handler",
+    "jobmaster.handlers": "Handler HandlerOptions HandlerSettings HandlerWithOptions JobHandler handler",
     "jobmaster.hookspecs": "JobObserver hookimpl",
     "jobmaster.jobs": "Jobs",
     "jobmaster.models": "Attempt CancelResult JobReceipt JobRecord MetadataFilter Operator",
     "jobmaster.profiles": "StaticSchedule",
+    "jobmaster.queries": "JobConditions",
     "jobmaster.recurrence": "Cron Interval NaturalCron",
     "jobmaster.recurring": "Misfire ScheduleReceipt ScheduleRecord",
+    "jobmaster.recurring_verbs": "RecurringOptions",
     "jobmaster.runtime": "Runtime",
     "jobmaster.scheduler": "Scheduler",
     "jobmaster.schedules": "Schedules",

@@ -63,6 +63,8 @@ class Arguments:
     where: str
     function: Callable[..., Any]
     parameters: Sequence[inspect.Parameter]
+    context: str | None = None
+    """The name of the context's parameter, if a value could be given by that name too: beside `**values`."""
     _found: dict[str, Any] = field(factory=dict, init=False)
     _by_name: dict[str, Argument | None] | None = field(default=None, init=False)
     _others: Argument | None = field(default=None, init=False)
@@ -84,6 +86,27 @@ class Arguments:
         """Whether a job carries some argument in another form; raises what `prepare` does."""
         self.prepare()
         return self._converted
+
+    @property
+    def by_position(self) -> list[str]:
+        """The names of those that can be given by position, in their order."""
+        return [p.name for p in self.parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+    def takes_none(self) -> bool:
+        """Whether None is a value for the first argument, and means something else than leaving it out."""
+        return self._first_takes(None) and self.parameters[0].default is not None
+
+    def _first_takes(self, value: Any) -> bool:
+        """Whether a value fits the first argument that can be given by position."""
+        self.prepare()
+        first = next(iter(self.parameters), None)
+        if first is None or first.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            return False
+        argument = self._of(first.name)
+        try:
+            return argument is None or argument.carry(value) is value
+        except (MisfitError, LookupError):
+            return False
 
     # Looking up
 
@@ -173,11 +196,17 @@ class Arguments:
         return stored if self._converted else data
 
     def _bind(self, values: Values) -> None:
+        if self.context is not None and self.context in values:
+            msg = f"{self.context}: {self.definition_id!r} has its JobContext by this name; give the value another one"
+            raise InvalidArgumentsError(msg)
         try:
             self._signature.bind(**dict.fromkeys(values))
         except TypeError as error:
             wanted = ", ".join(str(parameter) for parameter in self._signature.parameters.values())
             msg = f"arguments of {self.definition_id!r}: {error}; it takes ({wanted})"
+            if self._first_takes(values):
+                name = self.parameters[0].name
+                msg = f"{msg}; a single mapping holds values by name, so write {name}=... to hand one to {name!r}"
             raise InvalidArgumentsError(msg) from error
 
     def restore(self, data: MessageData) -> Mapping[str, Any]:

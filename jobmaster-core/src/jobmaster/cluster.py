@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.cluster_setup import check_one_way, prepare_master, registered
@@ -19,19 +19,24 @@ from jobmaster._runtime.start_warnings import warn_of_settings
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.cluster_run import ClusterRun
 from jobmaster.config import (
+    AgentOptions,
     AgentSettings,
+    ClusterOptions,
+    ModeName,
     Settings,
+    WorkerOptions,
     WorkerSettings,
     check_known,
     check_name,
     cluster_mode,
     make,
+    said_twice,
 )
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
 from jobmaster.files import OWNER_ONLY, checked_mode
-from jobmaster.handlers import Registry, registered_handlers
+from jobmaster.handlers import Handler, JobHandler, Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
 from jobmaster.profiles import StaticSchedule
@@ -39,11 +44,18 @@ from jobmaster.recurrence import Kinds
 from jobmaster.recurrence.expressions import import_readers
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
-from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, check_elsewhere
+from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveOptions, MoveTarget, check_elsewhere
 from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
 
 if TYPE_CHECKING:
     from jobmaster.sync import SyncScheduler
+
+
+class NewClusterOptions(TypedDict, total=False):
+    """What `Cluster.standalone` can be told besides name and URL."""
+
+    mode: ClusterMode | ModeName
+    clock: Clock | None
 
 
 class Cluster:
@@ -58,7 +70,7 @@ class Cluster:
         cluster_id: str,
         master: str,
         *,
-        mode: ClusterMode | str = ClusterMode.ACTIVE,
+        mode: ClusterMode | ModeName = ClusterMode.ACTIVE,
         clock: Clock | None = None,
     ) -> None:
         """Describe a cluster.
@@ -82,15 +94,15 @@ class Cluster:
         self.move_target: MoveTarget | None = None
         self.archive_target: ArchiveTarget | None = None
         self._clock = clock or SystemClock()
-        self._handlers: list[Any] | None = None
+        self._handlers: list[Handler | type[JobHandler]] | None = None
         self._schedules: list[StaticSchedule] = []
-        self._plugins: list[Any] = []
+        self._plugins: list[object] = []
         self.debug_logs: list[DebugLog] = []
         self._runs: list[ClusterRun] = []
         self._started: ClusterRun | None = None
 
     @classmethod
-    def standalone(cls, cluster_id: str, url: str, **options: Any) -> Cluster:
+    def standalone(cls, cluster_id: str, url: str, **options: Unpack[NewClusterOptions]) -> Cluster:
         """Describe a cluster that needs one database and nothing else; takes and raises what `Cluster` does."""
         check_known(f"cluster {said(cluster_id)}", options, ("mode", "clock"))
         return cls(cluster_id, url, **options)
@@ -116,20 +128,20 @@ class Cluster:
             )
             raise ConfigurationError(msg)
 
-    def configure(self, **settings: Any) -> Cluster:
+    def configure(self, **settings: Unpack[ClusterOptions]) -> Cluster:
         """Change settings, as listed in `jobmaster.config.Settings`; raises `ConfigurationError`."""
         self._configuring("configure")
         present = {name: getattr(self.settings, name) for name in _setting_names()}
-        self.settings = make(Settings, f"cluster {self.id!r}", present | settings)
+        self.settings = make(Settings, f"cluster {self.id!r}", {**present, **settings})
         return self
 
-    def add_agent(self, name: str, url: str, **settings: Any) -> Cluster:
+    def add_agent(self, name: str, url: str, **settings: Unpack[AgentOptions]) -> Cluster:
         """Add an agent, which makes the cluster a distributed one: new jobs land there, and workers name theirs.
 
         Args:
             name: unique in the cluster, and never given to another store.
             url: where the agent's store is, for example `postgresql://host/database`.
-            settings: `weight`, `repoint`: see `jobmaster.config.AgentSettings`.
+            settings: `weight`, `repoint`, `table_prefix`, `store_options`: see `jobmaster.config.AgentSettings`.
 
         Raises:
             ConfigurationError: the name is taken or invalid, or a setting is wrong.
@@ -141,17 +153,29 @@ class Cluster:
         self.agents.append(agent)
         return self
 
-    def add_worker(self, **settings: Any) -> Cluster:
-        """Add a worker that runs in this process, as listed in `jobmaster.config.WorkerSettings`."""
+    def add_worker(self, **settings: Unpack[WorkerOptions]) -> Cluster:
+        """Add a worker that runs in this process.
+
+        Args:
+            settings: `name`, `agent`, `lane`, `mode`, `batch_size`, `batch_bytes`, `buckets`, and `parallelism` or
+                `concurrency`: see `jobmaster.config.WorkerSettings`.
+
+        Raises:
+            ConfigurationError: a setting is wrong, or the name is that of another worker.
+
+        """
         self._configuring("add_worker")
-        worker = make(WorkerSettings, f"worker {_worker_in(settings, len(self.workers) + 1)}", settings)
+        where = f"worker {_worker_in(settings, len(self.workers) + 1)}"
+        if settings.get("parallelism") is not None and settings.get("concurrency") is not None:
+            raise ConfigurationError(f"{where}: {said_twice()}")
+        worker = make(WorkerSettings, where, settings)
         if worker.name is not None and worker.name in {other.name for other in self.workers}:
             msg = f"worker {worker.name!r} is added twice; names are unique in a cluster"
             raise ConfigurationError(msg)
         self.workers.append(worker)
         return self
 
-    def move_to(self, url: str, cluster_id: str | None = None, **settings: Any) -> Cluster:
+    def move_to(self, url: str, cluster_id: str | None = None, **settings: Unpack[MoveOptions]) -> Cluster:
         """Say where this cluster moves to while its mode is `migrating`.
 
         Its held jobs and its schedules move, with their ids and all that belongs to them. Processes with a
@@ -190,13 +214,13 @@ class Cluster:
         check_elsewhere(ARCHIVE_TO, self.archive_target, self.id, self.master_url)
         return self
 
-    def target(self, url: str, cluster_id: str | None = None, **settings: Any) -> MoveTarget:
-        """Return a target for `Runtime.move`; takes and raises what `move_to` does."""
+    def target(self, url: str, cluster_id: str | None = None, **settings: Unpack[MoveOptions]) -> MoveTarget:
+        """Return a target for `Runtime.migrate`; takes and raises what `move_to` does."""
         target = make(MoveTarget, MOVE_TO, {"url": url, "cluster_id": cluster_id, **settings})
         check_elsewhere(MOVE_TO, target, self.id, self.master_url)
         return target
 
-    def add_handlers(self, *handlers: Any) -> Cluster:
+    def add_handlers(self, *handlers: Handler | type[JobHandler]) -> Cluster:
         """Serve these handlers only, instead of every one that this process has decorated; none if none is given."""
         self._configuring("add_handlers")
         self._handlers = [*(self._handlers or ()), *handlers]
@@ -215,7 +239,7 @@ class Cluster:
             self._schedules.append(schedule)
         return self
 
-    def use(self, *plugins: Any) -> Cluster:
+    def use(self, *plugins: object) -> Cluster:
         """Add plug-ins (modules or objects with `@hookimpl` methods) besides the installed ones."""
         self._configuring("use")
         self._plugins += plugins
@@ -297,7 +321,7 @@ class Cluster:
         return run
 
     @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Runtime]]:
         """Run the cluster for as long as an ASGI application runs: `FastAPI(lifespan=cluster.lifespan)`.
 
         The runtime is `app.state.jobmaster`, and `request.state.jobmaster` where the framework passes

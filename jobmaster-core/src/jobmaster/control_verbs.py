@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from attrs import fields_dict
 
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.runtime_scope import RuntimeScope
-from jobmaster.config import SHARED, Settings, check_known, check_name, cluster_mode
+from jobmaster.config import SHARED, ModeName, Settings, SharedOptions, check_known, check_name, cluster_mode
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.data import text_fault
 from jobmaster.errors import ConfigurationError, WorkerNotFoundError
@@ -54,7 +54,7 @@ class ControlVerbs:
         """The lanes whose jobs wait, as this process last heard."""
         return self._environment.paused_lanes
 
-    async def set_mode(self, mode: ClusterMode | str) -> None:
+    async def set_mode(self, mode: ClusterMode | ModeName) -> None:
         """Change the cluster's mode; raises `ConfigurationError` for one that there is not.
 
         In every other mode than `active` its workers suspend: running jobs get `stop_grace` seconds, the rest is
@@ -62,7 +62,7 @@ class ControlVerbs:
         """
         await self._change(ClusterChange(mode=cluster_mode(mode)))
 
-    async def configure(self, **settings: Any) -> None:
+    async def configure(self, **settings: Unpack[SharedOptions]) -> None:
         """Change cluster-wide settings, for what is done from now on.
 
         They come before what processes are started with, until `reset_settings`. Raises `ConfigurationError` for

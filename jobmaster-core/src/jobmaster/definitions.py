@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
+from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from jobmaster._policy.retry import RetryPolicy, as_backoff
+from jobmaster._policy.retry import Backoff, RetryPolicy, as_backoff
 from jobmaster.config import (
     LONGEST,
+    PriorityName,
     as_priority,
     as_text,
     check_known,
@@ -21,14 +24,61 @@ from jobmaster.config import (
 )
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
-from jobmaster.models import record
-from jobmaster.options import OPTION_NAMES, check_meant
+from jobmaster.models import OfResult, R_co, record
+from jobmaster.options import OPTION_NAMES, REQUEST, RULE_NAMES, Verb, check_meant, misplaced
 from jobmaster.places import placed
 from jobmaster.showing import shown
+from jobmaster.states import Priority
 
 MOST_RETRIES = 1000
 
 SETTING_NAMES = ("timeout", "max_retries", "priority", "lane", "metadata", "retry")
+
+Fact: TypeAlias = (
+    str | int | float | bool | Decimal | datetime | date | timedelta | UUID | bytes | Enum | None
+)
+"""A value of metadata."""
+Data: TypeAlias = Mapping[str, object] | MessageData
+"""Values for a handler, by name."""
+
+
+class DefinitionSettings(TypedDict, total=False):
+    """What `JobDefinition` can set."""
+
+    timeout: timedelta | float | None
+    max_retries: int
+    priority: Priority | PriorityName
+    lane: str
+    metadata: Mapping[str, Fact]
+    retry: RetryPolicy | Backoff | timedelta | float
+
+
+class JobOptions(TypedDict, total=False):
+    """What every scheduling call can say about its job; None leaves all but `timeout` to the definition."""
+
+    timeout: timedelta | float | None
+    max_retries: int | None
+    priority: Priority | PriorityName | None
+    lane: str | None
+    metadata: Mapping[str, Fact] | None
+
+
+class ScheduleOptions(JobOptions, total=False):
+    """Options of `once_now`, `once_at` and `once_after`."""
+
+    key: str | None
+    confirm: Literal["agent", "master"] | None
+    cluster: str | None
+
+
+class RequestOptions(JobOptions, total=False):
+    """Options of `request`, for `once_many`."""
+
+    key: str | None
+    confirm: Literal["agent", "master"] | None
+    at: datetime | None
+    after: timedelta | float | None
+
 
 UNSET: Any = object()
 """A setting that was not given, so that the next level decides (None means "no limit" for some)."""
@@ -90,12 +140,12 @@ class JobDefinition:
         self,
         id: str,  # noqa: A002 - the attribute's name
         *,
-        timeout: Any = UNSET,
-        max_retries: Any = UNSET,
-        priority: Any = UNSET,
-        lane: Any = UNSET,
-        metadata: Mapping[str, Any] | None = None,
-        retry: Any = None,
+        timeout: timedelta | float | None = UNSET,
+        max_retries: int = UNSET,
+        priority: Priority | PriorityName = UNSET,
+        lane: str = UNSET,
+        metadata: Mapping[str, Fact] | None = None,
+        retry: RetryPolicy | Backoff | timedelta | float | None = None,
     ) -> None:
         """Check all settings, so that what is wrong is told with the definition and its line."""
         try:
@@ -125,13 +175,17 @@ class JobDefinition:
         except SchedulingError as error:
             raise ConfigurationError(str(error)) from error
 
-    def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **options: Any) -> JobRequest:
-        """Return a request for `once_many`; options as for the scheduling calls."""
-        return JobRequest(self, *split_options(self.id, data, options))
+    def request(self, data: Data | None = None, /, **options: Unpack[RequestOptions]) -> JobRequest[Any]:
+        """Return a request for `once_many`; options as for the scheduling calls, and `at` or `after`."""
+        return self.requested(() if data is None else (data,), options, REQUEST)
+
+    def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[Any]:
+        """Return what a call of a verb asks for."""
+        return JobRequest(self, *split_call(Taken(self.id), args, keywords, verb))
 
 
 @record
-class JobRequest:
+class JobRequest(OfResult[R_co]):
     """A job to be scheduled: definition, values for its handler, and options of the call."""
 
     definition: JobDefinition
@@ -139,6 +193,9 @@ class JobRequest:
     options: CallOptions
     target: Any = None
     """The handler that checks the values, if the caller has its code."""
+
+
+NO_RULES: Mapping[str, Any] = {}
 
 
 @frozen(kw_only=True)
@@ -154,6 +211,9 @@ class CallOptions:
     at: datetime | None = None
     after: timedelta | float | None = None
     confirm: str | None = None
+    cluster: str | None = None
+    rules: Mapping[str, Any] = NO_RULES
+    """What `recurring` is told about the schedule itself."""
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were given."""
@@ -176,36 +236,121 @@ CONFIRMERS = ("agent", "master")
 """Whose answer a scheduling call may wait for: that of an agent, where there is one, or that of the master."""
 
 
-def split_options(
-    definition_id: str,
-    data: Mapping[str, Any] | MessageData | None,
+@frozen
+class Taken:
+    """What the jobs of a definition take: the parameters of its handler, if its code is at hand."""
+
+    definition_id: str
+    names: frozenset[str] = frozenset()
+    by_position: Sequence[str] = ()
+    takes_none: Callable[[], bool] = bool
+    """Whether None is a value for the first of them, and not the same as none given."""
+
+
+@frozen
+class Preset:
+    """Options that a call has beforehand, as they were given and checked."""
+
+    given: Mapping[str, Any]
+    chosen: CallOptions
+
+
+NO_PRESET = Preset({}, NO_OPTIONS)
+
+
+def split_call(
+    taken: Taken,
+    args: Sequence[Any],
     keywords: Mapping[str, Any],
-    parameters: Collection[str] = (),
+    verb: Verb,
+    preset: Preset = NO_PRESET,
 ) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
-    """Part the keywords of a scheduling call into the handler's values and the call's options.
+    """Part a call into the handler's values and the call's options.
 
-    `parameters` are those that the handler names. Raises `InvalidArgumentsError` for an option that is wrong, for a
-    keyword that looks like one, and for a value that is given twice.
+    A keyword that is a parameter of the handler is its value, any other one an option, if the verb has it. Raises
+    `InvalidArgumentsError` for an option that is wrong, for a keyword that looks like one, and for what is ambiguous.
     """
+    data = _positional(taken, args) if args else None
     if not keywords:
-        return data.copy() if type(data) is dict else _own(data), NO_OPTIONS
-    arguments = {name: value for name, value in keywords.items() if name not in OPTION_NAMES}
-    check_meant(definition_id, arguments, parameters)
-    chosen = _options(definition_id, keywords) if len(arguments) < len(keywords) else NO_OPTIONS
-    if not arguments:
+        return data.copy() if type(data) is dict else _own(data), preset.chosen
+    values, options, unknown = {}, {}, []
+    for name, value in keywords.items():
+        if name in taken.names and not (verb.options_first and name in verb.options):
+            values[name] = value
+        elif name in verb.options:
+            options[name] = value
+        elif name in OPTION_NAMES and name not in RULE_NAMES:
+            raise misplaced(taken.definition_id, name, value, verb)
+        else:
+            values[name] = value
+            unknown.append(name)
+    if unknown:
+        check_meant(taken.definition_id, unknown)
+    chosen = preset.chosen
+    if options:
+        given = options if preset is NO_PRESET else merged(preset.given, options)
+        chosen = call_options(taken.definition_id, given)
+    if not values:
         return _own(data), chosen
-    if data and (twice := arguments.keys() & set(data)):
-        msg = f"{min(twice)}: scheduling {definition_id!r} has a value for it in the mapping and one as a keyword"
+    if data is not None:
+        _check_apart(taken, args, data, values, verb)
+    return {**(data or {}), **values}, chosen
+
+
+def _positional(taken: Taken, args: Sequence[Any]) -> Mapping[str, Any] | MessageData | None:
+    """Return the values that a call gives by position: a single mapping holds them by name."""
+    first = args[0]
+    if len(args) == 1:
+        if first is None:
+            if taken.takes_none():
+                name = taken.by_position[0]
+                msg = f"{name}: None may be its value, or say that there are none; write {name}=None, or leave it out"
+                raise InvalidArgumentsError(f"scheduling {taken.definition_id!r}: {msg}")
+            return None
+        if isinstance(first, Mapping):
+            return first
+    names = taken.by_position
+    if not names:
+        wrong = f"{len(args)} values by position" if len(args) > 1 else type(first).__name__
+        raise InvalidArgumentsError(f"data must be a mapping of names to values, not {wrong}")
+    if len(args) > len(names):
+        msg = f"{taken.definition_id!r} takes {len(names)} by position ({', '.join(names)}), not {len(args)}"
+        raise InvalidArgumentsError(f"arguments of {msg}")
+    return dict(zip(names, args, strict=False))
+
+
+def _check_apart(
+    taken: Taken, args: Sequence[Any], data: Mapping[str, Any], values: Mapping[str, Any], verb: Verb
+) -> None:
+    """Raise for a value that is given twice, and for a keyword beside a mapping that may be an option as well."""
+    both = sorted(verb.options & values.keys()) if data is args[0] else []
+    if both:
+        raise InvalidArgumentsError(
+            f"{both[0]}: beside a mapping it may be the option of {verb.name}(), or an argument of "
+            f"{taken.definition_id!r}; put the argument into the mapping, and give the option with "
+            f"handler.with_options({both[0]}=...)"
+        )
+    if twice := values.keys() & set(data):
+        where = "in the mapping" if data is args[0] else "by position"
+        msg = f"{min(twice)}: scheduling {taken.definition_id!r} has a value for it {where} and one as a keyword"
         raise InvalidArgumentsError(f"{msg}; give one")
-    return {**(data or {}), **arguments}, chosen
 
 
-def _options(definition_id: str, keywords: Mapping[str, Any]) -> CallOptions:
-    """Return the options among the keywords of a call, checked."""
-    given = {name: value for name, value in keywords.items() if name in OPTION_NAMES}
-    chosen = CallOptions(
-        **{name: value for name, value in given.items() if value is not None or name == "timeout"}
-    )
+def merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of which the later ones count; facts of metadata are merged."""
+    both = {**options, **more}
+    facts = [level["metadata"] for level in (options, more) if isinstance(level.get("metadata"), Mapping)]
+    if len(facts) > 1:
+        both["metadata"] = {**facts[0], **facts[1]}
+    return both
+
+
+def call_options(definition_id: str, given: Mapping[str, Any]) -> CallOptions:
+    """Return the options of a call, checked; None leaves all but `timeout` open."""
+    told = {name: value for name, value in given.items() if value is not None or name == "timeout"}
+    if not RULE_NAMES.isdisjoint(told):
+        told["rules"] = {name: told.pop(name) for name in RULE_NAMES & told.keys()}
+    chosen = CallOptions(**told)
     try:
         check_settings(f"scheduling {definition_id!r}: ", chosen.given())
     except ConfigurationError as error:

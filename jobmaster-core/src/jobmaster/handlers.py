@@ -4,34 +4,171 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import partial, update_wrapper
 from types import CodeType
-from typing import Any, Protocol, TypeVar, overload
-
-from attrs import fields_dict
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from jobmaster.arguments import Arguments, Values, signature_of
 from jobmaster.config import check_known
 from jobmaster.context import JobContext
 from jobmaster.data import MessageData
-from jobmaster.definitions import SETTING_NAMES, JobDefinition, JobRequest, split_options
+from jobmaster.definitions import (
+    SETTING_NAMES,
+    Data,
+    DefinitionSettings,
+    JobDefinition,
+    JobRequest,
+    Preset,
+    RequestOptions,
+    ScheduleOptions,
+    Taken,
+    call_options,
+    merged,
+    split_call,
+)
 from jobmaster.errors import ConfigurationError, DuplicateDefinitionError, UnknownHandlerError
-from jobmaster.options import RESERVED_NAMES
+from jobmaster.models import R_co
+from jobmaster.options import REQUEST, RULE_NAMES, Verb, check_options, misplaced
 from jobmaster.places import placed
-from jobmaster.rules import ScheduleRules, check_expression
+from jobmaster.recurrence import Cron, Interval, NaturalCron
+from jobmaster.rules import RuleOptions, ScheduleRules, check_expression
 from jobmaster.showing import shown
 from jobmaster.urls import said
 
-F = TypeVar("F", bound=Callable[..., Any])
-C = TypeVar("C", bound="type[JobHandler]")
+if TYPE_CHECKING:
+    # With a default, so that `Handler` alone stands for a handler with any parameters.
+    from typing_extensions import ParamSpec as DefaultParamSpec
+
+    P = DefaultParamSpec("P", default=...)
+else:
+    P = ParamSpec("P")
+
+Args = ParamSpec("Args")
+R = TypeVar("R")
+C = TypeVar("C", bound="JobHandler")
 
 HandlerFunction = Callable[..., Any]
 Builder = Callable[[type[Any]], Any]
 
 
-class Handler:
-    """A function or class that runs jobs of one definition. Calling it calls the function itself."""
+class HandlerOptions(ScheduleOptions, RequestOptions, RuleOptions, total=False):
+    """What `with_options` takes: the options of all scheduling calls."""
+
+
+class HandlerSettings(DefinitionSettings, RuleOptions, total=False):
+    """What `@handler` can set."""
+
+    every: str | timedelta | Interval | NaturalCron | Cron | None
+    cron: str | Cron | None
+
+
+# What the scheduling calls take. Their overloads tell the forms of a call apart: values by name in a mapping, then
+# options; values for the parameters, as in a call of the function; and options alone, where no value is needed.
+
+
+class TakesData(Protocol[R_co]):
+    """A handler or definition, to which a call hands values by name in a mapping."""
+
+    def request(self, data: Data | None, /) -> JobRequest[R_co]:
+        """Return a request for `once_many`."""
+        ...
+
+
+class TakesNothing(Protocol[R_co]):
+    """A handler or definition that needs no values."""
+
+    def request(self) -> JobRequest[R_co]:
+        """Return a request for `once_many`."""
+        ...
+
+
+class AsyncClass(Protocol[Args, R_co]):
+    """Instances of a class form whose `handle` is `async`."""
+
+    def handle(
+        self, job: JobContext, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> Coroutine[Any, Any, R_co]:
+        """Run one attempt."""
+        ...
+
+
+class PlainClass(Protocol[Args, R_co]):
+    """Instances of a class form whose `handle` runs in a thread."""
+
+    def handle(self, job: JobContext, /, *args: Args.args, **kwargs: Args.kwargs) -> R_co:
+        """Run one attempt."""
+        ...
+
+
+class ClassWithoutArguments(Protocol):
+    """Instances of a class form whose `handle` needs nothing but the context."""
+
+    def handle(self, job: JobContext, /) -> object:
+        """Run one attempt."""
+        ...
+
+
+class _CalledWithout(Protocol[R_co]):
+    def _call(self) -> JobRequest[R_co]: ...
+
+
+class Schedulable(ABC, Generic[P, R_co]):
+    """What a scheduling call takes: a `Handler`, or one `with_options`.
+
+    `P` are the parameters of its function after the `JobContext`, `R_co` is what the job returns.
+    """
+
+    @overload
+    def request(self, data: Data | None, /, **options: Unpack[RequestOptions]) -> JobRequest[R_co]: ...
+    @overload
+    def request(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]: ...
+    @overload
+    def request(self: _CalledWithout[R], /, **options: Unpack[RequestOptions]) -> JobRequest[R]: ...
+    def request(self, /, *args: Any, **keywords: Any) -> JobRequest[Any]:
+        """Return a request for `once_many`.
+
+        Takes values and options as the scheduling calls do, and `at` (an aware datetime) or `after` (a delay).
+        Raises `InvalidArgumentsError` for an option that is wrong.
+        """
+        return self.requested(args, keywords, REQUEST)
+
+    def _call(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]:
+        """Return the request of a call like one of the function; by it, type checkers tell who needs no arguments."""
+        return self.requested(args, kwargs, REQUEST)
+
+    @abstractmethod
+    def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
+        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
+
+    @abstractmethod
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
+        """Return this with options of a scheduling call, for a call that hands values to the parameters.
+
+        `once_now(resize.with_options(priority="high"), url="cat.png")`. Later options replace earlier ones. Raises
+        `InvalidArgumentsError` for an option that there is not, or that is wrong.
+        """
+
+
+class Handler(Schedulable[P, R_co]):
+    """A function or class that runs jobs of one definition. Calling it calls the function itself.
+
+    `P` are the function's parameters after the `JobContext`, `R_co` is what it returns, awaited.
+    """
 
     def __init__(self, definition: JobDefinition, target: Callable[..., Any] | type[JobHandler]) -> None:
         """Check the target's parameters; raises `ConfigurationError` for one that cannot be served."""
@@ -46,8 +183,13 @@ class Handler:
         """What tells one execution of a module from the next: a reload gives it a new one."""
         parameters = list(signature_of(function).parameters.values())[1 if self.is_class else 0 :]
         own = _argument_parameters(parameters)
-        self._arguments = Arguments(definition.id, f"handler {definition.id!r} ({self.where})", function, own)
+        where = f"handler {definition.id!r} ({self.where})"
+        arguments = Arguments(definition.id, where, function, own, _context_name(parameters))
+        self._arguments = arguments
         self.takes_arguments = bool(own)
+        self.taken = Taken(
+            definition.id, frozenset(arguments.names), arguments.by_position, arguments.takes_none
+        )
         self.rules: ScheduleRules | None = None
         """When jobs of this handler recur, if its decorator says so."""
         update_wrapper(self, function)
@@ -85,17 +227,29 @@ class Handler:
         moved = code.co_firstlineno != former.co_firstlineno
         return not (same_file and moved and self._execution is other._execution)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function as if it were not decorated."""
-        return self.target(*args, **kwargs)
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs
+        ) -> R_co | Coroutine[Any, Any, R_co]:
+            """Call the function as if it were not decorated."""
+
+    else:
+
+        def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+            """Call the function as if it were not decorated."""
+            return self.target(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<handler {self.definition.id!r} {self.where}>"
 
-    def request(self, data: Mapping[str, Any] | MessageData | None = None, /, **keywords: Any) -> JobRequest:
-        """Return a request for `once_many`: data and arguments, and options as for the scheduling calls."""
-        values, options = split_options(self.definition.id, data, keywords, self._arguments.names)
-        return JobRequest(self.definition, values, options, self)
+    def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
+        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
+        return JobRequest(self.definition, *split_call(self.taken, args, keywords, verb), self)
+
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
+        """Return this with options of a scheduling call, as `Schedulable.with_options` says."""
+        return HandlerWithOptions(self, options)
 
     def look_up(self, surroundings: Mapping[str, Any]) -> None:
         """Look the arguments' annotations up, among the names around the handler too; `prepare` tries again."""
@@ -135,6 +289,55 @@ class Handler:
         return self._function(job, **self.restore(job.data))
 
 
+class AsyncHandler(Handler[P, R_co]):
+    """The handler of an `async` function."""
+
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs
+        ) -> Coroutine[Any, Any, R_co]:
+            """Call the function as if it were not decorated."""
+
+
+class PlainHandler(Handler[P, R_co]):
+    """The handler of a function that runs in a thread."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, job: JobContext, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Call the function as if it were not decorated."""
+
+
+class HandlerWithOptions(Schedulable[P, R_co]):
+    """A handler with options of a scheduling call, from `handler.with_options(...)`."""
+
+    def __init__(self, handler: Handler[P, R_co], options: Mapping[str, Any]) -> None:
+        """Check the options; raises `InvalidArgumentsError`."""
+        definition_id = handler.definition.id
+        check_options(definition_id, options)
+        self.handler = handler
+        self.options = dict(options)
+        self._preset = Preset(self.options, call_options(definition_id, options))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={shown(value)}" for name, value in self.options.items())
+        return f"{self.handler!r}.with_options({given})"
+
+    def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
+        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is not the verb's."""
+        definition_id = self.handler.definition.id
+        for name, value in self.options.items():
+            if name not in verb.options:
+                raise misplaced(definition_id, name, value, verb)
+        made = self.handler
+        return JobRequest(made.definition, *split_call(made.taken, args, keywords, verb, self._preset), made)
+
+    def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
+        """Return this with more options, as `Schedulable.with_options` says."""
+        return HandlerWithOptions(self.handler, merged(self.options, options))
+
+
 def _run_instance(handler: Handler, build: Builder, job: JobContext) -> Any:
     method = build(handler.target).handle  # type: ignore[arg-type]  # a class, checked by is_class
     return method(job, **handler.restore(job.data)) if handler.takes_arguments else method(job)
@@ -150,13 +353,17 @@ def _argument_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Pa
         raise ConfigurationError(msg)
     arguments = [p for p in parameters[1:] if p.kind is not inspect.Parameter.VAR_POSITIONAL]
     for parameter in arguments:
-        if parameter.name in RESERVED_NAMES:
-            msg = f"parameter {parameter.name!r} is an option of scheduling calls; rename it"
-            raise ConfigurationError(msg)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             msg = f"parameter {parameter.name!r} must not be positional-only"
             raise ConfigurationError(msg)
     return arguments
+
+
+def _context_name(parameters: Sequence[inspect.Parameter]) -> str | None:
+    """Return the name of the context's parameter, if a value could be given by it, too."""
+    context, last = parameters[0], parameters[-1]
+    both = context.kind is context.POSITIONAL_OR_KEYWORD and last.kind is last.VAR_KEYWORD
+    return context.name if both else None
 
 
 class JobHandler:
@@ -166,33 +373,79 @@ class JobHandler:
     `Cluster.build_handlers_with`, may hand services to its constructor.
     """
 
-    handler: Handler
+    handler: ClassVar[Handler]
 
-    def handle(self, job: JobContext, *args: Any, **kwargs: Any) -> Any:
+    def handle(self, job: JobContext, /, *args: Any, **kwargs: Any) -> Any:
         """Run one attempt; may be `async`, and may take typed arguments after the context."""
         raise NotImplementedError
 
+    @overload
     @classmethod
-    def request(cls, data: Mapping[str, Any] | MessageData | None = None, /, **keywords: Any) -> JobRequest:
+    def request(cls, data: Data | None, /, **options: Unpack[RequestOptions]) -> JobRequest[Any]: ...
+    @overload
+    @classmethod
+    def request(
+        cls: type[AsyncClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobRequest[R]: ...
+    @overload
+    @classmethod
+    def request(
+        cls: type[PlainClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobRequest[R]: ...
+    @overload
+    @classmethod
+    def request(
+        cls: type[ClassWithoutArguments], /, **options: Unpack[RequestOptions]
+    ) -> JobRequest[Any]: ...
+    @classmethod
+    def request(cls, /, *args: Any, **keywords: Any) -> JobRequest[Any]:
         """Return a request for `once_many`, as `Handler.request` does."""
-        return handler_of(cls).request(data, **keywords)
+        return handler_of(cls).requested(args, keywords, REQUEST)
+
+    @overload
+    @classmethod
+    def with_options(
+        cls: type[AsyncClass[Args, R]], **options: Unpack[HandlerOptions]
+    ) -> HandlerWithOptions[Args, R]: ...
+    @overload
+    @classmethod
+    def with_options(
+        cls: type[PlainClass[Args, R]], **options: Unpack[HandlerOptions]
+    ) -> HandlerWithOptions[Args, R]: ...
+    @classmethod
+    def with_options(cls, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[..., Any]:
+        """Return the handler with options of a scheduling call, as `Handler.with_options` does."""
+        return handler_of(cls).with_options(**options)
 
 
 class _Decorator(Protocol):
     @overload
-    def __call__(self, target: C, /) -> C: ...
+    def __call__(self, target: type[C], /) -> type[C]: ...  # type: ignore[overload-overlap]  # a class is callable, too
     @overload
-    def __call__(self, target: F, /) -> Handler: ...
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine is an object, too
+        self, target: Callable[Concatenate[JobContext, Args], Coroutine[Any, Any, R]], /
+    ) -> AsyncHandler[Args, R]: ...
+    @overload
+    def __call__(self, target: Callable[Concatenate[JobContext, Args], R], /) -> PlainHandler[Args, R]: ...
+    # mypy finds that `**values` might bear the name of the context, and matches neither of the two before.
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match, overload-overlap]
+        self, target: Callable[Concatenate[JobContext, ...], Coroutine[Any, Any, R]], /
+    ) -> AsyncHandler[..., R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]
+        self, target: Callable[Concatenate[JobContext, ...], R], /
+    ) -> PlainHandler[..., R]: ...
 
 
 _WHEN = frozenset({"every", "cron"})
-_RULES = fields_dict(ScheduleRules).keys() - {"expression", "kind"}
+_RULES = RULE_NAMES - {"kind"}
 
 _registered: dict[str, list[Handler]] = {}
 """The decorated handlers of this process by definition id; several of one id are a conflict."""
 
 
-def handler(definition_id: str, /, **settings: Any) -> _Decorator:
+def handler(definition_id: str, /, **settings: Unpack[HandlerSettings]) -> _Decorator:
     """Make a function or a `JobHandler` subclass the handler of a definition.
 
     Args:
@@ -215,7 +468,7 @@ def handler(definition_id: str, /, **settings: Any) -> _Decorator:
         raise ConfigurationError(msg)
     try:
         rules = _recurs(settings)
-        asked = {name: value for name, value in settings.items() if name not in _WHEN | _RULES}
+        asked: Any = {name: value for name, value in settings.items() if name not in _WHEN | _RULES}
         check_known("", asked, {*SETTING_NAMES, *_WHEN, *_RULES})
     except ConfigurationError as error:
         raise placed(f"handler {shown(definition_id)}", error) from error
@@ -266,7 +519,7 @@ def _check_target(target: Any) -> None:
 def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: Any) -> Any:
     try:
         _check_target(target)
-        made = Handler(definition, target)
+        made = _kind_of(target)(definition, target)
     except ConfigurationError as error:
         raise placed(f"handler {definition.id!r}", error) from error
     made.rules = rules
@@ -276,6 +529,12 @@ def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: An
         target.handler = made
         return target
     return made
+
+
+def _kind_of(target: Any) -> type[Handler]:
+    if inspect.isclass(target):
+        return Handler
+    return AsyncHandler if inspect.iscoroutinefunction(target) else PlainHandler
 
 
 def _register(made: Handler) -> None:
@@ -302,11 +561,21 @@ def handler_of(target: Any) -> Handler:
         isinstance(found, Handler) and found.target is target
     ):  # a class derived from it is a handler of its own
         return found
+    if isinstance(target, HandlerWithOptions):
+        raise UnknownHandlerError(f"{target!r} is a handler with options of a call; give the handler itself")
     name = getattr(target, "__qualname__", None) or said(target)
     msg = (
         f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
     )
     raise UnknownHandlerError(msg)
+
+
+Target: TypeAlias = JobDefinition | Schedulable[..., Any]
+
+
+def target_of(given: Any) -> Target:
+    """Return what a scheduling call was given, or the handler behind a class; raises `UnknownHandlerError` for others."""
+    return given if isinstance(given, JobDefinition | Schedulable) else handler_of(given)
 
 
 def registered_handlers() -> list[Handler]:

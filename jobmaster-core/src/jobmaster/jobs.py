@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import anyio
@@ -13,10 +14,11 @@ import anyio
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.job_commands import JobCommands
 from jobmaster._runtime.runtime_scope import RuntimeScope
+from jobmaster._runtime.unsaved import unsaved_by_lane
 from jobmaster.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
-from jobmaster.queries import build_query, line_limit, page_limit, page_start, searchable
+from jobmaster.queries import JobConditions, build_query, line_limit, page_limit, page_start, searchable
 from jobmaster.scheduler import as_id
 from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
@@ -62,7 +64,7 @@ class Jobs:
         return found
 
     async def query(
-        self, *, limit: int = 100, after: UUID | None = None, **conditions: Any
+        self, *, limit: int = 100, after: UUID | None = None, **conditions: Unpack[JobConditions]
     ) -> Sequence[JobRecord]:
         """Return a page of jobs without attempts, the newest first.
 
@@ -81,7 +83,7 @@ class Jobs:
         query = evolve(build_query(**conditions), limit=page_limit(limit), after=page_start(after))
         return await self._env.master.query_jobs(self._env.cluster_id, query)
 
-    async def all(self, **conditions: Any) -> AsyncIterator[JobRecord]:
+    async def all(self, **conditions: Unpack[JobConditions]) -> AsyncIterator[JobRecord]:
         """Iterate over all matching jobs, page by page; conditions as for `query`."""
         after: UUID | None = None
         while page := await self.query(limit=1000, after=after, **conditions):
@@ -89,13 +91,26 @@ class Jobs:
                 yield job
             after = page[-1].id
 
-    async def count(self, **conditions: Any) -> int:
+    async def count(self, **conditions: Unpack[JobConditions]) -> int:
         """Return how many jobs match; conditions as for `query`."""
         return sum((await self.count_by_status(**conditions)).values())
 
-    async def count_by_status(self, **conditions: Any) -> Mapping[JobStatus, int]:
+    async def count_by_status(self, **conditions: Unpack[JobConditions]) -> Mapping[JobStatus, int]:
         """Return how many jobs match, by status; conditions as for `query`."""
         return await self._env.master.count_jobs(self._env.cluster_id, build_query(**conditions))
+
+    async def waiting_by_lane(self) -> Mapping[str, int]:
+        """Return how many jobs are due and wait for a slot, by lane: the depth of the queue, for scaling and alerts.
+
+        Cheap, however long the history and however many jobs are due later: neither is read. Lanes without any are left
+        out, and so are parked jobs. A job counts until the master knows that it runs, which may take a second (`beat`);
+        with agents, also what the master does not know yet counts, without those agents that cannot be asked now.
+        """
+        env = self._env
+        found = Counter(await env.master.waiting_by_lane(env.cluster_id))
+        if env.agents.distributed:
+            found.update(await unsaved_by_lane(env))
+        return found
 
     async def logs(self, subject: str, subject_id: str, limit: int = 1000) -> Sequence[LogLine]:
         """Return the newest log lines about a subject (`job`, `worker`, …), oldest first.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
@@ -30,9 +30,28 @@ from jobmaster.states import (
 )
 
 if TYPE_CHECKING:
+    # With a default, so that `JobReceipt` alone stands for a receipt of any result.
     from attrs import frozen as record
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    R_co = DefaultTypeVar("R_co", covariant=True, default=Any)
+
+    class OfResult(Generic[R_co]):
+        """Base of what belongs to a job that returns an `R_co`."""
+
 else:
     record = partial(define, unsafe_hash=True)
+    R_co = TypeVar("R_co", covariant=True)
+
+    class OfResult:
+        """Generic for type checkers only: cattrs, for one, would ask what `R_co` is."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, result: Any) -> type:
+            """Return the class itself."""
+            return cls
+
 
 STANDALONE = "standalone"
 """The name that buckets in the master's own rows carry instead of an agent's."""
@@ -56,8 +75,10 @@ __all__ = [
     "LogLine",
     "MetadataFilter",
     "NewJob",
+    "OfResult",
     "Operator",
     "Position",
+    "R_co",
     "Report",
     "WorkerRecord",
     "evolve",
@@ -98,8 +119,8 @@ class NewJob:
 
 
 @record(kw_only=True)
-class JobReceipt:
-    """The answer to a scheduling call: the job is durable.
+class JobReceipt(OfResult[R_co]):
+    """The answer to a scheduling call: the job is durable. `JobReceipt[int]` is one of a handler that returns an `int`.
 
     `accepted_by` names what took it: an agent, or `master`. `created` is False when the call's
     idempotency key belongs to an earlier job, whose id is then given.
@@ -469,12 +490,17 @@ class Operator(StrEnum):
     ENDS_WITH = "ends_with"
 
 
-def _operator_of(given: Any) -> Any:
+OperatorName: TypeAlias = Literal[
+    "eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "starts_with", "ends_with"
+]
+
+
+def _operator_of(given: Operator | OperatorName) -> Operator:
     """Return the operator of a name; what is none is refused when it is asked with."""
     try:
         return Operator(given)
     except ValueError:
-        return given
+        return given  # type: ignore[return-value]  # see above
 
 
 @frozen

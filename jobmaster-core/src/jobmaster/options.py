@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from jobmaster.errors import InvalidArgumentsError
 from jobmaster.showing import shown
 
-OPTION_NAMES: Final = frozenset(
-    {"timeout", "max_retries", "priority", "lane", "metadata", "key", "at", "after", "confirm"}
-)
-"""Keyword arguments of scheduling calls; every other keyword is an argument of the handler."""
-RESERVED_NAMES: Final = OPTION_NAMES | {"cluster"}
-"""Names that a handler's parameters cannot have."""
+JOB_OPTIONS: Final = frozenset({"timeout", "max_retries", "priority", "lane", "metadata"})
+"""What a call says about the settings of its job."""
+RULE_NAMES: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
+"""What `recurring` is told about the schedule itself."""
+_CALL: Final = JOB_OPTIONS | {"key", "confirm"}
+OPTION_NAMES: Final = _CALL | {"at", "after", "cluster"} | RULE_NAMES
+"""What `with_options` takes: the options of all verbs."""
+
+
+class Verb(NamedTuple):
+    """A kind of call: which keywords are its options. Other keywords are arguments of the handler.
+
+    A parameter of the handler that bears the name of an option takes the keyword, unless the verb puts `options_first`.
+    """
+
+    name: str
+    options: frozenset[str]
+    options_first: bool = False
+
+
+ONCE_NOW: Final = Verb("once_now", _CALL | {"cluster"})
+ONCE_AT: Final = Verb("once_at", ONCE_NOW.options)
+ONCE_AFTER: Final = Verb("once_after", ONCE_NOW.options)
+REQUEST: Final = Verb("request", _CALL | {"at", "after"})
+RECURRING: Final = Verb("recurring", _CALL | {"cluster"} | RULE_NAMES)
+UPDATE: Final = Verb("update_recurring", RECURRING.options, options_first=True)
+STATIC: Final = Verb("StaticSchedule", JOB_OPTIONS, options_first=True)
 
 _AFTER: Final = "a delay is given by once_after(handler, delay), or request(after=delay)"
 _AT: Final = "a moment is given by once_at(handler, moment), or request(at=moment)"
@@ -30,7 +51,6 @@ _EXPIRY: Final = (
 )
 _VALUES: Final = "values for the handler are keywords of the call, or a mapping"
 
-_RECURRING: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
 MEANT: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("countdown", "delay", "defer", "defer_by", "run_in", "enqueue_in", "schedule_in"), _AFTER
@@ -39,7 +59,7 @@ MEANT: Final[Mapping[str, str]] = {
         ("eta", "run_at", "run_date", "start_at", "enqueue_at", "schedule_at", "defer_until"), _AT
     ),
     **dict.fromkeys(("scheduled_at", "scheduled_for", "not_before"), _AT),
-    **dict.fromkeys(_RECURRING, _RECURS),
+    **dict.fromkeys(RULE_NAMES, _RECURS),
     **dict.fromkeys(("timezone", "misfire_grace_time", "coalesce", "max_instances"), _RECURS),
     **dict.fromkeys(("every", "cron", "crontab"), _REPEATS),
     **dict.fromkeys(("queue", "queue_name", "routing_key"), _LANE),
@@ -61,13 +81,13 @@ _LONG: Final = 5
 """Letters from which on a name with a slip is told from another word."""
 
 
-def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collection[str]) -> None:
+def check_meant(definition_id: str, keywords: Iterable[str]) -> None:
     """Raise `InvalidArgumentsError` for a keyword that is most likely a misspelt or misplaced option.
 
-    `parameters` are names that the handler takes: those are its arguments, whatever they look like.
+    None of them is a parameter of the handler: such a one is its argument, whatever it looks like.
     """
     for name in keywords:
-        if name not in parameters and (hint := _hint(name)) is not None:
+        if (hint := _hint(name)) is not None:
             msg = (
                 f"{name}: there is no such option of scheduling {definition_id!r}; {hint} If it is data for the "
                 f"handler, put it in the mapping: {{{shown(name)}: ...}}"
@@ -75,14 +95,39 @@ def check_meant(definition_id: str, keywords: Iterable[str], parameters: Collect
             raise InvalidArgumentsError(msg)
 
 
+def check_options(definition_id: str, given: Iterable[str]) -> None:
+    """Raise `InvalidArgumentsError` for the first name given to `with_options` that is no option of any verb."""
+    for name in given:
+        if name not in OPTION_NAMES:
+            hint = _hint(name) or f"there are: {', '.join(sorted(OPTION_NAMES))}"
+            raise InvalidArgumentsError(
+                f"{name}: there is no such option of scheduling {definition_id!r}; {hint}"
+            )
+
+
+def misplaced(definition_id: str, name: str, value: Any, verb: Verb) -> InvalidArgumentsError:
+    """Return the error for an option that belongs to another verb."""
+    if name in RULE_NAMES:
+        msg = f"{name}: there is no such option of {verb.name}() for {definition_id!r}; {_RECURS}"
+    elif verb is STATIC:
+        msg = f"there is no setting {name!r} of a static schedule: it is known by its name, and fires by its expression"
+    elif verb is REQUEST:
+        msg = (
+            f"{name}: there is no such option of a request for {definition_id!r}; the cluster is chosen by the call "
+            "that schedules, once_many(requests, cluster=...) for one"
+        )
+    elif verb is RECURRING or verb is UPDATE:
+        msg = "at, after: the expression says when a recurring schedule fires; use starts_after for its start"
+    else:
+        msg = f"{name}: {verb.name}() takes no {name}=...; call once_{name}(handler, {shown(value)}, ...)"
+    return InvalidArgumentsError(msg)
+
+
 @lru_cache(maxsize=1024)  # callers use few names, and each takes 0.1 ms
 def _hint(name: str) -> str | None:
-    if name == "cluster":
-        return "the cluster is chosen by the call that schedules, once_many(requests, cluster=...) for one."
     if name in MEANT:
         return f"{MEANT[name]}."
-    known = sorted(RESERVED_NAMES | _RECURRING)
-    meant = next((option for option in known if _is_slip(_plain(name), _plain(option))), None)
+    meant = next((option for option in sorted(OPTION_NAMES) if _is_slip(_plain(name), _plain(option))), None)
     return None if meant is None else f"did you mean {meant!r}?"
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from attrs import define, field
 
 from jobmaster.config import check_name
-from jobmaster.definitions import JobDefinition, JobRequest
+from jobmaster.definitions import JobOptions, JobRequest
 from jobmaster.errors import ConfigurationError, SchedulingError
-from jobmaster.handlers import Handler, Registry, handler_of
+from jobmaster.handlers import ClassWithoutArguments, Registry, TakesNothing, target_of
+from jobmaster.options import RULE_NAMES, STATIC
 from jobmaster.places import placed
-from jobmaster.rules import ScheduleRules, check_expression
+from jobmaster.rules import Expression, RuleOptions, ScheduleRules, check_expression
 
-_RULES: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
 _NO_DATA: Final = (
     "a static schedule carries no message data, as nobody schedules its jobs; let the handler read what it needs, "
     "or create the schedule at run time with scheduler.recurring(...)"
 )
+
+
+class StaticOptions(JobOptions, RuleOptions, total=False):
+    """What `StaticSchedule` can set besides its expression."""
 
 
 @define(init=False)
@@ -35,7 +39,14 @@ class StaticSchedule:
     request: JobRequest = field(repr=False)
     """What its jobs are like."""
 
-    def __init__(self, name: str, handler: Any, expression: Any, /, **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        handler: TakesNothing[Any] | type[ClassWithoutArguments],
+        expression: Expression,
+        /,
+        **settings: Unpack[StaticOptions],
+    ) -> None:
         """Declare a schedule.
 
         Args:
@@ -49,8 +60,8 @@ class StaticSchedule:
             ConfigurationError: a setting is wrong; the message names the schedule, the setting and the remedy.
 
         """
-        rules = {key: value for key, value in settings.items() if key in _RULES}
-        options = {key: value for key, value in settings.items() if key not in _RULES}
+        rules: dict[str, Any] = {key: value for key, value in settings.items() if key in RULE_NAMES}
+        options: dict[str, Any] = {key: value for key, value in settings.items() if key not in RULE_NAMES}
         try:
             self.name = check_name("name", name, longest=200)
             self.rules = ScheduleRules(expression, **rules)
@@ -63,11 +74,7 @@ class StaticSchedule:
 def _request(target: Any, options: dict[str, Any]) -> JobRequest:
     if "data" in options:
         raise ConfigurationError(_NO_DATA)
-    if named := sorted(options.keys() & {"key", "at", "after"}):
-        msg = f"there is no setting {named[0]!r} of a static schedule: it is known by its name, and fires by its expression"
-        raise ConfigurationError(msg)
-    found = target if isinstance(target, JobDefinition | Handler) else handler_of(target)
-    request = found.request(None, **options)
+    request = target_of(target).requested((), options, STATIC)
     if request.values:
         raise ConfigurationError(f"{', '.join(map(repr, sorted(request.values)))}: {_NO_DATA}")
     return request

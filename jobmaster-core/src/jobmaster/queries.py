@@ -8,16 +8,16 @@ from difflib import get_close_matches
 from enum import Enum
 from inspect import signature
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from jobmaster.clock import require_aware
 from jobmaster.comparing import operator_of
-from jobmaster.config import LONGEST_NAME, as_priority, check_name, check_priority
+from jobmaster.config import LONGEST_NAME, PriorityName, as_priority, check_name, check_priority
 from jobmaster.data import Metadata, text_fault
-from jobmaster.definitions import JobDefinition
+from jobmaster.definitions import Fact, JobDefinition
 from jobmaster.errors import ConfigurationError, InvalidDataError, InvalidQueryError
-from jobmaster.handlers import handler_of
+from jobmaster.handlers import Handler, JobHandler, handler_of
 from jobmaster.models import JobQuery, MetadataFilter, Operator
 from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority, ScheduleStatus
@@ -33,7 +33,44 @@ _ORDERED: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LT
 Status = TypeVar("Status", JobStatus, ScheduleStatus)
 
 
-def build_query(**conditions: Any) -> JobQuery:
+StatusName: TypeAlias = Literal[
+    "save_pending",
+    "held_on_master",
+    "assigned_to_bucket",
+    "queued",
+    "processing",
+    "succeeded",
+    "failed",
+    "cancelled",
+]
+ScheduleStatusName: TypeAlias = Literal["active", "paused", "inactive", "ended", "cancelled"]
+Named: TypeAlias = str | JobDefinition | Handler | type[JobHandler]
+"""A handler, a definition, or a definition id."""
+
+
+class JobConditions(TypedDict, total=False):
+    """What `Jobs.query` can ask for; None, and no status or metadata, leave a condition out."""
+
+    status: JobStatus | StatusName | Iterable[JobStatus | StatusName]
+    handler: Named | None
+    lane: str | None
+    priority: Priority | PriorityName | None
+    scheduled_from: datetime | None
+    scheduled_to: datetime | None
+    parked: bool | None
+    schedule: UUID | str | None
+    metadata: Mapping[str, Fact] | Iterable[MetadataFilter] | MetadataFilter
+
+
+class ScheduleConditions(TypedDict, total=False):
+    """What `Schedules.query` can ask for; None, and no status, leave a condition out."""
+
+    status: ScheduleStatus | ScheduleStatusName | Iterable[ScheduleStatus | ScheduleStatusName]
+    handler: Named | None
+    static: bool | None
+
+
+def build_query(**conditions: Unpack[JobConditions]) -> JobQuery:
     """Return the query of conditions, as `Jobs.query` lists them; raises `InvalidQueryError`."""
     for name in conditions.keys() - _CONDITIONS:
         guess = get_close_matches(name, _CONDITIONS, n=1)

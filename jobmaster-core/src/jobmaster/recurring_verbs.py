@@ -6,18 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack, overload
 from uuid import UUID
 
 import anyio.lowlevel
-from attrs import evolve, fields_dict
+from attrs import evolve
 
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
 from jobmaster._upkeep.redefine import at_rest, redefined
 from jobmaster.contracts import Topics
-from jobmaster.data import MessageData
-from jobmaster.definitions import UNSET, JobDefinition, JobRequest
+from jobmaster.definitions import UNSET, Data, JobDefinition, JobOptions, JobRequest
 from jobmaster.errors import (
     ConfigurationError,
     InvalidArgumentsError,
@@ -26,20 +25,38 @@ from jobmaster.errors import (
     ScheduleNotFoundError,
     StoreConflictError,
 )
-from jobmaster.handlers import Handler, handler_of
+from jobmaster.handlers import (
+    Args,
+    ClassWithoutArguments,
+    PlainClass,
+    Schedulable,
+    TakesData,
+    TakesNothing,
+    target_of,
+)
 from jobmaster.ids import new_id
 from jobmaster.models import Job, JobReceipt
+from jobmaster.options import RECURRING, RULE_NAMES, UPDATE
 from jobmaster.recurring import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
-from jobmaster.rules import ScheduleRules, as_schedule_id, schedule_of, zone_name
+from jobmaster.rules import Expression, RuleOptions, ScheduleRules, as_schedule_id, schedule_of, zone_name
 from jobmaster.states import ScheduleStatus
 
 CHANGE_TRIES: Final = 20
 """How often to change a schedule again that a planner has moved in the meantime."""
-RULES: Final = frozenset(fields_dict(ScheduleRules)) - {"expression"}
 
-Data = Mapping[str, Any] | MessageData | None
 Change = Callable[[ScheduleRecord], ScheduleWrite | None]
 """Returns what to write about a schedule, or None if it is as it should be."""
+
+
+class RecurringChanges(JobOptions, RuleOptions, total=False):
+    """What `update_recurring` can change besides expression and data."""
+
+
+class RecurringOptions(RecurringChanges, total=False):
+    """Options of `recurring`."""
+
+    key: str | None
+    cluster: str | None
 
 
 class RecurringVerbs(ABC):
@@ -56,20 +73,59 @@ class RecurringVerbs(ABC):
     def _on(self, cluster: str | None) -> Self:
         """Return the scheduler of a cluster that runs in this process."""
 
+    @overload
     async def recurring(
-        self, handler: Any, expression: Any, data: Data = None, /, **options: Any
+        self,
+        handler: TakesData[Any],
+        expression: Expression,
+        data: Data | None,
+        /,
+        **options: Unpack[RecurringOptions],
+    ) -> ScheduleReceipt: ...
+    @overload
+    async def recurring(
+        self,
+        handler: Schedulable[Args, Any],
+        expression: Expression,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> ScheduleReceipt: ...
+    @overload
+    async def recurring(
+        self,
+        handler: type[PlainClass[Args, Any]],
+        expression: Expression,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> ScheduleReceipt: ...
+    @overload
+    async def recurring(
+        self, handler: TakesNothing[Any], expression: Expression, /, **options: Unpack[RecurringOptions]
+    ) -> ScheduleReceipt: ...
+    @overload
+    async def recurring(
+        self,
+        handler: type[ClassWithoutArguments],
+        expression: Expression,
+        /,
+        **options: Unpack[RecurringOptions],
+    ) -> ScheduleReceipt: ...
+    async def recurring(
+        self, handler: Any, expression: Any, /, *args: Any, **keywords: Any
     ) -> ScheduleReceipt:
         """Schedule a job again and again; return a receipt with the schedule's id.
 
         Args:
             handler: a handler, or a `JobDefinition` where its code is not at hand.
             expression: when it fires: a text, a `timedelta`, an `Interval`, a `NaturalCron` or a `Cron`.
-            data: values for the handler, the same each time.
-            options: `kind`, the language of a text: `natural` (the default), `cron`, `interval`;
-                `time_zone`, an IANA name; `starts_after` and `ends_before`, aware datetimes; `overlap`: `skip` (the
-                default), `queue`, `allow`, `cancel_running`; `misfire`: `run_once` (the default), `skip`,
-                `run_all(5)`; and what the other calls take: `key`, `priority`, `lane`, `timeout`,
-                `max_retries`, `metadata`, `cluster`, and arguments of the handler.
+            args: values for the handler, the same each time: a mapping by name, or arguments by position.
+            keywords: arguments of the handler, and options: `kind`, the language of a text: `natural` (the default), `cron`,
+                `interval`; `time_zone`, an IANA name; `starts_after` and `ends_before`, aware datetimes; `overlap`:
+                `skip` (the default), `queue`, `allow`, `cancel_running`; `misfire`: `run_once` (the default), `skip`,
+                `run_all(5)`; and what the other calls take: `key`, `priority`, `lane`, `timeout`, `max_retries`,
+                `metadata`, `cluster`.
 
         Raises:
             InvalidExpressionError: the expression is wrong, or never fires.
@@ -78,16 +134,15 @@ class RecurringVerbs(ABC):
             ConfigurationError: no zone is given, and that of the host cannot be told.
 
         """
-        scheduler = self._on(options.pop("cluster", None))
-        return await scheduler._recurring(handler, expression, data, options)  # noqa: SLF001 - same class
-
-    async def _recurring(
-        self, target: Any, expression: Any, data: Data, options: dict[str, Any]
-    ) -> ScheduleReceipt:
-        given = {name: options.pop(name) for name in RULES & options.keys()}
         with _refusing():
-            rules = ScheduleRules(expression, **_without_none(given))
-            template = self._template(_requested(target, data, options))
+            request = target_of(handler).requested(args, keywords, RECURRING)
+        scheduler = self._on(request.options.cluster)
+        return await scheduler._recurring(request, expression)  # noqa: SLF001 - same class
+
+    async def _recurring(self, request: JobRequest, expression: Any) -> ScheduleReceipt:
+        with _refusing():
+            rules = ScheduleRules(expression, **request.options.rules)
+            template = self._template(request)
         record = self._made(rules, template)
         await anyio.lowlevel.checkpoint_if_cancelled()
         receipt = (await self._env.master.add_schedules([record]))[0]
@@ -103,9 +158,6 @@ class RecurringVerbs(ABC):
 
     def _template(self, request: JobRequest) -> Job:
         """Return the job that all jobs of a schedule are like."""
-        if request.options.at is not None or request.options.after is not None:
-            msg = "at, after: the expression says when a recurring schedule fires; use starts_after for its start"
-            raise InvalidArgumentsError(msg)
         return self._schedule.jobs([request])[0].job
 
     # JobCommands
@@ -133,12 +185,12 @@ class RecurringVerbs(ABC):
     async def update_recurring(
         self,
         schedule_id: UUID | str,
-        expression: Any = UNSET,
-        data: Data = None,
+        expression: Expression = UNSET,
+        data: Data | None = None,
         /,
         *,
         cluster: str | None = None,
-        **changes: Any,
+        **changes: Unpack[RecurringChanges],
     ) -> ScheduleRecord:
         """Change what a dynamic schedule asks for, from the next time on; return it as it is now.
 
@@ -151,7 +203,9 @@ class RecurringVerbs(ABC):
 
         """
         scheduler = self._on(cluster)
-        given = changes if expression is UNSET else {"kind": None, **changes, "expression": expression}
+        given: Mapping[str, Any] = (
+            changes if expression is UNSET else {"kind": None, **changes, "expression": expression}
+        )
         return await scheduler._change(  # noqa: SLF001 - same class
             schedule_id,
             lambda record: scheduler._updated(record, given, data),  # noqa: SLF001 - same class
@@ -193,10 +247,10 @@ class RecurringVerbs(ABC):
             raise ScheduleNotFoundError(schedule_id, env.cluster_id)
         return found[0]
 
-    def _updated(self, record: ScheduleRecord, given: Mapping[str, Any], data: Data) -> ScheduleWrite:
+    def _updated(self, record: ScheduleRecord, given: Mapping[str, Any], data: Data | None) -> ScheduleWrite:
         _check_dynamic(record, "updated", "change its declaration in the code")
         _check_not_over(record, "a schedule that is over cannot be updated; create a new one")
-        rules = {name: getattr(record, name) for name in (*RULES, "expression")}
+        rules = {name: getattr(record, name) for name in (*RULE_NAMES, "expression")}
         rules |= {name: given[name] for name in rules.keys() & given.keys()}
         options = {name: value for name, value in given.items() if name not in rules}
         with _refusing():
@@ -208,13 +262,13 @@ class RecurringVerbs(ABC):
         wanted = evolve(made, job=job, status=record.status)
         return redefined(record, wanted, self._env.plugins.kinds, self._env.misfire_grace)
 
-    def _updated_template(self, record: ScheduleRecord, options: dict[str, Any], data: Data) -> Job:
+    def _updated_template(self, record: ScheduleRecord, options: dict[str, Any], data: Data | None) -> Job:
         if "key" in options:
             raise InvalidArgumentsError("key: a schedule keeps its key; create a new one with another key")
         if not options and data is None:
             return record.job
         target = self._env.registry.get(record.definition_id) or JobDefinition(record.definition_id)
-        request = _requested(target, record.data if data is None else data, options)
+        request = target.requested((record.data if data is None else data,), options, UPDATE)
         made = self._template(request)
         names = [*request.options.given(), "data", *(["metadata"] if request.options.metadata else [])]
         return evolve(record.job, **{name: getattr(made, name) for name in names})
@@ -226,14 +280,6 @@ class RecurringVerbs(ABC):
 def _out_of_turn(record: ScheduleRecord, job_id: UUID, now: datetime) -> Job:
     """Return a job of a schedule that is due now."""
     return evolve(record.job, id=job_id, scheduled_at=now, created_at=now, key=None)
-
-
-def _requested(target: Any, data: Data, options: Mapping[str, Any]) -> JobRequest:
-    if data is not None and not isinstance(data, Mapping):
-        msg = f"data must be a mapping of names to values, not {type(data).__name__}"
-        raise InvalidArgumentsError(msg)
-    found = target if isinstance(target, JobDefinition | Handler) else handler_of(target)
-    return found.request(data, **options)
 
 
 def _without_none(rules: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 from uuid import UUID
 
 from attrs import Attribute, field, frozen
@@ -12,7 +12,7 @@ from attrs import Attribute, field, frozen
 from jobmaster.clock import require_aware
 from jobmaster.errors import ConfigurationError, InvalidExpressionError
 from jobmaster.models import Job, evolve
-from jobmaster.recurrence import Kinds, RecurrenceKind, zone_of
+from jobmaster.recurrence import Cron, Interval, Kinds, NaturalCron, RecurrenceKind, zone_of
 from jobmaster.recurrence.expressions import CronKind, NaturalKind
 from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
@@ -60,6 +60,21 @@ def _moment(name: str, value: Any) -> datetime | None:
     except (ValueError, AttributeError, OverflowError) as error:
         msg = f"{name}: {shown(value)} is no aware datetime; write datetime(2030, 1, 31, tzinfo=timezone.utc), for one"
         raise ConfigurationError(msg) from error
+
+
+class RuleOptions(TypedDict, total=False):
+    """What a schedule can be told besides its expression; None is the same as not given."""
+
+    kind: str | None
+    time_zone: str | None
+    starts_after: datetime | None
+    ends_before: datetime | None
+    overlap: Overlap | Literal["skip", "queue", "allow", "cancel_running"] | None
+    misfire: Misfire | str | None
+
+
+Expression: TypeAlias = str | timedelta | Interval | NaturalCron | Cron
+"""When a schedule fires; a plug-in's kind may bring types of its own."""
 
 
 @frozen

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Unpack, overload
 from uuid import UUID
 
 import anyio.lowlevel
@@ -18,8 +18,7 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.job_commands import JobCommands
 from jobmaster._runtime.job_router import MASTER, JobRouter
 from jobmaster._runtime.runtime_scope import RuntimeScope
-from jobmaster.data import MessageData
-from jobmaster.definitions import CallOptions, JobDefinition, JobRequest
+from jobmaster.definitions import CallOptions, Data, JobRequest, ScheduleOptions
 from jobmaster.errors import (
     ClusterArchivedError,
     InvalidArgumentsError,
@@ -27,8 +26,19 @@ from jobmaster.errors import (
     InvalidTransitionError,
     JobNotFoundError,
 )
-from jobmaster.handlers import Handler, handler_of
+from jobmaster.handlers import (
+    Args,
+    AsyncClass,
+    ClassWithoutArguments,
+    PlainClass,
+    R,
+    Schedulable,
+    TakesData,
+    TakesNothing,
+    target_of,
+)
 from jobmaster.models import CancelResult, JobReceipt
+from jobmaster.options import ONCE_AFTER, ONCE_AT, ONCE_NOW, Verb
 from jobmaster.recurring_verbs import RecurringVerbs
 from jobmaster.showing import shown
 from jobmaster.states import ClusterMode
@@ -37,18 +47,19 @@ from jobmaster.weighing import MOST_JOBS
 MOST_CANCELLED: Final = 10_000
 """Jobs that one call cancels: they are locked together."""
 
-Data = Mapping[str, Any] | MessageData | None
 InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 class Scheduler(RecurringVerbs):
     """Schedules jobs on a running cluster. Each call returns once the job is durable.
 
-    Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it as
-    a mapping or as keyword arguments, and these options: `priority`, `lane`, `timeout`, `max_retries`,
-    `metadata`, `key` (a second call with the same key returns the first job), `confirm` (`"master"` returns only
-    when the master has the job, where an agent would do otherwise), and `cluster` (the id of another cluster that
-    runs in this process).
+    Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it: as arguments, as in
+    a call of its function, or as one mapping by name. With a mapping, or without values, these options are keywords of
+    the call: `priority`, `lane`, `timeout`, `max_retries`, `metadata`, `key` (a second call with the same key returns
+    the first job), `confirm` (`"master"` returns only when the master has the job, where an agent would do otherwise),
+    and `cluster` (the id of another cluster that runs in this process). Beside arguments they are given with
+    `handler.with_options(...)`; a keyword that is no parameter of the handler is an option there as well, but type
+    checkers do not know that.
 
     Errors common to all: `SchedulingError` for a request that is refused (nothing was stored);
     `StoreUnavailableError` if the store cannot be reached in time, in which case the job may or may not
@@ -76,23 +87,119 @@ class Scheduler(RecurringVerbs):
 
     # Scheduling
 
-    async def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
+    @overload
+    async def once_now(
+        self, handler: TakesData[R], data: Data | None, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_now(
+        self, handler: Schedulable[Args, R], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_now(
+        self, handler: type[AsyncClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_now(
+        self, handler: type[PlainClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_now(
+        self, handler: TakesNothing[R], /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_now(
+        self, handler: type[ClassWithoutArguments], /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[Any]: ...
+    async def once_now(self, handler: Any, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
         """Schedule a job to run as soon as a worker has a free slot."""
-        return await self._once("once_now", handler, data, options)
+        return await self._once(ONCE_NOW, handler, args, keywords)
 
-    async def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
+    @overload
+    async def once_at(
+        self, handler: TakesData[R], at: datetime, data: Data | None, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_at(
+        self, handler: Schedulable[Args, R], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_at(
+        self, handler: type[AsyncClass[Args, R]], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_at(
+        self, handler: type[PlainClass[Args, R]], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_at(
+        self, handler: TakesNothing[R], at: datetime, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_at(
+        self, handler: type[ClassWithoutArguments], at: datetime, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[Any]: ...
+    async def once_at(self, handler: Any, at: datetime, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
         """Schedule a job for a moment, an aware datetime; one in the past means now."""
-        return await self._once("once_at", handler, data, options, at=_given("at", at))
+        return await self._once(ONCE_AT, handler, args, keywords, at=_given("at", at))
 
+    @overload
     async def once_after(
-        self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
-    ) -> JobReceipt:
+        self,
+        handler: TakesData[R],
+        after: timedelta | float,
+        data: Data | None,
+        /,
+        **options: Unpack[ScheduleOptions],
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_after(
+        self,
+        handler: Schedulable[Args, R],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_after(
+        self,
+        handler: type[AsyncClass[Args, R]],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_after(
+        self,
+        handler: type[PlainClass[Args, R]],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_after(
+        self, handler: TakesNothing[R], after: timedelta | float, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    async def once_after(
+        self,
+        handler: type[ClassWithoutArguments],
+        after: timedelta | float,
+        /,
+        **options: Unpack[ScheduleOptions],
+    ) -> JobReceipt[Any]: ...
+    async def once_after(
+        self, handler: Any, after: timedelta | float, /, *args: Any, **keywords: Any
+    ) -> JobReceipt[Any]:
         """Schedule a job for `after` from now, a `timedelta` or seconds."""
-        return await self._once("once_after", handler, data, options, after=_given("after", after))
+        return await self._once(ONCE_AFTER, handler, args, keywords, after=_given("after", after))
 
     async def once_many(
-        self, requests: Iterable[JobRequest], *, cluster: str | None = None
-    ) -> Sequence[JobReceipt]:
+        self, requests: Iterable[JobRequest[R]], *, cluster: str | None = None
+    ) -> Sequence[JobReceipt[R]]:
         """Schedule many jobs in one round trip, all or none; returns their receipts in order.
 
         BucketRequests come from `handler.request(...)`; their options `at` and `after` say when each is due.
@@ -102,23 +209,21 @@ class Scheduler(RecurringVerbs):
 
     async def _once(
         self,
-        verb: str,
+        verb: Verb,
         target: Any,
-        data: Data,
-        options: dict[str, Any],
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
         at: datetime | None = None,
         after: timedelta | float | None = None,
-    ) -> JobReceipt:
-        scheduler = self._on(options.pop("cluster", None))
-        if not options.keys().isdisjoint(_DUE):
-            raise _due_elsewhere(verb, options)
-        request = requested(target, data, options)
+    ) -> JobReceipt[Any]:
+        request = target_of(target).requested(args, keywords, verb)
+        scheduler = self._on(request.options.cluster)
         if at is not None or after is not None:
             due = request.options.due(at=at, after=after)
             request = JobRequest(request.definition, request.values, due, request.target)
         return (await scheduler._submit([request]))[0]  # noqa: SLF001 - same class
 
-    async def _submit(self, requests: Sequence[JobRequest]) -> Sequence[JobReceipt]:
+    async def _submit(self, requests: Sequence[JobRequest[R]]) -> Sequence[JobReceipt[R]]:
         # What has begun runs to its end, so this is where a loop of calls can be cancelled.
         await anyio.lowlevel.checkpoint_if_cancelled()
         jobs = self._schedule.jobs(requests)
@@ -188,15 +293,6 @@ class Scheduler(RecurringVerbs):
             await scheduler._changing.retry(as_id(job_id, env.cluster_id))  # noqa: SLF001 - same class
 
 
-_DUE = frozenset({"at", "after"})
-
-
-def _due_elsewhere(verb: str, options: Mapping[str, Any]) -> InvalidArgumentsError:
-    name = min(_DUE & options.keys())
-    msg = f"{name}: {verb}() takes no {name}=...; call once_{name}(handler, {shown(options[name])}, ...)"
-    return InvalidArgumentsError(msg)
-
-
 def _given(name: str, value: Any) -> Any:
     """Return a due time; raises `InvalidArgumentsError` for None, which would silently mean now."""
     if value is None:
@@ -226,16 +322,6 @@ def _refused(why: str) -> Iterator[None]:
         yield
     except InvalidTransitionError as error:
         raise InvalidTransitionError(error.job, error.before, (), error.after, why) from None
-
-
-def requested(target: Any, data: Data, keywords: Mapping[str, Any]) -> JobRequest:
-    """Return the request of a scheduling call; raises `UnknownHandlerError` for what is no handler."""
-    if data is not None and not isinstance(data, Mapping):
-        msg = f"data must be a mapping of names to values, not {type(data).__name__}"
-        raise InvalidArgumentsError(msg)
-    if isinstance(target, JobDefinition | Handler):
-        return target.request(data, **keywords)
-    return handler_of(target).request(data, **keywords)
 
 
 def as_id(job_id: UUID | str, cluster_id: str) -> UUID:

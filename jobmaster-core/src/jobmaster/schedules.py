@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 from uuid import UUID
 
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.errors import ScheduleNotFoundError
-from jobmaster.queries import definition_id_of, flag, page_limit, page_start, statuses_of
+from jobmaster.queries import (
+    Named,
+    ScheduleConditions,
+    ScheduleStatusName,
+    definition_id_of,
+    flag,
+    page_limit,
+    page_start,
+    statuses_of,
+)
 from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.rules import as_schedule_id
 from jobmaster.states import ScheduleStatus
@@ -46,8 +55,8 @@ class Schedules:
     async def query(
         self,
         *,
-        status: ScheduleStatus | str | Iterable[ScheduleStatus | str] = (),
-        handler: Any = None,
+        status: ScheduleStatus | ScheduleStatusName | Iterable[ScheduleStatus | ScheduleStatusName] = (),
+        handler: Named | None = None,
         static: bool | None = None,
         limit: int = 100,
         after: UUID | None = None,
@@ -74,7 +83,7 @@ class Schedules:
         )
         return await self._env.master.query_schedules(self._env.cluster_id, query)
 
-    async def all(self, **conditions: Any) -> AsyncIterator[ScheduleRecord]:
+    async def all(self, **conditions: Unpack[ScheduleConditions]) -> AsyncIterator[ScheduleRecord]:
         """Iterate over all matching schedules, page by page; conditions as for `query`."""
         after: UUID | None = None
         while page := await self.query(limit=1000, after=after, **conditions):

@@ -9,20 +9,31 @@ from datetime import datetime, timedelta
 from functools import partial
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack, overload
 from uuid import UUID
 
 import anyio
 from anyio.from_thread import BlockingPortal
 
 from jobmaster.cluster import Cluster
-from jobmaster.definitions import JobRequest
+from jobmaster.definitions import UNSET, Data, JobRequest, ScheduleOptions
 from jobmaster.errors import NotRunningError
 from jobmaster.forks import this_process
+from jobmaster.handlers import (
+    Args,
+    AsyncClass,
+    ClassWithoutArguments,
+    PlainClass,
+    R,
+    Schedulable,
+    TakesData,
+    TakesNothing,
+)
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
+from jobmaster.recurring_verbs import RecurringChanges, RecurringOptions
+from jobmaster.rules import Expression
 from jobmaster.runtime import Runtime
-from jobmaster.scheduler import Data
 
 
 class _LoopThread:
@@ -102,32 +113,126 @@ class SyncScheduler:
             raise NotRunningError(_FORKED)
         return self._portal, self._runtime
 
-    def _call(self, verb: str, *args: Any, **options: Any) -> Any:
+    def _call(self, verb: str, /, *args: Any, **keywords: Any) -> Any:
         portal, runtime = self._opened()
-        return portal.call(partial(getattr(runtime.scheduler, verb), *args, **options))
+        return portal.call(partial(getattr(runtime.scheduler, verb), *args, **keywords))
 
-    def once_now(self, handler: Any, data: Data = None, /, **options: Any) -> JobReceipt:
+    @overload
+    def once_now(
+        self, handler: TakesData[R], data: Data | None, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_now(
+        self, handler: Schedulable[Args, R], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_now(
+        self, handler: type[AsyncClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_now(
+        self, handler: type[PlainClass[Args, R]], /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_now(self, handler: TakesNothing[R], /, **options: Unpack[ScheduleOptions]) -> JobReceipt[R]: ...
+    @overload
+    def once_now(
+        self, handler: type[ClassWithoutArguments], /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[Any]: ...
+    def once_now(self, handler: Any, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
         """Schedule a job to run as soon as a worker has a free slot."""
-        receipt: JobReceipt = self._call("once_now", handler, data, **options)
+        receipt: JobReceipt[Any] = self._call("once_now", handler, *args, **keywords)
         return receipt
 
-    def once_at(self, handler: Any, at: datetime, data: Data = None, /, **options: Any) -> JobReceipt:
+    @overload
+    def once_at(
+        self, handler: TakesData[R], at: datetime, data: Data | None, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_at(
+        self, handler: Schedulable[Args, R], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_at(
+        self, handler: type[AsyncClass[Args, R]], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_at(
+        self, handler: type[PlainClass[Args, R]], at: datetime, /, *args: Args.args, **kwargs: Args.kwargs
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_at(
+        self, handler: TakesNothing[R], at: datetime, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_at(
+        self, handler: type[ClassWithoutArguments], at: datetime, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[Any]: ...
+    def once_at(self, handler: Any, at: datetime, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
         """Schedule a job for a moment, an aware datetime; one in the past means now."""
-        receipt: JobReceipt = self._call("once_at", handler, at, data, **options)
+        receipt: JobReceipt[Any] = self._call("once_at", handler, at, *args, **keywords)
         return receipt
 
+    @overload
     def once_after(
-        self, handler: Any, after: timedelta | float, data: Data = None, /, **options: Any
-    ) -> JobReceipt:
+        self,
+        handler: TakesData[R],
+        after: timedelta | float,
+        data: Data | None,
+        /,
+        **options: Unpack[ScheduleOptions],
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_after(
+        self,
+        handler: Schedulable[Args, R],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_after(
+        self,
+        handler: type[AsyncClass[Args, R]],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_after(
+        self,
+        handler: type[PlainClass[Args, R]],
+        after: timedelta | float,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_after(
+        self, handler: TakesNothing[R], after: timedelta | float, /, **options: Unpack[ScheduleOptions]
+    ) -> JobReceipt[R]: ...
+    @overload
+    def once_after(
+        self,
+        handler: type[ClassWithoutArguments],
+        after: timedelta | float,
+        /,
+        **options: Unpack[ScheduleOptions],
+    ) -> JobReceipt[Any]: ...
+    def once_after(
+        self, handler: Any, after: timedelta | float, /, *args: Any, **keywords: Any
+    ) -> JobReceipt[Any]:
         """Schedule a job for `after` from now, a `timedelta` or seconds."""
-        receipt: JobReceipt = self._call("once_after", handler, after, data, **options)
+        receipt: JobReceipt[Any] = self._call("once_after", handler, after, *args, **keywords)
         return receipt
 
     def once_many(
-        self, requests: Iterable[JobRequest], *, cluster: str | None = None
-    ) -> Sequence[JobReceipt]:
+        self, requests: Iterable[JobRequest[R]], *, cluster: str | None = None
+    ) -> Sequence[JobReceipt[R]]:
         """Schedule many jobs in one round trip, all or none; returns their receipts in order."""
-        receipts: Sequence[JobReceipt] = self._call("once_many", list(requests), cluster=cluster)
+        receipts: Sequence[JobReceipt[R]] = self._call("once_many", list(requests), cluster=cluster)
         return receipts
 
     def cancel(self, job_id: UUID | str) -> CancelResult:
@@ -143,11 +248,48 @@ class SyncScheduler:
         """Run a finished job again."""
         self._call("retry", job_id)
 
+    @overload
     def recurring(
-        self, handler: Any, expression: Any, data: Data = None, /, **options: Any
-    ) -> ScheduleReceipt:
+        self,
+        handler: TakesData[Any],
+        expression: Expression,
+        data: Data | None,
+        /,
+        **options: Unpack[RecurringOptions],
+    ) -> ScheduleReceipt: ...
+    @overload
+    def recurring(
+        self,
+        handler: Schedulable[Args, Any],
+        expression: Expression,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> ScheduleReceipt: ...
+    @overload
+    def recurring(
+        self,
+        handler: type[PlainClass[Args, Any]],
+        expression: Expression,
+        /,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> ScheduleReceipt: ...
+    @overload
+    def recurring(
+        self, handler: TakesNothing[Any], expression: Expression, /, **options: Unpack[RecurringOptions]
+    ) -> ScheduleReceipt: ...
+    @overload
+    def recurring(
+        self,
+        handler: type[ClassWithoutArguments],
+        expression: Expression,
+        /,
+        **options: Unpack[RecurringOptions],
+    ) -> ScheduleReceipt: ...
+    def recurring(self, handler: Any, expression: Any, /, *args: Any, **keywords: Any) -> ScheduleReceipt:
         """Schedule a job again and again; arguments as for `Scheduler.recurring`."""
-        receipt: ScheduleReceipt = self._call("recurring", handler, expression, data, **options)
+        receipt: ScheduleReceipt = self._call("recurring", handler, expression, *args, **keywords)
         return receipt
 
     def cancel_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
@@ -166,10 +308,19 @@ class SyncScheduler:
         return record
 
     def update_recurring(
-        self, schedule_id: UUID | str, *expression_and_data: Any, **changes: Any
+        self,
+        schedule_id: UUID | str,
+        expression: Expression = UNSET,
+        data: Data | None = None,
+        /,
+        *,
+        cluster: str | None = None,
+        **changes: Unpack[RecurringChanges],
     ) -> ScheduleRecord:
         """Change what a dynamic schedule asks for; arguments as for `Scheduler.update_recurring`."""
-        record: ScheduleRecord = self._call("update_recurring", schedule_id, *expression_and_data, **changes)
+        record: ScheduleRecord = self._call(
+            "update_recurring", schedule_id, expression, data, cluster=cluster, **changes
+        )
         return record
 
     def run_now(self, schedule_id: UUID | str) -> JobReceipt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 from attrs import Attribute, field, frozen
 
@@ -32,6 +32,14 @@ def _check_url(_: object, attribute: Attribute[Any], value: Any) -> None:
     if fault := url_fault(value, "sqlite:///new.db"):
         msg = f"{attribute.name}: {fault}"
         raise ConfigurationError(msg)
+
+
+class MoveOptions(TypedDict, total=False):
+    """What `Cluster.move_to` can be told besides URL and name: fields of `MoveTarget`, where they are described."""
+
+    mode: ClusterMode | Literal["passive", "active"]
+    keep_keys: bool
+    history: bool
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -129,6 +130,28 @@ class SqlHistoryStore(SqlStore, JobStore):
             return {JobStatus.from_code(code): count for code, count in answer.rows}
         answers: list[Answer] = yield Query("live_count", params), Query("final_count", params, last=True)
         return {JobStatus.from_code(code): count for answer in answers for code, count in answer.rows}
+
+    async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
+        """Return how many jobs are due and do not run, by lane."""
+        return await self._driver.run(lambda: self._waiting(cluster_id), read_only=True)
+
+    def _waiting(self, cluster_id: str) -> Unit[Mapping[str, int]]:
+        """Count what is due, place by place: among millions of held jobs, few may be."""
+        params = {"cluster_id": cluster_id}
+        first: Answer = yield Query("held_next", params)
+        places = [(lane, priority) for lane, priority, due_in in first.rows if due_in <= 0]
+        held = [
+            Query("waiting_held", {**params, "lane": lane, "priority": priority}) for lane, priority in places
+        ]
+        answers: list[Answer] = yield (*held, Query("waiting_in_buckets", params, last=True))
+        counts = [
+            *answers.pop().rows,
+            *((place[0], one.rows[0][0]) for place, one in zip(places, answers, strict=True)),
+        ]
+        found: Counter[str] = Counter()
+        for lane, count in counts:
+            found[lane] += count
+        return +found
 
     async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
         """Append log lines about workers, buckets or the cluster."""

@@ -43,8 +43,9 @@ def memory_cluster(memory_url: str) -> Iterator[Callable[..., Cluster]]:
     start.setLevel(logging.ERROR)
 
     def make(*served: Any, clock: VirtualClock | None = None, **settings: Any) -> Cluster:
-        options = {"store_options": {"clock": clock}} if clock else {}
-        cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**options, **settings)
+        if clock:
+            settings["store_options"] = {"clock": clock}
+        cluster = Cluster("Test-Cluster", memory_url, clock=clock).configure(**settings)
         chosen = cluster.add_handlers(*served) if served else cluster
         return chosen.add_worker(name="Worker-01", parallelism=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any
@@ -14,9 +14,9 @@ from jobmaster._pipeline.schedule import Schedule
 from jobmaster.clock import SystemClock
 from jobmaster.config import Settings
 from jobmaster.context import JobContext, set_current
-from jobmaster.definitions import JobDefinition
-from jobmaster.handlers import Handler, handler_of
+from jobmaster.handlers import HandlerWithOptions, handler_of, target_of
 from jobmaster.models import Claim
+from jobmaster.options import REQUEST
 from jobmaster_testing.factories import CLUSTER
 
 Build = Callable[[type[Any]], Any]
@@ -24,9 +24,8 @@ Build = Callable[[type[Any]], Any]
 
 async def run_handler(
     handler: Any,
-    data: Mapping[str, Any] | None = None,
     /,
-    *,
+    *values: Any,
     attempt: int = 1,
     retries: int = 0,
     build: Build | None = None,
@@ -39,16 +38,16 @@ async def run_handler(
     the caller; timeouts, middleware and retries are left to real clusters.
 
     Args:
-        handler: a decorated function or class.
-        data: values for the handler, as in a scheduling call.
+        handler: a decorated function or class, also `with_options`.
+        values: values for the handler by position, or a mapping of them, as in a scheduling call.
         attempt: what `job.attempt` shows.
         retries: what `job.retries` shows.
         build: builds an instance of a class-form handler; without it the class is called.
         keywords: more values, and options of scheduling calls (`priority`, `lane`, `metadata`, …).
 
     """
-    found = handler_of(handler)
-    job = make_context(found, data, attempt=attempt, retries=retries, **keywords)
+    found = handler.handler if isinstance(handler, HandlerWithOptions) else handler_of(handler)
+    job = make_context(handler, *values, attempt=attempt, retries=retries, **keywords)
     call = found.bind(build or _build)
     set_current(job)
     if found.is_async:
@@ -59,9 +58,8 @@ async def run_handler(
 
 def make_context(
     handler: Any,
-    data: Mapping[str, Any] | None = None,
     /,
-    *,
+    *values: Any,
     attempt: int = 1,
     retries: int = 0,
     **keywords: Any,
@@ -70,8 +68,8 @@ def make_context(
 
     `handler` may be a `JobDefinition` too; the other arguments are those of `run_handler`.
     """
-    target = handler if isinstance(handler, JobDefinition | Handler) else handler_of(handler)
-    (new,) = Schedule(CLUSTER, Settings, SystemClock()).jobs([target.request(data, **keywords)])
+    request = target_of(handler).requested(values, keywords, REQUEST)
+    (new,) = Schedule(CLUSTER, Settings, SystemClock()).jobs([request])
     claim = Claim(
         job=new.job,
         bucket_id=UUID(int=0),

@@ -74,18 +74,22 @@ def as_backoff(setting: str, value: Any) -> Backoff:
         raise ConfigurationError(msg) from None
 
 
-def _default(value: Any) -> Backoff:
+def _default(value: Backoff | timedelta | float) -> Backoff:
     return as_backoff("default", value)
 
 
-def _by_error(value: Any) -> Mapping[type[BaseException], Backoff]:
+def _by_error(
+    value: Mapping[type[BaseException], Backoff | timedelta | float],
+) -> Mapping[type[BaseException], Backoff]:
     if not isinstance(value, Mapping):
         msg = f"by_error: {said(value)} is no mapping; write by_error={{ConnectionError: FixedBackoff(30)}}, for one"
         raise ConfigurationError(msg)
     return {_error_type("by_error", kind): as_backoff("by_error", backoff) for kind, backoff in value.items()}
 
 
-def _give_up_on(value: Any) -> tuple[type[BaseException], ...]:
+def _give_up_on(
+    value: type[BaseException] | Iterable[type[BaseException]],
+) -> tuple[type[BaseException], ...]:
     kinds = value if isinstance(value, Iterable) else (value,)
     return tuple(_error_type("give_up_on", kind) for kind in kinds)
 

@@ -63,6 +63,8 @@ def _show(snapshot: Snapshot) -> None:
 def _parts(snapshot: Snapshot) -> Iterator[Any]:
     counts = [(state(one), f"{snapshot.jobs[one]:,}") for one in JobStatus if one in snapshot.jobs]
     yield table("Jobs", ("Status", ">Count"), counts) if counts else "No jobs yet."
+    if waiting := sorted(snapshot.waiting_by_lane.items()):
+        yield table("Waiting", ("Lane", ">Due jobs"), [(lane, f"{count:,}") for lane, count in waiting])
     if snapshot.agents:
         yield agent_table(snapshot)
     if snapshot.hosts:

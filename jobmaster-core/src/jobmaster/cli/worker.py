@@ -21,6 +21,7 @@ from jobmaster.cli.source import (
     named_once,
 )
 from jobmaster.cluster import Cluster
+from jobmaster.config import said_twice
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import WorkerMode
 
@@ -41,6 +42,10 @@ def worker(
     parallelism: Annotated[
         float | None,
         typer.Option("--parallelism", help="What the slots of every priority are multiplied by."),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option("--concurrency", help="How many jobs of medium priority run at once in one bucket."),
     ] = None,
     backend: BackendOption = Backend.ASYNCIO,
     grace: Annotated[
@@ -64,7 +69,8 @@ def worker(
     """
     set_up_logging(log_level, log_format)
     found = find_cluster(Source(named_once(argument, app), config, cluster, master))
-    given = {"name": name, "agent": agent, "lane": lane, "mode": mode, "parallelism": parallelism}
+    given: dict[str, Any] = {"name": name, "agent": agent, "lane": lane, "mode": mode}
+    given |= {"parallelism": parallelism, "concurrency": concurrency}
     apply_options(found, {option: value for option, value in given.items() if value is not None})
     if grace is not None:
         found.configure(stop_grace=grace)
@@ -84,4 +90,8 @@ def apply_options(cluster: Cluster, given: dict[str, Any]) -> None:
     if "name" in given and len(cluster.workers) > 1:
         msg = f"--name: the cluster has {len(cluster.workers)} workers, and names are unique; leave it out"
         raise ConfigurationError(msg)
+    if "parallelism" in given and "concurrency" in given:
+        raise said_twice()
+    if "parallelism" in given or "concurrency" in given:  # what the cluster says about either counts no more
+        given = {"parallelism": None, "concurrency": None, **given}
     cluster.workers[:] = [evolve(settings, **given) for settings in cluster.workers]

@@ -1,8 +1,9 @@
 """Settings of a cluster, of its workers and of its agents, checked when they are made."""
 
-from jobmaster.config.agent import AgentSettings
+from jobmaster.config.agent import AgentOptions, AgentSettings
 from jobmaster.config.checks import (
     LONGEST_NAME,
+    PriorityName,
     as_priority,
     as_text,
     check_key,
@@ -12,8 +13,14 @@ from jobmaster.config.checks import (
     make,
     seconds,
 )
-from jobmaster.config.cluster import SHARED, Settings, cluster_mode
-from jobmaster.config.worker import DEFAULT_LANE, WorkerSettings, default_parallelism
+from jobmaster.config.cluster import SHARED, ClusterOptions, ModeName, Settings, SharedOptions, cluster_mode
+from jobmaster.config.worker import (
+    DEFAULT_LANE,
+    WorkerOptions,
+    WorkerSettings,
+    default_parallelism,
+    said_twice,
+)
 from jobmaster.durations import LONGEST
 from jobmaster.states import ClusterMode
 
@@ -22,9 +29,15 @@ __all__ = [
     "LONGEST",
     "LONGEST_NAME",
     "SHARED",
+    "AgentOptions",
     "AgentSettings",
     "ClusterMode",
+    "ClusterOptions",
+    "ModeName",
+    "PriorityName",
     "Settings",
+    "SharedOptions",
+    "WorkerOptions",
     "WorkerSettings",
     "as_priority",
     "as_text",
@@ -35,5 +48,6 @@ __all__ = [
     "cluster_mode",
     "default_parallelism",
     "make",
+    "said_twice",
     "seconds",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from attrs import evolve, field, frozen
 from attrs.validators import optional
@@ -17,6 +17,15 @@ from jobmaster.urls import StoreUrl, hidden, store_url
 MOST_WEIGHT = 1000.0
 RESERVED_AGENTS = frozenset({STANDALONE, "master"})
 """Names that receipts and buckets carry when no agent is involved."""
+
+
+class AgentOptions(TypedDict, total=False):
+    """What `Cluster.add_agent` can set besides name and URL: fields of `AgentSettings`, where they are described."""
+
+    weight: float
+    repoint: bool
+    table_prefix: str | None
+    store_options: Mapping[str, object] | None
 
 
 @frozen(kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from attrs import Attribute, fields_dict
 
@@ -19,6 +19,9 @@ from jobmaster.states import Priority
 from jobmaster.urls import said, said_secret
 
 T = TypeVar("T")
+
+PriorityName: TypeAlias = Literal["very_low", "low", "medium", "high", "critical"]
+"""What stands for a `Priority` where one is asked for; other spellings such as `HIGH` are understood as well."""
 
 Check = Callable[[Any, "Attribute[Any]", Any], None]
 """What attrs calls with the instance, the attribute and the value; raises `ConfigurationError`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from attrs import evolve, field, frozen
 
@@ -13,6 +14,38 @@ from jobmaster.durations import LONGEST, written
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode
 from jobmaster.urls import hidden, said
+
+ModeName: TypeAlias = Literal["active", "passive", "archived", "migrating"]
+
+
+class SharedOptions(TypedDict, total=False):
+    """The cluster-wide settings, which `Runtime.configure` can change while the cluster runs."""
+
+    default_job_timeout: timedelta | float | None
+    default_max_retries: int
+    transient_threshold: timedelta | float
+    time_zone: str | None
+    max_message_bytes: int
+    retention: timedelta | float | None
+
+
+class ClusterOptions(SharedOptions, total=False):
+    """What `Cluster.configure` can set: the fields of `Settings`, where they are described."""
+
+    retry: RetryPolicy
+    heartbeat: timedelta | float
+    lease: timedelta | float
+    stop_grace: timedelta | float
+    beat: timedelta | float
+    poll_interval: timedelta | float
+    save_after: timedelta | float
+    fallback_patience: timedelta | float | None
+    misfire_grace: timedelta | float
+    store_timeout: timedelta | float
+    table_prefix: str
+    auto_migrate: bool
+    require_durable: bool
+    store_options: Mapping[str, object]
 
 
 @frozen(kw_only=True)
@@ -112,7 +145,7 @@ SHARED = (
 """The cluster-wide settings: those that can be changed while the cluster runs."""
 
 
-def cluster_mode(mode: ClusterMode | str) -> ClusterMode:
+def cluster_mode(mode: ClusterMode | ModeName) -> ClusterMode:
     """Return a cluster mode; raises `ConfigurationError` for what is none."""
     if mode not in list(ClusterMode):
         msg = f"mode: {said(mode)} is no cluster mode; use one of {', '.join(ClusterMode)}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from jobmaster.config.checks import (
+    PriorityName,
     as_priority,
     as_text,
     check_name,
@@ -25,6 +27,7 @@ DEFAULT_LANE = "default"
 AT_ONCE = 16 * 1024 * 1024
 MOST_BUCKETS = 100
 MOST_PARALLELISM = 1000
+MOST_CONCURRENCY = MOST_PARALLELISM * Priority.MEDIUM.slots
 
 
 def default_parallelism() -> float:
@@ -62,6 +65,35 @@ def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, i
             raise ConfigurationError(msg)
 
 
+_is_multiplier = positive(MOST_PARALLELISM)
+
+
+def _check_parallelism(instance: Any, attribute: Attribute[Any], value: float | None) -> None:
+    if value is not None:
+        _is_multiplier(instance, attribute, value)
+
+
+def said_twice() -> ConfigurationError:
+    """Return the error for slots that are given in two ways."""
+    return ConfigurationError(
+        "parallelism, concurrency: both say how many jobs run at once; give one (concurrency=50 is parallelism=10)"
+    )
+
+
+class WorkerOptions(TypedDict, total=False):
+    """What `Cluster.add_worker` can set: the fields of `WorkerSettings`, where they are described."""
+
+    name: str | None
+    agent: str | None
+    lane: str
+    mode: WorkerMode | Literal["full", "coordinator", "execution", "drain"]
+    batch_size: int
+    batch_bytes: int
+    parallelism: float | None
+    concurrency: int | None
+    buckets: Mapping[Priority | PriorityName, int]
+
+
 @frozen(kw_only=True)
 class WorkerSettings:
     """What `Cluster.add_worker` can set.
@@ -74,6 +106,8 @@ class WorkerSettings:
         batch_size: the most jobs one bucket holds in memory, and that one write carries.
         batch_bytes: the most bytes of jobs that one bucket holds in memory beside those that run; one job is always read.
         parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
+        concurrency: says the same in jobs: how many of `Priority.MEDIUM`, the default, run at once in one bucket. The other
+            priorities keep their proportion, with one slot at least. Give this or `parallelism`.
         buckets: number of buckets by priority (`Priority.HIGH` or `"high"`), 1 where not given; 0 leaves a priority out.
 
     """
@@ -84,11 +118,13 @@ class WorkerSettings:
     mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=whole(1, 100_000))
     batch_bytes: int = field(default=AT_ONCE, validator=whole(1024, 4 * 1024**3))
-    parallelism: float = field(factory=default_parallelism, validator=positive(MOST_PARALLELISM))
+    parallelism: float = field(default=None, validator=_check_parallelism)  # None only until it is worked out
+    concurrency: int | None = field(default=None, validator=optional(whole(1, MOST_CONCURRENCY)))
     buckets: Mapping[Priority, int] = field(factory=dict, converter=_buckets, validator=_check_buckets)
 
     def __attrs_post_init__(self) -> None:
-        """Check names, and that there is something to do."""
+        """Work the slots out; check names, and that there is something to do."""
+        self._settle_parallelism()
         check_name("lane", self.lane)
         if self.name is not None:
             check_worker_name(self.name)
@@ -97,6 +133,16 @@ class WorkerSettings:
         if self.mode.executes and not any(self.bucket_count(priority) for priority in Priority):
             msg = "buckets: every priority is set to 0, so this worker could run nothing; leave one in"
             raise ConfigurationError(msg)
+
+    def _settle_parallelism(self) -> None:
+        wanted = self.parallelism
+        if self.concurrency is not None:
+            wanted = self.concurrency / Priority.MEDIUM.slots
+            if self.parallelism not in (None, wanted):  # the same comes from a copy of settings
+                raise said_twice()
+        elif wanted is None:
+            wanted = default_parallelism()
+        object.__setattr__(self, "parallelism", wanted)
 
     def bucket_count(self, priority: Priority) -> int:
         """Return how many buckets of a priority the worker owns."""

@@ -382,6 +382,14 @@ class JobStore(ABC):
         """Return how many jobs match (whatever `after` and `limit`), by status; statuses without any are left out."""
 
     @abstractmethod
+    async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
+        """Return how many jobs are due and do not run, by lane; lanes without any are left out.
+
+        Held ones and those in buckets, here or on an agent. Parked ones do not count, nor do those on record as processing.
+        Reads neither the history nor jobs that are due later, and writes nothing.
+        """
+
+    @abstractmethod
     async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
         """Append log lines about workers, buckets or the cluster."""
 

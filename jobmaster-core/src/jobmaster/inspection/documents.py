@@ -149,6 +149,7 @@ def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
         "cluster": cluster_document(snapshot.cluster),
         "schema": {"up_to_date": not snapshot.pending, "pending": list(snapshot.pending)},
         "jobs": {str(one): snapshot.jobs.get(one, 0) for one in JobStatus},
+        "waiting": dict(sorted(snapshot.waiting_by_lane.items())),
         "parked": snapshot.parked,
         "agents": [agent_document(snapshot, agent) for agent in snapshot.agents],
         "hosts": [host_document(snapshot, host) for host in snapshot.hosts],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -92,6 +93,8 @@ class Snapshot:
     """Lanes and priorities of held jobs that are due."""
     holdings: Mapping[UUID, int] = field(factory=dict)
     """Unfinished jobs by bucket, as the master knows them."""
+    known_waiting: Mapping[str, int] = field(factory=dict)
+    """Jobs that are due and do not run, by lane, as the master knows them."""
     pending: Sequence[str] = ()
     """Names of pending migrations."""
     parked: int = 0
@@ -103,6 +106,16 @@ class Snapshot:
     """What there is to say about stores in memory."""
     risks: Mapping[str, Sequence[DurabilityRisk]] = field(factory=dict)
     """With which settings the stores that could be asked may lose what they have accepted, by store."""
+
+    @property
+    def waiting_by_lane(self) -> Mapping[str, int]:
+        """Jobs that are due and do not run by lane, those included that only an agent knows, if it could be asked."""
+        found = Counter(self.known_waiting)
+        for bucket in self.buckets:
+            for agent in self.agents:
+                if agent.record.name == bucket.agent and bucket.id in (agent.backlogs or {}):
+                    found[bucket.lane] += (agent.backlogs or {})[bucket.id].save_pending
+        return +found
 
     def is_alive(self, worker: WorkerRecord) -> bool:
         """Whether a worker runs and its lease has not run out."""
@@ -252,6 +265,7 @@ async def take_snapshot(cluster: Cluster, master: MasterRepository) -> Snapshot:
         hosts=await master.list_hosts(cluster.id),
         due=await master.due_places(cluster.id),
         holdings=await master.bucket_holdings(cluster.id),
+        known_waiting=await master.waiting_by_lane(cluster.id),
         pending=pending,
         parked=sum((await master.count_jobs(cluster.id, JobQuery(parked=True))).values()),
         some_parked=await find_parked(master, cluster.id),

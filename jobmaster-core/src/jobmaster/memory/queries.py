@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -97,6 +98,16 @@ class MemoryQueries(MemoryBase, JobStore):
                 status = self._status(job.id)
                 counts[status] = counts.get(status, 0) + 1
             return counts
+
+    async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
+        await anyio.lowlevel.checkpoint()
+        with self._unit() as store:
+            now = self._clock.now()
+            waiting = [
+                r for r in store.live.values() if r.status is not JobStatus.PROCESSING and not r.parked
+            ]
+            due = [row.job for row in waiting if row.ready_at <= now]
+            return Counter(job.lane for job in due if job.cluster_id == cluster_id)
 
     async def add_logs(self, cluster_id: str, lines: Sequence[LogLine]) -> None:
         await anyio.lowlevel.checkpoint()

@@ -68,6 +68,18 @@ GROUP BY 1
 -- Without conditions on jobs, the job rows need not be read.
 SELECT status, COUNT(*) FROM {prefix}live WHERE cluster_id = :cluster_id GROUP BY status
 
+-- name: waiting_held
+-- A stretch of the index that assigns held jobs.
+SELECT COUNT(*) FROM {prefix}live
+WHERE cluster_id = :cluster_id AND lane = :lane AND priority = :priority AND bucket_id IS NULL AND parked IS NULL
+  AND ready_at <= {now}
+
+-- name: waiting_in_buckets
+-- For each bucket, the stretch of its index that is due.
+SELECT b.lane,
+  (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = b.id AND l.ready_at <= {now} AND l.status <> 5)
+FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id
+
 -- name: final_count
 SELECT final_status, COUNT(*) FROM {prefix}attempt
 WHERE cluster_id = :cluster_id AND final_status IS NOT NULL GROUP BY final_status

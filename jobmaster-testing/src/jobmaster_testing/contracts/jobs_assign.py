@@ -17,7 +17,7 @@ from jobmaster_testing.probes import until
 
 
 class AssigningContract(MasterTests, suite=True):
-    """`assign_due`, `due_places` and `adopt_parked`."""
+    """`assign_due`, `due_places`, `waiting_by_lane` and `adopt_parked`."""
 
     async def test_nothing_is_held(self, world: World) -> None:
         bucket = await world.bucket()
@@ -194,6 +194,28 @@ class AssigningContract(MasterTests, suite=True):
 
     async def test_without_held_jobs_no_place_is_due(self, world: World) -> None:
         assert await world.master.due_places(world.cluster_id) == frozenset()
+
+    async def test_waiting_jobs_are_counted_by_lane(self, world: World) -> None:
+        bucket, other = await world.bucket(lane="mail"), await world.bucket(lane="busy")
+        await world.put(bucket, count=3)
+        await world.put(bucket, delay=500)
+        (running,) = await world.put(other)
+        await world.put(lane="mail", priority=Priority.HIGH, count=2)
+        await world.put(lane="mail", priority=Priority.LOW)
+        await world.put(lane="mail", delay=500)
+        await world.put(lane="later", delay=500)
+        await world.put(lane="slow")
+        await world.finished(bucket)
+        await world.parked(bucket)
+        assert dict(await world.master.waiting_by_lane(world.cluster_id)) == {"mail": 6, "busy": 1, "slow": 1}
+
+        await world.claims(other)
+        await world.mark(other, running, JobStatus.PROCESSING)
+
+        assert dict(await world.master.waiting_by_lane(world.cluster_id)) == {"mail": 6, "slow": 1}
+
+    async def test_nothing_waits(self, world: World) -> None:
+        assert dict(await world.master.waiting_by_lane(world.cluster_id)) == {}
 
     # Parked jobs
 

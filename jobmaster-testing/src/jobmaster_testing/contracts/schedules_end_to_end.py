@@ -6,14 +6,14 @@ from __future__ import annotations
 import itertools
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import anyio
 
 from jobmaster.cluster import Runtime
 from jobmaster.context import JobContext
-from jobmaster.handlers import Handler, handler
+from jobmaster.handlers import Handler, HandlerSettings, handler
 from jobmaster.models import JobRecord
 from jobmaster.states import JobStatus, ScheduleStatus
 from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, outcomes
@@ -27,7 +27,9 @@ Runs = Seen[tuple[datetime, datetime]]
 """When each run was due, and when it began."""
 
 
-def noting(runs: Runs, definition_id: str = "Recurring", **settings: object) -> Handler:
+def noting(
+    runs: Runs, definition_id: str = "Recurring", **settings: Unpack[HandlerSettings]
+) -> Handler[[], None]:
     """Return a handler that notes its runs."""
 
     @handler(definition_id, **settings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from attrs import define
 
+from jobmaster import Overlap
 from jobmaster.cluster import Runtime
 from jobmaster.definitions import JobDefinition, JobRequest
 from jobmaster.errors import (
@@ -166,7 +167,10 @@ class Producer:
         if self.world.schedules_left <= 0:
             return
         self.world.schedules_left -= 1
-        every, overlap = timedelta(seconds=self.chance.choice((1, 2, 3))), self.chance.choice(OVERLAPS)
+        every, overlap = (
+            timedelta(seconds=self.chance.choice((1, 2, 3))),
+            Overlap(self.chance.choice(OVERLAPS)),
+        )
         data = data_of(0, "plain", 0, self.chance.choice((0.0, 0.5, LONGEST_JOB)))
         with self._answered():
             await self.runtime.scheduler.recurring(JobDefinition(COMMON), every, data, overlap=overlap)

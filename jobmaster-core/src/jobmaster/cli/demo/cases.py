@@ -129,7 +129,7 @@ async def _prioritized(scheduler: Scheduler, priority: Priority) -> Case:
 
 
 async def _delayed(scheduler: Scheduler) -> Case:
-    receipt = await scheduler.once_after(handlers.greet, DELAY, name="later")
+    receipt = await scheduler.once_after(handlers.greet, DELAY, {"name": "later"})
     title = f"delayed by {DELAY:g} s"
     return Case(title, receipt.job_id, JobStatus.SUCCEEDED, [SUCCEEDED], _not_early)
 
@@ -143,7 +143,7 @@ async def _typed(scheduler: Scheduler) -> Case:
     """A plain function with typed arguments; a call with a wrong type must be refused before."""
     title, problem = "typed arguments", None
     try:
-        await scheduler.once_now(handlers.resize, url="https://example.org/a.png", width="wide")
+        await scheduler.once_now(handlers.resize, {"url": "https://example.org/a.png", "width": "wide"})
         problem = "a wrong argument type was accepted"
     except InvalidArgumentsError:
         pass
@@ -152,8 +152,8 @@ async def _typed(scheduler: Scheduler) -> Case:
 
 
 async def _keyed(scheduler: Scheduler) -> Case:
-    first = await scheduler.once_now(handlers.greet, name="once", key="demo")
-    second = await scheduler.once_now(handlers.greet, name="once", key="demo")
+    first = await scheduler.once_now(handlers.greet, {"name": "once"}, key="demo")
+    second = await scheduler.once_now(handlers.greet, {"name": "once"}, key="demo")
     same = second.job_id == first.job_id and not second.created
     return Case(
         "one key, two calls",
@@ -165,7 +165,7 @@ async def _keyed(scheduler: Scheduler) -> Case:
 
 
 async def _cancelled_waiting(scheduler: Scheduler) -> Case:
-    receipt = await scheduler.once_after(handlers.greet, 3600, name="never")
+    receipt = await scheduler.once_after(handlers.greet, 3600, {"name": "never"})
     result = await scheduler.cancel(receipt.job_id)
     return Case(
         "cancelled waiting",
