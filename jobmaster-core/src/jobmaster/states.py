@@ -136,7 +136,7 @@ class BucketStatus(CodedEnum):
 
 
 class WorkerStatus(CodedEnum):
-    """ClusterRun of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
+    """Life of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
 
     ACTIVE = "active", 1
     STOPPING = "stopping", 2

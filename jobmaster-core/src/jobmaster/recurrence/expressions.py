@@ -22,7 +22,7 @@ def import_readers() -> None:
 # In words
 
 
-def _words(given: Any) -> str:
+def _words(given: str) -> str:
     from jobmaster.recurrence.natural import checked
 
     return checked(given)
@@ -59,7 +59,7 @@ class NaturalKind:
 # Cron lines
 
 
-def _cron_line(given: Any) -> str:
+def _cron_line(given: str) -> str:
     from jobmaster.recurrence.cron import checked
 
     return checked(given)
