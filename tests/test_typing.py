@@ -122,7 +122,7 @@ def test_public_calls_say_what_they_take() -> None:
 
 
 def _with_any() -> Iterable[str]:
-    for name, public in vars(jobmaster).items():
+    for name, public in ((name, getattr(jobmaster, name)) for name in dir(jobmaster)):
         if name.startswith("_") or ismodule(public) or not callable(public):
             continue
         calls = {name: public}
