@@ -16,7 +16,7 @@ from jobmaster import AttemptOutcome, JobStatus
 from jobmaster._upkeep.move_cluster import MoveCluster
 from jobmaster._upkeep.transfer import Route
 from jobmaster.models import AttemptError, JobRecord, LogLine
-from jobmaster.recurring import Misfire, ScheduleQuery, ScheduleRecord
+from jobmaster.schedule_models import Misfire, ScheduleQuery, ScheduleRecord
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import ReportFields, make_job, make_schedule

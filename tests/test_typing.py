@@ -26,7 +26,7 @@ from jobmaster import (
 )
 from jobmaster.config import SHARED, AgentSettings, Settings, WorkerSettings
 from jobmaster.models import JobReceipt, Operator
-from jobmaster.rules import ScheduleRules
+from jobmaster.schedule_rules import ScheduleRules
 from jobmaster.states import ClusterMode, JobStatus, Overlap, Priority, ScheduleStatus, WorkerMode
 from jobmaster.targets import MoveTarget
 from tests.typing.check import CHECKERS, differences, marked

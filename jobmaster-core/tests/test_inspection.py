@@ -48,7 +48,7 @@ from jobmaster.inspection import (
     workers_document,
 )
 from jobmaster.models import JobQuery
-from jobmaster.recurring import ScheduleQuery
+from jobmaster.schedule_models import ScheduleQuery
 
 pytestmark = pytest.mark.anyio
 

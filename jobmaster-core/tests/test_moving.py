@@ -23,7 +23,7 @@ from jobmaster.contracts import MasterRepository
 from jobmaster.ids import new_id
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, Job, JobQuery, JobRecord
-from jobmaster.recurring import Firing, ScheduleQuery, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import Firing, ScheduleQuery, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 from jobmaster.weighing import AT_ONCE as BYTES_AT_ONCE
 from jobmaster_testing.contracts.provider import make_world

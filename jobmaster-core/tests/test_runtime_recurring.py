@@ -39,7 +39,7 @@ from jobmaster.models import NewJob, Report
 from jobmaster.recurrence import Cron, Interval, NaturalCron
 from jobmaster.recurrence import host as host_zone
 from jobmaster.recurrence.zones import warn_of
-from jobmaster.recurring import AT_ONCE
+from jobmaster.schedule_models import AT_ONCE
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio

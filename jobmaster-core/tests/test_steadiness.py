@@ -20,15 +20,15 @@ from jobmaster._policy.steadiness import (
     newest_of,
 )
 from jobmaster._upkeep.archive import Archive
+from jobmaster._upkeep.plan_schedules import PATIENCE, PlanSchedules
 from jobmaster._upkeep.prune import WORKERS_KEPT, Prune
-from jobmaster._upkeep.recur import PATIENCE, Recur
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster._upkeep.transfer import Route
 from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket, Cursor, JobQuery, NewJob
 from jobmaster.plugins import Plugins
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import Overlap, WorkerStatus
 from jobmaster.storeclock import StoreClock
 from jobmaster_testing.factories import (
@@ -290,7 +290,7 @@ async def test_an_archive_takes_nothing_that_the_confirmed_clock_would_leave() -
 
 async def _planner(stage: Stage, looks: Sequence[float]) -> list[int]:
     """Return how many jobs a planner makes at looks that are so many seconds apart."""
-    planner = Recur(
+    planner = PlanSchedules(
         CLUSTER,
         stage.master,
         Plugins().kinds,

@@ -38,7 +38,7 @@ from jobmaster.models import (
     NewJob,
     Report,
 )
-from jobmaster.recurring import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import DueSchedules, ScheduleReceipt, ScheduleRecord, ScheduleWrite
 from jobmaster.states import Priority, WorkerRequest
 from jobmaster_testing.contracts import MasterContract
 from jobmaster_testing.contracts.provider import make_world

@@ -8,7 +8,7 @@ from datetime import timedelta
 import anyio
 
 from jobmaster import Cluster, Cron, StaticSchedule
-from jobmaster.rules import RuleOptions
+from jobmaster.schedule_rules import RuleOptions
 from tests.e2e import worker_app
 from tests.e2e.config import Config
 

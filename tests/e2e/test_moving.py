@@ -12,7 +12,7 @@ import pytest
 
 from jobmaster import ClusterMode, JobRecord, JobStatus, Runtime, ScheduleRecord
 from jobmaster.plugins import Plugins
-from jobmaster.recurring import Fires
+from jobmaster.schedule_models import Fires
 from tests.e2e.agents import holdings
 from tests.e2e.audit import Audit
 from tests.e2e.mover_app import TARGET

@@ -12,7 +12,7 @@ import pytest
 
 from jobmaster import Cron, JobRecord, JobStatus, Runtime, ScheduleRecord, ScheduleStatus
 from jobmaster.plugins import Plugins
-from jobmaster.recurring import Fires
+from jobmaster.schedule_models import Fires
 from tests.e2e.processes import Process, registered
 from tests.e2e.recurring_app import ALL
 from tests.e2e.scenario import UNFINISHED, Scenario, eventually

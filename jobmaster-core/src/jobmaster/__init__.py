@@ -74,16 +74,15 @@ if TYPE_CHECKING:
     from jobmaster.models import JobRecord as JobRecord
     from jobmaster.models import MetadataFilter as MetadataFilter
     from jobmaster.models import Operator as Operator
-    from jobmaster.profiles import StaticSchedule as StaticSchedule
     from jobmaster.queries import JobConditions as JobConditions
     from jobmaster.recurrence import Cron as Cron
     from jobmaster.recurrence import Interval as Interval
     from jobmaster.recurrence import NaturalCron as NaturalCron
-    from jobmaster.recurring import Misfire as Misfire
-    from jobmaster.recurring import ScheduleReceipt as ScheduleReceipt
-    from jobmaster.recurring import ScheduleRecord as ScheduleRecord
-    from jobmaster.recurring_verbs import RecurringOptions as RecurringOptions
     from jobmaster.runtime import Runtime as Runtime
+    from jobmaster.schedule_models import Misfire as Misfire
+    from jobmaster.schedule_models import ScheduleReceipt as ScheduleReceipt
+    from jobmaster.schedule_models import ScheduleRecord as ScheduleRecord
+    from jobmaster.schedule_verbs import RecurringOptions as RecurringOptions
     from jobmaster.scheduler import Scheduler as Scheduler
     from jobmaster.schedules import Schedules as Schedules
     from jobmaster.states import AttemptOutcome as AttemptOutcome
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
     from jobmaster.states import WorkerMode as WorkerMode
     from jobmaster.states import WorkerRequest as WorkerRequest
     from jobmaster.states import WorkerStatus as WorkerStatus
+    from jobmaster.static_schedules import StaticSchedule as StaticSchedule
     from jobmaster.sync import SyncScheduler as SyncScheduler
     from jobmaster.targets import MoveTarget as MoveTarget
     from jobmaster.version import __version__ as __version__
@@ -120,11 +120,11 @@ _NAMES: Final = {
     "jobmaster.hookspecs": "JobObserver hookimpl",
     "jobmaster.jobs": "Jobs",
     "jobmaster.models": "Attempt CancelResult JobReceipt JobRecord MetadataFilter Operator",
-    "jobmaster.profiles": "StaticSchedule",
+    "jobmaster.static_schedules": "StaticSchedule",
     "jobmaster.queries": "JobConditions",
     "jobmaster.recurrence": "Cron Interval NaturalCron",
-    "jobmaster.recurring": "Misfire ScheduleReceipt ScheduleRecord",
-    "jobmaster.recurring_verbs": "RecurringOptions",
+    "jobmaster.schedule_models": "Misfire ScheduleReceipt ScheduleRecord",
+    "jobmaster.schedule_verbs": "RecurringOptions",
     "jobmaster.runtime": "Runtime",
     "jobmaster.scheduler": "Scheduler",
     "jobmaster.schedules": "Schedules",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.cluster_setup import check_one_way, prepare_master, registered
-from jobmaster._runtime.declarations import declarations
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.host import host_record
 from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.start_warnings import warn_of_settings
+from jobmaster._runtime.static_schedules import declarations
 from jobmaster.clock import Clock, SystemClock
 from jobmaster.cluster_run import ClusterRun
 from jobmaster.config import (
@@ -39,11 +39,11 @@ from jobmaster.files import OWNER_ONLY, checked_mode
 from jobmaster.handlers import Handler, JobHandler, Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
-from jobmaster.profiles import StaticSchedule
 from jobmaster.recurrence import Kinds
 from jobmaster.recurrence.expressions import import_readers
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
+from jobmaster.static_schedules import StaticSchedule
 from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveOptions, MoveTarget, check_elsewhere
 from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
 

@@ -46,7 +46,7 @@ from jobmaster.models import R_co
 from jobmaster.options import REQUEST, RULE_NAMES, Verb, check_options, misplaced
 from jobmaster.places import placed
 from jobmaster.recurrence import Cron, Interval, NaturalCron
-from jobmaster.rules import RuleOptions, ScheduleRules, check_expression
+from jobmaster.schedule_rules import RuleOptions, ScheduleRules, check_expression
 from jobmaster.showing import shown
 from jobmaster.urls import said
 

@@ -13,9 +13,9 @@ from jobmaster.logtext import message_of, traceback_text
 from jobmaster.printable import as_entry, marked
 
 _AREAS: Final = (
-    "agents assign attempts attempts.final cli clock cluster config control declare directory durability "
+    "agents assign attempts attempts.final cli clock cluster config control directory durability "
     "execute handover heartbeat jobs "
-    "moving notify orphaned_messages plugins poison_guard postgres recur recurrence report rescue retry scheduler "
+    "moving notify orphaned_messages plugins poison_guard postgres recurrence report rescue retry scheduler schedules "
     "service sqlite start "
     "tasks transfer worker"
 )

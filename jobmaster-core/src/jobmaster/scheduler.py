@@ -39,7 +39,7 @@ from jobmaster.handlers import (
 )
 from jobmaster.models import CancelResult, JobReceipt
 from jobmaster.options import ONCE_AFTER, ONCE_AT, ONCE_NOW, Verb
-from jobmaster.recurring_verbs import RecurringVerbs
+from jobmaster.schedule_verbs import ScheduleVerbs
 from jobmaster.showing import shown
 from jobmaster.states import ClusterMode
 from jobmaster.weighing import MOST_JOBS
@@ -50,7 +50,7 @@ MOST_CANCELLED: Final = 10_000
 InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
-class Scheduler(RecurringVerbs):
+class Scheduler(ScheduleVerbs):
     """Schedules jobs on a running cluster. Each call returns once the job is durable.
 
     Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it: as arguments, as in

@@ -20,8 +20,8 @@ from jobmaster.queries import (
     page_start,
     statuses_of,
 )
-from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
-from jobmaster.rules import as_schedule_id
+from jobmaster.schedule_models import Fires, ScheduleQuery, ScheduleRecord
+from jobmaster.schedule_rules import as_schedule_id
 from jobmaster.states import ScheduleStatus
 
 

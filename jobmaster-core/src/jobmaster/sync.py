@@ -30,10 +30,10 @@ from jobmaster.handlers import (
     TakesNothing,
 )
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
-from jobmaster.recurring import ScheduleReceipt, ScheduleRecord
-from jobmaster.recurring_verbs import RecurringChanges, RecurringOptions
-from jobmaster.rules import Expression
 from jobmaster.runtime import Runtime
+from jobmaster.schedule_models import ScheduleReceipt, ScheduleRecord
+from jobmaster.schedule_rules import Expression
+from jobmaster.schedule_verbs import RecurringChanges, RecurringOptions
 
 
 class _LoopThread:

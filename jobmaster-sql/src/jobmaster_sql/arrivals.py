@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from jobmaster.contracts import Moving, Rejection, RejectReason, TransferStore, WholeJob
 from jobmaster.errors import StoreConflictError
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.jobs import ATTEMPT_VALUES, JOB_VALUES, SomeExistError
 from jobmaster_sql.moving_rows import (

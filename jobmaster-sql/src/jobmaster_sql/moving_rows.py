@@ -12,7 +12,7 @@ from attrs import evolve
 from jobmaster.clock import to_micros
 from jobmaster.contracts import Moving, Standing, WholeJob
 from jobmaster.models import Attempt
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
 from jobmaster_sql.cells import moment, moment_of
 from jobmaster_sql.driver import Dialect

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from jobmaster.clock import to_micros
-from jobmaster.recurring import Misfire, ScheduleRecord
+from jobmaster.schedule_models import Misfire, ScheduleRecord
 from jobmaster.states import Overlap, ScheduleStatus
 from jobmaster_sql.cells import (
     Check,

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from jobmaster.contracts import OUT_OF_REACH, ScheduleStore
 from jobmaster.errors import StoreConflictError
-from jobmaster.recurring import (
+from jobmaster.schedule_models import (
     DueSchedules,
     Firing,
     ScheduleQuery,

@@ -10,7 +10,7 @@ from uuid import UUID
 from jobmaster.clock import to_micros
 from jobmaster.contracts import Departure, Moving, Standing, TransferStore, WholeJob
 from jobmaster.models import Position
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import TERMINAL, JobStatus, codes
 from jobmaster_sql.cells import damage, is_moment, moment
 from jobmaster_sql.checks import JOB_CHECKS

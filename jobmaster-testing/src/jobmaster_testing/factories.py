@@ -25,7 +25,7 @@ from jobmaster.models import (
     Report,
     WorkerRecord,
 )
-from jobmaster.recurring import Misfire, ScheduleRecord
+from jobmaster.schedule_models import Misfire, ScheduleRecord
 from jobmaster.states import (
     AttemptOutcome,
     BucketStatus,

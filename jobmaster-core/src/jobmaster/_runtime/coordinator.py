@@ -14,8 +14,8 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage
 from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import LONGEST_PAUSE, NOTIFICATION_SPACING, Service
-from jobmaster._upkeep.declare import Declare
-from jobmaster._upkeep.recur import Recur, RecurResult
+from jobmaster._upkeep.keep_static_schedules import KeepStaticSchedules
+from jobmaster._upkeep.plan_schedules import PlanResult, PlanSchedules
 from jobmaster.contracts import Topics
 from jobmaster.states import ClusterMode, WorkerMode
 
@@ -74,7 +74,7 @@ def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Eve
 
     What was missed until then is treated as is declared now.
     """
-    step = Recur(
+    step = PlanSchedules(
         env.cluster_id,
         env.master,
         env.plugins.kinds,
@@ -94,14 +94,14 @@ def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Eve
         _spread(env, result)
         return result.wait
 
-    return Service("recur", tick, env.poll_interval)
+    return Service("plan_schedules", tick, env.poll_interval)
 
 
 def _horizon(env: Environment) -> timedelta:
     return timedelta(seconds=min(env.settings.transient_threshold, LONGEST_HORIZON))
 
 
-def _spread(env: Environment, result: RecurResult) -> None:
+def _spread(env: Environment, result: PlanResult) -> None:
     """Tell owners what to cancel, and everybody what was made."""
     env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
     if result.made:
@@ -112,7 +112,7 @@ def _spread(env: Environment, result: RecurResult) -> None:
 def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callable[[], None]) -> Service:
     """Return what keeps static schedules alive; `on_declared` is called whenever those of this process are stored."""
     lasting = DECLARATION_LEASES * env.settings.lease
-    step = Declare(
+    step = KeepStaticSchedules(
         cluster_id=env.cluster_id,
         master=env.master,
         kinds=env.plugins.kinds,
@@ -129,4 +129,4 @@ def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callab
         return env.settings.lease if env.declarations else lasting
 
     # After an outage, whoever declares is back well before anybody has watched for a whole lease.
-    return Service("declare", tick, longest_pause=min(LONGEST_PAUSE, env.settings.lease))
+    return Service("static_schedules", tick, longest_pause=min(LONGEST_PAUSE, env.settings.lease))

@@ -17,7 +17,7 @@ from jobmaster._runtime.agents import Agents
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
 from jobmaster._runtime.notifier import Notifier
-from jobmaster._upkeep.declare import Declaration
+from jobmaster._upkeep.keep_static_schedules import Declaration
 from jobmaster.clock import Clock
 from jobmaster.config import Settings
 from jobmaster.contracts import MasterRepository, Topics

@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from jobmaster._upkeep.transfer import AT_ONCE, Left, Route, Shipment
 from jobmaster.models import Position
-from jobmaster.recurring import ScheduleQuery
+from jobmaster.schedule_models import ScheduleQuery
 from jobmaster.states import ScheduleStatus
 
 OVER = frozenset({ScheduleStatus.ENDED, ScheduleStatus.CANCELLED})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, evolve, field, frozen
 
 from jobmaster._upkeep.transfer import AT_ONCE, Left, Route, Shipment
-from jobmaster.recurring import ScheduleQuery, ScheduleRecord
+from jobmaster.schedule_models import ScheduleQuery, ScheduleRecord
 from jobmaster.states import ScheduleStatus
 
 STANDING = frozenset({ScheduleStatus.ACTIVE, ScheduleStatus.PAUSED, ScheduleStatus.INACTIVE})

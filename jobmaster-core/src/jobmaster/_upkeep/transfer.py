@@ -11,7 +11,7 @@ from attrs import define, frozen
 
 from jobmaster.contracts import Departure, MasterRepository, Moving, Rejection, RejectReason, WholeJob
 from jobmaster.ids import new_id
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.weighing import in_parts, job_weight, line_weight
 
 log = logging.getLogger("jobmaster.transfer")

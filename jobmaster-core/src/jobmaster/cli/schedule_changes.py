@@ -15,8 +15,8 @@ from jobmaster.cluster import Cluster
 from jobmaster.inspection.documents import schedule_summary
 from jobmaster.inspection.opening import opened, registered
 from jobmaster.inspection.schedules import unknown_schedule
-from jobmaster.recurring import ScheduleRecord
-from jobmaster.rules import as_schedule_id
+from jobmaster.schedule_models import ScheduleRecord
+from jobmaster.schedule_rules import as_schedule_id
 from jobmaster.scheduler import Scheduler
 
 Verb = Callable[[Scheduler, str], Awaitable[Any]]

@@ -12,7 +12,7 @@ from jobmaster.cli.output import short
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.durations import written
 from jobmaster.inspection.schedules import Preview, SchedulePage, Times
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 
 
 def show_preview(made: Preview) -> None:

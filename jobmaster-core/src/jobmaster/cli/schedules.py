@@ -31,7 +31,7 @@ from jobmaster.recurrence import zone_of
 from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.zones import remark_on
-from jobmaster.recurring import ScheduleQuery
+from jobmaster.schedule_models import ScheduleQuery
 from jobmaster.states import ScheduleStatus
 
 LONGEST_PAGE = 1000

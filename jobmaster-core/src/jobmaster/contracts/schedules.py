@@ -7,7 +7,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from jobmaster.recurring import DueSchedules, ScheduleQuery, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import (
+    DueSchedules,
+    ScheduleQuery,
+    ScheduleReceipt,
+    ScheduleRecord,
+    ScheduleWrite,
+)
 
 
 class ScheduleStore(ABC):

@@ -24,7 +24,7 @@ from uuid import UUID
 from attrs import frozen
 
 from jobmaster.models import Attempt, Job, LogLine, Position
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
 
 

@@ -13,7 +13,7 @@ from jobmaster.inspection.reasons import Reason
 from jobmaster.inspection.schedules import Preview, SchedulePage, Times
 from jobmaster.inspection.snapshot import AgentSnapshot, Lane, Snapshot
 from jobmaster.models import Bucket, ClusterRecord, HostRecord, JobRecord, WorkerRecord
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
 
 # Jobs

@@ -17,8 +17,8 @@ from jobmaster.errors import JobMasterError, ScheduleNotFoundError
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.slips import notes_on
 from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
-from jobmaster.recurring import Fires, ScheduleQuery, ScheduleRecord
-from jobmaster.rules import as_schedule_id
+from jobmaster.schedule_models import Fires, ScheduleQuery, ScheduleRecord
+from jobmaster.schedule_rules import as_schedule_id
 
 MOST_DECLARED: Final = 1000
 """Static schedules among which a name is looked for."""

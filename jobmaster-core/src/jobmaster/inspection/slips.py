@@ -11,7 +11,7 @@ from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import registered_handlers
 from jobmaster.inspection.snapshot import RUNNING, Snapshot
 from jobmaster.models import STANDALONE, ClusterRecord, JobQuery
-from jobmaster.recurring import ScheduleQuery
+from jobmaster.schedule_models import ScheduleQuery
 
 _LOOKED_AT: Final = 100
 """The newest jobs and schedules, whose lanes and handlers may have been meant."""

@@ -25,7 +25,7 @@ from jobmaster.models import (
     WorkerRecord,
 )
 from jobmaster.notifications import NotificationHub
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus, WorkerStatus
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})

@@ -15,7 +15,7 @@ from jobmaster.errors import KeyTakenError
 from jobmaster.memory.base import MemoryBase
 from jobmaster.memory.rows import Live
 from jobmaster.models import Job
-from jobmaster.recurring import (
+from jobmaster.schedule_models import (
     DueSchedules,
     Firing,
     ScheduleQuery,

@@ -15,7 +15,7 @@ from jobmaster.memory.queries import MemoryQueries
 from jobmaster.memory.rows import Live
 from jobmaster.memory.schedules import MemorySchedules
 from jobmaster.models import Job, Position
-from jobmaster.recurring import ScheduleRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
 
 TIME_TO_DECLARE: Final = timedelta(hours=1)

@@ -12,7 +12,7 @@ from jobmaster.contracts import CancelAnswer
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, CancelResult, Job
-from jobmaster.recurring import ScheduleWrite
+from jobmaster.schedule_models import ScheduleWrite
 from jobmaster.states import BucketStatus, JobStatus
 from jobmaster_testing.contracts.handovers_hand_over import AGENT, hand_over, retake
 from jobmaster_testing.contracts.provider import MasterTests

@@ -14,7 +14,7 @@ from jobmaster.contracts import MasterRepository
 from jobmaster.errors import KeyTakenError
 from jobmaster.ids import new_id
 from jobmaster.models import JobQuery
-from jobmaster.recurring import AT_ONCE, Firing, Misfire, ScheduleQuery, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import AT_ONCE, Firing, Misfire, ScheduleQuery, ScheduleRecord, ScheduleWrite
 from jobmaster.states import JobStatus, Overlap, Priority, ScheduleStatus
 from jobmaster_testing.contracts.provider import MasterTests, make_world
 from jobmaster_testing.contracts.world import LONG, SHORT, World, ids, room

@@ -14,7 +14,7 @@ from attrs import evolve
 from jobmaster.contracts import Departure, Moving, WholeJob
 from jobmaster.ids import new_id
 from jobmaster.models import AttemptError, Bucket, Job, JobRecord
-from jobmaster.recurring import Firing, ScheduleQuery, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import Firing, ScheduleQuery, ScheduleRecord, ScheduleWrite
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.provider import MasterTests, make_world
 from jobmaster_testing.contracts.world import World

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from jobmaster.contracts import Moving, Rejection, RejectReason
 from jobmaster.ids import new_id
-from jobmaster.recurring import ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import ScheduleRecord, ScheduleWrite
 from jobmaster.states import JobStatus, ScheduleStatus
 from jobmaster_testing.contracts.transfer_stage import (
     LATER,

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from jobmaster.contracts import Moving
 from jobmaster.ids import new_id
-from jobmaster.recurring import ScheduleWrite
+from jobmaster.schedule_models import ScheduleWrite
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.contracts.transfer_stage import (
     LATER,

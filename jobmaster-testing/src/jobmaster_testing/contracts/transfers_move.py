@@ -8,7 +8,7 @@ from attrs import evolve
 from jobmaster.contracts import Standing, WholeJob
 from jobmaster.ids import new_id
 from jobmaster.models import JobQuery, Position
-from jobmaster.recurring import AT_ONCE, Misfire, ScheduleWrite
+from jobmaster.schedule_models import AT_ONCE, Misfire, ScheduleWrite
 from jobmaster.states import AttemptOutcome, JobStatus, Overlap, Priority
 from jobmaster_testing.contracts.transfer_stage import (
     HOUR,

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from jobmaster._policy.recur import decided
+from jobmaster._policy.schedule_plan import decided
 from jobmaster.recurrence import Kinds
-from jobmaster.recurring import AT_ONCE, Fires, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import AT_ONCE, Fires, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 
-log = logging.getLogger("jobmaster.recur")
+log = logging.getLogger("jobmaster.schedules")
 
 
 def redefined(

@@ -21,8 +21,8 @@ from jobmaster import (
     ScheduleStatus,
     StoreUnavailableError,
 )
-from jobmaster._upkeep.declare import TRIES, Declaration, Declare
-from jobmaster._upkeep.recur import Recur
+from jobmaster._upkeep.keep_static_schedules import TRIES, Declaration, KeepStaticSchedules
+from jobmaster._upkeep.plan_schedules import PlanSchedules
 from jobmaster.contracts import MasterRepository, Room
 from jobmaster.errors import InvalidExpressionError, StoreConflictError
 from jobmaster.memory import MemoryMaster
@@ -30,7 +30,7 @@ from jobmaster.models import Bucket, Cursor, JobQuery
 from jobmaster.plugins import Plugins
 from jobmaster.recurrence import Kinds, Recurrence
 from jobmaster.recurrence.interval import IntervalKind
-from jobmaster.recurring import DueSchedules, ScheduleWrite
+from jobmaster.schedule_models import DueSchedules, ScheduleWrite
 from jobmaster.storeclock import StoreClock
 from jobmaster_testing.factories import (
     CLUSTER,
@@ -78,10 +78,10 @@ class Stage:
     bucket: Bucket
     ran: list[UUID] = field(factory=list)
 
-    def planner(self, master: Any = None) -> Recur:
+    def planner(self, master: Any = None) -> PlanSchedules:
         used = cast("MasterRepository", master or self.master)
         clock = StoreClock(CLUSTER, used, self.clock.monotonic)
-        return Recur(CLUSTER, used, Plugins().kinds, HORIZON, GRACE, self.clock.monotonic, clock)
+        return PlanSchedules(CLUSTER, used, Plugins().kinds, HORIZON, GRACE, self.clock.monotonic, clock)
 
     async def add(self, period: str = "1m", **fields: Any) -> ScheduleRecord:
         job = make_job(scheduled_at=self.clock.now(), created_at=self.clock.now())
@@ -89,7 +89,7 @@ class Stage:
         await self.master.add_schedules([schedule])
         return schedule
 
-    async def plan(self, planner: Recur | None = None) -> float | None:
+    async def plan(self, planner: PlanSchedules | None = None) -> float | None:
         """Plan until there is nothing to do; return in how many seconds there will be."""
         step = planner or self.planner()
         while (wait := (await step.run_once()).wait) == 0:
@@ -104,7 +104,9 @@ class Stage:
         self.ran += [claim.job.id for claim in page.claims]
         await self.master.report([make_report(claim) for claim in page.claims])
 
-    async def live(self, seconds: float, planners: list[Recur] | None = None, *, runs: bool = True) -> None:
+    async def live(
+        self, seconds: float, planners: list[PlanSchedules] | None = None, *, runs: bool = True
+    ) -> None:
         """Let time pass as planners would: from one look to the next."""
         end, steps = self.clock.now() + timedelta(seconds=seconds), planners or [self.planner()]
         while True:
@@ -171,7 +173,7 @@ async def test_several_planners_make_each_job_once(stage: Stage) -> None:
     planners = [stage.planner() for _ in range(4)]
     found: list[int] = []
 
-    async def tick(planner: Recur) -> None:
+    async def tick(planner: PlanSchedules) -> None:
         found.append(len((await planner.run_once()).made))
 
     for _ in range(400):
@@ -210,7 +212,7 @@ class Breaking:
         return call
 
 
-async def plan_for_ever(planner: Recur) -> None:
+async def plan_for_ever(planner: PlanSchedules) -> None:
     while True:
         await planner.run_once()
 
@@ -467,7 +469,7 @@ async def test_what_one_process_cannot_plan_is_planned_in_time_by_those_that_can
 async def test_more_unreadable_schedules_than_one_look_finds_hide_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 3)
+    monkeypatch.setattr("jobmaster._upkeep.plan_schedules.SCHEDULES_AT_ONCE", 3)
     for _ in range(7):
         await stage.add("yearly, or so")
     sound = await stage.add(look_at=START)
@@ -529,7 +531,7 @@ async def test_a_job_that_is_gone_lets_those_of_other_schedules_make_way(stage: 
 async def test_a_time_is_not_missed_because_many_others_are_due(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 1)
+    monkeypatch.setattr("jobmaster._upkeep.plan_schedules.SCHEDULES_AT_ONCE", 1)
     for _ in range(4):
         await stage.add(misfire=Misfire.skip())
     stage.clock.move(60.0)
@@ -544,7 +546,7 @@ async def test_a_time_is_not_missed_because_many_others_are_due(
 async def test_times_that_pass_while_a_busy_planner_stands_still_were_missed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobmaster._upkeep.recur.SCHEDULES_AT_ONCE", 1)
+    monkeypatch.setattr("jobmaster._upkeep.plan_schedules.SCHEDULES_AT_ONCE", 1)
     for _ in range(2):
         await stage.add(misfire=Misfire.skip())
     stage.clock.move(60.0)
@@ -565,8 +567,8 @@ def declaration(period: str = "1m", name: str = "Nightly", **fields: Any) -> Dec
     return Declaration(make_schedule(job, expression=period, name=name, **fields))
 
 
-def declaring(stage: Stage, *declarations: Declaration, lease: float = 60.0) -> Declare:
-    return Declare(
+def declaring(stage: Stage, *declarations: Declaration, lease: float = 60.0) -> KeepStaticSchedules:
+    return KeepStaticSchedules(
         cluster_id=CLUSTER,
         master=cast("MasterRepository", stage.master),
         kinds=Plugins().kinds,
@@ -679,7 +681,7 @@ async def test_times_that_passed_unseen_are_treated_by_the_misfire_policy_whatev
 class Overtaken(MemoryMaster):
     """Lets a planner at a schedule between the look at it and the write, as often as it is told."""
 
-    planner: Recur
+    planner: PlanSchedules
     times = 1
 
     async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
-from jobmaster._upkeep.redefine import at_rest, redefined
+from jobmaster._upkeep.change_schedules import at_rest, redefined
 from jobmaster.contracts import Topics
 from jobmaster.definitions import UNSET, Data, JobDefinition, JobOptions, JobRequest
 from jobmaster.errors import (
@@ -37,8 +37,15 @@ from jobmaster.handlers import (
 from jobmaster.ids import new_id
 from jobmaster.models import Job, JobReceipt
 from jobmaster.options import RECURRING, RULE_NAMES, UPDATE
-from jobmaster.recurring import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
-from jobmaster.rules import Expression, RuleOptions, ScheduleRules, as_schedule_id, schedule_of, zone_name
+from jobmaster.schedule_models import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_rules import (
+    Expression,
+    RuleOptions,
+    ScheduleRules,
+    as_schedule_id,
+    schedule_of,
+    zone_name,
+)
 from jobmaster.states import ScheduleStatus
 
 CHANGE_TRIES: Final = 20
@@ -59,7 +66,7 @@ class RecurringOptions(RecurringChanges, total=False):
     cluster: str | None
 
 
-class RecurringVerbs(ABC):
+class ScheduleVerbs(ABC):
     """What `Scheduler` can do with recurring schedules.
 
     Errors common to all but `recurring`: `ScheduleNotFoundError` for an unknown id, `InvalidTransitionError` if the

@@ -13,7 +13,7 @@ from jobmaster.errors import ConfigurationError, SchedulingError
 from jobmaster.handlers import ClassWithoutArguments, Registry, TakesNothing, target_of
 from jobmaster.options import RULE_NAMES, STATIC
 from jobmaster.places import placed
-from jobmaster.rules import Expression, RuleOptions, ScheduleRules, check_expression
+from jobmaster.schedule_rules import Expression, RuleOptions, ScheduleRules, check_expression
 
 _NO_DATA: Final = (
     "a static schedule carries no message data, as nobody schedules its jobs; let the handler read what it needs, "

@@ -18,7 +18,7 @@ from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurrence.zones import warn_of
-from jobmaster.recurring import Fires, Misfire, ScheduleRecord
+from jobmaster.schedule_models import Fires, Misfire, ScheduleRecord
 from jobmaster.showing import shown
 from jobmaster.states import Overlap
 

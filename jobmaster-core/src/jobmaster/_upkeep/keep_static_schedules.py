@@ -10,13 +10,13 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from jobmaster._upkeep.redefine import at_rest, redefined
+from jobmaster._upkeep.change_schedules import at_rest, redefined
 from jobmaster.contracts import MasterRepository
 from jobmaster.recurrence import Kinds
-from jobmaster.recurring import ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 
-log = logging.getLogger("jobmaster.declare")
+log = logging.getLogger("jobmaster.schedules")
 
 SCHEDULES_AT_ONCE: Final = 500
 TRIES: Final = 20
@@ -32,7 +32,7 @@ class Declaration:
 
 
 @define(eq=False)
-class Declare:
+class KeepStaticSchedules:
     """Stores what this process declares, renews that by `lease` seconds, and rests what has lapsed.
 
     `may_judge` tells whether this process looks after schedules that others declared, and has been in a position to

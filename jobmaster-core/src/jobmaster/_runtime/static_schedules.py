@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
-from jobmaster._upkeep.declare import Declaration
+from jobmaster._upkeep.keep_static_schedules import Declaration
 from jobmaster.handlers import Registry
 from jobmaster.ids import named_id
 from jobmaster.models import Job, evolve
-from jobmaster.profiles import StaticSchedule, declared
-from jobmaster.rules import schedule_of, zone_name
+from jobmaster.schedule_rules import schedule_of, zone_name
+from jobmaster.static_schedules import StaticSchedule, declared
 
 
 def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Declaration]:

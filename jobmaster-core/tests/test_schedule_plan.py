@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobmaster import Misfire, Overlap, ScheduleRecord
-from jobmaster._policy.recur import LEAD, MOST_WAITING, WAITING_POLL, Plan, Times, plan
+from jobmaster._policy.schedule_plan import LEAD, MOST_WAITING, WAITING_POLL, Plan, Times, plan
 from jobmaster_testing.factories import make_job, make_schedule
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,19 +10,19 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from jobmaster._policy.recur import Plan, plan
+from jobmaster._policy.schedule_plan import Plan, plan
 from jobmaster._policy.steadiness import DOUBTFUL_GAP
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import JobNotFoundError, StoreError, StoreUnavailableError
 from jobmaster.logtext import counted
 from jobmaster.models import Job
 from jobmaster.recurrence import Kinds
-from jobmaster.recurring import AT_ONCE, DueSchedules, Fires, Firing, ScheduleRecord, ScheduleWrite
+from jobmaster.schedule_models import AT_ONCE, DueSchedules, Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
 from jobmaster.storeclock import StoreClock
 from jobmaster.tasks import is_ctrl_c
 
-log = logging.getLogger("jobmaster.recur")
+log = logging.getLogger("jobmaster.schedules")
 
 SCHEDULES_AT_ONCE: Final = 500
 JOBS_AT_ONCE: Final = 1000
@@ -35,7 +35,7 @@ ASIDE_PAUSE: Final = 10.0
 
 
 @frozen
-class RecurResult:
+class PlanResult:
     """Jobs made, buckets that hold a job to be cancelled, and in how many seconds to look again."""
 
     made: Sequence[Job] = ()
@@ -52,7 +52,7 @@ class _Move:
 
 
 @define(eq=False)
-class Recur:
+class PlanSchedules:
     """Plans the schedules of a cluster, `horizon` ahead; times more than `grace` late were missed.
 
     Any number of planners may do so at once: each plan is written together with its jobs, and only if nobody
@@ -79,21 +79,21 @@ class Recur:
         """Begin at rest."""
         self._busy = _Busy(self.grace)
 
-    async def run_once(self) -> RecurResult:
+    async def run_once(self) -> PlanResult:
         """Plan the schedules that are to be looked at."""
         found = await self._due()
         if not found.due:
-            return RecurResult(wait=self._next_look(found.next_in))
+            return PlanResult(wait=self._next_look(found.next_in))
         noticed = self._busy.since(found.now)
         due = self._believed(found)
         if not due:
-            return RecurResult(wait=ASIDE_PAUSE)
+            return PlanResult(wait=ASIDE_PAUSE)
         moves = [move for record in due if (move := self._move(record, found.now, noticed)) is not None]
         cancelling = await self._cancel([move.write.record for move in moves if move.plan.cancel])
         made: list[Job] = []
         for chunk in _chunks([_with_jobs(move, found.now) for move in moves]):
             made += await self._store(chunk)
-        return RecurResult(made, cancelling, 0.0)
+        return PlanResult(made, cancelling, 0.0)
 
     async def _due(self) -> DueSchedules:
         """Return what is due but for what is left to others. Times have not been noticed while nobody could look."""

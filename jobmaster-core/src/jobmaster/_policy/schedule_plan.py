@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from jobmaster.recurring import Misfire, MisfireRule, ScheduleRecord
+from jobmaster.schedule_models import Misfire, MisfireRule, ScheduleRecord
 from jobmaster.states import Overlap
 
 Times = Callable[[datetime], datetime | None]
