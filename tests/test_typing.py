@@ -18,10 +18,10 @@ from jobmaster import (
     handlers,
     models,
     options,
-    profiles,
     queries,
-    recurring_verbs,
-    rules,
+    schedule_rules,
+    schedule_verbs,
+    static_schedules,
     targets,
 )
 from jobmaster.config import SHARED, AgentSettings, Settings, WorkerSettings
@@ -49,13 +49,13 @@ ACCEPTED: Mapping[type, Iterable[str]] = {
     definitions.JobOptions: options.JOB_OPTIONS,
     definitions.ScheduleOptions: options.ONCE_NOW.options,
     definitions.RequestOptions: options.REQUEST.options,
-    rules.RuleOptions: fields_dict(ScheduleRules).keys() - {"expression"},
+    schedule_rules.RuleOptions: fields_dict(ScheduleRules).keys() - {"expression"},
     handlers.HandlerOptions: options.OPTION_NAMES,
     handlers.HandlerSettings: {*definitions.SETTING_NAMES, *options.RULE_NAMES, "every", "cron"},
     # Who makes it durable first is no question of a schedule, which only the master has.
-    recurring_verbs.RecurringOptions: options.RECURRING.options - {"confirm"},
-    recurring_verbs.RecurringChanges: options.UPDATE.options - {"confirm", "key", "cluster"},
-    profiles.StaticOptions: options.STATIC.options | options.RULE_NAMES,
+    schedule_verbs.RecurringOptions: options.RECURRING.options - {"confirm"},
+    schedule_verbs.RecurringChanges: options.UPDATE.options - {"confirm", "key", "cluster"},
+    static_schedules.StaticOptions: options.STATIC.options | options.RULE_NAMES,
     queries.JobConditions: signature(queries._query).parameters,
     targets.MoveOptions: fields_dict(MoveTarget).keys() - {"url", "cluster_id"},
 }
@@ -75,7 +75,7 @@ def test_typed_options_are_those_that_are_accepted(kind: type) -> None:
         (queries.StatusName, list(JobStatus)),
         (queries.ScheduleStatusName, list(ScheduleStatus)),
         (config.WorkerOptions.__annotations__["mode"], list(WorkerMode)),
-        (rules.RuleOptions.__annotations__["overlap"], list(Overlap)),
+        (schedule_rules.RuleOptions.__annotations__["overlap"], list(Overlap)),
     ],
 )
 def test_names_of_members_are_those_that_there_are(literal: Any, names: list[str]) -> None:
