@@ -175,6 +175,10 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (recurring(every="1 hour"), "a job that recurs is scheduled by recurring(handler, expression)"),
         (recurring(misfre="skip"), "there is no such option of scheduling 'Plain'; did you mean 'misfire'?"),
         (recurring(at=FAR), "at, after: the expression says when a recurring schedule fires"),
+        (
+            recurring(confirm="master"),
+            "confirm: recurring() always waits for the master, which keeps the schedule; leave it out",
+        ),
         (request(at=FAR, after=5), "at, after: scheduling 'Plain' has both a moment and a delay; give one"),
         (
             request(cluster="Other"),

@@ -53,8 +53,8 @@ ACCEPTED: Mapping[type, Iterable[str]] = {
     handlers.HandlerOptions: options.OPTION_NAMES,
     handlers.HandlerSettings: {*definitions.SETTING_NAMES, *options.RULE_NAMES, "every", "cron"},
     # Who makes it durable first is no question of a schedule, which only the master has.
-    schedule_verbs.RecurringOptions: options.RECURRING.options - {"confirm"},
-    schedule_verbs.RecurringChanges: options.UPDATE.options - {"confirm", "key", "cluster"},
+    schedule_verbs.RecurringOptions: options.RECURRING.options,
+    schedule_verbs.RecurringChanges: options.UPDATE.options - {"key", "cluster"},
     static_schedules.StaticOptions: options.STATIC.options | options.RULE_NAMES,
     queries.JobConditions: signature(queries._query).parameters,
     targets.MoveOptions: fields_dict(MoveTarget).keys() - {"url", "cluster_id"},

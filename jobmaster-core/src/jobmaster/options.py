@@ -33,7 +33,7 @@ ONCE_NOW: Final = Verb("once_now", _CALL | {"cluster"})
 ONCE_AT: Final = Verb("once_at", ONCE_NOW.options)
 ONCE_AFTER: Final = Verb("once_after", ONCE_NOW.options)
 REQUEST: Final = Verb("request", _CALL | {"at", "after"})
-RECURRING: Final = Verb("recurring", _CALL | {"cluster"} | RULE_NAMES)
+RECURRING: Final = Verb("recurring", JOB_OPTIONS | {"key", "cluster"} | RULE_NAMES)
 UPDATE: Final = Verb("update_recurring", RECURRING.options, options_first=True)
 STATIC: Final = Verb("StaticSchedule", JOB_OPTIONS, options_first=True)
 
@@ -116,6 +116,8 @@ def misplaced(definition_id: str, name: str, value: Any, verb: Verb) -> InvalidA
             f"{name}: there is no such option of a request for {definition_id!r}; the cluster is chosen by the call "
             "that schedules, once_many(requests, cluster=...) for one"
         )
+    elif name == "confirm":
+        msg = f"confirm: {verb.name}() always waits for the master, which keeps the schedule; leave it out"
     elif verb is RECURRING or verb is UPDATE:
         msg = "at, after: the expression says when a recurring schedule fires; use starts_after for its start"
     else:
