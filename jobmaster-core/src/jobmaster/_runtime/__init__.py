@@ -1,1 +1,1 @@
-"""Running the steps: loops, notifications, start and stop."""
+"""Run the steps: loops, notifications, start and stop."""

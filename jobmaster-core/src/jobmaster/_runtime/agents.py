@@ -1,4 +1,4 @@
-"""The agents of one cluster as this process uses them: joined when they can be reached, left alone while they fail."""
+"""The agents of one cluster as this process uses them: joined when reachable, left alone while they fail."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from jobmaster.urls import scheme_of
 log = logging.getLogger("jobmaster.agents")
 
 TIME_OUT = 3.0
-"""Seconds for which no job is sent to an agent that could not be reached; others take its share meanwhile."""
+"""Seconds for which no job is sent to an agent that could not be reached; other agents take its share meanwhile."""
 LONGEST_TIME_OUT = 30.0
-"""What that grows to, twice as long each time, while every try fails: one that hangs costs each try `store_timeout`."""
+"""Upper limit of that time, which doubles while every try fails: an agent that hangs costs each try `store_timeout`."""
 TIME_OUT_JITTER = 0.2
-"""Which share of that may be missing, so that not all processes try at once."""
+"""Share by which that time may be shortened, so that not all processes try at once."""
 JOIN_EVERY = 2.0
 """Seconds between two tries to join an agent that could not be reached at the start."""
 
 
 def check_unlike(name: str, others: Iterable[str]) -> None:
-    """Raise `ConfigurationError` if an agent has this name, or one that differs by case alone: a slip, or soon one."""
+    """Raise `ConfigurationError` if an agent has this name, or one that differs only in case, which invites mistakes."""
     for other in others:
         if other == name:
             msg = f"agent {name!r} is added twice; names are unique in a cluster"
@@ -51,10 +51,10 @@ def check_unlike(name: str, others: Iterable[str]) -> None:
 
 @define(eq=False)
 class Link:
-    """One agent: what was configured, its repository, and whether it can be used now.
+    """One agent: its configuration, its repository, and whether it can be used now.
 
-    `joined` says that its schema is there and that its store, which has this `fingerprint`, is the one the master
-    knows by this name; `refused` says why it never will be: at the start what is wrong with it, later only that it
+    `joined` means that the agent's schema exists and that its store, identified by `fingerprint`, is the one that the
+    master knows by this name; `refused` says why it never will be joined: at the start any fault, later only that it
     is another store.
     """
 
@@ -65,10 +65,10 @@ class Link:
     joined: bool = False
     refused: str | None = None
     awaited: type[Exception] | None = None
-    """For what kind of reason it was said that it cannot be joined yet."""
+    """The kind of error last logged as the reason why the agent cannot be joined yet."""
     away_until: float = field(default=0.0)
     failures: int = 0
-    """How many tries have failed, one after the other."""
+    """How many tries in a row have failed."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class Link:
         return self.settings.name
 
     def failed(self, now: float) -> None:
-        """Note that it could not be reached. What was under way when that came out is not another try."""
+        """Note that the agent could not be reached. Calls already under way at that time do not count as further tries."""
         if self.away_until <= now:
             self.failures += 1
             growing = ExponentialBackoff(TIME_OUT, cap=LONGEST_TIME_OUT, jitter=TIME_OUT_JITTER)
@@ -84,16 +84,16 @@ class Link:
 
 
 async def _accept(_name: str, _agent: AgentRepository) -> None:
-    """Take every agent as it is."""
+    """Accept every agent as it is."""
 
 
 _Step = Callable[[Link], Awaitable[None]]
 
 
 class Agents(Mapping[str, AgentRepository]):
-    """The agents by name, the master's own rows among them.
+    """The agents by name, including the master's own rows.
 
-    Indexing an agent that is not joined raises `StoreUnreachableError`; iterating passes over those.
+    Indexing an agent that is not joined raises `StoreUnreachableError`; iteration skips such agents.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Agents(Mapping[str, AgentRepository]):
         monotonic: Callable[[], float],
         on_open: Callable[[str, AgentRepository], Awaitable[None]] = _accept,
     ) -> None:
-        """`on_open` is told of each agent that was opened; what it raises keeps the agent from being joined."""
+        """`on_open` is called with each opened agent; if it raises, the agent is not joined."""
         self.inline = InlineAgent(master, cluster_id)
         self.links = {link.name: link for link in links}
         self._cluster_id = cluster_id
@@ -118,7 +118,7 @@ class Agents(Mapping[str, AgentRepository]):
 
     @property
     def distributed(self) -> bool:
-        """Whether the cluster has agents besides its master's own rows."""
+        """Whether the cluster has agents besides the master's own rows."""
         return bool(self.links)
 
     def __getitem__(self, name: str) -> AgentRepository:
@@ -134,21 +134,21 @@ class Agents(Mapping[str, AgentRepository]):
         return link.repository
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of those that were joined; the master's own rows come first."""
+        """Iterate over the names of the joined agents; the master's own rows come first."""
         yield STANDALONE
         yield from (link.name for link in self.links.values() if link.joined)
 
     def __len__(self) -> int:
-        """Return how many can be used."""
+        """Return how many agents can be used."""
         return sum(1 for _ in self)
 
     def notifications_of(self, name: str) -> Notifier:
-        """Return where notifications about an agent's buckets are told and heard."""
+        """Return the notifier that sends and receives notifications about an agent's buckets."""
         link = self.links.get(name)
         return self._notifications if link is None else link.notify
 
     def usable(self) -> list[str]:
-        """Return the names of the agents that are reached now or will be: all but those that were refused."""
+        """Return the names of the agents that are reachable now or may be later: all except the refused ones."""
         return [link.name for link in self.links.values() if link.refused is None]
 
     def weights(self) -> Mapping[str, float]:
@@ -161,33 +161,33 @@ class Agents(Mapping[str, AgentRepository]):
         }
 
     def leave_alone(self, name: str) -> None:
-        """Note that an agent could not be reached: for a while, which is longer each time, it gets no new jobs."""
+        """Note that an agent could not be reached: it gets no new jobs for a while, longer each time."""
         link = self.links.get(name)
         if link is not None:
             link.failed(self._monotonic())
 
     def is_failing(self, name: str) -> bool:
-        """Return whether an agent could not be reached the last time: what was said then need not be said again."""
+        """Return whether an agent could not be reached the last time: the warning need not be repeated."""
         link = self.links.get(name)
         return link is not None and link.failures > 0
 
     def answered(self, name: str) -> None:
-        """Note that an agent took jobs: should it fail again, it is tried again as soon as after a first failure."""
+        """Note that an agent took jobs: if it fails again, it is retried as soon as after a first failure."""
         link = self.links.get(name)
         if link is not None:
             link.failures = 0
 
     def reachable(self) -> list[str]:
-        """Return the names of agents that answered last: those worth a rescue."""
+        """Return the names of the agents that answered last: those worth a rescue."""
         return [STANDALONE, *self.weights()]
 
     # Joining them
 
     async def join_all(self, *, migrate: bool) -> None:
-        """Join all agents at once; those that cannot be reached are left for `join_missing`.
+        """Join all agents at once; unreachable ones are left for `join_missing`.
 
-        Raises `ConfigurationError` if an agent's store is not the one that the master knows by its name, or if
-        two names are of one store, and `SchemaError` if its tables are not there and may not be made.
+        Raises `ConfigurationError` if an agent's store is not the one that the master knows by its name, or if two
+        names refer to one store, and `SchemaError` if its tables do not exist and must not be created.
         """
         failures: list[Exception] = []
         async with anyio.create_task_group() as group:
@@ -198,9 +198,9 @@ class Agents(Mapping[str, AgentRepository]):
             raise failures[0]
 
     async def join_missing(self, *, migrate: bool) -> float | None:
-        """Join what can be reached now; return when to try again, None once all are joined or refused.
+        """Join the agents that can be reached now; return when to try again, None once all are joined or refused.
 
-        By now its store may be refusing what it will do again: only another store in its place is refused for good.
+        At this point a store's refusal may be temporary: only another store in its place is refused for good.
         """
         failures: list[Exception] = []
         for link in self._missing():
@@ -246,10 +246,10 @@ class Agents(Mapping[str, AgentRepository]):
         link.fingerprint = await repository.fingerprint()
 
     async def _identify_all(self, failures: list[Exception], identify: _Step) -> None:
-        """Join what is open, one after the other.
+        """Join the open agents, one after the other.
 
-        By then all are open that can be: of two names for one store, both are refused before the master hears of
-        either, so that the one that stays is welcome.
+        All agents that can be opened are open by then: if two names refer to one store, both are refused before either
+        is registered with the master, so that the name the user keeps can still be registered.
         """
         for link in self._missing():
             if link.fingerprint is not None:
@@ -287,7 +287,7 @@ class Agents(Mapping[str, AgentRepository]):
                 raise ConfigurationError(self._taken(link.name, name))
 
     def _taken(self, name: str, other: str) -> str:
-        """Return why a store cannot have this name: it has another one."""
+        """Return why a store cannot have this name: it already has another one."""
         if other in self.links and self.links[other].fingerprint == self.links[name].fingerprint:
             remedy = "give each agent a database, or a table_prefix, of its own"
             return f"agents {name!r} and {other!r} are one and the same store; {remedy}"
@@ -295,7 +295,7 @@ class Agents(Mapping[str, AgentRepository]):
         return f"agent {name!r} points at the store that the cluster knows as {other!r}; {remedy}"
 
     async def unnamed(self) -> list[str]:
-        """Return the names of agents that the cluster has, and that this process was not told of."""
+        """Return the names of the cluster's agents that are not configured in this process."""
         known = await self._master.list_agents(self._cluster_id)
         return [agent.name for agent in known if agent.name not in self.links]
 

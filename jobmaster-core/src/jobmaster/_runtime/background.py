@@ -1,4 +1,4 @@
-"""A cluster's run in a task of its own: begun in one task of an event loop, ended in any other one."""
+"""A cluster's run in a task of its own: started in one task of an event loop, stopped in any other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 from jobmaster.loops import spawn, wait_through
 
 LAST_MOMENT = 2.0
-"""Seconds that the tasks of a run get to end by themselves after its stop is through."""
+"""Seconds that the tasks of a run get to end by themselves after the stop is complete."""
 
 
 class Run(Protocol):
@@ -24,20 +24,19 @@ class Run(Protocol):
         """All tasks of the event loop are being cancelled, those of this run too. Called before any of them runs."""
 
     def hurry(self) -> None:
-        """Somebody insists on the end, while it is stopping: what runs gets no more time."""
+        """The user insists on the end while the run is stopping: running jobs get no more time."""
 
     async def abandon(self) -> None:
-        """Its stop is over, and what it runs does not end: let go of what it holds."""
+        """The stop is over, and what still runs does not end: release all resources."""
 
     def over(self, failure: BaseException | None) -> None:
-        """The run has ended, perhaps by an error, or what is left of it was abandoned."""
+        """The run has ended, possibly with an error, or the rest of it was abandoned."""
 
 
 class Background:
     """Runs a cluster in a task of its own.
 
-    So it may be started in one task and stopped in another one, and no cancellation of either ends it otherwise than
-    gracefully.
+    It may be started in one task and stopped in another, and cancelling either task still ends it gracefully.
     """
 
     def __init__(self, name: str, run: Run) -> None:
@@ -49,17 +48,17 @@ class Background:
         self._failure: BaseException | None = None
         self._task: object = None
 
-    # For those outside
+    # For callers
 
     @property
     def ended(self) -> bool:
-        """Whether it is all over."""
+        """Whether the run has ended."""
         return self._ended.is_set()
 
     async def start(self) -> None:
-        """Start, and return once it is ready; raises what the start raised.
+        """Start, and return once the run is ready; raises what the start raised.
 
-        If the caller is cancelled, so is the start: its end is waited for.
+        If the caller is cancelled, the start is cancelled too, and its end is awaited.
         """
         self._task = spawn(self._run, self._name, self._loop_ends)
         try:
@@ -72,7 +71,7 @@ class Background:
             self._raise_failure()
 
     def ask(self) -> None:
-        """Ask for the end. What has only begun to start is cancelled."""
+        """Ask for the end. A start in progress is cancelled."""
         self._asked.set()
         if self._starting is not None:
             self._starting.cancel()
@@ -80,7 +79,7 @@ class Background:
     async def stop(self) -> None:
         """Ask for the end and wait for it, even if the caller is cancelled; raises what the run raised, once.
 
-        A handler that will not end holds up nobody: once all the rest has stopped, it is left behind.
+        A handler that does not end blocks nothing: once everything else has stopped, it is left behind.
         """
         if not self.ended:  # in another loop as well: an ended run waits for nothing
             await self._stop()
@@ -117,7 +116,7 @@ class Background:
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Within the block, being asked for the end cancels what is done; it ends the block without an error."""
+        """Within the block, a request for the end cancels the work; the block then ends without an error."""
         with anyio.CancelScope() as self._starting:
             if self.asked:
                 self._starting.cancel()
@@ -130,7 +129,7 @@ class Background:
         return self._asked.is_set()
 
     async def until_asked(self) -> None:
-        """Say that the start is over, and wait until the end is asked for."""
+        """Signal that the start is over, and wait until the end is asked for."""
         self._ready = True
         self._answered.set()
         await self._asked.wait()
@@ -139,13 +138,13 @@ class Background:
         try:
             await self._cluster_run.live(self)
         except anyio.get_cancelled_exc_class():
-            pass  # by the end of the event loop, which is no failure
+            pass  # the event loop ends, which is not a failure
         except BaseException as error:  # noqa: BLE001 - `start` or `stop` raises it
             self._failure = error
         self._end()
 
     def stopped(self) -> None:
-        """Say that the stop is through: what still runs is only what would not end."""
+        """Signal that the stop is complete: only handlers that do not end still run."""
         self._stopped.set()
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""The loops of one session of a worker, around the steps between its buckets and the master."""
+"""The loops of one worker session, around the steps between its buckets and the master."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from jobmaster.ownership import Attempt, OwnedBucket
 from jobmaster.signals import Signal
 
 BUSY_POLL = 0.1
-"""Longest wait in seconds of a busy claim loop that nobody brings notifications."""
+"""Longest wait in seconds of a busy claim loop that receives no notifications."""
 IDLE_POLL = 300.0
-"""Longest wait in seconds of a claim loop with nothing in hand: one glance looks after all of those."""
+"""Longest wait in seconds of a claim loop with nothing in flight: one glance checks all of those."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
 SHORT_PAUSE = 1.0
@@ -37,9 +37,9 @@ TAKEN_OVER = "one of its buckets was taken over"
 class BucketLoops:
     """Makes the loops of a worker that owns buckets.
 
-    `acknowledge` is there when its buckets are on an agent; `notifications` are those of its agent. `fence` ends the
-    session. `stirred` is set when jobs came or slots have nothing to do; `notified_of_free` says whether others have told
-    of free slots.
+    `acknowledge` is set if the buckets are on an agent; `notifications` is the notifier of that agent. `fence` ends the
+    session. `stirred` is set when jobs arrive or slots become idle; `notified_of_free` says whether other workers have
+    announced free slots.
     """
 
     env: Environment
@@ -53,7 +53,7 @@ class BucketLoops:
     notified_of_free: Callable[[], bool]
 
     def shared(self) -> list[Service]:
-        """Return the loops that serve all buckets together."""
+        """Return the loops that all buckets share."""
         services = [self._reporting(), self._beating(), self._glancing(), self._sharing()]
         if self.acknowledge is not None:
             services += [self._acknowledging(self.acknowledge), self._syncing()]
@@ -62,14 +62,14 @@ class BucketLoops:
     # Claiming
 
     def claiming(self, owned: OwnedBucket) -> Service:
-        """Return the loop that brings a bucket's due jobs into memory."""
+        """Return the loop that reads a bucket's due jobs into memory."""
         env = self.env
         step = ClaimJobs(
             self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
         )
         busy_until = (
             env.monotonic() + BUSY_FOR
-        )  # notifications of the first jobs may come before anybody listens
+        )  # notifications of the first jobs may arrive before the listener is ready
 
         async def tick() -> float | None:
             nonlocal busy_until
@@ -98,7 +98,7 @@ class BucketLoops:
         return longest if wait is None else min(wait, longest)
 
     def _glancing(self) -> Service:
-        """The safety net for lost notifications: wake the claim loops of idle buckets that hold something due."""
+        """The safety net for lost notifications: wake the claim loops of idle buckets that hold due jobs."""
 
         async def tick() -> float | None:
             idle = {owned.id: owned for owned in self.owned if not owned.in_flight and not owned.closed}
@@ -114,7 +114,7 @@ class BucketLoops:
     # Sharing
 
     def _sharing(self) -> Service:
-        """Return the loop that tells what these buckets would take, and gives back what others can begin sooner."""
+        """Return the loop that reports what these buckets would take, and gives back jobs that others can start sooner."""
         env = self.env
         step = Share(
             cluster_id=env.cluster_id,
@@ -135,16 +135,16 @@ class BucketLoops:
         )
 
     def _within_reach(self, buckets: Sequence[Bucket]) -> list[Bucket]:
-        """Return buckets that can be given work from here, as far as this process knows."""
+        """Return the buckets that this process can give work to, as far as it knows."""
         reached = set(self.env.agents.reachable())
         return [bucket for bucket in self.env.silence.heard(buckets) if bucket.agent in reached]
 
     def _tell_of_free(self, known: bool) -> None:
-        """Tell of free slots: everybody if that is `known` to the master, else the coordinators of this process."""
+        """Announce free slots: to all processes if they are `known` to the master, else to this process's coordinators."""
         tell = self.env.notify.tell if known else self.env.notify.hear
         tell(Topics.free(self.env.cluster_id))
 
-    # Telling the master, and the agent after it
+    # Reporting to the master, then to the agent
 
     def _reporting(self) -> Service:
         async def tick() -> float | None:
@@ -161,13 +161,13 @@ class BucketLoops:
                 await step.run_once()
             except LeaseLostError:
                 self.fence(TAKEN_OVER)
-                return None  # what is left is the new owner's
+                return None  # the rest belongs to the new owner
             return 0.0
 
         return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
 
     def _syncing(self) -> Service:
-        """Let the master know of jobs that have to wait; nothing is asked while no bucket keeps any waiting."""
+        """Save jobs that have to wait on the master; no query runs while no bucket has waiting jobs."""
         env = self.env
         steps = [SaveWaiting(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
 

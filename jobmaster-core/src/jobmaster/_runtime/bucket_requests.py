@@ -1,4 +1,4 @@
-"""What others want of a worker's buckets: that jobs are cancelled, and that parked ones are run."""
+"""Requests that concern a worker's buckets: cancel jobs, and run parked ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 ADOPTED_AT_ONCE = 1000
 TAKE_EVERY = 0.5
-"""Seconds between two times that a bucket without room is given parked jobs, as many as it has slots."""
+"""Seconds between two times that a bucket without room gets parked jobs, as many as it has slots."""
 
 
 @define(eq=False)
 class BucketRequests:
-    """Looks for what is asked of a worker, and does it. Reports go to `on_report`."""
+    """Looks for requests to a worker, and carries them out. Reports go to `on_report`."""
 
     env: Environment
     worker: WorkerRecord
@@ -36,7 +36,7 @@ class BucketRequests:
     # Cancelling
 
     async def handle_cancels(self) -> None:
-        """Look for cancel requests, and stop or withdraw what they name."""
+        """Look for cancel requests, and stop or withdraw the jobs that they name."""
         by_id = {owned.id: owned for owned in self.owned}
         if not by_id:
             return
@@ -49,9 +49,9 @@ class BucketRequests:
                 await self._cancel_unclaimed(owned, job_id, attempt)
 
     async def _cancel_unclaimed(self, owned: OwnedBucket, job_id: UUID, attempt: int) -> None:
-        """Cancel a job that lies in a bucket and is not in hand.
+        """Cancel a job that lies in a bucket and is not in flight.
 
-        From the master's own rows the next pull brings it, marked. A message on an agent knows of no mark.
+        The next pull from the master's own rows returns the job, marked. A message on an agent has no mark.
         """
         if not self.remote:
             owned.pull_again.set()
@@ -67,9 +67,9 @@ class BucketRequests:
     # Adopting
 
     async def adopt_parked(self) -> int:
-        """Take parked jobs whose handlers are known here, no more than are begun soon; return how many.
+        """Take parked jobs whose handlers are known here, no more than can start soon; return how many.
 
-        Who has no room takes some all the same, now and then: they are not to wait for as long as there is other work.
+        A bucket without room still takes some now and then: parked jobs must not wait for as long as there is other work.
         `parked_left` says whether some may be left for a while.
         """
         adopted, count, limit = 0, 0, 0
@@ -92,7 +92,7 @@ class BucketRequests:
         return room
 
     def _took(self, buckets: Sequence[OwnedBucket], count: int) -> None:
-        """Note that some jobs are in one of these buckets, or several, and have them read."""
+        """Note that one or more of these buckets got jobs, and have the buckets read."""
         for owned in buckets if count else ():
             self._took_at[owned.id] = self.env.monotonic()
             owned.adopted(count)
@@ -110,7 +110,7 @@ class BucketRequests:
 
 
 def _unclaimed(bucket: Bucket, record: JobRecord, attempt: int) -> Claim:
-    """Return a job in an owned bucket as if it had been claimed."""
+    """Return a job of an owned bucket as if it had been claimed."""
     return Claim(
         job=record.job,
         bucket_id=bucket.id,

@@ -1,4 +1,4 @@
-"""How a process joins a cluster: its master's schema, the cluster's record, and whether workers fit in."""
+"""How a process joins a cluster: the master's schema, the cluster's record, and whether its workers fit in."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log = logging.getLogger("jobmaster.cluster")
 
 
 async def prepare_master(env: Environment, url: str) -> None:
-    """Open the master and see to its schema; raises `SchemaError` if that is old and not to be brought up to date.
+    """Open the master and prepare its schema; raises `SchemaError` if that is old and must not be migrated.
 
-    Whether it is durable is asked first: a server that only reads does nothing of the rest.
+    Durability is checked first: a read-only server can do none of the rest.
     """
     await env.master.open()
     await env.durability.check(MASTER, env.master)
@@ -31,9 +31,9 @@ async def prepare_master(env: Environment, url: str) -> None:
 
 
 async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> ClusterRecord:
-    """Return the cluster as registered, as a new one in `mode` if it is not.
+    """Return the registered cluster; register it in `mode` if it is new.
 
-    With `settles` it takes on the settings of this process; else they are left alone.
+    With `settles` the cluster takes on the settings of this process; otherwise its settings stay as they are.
     """
     known = None if settles else await env.master.get_cluster(env.cluster_id)
     if known is None:
@@ -43,7 +43,7 @@ async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> C
 
 
 async def check_one_way(env: Environment) -> None:
-    """See that no worker without an agent joins a cluster that has agents: it would not be sent any job."""
+    """Check that no worker without an agent joins a cluster that has agents: it would get no jobs."""
     unnamed = await env.agents.unnamed()
     if unnamed and env.agents.distributed:
         await _warn_of(unnamed, env)
@@ -56,7 +56,7 @@ async def check_one_way(env: Environment) -> None:
 
 
 async def _warn_of(unnamed: Sequence[str], env: Environment) -> None:
-    """Tell of agents that are in use and not named here. The master also remembers those that are long gone."""
+    """Warn of agents that are in use and not configured here. The master also remembers those that are long gone."""
     in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
     if missing := [name for name in unnamed if name in in_use]:
         log.warning(

@@ -14,9 +14,9 @@ RUNNING: Final = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 
 
 async def cluster_view(env: Environment) -> ClusterView:
-    """Return the buckets whose owners are not silent, and the lanes and priorities of which older jobs wait on the master.
+    """Return the buckets whose owners are not silent, and the lanes and priorities whose older jobs wait on the master.
 
-    Silent ones are in it where there are no others for their work.
+    Buckets of silent owners are included if no others do their work.
     """
     buckets = await env.master.active_buckets(env.cluster_id)
     waiting = await env.master.due_places(env.cluster_id, PATIENCE)
@@ -26,9 +26,9 @@ async def cluster_view(env: Environment) -> ClusterView:
 
 
 async def anybody_assigns(env: Environment) -> bool:
-    """Return whether a worker that coordinates is alive, as it was within the last `KNOWN_FOR` seconds.
+    """Return whether a coordinating worker is alive; the answer may be up to `KNOWN_FOR` seconds old.
 
-    Without one, what is held stays so: new jobs do not wait for it, and nothing is given back.
+    Without one, held jobs stay held: new jobs do not wait for them, and nothing is given back.
     """
     asked_at = env.monotonic()
     if asked_at - env.assigns_asked_at >= KNOWN_FOR:

@@ -1,4 +1,4 @@
-"""Following what people change while a cluster runs: its mode, settings and lanes, and requests to workers."""
+"""Follow what operators change while a cluster runs: its mode, settings and lanes, and requests to workers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ log = logging.getLogger("jobmaster.control")
 
 
 class Control:
-    """Has this process go by what the master says, and changes what it says."""
+    """Makes this process follow the master's orders, and changes them."""
 
     def __init__(self, env: Environment, workers: Sequence[RunningWorker]) -> None:
         self.env = env
         self.workers = workers
         self._lock = anyio.Lock()
         self._left_alone: str | None = None
-        """Why what was read last is not followed; it is said once."""
+        """Why the last orders read are not followed; logged once."""
         env.heed = self.run_once
 
     def service(self) -> Service:
-        """Return the loop that looks on notifications, and now and then."""
+        """Return the loop that looks for orders, on notifications and now and then."""
 
         async def tick() -> float | None:
             await self.run_once()
@@ -41,7 +41,7 @@ class Control:
         return Service("control", tick, longest, wake=self.env.orders, spacing=NOTIFICATION_SPACING)
 
     async def run_once(self) -> None:
-        """Ask what this process is to go by, and follow it."""
+        """Read the orders for this process, and follow them."""
         async with self._lock:
             orders = await self.env.master.read_orders(self.env.cluster_id, self.env.process_id)
             if orders is None:
@@ -52,15 +52,15 @@ class Control:
                 worker.follow(orders.requests.get(worker.name))
 
     async def _register_again(self) -> None:
-        """Make the cluster known to a master that knew it: a backup from before that may have been restored."""
+        """Register the cluster again with a master that knew it: an older backup may have been restored."""
         env = self.env
         log.warning("the master does not know cluster %s any more; it is registered again", env.cluster_id)
         self._follow(await env.master.register_cluster(env.record()))
 
     async def change(self, change: ClusterChange) -> None:
-        """Store a change, follow it here at once, and tell the others.
+        """Store a change, follow it here at once, and notify the other processes.
 
-        While it is stored, nothing that was read before is followed.
+        While the change is being stored, orders read before it are not followed.
         """
         async with self._lock:
             cluster = await self.env.master.change_cluster(self.env.cluster_id, change)

@@ -1,4 +1,4 @@
-"""What a process does whose workers coordinate: assign due jobs, and see to recurring schedules."""
+"""The coordinating duties of a process: assign due jobs, and keep recurring schedules going."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jobmaster.contracts import Topics
 from jobmaster.states import ClusterMode, WorkerMode
 
 LONGEST_LOOK = 1.0
-"""Seconds up to which a coordinator looks again for what it left for want of room, rather than for want of anybody."""
+"""Longest wait in seconds that means due jobs were left for lack of room, rather than for lack of any bucket."""
 LONGEST_HORIZON = 120.0
-"""Seconds ahead of their time for which jobs of recurring schedules are made at most."""
+"""Most seconds ahead of their time that jobs of recurring schedules are made."""
 DECLARATION_LEASES = 4
-"""How many leases the declaration of a static schedule outlives its process: a deploy is to go unnoticed."""
+"""How many leases the declaration of a static schedule outlives its process, so that a deployment changes nothing."""
 UNCHANGING = frozenset({ClusterMode.ARCHIVED, ClusterMode.MIGRATING})
 """Cluster modes in which static schedules are left as they are."""
 
@@ -33,7 +33,7 @@ UNCHANGING = frozenset({ClusterMode.ARCHIVED, ClusterMode.MIGRATING})
 
 
 def assigning(env: Environment, local_workers: LocalWorkers, shortage: Shortage) -> Service:
-    """Return what puts due jobs into buckets, and notes when there is no room for them."""
+    """Return the service that puts due jobs into buckets, and notes when there is no room for them."""
     step = _assign(env, local_workers)
 
     async def tick() -> float | None:
@@ -70,9 +70,9 @@ def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:
 
 
 def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Event) -> Service:
-    """Return what makes the jobs of recurring schedules, as soon as those of this process are `declared`.
+    """Return the service that makes the jobs of recurring schedules, once those of this process are `declared`.
 
-    What was missed until then is treated as is declared now.
+    Times that were missed until then are treated as declared now.
     """
     step = PlanSchedules(
         env.cluster_id,
@@ -102,7 +102,7 @@ def _horizon(env: Environment) -> timedelta:
 
 
 def _spread(env: Environment, result: PlanResult) -> None:
-    """Tell owners what to cancel, and everybody what was made."""
+    """Notify owners of jobs to cancel, and all processes of new jobs."""
     env.notify.tell(*(Topics.control(bucket_id) for bucket_id in result.cancelling))
     if result.made:
         env.notify.tell(Topics.held(env.cluster_id))
@@ -110,7 +110,7 @@ def _spread(env: Environment, result: PlanResult) -> None:
 
 
 def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callable[[], None]) -> Service:
-    """Return what keeps static schedules alive; `on_declared` is called whenever those of this process are stored."""
+    """Return the service that keeps static schedules alive; it calls `on_declared` when those of this process are stored."""
     lasting = DECLARATION_LEASES * env.settings.lease
     step = KeepStaticSchedules(
         cluster_id=env.cluster_id,
@@ -128,5 +128,5 @@ def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callab
         on_declared()
         return env.settings.lease if env.declarations else lasting
 
-    # After an outage, whoever declares is back well before anybody has watched for a whole lease.
+    # After an outage, declaring processes are back well before any judging process has watched for a whole lease.
     return Service("static_schedules", tick, longest_pause=min(LONGEST_PAUSE, env.settings.lease))

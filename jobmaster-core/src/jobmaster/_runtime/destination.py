@@ -1,4 +1,4 @@
-"""The cluster at the other end of a move: opened when it is needed, and seen to be the right one."""
+"""The cluster at the other end of a move: opened when needed, and checked to be the right one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobmaster.urls import StoreUrl
 
 @frozen(kw_only=True)
 class _Wanted:
-    """What a target has to be: what it starts as if it is new, and what it may be if it is not."""
+    """What a target must be: the mode it starts in if it is new, and the modes it may be in if it is not."""
 
     setting: str
     url: StoreUrl
@@ -28,7 +28,7 @@ class _Wanted:
     keep_keys: bool
 
     def check(self, record: ClusterRecord) -> None:
-        """Raise `ConfigurationError` for a cluster that is in no mode for this."""
+        """Raise `ConfigurationError` if the cluster's mode does not allow this."""
         if record.mode not in self.allowed:
             modes = " or ".join(sorted(self.allowed))
             msg = (
@@ -60,7 +60,7 @@ def _wanted(target: MoveTarget | ArchiveTarget) -> _Wanted:
 
 @define(eq=False)
 class Destination:
-    """A target of one process, which has its own connections to it."""
+    """A target of one process, with its own connections."""
 
     source_id: str
     source: MasterRepository
@@ -72,21 +72,21 @@ class Destination:
 
     @property
     def history(self) -> bool:
-        """Whether what is over moves too."""
+        """Whether finished jobs and schedules move too."""
         return isinstance(self.target, MoveTarget) and self.target.history
 
     async def route(self) -> Route:
-        """Return the way there, after making sure that it leads to the right cluster, which is made if need be.
+        """Return the route, after checking that it leads to the right cluster, which is created if necessary.
 
         Raises `StoreUnavailableError` if the target cannot be reached, `ConfigurationError` if it is the source
-        itself or in no mode for this, `SchemaError` if its schema is old and must not be brought up to date.
+        itself or its mode does not allow this, `SchemaError` if its schema is old and must not be migrated.
         """
         if self._route is None:
             self._route = await self._find()
         return self._route
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._route = None
         if self._master is not None:
             await self._master.close()
@@ -123,9 +123,9 @@ class Destination:
     async def _record(
         self, master: MasterRepository, wanted: _Wanted, source: ClusterRecord | None
     ) -> ClusterRecord:
-        """Return the target as its master knows it; a new one has the settings of the source.
+        """Return the target as its master knows it; a new one gets the settings of the source.
 
-        If it moves there, also what was changed of them while it ran, and its paused lanes.
+        On a move it also gets the settings that were changed at runtime, and the paused lanes.
         """
         cluster_id = wanted.cluster_id or self.source_id
         known = await master.get_cluster(cluster_id)

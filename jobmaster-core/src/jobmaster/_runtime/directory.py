@@ -1,4 +1,4 @@
-"""Which buckets take new jobs: a short-lived view of the cluster for those who schedule."""
+"""Which buckets take new jobs: a short-lived view of the cluster for scheduling calls."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from jobmaster.tasks import Contained
 log = logging.getLogger("jobmaster.directory")
 
 STALE = 2.0
-"""Seconds after which the view is renewed in the background, while it is still used; longer in a large cluster."""
+"""Seconds after which the view is renewed in the background while it stays in use; longer in a large cluster."""
 USELESS = 5
-"""How many times as old a view may be before a caller waits for a new one."""
+"""How many times that age a view may reach before a caller waits for a new one."""
 BUCKETS_A_SECOND = 250
-"""How much of a view is renewed in a second. Processes grow with buckets: if each looked at all of them every
-two seconds, the master's work would grow with the square of a cluster."""
+"""How many buckets of a view are renewed per second. Processes grow with buckets: if each process read all of them
+every two seconds, the master's work would grow with the square of the cluster's size."""
 FULL = 100
-"""How many jobs more others are given before a bucket whose owner has enough."""
+"""How many more jobs other buckets get before a bucket whose owner has enough."""
 HASTE = 10
-"""How many times as often a large view may be renewed while buckets come and go: by the hundred in a rollout."""
+"""How many times as often a large view may be renewed while buckets come and go, as they do by the hundred in a rollout."""
 
 
 @frozen
 class ClusterView:
-    """The buckets that new jobs may be put into, and the places where older jobs wait on the master for their turn."""
+    """The buckets that may take new jobs, and the places whose older jobs wait on the master for their turn."""
 
     buckets: Sequence[Bucket]
     waiting: frozenset[Place] = frozenset()
@@ -56,7 +56,7 @@ class Directory:
         self._agents: Mapping[str, Mapping[Place, Ranking]] = {}
         self._view = ClusterView(())
         self._under_way: Counter[tuple[str, Place]] = Counter()
-        self._turn = random.getrandbits(32)  # another one in each process
+        self._turn = random.getrandbits(32)  # different in each process
         self._fetched_at = -NEVER
         self._outdated = False
         self._stale = STALE
@@ -68,9 +68,9 @@ class Directory:
         self._outdated = True
 
     async def ready(self) -> None:
-        """See that the view is young enough to be used; raises `StoreError` if none was ever to be had.
+        """Make sure that the view is fresh enough to use; raises `StoreError` if there has never been one.
 
-        While the master is away an old one serves: what it has wrong costs time, and no job.
+        While the master is away an old view serves: its errors cost time, but lose no job.
         """
         age = self._monotonic() - self._fetched_at
         if age >= self._useful_for:
@@ -81,7 +81,7 @@ class Directory:
 
     @property
     def _useful_for(self) -> float:
-        """How old the view may be, in seconds, for callers to use it as it is."""
+        """The age in seconds up to which callers use the view as it is."""
         if not self._outdated:
             return USELESS * self._stale
         return self._stale / HASTE if self._stale > STALE else 0.0
@@ -89,14 +89,14 @@ class Directory:
     async def refresh(self) -> None:
         """Get a new view."""
         asked_at = self._monotonic()
-        self._outdated = False  # what is told from here on may be missing in it
+        self._outdated = False  # changes announced from here on may be missing from it
         view = await self._fetch()
         self._agents, self._view = _ranked(view, self._turn), view
         self._stale = max(STALE, len(view.buckets) / BUCKETS_A_SECOND)
         self._fetched_at, self._known = asked_at, True
 
     def wait_for_nobody(self) -> None:
-        """The master is away: nobody gets his turn there, and new jobs are not to wait for those who are to come before."""
+        """The master is away: jobs that wait there make no progress, so new jobs need not queue behind them."""
         if self._view.waiting:
             self._view = ClusterView(self._view.buckets)
             self._agents = _ranked(self._view, self._turn)
@@ -108,7 +108,7 @@ class Directory:
             if not self._known:
                 raise
             self.wait_for_nobody()
-            self._fetched_at = self._monotonic() - STALE  # ask again, but let nobody wait for it
+            self._fetched_at = self._monotonic() - STALE  # ask again, but let no caller wait for it
 
     async def _refresh_quietly(self) -> None:
         try:
@@ -128,7 +128,7 @@ class Directory:
     # Choosing
 
     def agent_for(self, jobs: Sequence[NewJob], weights: Mapping[str, float]) -> str | None:
-        """Return the agent whose buckets are to take all of these jobs, or None if no agent can."""
+        """Return the agent whose buckets take all of these jobs, or None if no agent can."""
         wanted = {(new.job.lane, new.job.priority) for new in jobs}
         return agent_for(wanted, {name: self._burdens(name, wanted) for name in weights}, weights)
 
@@ -138,10 +138,10 @@ class Directory:
 
     @contextmanager
     def sending(self, agent: str, jobs: Sequence[NewJob]) -> Iterator[None]:
-        """Within the block, count jobs as a burden of the agent that was chosen for them.
+        """Within the block, count jobs as load of the agent that was chosen for them.
 
-        They get their buckets with the next flush. Until then, callers who come at the same time would all choose
-        the same agent.
+        They get their buckets with the next flush. Without this, concurrent callers would all choose the same agent
+        until then.
         """
         counts = Counter((agent, (new.job.lane, new.job.priority)) for new in jobs)
         self._under_way.update(counts)
@@ -180,7 +180,7 @@ class Directory:
 def _ranked(view: ClusterView, start: int) -> Mapping[str, Mapping[Place, Ranking]]:
     """Rank buckets by load, for each agent and place.
 
-    Where older jobs wait on the master, new ones go there as well: in a bucket they would overtake these.
+    Where older jobs wait on the master, new ones go there as well: in a bucket they would overtake the older ones.
     """
     agents: dict[str, dict[Place, list[tuple[int, UUID]]]] = {}
     for bucket in view.buckets:
@@ -195,7 +195,7 @@ def _ranked(view: ClusterView, start: int) -> Mapping[str, Mapping[Place, Rankin
 
 
 def _burden(bucket: Bucket) -> int:
-    """Return a bucket's load, much increased once its owner has as much as it offers to begin within a second."""
+    """Return a bucket's load, much increased once its owner has as many jobs as it offers to start within a second."""
     full = bucket.offered is not None and bucket.load >= bucket.offered
     return bucket.load + FULL if full else bucket.load
 

@@ -1,4 +1,4 @@
-"""Whether "accepted is durable" holds on the stores of a cluster: asked, told once, and refused where it has to hold."""
+"""Whether "accepted is durable" holds on a cluster's stores: checked, reported once, and enforced where required."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("jobmaster.durability")
 
 MASTER: Final = "master"
 LOOK_EVERY: Final = 60.0
-"""Seconds between two looks at what the servers say: one may have been restarted with other settings."""
+"""Seconds between two checks of the servers: one may have been restarted with other settings."""
 IN_MEMORY: Final = DurabilityRisk(
     setting="the store",
     value="in memory",
@@ -29,19 +29,19 @@ _told: set[tuple[str, str, DurabilityRisk]] = set()
 
 
 async def risks_of(store: SchemaStore) -> Sequence[DurabilityRisk]:
-    """Return what a store that is open says; what keeps nothing is not asked for more. Raises `StoreError`."""
+    """Return the risks that an open store reports; a store that keeps nothing is not asked. Raises `StoreError`."""
     return await store.durability_risks() if store.capabilities.durable else [IN_MEMORY]
 
 
 def store_name(store: str) -> str:
-    """Return what a store is called in messages: the master, the target of a move, or an agent by its name."""
+    """Return the name of a store in messages: the master, the target of a move, or an agent by its name."""
     if store in (MOVE_TO, ARCHIVE_TO):
         return f"the target of {store}"
     return "the master" if store == MASTER else f"agent {store!r}"
 
 
 def lines(risks: Mapping[str, Sequence[DurabilityRisk]]) -> list[str]:
-    """Return a line for each risk, but for stores in memory, which are warned of where they are named."""
+    """Return a line for each risk, except for stores in memory, whose warning comes from where they are configured."""
     return [
         f"{store_name(store)}: {risk}"
         for store, found in risks.items()
@@ -52,7 +52,7 @@ def lines(risks: Mapping[str, Sequence[DurabilityRisk]]) -> list[str]:
 
 @define(eq=False)
 class Durability:
-    """Looks at the stores of one cluster in one process."""
+    """Checks the stores of one cluster in one process."""
 
     cluster_id: str
     required: bool
@@ -60,7 +60,7 @@ class Durability:
     _risks: dict[str, Sequence[DurabilityRisk]] = field(factory=dict, init=False)
 
     async def check(self, name: str, store: SchemaStore) -> None:
-        """Ask a store that was just opened; raises `ConfigurationError` if it has to be durable and is not."""
+        """Check a store that was just opened; raises `ConfigurationError` if it must be durable and is not."""
         risks = await risks_of(store)
         self._tell(name, risks)
         if risks and self.required:
@@ -69,7 +69,7 @@ class Durability:
             raise ConfigurationError(msg)
 
     async def look(self, stores: Iterable[tuple[str, SchemaStore]]) -> None:
-        """Ask stores that have been in use for a while; one that is away says nothing now."""
+        """Check stores that have been in use for a while; one that is away is skipped."""
         for name, store in stores:
             try:
                 self._tell(name, await risks_of(store))
@@ -77,7 +77,7 @@ class Durability:
                 log.debug("%s could not be asked whether it is durable: %s", store_name(name), error)
 
     def _tell(self, name: str, risks: Sequence[DurabilityRisk]) -> None:
-        """Warn of what is new, once in this process, and say what is over."""
+        """Warn of new risks, once in this process, and log those that are over."""
         for risk in self._risks.get(name, ()):
             if risk not in risks:
                 _told.discard((self.cluster_id, name, risk))
@@ -96,7 +96,7 @@ class Durability:
 
 
 async def all_risks(master: SchemaStore, agents: Agents) -> dict[str, Sequence[DurabilityRisk]]:
-    """Return what the master and the agents that are joined say, by store; those that cannot be asked are left out."""
+    """Return the risks of the master and the joined agents, by store; stores that cannot be asked are left out."""
     found: dict[str, Sequence[DurabilityRisk]] = {}
     for name, store in stores_of(master, agents):
         try:
@@ -107,6 +107,6 @@ async def all_risks(master: SchemaStore, agents: Agents) -> dict[str, Sequence[D
 
 
 def stores_of(master: SchemaStore, agents: Agents) -> list[tuple[str, SchemaStore]]:
-    """Return the master and the agents that are joined, by name."""
+    """Return the master and the joined agents, by name."""
     joined = [(link.name, link.repository) for link in agents.links.values() if link.joined]
     return [(MASTER, master), *joined]

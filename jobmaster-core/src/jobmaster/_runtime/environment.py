@@ -1,4 +1,4 @@
-"""What every part of a running cluster shares."""
+"""The environment that all parts of a running cluster share."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from jobmaster.states import ClusterMode, JobStatus
 from jobmaster.storeclock import StoreClock
 
 LISTENING_POLLS_LESS = 5
-"""How much longer the safety net may wait while notifications arrive by themselves."""
+"""How many times longer the safety net may wait while notifications arrive."""
 SELDOM = 30.0
-"""Longest time in seconds between two looks for what seldom happens, while notifications arrive by themselves."""
+"""Longest time in seconds between two looks for rare events, while notifications arrive."""
 
 
 def _host_name() -> str:
-    """Return what this host is called now; its name may change while a process lives."""
+    """Return the current name of this host; it may change while a process lives."""
     return socket.gethostname()
 
 
@@ -54,11 +54,11 @@ class Environment:
     agents: Agents
     notify: Notifier
     registry: Registry
-    """The handlers that are at hand."""
+    """The handlers available in this process."""
     clock: Clock
     durability: Durability
     serves: bool = True
-    """Whether this process serves its handlers, with their schedules, rather than only happens to have them."""
+    """Whether this process serves its handlers and their schedules, rather than merely having them imported."""
     mode: ClusterMode = ClusterMode.ACTIVE
     paused_lanes: frozenset[str] = frozenset()
     observers: Sequence[JobObserver] = ()
@@ -70,22 +70,22 @@ class Environment:
     process_id: UUID = field(factory=new_id)
     waiters: dict[UUID, list[Callable[[], None]]] = field(factory=dict)
     orders: Signal = field(factory=Signal)
-    """Set to have the master asked what this process is to go by."""
+    """Set to have this process read its orders from the master."""
     heed: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
-    """Asks the master what this process is to go by, and returns when it does; raises `StoreError`."""
+    """Reads this process's orders from the master, and returns once it follows them; raises `StoreError`."""
     due_left: bool = False
-    """Whether a coordinator of this process has left due jobs on the master, for want of room, when it last looked."""
+    """Whether a coordinator of this process left due jobs on the master, for lack of room, when it last looked."""
     assigns: bool = True
     assigns_asked_at: float = float("-inf")
-    """Whether a worker that coordinates was alive, when that was last asked."""
+    """Whether a coordinating worker was alive at the last check."""
     renew: Signal = field(factory=Signal)
     """Set to have all leases renewed at once."""
     watch: Watch = field(init=False)
-    """How long the master has answered without a break, as the heartbeats see it."""
+    """How long the master has answered without a break, as seen by the heartbeats."""
     silence: Silence = field(init=False)
-    """Which owners of buckets nothing is to be expected of."""
+    """Which bucket owners are silent."""
     store_clock: StoreClock = field(init=False)
-    """What the master's clock may be believed for."""
+    """What the master's clock may be trusted for."""
     _configured: Settings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,11 +96,11 @@ class Environment:
         self.store_clock = StoreClock(self.cluster_id, self.master, self.monotonic)
 
     def record(self) -> ClusterRecord:
-        """Return the cluster as this process makes it known: with the settings that it was started with."""
+        """Return the cluster as this process registers it: with the settings that the process was started with."""
         return ClusterRecord(id=self.cluster_id, mode=self.mode, settings=self._configured.shared())
 
     def follow(self, cluster: ClusterRecord) -> None:
-        """Go by a cluster's mode, lanes, and changed settings; raises `ConfigurationError` for one that is wrong."""
+        """Follow a cluster's mode, lanes, and changed settings; raises `ConfigurationError` for a wrong one."""
         if cluster.damaged:
             msg = (
                 f"the row of cluster {cluster.id!r} on the master cannot be read: {cluster.damaged}; correct it there "
@@ -111,11 +111,11 @@ class Environment:
         self.settings = self._configured.changed(cluster.changes)
 
     def suspends(self, lane: str) -> bool:
-        """Return whether workers of a lane are to run nothing now."""
+        """Return whether workers of a lane must run nothing now."""
         return self.mode is not ClusterMode.ACTIVE or lane in self.paused_lanes
 
     async def close(self) -> None:
-        """Let go of all stores."""
+        """Close all stores."""
         for destination in (self.move_to, self.archive_to):
             if destination is not None:
                 await destination.close()
@@ -128,24 +128,24 @@ class Environment:
 
     @property
     def misfire_grace(self) -> timedelta:
-        """Return how late a nominal time may be noticed without being missed."""
+        """Return how late a nominal time may be noticed without counting as missed."""
         return timedelta(seconds=self.settings.misfire_grace)
 
     def poll_interval(self, notifications: Notifier | None = None) -> float:
-        """Return the longest time between two looks for work of which `notifications` tells (the master's if not given)."""
+        """Return the longest time between two looks for work that `notifications` announces (default: the master's)."""
         factor = LISTENING_POLLS_LESS if (notifications or self.notify).listening else 1
         return self.settings.poll_interval * factor
 
     def seldom(self, otherwise: float) -> float:
-        """Return the longest time between two looks for what seldom happens; `otherwise` without notifications."""
+        """Return the longest time between two looks for rare events; `otherwise` without notifications."""
         return max(SELDOM, otherwise) if self.notify.listening else otherwise
 
     def handover_age(self) -> float:
-        """Return the seconds after which a handover that is still there is anybody's: no push can still be under way."""
+        """Return the age in seconds at which any process may take over a handover: no push can still be under way."""
         return max(self.settings.lease, 2 * self.settings.store_timeout)
 
     def handover_pusher(self) -> HandoverPusher:
-        """Return what pushes handovers to the agents of this process."""
+        """Return the pusher of handovers to the agents of this process."""
         patience = self.handover_age() - self.settings.store_timeout
         agents = self.agents
         return HandoverPusher(
@@ -153,18 +153,18 @@ class Environment:
         )
 
     def tell_bucket(self, agent: str, bucket_id: UUID) -> None:
-        """Tell a bucket's owner that there is something new in it."""
+        """Notify a bucket's owner that the bucket has something new."""
         self.agents.notifications_of(agent).tell(Topics.bucket(bucket_id))
 
     def jobs_made(self, jobs: Iterable[Job]) -> None:
-        """Tell observers of jobs that were made for recurring schedules."""
+        """Notify observers of jobs that were made for recurring schedules."""
         for job in jobs:
             receipt = JobReceipt(job_id=job.id, accepted_by="master")
             for observer in self.observers:
                 observer.on_scheduled(NewJob(job=job), receipt)
 
     def reports_written(self, reports: Sequence[Report]) -> None:
-        """Spread the notifications of what a batch of reports left to do, and wake who waits for a job's end."""
+        """Send notifications of the work that a batch of reports leaves, and wake callers that wait for a job's end."""
         if any(report.parked for report in reports):
             self.notify.tell(Topics.parked(self.cluster_id))
         if any(report.status is JobStatus.HELD_ON_MASTER and not report.parked for report in reports):

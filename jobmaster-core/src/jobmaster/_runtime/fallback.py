@@ -1,4 +1,4 @@
-"""A coordinator that runs jobs itself, for as long as nobody else runs them."""
+"""A coordinator that runs jobs itself for as long as no other worker runs them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from jobmaster.states import Priority, WorkerMode
 log = logging.getLogger("jobmaster.cluster")
 
 TELLING: Final = 60.0
-"""Seconds between two lines about lanes that take turns."""
+"""Seconds between two log lines about lanes that take turns."""
 
 
 class Shortage:
-    """Whether a coordinator of this process has left due jobs lately, for which there was no room."""
+    """Whether a coordinator of this process has recently left due jobs for lack of room."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
@@ -38,14 +38,14 @@ class Shortage:
         self._noted_at = self._env.monotonic()
 
     def is_recent(self) -> bool:
-        """Return whether jobs were left not long ago: who finds no bucket looks again after a poll."""
+        """Return whether jobs were left recently: a coordinator that finds no bucket looks again after a poll."""
         return self._env.monotonic() - self._noted_at < 2 * self._env.poll_interval()
 
 
 def fallbacks(
     env: Environment, local_workers: LocalWorkers, shortage: Shortage, group: TaskGroup
 ) -> list[Service]:
-    """Return what has the coordinators of this process run jobs themselves when nobody else does."""
+    """Return the services that make this process's coordinators run jobs themselves when no other worker does."""
     patience = env.settings.fallback_patience
     if patience is None or not env.agents.distributed or not env.registry:
         return []
@@ -56,7 +56,7 @@ def fallbacks(
 
 
 class _Standby:
-    """Starts a worker for each lane and priority that needs one, and stops it when it is not needed any more."""
+    """Starts a worker for each lane and priority that needs one, and stops it when it is no longer needed."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class _Standby:
         )
         self.running: dict[Place, RunningWorker] = {}
         self.leaving: set[Place] = set()
-        """Those of them that stop. What they run may go on for long, and holds up nobody."""
+        """Places whose workers are stopping. Their jobs may run for long, and block nothing."""
         self._told_at = -NEVER
 
     def service(self) -> Service:
-        """Return the loop that looks now and then."""
+        """Return the loop that checks now and then."""
 
         async def tick() -> float | None:
             await self._run_once()
@@ -97,7 +97,7 @@ class _Standby:
         wanted = await self._wanted()
         if self.step.waiting:
             self._tell_of_turns(self.step.waiting + len(wanted))
-        # Who leaves still counts: no more than so many of them run at once.
+        # Leaving workers still count: no more than `MOST` run at once.
         free = MOST - len(self.running)
         for place in sorted(wanted - self.running.keys())[:free]:
             self._start(place)
@@ -106,7 +106,7 @@ class _Standby:
             self.group.start_soon(self._stop, place)
 
     def _tell_of_turns(self, count: int) -> None:
-        """Say in one line, now and then, that there are more lanes without workers than can be served at once."""
+        """Log one line, now and then, that more lanes lack workers than can be served at once."""
         if self._has_told:
             return
         self._told_at = self.env.monotonic()
@@ -119,7 +119,7 @@ class _Standby:
 
     @property
     def _has_told(self) -> bool:
-        """Whether it was said lately that lanes take turns: then nobody wants to read of each of them."""
+        """Whether a recent line said that lanes take turns: then lines about single lanes are only noise."""
         return self.env.monotonic() - self._told_at < TELLING
 
     async def _wanted(self) -> frozenset[Place]:
@@ -133,7 +133,7 @@ class _Standby:
         return not self.env.suspends(place[0]) and self._coordinator_for(place) is not None
 
     def _coordinator_for(self, place: Place) -> RunningWorker | None:
-        """Return the coordinator whose settings go for a place: one of its lane, if there is one."""
+        """Return the coordinator whose settings apply to a place: one of its lane, if there is one."""
         lane, priority = place
         own = [one for one in self.coordinators if one.settings.lane == lane] or self.coordinators
         return next((one for one in own if one.settings.bucket_count(priority)), None)
@@ -159,13 +159,13 @@ class _Standby:
         self.leaving.discard(place)
 
     def _is_idle(self, place: Place) -> bool:
-        """Return whether the worker of a place has nothing in hand."""
+        """Return whether the worker of a place has nothing in flight."""
         session = self.running[place].current
         return session is not None and not any(owned.in_flight for owned in session.owned)
 
 
 def _settings(coordinator: RunningWorker, place: Place) -> WorkerSettings:
-    """Return the settings of a worker that has the buckets of one place only, each of which may close by itself."""
+    """Return the settings of a worker with the buckets of one place only, so that each place can close by itself."""
     lane, priority = place
     own = coordinator.settings
     buckets = dict.fromkeys(Priority, 0) | {priority: own.bucket_count(priority)}

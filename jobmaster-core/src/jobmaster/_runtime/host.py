@@ -1,4 +1,4 @@
-"""What the master is told about the host of a process."""
+"""The host of a process, as recorded on the master."""
 
 from __future__ import annotations
 

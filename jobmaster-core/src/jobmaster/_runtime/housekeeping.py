@@ -1,4 +1,4 @@
-"""What a process does besides its workers, whatever their duties: join agents, renew leases, prune."""
+"""Work of a process besides its workers, whatever their duties: join agents, renew leases, prune."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode
 
 PRUNE_EVERY = 300.0
-"""Seconds between two looks for what is past its retention."""
+"""Seconds between two looks for jobs and schedules past their retention."""
 
 
 def joining(env: Environment) -> Service:
-    """Return what joins agents that were away at the start."""
+    """Return the service that joins agents that were away at the start."""
 
     async def tick() -> float | None:
         return await env.agents.join_missing(migrate=env.settings.auto_migrate)
@@ -26,7 +26,7 @@ def joining(env: Environment) -> Service:
 
 
 def looking_at_durability(env: Environment) -> Service:
-    """Return what looks now and then whether the stores still keep what they accept; the start has just done so."""
+    """Return the service that checks now and then whether the stores are still durable; the start has just done so."""
     began = env.monotonic()
 
     async def tick() -> float | None:
@@ -38,7 +38,7 @@ def looking_at_durability(env: Environment) -> Service:
 
 
 def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signal) -> Service:
-    """Return what renews the leases of all workers, fences who has lost one, and tells what there is to look after."""
+    """Return the service that renews the leases of all workers, fences those that lost theirs, and reports work to do."""
     beat = Heartbeat(
         master=env.master,
         leases=local_workers.leases,
@@ -66,7 +66,7 @@ def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signa
 
 
 def pruning(env: Environment) -> Service:
-    """Return what deletes what is past its retention."""
+    """Return the service that deletes jobs and schedules past their retention."""
     archived = env.archive_to is not None
     prune = Prune(env.cluster_id, env.master, env.store_clock, env.settings.retention, archived=archived)
 

@@ -1,4 +1,4 @@
-"""Cancelling and rescheduling jobs, wherever they are: on the master, or only on an agent so far."""
+"""Cancel and reschedule jobs, wherever they are: on the master, or only on an agent so far."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class JobCommands:
     # Cancelling
 
     async def cancel(self, job_ids: Sequence[UUID]) -> Sequence[CancelResult]:
-        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
+        """Cancel jobs; return the result for each, in order. Raises `JobNotFoundError` for an unknown id.
 
-        Raises `StoreUnavailableError` where an agent that may know it cannot be asked.
+        Raises `StoreUnavailableError` if an agent that may know the job cannot be asked.
         """
         env = self._env
         try:
@@ -52,7 +52,7 @@ class JobCommands:
     async def reschedule(self, job_id: UUID, delay: float) -> None:
         """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
 
-        Raises `InvalidTransitionError` if it may be in hand or has finished, `JobNotFoundError` if unknown.
+        Raises `InvalidTransitionError` if it may be in flight or has finished, `JobNotFoundError` if unknown.
         """
         env = self._env
         bucket = await self._bucket_of(job_id) if env.agents.distributed else None
@@ -65,9 +65,9 @@ class JobCommands:
     async def _reschedule_in(self, bucket: Bucket, job_id: UUID, delay: float) -> None:
         """Withdraw a job's message from its agent, then hold the job.
 
-        The handover is noted in between: a job whose message is gone, and that was not held in the end, is pushed
-        again by a coordinator. Before that only looking is done, which leaves nothing to be made up for. While another
-        handover has the job, a push of its message may be on its way, and the job counts as in hand.
+        The handover is recorded in between: if the message is gone and the job was not held in the end, a coordinator
+        pushes it again. The steps before only read, so a failure there needs no repair. While another handover has
+        the job, a push of its message may be under way, and the job counts as in flight.
         """
         env = self._env
         agent = env.agents[bucket.agent]
@@ -82,7 +82,7 @@ class JobCommands:
         await env.master.reschedule(env.cluster_id, job_id, delay, handover)
 
     async def _bucket_of(self, job_id: UUID) -> Bucket | None:
-        """Return the bucket on an agent that a job lies in; saves the job if only the agent knows it."""
+        """Return the bucket on an agent that holds a job; saves the job if only the agent knows it."""
         env = self._env
         record = await env.master.get_job(env.cluster_id, job_id)
         if record is None:
@@ -113,27 +113,27 @@ class JobCommands:
     # Looking on the agents
 
     async def find(self, job_id: UUID) -> JobRecord | None:
-        """Return a job that the master did not know a moment ago: one that only an agent knows, for one.
+        """Return a job that the master did not know a moment ago, for example because only an agent knows it.
 
-        Raises `StoreUnavailableError` if it is found nowhere, and an agent cannot be asked.
+        Raises `StoreUnavailableError` if the job is found nowhere and an agent cannot be asked.
         """
         env = self._env
         messages, silent = await self._on_agents([job_id])
-        # It may be on its way from there to here.
+        # It may be on its way from an agent to the master.
         record = await env.master.get_job(env.cluster_id, job_id)
         if record is None and not messages and silent:
             raise not_known(JobNotFoundError(job_id, env.cluster_id), silent)
         return record or (save_pending(messages[0]) if messages else None)
 
     async def _save(self, job_ids: Sequence[UUID]) -> Sequence[str]:
-        """Save jobs that only agents know, as lying in their buckets; return the agents that could not be asked."""
+        """Save jobs that only agents know, in their buckets; return the agents that could not be asked."""
         messages, silent = await self._on_agents(job_ids)
         if messages:
             await self._env.master.insert_jobs([message.new for message in messages])
         return silent
 
     async def _on_agents(self, job_ids: Sequence[UUID]) -> tuple[Sequence[Message], Sequence[str]]:
-        """Return what only agents know of these jobs, and the agents that could not be asked."""
+        """Return the messages of those jobs that only agents know, and the agents that could not be asked."""
         agents = self._env.agents
         found: list[Message] = []
         silent: list[str] = []
@@ -149,7 +149,7 @@ class JobCommands:
 
 
 def not_known(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
-    """Return what to raise for a job that was found nowhere: as long as an agent is silent, it may be there."""
+    """Return the error for a job that was found nowhere: while an agent is silent, the job may be there."""
     if not silent:
         return error
     return StoreUnavailableError(
@@ -159,7 +159,7 @@ def not_known(error: JobNotFoundError, silent: Sequence[str]) -> JobMasterError:
 
 
 def save_pending(message: Message) -> JobRecord:
-    """Return a job that only an agent knows so far as a record."""
+    """Return the record of a job that only an agent knows so far."""
     job = message.new.job
     return JobRecord(
         job=job,

@@ -1,4 +1,4 @@
-"""How jobs become durable: on an agent, or on the master, or on the one because the other is away."""
+"""How jobs become durable: on an agent, on the master, or on one because the other is away."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from jobmaster.states import ClusterMode
 log = logging.getLogger("jobmaster.scheduler")
 
 TRIES = 3
-"""How often a flush is tried while the store cannot be reached."""
+"""How many times a flush is tried while the store cannot be reached."""
 MASTER = "master"
 
 Receipts = Sequence[JobReceipt]
 
 
 class JobRouter:
-    """Stores the jobs of scheduling calls; the calls of one process that go the same way share a flush.
+    """Stores the jobs of scheduling calls; calls of one process that take the same route share a flush.
 
-    In a standalone cluster there is one way: the master's rows. Otherwise the jobs of a call go to one agent,
-    so that all or none are accepted, or to the master: those with a key, which only the master can know to be
-    taken, those that are not due yet, which are bound to an owner when they are, those whose caller wants them there, and
-    those for which no agent has a bucket.
+    In a standalone cluster there is one route: the master's rows. Otherwise the jobs of a call go to one agent, so that
+    all or none are accepted, or to the master. The master gets jobs with a key, because only it knows which keys are
+    taken; jobs that are not due yet, which get an owner when they are; jobs whose caller wants them there; and jobs for
+    which no agent has a bucket.
     """
 
     def __init__(self, env: Environment, directory: Directory) -> None:
@@ -56,7 +56,7 @@ class JobRouter:
             return await self._buffer(way).submit(jobs)
 
     async def _store_for_later(self, jobs: Sequence[NewJob]) -> Receipts:
-        """Store jobs on the master, which binds them to an owner when they are due; if it is away, an agent may do."""
+        """Store jobs on the master, which assigns them an owner when they are due; if it is away, an agent may do."""
         try:
             return await self._buffer(MASTER).submit(jobs)
         except StoreUnreachableError:
@@ -73,7 +73,7 @@ class JobRouter:
             return None
         return self._directory.agent_for(jobs, env.agents.weights())
 
-    # Which way
+    # Choosing the route
 
     async def _way_of(self, jobs: Sequence[NewJob], *, on_master: bool) -> str:
         env = self._env
@@ -130,7 +130,7 @@ class JobRouter:
     # An agent
 
     async def _flush_to_agent(self, agent: str, jobs: Sequence[NewJob]) -> Receipts:
-        """Push jobs to an agent; if it is away, another one takes them, or the master."""
+        """Push jobs to an agent; if it is away, another agent or the master takes them."""
         placed = self._directory.place_on(agent, jobs)
         if placed is None:
             return await self._flush_to_master(jobs)
@@ -148,12 +148,12 @@ class JobRouter:
         return self._accepted(placed, receipts)
 
     async def _flush_elsewhere(self, jobs: Sequence[NewJob]) -> Receipts:
-        """Push jobs to the next agent that can take all of them; without any, the master takes them."""
+        """Push jobs to the next agent that can take all of them; if there is none, the master takes them."""
         other = self._directory.agent_for(jobs, self._env.agents.weights())
         return await (self._flush_to_master(jobs) if other is None else self._flush_to_agent(other, jobs))
 
     async def _entrust_or_say(self, placed: Sequence[NewJob]) -> Receipts:
-        """Entrust jobs to the master; if it is away as well, nobody knows whether they were accepted."""
+        """Entrust jobs to the master; if it is away as well, it is unknown whether they were accepted."""
         try:
             return await self._entrust(placed)
         except StoreUnreachableError as error:
@@ -166,11 +166,11 @@ class JobRouter:
         self._env.agents.leave_alone(agent)
 
     async def _entrust(self, placed: Sequence[NewJob]) -> Receipts:
-        """Have the master see to jobs that may or may not have reached their buckets.
+        """Have the master take care of jobs that may or may not have reached their buckets.
 
-        Pushed again they might run again: their owner may be through with them by now, and their messages gone.
-        So the master holds those that are new to it as lying in these buckets, and by the handover, which is
-        noted first, a coordinator pushes what is still to be run once the agent is back.
+        If they were pushed again, they might run again: their owner may have finished them by now, and their messages
+        may be gone. So the master records those that are new to it as lying in these buckets. The handover is recorded
+        first; through it a coordinator pushes the jobs that still have to run once the agent is back.
         """
         env = self._env
         for bucket_id in _bucket_ids(placed):
@@ -191,9 +191,9 @@ def _bucket_ids(placed: Sequence[NewJob]) -> set[UUID]:
 
 
 async def _repeatedly(insert: Callable[[], Awaitable[Receipts]]) -> Receipts:
-    """Insert, and try again while the store is away: inserts are idempotent.
+    """Insert, and retry while the store is away: inserts are idempotent.
 
-    Raises `StoreUnreachableError` only if no try can have been heard.
+    Raises `StoreUnreachableError` only if no try can have reached the store.
     """
     heard: StoreUnavailableError | None = None
     for attempt in range(1, TRIES + 1):

@@ -1,4 +1,4 @@
-"""The workers of this process, taken together."""
+"""The workers of this process as a group."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import ClusterMode, WorkerMode
 
 RETURN_SHARE: Final = 0.9
-"""Share of a heartbeat that those who were cut off are given to return: their own look comes every heartbeat."""
+"""Share of a heartbeat that workers which were cut off get to return: they check every heartbeat."""
 
 
 class LocalWorkers:
-    """What the upkeep of a process asks of all its workers at once. Workers may join and leave."""
+    """Answers the questions that a process's upkeep asks about all its workers. Workers may join and leave."""
 
     def __init__(self, env: Environment, workers: Iterable[RunningWorker]) -> None:
         self.env = env
@@ -25,48 +25,48 @@ class LocalWorkers:
 
     @property
     def modes(self) -> set[WorkerMode]:
-        """The duties that there are among the workers."""
+        """The modes of the workers."""
         return {worker.settings.mode for worker in self.workers}
 
     # Leases
 
     def leases(self) -> list[WorkerLease]:
-        """Return the leases to act under."""
+        """Return the leases that the workers may act under."""
         return [lease for worker in self.workers if (lease := worker.lease) is not None]
 
     def owned(self, worker_id: UUID) -> Sequence[OwnedBucket]:
-        """Return the buckets that are owned under a registration."""
+        """Return the buckets owned under a registration."""
         sessions = [worker.current for worker in self.workers]
         return next((session.owned for session in sessions if session and session.record.id == worker_id), ())
 
     def all_owned(self) -> Sequence[OwnedBucket]:
-        """Return the buckets that are owned by this process now."""
+        """Return the buckets that this process owns now."""
         sessions = [worker.current for worker in self.workers]
         return [owned for session in sessions if session is not None for owned in session.owned]
 
     def has_free_slots(self) -> bool:
-        """Return whether a slot here has nothing to do. Of workers that run nothing there is no saying."""
+        """Return whether a slot here is idle; True if no worker here owns a bucket, as nothing tells then."""
         owned = self.all_owned()
         return not owned or any(one.free for one in owned)
 
     def fence(self, lease: WorkerLease) -> None:
-        """Stop the worker that holds a lease at once: the master declared it lost."""
+        """Stop at once the worker that holds a lease: the master declared it lost."""
         for worker in self.workers:
             if worker.current is not None and worker.current.lease is lease:
                 worker.current.fence("the master declared it lost")
 
     def look_for_cancels(self, worker_id: UUID) -> None:
-        """Have a worker look for jobs that are to be cancelled: there are some in its buckets."""
+        """Make a worker look for jobs to cancel: its buckets contain some."""
         for owned in self.owned(worker_id):
             self.env.notify.hear(Topics.control(owned.id))
 
     # Duties
 
     def rescuer(self) -> UUID | None:
-        """Return a worker that is alive and may take over buckets, if there is one.
+        """Return a live worker that may take over buckets, if there is one.
 
-        Not before the master has answered for about a heartbeat: what took a lease most likely took those of others,
-        who are back as well, and know what became of their jobs. A rescuer would have to guess.
+        Returns None until the master has answered for about a heartbeat: an outage that cost one worker its lease most
+        likely cost others theirs. They are back as well and know what became of their jobs; a rescuer would have to guess.
         """
         if not self.env.watch.lasts(RETURN_SHARE * self.env.settings.heartbeat):
             return None
@@ -78,15 +78,15 @@ class LocalWorkers:
         return None
 
     def pusher_id(self) -> UUID:
-        """Return who carries handovers: a worker that is alive, or the process."""
+        """Return the id under which handovers are pushed: that of a live worker, or of the process."""
         return self.rescuer() or self.env.process_id
 
     def coordinates(self) -> bool:
-        """Return whether a worker that coordinates is still at it."""
+        """Return whether a coordinating worker is still running."""
         return any(
             worker.settings.mode.coordinates and not worker.stopped.is_set() for worker in self.workers
         )
 
     def stands_still(self) -> bool:
-        """Return whether nothing is to be assigned or planned here now."""
+        """Return whether this process must not assign or plan anything now."""
         return self.env.mode is not ClusterMode.ACTIVE or not self.coordinates()

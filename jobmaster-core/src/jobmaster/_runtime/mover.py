@@ -1,4 +1,4 @@
-"""Moving what a cluster holds to another one, and what is past its retention to an archive."""
+"""Move a cluster's jobs and schedules to another cluster, and those past their retention to an archive."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from jobmaster.states import ClusterMode
 log = logging.getLogger("jobmaster.moving")
 
 MISCONFIGURED: Final = 60.0
-"""Seconds until the next look at a target that is the wrong one."""
+"""Seconds until the next look at a misconfigured target."""
 LOOK_AGAIN: Final = 0.5
-"""Seconds between two looks whether jobs have come back from their buckets."""
+"""Seconds between two checks whether jobs have come back from their buckets."""
 ARCHIVE_EVERY: Final = 300.0
-"""Seconds between two looks for what is past its retention, if that is not shorter."""
+"""Seconds between two looks for jobs and schedules past their retention, if that is not shorter."""
 
 
 def pause_of(retention: float) -> float:
-    """Return how long to wait until something else is past its retention."""
+    """Return how long to wait for something else to pass its retention."""
     return min(ARCHIVE_EVERY, max(1.0, retention))
 
 
@@ -42,7 +42,7 @@ def pause_of(retention: float) -> float:
 
 
 def moving(env: Environment, destination: Destination) -> Service:
-    """Return what moves the cluster while its mode is `migrating`."""
+    """Return the service that moves the cluster while its mode is `migrating`."""
     behind, evacuation = _Behind(), StandbyRescue(env)
 
     async def tick() -> float | None:
@@ -62,7 +62,7 @@ def moving(env: Environment, destination: Destination) -> Service:
 
 
 def archiving(env: Environment, destination: Destination) -> Service:
-    """Return what archives the cluster's history."""
+    """Return the service that archives the cluster's history."""
     behind = _Behind()
     step: Archive | None = None
 
@@ -86,13 +86,13 @@ def archiving(env: Environment, destination: Destination) -> Service:
 
 
 def _unless_misconfigured(tick: Tick) -> Tick:
-    """Return a tick that only says so, and waits long, when its target is the wrong one."""
+    """Return a tick that only logs the error, and waits long, when its target is misconfigured."""
 
     async def careful() -> float | None:
         try:
             return await tick()
         except ConfigurationError as error:
-            log.error("nothing moves: %s", error)  # noqa: TRY400 - its message says all there is to say
+            log.error("nothing moves: %s", error)  # noqa: TRY400 - the message says it all
             return MISCONFIGURED
 
     return careful
@@ -100,7 +100,7 @@ def _unless_misconfigured(tick: Tick) -> Tick:
 
 @define
 class _Behind:
-    """Tells of what is left behind, of each thing once."""
+    """Logs what is left behind, each item once."""
 
     _known: set[UUID] = field(factory=set, init=False)
 
@@ -113,7 +113,7 @@ class _Behind:
 
 
 async def tell(route: Route) -> None:
-    """Tell the target's processes that there is something to do. Notifications may be lost."""
+    """Notify the target's processes of new work. Notifications may be lost."""
     with suppress(StoreError):
         await route.target.announce([Topics.held(route.target_id), Topics.schedules(route.target_id)])
 
@@ -123,9 +123,9 @@ async def tell(route: Route) -> None:
 
 @frozen(kw_only=True)
 class MoveSummary:
-    """What a whole move did. `left` could not move; `in_buckets` jobs are in their workers' hands still.
+    """The result of a whole move. Items in `left` could not move; `in_buckets` jobs are still with their workers.
 
-    `unasked` are agents that may hold jobs, and that this process does not name or could not reach.
+    `unasked` are agents that may hold jobs and that are not configured in this process or could not be reached.
     """
 
     target: str
@@ -139,7 +139,7 @@ class MoveSummary:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing that can move is left."""
+        """Whether nothing is left to move."""
         return not (self.left or self.in_buckets or self.waiting or self.unasked)
 
 
@@ -154,9 +154,9 @@ class Move:
     on_moved: Callable[[MoveResult], None]
 
     async def run(self) -> MoveSummary:
-        """Move it all; a failure in between leaves nothing to be undone, and another run goes on from there.
+        """Move everything; a failure in between needs no undoing, and another run continues from there.
 
-        Raises what `Destination.route` raises before anything has changed.
+        Raises what `Destination.route` raises, before anything has changed.
         """
         route = await self.destination.route()
         await self._stand_still()
@@ -185,14 +185,14 @@ class Move:
         )
 
     async def _stand_still(self) -> None:
-        """Have the cluster's coordinators and workers stand still."""
+        """Make the cluster's coordinators and workers stand still."""
         known = await self.env.master.get_cluster(self.env.cluster_id)
         if known is None or known.mode is not ClusterMode.MIGRATING:
             await self.set_mode(ClusterMode.MIGRATING)
 
 
 async def held_in_buckets(env: Environment) -> int:
-    """Return how many unfinished jobs of a cluster lie in buckets, as far as its agents can be asked."""
+    """Return how many unfinished jobs of a cluster lie in buckets, as far as its agents can be reached."""
     ours = {bucket.id for bucket in await env.master.list_buckets(env.cluster_id)}
     most = dict(await env.master.bucket_holdings(env.cluster_id))
     for agent in [agent for name, agent in env.agents.items() if name in env.agents.links]:
@@ -203,6 +203,6 @@ async def held_in_buckets(env: Environment) -> int:
 
 
 async def unasked_agents(env: Environment) -> list[str]:
-    """Return the agents that may hold jobs of a cluster, and that cannot be asked from here."""
+    """Return the agents that may hold jobs of a cluster and that this process cannot ask."""
     in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
     return sorted((in_use | env.agents.links.keys()) - set(env.agents))

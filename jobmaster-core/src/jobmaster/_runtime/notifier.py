@@ -1,4 +1,4 @@
-"""Notifications: within the process at once, to other processes through the store, soon and in few messages."""
+"""Notifications: within the process at once; to other processes through the store, soon and in few messages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
 
 SPACING = 0.003
-"""Seconds between two announcements: notifications after a quiet time go out at once, those of a stream of calls gather,
-instead of each costing the store as much as the call itself."""
+"""Seconds between two announcements: after a quiet time notifications go out at once; those of a stream of calls gather,
+because each announcement costs the store as much as the call itself."""
 
 OnTopic = Callable[[str], None]
 
@@ -29,9 +29,9 @@ OnTopic = Callable[[str], None]
 class Notifier:
     """Routes topics of one cluster, or those of the buckets on one agent.
 
-    Subscribers of this process hear at once. What others should hear gathers while the last announcement
-    is under way and a moment longer, so that a burst becomes a few messages. Lost notifications only costs time:
-    everybody also polls.
+    Subscribers in this process are called at once. Notifications for other processes gather while the last announcement
+    is under way and a moment longer, so that a burst becomes a few messages. A lost notification only costs time:
+    every process also polls.
     """
 
     def __init__(self, store: MasterRepository | AgentRepository) -> None:
@@ -52,8 +52,8 @@ class Notifier:
     ) -> Iterator[None]:
         """Within the block, call `on_topic(topic)` for notifications.
 
-        An `own` topic concerns only this process. An `exact` subscriber does not hear notifications that may be
-        about anything.
+        An `own` topic concerns only this process. An `exact` subscriber is not called for notifications without a
+        specific topic.
         """
         if exact:
             self._exact.add(on_topic)
@@ -70,7 +70,7 @@ class Notifier:
 
     @contextmanager
     def watching_buckets(self, on_topic: OnTopic) -> Iterator[None]:
-        """Within the block, call `on_topic(topic)` for notifications of jobs in buckets that this process does not own."""
+        """Within the block, call `on_topic(topic)` for notifications about buckets that this process does not own."""
         self._watchers.append(on_topic)
         try:
             yield
@@ -78,11 +78,11 @@ class Notifier:
             self._watchers.remove(on_topic)
 
     def __contains__(self, topic: object) -> bool:
-        """Return whether anybody here wants to hear of a topic."""
+        """Return whether this process subscribes to a topic."""
         return topic in self._subscribers or (bool(self._watchers) and Topics.is_bucket(str(topic)))
 
     def tell(self, *topics: str) -> None:
-        """Spread notifications, here at once and elsewhere soon."""
+        """Send notifications, here at once and elsewhere soon."""
         for topic in topics:
             self.hear(topic)
             if topic not in self._own:
@@ -90,7 +90,7 @@ class Notifier:
                 self._pending.set()
 
     def hear(self, topic: str) -> None:
-        """Call the subscribers of a topic; of all topics for `Topics.ANY`."""
+        """Call the subscribers of a topic, or of all topics for `Topics.ANY`."""
         if topic == Topics.ANY:
             self.hear_all()
             return
@@ -101,7 +101,7 @@ class Notifier:
                 on_topic(topic)
 
     def hear_all(self) -> None:
-        """Let every subscriber have a look: something happened that we may have missed."""
+        """Call every subscriber to look for itself: notifications may have been missed."""
         for topic, subscribers in list(self._subscribers.items()):
             for on_topic in tuple(subscribers):
                 if on_topic not in self._exact:
@@ -110,7 +110,7 @@ class Notifier:
             on_topic(Topics.ANY)
 
     async def run(self, *, listen: bool = True) -> None:
-        """Announce, and listen to others, until cancelled."""
+        """Announce, and listen to other processes, until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._announce_forever)
             if listen and self._store.capabilities.notifications:
@@ -123,7 +123,7 @@ class Notifier:
             await anyio.sleep(SPACING)
 
     async def flush(self) -> None:
-        """Announce what has gathered, after what is under way: the last thing a process does."""
+        """Announce what has gathered, once the announcement under way is done: the last thing a process does."""
         async with self._announcing:
             topics, self._to_announce = list(self._to_announce), {}
             if topics:
@@ -142,7 +142,7 @@ class Notifier:
                 await self._listen()
             if self.listening:
                 self.listening = False
-                self.hear_all()  # whoever waits long because notifications come by themselves is to wait so no more
+                self.hear_all()  # long waits that rely on notifications must end now
             await anyio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
 

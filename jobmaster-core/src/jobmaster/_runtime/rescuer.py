@@ -1,4 +1,4 @@
-"""What a process does whose workers rescue: take over from the dead, and bring back what they left on agents."""
+"""The rescuing duties of a process: take over from dead workers, and bring back what they left on agents."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from jobmaster.signals import Signal
 log = logging.getLogger("jobmaster.cluster")
 
 SOON_AFTER: Final = 2.0
-"""Seconds after notifications that buckets went, by which whoever did not know has pushed what was under way."""
+"""Seconds after notifications of gone buckets, by which late pushes to them have arrived."""
 
 
 def rescuing(env: Environment, local_workers: LocalWorkers, needed: Signal) -> Service:
-    """Return what takes over the buckets of workers whose leases have run out; `needed` says when to look."""
+    """Return the service that takes over the buckets of workers with expired leases; `needed` says when to look."""
 
     async def may_judge() -> bool:
         await env.store_clock.look()
@@ -62,9 +62,9 @@ def _log(result: RescueResult) -> None:
 
 
 def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
-    """Return what brings back jobs from buckets on agents that nobody reads.
+    """Return the service that brings back jobs from buckets on agents that no worker reads.
 
-    It looks soon after notifications that buckets went: who had not heard of it may have pushed to them a moment later.
+    It looks soon after notifications of gone buckets: a process that did not know yet may have pushed to them.
     """
     step = OrphanedMessages(env.cluster_id, env.master, env.agents)
     look_at = env.monotonic()
@@ -89,7 +89,7 @@ def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
 
 
 def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
-    """Return what finishes handovers whose pushers did not."""
+    """Return the service that finishes handovers left by their pushers."""
     step = Handovers(
         env.cluster_id, env.master, env.handover_pusher(), local_workers.pusher_id, env.handover_age()
     )

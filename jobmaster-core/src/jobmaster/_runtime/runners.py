@@ -1,4 +1,4 @@
-"""The tasks that run a worker's jobs: one for each slot, and those of handlers that do not end."""
+"""The tasks that run a worker's jobs: one per slot, and those of handlers that do not end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from jobmaster.ownership import OwnedBucket, Slot
 from jobmaster.tasks import LeavableTask
 
 CLEAN_UP = 10.0
-"""Seconds for which a handler that was left may go on, in case that it has something to clean up."""
+"""Seconds for which a handler that was left may go on, in case it has something to clean up."""
 LAST_MOMENT = 1.0
-"""Seconds that all have to end in when the worker is over."""
+"""Seconds in which all tasks must end when the worker is over."""
 
 
 class Runners:
-    """Runs the slots of a worker, outside of any task group: that would have to wait for handlers that never end."""
+    """Runs the slots of a worker outside any task group, which would have to wait for handlers that never end."""
 
     def __init__(self, execute: Execute, group: TaskGroup) -> None:
-        """`group` is for what looks after them."""
+        """`group` runs the tasks that clear away left handlers."""
         self._execute = execute
         self._group = group
         self._tasks: dict[Slot, LeavableTask] = {}

@@ -1,4 +1,4 @@
-"""Where, and for how long, a runtime can be used."""
+"""Where and for how long a runtime can be used."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jobmaster.loops import child_caller, loop_finder
 
 
 class RuntimeScope:
-    """While its cluster runs, in the process and the event loop that it was started in.
+    """Limits a runtime to the time its cluster runs, and to the process and event loop that it was started in.
 
-    Everything that a runtime offers asks here first: elsewhere its connections answer nobody, or somebody else.
+    Every method of a runtime checks this first: elsewhere its connections answer nothing, or another caller.
     """
 
     __slots__ = (
@@ -28,7 +28,7 @@ class RuntimeScope:
     )
 
     def __init__(self, cluster_id: str) -> None:
-        """Begin here and now; `cause` is what ended it, if it did not end as it should."""
+        """Begin in the current process and loop; `cause` is the error that ended the scope, if it ended abnormally."""
         self._cluster_id = cluster_id
         self._process = this_process()
         self._find_loop = loop_finder()
@@ -38,41 +38,41 @@ class RuntimeScope:
         self.cause: BaseException | None = None
 
     def check(self) -> None:
-        """Raise `NotRunningError` unless this is the process and the event loop, and the cluster still runs."""
+        """Raise `NotRunningError` unless this is the scope's process and event loop, and the cluster still runs."""
         if self._over or self._process is not this_process() or self._find_loop() is not self._loop:
             raise self._refusal() from self.cause
 
     def check_loop(self) -> None:
-        """Raise `NotRunningError` unless this is the process and the event loop."""
+        """Raise `NotRunningError` unless this is the scope's process and event loop."""
         if not self.of_this_loop:
             raise self._refusal()
 
     def end(self, cause: BaseException | None = None) -> None:
-        """The cluster runs no more; `cause` is why, if it was not stopped."""
+        """Note that the cluster no longer runs; `cause` is why, if it was not stopped."""
         self._over, self.cause = True, self.cause or cause
 
     @property
     def of_this_process(self) -> bool:
-        """Whether it began in this process, and not in one that this one was forked from."""
+        """Whether the scope began in this process, and not in one that this process was forked from."""
         return self._process is this_process()
 
     @property
     def is_over(self) -> bool:
-        """Whether the cluster runs no more."""
+        """Whether the cluster no longer runs."""
         return self._over
 
     @property
     def of_this_loop(self) -> bool:
-        """Whether it began in the event loop that runs in the calling thread."""
+        """Whether the scope began in the event loop that runs in the calling thread."""
         return self.of_this_process and self._find_loop() is self._loop
 
     @property
     def in_its_thread(self) -> bool:
-        """Whether the calling thread is the one of the event loop; a child has no other thread than the one that forked."""
+        """Whether the calling thread is that of the event loop; a forked child has only the thread that forked."""
         return get_ident() == self._thread
 
     def call_in_child(self, function: Callable[[], None]) -> None:
-        """In a child that the event loop's thread forked, call a function before the loop does more."""
+        """In a child that the event loop's thread forked, call a function before the loop does anything else."""
         self._call_in_child(function)
 
     def _refusal(self) -> NotRunningError:

@@ -1,4 +1,4 @@
-"""A loop around a tick: waits as the tick says, wakes on notifications, backs off and survives outages."""
+"""A loop around a tick: waits as the tick says, wakes on notifications, backs off, and survives outages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 NOTIFICATION_SPACING = 0.05
-"""Spacing in seconds of services that many notifications concern only now and then."""
+"""Spacing in seconds of services that get many notifications of which few concern them."""
 
 Tick = Callable[[], Awaitable[float | None]]
 """Does one round of work; returns the seconds to wait before the next (None: until woken)."""
@@ -31,9 +31,9 @@ Tick = Callable[[], Awaitable[float | None]]
 class Service:
     """Runs `tick` again and again until it is stopped or cancelled.
 
-    `spacing` is the least time between the starts of two ticks, however many notifications there is. `longest`
-    bounds the wait, as a safety net for notifications that got lost. Waits of a second and more are
-    spread a little, so that processes started together do not stay in step.
+    `spacing` is the least time between the starts of two ticks, however many notifications arrive. `longest`
+    bounds the wait, as a safety net for lost notifications. Waits of a second and more are spread a little, so
+    that processes started together do not stay in step.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Service:
     over: anyio.Event = field(factory=anyio.Event, init=False)
     """Set once the loop has ended."""
     _asked: anyio.Event = field(factory=anyio.Event, init=False)
-    """Set once it is to end."""
+    """Set once the loop should end."""
     failures: int = field(default=0, init=False)
     _process: object = field(factory=this_process, init=False)
 
@@ -69,12 +69,12 @@ class Service:
                     await self._asked.wait()
 
     def stop(self) -> None:
-        """End the loop after the present tick."""
+        """End the loop after the current tick."""
         self._asked.set()
         self.wake.set()
 
     async def end(self, within: float) -> None:
-        """End the loop, and wait for up to so many seconds for its present tick to be through."""
+        """End the loop, and wait up to `within` seconds for its current tick to finish."""
         self.stop()
         with anyio.move_on_after(within):
             await self.over.wait()
@@ -86,7 +86,7 @@ class Service:
             await reraise_if_ending(error)
             if (
                 self._process is this_process()
-            ):  # a forked child has only a picture of it, which has nothing to tell
+            ):  # a forked child only has a copy of the loop, which must not log
                 self._tell(error)
             return self._pause()
         if self.failures:

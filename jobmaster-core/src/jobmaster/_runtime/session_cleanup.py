@@ -1,4 +1,4 @@
-"""What is left of a session that lost its lease: its outcomes are written, and its buckets given back at once."""
+"""Clean up a session that lost its lease: write its outcomes, and give back its buckets at once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger("jobmaster.worker")
 
 
 class SessionCleanup:
-    """Sees a session off that runs nothing any more, while its process sessions on under another registration.
+    """Cleans up a session that no longer runs anything, while its process goes on under another registration.
 
-    Without it, its buckets would take new jobs that nobody reads, until somebody else rescues them. Whatever it does
-    counts only as long as nobody has: every write names the buckets' epochs.
+    Otherwise its buckets would take new jobs that no worker reads, until another worker rescues them. Its writes
+    count only until a rescue: every write names the buckets' epochs.
     """
 
     def __init__(self, env: Environment, session: WorkerSession) -> None:
@@ -29,7 +29,7 @@ class SessionCleanup:
         self._service = Service(f"depart worker {session.record.name}", self._tick, longest_pause=SHORT_PAUSE)
 
     async def run(self) -> None:
-        """Go on until all is done, or is somebody else's business; cancel it to leave the rest to the rescue."""
+        """Run until all is done or has a new owner; cancel it to leave the rest to the rescue."""
         await self._service.run()
 
     async def _tick(self) -> float | None:
@@ -47,7 +47,7 @@ class SessionCleanup:
         return None
 
     async def _give_back(self, owned: OwnedBucket) -> None:
-        """Give a bucket back, unless something of it is in hand that no report is about: that is for the rescue."""
+        """Give a bucket back, unless it has jobs in flight that no report covers: those are left to the rescue."""
         env = self._env
         try:
             if not owned.in_flight:

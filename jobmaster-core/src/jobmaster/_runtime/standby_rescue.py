@@ -1,4 +1,4 @@
-"""Bringing back what dead workers held, in a cluster whose workers stand still."""
+"""Bring back what dead workers held, in a cluster whose workers stand still."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from jobmaster.version import __version__
 
 @define(eq=False)
 class StandbyRescue:
-    """Rescues as a worker does, but registers one only when there is something to rescue.
+    """Rescues as a worker does, but registers a worker only when there is something to rescue.
 
-    What cannot be rescued, as its agent is away, is looked at again after a lease.
+    Jobs that cannot be rescued because their agent is away are looked at again after a lease.
     """
 
     env: Environment
     _next: float = field(default=0.0, init=False)
 
     async def run_once(self) -> None:
-        """Hold all jobs again that lie in buckets nobody owns any more."""
+        """Hold again all jobs that lie in buckets without an owner."""
         env = self.env
         if env.monotonic() < self._next:
             return

@@ -1,4 +1,4 @@
-"""What is said at the start of workers that can run, and yet will not do what is likely wanted of them."""
+"""Warnings at the start of workers that can run, but will likely not do what the user expects."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = logging.getLogger("jobmaster.start")
 
 NO_HANDLERS = "it knows no handlers, so that it parks every job; import the modules that define them, or use add_handlers()"
 PARKED_AT_ONCE = 100
-"""How many parked jobs are looked at: enough to name their definitions."""
+"""How many parked jobs are read: enough to name their definitions."""
 NAMED = 5
 """How many of those definitions are named."""
 NOTED = "no_handlers_worker"
 """The field of a cluster's log line that names a worker without handlers, by its id."""
 LINES = 1000
-"""How many of a cluster's newest log lines are looked through for such."""
+"""How many of a cluster's newest log lines are searched for such lines."""
 
 
 def in_memory(master_url: str, agents: Iterable[AgentSettings]) -> list[str]:
-    """Return a line for each store that lives and dies with its process."""
+    """Return a line for each store that lives only as long as its process."""
     lines = []
     if _is_memory(master_url):
         lines.append(
@@ -49,7 +49,7 @@ def _is_memory(url: str) -> bool:
 
 
 def warn_of_settings(env: Environment, master_url: str, agents: Sequence[AgentSettings]) -> None:
-    """Warn of stores in memory; not where the clock is a test's, to which they belong."""
+    """Warn of stores in memory, but not under a test's clock: tests use such stores on purpose."""
     if isinstance(env.clock, SystemClock):
         for line in in_memory(master_url, agents):
             log.warning("cluster %s: %s", env.cluster_id, line)
@@ -59,7 +59,7 @@ def warn_of_settings(env: Environment, master_url: str, agents: Sequence[AgentSe
 
 
 async def warn_of_no_handlers(env: Environment, worker: WorkerRecord) -> None:
-    """Warn of a worker that cannot run anything, here and, for `status`, on the master."""
+    """Warn of a worker that cannot run anything, in this log and, for `status`, on the master."""
     if env.registry or not worker.mode.executes:
         return
     log.warning("worker %s: %s", worker.name, NO_HANDLERS)
@@ -76,7 +76,7 @@ async def warn_of_no_handlers(env: Environment, worker: WorkerRecord) -> None:
 
 
 async def without_handlers(master: MasterRepository, cluster_id: str) -> frozenset[str]:
-    """Return the ids of workers, of whatever time, that said to have no handlers."""
+    """Return the ids of all workers, past and present, that logged that they have no handlers."""
     lines = await master.list_logs(cluster_id, "cluster", cluster_id, LINES)
     return frozenset(str(line.fields[NOTED]) for line in lines if NOTED in line.fields)
 
@@ -85,7 +85,7 @@ async def without_handlers(master: MasterRepository, cluster_id: str) -> frozens
 
 
 async def warn_of_parked(env: Environment) -> None:
-    """Warn of jobs that wait for a handler which is not known here either."""
+    """Warn of jobs that wait for a handler that is not known here either."""
     async with Contained("looking for parked jobs", log, StoreError):
         parked = await find_parked(env.master, env.cluster_id)
         if line := parked_line([job for job in parked if job.definition_id not in env.registry]):
@@ -93,12 +93,12 @@ async def warn_of_parked(env: Environment) -> None:
 
 
 async def find_parked(master: MasterRepository, cluster_id: str) -> Sequence[JobRecord]:
-    """Return parked jobs, the newest first, as many as it takes to say which they are."""
+    """Return parked jobs, newest first, enough of them to name their definitions."""
     return await master.query_jobs(cluster_id, JobQuery(parked=True, limit=PARKED_AT_ONCE))
 
 
 def parked_line(jobs: Sequence[JobRecord], count: int | None = None) -> str | None:
-    """Return a line about parked jobs, of which there are `count` if that is known."""
+    """Return a line about parked jobs; `count` is their total, if known."""
     if not jobs:
         return None
     definitions = Counter(job.definition_id for job in jobs)

@@ -15,9 +15,9 @@ from jobmaster.static_schedules import StaticSchedule, declared
 
 
 def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Declaration]:
-    """Return the static schedules, those on handlers included, made with the settings that count now.
+    """Return the static schedules, including those on handlers, made with the current settings.
 
-    Raises `ConfigurationError` for one that is wrong.
+    Raises `ConfigurationError` for a wrong one.
     """
     schedules = declared(env.registry if env.serves else Registry(()), static)
     build = Schedule(env.cluster_id, lambda: env.settings, env.clock)

@@ -1,4 +1,4 @@
-"""Starting everything in order, and stopping it again: one cluster in one process."""
+"""Start everything in order, and stop it again: one cluster in one process."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from jobmaster.ownership import StopReason
 from jobmaster.signals import Signal
 
 LAST_STEPS = 5.0
-"""Seconds that a stop gives to jobs that are on their way between stores."""
+"""Seconds that a stop gives to jobs on their way between stores."""
 LAST_NOTIFICATIONS = 1.0
-"""Seconds that the end waits for notifications to go out; others poll for what they did not hear."""
+"""Seconds that the end waits for notifications to go out; other processes poll for those they miss."""
 
 
 class Supervisor:
@@ -42,15 +42,15 @@ class Supervisor:
         """Set once the static schedules of this process are stored."""
         self._rescue_needed = Signal()
         self._moving_jobs: list[Service] = []
-        """What moves jobs between stores."""
+        """The services that move jobs between stores."""
         self._subscriptions = ExitStack()
         self._cut_short = False
 
     @asynccontextmanager
     async def running(self, on_stopped: Callable[[], None] = lambda: None) -> AsyncIterator[TaskGroup]:
-        """Run within the block; at its end stop gracefully, even when the block was cancelled.
+        """Run within the block; stop gracefully at its end, even if the block was cancelled.
 
-        `on_stopped` is called when the stop is through, and what still runs is only what would not end.
+        `on_stopped` is called when the stop is complete and only handlers that do not end still run.
         """
         failure: Exception | None = None
         with self._subscriptions:
@@ -84,7 +84,7 @@ class Supervisor:
             await self.salvage()
 
     async def stop(self) -> None:
-        """Stop all workers at once, each within its grace period; then send the last notifications."""
+        """Stop all workers concurrently, each within its grace period; then send the last notifications."""
         grace = self.env.settings.stop_grace
         async with anyio.create_task_group() as group:
             for worker in self.workers:
@@ -93,38 +93,38 @@ class Supervisor:
         await self._send_last_notifications()
 
     async def _end_moving_jobs(self) -> None:
-        """Let no job be left halfway between two stores, where it would wait until others may care for it."""
+        """Leave no job halfway between two stores, where it would wait until another process may take it over."""
         async with anyio.create_task_group() as group:
             for service in self._moving_jobs:
                 group.start_soon(service.end, LAST_STEPS)
 
     def hurry(self) -> None:
-        """Give what runs no more time."""
+        """Give running jobs no more time."""
         for owned in self.local_workers.all_owned():
             owned.stop_running(StopReason.SHUTDOWN)
 
     def cut_short(self) -> None:
-        """All tasks are being cancelled from outside: let nothing take this for the end of a job by itself."""
+        """All tasks are being cancelled from outside: do not let this count as a job's own end."""
         self._cut_short = True
         for worker in self.workers:
             worker.cut_short()
 
     def at_work(self) -> list[str]:
-        """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+        """Return the definition ids of the jobs that run now, each once: callable from any thread, without a lock."""
         jobs = [slot.job for owned in self.local_workers.all_owned() for slot in list(owned.slots)]
         return list(dict.fromkeys(job.definition_id for job in jobs if job is not None))
 
     def begin_nothing_more(self) -> None:
-        """Run no more jobs: this is a forked child, and its parent runs them."""
+        """Start no more jobs: this is a forked child, and its parent runs them."""
         for owned in self.local_workers.all_owned():
             owned.close()
 
     def _collapsed(self, group: TaskGroup) -> bool:
-        """Return whether the loops run no more: they were cancelled, or one of them failed."""
+        """Return whether the loops no longer run: they were cancelled, or one of them failed."""
         return self._cut_short or group.cancel_scope.cancel_called
 
     async def salvage(self) -> None:
-        """Leave although the loops run no more: write what was done, and give up the rest."""
+        """Leave although the loops no longer run: write what was done, and give up the rest."""
         async with anyio.create_task_group() as group:
             for worker in self.workers:
                 group.start_soon(worker.salvage)
@@ -137,7 +137,7 @@ class Supervisor:
                 await link.notify.flush()
 
     def _serve_agents(self, group: TaskGroup) -> None:
-        """Announce on all agents, and listen where workers of this process have buckets; who coordinates hears of all."""
+        """Announce on all agents; listen where workers of this process have buckets, or on all if one coordinates."""
         agents, coordinates = self.env.agents, any(mode.coordinates for mode in self.local_workers.modes)
         for link in agents.links.values():
             listens = coordinates or any(worker.settings.agent == link.name for worker in self.workers)
@@ -194,7 +194,7 @@ class Supervisor:
         return []
 
     def _moving(self) -> list[Service]:
-        """Return what moves jobs and schedules to other clusters: also, and only then, while no worker runs."""
+        """Return the services that move jobs and schedules to other clusters; moving needs no worker, archiving does."""
         env, movers = self.env, []
         if env.move_to is not None:
             movers.append(self._heeding(moving(env, env.move_to), Topics.held, Topics.cluster))
@@ -203,7 +203,7 @@ class Supervisor:
         return movers
 
     def _fetching(self, service: Service) -> Service:
-        """Return the assigning service, woken by notifications of free slots if it has left due jobs for want of room."""
+        """Return the assigning service, woken by notifications of free slots if it has left due jobs for lack of room."""
 
         def hear(_topic: str) -> None:
             if self.env.due_left:
@@ -214,7 +214,7 @@ class Supervisor:
         return service
 
     def _watching(self, taking: UnreadJobs) -> Service:
-        """Return what looks for unread jobs when there are notifications of some bucket elsewhere, or of free slots."""
+        """Return the service that looks for unread jobs on notifications about buckets elsewhere, or about free slots."""
         self._subscriptions.enter_context(
             self.env.notify.subscribed(Topics.free(self.env.cluster_id), taking.hear)
         )
@@ -223,7 +223,7 @@ class Supervisor:
         return taking.service
 
     def _heeding(self, service: Service, *topics: Callable[[str], str]) -> Service:
-        """Return the service, which notifications of these topics about the cluster wake from now on."""
+        """Return the service; from now on notifications of these topics of the cluster wake it."""
         for topic in topics:
             name = topic(self.env.cluster_id)
             self._subscriptions.enter_context(self.env.notify.subscribed(name, lambda _: service.wake.set()))

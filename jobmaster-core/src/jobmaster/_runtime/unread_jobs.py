@@ -1,4 +1,4 @@
-"""What a process with free slots does about jobs that lie unread elsewhere."""
+"""How a process with free slots takes back jobs that lie unread elsewhere."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jobmaster._upkeep.unread import Unread
 from jobmaster.contracts import Topics
 
 MARGIN: Final = 0.1
-"""Seconds that come on top of those for which jobs have to have waited, for one look to find all of a moment."""
+"""Seconds added to the time that jobs must have waited, so that one look finds all jobs of the same moment."""
 
 
 class UnreadJobs:
     """The loop that takes back unread jobs.
 
-    Nothing is asked while no notification of jobs for other buckets comes, or no slot is free here. After such a
-    notification it looks once those jobs have waited for long enough, and so on for as long as they come. Without
-    notifications it looks now and then.
+    No query runs while no notification of jobs for other buckets arrives, or no slot is free here. After such a
+    notification the loop looks once those jobs have waited for long enough, and again for as long as they arrive.
+    Without notifications it looks now and then.
     """
 
     def __init__(self, env: Environment, local_workers: LocalWorkers) -> None:
@@ -41,7 +41,7 @@ class UnreadJobs:
         self.service = Service("unread", self._tick, self._longest)
 
     def hear(self, _topic: str) -> None:
-        """There are new jobs in some bucket, or free slots for those that nobody was free for before."""
+        """Note that a bucket has new jobs, or that slots are free for jobs that had none before."""
         self._heard = True
         if self._look_at is None:
             self.service.wake.set()
@@ -59,14 +59,14 @@ class UnreadJobs:
             return None
         took = await self._look()
         self._look_at = None
-        if not (self._heard or took):  # of what it took there may be more
+        if not (self._heard or took):  # there may be more of what it took
             return None
         self._look_later(now)
         return self._every
 
     @property
     def _every(self) -> float:
-        """Seconds from a notification to a look; longer in a large cluster, where each process looks through all buckets."""
+        """Seconds from a notification to a look; longer in a large cluster, because each process reads all buckets."""
         return max(UNREAD_FOR + MARGIN, self._step.listed / BUCKETS_A_SECOND)
 
     def _look_later(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What lies on the agents that the master does not know yet."""
+"""Jobs on the agents that the master does not know yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger("jobmaster.jobs")
 
 
 async def unsaved_by_lane(env: Environment) -> Mapping[str, int]:
-    """Return the number of jobs that are save pending, by lane; agents that cannot be asked now are left out."""
+    """Return the number of save-pending jobs by lane; agents that cannot be asked now are left out."""
     lanes = {bucket.id: bucket.lane for bucket in await env.master.list_buckets(env.cluster_id)}
     found: Counter[str] = Counter()
     for link in env.agents.links.values():

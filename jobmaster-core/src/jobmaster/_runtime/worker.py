@@ -1,4 +1,4 @@
-"""A worker across its sessions: when its lease is lost, it registers anew."""
+"""A worker across its sessions: when it loses its lease, it registers anew."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 LAST_ANSWER = 5.0
 """Seconds that a stop waits for the answer to a registration that is under way."""
 LAST_DEPARTURES = 5.0
-"""Seconds that a stop waits for former sessions to write their outcomes and give back their buckets."""
+"""Seconds that a stop waits for earlier sessions to write their outcomes and give back their buckets."""
 
 
 class RunningWorker:
@@ -57,12 +57,12 @@ class RunningWorker:
 
     @property
     def lease(self) -> WorkerLease | None:
-        """The lease of the present session, if it is one to act under."""
+        """The lease of the current session, if the worker may act under it."""
         session = self.current
         return None if session is None or session.lease.fenced or session.over.is_set() else session.lease
 
     async def run(self) -> None:
-        """Begin a session, and another after a lost lease or a change of duties, until stopped."""
+        """Run a session, and another after a lost lease or a change of duties, until stopped."""
         async with anyio.create_task_group() as self._group:
             while (session := await self._register()) is not None:
                 if not self.ready.is_set():
@@ -82,23 +82,23 @@ class RunningWorker:
             await self._depart(session)
 
     async def _depart(self, session: WorkerSession) -> None:
-        """See a session off that ended without a stop; what it cannot do in time is left to the rescue."""
+        """Clean up a session that ended without a stop; what takes too long is left to the rescue."""
         with anyio.CancelScope(deadline=self._last_moment) as scope:
             self._departing.add(scope)
             await SessionCleanup(self.env, session).run()
         self._departing.discard(scope)
 
     def _hurry_departures(self) -> None:
-        """Give former sessions a last moment: this worker ends."""
+        """Give earlier sessions a last moment: this worker ends."""
         self._last_moment = anyio.current_time() + LAST_DEPARTURES
         for scope in self._departing:
             scope.deadline = self._last_moment
 
     async def _register(self) -> WorkerSession | None:
-        """Return a new session once it is registered, or None if there is to be none any more.
+        """Return a new session once it is registered, or None if none is wanted any more.
 
-        A try without an answer may have been heard, and its lease runs from then on. When that can be over, others
-        may have declared this session lost and taken its buckets: then it is another one that registers.
+        A try without an answer may have reached the master, and its lease runs from then on. Once that lease can have
+        expired, others may have declared this session lost and taken its buckets: then another session registers.
         """
         session: WorkerSession | None = None
 
@@ -119,9 +119,9 @@ class RunningWorker:
         return None if session is None else self._begun(session)
 
     async def _wanted_session(self) -> WorkerSession | None:
-        """Return a new session, or None if there is to be none any more.
+        """Return a new session, or None if none is wanted any more.
 
-        Who has lived before asks first what was wanted of it meanwhile, when it may not have heard of anything.
+        A worker that has had a session first asks for its orders: it may have missed some meanwhile.
         """
         if self.current is not None:
             await self.env.heed()
@@ -134,7 +134,7 @@ class RunningWorker:
         return session
 
     def _replaced(self, unheard: WorkerSession) -> WorkerSession:
-        """Return another session in place of one that may have been registered; then it has buckets to give back."""
+        """Return another session in place of one that may have been registered, and so may have buckets to give back."""
         if self._group is not None:
             self._group.start_soon(self._depart, unheard)
         return self._new_session()
@@ -148,7 +148,7 @@ class RunningWorker:
             self._registered.set()
 
     async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
-        """Tell of a worker elsewhere that has the same name: people, and what they ask of workers, go by that."""
+        """Warn of a worker elsewhere with the same name: operators, and their requests, identify workers by name."""
         async with Contained("looking for namesakes", log, StoreError):
             for other in await self.env.master.list_workers(self.env.cluster_id):
                 if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
@@ -162,9 +162,9 @@ class RunningWorker:
         return WorkerSession(self.env, self.name, self.settings, suspended=self._suspended)
 
     async def _serve_notifications(self, session: WorkerSession) -> None:
-        """Look after cancel requests and parked jobs: on notifications, and now and then as the safety net.
+        """Handle cancel requests and parked jobs: on notifications, and now and then as the safety net.
 
-        Of cancel requests also the answer to each heartbeat tells.
+        The answer to each heartbeat also announces cancel requests.
         """
         if not session.owned:
             return
@@ -193,7 +193,7 @@ class RunningWorker:
             return None
 
         def longest() -> float | None:
-            """Return None while heartbeats tell of requests often enough."""
+            """Return None while heartbeats announce requests often enough."""
             poll = env.poll_interval()
             return None if env.settings.heartbeat <= poll else poll
 
@@ -212,14 +212,14 @@ class RunningWorker:
     # Following orders
 
     def follow(self, request: WorkerRequest | None = None) -> None:
-        """Do as the cluster's mode and lanes are now, and as was asked; ending what runs may take a while."""
+        """Follow the cluster's current mode and lanes, and the request; ending running jobs may take a while."""
         self._suspended = self._is_to_rest()
         if request is not None and request is not self.request:
             self._heed(request)
         self._keep_in_step()
 
     def _heed(self, request: WorkerRequest) -> None:
-        """Go by a request; one that this version does not know changes nothing, and is told of once."""
+        """Follow a request; one that this version does not know changes nothing, and is logged once."""
         if request.is_known:
             log.info("worker %s was asked to %s", self.name, request)
             self.request = request
@@ -228,11 +228,11 @@ class RunningWorker:
             self._unknown = request
 
     def _is_to_rest(self) -> bool:
-        """Return whether to live without buckets. Who has none anyway goes on as ever."""
+        """Return whether to run without buckets. A worker that has none anyway goes on as before."""
         return self.settings.mode.executes and self.env.suspends(self.settings.lane)
 
     def _keep_in_step(self) -> None:
-        """End the present session if another one is wanted, or none."""
+        """End the current session if another one is wanted, or none."""
         session, group = self.current, self._group
         if session is None or group is None or session.leaving:
             return
@@ -257,20 +257,20 @@ class RunningWorker:
                 await self.stopped.wait()
 
     async def _await_registration(self) -> None:
-        """Wait for a session that is about to begin: it has to leave as well, lest its lease has to run out first."""
+        """Wait for a session that is about to begin: it must leave as well, or its lease would have to run out first."""
         with anyio.move_on_after(LAST_ANSWER):
             await self._registered.wait()
 
-    # Leaving when the loops run no more
+    # Leaving when the loops no longer run
 
     def cut_short(self) -> None:
-        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun."""
+        """All tasks are being cancelled from outside: interrupt running jobs, and start no more."""
         self._stopping = True
         if self.current is not None:
             self.current.cut_short()
 
     async def salvage(self) -> None:
-        """Leave although the loops of the present session run no more."""
+        """Leave although the loops of the current session no longer run."""
         self._stopping = True
         if self.current is not None:
             await self.current.salvage()

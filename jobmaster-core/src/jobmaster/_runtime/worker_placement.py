@@ -13,14 +13,14 @@ from jobmaster.states import ClusterMode
 
 
 def placed(workers: Sequence[WorkerSettings], agents: Sequence[str]) -> list[WorkerSettings]:
-    """Return the workers, each with its agent; raises `ConfigurationError` for one that is not known."""
+    """Return the workers, each with its agent; raises `ConfigurationError` for an unknown agent."""
     return [
         evolve(worker, agent=_agent_of(worker, number, agents)) for number, worker in enumerate(workers, 1)
     ]
 
 
 def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str:
-    """Return the agent that a worker's buckets are to be on."""
+    """Return the agent for a worker's buckets."""
     name = f"worker {worker.name or number}"
     known = ", ".join(agents) or "none"
     if worker.agent is None and len(agents) > 1 and worker.mode.executes:
@@ -33,7 +33,7 @@ def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str
 
 
 def running_workers(env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
-    """Return the workers by name, ready to run; raises `ConfigurationError` where the cluster can have none."""
+    """Return the named workers, ready to run; raises `ConfigurationError` if the cluster cannot have workers."""
     if env.mode is ClusterMode.ARCHIVED and workers:
         msg = f"cluster {env.cluster_id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
         raise ConfigurationError(msg)

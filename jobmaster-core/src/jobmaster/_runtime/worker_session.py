@@ -37,7 +37,7 @@ from jobmaster.version import __version__
 log = logging.getLogger("jobmaster.worker")
 
 NEVER_STAYS = -1.0
-"""The delay, in seconds, up to which a job that runs again stays in a bucket on an agent: it goes to the master."""
+"""Longest delay in seconds with which a job that runs again stays in a bucket on an agent: all go to the master."""
 DRAIN_LOOK = 0.5
 """Seconds between two looks at what the buckets of a draining worker still hold."""
 LAST_WORDS = 1.0
@@ -47,9 +47,9 @@ LAST_FLUSH = 5.0
 
 
 class WorkerSession:
-    """One session of a worker, from its registration until it stops or its lease runs out.
+    """One session of a worker, from its registration until it stops or its lease expires.
 
-    A suspended one owns no buckets: it renews its lease, and rescues if that is among its duties.
+    A suspended session owns no buckets: it renews its lease, and rescues if that is one of its duties.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class WorkerSession:
     # ClusterRun
 
     async def register(self) -> None:
-        """Make the worker and its buckets known. May be called again: its lease counts from the first call."""
+        """Register the worker and its buckets. May be called again: its lease counts from the first call."""
         env, buckets = self.env, [owned.bucket for owned in self.owned]
         if buckets:
             await self._use_agent(env.agents[self.record.agent], buckets)
@@ -125,7 +125,7 @@ class WorkerSession:
         env.notify.tell(Topics.buckets(env.cluster_id))
 
     async def _ask(self, buckets: Sequence[Bucket]) -> None:
-        """Ask the master, and take the lease as counting from the first try that it can have heard."""
+        """Ask the master, and count the lease from the first try that may have reached it."""
         asked_at = self.env.monotonic() if self._asked_at is None else self._asked_at
         unheard, self._asked_at = self._asked_at, asked_at
         try:
@@ -136,7 +136,7 @@ class WorkerSession:
         self.lease.renew(asked_at)
 
     def is_expired_unheard(self, now: float) -> bool:
-        """Return whether it asked to be registered, got no answer, and may have been declared lost since."""
+        """Return whether the session tried to register, got no answer, and may have been declared lost since."""
         return self._asked_at is not None and not Lease(self.env.settings.lease, self._asked_at).is_safe(now)
 
     async def _use_agent(self, agent: AgentRepository, buckets: Sequence[Bucket]) -> None:
@@ -147,7 +147,7 @@ class WorkerSession:
             self.reporter.on_settled = self.acknowledge.submit
 
     async def run(self) -> None:
-        """Run all loops until the worker is over. Needs to be registered."""
+        """Run all loops until the session is over. It must be registered."""
         with self._subscriptions:
             self._subscribe(self.env.notify, Topics.worker(self.record.id), self.env.orders.set)
             for topic in (Topics.free, Topics.buckets):
@@ -181,13 +181,13 @@ class WorkerSession:
             runners.start(owned)
 
     def _hear_of_free(self) -> None:
-        """Others may have free slots: see whether there is something for them, if more lies here than is begun soon."""
+        """Others may have free slots: if more lies here than can start soon, check whether they can take some."""
         self._free_heard = True
         if any(owned.waiting or owned.more_behind for owned in self.owned):
             self.stirred.set()
 
     def _fetch_work(self) -> None:
-        """A slot has nothing to do: see to what this process knows to be left for want of room."""
+        """A slot is idle: have the jobs fetched that this process left for lack of room."""
         env = self.env
         if env.due_left:
             env.notify.hear(Topics.free(env.cluster_id))
@@ -195,7 +195,7 @@ class WorkerSession:
             env.notify.hear(Topics.parked(env.cluster_id))
 
     def _take_notice_of_free(self) -> bool:
-        """Return whether there were notifications of free slots since this was last asked."""
+        """Return whether notifications of free slots have arrived since the last call."""
         heard, self._free_heard = self._free_heard, False
         return heard
 
@@ -223,13 +223,13 @@ class WorkerSession:
         group.start_soon(service.run)
 
     async def _guard(self) -> None:
-        """Fence ourselves before the lease can run out elsewhere."""
+        """Fence this session before its lease can expire on the master."""
         while (left := self.lease.safe_until - self.env.monotonic()) > 0:
             await self.lease.renewals.wait(left)
         self.fence("its lease could not be renewed in time")
 
     def fence(self, why: str) -> None:
-        """Stop at once: the buckets may belong to somebody else."""
+        """Stop at once: bucket ownership may have changed."""
         if self.lease.fenced:
             return
         log.warning("worker %s stops what it runs: %s", self.record.name, why)
@@ -242,7 +242,7 @@ class WorkerSession:
     async def _settle_down(self) -> None:
         """Give cancelled handlers and the last reports a moment."""
         with anyio.move_on_after(min(LAST_FLUSH, self.env.settings.lease)):
-            # Two unlike things are waited for, rarely and for a bounded time: a look now and then will do.
+            # This waits for two different things, rarely and for a bounded time: polling is good enough.
             while self._unsettled():  # noqa: ASYNC110
                 await anyio.sleep(0.01)
 
@@ -250,10 +250,10 @@ class WorkerSession:
         acknowledging = self.acknowledge is not None and self.acknowledge.pending and not self.lease.fenced
         return bool(self.reporter.pending or acknowledging or any(any(o.running()) for o in self.owned))
 
-    # Doing as others ask
+    # Handling requests
 
     async def handle_cancel_requests(self) -> None:
-        """Look for cancel requests, and stop or withdraw what they name."""
+        """Look for cancel requests, and stop or withdraw the jobs that they name."""
         await self._requests.handle_cancels()
 
     @property
@@ -273,7 +273,7 @@ class WorkerSession:
         return self._stopping or self.over.is_set()
 
     def draining(self) -> Service:
-        """Return the loop of a drain: take nothing new, and end when the buckets hold nothing more."""
+        """Return the loop of a drain: take nothing new, and end when the buckets are empty."""
         ids = {owned.id for owned in self.owned}
 
         async def tick() -> float | None:
@@ -291,7 +291,7 @@ class WorkerSession:
     async def stop(self, grace: float) -> None:
         """Stop gracefully: take nothing new, let running jobs end, hand back the rest; costs no retry.
 
-        Who comes second waits for the first, and takes over from one that was cancelled.
+        A second call waits for the first, and takes over if that was cancelled.
         """
         self._stopping = True
         async with self._stop_lock:
@@ -307,16 +307,16 @@ class WorkerSession:
         self.over.set()
 
     def cut_short(self) -> None:
-        """All tasks are being cancelled from outside: what runs is interrupted, and nothing more is begun.
+        """All tasks are being cancelled from outside: interrupt running jobs, and start no more.
 
-        Called while no task runs, so that no scope can be cancelled.
+        Called while no task runs, so no scope can be cancelled.
         """
         self._hand_back_waiting()
         for slot in [slot for owned in self.owned for slot in owned.running()]:
             slot.note_stop(StopReason.SHUTDOWN)
 
     async def salvage(self) -> None:
-        """Leave although the loops run no more: write what was done, and give up the rest."""
+        """Leave although the loops no longer run: write what was done, and give up the rest."""
         self._hand_back_waiting()
         for owned in self.owned:
             owned.stop_running(StopReason.SHUTDOWN)
@@ -357,9 +357,9 @@ class WorkerSession:
             await owned.wait_empty()
 
     async def _leave(self) -> None:
-        """Give up what is empty-handed. A bucket with unwritten outcomes stays ours until it is rescued.
+        """Give up buckets with nothing in flight. A bucket with unwritten outcomes stays ours until it is rescued.
 
-        While a store is silent each call takes as long as it may, so they are not all made then.
+        While a store is silent each call takes its full timeout, so not all calls are made then.
         """
         with anyio.move_on_after(LAST_FLUSH):
             await self._acknowledged()
@@ -381,7 +381,7 @@ class WorkerSession:
             await anyio.sleep(0.01)
 
     async def _quietly(self, unit: Awaitable[object]) -> None:
-        """Do what can be done while stopping; what fails is left to the rescue."""
+        """Do what is possible while stopping; what fails is left to the rescue."""
         async with Contained(f"worker {self.record.name}, while stopping", log):
             try:
                 await unit
