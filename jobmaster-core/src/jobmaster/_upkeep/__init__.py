@@ -1,1 +1,1 @@
-"""What keeps a cluster healthy: loops beside the flow. Each module has a `run_once` that tests can call."""
+"""The upkeep of a cluster: loops beside the flow. Each module has a `run_once` that tests can call."""

@@ -1,4 +1,4 @@
-"""Moving what is past its retention to an archive, instead of deleting it."""
+"""Move jobs and schedules past their retention to an archive, instead of deleting them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ArchiveResult:
 class Archive:
     """Moves jobs that finished, and schedules that were over, `retention` seconds ago.
 
-    What cannot move stays where it is, and is passed over until all else has moved. The route ought not to
+    Items that cannot move stay where they are, and are skipped until all others have moved. The route should not
     insist on idempotency keys: a key is free again once its job is archived.
     """
 
@@ -37,7 +37,7 @@ class Archive:
     _after: Position | None = field(default=None, init=False)
 
     async def run_once(self, retention: float, before: datetime | None = None) -> ArchiveResult:
-        """Move one batch of jobs, and after the last one the schedules: what was over before `before`, too, if given."""
+        """Move one batch of jobs, and after the last batch the schedules; only those over before `before`, if given."""
         settled, route = await self.route.settle(), self.route
         jobs = await route.source.read_finished(route.source_id, retention, self._after, AT_ONCE, before)
         sent = await route.send(jobs) if jobs else Shipment()
@@ -51,7 +51,7 @@ class Archive:
         )
 
     async def _move_schedules(self, retention: float, before: datetime | None) -> Shipment:
-        """Move the schedules that have been over for so long. They are few: one page after the other."""
+        """Move the schedules that have been over for that long. They are few: one page after the other."""
         route, query = self.route, ScheduleQuery(statuses=OVER, limit=AT_ONCE)
         latest = await route.source.now() - timedelta(seconds=retention)
         latest = latest if before is None else min(latest, before)

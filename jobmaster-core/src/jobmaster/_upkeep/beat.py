@@ -1,4 +1,4 @@
-"""Showing on the master what lasts: jobs that are queued in memory or processing for over a beat."""
+"""Show long-lasting states on the master: jobs queued in memory or processing for over a beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobmaster.states import JobStatus
 
 @define(eq=False)
 class Beat:
-    """Writes `queued` and `processing`, once each, for jobs that stay so for `after` seconds.
+    """Writes `queued` and `processing`, once each, for jobs that stay in that state for `after` seconds.
 
     A job that came straight to the agent is stored on the master before its first mark.
     """
@@ -28,7 +28,7 @@ class Beat:
     monotonic: Callable[[], float]
 
     async def run_once(self) -> int:
-        """Mark what has lasted; return how many jobs."""
+        """Mark the jobs whose state has lasted; return how many."""
         return sum([await self._mark(owned) for owned in self.buckets()])
 
     async def _mark(self, owned: OwnedBucket) -> int:
@@ -46,7 +46,7 @@ class Beat:
         return len(due)
 
     async def _save(self, owned: OwnedBucket, unsaved: Sequence[InFlight]) -> None:
-        """Let the master know of jobs that it does not know yet; the agent, if it answers, notes that it does."""
+        """Store jobs on the master that it does not know yet; the agent, if it answers, notes that they are saved."""
         if not unsaved:
             return
         await self.master.insert_jobs([NewJob(job=entry.claim.job, bucket_id=owned.id) for entry in unsaved])
@@ -57,7 +57,7 @@ class Beat:
 
 
 def _lasting(entry: InFlight, before: float) -> JobStatus | None:
-    """Return the state of a job in hand that has lasted since `before` and is not yet on record."""
+    """Return the state of a job in flight that has lasted since `before` and is not yet recorded."""
     status, since = JobStatus.QUEUED, entry.since
     if entry.slot is not None:
         status, since = JobStatus.PROCESSING, entry.slot.started

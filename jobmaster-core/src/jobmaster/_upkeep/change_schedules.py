@@ -1,4 +1,4 @@
-"""JobCommands what a recurring schedule asks for, without losing the times that have come."""
+"""Change what a recurring schedule asks for, without losing the times that have come."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ log = logging.getLogger("jobmaster.schedules")
 def redefined(
     stored: ScheduleRecord, wanted: ScheduleRecord, kinds: Kinds, grace: timedelta
 ) -> ScheduleWrite:
-    """Return the write that makes a stored schedule what is wanted, from the moment on at which it was read.
+    """Return the write that turns a stored schedule into the wanted one, as of the moment when it was read.
 
-    Times that had come by then and that nobody has planned are those of the expression that it had; the policies that
-    are wanted now say what becomes of them. They wait in line, for the planner to make their jobs as they are to be now.
-    A schedule that was not active had no times.
+    Unplanned times that had come by then follow the old expression; the new policies decide what becomes of them. They
+    wait in line until the planner makes their jobs by the new definition. A schedule that was not active had no times.
     """
     now = stored.read_at or stored.planned_to
     active = stored.status is ScheduleStatus.ACTIVE
@@ -55,5 +54,5 @@ def _came(
 
 
 def at_rest(stored: ScheduleRecord, status: ScheduleStatus) -> ScheduleRecord:
-    """Return a schedule of which no more jobs are made: what has not been planned by now is not run."""
+    """Return a schedule that makes no more jobs: times that are not planned by now do not run."""
     return evolve(stored, status=status, look_at=None, planned_to=stored.read_at or stored.planned_to)

@@ -1,4 +1,4 @@
-"""Jobs that nobody would run: after a while a coordinator runs them itself."""
+"""Jobs that no worker would run: after a while a coordinator runs them itself."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from jobmaster.handover import answers
 from jobmaster.models import STANDALONE
 
 MOST: Final = 32
-"""Places that one process serves at once: callers choose the names of lanes, and each place costs a worker."""
+"""Most places that one process serves at once: callers choose the names of lanes, and each place costs a worker."""
 SHORTEST_TURN, LONGEST_TURN = 2.0, 30.0
-"""Seconds that a place is served for while others wait: with nothing to do any more, and with more to do."""
+"""Seconds for which a place is served while others wait: if it has nothing left to do, and if it has more."""
 
 
 @define(eq=False)
 class Fallback:
     """Decides for which lanes and priorities a coordinator opens buckets of its own, in the master's rows.
 
-    It does for a place whose due jobs have waited for `patience` seconds while there was no active bucket for them on
-    any agent that it can reach; and until there is one again. With each time that there is one, or that nothing waits,
-    the patience with that place begins anew. Of more places than `MOST`, those that are urgent or have waited longest
-    come first, and make room for the next ones: `is_idle` says whether one that is served has nothing in hand.
+    It does so for a place whose due jobs have waited for `patience` seconds without an active bucket on any agent that
+    it can reach, until there is such a bucket again. Whenever there is one, or nothing waits, the patience for that
+    place starts anew. Of more places than `MOST`, those that are urgent or have waited longest come first, and make
+    room for the next ones: `is_idle` says whether a served place has nothing in flight.
     """
 
     cluster_id: str
@@ -42,7 +42,7 @@ class Fallback:
     _opened: dict[Place, float] = field(factory=dict, init=False)
 
     async def run_once(self, open_now: AbstractSet[Place], *, jobs_left: bool) -> frozenset[Place]:
-        """Return the places to be served from now on; `jobs_left` says whether due jobs found no room lately."""
+        """Return the places to serve from now on; `jobs_left` says whether due jobs found no room recently."""
         due = await self.master.due_places(self.cluster_id) if jobs_left else frozenset()
         places = frozenset(filter(self.may_serve, due | open_now))
         missing = places - await self._served_by_others(places) if places else places
@@ -52,12 +52,12 @@ class Fallback:
     def _in_turn(
         self, served: frozenset[Place], waiting: frozenset[Place], due: frozenset[Place]
     ) -> frozenset[Place]:
-        """Return which places are served now, of those that are and those that have waited long enough."""
+        """Return the places to serve now, from those already served and those that have waited long enough."""
         now = self.monotonic()
         if (over := len(served) + len(waiting) - MOST) > 0:
             ripe = [place for place in served if self._has_had_its_turn(place, now, idle=place not in due)]
             left = frozenset(sorted(ripe, key=lambda place: self._opened.get(place, now))[:over])
-            # They need not be patient once more, but they come after those that wait already.
+            # They need not wait for `patience` again, but they come after those that wait already.
             self._since |= dict.fromkeys(left & due, now - self.patience)
             served = served - left
         ordered = sorted(waiting, key=lambda place: (-place[1], self._since[place]))
@@ -77,7 +77,7 @@ class Fallback:
         return frozenset(place for place, names in agents.items() if names & reached)
 
     async def _reached(self, names: Iterable[str]) -> set[str]:
-        """Ask agents themselves: workers that are alive run nothing while theirs cannot be given anything."""
+        """Ask the agents themselves: even live workers run nothing while their agent cannot be reached."""
         return {
             name for name in sorted(names) if name in set(self.agents) and await answers(self.agents[name])
         }
@@ -89,6 +89,6 @@ class Fallback:
         return frozenset(place for place, since in self._since.items() if now - since >= self.patience)
 
     def forget(self) -> None:
-        """Note that no job waits for anybody: patience begins anew."""
+        """Note that no job waits for a worker: patience starts anew."""
         self._since.clear()
         self.waiting = 0

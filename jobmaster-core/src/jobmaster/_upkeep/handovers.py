@@ -1,4 +1,4 @@
-"""Handovers that nobody cares for any more: their jobs are pushed to their agents once again."""
+"""Abandoned handovers: their jobs are pushed to their agents again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AT_ONCE = 20
 
 @define(eq=False)
 class Handovers:
-    """Takes over what its pusher left for `age` seconds: it died in between, or its agent did not answer."""
+    """Takes over handovers that their pushers left for `age` seconds: the pusher died, or the agent did not answer."""
 
     cluster_id: str
     master: MasterRepository
@@ -24,7 +24,7 @@ class Handovers:
     age: float
 
     async def run_once(self) -> Mapping[UUID, str]:
-        """Push what was left; return the buckets that got something, each with its agent."""
+        """Push the abandoned handovers; return the buckets that got jobs, each with its agent."""
         asked_at = self.pusher.monotonic()
         taken = await self.master.take_over_handovers(self.cluster_id, self.age, self.me(), AT_ONCE)
         if not taken:
@@ -36,8 +36,8 @@ class Handovers:
         return {one.bucket_id: agents[one.bucket_id] for one in arrived}
 
     def _matters(self, handover: Handover, agents: Mapping[UUID, str]) -> bool:
-        """Return whether any of its jobs is still to be in its bucket, and the bucket is still there.
+        """Return whether any of its jobs still belongs in its bucket, and the bucket still exists.
 
-        Jobs in a bucket that is gone are held again by whoever sweeps up orphans.
+        Jobs of a bucket that is gone are held again when orphans are swept up.
         """
         return bool(handover.messages) and handover.bucket_id in agents

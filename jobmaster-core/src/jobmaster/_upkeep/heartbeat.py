@@ -1,4 +1,4 @@
-"""Renewing leases, once per process: liveness means that the claim loops make progress."""
+"""Renew leases, once per process: liveness means that the claim loops make progress."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ log = logging.getLogger("jobmaster.heartbeat")
 
 
 LOOK_SHARE = 0.1
-"""Share of a lease that a heartbeat may take which looks for what needs a rescue."""
+"""Share of a lease that a heartbeat may take if it also looks for work that needs a rescue."""
 APART_LEASES = 4
-"""Leases for which heartbeats look for nothing after one that took longer, or failed."""
+"""Leases for which heartbeats do not look for a rescue, after one that took longer or failed."""
 
 
 @define(eq=False)
 class Heartbeat:
     """Renews the leases of this process's workers in one write, whose answer says what else there is to do.
 
-    `leases` and `buckets` return what is owned now. A worker whose claim loops have stood still for a
-    whole lease is not renewed: a process that only exists is no live worker.
+    `leases` and `buckets` return what is owned now. A worker whose claim loops have stood still for a whole lease is
+    not renewed: a process that merely exists does not count as a live worker.
 
-    `rescuing` names the cluster if somebody here rescues; `on_rescue` is called when that may be necessary,
-    `on_cancels` with a worker in whose buckets jobs are to be cancelled. No lease may be lost because there is much to
-    look through: after a slow answer `on_rescue` is called with each heartbeat, for rescuers to ask by themselves.
+    `rescuing` returns the cluster if a worker here rescues; `on_rescue` is called when a rescue may be necessary,
+    `on_cancels` with a worker whose buckets contain jobs to cancel. A long search must not cost a lease: after a slow
+    answer `on_rescue` is called with each heartbeat, so that rescuers ask by themselves.
     """
 
     master: MasterRepository
@@ -48,7 +48,7 @@ class Heartbeat:
     _apart_until: float = field(default=float("-inf"), init=False)
 
     async def run_once(self) -> int:
-        """Renew all leases; return how many. Workers the master has given up are handed to `on_lost`."""
+        """Renew all leases; return how many. Calls `on_lost` for workers that the master has given up."""
         now = self.monotonic()
         leases = [lease for lease in self.leases() if self._moves(lease, now)]
         if not leases:

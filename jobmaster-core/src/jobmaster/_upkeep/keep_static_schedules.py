@@ -1,4 +1,4 @@
-"""Keeping static schedules alive while some process declares them, and resting those that none does any more."""
+"""Keep static schedules alive while a process declares them, and make inactive those that none declares any more."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ log = logging.getLogger("jobmaster.schedules")
 
 SCHEDULES_AT_ONCE: Final = 500
 TRIES: Final = 20
-"""How often to declare at once what a planner has moved in the meantime."""
+"""How many times in a row to declare schedules that a planner has moved meanwhile."""
 
 
 @frozen
 class Declaration:
-    """A static schedule as this process declares it; `anchored` if it says from when on it counts."""
+    """A static schedule as this process declares it; `anchored` if it says when it starts."""
 
     record: ScheduleRecord
     anchored: bool = False
@@ -33,10 +33,10 @@ class Declaration:
 
 @define(eq=False)
 class KeepStaticSchedules:
-    """Stores what this process declares, renews that by `lease` seconds, and rests what has lapsed.
+    """Stores what this process declares, renews it by `lease` seconds, and makes lapsed schedules inactive.
 
-    `may_judge` tells whether this process looks after schedules that others declared, and has been in a position to
-    see them renewed for a whole lease. `grace` says which times were missed that come up when a schedule is changed.
+    `may_judge` tells whether this process looks after schedules that other processes declared, and has been able to
+    see them renewed for a whole lease. `grace` decides which times count as missed when a schedule is changed.
     """
 
     cluster_id: str
@@ -49,12 +49,12 @@ class KeepStaticSchedules:
     _declared: bool = field(default=False, init=False)
 
     async def run_once(self) -> int:
-        """Declare or renew; return how many schedules were added, changed, woken or laid to rest."""
+        """Declare or renew; return how many schedules were added, changed, activated or made inactive."""
         changed = await self._keep() if self.declarations else 0
         return changed + (await self._rest() if self.may_judge() else 0)
 
     async def _keep(self) -> int:
-        """Renew first, so that what is woken after that has a lease."""
+        """Renew first, so that schedules activated after that have a lease."""
         ids = [declaration.record.id for declaration in self.declarations]
         alive = await self.master.renew_schedules(self.cluster_id, ids, self.lease)
         if self._declared and alive.issuperset(ids):
@@ -62,9 +62,9 @@ class KeepStaticSchedules:
         return await self._declare()
 
     async def _declare(self) -> int:
-        """Store what is declared; return how many schedules were added or changed.
+        """Store the declarations; return how many schedules were added or changed.
 
-        A planner may move a schedule between the look and the write, which changes nothing then: it is looked at again.
+        A planner may move a schedule between the read and the write; the write then changes nothing and is tried again.
         """
         changed, left = 0, list(self.declarations)
         for _ in range(TRIES):
@@ -79,7 +79,7 @@ class KeepStaticSchedules:
         return changed
 
     async def _try(self, declarations: Sequence[Declaration]) -> tuple[int, list[Declaration]]:
-        """Add what is new and change what differs; return how many schedules, and which have yet to be seen as declared."""
+        """Add new schedules and change those that differ; return how many, and which are not yet seen as declared."""
         ids = [one.record.id for one in declarations]
         stored = {record.id: record for record in await self.master.get_schedules(self.cluster_id, ids)}
         new = [one for one in declarations if one.record.id not in stored]
@@ -94,7 +94,7 @@ class KeepStaticSchedules:
         return len(new) + len(written), [one for one in declarations if one.record.id in left]
 
     def _brought_up_to_date(self, declaration: Declaration, stored: ScheduleRecord) -> ScheduleWrite | None:
-        """Return the change that makes a stored schedule what is declared, or None if it is."""
+        """Return the change that makes a stored schedule match its declaration, or None if it does."""
         wanted = _as_declared(declaration, stored)
         if wanted == stored and stored.status is not ScheduleStatus.INACTIVE:
             return None
@@ -104,11 +104,11 @@ class KeepStaticSchedules:
         return redefined(stored, standing, self.kinds, self.grace)
 
     async def _rest(self) -> int:
-        """Make inactive what nobody has declared for a whole lease. Its future jobs go with it."""
+        """Make inactive the schedules that no process has declared for a whole lease. Their future jobs go with them."""
         expired = await self.master.expired_schedules(self.cluster_id, SCHEDULES_AT_ONCE)
         if not expired:
             return 0
-        writes = [_to_rest(record) for record in expired]  # unless somebody renews one of them meanwhile
+        writes = [_to_rest(record) for record in expired]  # unless one of them is renewed meanwhile
         rested: frozenset[UUID] = await self.master.write_schedules(writes)
         for record in expired:
             if record.id in rested:
@@ -122,7 +122,7 @@ def _to_rest(record: ScheduleRecord) -> ScheduleWrite:
 
 
 def _as_declared(declaration: Declaration, stored: ScheduleRecord) -> ScheduleRecord:
-    """Return the stored schedule with all that is declared; how far it is planned stays."""
+    """Return the stored schedule with everything that is declared; how far it is planned stays."""
     record = declaration.record
     start = record.starts_after if declaration.anchored else stored.starts_after
     return evolve(

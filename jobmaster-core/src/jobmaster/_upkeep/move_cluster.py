@@ -1,4 +1,4 @@
-"""Moving a cluster: its held jobs, its schedules, and its history if that is asked for."""
+"""Move a cluster: its held jobs, its schedules, and its history if that is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVER = frozenset({ScheduleStatus.ENDED, ScheduleStatus.CANCELLED})
 
 @frozen(kw_only=True)
 class MoveResult:
-    """What one round moved, and what it left. `waiting` schedules have a job that has not ended yet."""
+    """What one round moved and what it left. `waiting` schedules have a job that has not ended yet."""
 
     jobs: int = 0
     schedules: int = 0
@@ -25,17 +25,17 @@ class MoveResult:
 
     @property
     def moved(self) -> int:
-        """How much arrived."""
+        """How many jobs and schedules arrived."""
         return self.jobs + self.schedules
 
 
 @define(eq=False)
 class MoveCluster:
-    """Moves what a cluster holds along a route. Nobody else need stand still for it to be safe.
+    """Moves what a cluster holds along a route. It is safe while other processes keep working.
 
     Jobs go first, then the schedules whose newest job is not left behind unfinished: at the target as at the
     source, a schedule knows whether its last job has ended. With `history`, finished jobs and schedules that are
-    over go too. `on_moved` is told of each consignment.
+    over move too. `on_moved` is called for each consignment.
     """
 
     route: Route
@@ -44,7 +44,7 @@ class MoveCluster:
     _result: MoveResult = field(factory=MoveResult, init=False)
 
     async def run_once(self) -> MoveResult:
-        """Go once through all there is; return what moved."""
+        """Go through everything once; return what moved."""
         self._result = MoveResult()
         settled = await self.route.settle()
         self._note(MoveResult(jobs=len(settled.moved), left=settled.left))
@@ -109,7 +109,7 @@ def _of_jobs(shipment: Shipment) -> MoveResult:
 
 
 def _stays(record: ScheduleRecord) -> Left:
-    """Return why a static schedule does not move: its id is made of the cluster's."""
+    """Return why a static schedule does not move: its id is derived from the cluster's."""
     why = (
         f"static schedule {record.name!r} belongs to the code that declares it: where that runs on the target, "
         "it makes one there"

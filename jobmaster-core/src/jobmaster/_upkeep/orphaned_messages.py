@@ -1,4 +1,4 @@
-"""What is left on agents of buckets that nobody reads: late pushes are brought back, and empty buckets are dropped."""
+"""Leftovers on agents in buckets that no worker reads: late pushes are brought back, and empty buckets are dropped."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ log = logging.getLogger("jobmaster.orphaned_messages")
 
 @define(eq=False)
 class OrphanedMessages:
-    """Looks on each agent for buckets that the master has no owner for: messages are brought back from any of them.
+    """Looks on each agent for buckets without an owner on the master, and brings back the messages of all of them.
 
-    Empty ones are dropped if the master has them as ready to delete, which nobody can own again: a late message, or
-    the end of whoever brought it back, may have kept them from it. Of any other nobody can tell whose it is.
+    Empty ones are dropped if the master lists them as ready to delete, because such a bucket never gets an owner again:
+    a late message, or the death of the process that brought it back, may have kept them. The owner of any other bucket
+    is unknown.
     """
 
     cluster_id: str
@@ -31,11 +32,11 @@ class OrphanedMessages:
     _dropped: dict[str, frozenset[UUID]] = field(factory=dict, init=False)
 
     async def run_once(self) -> int:
-        """Bring back what lies astray on the agents that can be reached; return how many jobs."""
+        """Bring back stray messages from the agents that can be reached; return how many jobs."""
         return sum([await self._try(name) for name in self.agents if name != STANDALONE])
 
     async def _try(self, name: str) -> int:
-        """Bring back what lies astray on one agent, whatever is the matter with the others."""
+        """Bring back stray messages from one agent, whatever the state of the others."""
         try:
             return await self._bring_back(self.agents[name])
         except StoreUnavailableError as error:
@@ -43,7 +44,7 @@ class OrphanedMessages:
             return 0
 
     async def _bring_back(self, agent: AgentRepository) -> int:
-        # The agent first: a bucket is registered before anybody may push to it.
+        # The agent first: a bucket is registered before any process may push to it.
         holding = await agent.holdings()
         buckets = await self.master.list_buckets(self.cluster_id)
         read = read_by_somebody(buckets)
@@ -58,11 +59,11 @@ class OrphanedMessages:
         self._dropped[agent.name] = frozenset(gone)
 
     async def _drain(self, agent: AgentRepository, bucket_id: UUID) -> int:
-        """Bring back what lies in a bucket, unless it is another cluster's: they may share an agent's store."""
+        """Bring back the messages of a bucket, unless it belongs to another cluster that shares the agent's store."""
         first = await agent.read_all(bucket_id, 1)
         if not first or first[0].new.job.cluster_id != self.cluster_id:
             return 0
-        # What was set aside is all the same to whoever finds it: of another bucket the master holds nothing by that name.
+        # Any bucket is treated like a set-aside one: for an ordinary one the master has no jobs under the origin's id.
         aside = _nobodys(self.cluster_id, agent.name, bucket_id)
         count = await return_set_aside(self.master, agent, aside)
         await agent.drop_bucket(bucket_id)
@@ -75,7 +76,7 @@ def read_by_somebody(buckets: Sequence[Bucket]) -> frozenset[UUID]:
 
 
 def _nobodys(cluster_id: str, agent: str, bucket_id: UUID) -> Bucket:
-    """Return a bucket that is registered nowhere, for who only needs its id."""
+    """Return an unregistered bucket, for callers that need only its id."""
     return Bucket(
         id=bucket_id,
         cluster_id=cluster_id,

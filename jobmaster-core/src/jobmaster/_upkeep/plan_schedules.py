@@ -1,4 +1,4 @@
-"""Making the jobs of recurring schedules: each nominal time once, whoever plans and however often."""
+"""Make the jobs of recurring schedules: each nominal time once, however many processes plan and however often."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ log = logging.getLogger("jobmaster.schedules")
 
 SCHEDULES_AT_ONCE: Final = 500
 JOBS_AT_ONCE: Final = 1000
-"""Jobs that one write makes, unless a single schedule has more: a unit of work is to be short."""
+"""Most jobs that one write makes, unless a single schedule has more: a unit of work should be short."""
 PATIENCE: Final = 60.0
-"""Seconds for which nothing is planned after the store's clock has jumped by as much, and for which a schedule waits that
-is late by more than a day: a clock that is wrong would have all times up to then missed, for good."""
+"""Seconds for which nothing is planned after the store's clock has jumped by as much, and for which a schedule that is
+late by more than a day waits: a wrong clock would make all times up to then count as missed, for good."""
 ASIDE_PAUSE: Final = 10.0
-"""Seconds for which a schedule is left to others that this process cannot read or plan."""
+"""Seconds for which a schedule that this process cannot read or plan is left to other processes."""
 
 
 @frozen
 class PlanResult:
-    """Jobs made, buckets that hold a job to be cancelled, and in how many seconds to look again."""
+    """Jobs made, buckets that contain a job to cancel, and in how many seconds to look again."""
 
     made: Sequence[Job] = ()
     cancelling: frozenset[UUID] = frozenset()
@@ -55,9 +55,9 @@ class _Move:
 class PlanSchedules:
     """Plans the schedules of a cluster, `horizon` ahead; times more than `grace` late were missed.
 
-    Any number of planners may do so at once: each plan is written together with its jobs, and only if nobody
-    else has planned the schedule meanwhile. What this planner cannot read or plan it leaves as it is, to those who can:
-    neither another planner nor another schedule has to wait for that.
+    Any number of planners may do so concurrently: each plan is written together with its jobs, and only if no other
+    planner has planned the schedule meanwhile. Schedules that this planner cannot read or plan stay as they are, for
+    planners that can; no other planner and no other schedule has to wait for them.
     """
 
     cluster_id: str
@@ -68,11 +68,11 @@ class PlanSchedules:
     monotonic: Callable[[], float]
     clock: StoreClock
     _late: dict[UUID, float] = field(factory=dict, init=False)
-    """Schedules that are late beyond belief, each since a moment."""
+    """Schedules that are late beyond belief, each with the moment since when."""
     _aside: dict[UUID, float] = field(factory=dict, init=False)
-    """Schedules that are left to others, each until a moment."""
+    """Schedules that are left to other processes, each with the moment until when."""
     _told: dict[UUID, int] = field(factory=dict, init=False)
-    """Which of them the log has named, each at a version."""
+    """Those of them that were logged, each with its version."""
     _busy: _Busy = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -80,7 +80,7 @@ class PlanSchedules:
         self._busy = _Busy(self.grace)
 
     async def run_once(self) -> PlanResult:
-        """Plan the schedules that are to be looked at."""
+        """Plan the schedules that are due for a look."""
         found = await self._due()
         if not found.due:
             return PlanResult(wait=self._next_look(found.next_in))
@@ -96,7 +96,7 @@ class PlanSchedules:
         return PlanResult(made, cancelling, 0.0)
 
     async def _due(self) -> DueSchedules:
-        """Return what is due but for what is left to others. Times have not been noticed while nobody could look."""
+        """Return the due schedules except those left to others. No times are noticed while the store fails."""
         now = asked_at = self.monotonic()
         self._aside = {id_: until for id_, until in self._aside.items() if until > now}
         try:
@@ -112,7 +112,7 @@ class PlanSchedules:
         return found
 
     def _believed(self, found: DueSchedules) -> list[ScheduleRecord]:
-        """Return the schedules that are due, unless only the store's clock may say so, wrongly and for a moment."""
+        """Return the due schedules, except those that may seem due only because the store's clock is briefly wrong."""
         if not self.clock.is_calm(PATIENCE, PATIENCE):
             return []
         now, long_ago = self.monotonic(), found.now - timedelta(seconds=DOUBTFUL_GAP)
@@ -122,14 +122,14 @@ class PlanSchedules:
         return [record for record in found.due if record.id not in waiting]
 
     def _next_look(self, next_in: float | None) -> float | None:
-        """Return in how many seconds to look again: for the next schedule, or for those that are left to others."""
+        """Return in how many seconds to look again: for the next schedule, or for those left to others."""
         again = [until - self.monotonic() for until in self._aside.values()]
         return min([*again, *([] if next_in is None else [next_in])], default=None)
 
     async def _store(self, moves: Sequence[_Move]) -> list[Job]:
-        """Write plans with their jobs; return the jobs of those that nobody else had planned meanwhile.
+        """Write plans with their jobs; return the jobs of those that no other planner had planned meanwhile.
 
-        If the store refuses them, each is written alone: one of them may be what it refuses.
+        If the store refuses them, each is written alone: a single plan may be what it refuses.
         """
         try:
             written = await self.master.write_schedules([move.write for move in moves])
@@ -146,7 +146,7 @@ class PlanSchedules:
         return [firing.job for move in done for firing in move.write.firings]
 
     def _move(self, record: ScheduleRecord, now: datetime, noticed: datetime) -> _Move | None:
-        """Return what becomes of a schedule, or None if this process cannot tell."""
+        """Return the next move of a schedule, or None if this process cannot tell."""
         if record.damaged:
             self._leave(record, f"its row cannot be read ({record.damaged})")
             return None
@@ -160,7 +160,7 @@ class PlanSchedules:
         return _Move(ScheduleWrite(record=_planned(record, planned)), planned)
 
     def _leave(self, record: ScheduleRecord, why: str, error: BaseException | None = None) -> None:
-        """Leave a schedule to those who can plan it."""
+        """Leave a schedule to processes that can plan it."""
         self._aside[record.id] = self.monotonic() + ASIDE_PAUSE
         if self._told.get(record.id) != record.version:
             self._told[record.id] = record.version
@@ -168,7 +168,7 @@ class PlanSchedules:
             log.error(message, record.id, why, exc_info=error)
 
     async def _cancel(self, records: Sequence[ScheduleRecord]) -> frozenset[UUID]:
-        """Cancel what is to make way. First of all: a planner that dies after that is followed by another one."""
+        """Cancel the jobs that must make way. This comes first: if the planner dies after it, another one goes on."""
         jobs = [record.newest_job_id for record in records if record.newest_job_id]
         if not jobs:
             return frozenset()
@@ -186,8 +186,8 @@ class PlanSchedules:
 class _Busy:
     """Since when a planner has had something to plan, by the store's clock.
 
-    What was in time then is in time, however long it takes to get to it. Of what came while nobody looked for longer
-    than `grace` that cannot be said.
+    A time that was in time then stays in time, however long the planner takes to reach it. That does not hold for times
+    that came while no look happened for longer than `grace`.
     """
 
     grace: timedelta
@@ -195,14 +195,14 @@ class _Busy:
     _looked: datetime | None = field(default=None, init=False)
 
     def since(self, now: datetime) -> datetime:
-        """Note a look that found something; return when the first one in a row was."""
+        """Note a look that found something; return the moment of the first one in a row."""
         if self._began is None or self._looked is None or abs(now - self._looked) > self.grace:
             self._began = now
         self._looked = now
         return self._began
 
     def rest(self) -> None:
-        """Note that there is nothing left to plan, or no telling."""
+        """Note that there is nothing left to plan, or that it is unknown."""
         self._began = None
 
 
@@ -227,7 +227,7 @@ def _with_jobs(move: _Move, now: datetime) -> _Move:
 
 
 def _chunks(moves: Sequence[_Move]) -> Iterator[list[_Move]]:
-    """Part moves so that no write makes too many jobs."""
+    """Split moves so that no write makes too many jobs."""
     chunk: list[_Move] = []
     count = 0
     for move in moves:
@@ -241,7 +241,7 @@ def _chunks(moves: Sequence[_Move]) -> Iterator[list[_Move]]:
 
 
 def _tell(move: _Move) -> None:
-    """Log what did not happen because of overlap or misfires."""
+    """Log the times that did not run because of overlap or misfires."""
     if move.plan.skipped:
         log.info(
             "schedule %s: skipped %s, as a job is unfinished",

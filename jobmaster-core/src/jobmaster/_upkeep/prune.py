@@ -1,4 +1,4 @@
-"""Deleting what is past its retention, a little at a time."""
+"""Delete jobs and schedules past their retention, a little at a time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WORKERS_KEPT = 3600.0
 class Prune:
     """Deletes finished jobs and schedules after `retention` seconds (None: never), and workers that are long gone.
 
-    With `archived`, somebody else moves jobs and schedules away instead, and what is still there stays. Before each batch
-    the store's clock is compared with the monotonic one: nothing is deleted unless the two have gone together for a
-    while, and nothing that has not been old enough by then.
+    With `archived`, jobs and schedules are moved to an archive instead, and those still here stay. Before each batch
+    the store's clock is compared with the monotonic one: nothing is deleted until the two have agreed for a while, and
+    nothing that was not old enough by then.
     """
 
     cluster_id: str
@@ -44,7 +44,7 @@ class Prune:
         return await self.master.prune_jobs(self.cluster_id, retention, JOBS_AT_ONCE, before)
 
     def wait(self, deleted: int) -> float | None:
-        """Return when to go on after a batch: at once if it was full, or in some seconds if the clock is waited for."""
+        """Return when to continue after a batch: at once if it was full, or in some seconds if the clock must settle."""
         if deleted >= JOBS_AT_ONCE:
             return 0.0
         ages = [self.workers_kept] if self.retention is None else [self.workers_kept, self.retention]

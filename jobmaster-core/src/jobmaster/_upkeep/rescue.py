@@ -1,4 +1,4 @@
-"""Bringing back what dead workers held: by lease, within seconds, whoever of the cluster is alive."""
+"""Bring back what dead workers held: by lease, within seconds, through any live worker of the cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("jobmaster.rescue")
 BUCKETS_AT_ONCE = 10
 JOBS_AT_ONCE = 500
 DOUBT = 60.0
-"""Seconds in which a take-over that was not answered may come to be: so long its caller looks for what is its own."""
+"""Seconds in which a take-over without an answer may still happen: its caller looks for its buckets that long."""
 
 
 async def _always() -> bool:
@@ -51,10 +51,10 @@ class RescueResult:
 class Rescue:
     """Takes over lost buckets and drains them to the master.
 
-    A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and what
-    was moved is no longer in the bucket. `reachable` names the agents whose buckets can be brought back from
-    here; one that turns out not to be, of which `on_away` is told, leaves its buckets to whoever can reach it. `may_judge`
-    is asked whether leases that seem to have run out have done so, or the store's clock has jumped.
+    A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and a moved job is no
+    longer in the bucket. `reachable` names the agents whose buckets this process can bring back; if one turns out to be
+    unreachable, `on_away` is called and its buckets are left to a process that can reach it. `may_judge` tells whether
+    leases that seem to have expired really have, rather than the store's clock having jumped.
     """
 
     cluster_id: str
@@ -70,7 +70,7 @@ class Rescue:
     _doubtful_until: float = field(default=float("-inf"), init=False)
 
     async def run_once(self) -> RescueResult:
-        """Rescue what is lost now. Without a live worker of ours there is nobody to own the buckets."""
+        """Rescue the buckets that are lost now. Without a live worker here, the buckets could have no owner."""
         rescuer = self.rescuer()
         if rescuer is None or not await self._is_needed():
             return RescueResult()
@@ -84,7 +84,7 @@ class Rescue:
 
     @property
     def unfinished(self) -> bool:
-        """Whether there are buckets that we have begun to drain, or may have taken over."""
+        """Whether there are buckets that this process has begun to drain, or may have taken over."""
         return bool(self._draining) or self.monotonic() < self._doubtful_until
 
     async def _is_needed(self) -> bool:
@@ -93,7 +93,7 @@ class Rescue:
         return await self.master.needs_rescue(self.cluster_id) and await self.may_judge()
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
-        """Take over lost buckets. After a failure, look for those that are ours though no answer said so."""
+        """Take over lost buckets. After a failure, look for those taken over although no answer said so."""
         before, self._doubtful_until = self._doubtful_until, self.monotonic() + DOUBT
         names = self.reachable()
         taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names))
@@ -108,13 +108,11 @@ class Rescue:
         return [b for b in buckets if b.worker_id == rescuer and b.status is BucketStatus.DRAINING]
 
     async def _drain_all(self) -> tuple[int, int]:
-        """Drain what we took over, this time or before a failure; return (lost, released) jobs."""
+        """Drain the buckets taken over, this time or before a failure; return (lost, released) jobs."""
         workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)}
         lost = released = 0
         for bucket in list(self._draining.values()):
-            if (
-                bucket.agent not in self.reachable()
-            ):  # it was, a moment ago: let no bucket wait for it in vain
+            if bucket.agent not in self.reachable():  # it was a moment ago: let no bucket wait for it in vain
                 await self._give_away(bucket)
                 continue
             owner = workers.get(bucket.former_owner) if bucket.former_owner else None
@@ -123,7 +121,7 @@ class Rescue:
         return lost, released
 
     async def _bring_back(self, bucket: Bucket, owner: WorkerRecord | None) -> tuple[int, int]:
-        """Drain a bucket; return how many jobs may have been in hand, and how many only waited."""
+        """Drain a bucket; return how many jobs may have been in flight, and how many only waited."""
         lost, released, agent = 0, None, self.agents[bucket.agent]
         try:
             lost = await self._report_lost(agent, bucket, owner)
@@ -144,7 +142,7 @@ class Rescue:
         return lost, released or 0
 
     async def _give_away(self, bucket: Bucket) -> None:
-        """Leave a bucket to whoever can reach its agent, which may be us in a while."""
+        """Leave a bucket to a process that can reach its agent, which may later be this one."""
         await self.master.set_bucket_status(bucket, BucketStatus.LOST)
         del self._draining[bucket.id]
 
@@ -161,9 +159,9 @@ class Rescue:
         return count
 
     async def _known_to_master(self, bucket: Bucket) -> Mapping[Attempt, Claim]:
-        """Return the jobs of a bucket on an agent as the master has them: only it knows which starts were noted.
+        """Return the jobs of a bucket on an agent as the master has them: only it knows which starts were recorded.
 
-        By attempt: the message of an earlier one, which has ended, says nothing about the one that waits there now.
+        Keyed by attempt: the message of an earlier, ended attempt says nothing about the one that waits there now.
         """
         if bucket.agent == STANDALONE:
             return {}
@@ -182,7 +180,7 @@ class Rescue:
         reports = [self._lost(claim, owner) for claim in claims]
         stale = await self.master.report(reports)
         if stale:
-            # Raises if they are stale because the bucket is not ours any more: then their messages stay.
+            # Raises if they are stale because bucket ownership changed: then their messages stay.
             await self.master.mark(bucket, ())
         for claim, report in zip(claims, reports, strict=True):
             if report.job_id not in stale:

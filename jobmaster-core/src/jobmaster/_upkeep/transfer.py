@@ -17,7 +17,7 @@ from jobmaster.weighing import in_parts, job_weight, line_weight
 log = logging.getLogger("jobmaster.transfer")
 
 AT_ONCE: Final = 200
-"""Jobs or schedules in one consignment: a unit of work is to be short, and they may be large."""
+"""Jobs or schedules in one consignment: a unit of work should be short, and they may be large."""
 DEPARTURES_AT_ONCE: Final = 1000
 
 
@@ -40,10 +40,10 @@ class Shipment:
 
 @define(eq=False)
 class Route:
-    """From a cluster to another, in the same store or elsewhere.
+    """The route from one cluster to another, in the same store or elsewhere.
 
-    `destination` says which cluster of which store the target is, so that nobody takes another one for it. With
-    `keep_keys`, what has a key that is taken at the target does not move.
+    `destination` says which cluster of which store the target is, so that no other is mistaken for it. With
+    `keep_keys`, a job whose key is taken at the target does not move.
     """
 
     source_id: str
@@ -54,7 +54,7 @@ class Route:
     keep_keys: bool = True
 
     async def settle(self) -> Shipment:
-        """Have the target admit what departed for it earlier."""
+        """Have the target admit consignments that departed for it earlier."""
         departures = await self.source.departures(self.source_id, DEPARTURES_AT_ONCE)
         ours = [departure for departure in departures if departure.target == self.destination]
         for other in sorted({d.target for d in departures if d.target != self.destination}):
@@ -63,9 +63,9 @@ class Route:
         return _together(shipments)
 
     async def send(self, things: Sequence[Moving]) -> Shipment:
-        """Move things; what has changed since it was read stays, for the next time, and so does what is damaged.
+        """Move jobs and schedules; those changed since they were read stay for the next time, damaged ones stay too.
 
-        In as many consignments as their bytes take: each is a unit of work of the stores.
+        They go in as many consignments as their bytes require: each is a unit of work of the stores.
         """
         damaged = [_unreadable(thing) for thing in things if thing.damaged]
         whole = [thing for thing in things if not thing.damaged]
@@ -85,7 +85,7 @@ class Route:
         return Shipment(arrived.moved, [*left, *arrived.left])
 
     async def _admit(self, departure: Departure) -> Shipment:
-        """Take in what departed; without anything, only what was staged in vain is cleared away."""
+        """Admit a departure at the target; an empty one only clears away what was staged in vain."""
         consignment, ids = departure.consignment, sorted(departure.ids)
         stuck = await self.target.admit(self.target_id, consignment, ids, keep_keys=self.keep_keys)
         moved = departure.ids.difference(rejection.id for rejection in stuck)

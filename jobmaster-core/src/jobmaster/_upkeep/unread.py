@@ -1,4 +1,4 @@
-"""Taking back what owners leave unread while slots elsewhere are free, long before their leases run out."""
+"""Take back jobs that owners leave unread while slots elsewhere are free, long before their leases expire."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from jobmaster.handover import hold_unread
 from jobmaster.models import STANDALONE, Bucket
 
 TAKEN_AT_ONCE: Final = 1000
-"""Jobs that are taken out of one bucket at a time at most."""
+"""Most jobs taken out of one bucket at a time."""
 
 
 @define
 class Unread:
-    """Looks for due jobs that have waited for most of a second without being read, where others have free slots.
+    """Looks for due jobs that have waited unread for most of a second while other workers have free slots.
 
-    Their owners are dead, or cut off, or busy with something else: it is not asked which. What they may have in hand
-    stays, until they give it back or their lease has run out. They are marked as silent; `on_silent` is called if some were
-    not yet. Buckets that this process owns are left to their owners.
+    Their owners are dead, cut off, or busy with something else; which one does not matter. Jobs that may be in flight
+    stay until the owners give them back or their leases expire. The owners are marked as silent; `on_silent` is called
+    if some were not yet. Buckets that this process owns are left to their owners.
     """
 
     cluster_id: str
@@ -39,7 +39,7 @@ class Unread:
     """How many buckets there were at the last look."""
 
     async def run_once(self) -> int:
-        """Hold again what lies unread elsewhere; return how many jobs that were."""
+        """Hold again the jobs that lie unread elsewhere; return how many."""
         buckets = await self.master.active_buckets(self.cluster_id)
         self.listed = len(buckets)
         awake = self.silence.heard(buckets)
@@ -48,7 +48,7 @@ class Unread:
         return sum([await self._try(name, others) for name in self.reachable()])
 
     async def _try(self, agent: str, others: Sequence[Bucket]) -> int:
-        """Take back what lies on one agent; one that is away holds up nobody else."""
+        """Take back unread jobs from one agent; an agent that is away does not delay the others."""
         there = {bucket.id: bucket for bucket in others if bucket.agent == agent}
         if not there:
             return 0
@@ -71,10 +71,10 @@ class Unread:
         return sum([await self._hold(agent, bucket) for bucket in found])
 
     async def _found(self, agent: AgentRepository, buckets: Sequence[Bucket], waited: float) -> list[Bucket]:
-        """Return those of the buckets that hold due jobs which have waited for so long without being read."""
+        """Return the buckets that hold due jobs which have waited unread for `waited` seconds."""
         unread = await agent.unread(buckets, waited) if buckets else frozenset()
         return [bucket for bucket in buckets if bucket.id in unread]
 
     async def _hold(self, agent: AgentRepository, bucket: Bucket) -> int:
-        """Hold all again that lies unread in a bucket, also what came a moment ago: nobody reads it."""
+        """Hold again all unread jobs of a bucket, including those that came a moment ago: no worker reads them."""
         return await hold_unread(self.master, agent, bucket, 0.0, 0, TAKEN_AT_ONCE)
