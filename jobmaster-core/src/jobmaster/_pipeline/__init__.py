@@ -1,4 +1,4 @@
-"""The flow: one module a step, in the order a job travels.
+"""The flow: one module per step, in the order in which a job travels.
 
 | step       | takes                          | leaves behind                                    |
 |------------|--------------------------------|--------------------------------------------------|
@@ -9,5 +9,5 @@
 | `execute`  | claims                         | a `Report` for each                              |
 | `report`   | reports                        | attempt records and states on the master         |
 
-Steps do not import one another: they meet in the contracts and in `jobmaster.ownership`.
+Steps do not import one another: they share the contracts and `jobmaster.ownership`.
 """

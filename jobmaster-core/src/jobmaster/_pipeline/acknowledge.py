@@ -1,4 +1,4 @@
-"""Step 7: messages leave their agent, after the master has committed what became of their jobs."""
+"""Step 7: messages leave their agent after the master has committed the outcomes of their jobs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from jobmaster.signals import Signal
 
 @define(eq=False)
 class Acknowledge:
-    """Collects what was reported while the last round is under way, and removes it from the agent.
+    """Collects the messages of reported jobs while the last round is under way, and removes them from the agent.
 
-    It has no hurry, and nothing waits for it: until then the owner knows by `unacknowledged` that these
-    messages are done with.
+    There is no hurry, and nothing waits for it: until then `unacknowledged` tells the owner that these messages
+    are finished.
     """
 
     master: MasterRepository
@@ -29,7 +29,7 @@ class Acknowledge:
     _doubtful: set[Attempt] = field(factory=set, init=False)
     """Attempts whose reports were stale."""
     _may_return: set[Attempt] = field(factory=set, init=False)
-    """Attempts that are not over: their jobs may be handed over to the same bucket again, by the same number."""
+    """Attempts that are not over: their jobs may be handed over to the same bucket again, under the same number."""
     _notifications: Signal = field(factory=Signal, init=False)
 
     def submit(self, settled: Sequence[tuple[OwnedBucket, Report]], stale: frozenset[UUID]) -> None:
@@ -45,7 +45,7 @@ class Acknowledge:
             self._doubtful |= {(r.job_id, r.attempt) for _, r in settled if r.job_id in stale}
 
     def again(self, owned: OwnedBucket, keys: Sequence[Attempt]) -> None:
-        """Take messages that came again after they were removed."""
+        """Take messages that arrived again after they were removed."""
         if not self._waiting:
             self._notifications.set()
         owned.unacknowledged.update(keys)
@@ -64,7 +64,7 @@ class Acknowledge:
     async def run_once(self) -> bool:
         """Remove one batch; return whether there was any.
 
-        Raises `StoreUnavailableError`, and `LeaseLostError` if a bucket is somebody else's; nothing is forgotten.
+        Raises `StoreUnavailableError`, and `LeaseLostError` if bucket ownership changed; nothing is forgotten.
         """
         batch = self._waiting[: self.batch_size]
         if not batch:
@@ -89,9 +89,9 @@ class Acknowledge:
     async def _remove_returning(
         self, bucket: Bucket, keys: Sequence[Attempt], returning: AbstractSet[Attempt]
     ) -> None:
-        """Remove messages of which some may be those of jobs that are back in the bucket.
+        """Remove messages, some of which may belong to jobs that are back in the bucket.
 
-        By the handover, which is noted first, somebody pushes these once more.
+        The handover is recorded first; through it those jobs are pushed once more.
         """
         job_ids = [job_id for job_id, _ in returning]
         handover = await self.master.open_handover(bucket.cluster_id, bucket.id, job_ids, bucket.worker_id)
@@ -99,11 +99,11 @@ class Acknowledge:
         await self.master.close_handovers([handover], if_empty=True)
 
     async def _look_into(self, owned: OwnedBucket, doubtful: AbstractSet[Attempt]) -> None:
-        """Find out why reports were stale; raises `LeaseLostError` if the bucket is somebody else's.
+        """Find out why reports were stale; raises `LeaseLostError` if bucket ownership changed.
 
-        Either the master has moved the job on: then its message may go. Or the bucket is somebody else's, who has yet
-        to read it: then it stays. The first reason may be this very report, whose answer got lost: then the attempt is
-        over, and must not run again.
+        Either the master has moved the job on: then its message may go. Or the bucket has a new owner that has yet to
+        read the message: then it stays. In the first case this very report, whose answer got lost, may have moved the
+        job: then the attempt is over and must not run again.
         """
         if doubtful:
             await self.master.mark(owned.bucket, ())

@@ -1,4 +1,4 @@
-"""Step 3: held jobs that come due go to buckets of live workers."""
+"""Step 3: held jobs go to buckets of live workers when they come due."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from jobmaster.weighing import AT_ONCE, new_weight
 log = logging.getLogger("jobmaster.assign")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
-"""Seconds until the next look when due jobs wait for room: longer each time that there is none."""
+"""Seconds until the next look while due jobs wait for room: longer each time there is none."""
 MOST_AT_ONCE = 4000
-"""Jobs of one lane and priority that are assigned in one round at most."""
+"""Most jobs of one lane and priority that are assigned in one round."""
 UNSERVED_PAUSE = 10.0
-"""Longest time in seconds until the next look when all that is due is of lanes and priorities without a bucket."""
+"""Longest time in seconds until the next look when all due jobs have lanes and priorities without a bucket."""
 
 
 @frozen
 class AssignResult:
     """The buckets that got jobs, each with its agent, and in how many seconds to look again (None: on notifications).
 
-    `starving` says that due jobs are left for which there was no room.
+    `starving` says that due jobs are left because there was no room for them.
     """
 
     assigned: Mapping[UUID, str]
@@ -43,10 +43,9 @@ class AssignResult:
 class Assign:
     """Gives held jobs to buckets when they come due, and not before (`ahead` is only the time that this takes).
 
-    Buckets are given jobs by their `refills`, and no more than their owners offer to take: what is beyond that is held
-    until somebody has a free slot. Owners that are silent get nothing. What goes to a bucket
-    on an agent is handed over: marked on the master, then pushed by the `pusher`. Agents that are not `reachable`, or
-    that do not answer now, get nothing and hold up nothing.
+    Buckets get jobs by their `refills`, and no more than their owners offer to take: the rest is held until a slot is
+    free somewhere. Silent owners get nothing. Jobs for a bucket on an agent are handed over: marked on the master, then
+    pushed by the `pusher`. Agents that are not `reachable`, or that do not answer now, get nothing and block nothing.
     """
 
     cluster_id: str
@@ -59,17 +58,17 @@ class Assign:
     refills: Refills
     silence: Silence
     _behind: bool = field(default=False, init=False)
-    """Whether due jobs were left: then there is no need to ask whether there are any."""
+    """Whether due jobs were left: then there is no need to query whether there are any."""
     _pause: float = field(default=FIRST_PAUSE, init=False)
     _weight: int = field(default=1, init=False)
-    """Bytes that a job had on average when jobs were handed over last: these pass through memory here."""
+    """Average bytes of a job at the last handover: handed-over jobs pass through this process's memory."""
     _limits: Mapping[UUID, int] = field(factory=dict, init=False)
-    """How many jobs buckets are to hold at most, by what their owners offered last."""
+    """How many jobs each bucket may hold at most, by its owner's last offer."""
     _unserved: bool = field(default=False, init=False)
-    """Whether there was room wherever there are buckets, and nothing due for it."""
+    """Whether there was room in every place with buckets, and nothing due for it."""
 
     async def run_once(self) -> AssignResult:
-        """Assign what is due within the look-ahead and finds room."""
+        """Assign the jobs that are due within the look-ahead and find room."""
         if not self._behind:
             peek = await self.master.assign_due(self.cluster_id, self.ahead(), ())
             if peek.next_in is None or peek.next_in > 0:
@@ -84,10 +83,10 @@ class Assign:
         return self._result(assignment, buckets)
 
     async def _buckets(self) -> Sequence[Bucket]:
-        """Return the active buckets on agents that can be reached from here, whose owners are heard of."""
+        """Return the active buckets on agents that this process can reach, without those of silent owners."""
         active, reached = await self.master.active_buckets(self.cluster_id), set(self.reachable())
         heard = self.silence.heard(active)
-        # Also of those that cannot be reached: who is alone in reach is not alone.
+        # Unreachable buckets count too: the only bucket in reach may not be the only one of its place.
         self._limits = {
             id_: most for group in by_place(heard).values() for id_, most in limits(group).items()
         }
@@ -114,7 +113,7 @@ class Assign:
         )
 
     async def _holdings(self, names: Iterable[str]) -> Mapping[str, Mapping[UUID, int]]:
-        """Return what buckets hold, by agent; those that do not answer are left out."""
+        """Return how many jobs buckets hold, by agent; agents that do not answer are left out."""
         found: dict[str, Mapping[UUID, int]] = {}
         for name in names:
             try:
@@ -127,7 +126,7 @@ class Assign:
         return found
 
     async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
-        """Mark jobs as handed over, and push them; return which arrived."""
+        """Mark jobs as handed over, and push them; return those that arrived."""
         asked_at = self.pusher.monotonic()
         result = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
         self._unserved = self._unserved and not result.handovers
@@ -159,13 +158,13 @@ class Assign:
             self._pause = FIRST_PAUSE
             assigned = {b.id: b.agent for b in buckets if b.id in assignment.assigned}
             return AssignResult(assigned, assignment.next_in, starving=self._behind)
-        wait = UNSERVED_PAUSE  # for a paused lane, for one; notifications tell when somebody serves it
+        wait = UNSERVED_PAUSE  # e.g. for a paused lane; notifications tell when a worker serves it
         if not self._unserved:
             wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        # Where there is room, what comes due later is not to wait for what finds none elsewhere.
+        # Jobs that come due later and have room must not wait for jobs that find none elsewhere.
         return AssignResult({}, min(wait, assignment.next_for_rooms or wait), starving=True)
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
-    """Return the sooner of two waits, None being none; what is due already has none either."""
+    """Return the shorter of two waits; None means no wait, and so does 0, for what is due already."""
     return min((wait for wait in (one, other) if wait), default=None)

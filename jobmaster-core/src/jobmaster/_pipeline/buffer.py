@@ -1,4 +1,4 @@
-"""Step 2: jobs become durable. Concurrent callers share a flush; a lone caller waits for nobody."""
+"""Step 2: jobs become durable. Concurrent callers share a flush; a lone caller never waits."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Flush = Callable[[Sequence[NewJob]], Awaitable[Sequence[JobReceipt]]]
 """Stores jobs durably, all or none, and returns their receipts in order."""
 
 MAX_FLUSH = 1000
-"""Jobs in one flush at most (a single bulk call may exceed it)."""
+"""Most jobs in one flush (a single bulk call may exceed it)."""
 
 
 @define(eq=False)
 class _Entry:
-    """What one caller wants stored, and what became of it."""
+    """The jobs that one caller wants stored, and the result."""
 
     jobs: Sequence[NewJob]
     weight: int = 0
     woken: anyio.Event | None = None
-    """What its caller waits for while somebody else flushes. A lone caller never waits, and needs none."""
+    """The event that its caller waits for while another caller flushes. A lone caller never waits, and needs none."""
     receipts: Sequence[JobReceipt] | None = None
     error: BaseException | None = None
 
@@ -35,7 +35,7 @@ class _Entry:
         return self.receipts is not None or self.error is not None
 
     def wake(self) -> None:
-        """Let its caller look again what has become of it."""
+        """Let its caller check the result again."""
         if self.woken is not None:
             self.woken.set()
 
@@ -43,9 +43,9 @@ class _Entry:
 class Buffer:
     """Group commit for scheduling calls.
 
-    The first caller flushes at once, on its own. Those who come meanwhile gather; when the flush is
-    through, one of them is woken to flush for all that gathered. A caller that is cancelled while its
-    flush is under way lets it finish, for the others' sake.
+    The first caller flushes at once, on its own. Calls that arrive meanwhile gather; when the flush is done, one of
+    them is woken to flush for all that gathered. A caller that is cancelled while its flush is under way lets it
+    finish for the sake of the others.
     """
 
     def __init__(self, flush: Flush) -> None:
@@ -56,7 +56,7 @@ class Buffer:
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         """Return the receipts of `jobs`, in order, once all are durable; raises what the store raised.
 
-        Jobs of many bytes share no flush: the others would wait for them.
+        Large jobs do not share a flush: other callers would have to wait for them.
         """
         weight = sum(map(new_weight, jobs))
         if weight > AT_ONCE:
@@ -126,7 +126,7 @@ class Buffer:
             entry.wake()
 
     async def _part(self, batch: Sequence[_Entry], error: BaseException) -> None:
-        """Let nobody fail for another's jobs: unless the store is down, each entry gets a flush of its own."""
+        """No caller may fail because of another's jobs: unless the store is down, each entry gets its own flush."""
         if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
             for entry in batch:
                 await self._flush_batch([entry])

@@ -1,4 +1,4 @@
-"""Step 4: due jobs of an owned bucket come into its owner's memory. No locks, nothing is deleted."""
+"""Step 4: due jobs of an owned bucket are read into its owner's memory. No locks, nothing is deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ rows that became visible later than any transaction should take."""
 
 
 BEHIND = timedelta(seconds=5)
-"""How far a cursor may go back, as it does at the end of a backlog, without the store's clock having done so."""
+"""How far a cursor may go back without the store's clock having done so; it goes back at the end of a backlog."""
 
 
 @frozen
@@ -31,7 +31,7 @@ class ClaimResult:
 
 @define
 class ClaimJobs:
-    """Pulls one bucket. Jobs that cannot run here are reported instead of lined up."""
+    """Pulls from one bucket. Jobs that cannot run here are reported instead of lined up."""
 
     agent: AgentRepository
     owned: OwnedBucket
@@ -43,7 +43,7 @@ class ClaimJobs:
     _scanned_at: float = field(default=-NEVER, init=False)
 
     async def run_once(self) -> ClaimResult:
-        """Read what is due and new, as far as there is room in memory."""
+        """Read due and new jobs, as far as there is room in memory."""
         now = self.owned.last_progress = self.monotonic()
         room = self.owned.room
         if room == 0 or not self.owned.lease.is_safe(now):
@@ -72,8 +72,8 @@ class ClaimJobs:
     def _wait(self, page: BucketPage, cursor: Cursor) -> float | None:
         """Return the seconds until the next pull.
 
-        A run of pages passes over what is committed meanwhile behind its cursor, and the notifications of it came
-        while the run was on: at its end the bucket is looked at once more, from the overlap on.
+        A run of pages misses jobs that are committed behind its cursor meanwhile, and their notifications arrived during
+        the run: at its end the bucket is read once more, from the overlap on.
         """
         if not page.more:
             return 0.0 if cursor.bounded else page.next_due_in
@@ -108,7 +108,7 @@ class ClaimJobs:
 
 
 def _is_behind(cursor: Cursor, before: Cursor) -> bool:
-    """Whether the store's clock has gone back between two pulls: then what is new lies behind the cursor of before."""
+    """Whether the store's clock has gone back between two pulls: then new jobs lie behind the previous cursor."""
     if cursor.after is None or before.after is None:
         return False
     return cursor.after.ready_at < before.after.ready_at - BEHIND
@@ -117,7 +117,7 @@ def _is_behind(cursor: Cursor, before: Cursor) -> bool:
 async def hand_back_unread(
     agent: AgentRepository, owned: OwnedBucket, on_report: OnReport, monotonic: Callable[[], float]
 ) -> None:
-    """Release the due jobs of a closed bucket that were never read: what runs may go on for long, they need not wait."""
+    """Release the due jobs of a closed bucket that were never read: they need not wait for long-running jobs."""
     cursor: Cursor | None = Cursor()
     while cursor is not None:
         with owned.reading():

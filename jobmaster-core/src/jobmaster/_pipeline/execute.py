@@ -1,4 +1,4 @@
-"""Step 5: run the handlers. One long-lived runner a slot; timeouts by one watch over all slots."""
+"""Step 5: run the handlers. One long-lived runner per slot; one watch over all slots handles timeouts."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from jobmaster.tasks import Contained, in_own_context, reraise_if_ending
 log = logging.getLogger("jobmaster.execute")
 
 _INTERRUPTED, _SUCCEEDED = AttemptOutcome.INTERRUPTED, AttemptOutcome.SUCCEEDED
-"""An enum's members are looked up slowly, so those that each job needs are looked up once."""
+"""Looking up an enum's members is slow, so those that every job needs are looked up once."""
 
 FAIRNESS = 0.005
-"""Seconds for which a runner may go from job to job without letting the event loop do anything else."""
+"""Seconds for which a runner may go from job to job without yielding to the event loop."""
 
 PATIENCE: Final[Mapping[str, float]] = {StopReason.TIMEOUT: 1.0, StopReason.CANCEL: 1.0}
-"""Seconds that a handler has to end after it was told to stop, by the reason."""
+"""Seconds that a handler has to end after it was told to stop, by reason."""
 LONG_PATIENCE = 4.0
-"""The same for every other reason: when a worker stops, what it has to clean up may take longer."""
+"""The same for every other reason: when a worker stops, the handler's cleanup may take longer."""
 
 _STOPPED: Final = RuntimeError("the handler was stopped")
 """Stands for the error of a handler that was told to stop, and was stopped."""
 
 UNLIMITED: Final = float("inf")
-"""How many threads may run plain functions: there are as many as slots, and those whose functions do not end."""
+"""How many threads may run plain functions: one per slot, plus those whose functions do not end."""
 
 Run = Callable[[JobContext], Any]
 
 
 class DeadlineWatch:
-    """Stops slots at their deadlines. It sleeps until the earliest one, however many jobs pass meanwhile.
+    """Stops slots at their deadlines. It sleeps until the earliest deadline, however many jobs pass meanwhile.
 
     `on_overrun` is called with a slot whose handler was told to stop and has not ended in time.
     """
@@ -70,7 +70,7 @@ class DeadlineWatch:
         self._earlier = Signal()
 
     def expect(self, deadline: float) -> None:
-        """See that the watch wakes in time for `deadline` (monotonic)."""
+        """Make sure that the watch wakes in time for `deadline` (monotonic)."""
         if deadline < self._wake_at:
             self._wake_at = deadline
             self._earlier.set()
@@ -110,7 +110,7 @@ class DeadlineWatch:
 
 @define(eq=False)
 class Execute:
-    """Runs claims of one worker's buckets, each to a report."""
+    """Runs the claims of one worker's buckets, and reports each."""
 
     master: MasterRepository
     handlers: Mapping[str, Handler]
@@ -148,9 +148,9 @@ class Execute:
             self._finish(owned, slot, error)
 
     async def _serve_until_stopped(self, owned: OwnedBucket, slot: Slot) -> BaseException:
-        """Serve until the job that runs is stopped, or until something unexpected comes out of it, which is returned.
+        """Serve until the running job is stopped or raises something unexpected, which is returned.
 
-        Whatever that is, it is about that job: nothing but the end of the task itself ends a runner.
+        Whatever that is, it concerns only that job: nothing but the end of the task itself ends a runner.
         """
         try:
             with anyio.CancelScope() as slot.scope:
@@ -200,8 +200,8 @@ class Execute:
             self._end_if_child(error)
             return error
         except BaseException as error:
-            # The cancellation that we sent is for the slot's scope. Any other one, a group that holds one, or what
-            # else is derived from BaseException is this job's failure.
+            # The cancellation that we sent is for the slot's scope. Any other one, a group that holds one, or any
+            # other BaseException is this job's failure.
             if isinstance(error, anyio.get_cancelled_exc_class()) and _is_told(slot):
                 raise
             self._end_if_child(error)
@@ -210,14 +210,14 @@ class Execute:
         return None
 
     def _end_if_child(self, error: BaseException) -> None:
-        """End this process if it is a child that the handler forked, and that came back from it."""
+        """End this process if it is a child that the handler forked and that returned from the handler."""
         if self._process is not this_process():
             end_child(error)
 
     # Judging how it ended
 
     def _judged(self, slot: Slot, job: JobContext, error: BaseException | None) -> Verdict:
-        """Judge the end of an attempt. What is asked for that is the user's: whatever it raises costs no other job."""
+        """Judge the end of an attempt. This calls users' code: whatever that raises costs no other job."""
         claim = claim_of(job)
         reason = slot.stop_reason
         if reason is None and error is None:
@@ -257,14 +257,14 @@ class Execute:
         self._finish(owned, slot, _STOPPED)
 
     def abandon(self, buckets: Iterable[OwnedBucket]) -> None:
-        """Report what still runs in these buckets as stopped: nobody runs it to its end."""
+        """Report the jobs that still run in these buckets as stopped: they will not run to their end."""
         for owned in buckets:
             for slot in list(owned.running()):
                 slot.note_stop(StopReason.SHUTDOWN)
                 self._finish(owned, slot, _STOPPED)
 
     def _finish(self, owned: OwnedBucket, slot: Slot, error: BaseException | None) -> None:
-        """Report the end of what runs in a slot, if anything does: a handler that was left comes too late."""
+        """Report the end of the job that runs in a slot, if there is one: a handler that was left comes too late."""
         job = slot.job
         if job is None:
             return
@@ -307,9 +307,9 @@ class Execute:
 
 
 def _tried(call: Callable[[JobContext], Any], job: JobContext) -> tuple[Any, BaseException | None]:
-    """Return what a plain function returned, and what it raised. A child that it forks and that comes back ends here.
+    """Return what a plain function returned, and what it raised. A child that it forks and that returns ends here.
 
-    As a value: raised across threads, some exceptions would mean something to the event loop.
+    The exception is returned as a value: raised across threads, some would have a meaning to the event loop.
     """
     process, failure = this_process(), None
     try:
@@ -349,7 +349,7 @@ def _report(job: JobContext, claim: Claim, verdict: Verdict, finished_at: dateti
         verdict.error,
         verdict.delay,
         verdict.retries,
-        # Who came to an end by himself, on record, is cleared; who was interrupted is not.
+        # A job that ended by itself, with its end recorded, is cleared; an interrupted one is not.
         claim.crashes if interrupted else 0,
         claim.suspect and interrupted,
         logs=captured_lines(job),

@@ -30,10 +30,10 @@ OnSettled = Callable[[Sequence[Entry], frozenset[UUID]], None]
 
 @define(eq=False)
 class Reporter:
-    """Collects reports while the last flush is under way: at once when quiet, in hundreds when busy.
+    """Collects reports while the last flush is under way: writes at once when quiet, in hundreds when busy.
 
-    Where messages lie on an agent, `on_settled` is handed what was written, with the ids of the stale reports:
-    only then may they go.
+    If messages lie on an agent, `on_settled` is called with the written reports and the ids of the stale ones:
+    only then may the messages go.
     """
 
     master: MasterRepository
@@ -60,25 +60,25 @@ class Reporter:
         return len(self._waiting) + len(self._refused)
 
     async def run_once(self) -> bool:
-        """Write one batch; return whether there was any. Raises `StoreUnavailableError`, losing nothing."""
+        """Write one batch; return whether there was any. Raises `StoreUnavailableError` and loses nothing."""
         self._take_up_refused()
         batch = self._next_batch()
         if not batch:
             return False
         try:
             await self._write(batch)
-        finally:  # what was written before a failure is not written again
+        finally:  # reports written before a failure are not written again
             del self._waiting[: self._dealt_with]
             self._dealt_with = 0
         return True
 
     def _next_batch(self) -> Sequence[Entry]:
-        """Return what goes in one write: as many reports as their texts and jobs leave room for."""
+        """Return the reports for one write: as many as their texts and jobs leave room for."""
         batch = self._waiting[: self.batch_size]
         return next(in_parts(batch, lambda entry: report_weight(entry[1])), batch)
 
     async def wait(self) -> None:
-        """Wait for a report, or until one that was refused is tried again."""
+        """Wait for a report, or until a refused one is due to be tried again."""
         if not self._waiting:
             await self._notifications.wait(
                 None if self._again_at == NEVER else self._again_at - anyio.current_time()
@@ -97,7 +97,7 @@ class Reporter:
         self._settle(batch, stale)
 
     async def _write_parts(self, batch: Sequence[Entry]) -> None:
-        """Halve a batch that was refused, until the one report that cannot be written is left alone."""
+        """Halve a refused batch until the one report that cannot be written stands alone."""
         if len(batch) == 1:
             await self._write_bare(*batch[0])
             return
@@ -106,7 +106,7 @@ class Reporter:
         await self._write(batch[middle:])
 
     async def _write_bare(self, owned: OwnedBucket, report: Report) -> None:
-        """Write a report that was refused without its texts, so that the job still ends."""
+        """Write a refused report without its texts, so that the job still ends."""
         log.error(
             "the store refused the error text or logs of job %s; writing its outcome alone", report.job_id
         )
@@ -124,7 +124,7 @@ class Reporter:
         self._settle([(owned, bare)], stale)
 
     def _take_up_refused(self) -> None:
-        """Line up again what was refused even without its texts, now and then: it holds up nobody else."""
+        """Line up again, now and then, reports refused even without their texts: they do not delay the others."""
         if self._refused and anyio.current_time() >= self._again_at:
             self._waiting += self._refused
             self._refused, self._again_at = [], NEVER

@@ -1,7 +1,7 @@
-"""Beside the flow: jobs that have to wait on an agent get to the master, behind the caller's back.
+"""Beside the flow: jobs that have to wait on an agent are saved on the master asynchronously.
 
-A job that starts and ends soon reaches the master with its report, in one write. One that has to wait, for its
-time or for a free slot, is saved before that, so that it can be seen.
+A job that starts and ends soon reaches the master with its report, in one write. A job that has to wait, for its
+time or for a free slot, is saved before that, so that it is visible.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ JOBS_AT_ONCE = 500
 
 @define(eq=False)
 class SaveWaiting:
-    """Saves what has waited in an owned bucket for `age` seconds."""
+    """Saves jobs that have waited in an owned bucket for `age` seconds."""
 
     master: MasterRepository
     agent: AgentRepository
@@ -36,7 +36,7 @@ class SaveWaiting:
         return len(page.messages) == JOBS_AT_ONCE
 
     def _waits(self, message: Message) -> bool:
-        """Return whether a job is not in hand, where it is seen to by its report, or by the beat."""
+        """Return whether a job is not in flight; if it were, its report or the beat would save it."""
         job_id = message.new.job.id
         return (
             job_id not in self.owned.in_flight and (job_id, message.attempt) not in self.owned.unacknowledged

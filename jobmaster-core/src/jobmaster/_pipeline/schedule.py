@@ -31,7 +31,7 @@ class Due:
 
 @define
 class Schedule:
-    """Turns requests into jobs of one cluster. `settings` returns the ones that count now."""
+    """Turns requests into jobs of one cluster. `settings` returns the current ones."""
 
     cluster_id: str
     settings: Callable[[], Settings]
@@ -40,7 +40,7 @@ class Schedule:
     def jobs(self, requests: Sequence[JobRequest]) -> list[NewJob]:
         """Return the jobs of requests, not yet placed; raises a `SchedulingError` for the first bad one.
 
-        Also for more bytes than one call may store: as soon as they are, so that no more of them are held in memory.
+        It also raises for more bytes than one call may store, as soon as they are reached, so as to hold no more in memory.
         """
         now, settings = self.clock.now(), self.settings()
         jobs: list[NewJob] = []
@@ -57,7 +57,7 @@ class Schedule:
 
 
 class _Terms:
-    """What a definition and the options of a call make of any data: those of a bulk call are worked out once."""
+    """The terms that a definition and a call's options give to any data; a bulk call resolves them once."""
 
     __slots__ = (
         "created_at",
@@ -147,12 +147,12 @@ def _data(request: JobRequest, most: int) -> MessageData:
 
 
 def _as_data(values: Mapping[str, Any] | MessageData) -> MessageData:
-    # Not asked of a dict: whether it is an instance of an abstract class takes as long as encoding it.
+    # Not for a dict: checking whether it is an instance of an abstract class takes as long as encoding it.
     return values if isinstance(values, MessageData) else MessageData.of(values)
 
 
 def due_at(options: CallOptions, now: datetime) -> Due:
-    """Return when a call wants its job to run; a moment in the past means now."""
+    """Return when a call's job is due; a moment in the past means now."""
     if options.at is not None:
         return due_moment(options.at, now)
     delay = 0.0 if options.after is None else _delay(options.after)

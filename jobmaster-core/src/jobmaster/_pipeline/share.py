@@ -1,4 +1,4 @@
-"""Beside the steps: owners tell what they would take, and give back what others can begin sooner than they."""
+"""Beside the steps: owners report what they would take, and give back jobs that others can start sooner."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from jobmaster.models import Bucket, Load
 from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket
 
 LOOK_EVERY: Final = 0.1
-"""Seconds between two looks at what a worker has in hand, while anything comes or goes."""
+"""Seconds between two looks at a worker's jobs in flight, while any come or go."""
 TELL_EVERY: Final = 0.5
-"""Seconds between two times that an owner tells how much it would take. That it has free slots it tells at once."""
+"""Seconds between two reports of how much an owner would take. Free slots are reported at once."""
 ASK_EVERY: Final = 1.0
-"""Seconds between two questions whether others have free slots, while more lies here than is begun within a second."""
+"""Seconds between two checks for free slots elsewhere, while more lies here than can start within a second."""
 GIVEN_AT_ONCE: Final = 4000
-"""Jobs that lie unread in a bucket of which so many are given back at a look at most."""
+"""Most unread jobs of a bucket that one look gives back."""
 
 
 @define
 class Share:
-    """Looks after the buckets of one worker.
+    """Shares out the work in the buckets of one worker.
 
-    `on_free` is called when slots are free, with whether that is known to the master and others may be told; `on_held`
-    when jobs are held there again that somebody with free slots may run. `notified_of_free` says whether such
-    notifications have come since it was last asked. `awake` leaves out buckets of which nothing is to be expected;
-    nothing is given back unless `anybody_assigns` what is held.
+    `on_free` is called when slots are free, with whether the master knows and others may be notified; `on_held` when
+    jobs are held again that a worker with free slots may run. `notified_of_free` says whether notifications of free
+    slots have arrived since its last call. `awake` leaves out silent buckets; nothing is given back unless
+    `anybody_assigns` says that a coordinator assigns held jobs.
     """
 
     cluster_id: str
@@ -49,10 +49,10 @@ class Share:
     anybody_assigns: Callable[[], Awaitable[bool]]
     monotonic: Callable[[], float]
     _changed: set[UUID] = field(factory=set, init=False)
-    """Buckets whose slots were free at the last look, or not, unlike what was told."""
+    """Buckets whose slots were free, or not, at the last look, contrary to the last report."""
     _nothing_behind: dict[UUID, float] = field(factory=dict, init=False)
     _asides: dict[UUID, Bucket] = field(factory=dict, init=False)
-    """Buckets from which messages were put aside that are not all back on the master yet."""
+    """Buckets with messages that were set aside and are not all back on the master yet."""
     _gave: bool = field(default=False, init=False)
     _has_too_much: bool = field(default=False, init=False)
     _told_at: float = field(default=-NEVER, init=False)
@@ -60,7 +60,7 @@ class Share:
     _hungry: frozenset[Place] = field(factory=frozenset, init=False)
 
     async def run_once(self) -> float | None:
-        """Tell what has changed, and give back what others could begin; return when to look again (None: on a stir)."""
+        """Report changes, and give back jobs that others could start; return when to look again (None: on a stir)."""
         now = self.monotonic()
         for owned in [owned for owned in self.owned if owned.giving or owned.id in self._asides]:
             await self._bring_back(owned)
@@ -79,13 +79,13 @@ class Share:
         silences = [owned.asks_again_at - now for owned in self.owned if owned.asks_again_at > now]
         return min(silences, default=None)
 
-    # Telling
+    # Reporting loads
 
     async def _tell(self, now: float) -> bool:
-        """Tell the loads that others should know of; return whether there may be more to tell, in a while.
+        """Report the loads that others should know of; return whether there may be more to report in a while.
 
-        Slots that are free, or not, are told of when they are so twice in a row. Meanwhile coordinators of this process
-        are told, who may have something for them.
+        A change between free and busy slots is reported once two looks in a row have seen it. Until then only the
+        coordinators of this process are notified of free slots, as they may have jobs for them.
         """
         loads = {owned.id: owned.load(now) for owned in self.owned}
         told = {owned.id: owned.told for owned in self.owned}
@@ -111,7 +111,7 @@ class Share:
     # Giving back
 
     async def _ask(self, now: float, *, at_once: bool) -> None:
-        """See which places have free slots: on notifications, and now and then; more often while something is given."""
+        """Check which places have free slots: on notifications, and now and then; more often while jobs are given back."""
         every = LOOK_EVERY if self._gave else ASK_EVERY if self.listening() else TELL_EVERY
         if self.notified_of_free() or at_once or now - self._asked_at >= every:
             self._asked_at = now
@@ -121,9 +121,9 @@ class Share:
             self._hungry = found if found and await self.anybody_assigns() else frozenset()
 
     async def _give(self, owned: OwnedBucket, begins: int, now: float) -> bool:
-        """Give back what is not begun within a second: what is in line, and what lies unread behind it.
+        """Give back jobs that will not start within a second: those in line, and those unread behind them.
 
-        What this owner offers is told first: it is not to be given all of that again. Returns whether there was anything.
+        This owner's offer is reported first, so that it does not get all of them again. Returns whether there were any.
         """
         if owned.told.offered is None:
             await self._write({owned.id: evolve(owned.load(now), free=0)}, self.monotonic())
@@ -134,10 +134,10 @@ class Share:
         return bool(given or behind)
 
     async def _let_go(self, owned: OwnedBucket, given: Sequence[InFlight], now: float) -> None:
-        """Let what was in line be held on the master again.
+        """Hold jobs that were in line on the master again.
 
-        A message on an agent is put aside first: reported, the job could be back in this bucket before its message has been
-        removed, and that would then be the new one.
+        A message on an agent is set aside first: if the job were reported, it could be back in this bucket before its
+        message is removed, and the removal would then hit the new message.
         """
         if owned.remote:
             await self._bring_back(owned)
@@ -146,9 +146,9 @@ class Share:
             self.on_report(owned, outcome.released(entry.claim, now - entry.since))
 
     async def _bring_back(self, owned: OwnedBucket) -> None:
-        """Put aside what is to leave a bucket on an agent, and bring it back to the master.
+        """Set aside the messages that leave a bucket on an agent, and bring them back to the master.
 
-        Also what is left of a try before.
+        This includes leftovers of an earlier try.
         """
         carried = await self.master.handed_over(owned.id)  # their pushers may be about to push them again
         owned.keep([entry for entry in owned.giving if entry.claim.job.id in carried])
@@ -163,7 +163,7 @@ class Share:
         del self._asides[owned.id]
 
     async def _give_unread(self, owned: OwnedBucket, keep: int, now: float) -> int:
-        """Give back what was not read, but for the first `keep` jobs; where there was nothing, look again in a while."""
+        """Give back unread jobs except the first `keep`; if there were none, look again in a while."""
         if now - self._nothing_behind.get(owned.id, -NEVER) < ASK_EVERY:
             return 0
         count = await hold_unread(self.master, self.agent, owned.bucket, 0.0, keep, GIVEN_AT_ONCE)
@@ -175,12 +175,12 @@ class Share:
 
 
 def _has_more(owned: OwnedBucket, begins: int) -> bool:
-    """Return whether more lies in a bucket, or may lie there, than its owner begins within a second."""
+    """Return whether a bucket holds, or may hold, more jobs than its owner starts within a second."""
     return len(owned.waiting) > begins or owned.more_behind
 
 
 def _differs(load: Load, told: Load) -> bool:
-    """Return whether what is offered differs so much from what was told that others would do something else."""
+    """Return whether the offer differs so much from the last report that others would act differently."""
     before, offered = told.offered, load.offered
     if before is None or offered is None:
         return before is not offered

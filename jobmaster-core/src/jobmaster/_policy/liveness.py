@@ -1,4 +1,4 @@
-"""Whether this process may still act as the owner of its buckets, and judge others. All times are monotonic seconds."""
+"""Whether this process may still own its buckets and judge other workers. All times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SAFETY_SHARE = 0.2
 class Lease:
     """A lease as its holder must see it.
 
-    It counts from the moment the renewal was *sent*, since the store started to count no earlier, and ends
-    a fifth before the store's own end, so that running jobs are stopped before anybody else may start them.
+    It counts from the moment the renewal was *sent*, since the store started to count no earlier, and ends a fifth
+    before the store's own end, so that running jobs are stopped before another worker may start them.
     """
 
     duration: float
@@ -41,12 +41,12 @@ def makes_progress(last_tick: float, now: float, lease: float) -> bool:
 
 @define(eq=False)
 class Watch:
-    """How long a process has had the store without a break: a lease that ran out before says nothing about its holder.
+    """How long a process has reached the store without a break: a lease that expired before says nothing about its holder.
 
-    In an outage nobody can renew a lease, and afterwards everybody's has run out. Who judges others by theirs has to
-    have been in a position to see them renewed. Two looks that are more than `longest_gap` seconds apart, by either
-    clock, have a break between them: a suspended host stops the monotonic one. So have two between which the host's clock
-    went back by so much: leases are in doubt until all who live have renewed theirs.
+    In an outage no worker can renew its lease, and afterwards all leases have expired. A process that judges workers by
+    their leases must have been able to see them renewed. Two looks more than `longest_gap` seconds apart, by either
+    clock, have a break between them: a suspended host stops the monotonic one. So have two looks between which the host's
+    clock went back by that much: leases are in doubt until all live workers have renewed theirs.
     """
 
     clock: Clock
@@ -65,7 +65,7 @@ class Watch:
         self._since = None
 
     def lasts(self, seconds: float) -> bool:
-        """Return whether the store has answered for that long, to this day."""
+        """Return whether the store has answered for that long, up to now."""
         if self._since is None or self._is_stale():
             return False
         return self.clock.monotonic() - self._since >= seconds

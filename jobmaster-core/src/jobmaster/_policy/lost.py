@@ -1,4 +1,4 @@
-"""What the record says of an attempt whose worker was lost: what is known of it, and no more."""
+"""The error recorded for an attempt whose worker was lost: what is known, and no more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOST = "jobmaster.Lost"
 
 
 def lost_error(worker: str, started_at: datetime | None) -> AttemptError:
-    """Return what to say of an attempt that `worker` (its name, or empty) had in hand when it was lost."""
+    """Return the error of an attempt that `worker` (its name, or empty) had in flight when it was lost."""
     who = f"worker {worker}" if worker else "its worker"
     if started_at is None:
         known = "while it had the job in hand; it is not known whether the attempt had started"

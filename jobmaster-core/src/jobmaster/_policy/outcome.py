@@ -20,7 +20,7 @@ LONGEST_TRACEBACK = 32_000
 
 @record(kw_only=True)
 class Verdict:
-    """What an attempt's end means. `delay` is in seconds, for statuses that are not terminal."""
+    """The consequence of an attempt's end. `delay` is in seconds, for statuses that are not terminal."""
 
     outcome: AttemptOutcome
     status: JobStatus
@@ -47,7 +47,7 @@ def cancelled(claim: Claim) -> Verdict:
 
 
 def interrupted(claim: Claim) -> Verdict:
-    """The handler was stopped for our own reasons: its job runs again at once and has used up no retry."""
+    """The handler was stopped for our own reasons: its job runs again at once and uses up no retry."""
     return Verdict(outcome=AttemptOutcome.INTERRUPTED, status=JobStatus.HELD_ON_MASTER, retries=claim.retries)
 
 
@@ -82,7 +82,7 @@ def raised(
 def unjudged(
     claim: Claim, outcome: AttemptOutcome, error: BaseException, random: Random, threshold: float
 ) -> Verdict:
-    """The attempt ended with `error`, and judging that raised as well: a failure like any other. Raises nothing."""
+    """The attempt ended with `error`, and judging that raised as well: treat it as a failure. Raises nothing."""
     delay = DEFAULT_POLICY.next_delay(error, claim.retries, claim.job.max_retries, random)
     return _failed(claim, outcome, error, delay, threshold)
 
@@ -114,7 +114,7 @@ def _failure(
 def _failed(
     claim: Claim, outcome: AttemptOutcome, error: BaseException, delay: float | None, threshold: float
 ) -> Verdict:
-    """Return the verdict on a failure; without a `delay` it is the last one."""
+    """Return the verdict on a failure; without a `delay` the job fails for good."""
     if delay is None:
         return Verdict(outcome=outcome, status=JobStatus.FAILED, retries=claim.retries, error=describe(error))
     return Verdict(
@@ -137,9 +137,9 @@ def cancelled_unstarted(claim: Claim) -> Report:
 
 
 def released(claim: Claim, waited: float = 0.0) -> Report:
-    """Return the report of a job that goes back to the master as it came, after it has been in hand for `waited` seconds.
+    """Return the report of a job that goes back to the master unchanged, after it was in flight for `waited` seconds.
 
-    There it has the place in the order that it had. Of one that the master does not know yet that goes by this time.
+    There it keeps its place in the order. If the master does not know the job yet, `waited` determines that place.
     """
     return _unstarted(claim, JobStatus.HELD_ON_MASTER, delay=-waited)
 
@@ -172,7 +172,7 @@ def _unstarted(claim: Claim, status: JobStatus, reason: str | None = None, delay
 def describe(error: BaseException) -> AttemptError:
     """Return an exception as text that every store can hold, cut to a bounded length.
 
-    Raises nothing, whatever the exception does when it is asked for its text.
+    Raises nothing, whatever the exception does when its text is requested.
     """
     return AttemptError(
         type=_text("type", lambda: _type_name(type(error)), lambda text: cut(text, LONGEST_NAME)),
@@ -188,7 +188,7 @@ def _type_name(kind: type[BaseException]) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """Return what Python would print; where the exception does not let it, at least the frames."""
+    """Return what Python would print, or at least the frames if the exception prevents that."""
     try:
         return exception_text(error, error.__traceback__)
     except BaseException:  # noqa: BLE001 - the text of an exception may run any code

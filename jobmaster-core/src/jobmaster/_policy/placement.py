@@ -1,4 +1,4 @@
-"""Which agent and which bucket a job goes to."""
+"""The choice of the agent and the bucket for a job."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Place: TypeAlias = tuple[str, Priority]
 """A lane and a priority: buckets that share it do the same work."""
 
 BINDS_AHEAD: Final = 0.1
-"""Seconds before they are due from which on jobs go to buckets: what it takes to get there, and no more. A job that is bound
-to an owner long before a slot is free there waits for that one."""
+"""Seconds before their due time at which jobs go to buckets: the time that takes, and no more. A job that is bound to an
+owner long before a slot is free there has to wait for that owner."""
 
 
 def agent_for(
     wanted: Iterable[Place], loads: Mapping[str, Mapping[Place, float]], weights: Mapping[str, float]
 ) -> str | None:
-    """Return the agent for jobs that are to stay together; None if none has a bucket for each of their places.
+    """Return the agent for jobs that must stay together; None if no agent has a bucket for each of their places.
 
     Args:
         wanted: the places of the jobs.
         loads: for each agent, how many jobs each bucket of a place holds on average.
-        weights: the agents that may be chosen, each with the share that it is to get.
+        weights: the agents that may be chosen, each with its intended share.
 
-    The least loaded one by its weight is chosen, ties by name: an agent of weight 2 is as good with 20 jobs
-    in hand as one of weight 1 with 10.
+    The agent with the least load for its weight is chosen, ties by name: an agent of weight 2 that holds 20 jobs
+    ranks like one of weight 1 that holds 10.
 
     """
     places = set(wanted)
@@ -40,7 +40,7 @@ def agent_for(
 
 
 def agents_in_use(buckets: Iterable[Bucket]) -> frozenset[str]:
-    """Return the agents that have buckets which may hold something."""
+    """Return the agents with buckets that may hold jobs."""
     return frozenset(bucket.agent for bucket in buckets if bucket.status is not BucketStatus.READY_TO_DELETE)
 
 
@@ -56,13 +56,13 @@ class Ranking:
     """Buckets that do the same work, by their load: a job goes to the least loaded one at that moment.
 
     So loads even out: no bucket ends above another by more than one, unless it started there. Among equals the
-    `start`-th takes its turn first and the others follow in their order: processes that begin at different places
-    do not all send their first job to the same bucket. A choice costs the same for few buckets and for thousands;
-    what it takes to be ready for the first one is done then.
+    `start`-th takes its turn first and the others follow in order: processes that start at different positions
+    do not all send their first job to the same bucket. A choice costs about the same for few buckets and for thousands;
+    the first one also does the preparation.
     """
 
     def __init__(self, loads: Sequence[tuple[int, UUID]], start: int = 0) -> None:
-        """`loads` says how many jobs each bucket (one at least) holds."""
+        """`loads` says how many jobs each bucket holds; there must be at least one bucket."""
         self._loads, self._start = loads, start
         self._added = 0
 
@@ -80,7 +80,7 @@ class Ranking:
         return sum(load for load, _ in self._loads)
 
     def average_with(self, more: int) -> float:
-        """Return how many jobs a bucket would hold on average with so many more."""
+        """Return how many jobs a bucket would hold on average with `more` additional jobs."""
         return (self._total + self._added + more) / len(self._loads)
 
     def choose(self, count: int) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""Who is to blame when a worker dies: only a job whose start was on record."""
+"""Which job to blame when a worker dies: only one whose start was recorded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from attrs import frozen
 
 CRASHES_UNTIL_POISON = 3
 CRASHES_UNTIL_ACCUSED = 2
-"""From so many crashes on, a job runs alone among its like: the next crash has to tell who it was."""
+"""From this many crashes on, a job runs alone among its like: the next crash has to identify the culprit."""
 
 
 @frozen
 class Blame:
-    """What a job carries after a crash: how many it is held to account for, and whether it is a suspect."""
+    """The blame that a job carries after a crash: how many crashes it accounts for, and whether it is a suspect."""
 
     crashes: int
     suspect: bool
@@ -25,8 +25,8 @@ class Blame:
 def after_crash(crashes: int, *, suspect: bool, start_recorded: bool) -> Blame:
     """Return the blame of a job that its worker may have been running when it died.
 
-    The first time nobody knows which job it was: all become suspects. A suspect's start is written before
-    it runs again; if it was on record at the next crash, it is counted, and so is the crash that made it a
+    The first time it is unknown which job it was: all become suspects. A suspect's start is written before it runs
+    again; if that start was recorded at the next crash, the crash is counted, and so is the one that made the job a
     suspect (unless that one is already counted).
     """
     if not start_recorded:

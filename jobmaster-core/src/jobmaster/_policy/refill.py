@@ -1,4 +1,4 @@
-"""How many held jobs a bucket is given at a time: what keeps its owner busy for some seconds, not for an hour."""
+"""How many held jobs a bucket gets at a time: enough to keep its owner busy for some seconds, not for an hour."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from attrs import define
 
 SHORT: Final = 0.25
 LONG: Final = 2.0
-"""Seconds. Used up by a quarter sooner than `SHORT`, a target is too small; if that takes longer than `LONG`, too big.
+"""Seconds. If a quarter of a target is used up sooner than `SHORT`, the target is too small; later than `LONG`, too big.
 
-So buckets hold what their owners do in 1 to 8 seconds. A refill takes the store some ten milliseconds, and what a bucket
-holds counts until it is reported: an owner that is refilled later runs dry. What lies in a bucket, on the other hand, is
-lost to workers that join meanwhile.
+So buckets hold what their owners do in 1 to 8 seconds. A refill takes the store some ten milliseconds, and jobs in a
+bucket count until they are reported: an owner that is refilled later runs dry. On the other hand, jobs in a bucket are
+out of reach for workers that join meanwhile.
 """
 
 
 @define
 class _Level:
-    """What is known of one bucket."""
+    """What is known about one bucket."""
 
     target: int
     asked: int = 0
     full_at: float | None = None
-    """Since when it has been nearly full, as far as is known; None from when it was not until it is again."""
+    """Since when it has been nearly full, as far as is known; None while it is not."""
 
 
 class Refills:
-    """The targets of buckets, which follow the pace of their owners."""
+    """The targets of buckets; they follow the pace of the owners."""
 
     def __init__(self, first: int, least: int, most: int) -> None:
-        """Buckets have `first` as their target until more is known of their owners' pace, and then `least` to `most`."""
+        """A bucket's target is `first` until more is known about its owner's pace, and then `least` to `most`."""
         self.first, self.least, self.most = first, least, most
         self._levels: dict[UUID, _Level] = {}
 
@@ -49,12 +49,12 @@ class Refills:
         now: float,
         limits: Mapping[UUID, int] = MappingProxyType({}),
     ) -> Mapping[UUID, int]:
-        """Return how many more jobs each bucket may be given, without those that have enough.
+        """Return how many more jobs each bucket may get, without those that have enough.
 
         A bucket that holds more than three quarters of its target has enough: a few large refills cost the store less
-        than many small ones. `now` is monotonic. One whose limit is below its target, and below the first target, is given
-        as much as that leaves room for, however little: its slots may be free. Who begins thousands of jobs a second is
-        better served by large refills, and gives back what others could begin.
+        than many small ones. `now` is monotonic. A bucket whose limit is below its target, and below the first target,
+        gets as many jobs as the limit leaves room for, however few: its slots may be free. An owner that starts thousands
+        of jobs per second is better served by large refills, and gives back what others could start.
         """
         rooms = {}
         for bucket_id in buckets:
@@ -85,14 +85,14 @@ class Refills:
             level.target = max(self.least, level.target // 2)
 
     def given(self, counts: Mapping[UUID, int], now: float) -> None:
-        """Note what buckets were given: those that got all they had room for are full."""
+        """Note how many jobs buckets got: those that got all they had room for are full."""
         for bucket_id, count in counts.items():
             level = self._levels.get(bucket_id)
             if level is not None and count >= level.asked:
                 level.full_at = now
 
     def start_anew(self) -> None:
-        """Forget everything: the backlog is worked off, and nobody knows the pace of what comes next."""
+        """Forget everything: the backlog is done, and the pace of what comes next is unknown."""
         self._levels.clear()
 
 

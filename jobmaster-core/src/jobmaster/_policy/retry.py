@@ -23,7 +23,7 @@ class Backoff(Protocol):
     """Says how long to wait before retry number `retry` (from 1)."""
 
     def delay(self, retry: int, random: Random) -> float | timedelta:
-        """Return the delay, in seconds or as a `timedelta`: not negative; a hundred years are the most that counts."""
+        """Return the delay, in seconds or as a `timedelta`: not negative; more than a hundred years count as that."""
         ...
 
 
@@ -62,7 +62,7 @@ def _between(low: float, high: float) -> Callable[[Any, Attribute[float], Any], 
 def as_backoff(setting: str, value: Any) -> Backoff:
     """Return a backoff; a number of seconds or a `timedelta` stands for a fixed one.
 
-    Raises `ConfigurationError`, naming the setting, for what says nothing about delays.
+    Raises `ConfigurationError`, which names the setting, for any other value.
     """
     if callable(getattr(value, "delay", None)) and not isinstance(value, type):
         backoff: Backoff = value
@@ -108,7 +108,7 @@ def _error_type(setting: str, value: Any) -> type[BaseException]:
 class ExponentialBackoff:
     """`base * factor ** (retry - 1)` seconds, at most `cap`, then spread by jitter.
 
-    With `jitter` j the delay is even over [(1 - j) · d, d]: it never exceeds the cap, and jobs that failed
+    With `jitter` j the delay is uniform over [(1 - j) · d, d]: it never exceeds the cap, and jobs that failed
     together do not come back together. Durations are seconds or `timedelta`, and count as a hundred years at most.
     Raises `ConfigurationError` for a setting that is out of range.
     """
@@ -136,7 +136,7 @@ class ExponentialBackoff:
 class FixedBackoff:
     """The same delay before every retry: `seconds`, a number or `timedelta`, which counts as a hundred years at most.
 
-    Raises `ConfigurationError` for what is no delay.
+    Raises `ConfigurationError` if the value is not a delay.
     """
 
     seconds: float = field(converter=_fixed)
@@ -150,8 +150,8 @@ class FixedBackoff:
 class RetryPolicy:
     """Backoff by exception type: the first entry of `by_error` whose type matches, else `default`.
 
-    Where a backoff is asked for, seconds or a `timedelta` stand for a fixed one. `give_up_on` lists exception types
-    that are never retried. Raises `ConfigurationError` for what is none of these.
+    Wherever a backoff is expected, seconds or a `timedelta` stand for a fixed one. `give_up_on` lists exception types
+    that are never retried. Raises `ConfigurationError` for any other value.
     """
 
     default: Backoff = field(factory=ExponentialBackoff, converter=_default)
@@ -163,7 +163,7 @@ class RetryPolicy:
     ) -> float | None:
         """Return the seconds until the next try after `retries` used ones, or None to fail for good.
 
-        A backoff that raises, or returns what is no delay, costs its job its own delay: the default backoff decides.
+        If a backoff raises, or returns something other than a delay, the default backoff decides.
         """
         if retries >= max_retries or isinstance(error, self.give_up_on):
             return None

@@ -1,4 +1,4 @@
-"""Which jobs a recurring schedule is given now: misfires, overlap, and when to look again."""
+"""Which jobs a recurring schedule gets now: misfires, overlap, and when to look again."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Times = Callable[[datetime], datetime | None]
 """Returns the first nominal time strictly after a moment, or None when there is none."""
 
 MOST_AT_ONCE: Final = 1000
-"""Jobs that one plan makes at most; what is left is for the next one, at once."""
+"""Most jobs that one plan makes; the rest is left to the next plan, which follows at once."""
 MOST_WAITING: Final = 1000
-"""Nominal times that wait for their turn at most; what comes on top is skipped."""
+"""Most nominal times that wait for their turn; any more are skipped."""
 LEAD: Final = timedelta(seconds=0.5)
 """How long before a nominal time a busy schedule is looked at again: if it is free by then, its job can be made
-ahead, and starts to the moment."""
+ahead and starts exactly on time."""
 WAITING_POLL: Final = timedelta(seconds=0.5)
-"""How often to look whether the next of those that wait can have its turn."""
+"""How often to check whether the next waiting time can have its turn."""
 
 
 @frozen(kw_only=True)
 class Plan:
     """What to do about a schedule now.
 
-    `fire` are the nominal times to make jobs for; `cancel` says that the newest job is to be cancelled before.
-    `skipped` counts the nominal times that overlap took away; `misfired` says that some were missed. The schedule
-    is over when `ended`.
+    `fire` lists the nominal times to make jobs for; `cancel` says that the newest job must be cancelled first.
+    `skipped` counts the nominal times dropped because of overlap; `misfired` says that some were missed. The schedule
+    is over if `ended`.
     """
 
     fire: tuple[datetime, ...] = ()
@@ -48,7 +48,7 @@ class Plan:
 
 @frozen
 class _Due:
-    """Nominal times that have come and are to be run, the last moment that is decided, and whether any was missed."""
+    """Nominal times that have come and should run, the last decided moment, and whether any was missed."""
 
     times: Sequence[datetime]
     planned_to: datetime
@@ -65,9 +65,9 @@ def plan(
 ) -> Plan:
     """Decide about a schedule at `now`, the store's time.
 
-    Jobs are made up to `horizon` ahead, once it is certain that they will run; just before their time, if one that
-    would be late is not to run at all. Nominal times that were more than `grace` late at `noticed` were missed: that
-    is when the planner began with all that it has to plan by now, or `now`.
+    Jobs are made up to `horizon` ahead, once it is certain that they will run; if late jobs must not run at all, they
+    are made just before their time. Nominal times that were more than `grace` late at `noticed` were missed: that is
+    when the planner began with everything it has to plan by now; the default is `now`.
     """
     if record.misfire.rule is MisfireRule.SKIP:
         horizon = min(horizon, LEAD)
@@ -83,9 +83,9 @@ def plan(
 
 
 def decided(record: ScheduleRecord, times: Times, now: datetime, grace: timedelta) -> tuple[datetime, ...]:
-    """Return those nominal times up to `now` that nobody has planned and that are to be run, and those that wait.
+    """Return the unplanned nominal times up to `now` that should run, and those that wait.
 
-    For who changes a schedule: after that, nobody can tell any more which times it had.
+    For changing a schedule: after the change it is no longer known which times it had.
     """
     while True:
         made = plan(record, times, now, timedelta(0), grace)
@@ -96,7 +96,7 @@ def decided(record: ScheduleRecord, times: Times, now: datetime, grace: timedelt
 
 
 def _due(record: ScheduleRecord, times: Times, now: datetime, in_time: datetime) -> _Due:
-    """Return what has come since the schedule was planned last, without the missed times that are not run.
+    """Return the times that have come since the schedule was last planned, without missed ones that do not run.
 
     They were missed if the first of them came before `in_time`.
     """
@@ -116,7 +116,7 @@ def _kept(record: ScheduleRecord, times: Times, now: datetime, in_time: datetime
 
 
 def _newest(misfire: Misfire, since: datetime, times: Times, now: datetime) -> list[datetime]:
-    """Return the newest times, up to the limit. Looks back further and further: of years, only the end is read."""
+    """Return the newest times, up to the limit. Looks back further and further, so that only the end of years is read."""
     back = timedelta(seconds=1)
     while True:
         begin = max(since, now - back)
@@ -144,7 +144,7 @@ def _all_from(time: datetime | None, times: Times) -> Iterator[datetime]:
 
 
 def _side_by_side(record: ScheduleRecord, due: _Due, times: Times, now: datetime, horizon: timedelta) -> Plan:
-    """Jobs may overlap: all that has come runs, and what comes within the horizon is made ahead."""
+    """Jobs may overlap: all times that have come run, and jobs for times within the horizon are made ahead."""
     came = [*record.waiting, *due.times]
     ahead = list(islice(_after(due.planned_to, times, now + horizon), max(0, MOST_AT_ONCE - len(came))))
     planned_to = ahead[-1] if ahead else due.planned_to
@@ -173,7 +173,7 @@ def _one_by_one(record: ScheduleRecord, due: _Due, times: Times, now: datetime, 
 
 
 def _turn(record: ScheduleRecord, due: _Due) -> Plan:
-    """Return which of the times that have come runs now, and which wait."""
+    """Return which of the times that have come run now, and which wait."""
     line, skipped = list(record.waiting), 0
     fire: tuple[datetime, ...] = ()
     cancel = False
@@ -199,7 +199,7 @@ def _turn(record: ScheduleRecord, due: _Due) -> Plan:
 
 
 def _in_line(record: ScheduleRecord, due: _Due) -> bool:
-    """Whether what has come runs one after the other: by overlap, or because none of the missed may be lost."""
+    """Whether the times run one after the other: by overlap, or because no missed time may be lost."""
     return record.overlap is Overlap.QUEUE or (due.misfired and record.misfire.rule is MisfireRule.RUN_ALL)
 
 

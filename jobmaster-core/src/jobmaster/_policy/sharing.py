@@ -1,4 +1,4 @@
-"""Who is short of work, who does nothing about what it has, and what a bucket is given."""
+"""Which owners are short of work, which ones are silent, and how much a bucket may hold."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from jobmaster._policy.placement import Place, by_place
 from jobmaster.models import Bucket
 
 UNREAD_FOR: Final = 0.7
-"""Seconds after which a due job that its owner has not read is taken back, while slots elsewhere are free. It is to begin
-within about a second, and has to be found and passed on."""
+"""Seconds after which a due job that its owner has not read is taken back, while slots elsewhere are free. The job should
+start within about a second, and has to be found and passed on first."""
 PATIENCE: Final = 1.0
-"""Seconds for which jobs of a place have to have waited on the master for new ones to queue up behind them."""
+"""Seconds for which jobs of a place must have waited on the master before new ones queue up behind them."""
 LATE: Final = 1.25
-"""Heartbeats after which one that has not come was missed."""
+"""Number of heartbeat intervals after which a heartbeat counts as missed."""
 
 
 def hungry(buckets: Iterable[Bucket]) -> frozenset[Place]:
-    """Return the places in which some bucket has free slots."""
+    """Return the places in which a bucket has free slots."""
     return frozenset((bucket.lane, bucket.priority) for bucket in buckets if bucket.free > 0)
 
 
 def limits(buckets: Iterable[Bucket]) -> Mapping[UUID, int]:
-    """Return how many jobs each of the buckets of one place is to hold at most, as far as that is known.
+    """Return how many jobs each bucket of one place may hold at most, as far as that is known.
 
-    Their owners offer it once they have had more than they begin within a second. Those who have not yet offered
-    anything are taken to be like the others. Nobody has a limit while nobody offers one: then all are idle, or quick. Nor
-    has who is alone.
+    Owners make an offer once they have had more jobs than they start within a second. Owners without an offer are taken
+    to be like the others. There are no limits while no owner makes an offer: then all are idle, or quick. An owner that
+    is alone has no limit either.
     """
     known = {bucket.id: bucket.offered for bucket in buckets}
     is_alone = len(known) == 1
@@ -43,10 +43,10 @@ def limits(buckets: Iterable[Bucket]) -> Mapping[UUID, int]:
 
 @frozen
 class Silence:
-    """Of which owners nothing is to be expected: they are given nothing while others serve the same lane and priority.
+    """Which owners are silent: they get nothing while others serve the same lane and priority.
 
-    They have left due jobs unread, and shown no sign of life since, or missed a heartbeat: `longest` says for how many
-    seconds one may be unheard of that has not.
+    They have left due jobs unread and shown no sign of life since, or missed a heartbeat: `longest` is how many seconds
+    an owner may be unheard without having missed one.
     """
 
     longest: float
@@ -56,7 +56,7 @@ class Silence:
         return bucket.silent or bucket.unheard > self.longest
 
     def heard(self, buckets: Iterable[Bucket]) -> list[Bucket]:
-        """Return the buckets without those of silent owners; with these where there are no others for their work."""
+        """Return the buckets without those of silent owners, unless no other bucket does their work."""
         listed = list(buckets)
         awake = [bucket for bucket in listed if not self.is_silent(bucket)]
         served = by_place(awake)

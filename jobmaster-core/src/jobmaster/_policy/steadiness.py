@@ -1,4 +1,4 @@
-"""Whether the store's clock may be believed where something ends for good. Nothing does on one reading of a clock."""
+"""Whether the store's clock may be trusted to end something for good. A single reading is never enough."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from attrs import define, field, frozen
 from jobmaster.models import WorkerRecord
 
 SETTLING: Final = 600.0
-"""Seconds for which a store's clock has to have gone steadily, as this process saw it, before anything is deleted by it."""
+"""Seconds for which this process must have seen a store's clock run steadily before anything is deleted by it."""
 DOUBTFUL_GAP: Final = 86_400.0
-"""Seconds by which a clock that leaves everything behind, or jumps ahead, is in doubt."""
+"""Seconds from which on a clock is in doubt if it is that far ahead of everything else, or jumps ahead by that much."""
 CONFIRMING: Final = 86_400.0
-"""Seconds for which a clock in doubt has to go steadily: time for somebody to set it right."""
+"""Seconds for which a clock in doubt must run steadily: time for an operator to set it right."""
 TOLERANCE: Final = 1.0
-"""Seconds by which two readings may be further apart, or less far, than the monotonic clock says."""
+"""Seconds by which the distance of two readings may differ from the monotonic clock's."""
 TOLERATED_SHARE: Final = 0.001
-"""Share of the time between them that comes on top: clocks are slewed, and no two run alike."""
+"""Share of the time between them that is tolerated in addition: clocks are slewed, and no two run alike."""
 JUMPS_KEPT: Final = 16
 
 
@@ -35,7 +35,7 @@ class Reading:
     def drift_since(self, before: Reading) -> float:
         """Return by how many seconds the store's clock went ahead of the monotonic one (negative: fell behind).
 
-        What may be due to how long the store took to answer, or to how clocks run, is not counted.
+        Differences that the store's answering time, or the usual drift of clocks, can explain are not counted.
         """
         passed = (self.store - before.store).total_seconds()
         least, most = self.asked_at - before.answered_at, self.answered_at - before.asked_at
@@ -45,10 +45,10 @@ class Reading:
 
 @define(eq=False)
 class Steadiness:
-    """How long a store's clock has gone as the monotonic one does.
+    """How long a store's clock has agreed with the monotonic one.
 
-    A first reading says nothing by itself; one that is far ahead of what anybody else has written is in doubt, as is a clock
-    that jumped ahead by so much. A jump in either direction begins the wait anew.
+    A first reading says nothing by itself; one far ahead of what other processes have written is in doubt, as is a clock
+    that jumped ahead by that much. A jump in either direction restarts the wait.
     """
 
     _last: Reading | None = field(default=None, init=False)
@@ -58,7 +58,7 @@ class Steadiness:
     """When the last jumps were noticed, by the monotonic clock, and by how many seconds the clock jumped."""
 
     def begin(self, reading: Reading, newest: datetime | None) -> None:
-        """Take a first reading; `newest` is the newest moment that others have written, if there is any."""
+        """Take a first reading; `newest` is the newest moment that other processes have written, if any."""
         gap = 0.0 if newest is None else (reading.store - newest).total_seconds()
         self._restart(reading, in_doubt=gap > DOUBTFUL_GAP)
 
@@ -82,16 +82,16 @@ class Steadiness:
         return self._last is not None
 
     def cutoff(self, age: float) -> datetime | None:
-        """Return the moment before which what is `age` seconds old may be ended for good, or None if nothing may yet.
+        """Return the moment before which items `age` seconds old may be ended for good, or None if none may yet.
 
-        What is kept for less than the wait needs no longer wait than that: it would have gone by then.
+        Items kept for less than the wait need no longer wait than that: they would be gone by then.
         """
         if self._last is None:
             return None
         return None if self.wait(age) else self._last.store - timedelta(seconds=age)
 
     def wait(self, age: float) -> float:
-        """Return for how many seconds the clock has to go on steadily until `cutoff` can be had."""
+        """Return for how many more seconds the clock must run steadily until `cutoff` returns a moment."""
         if self._last is None:
             return 0.0
         needed = min(age, CONFIRMING if self._in_doubt else SETTLING)
@@ -102,9 +102,9 @@ class Steadiness:
 
 
 def newest_of(workers: Iterable[WorkerRecord], now: datetime) -> datetime | None:
-    """Return the newest heartbeat of workers, but for those that have registered lately.
+    """Return the newest heartbeat of workers, except those that registered recently.
 
-    Those may have begun with the same wrong clock.
+    Those may have started with the same wrong clock.
     """
     limit = now - timedelta(seconds=SETTLING)
     beats = [w.heartbeat_at for w in workers if w.heartbeat_at and w.started_at and w.started_at <= limit]
