@@ -132,7 +132,7 @@ class Execute:
     poison_guard: PoisonGuard = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Build what depends on the fields."""
+        """Build the parts that depend on the fields."""
         self.poison_guard = PoisonGuard(self.master, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
@@ -141,7 +141,7 @@ class Execute:
         while not (owned.closed or slot.left):
             try:
                 error = await self._serve_until_stopped(owned, slot)
-            except BaseException:  # the task is to end, and interrupts what it runs
+            except BaseException:  # the task must end, and interrupts its job
                 slot.stop_reason = slot.stop_reason or StopReason.SHUTDOWN
                 self._finish(owned, slot, _STOPPED)
                 raise

@@ -167,7 +167,7 @@ class BucketLoops:
         return Service("acknowledge", tick, longest_pause=SHORT_PAUSE)
 
     def _syncing(self) -> Service:
-        """Save jobs that have to wait on the master; no query runs while no bucket has waiting jobs."""
+        """Save waiting jobs on the master; no query runs while no bucket has any."""
         env = self.env
         steps = [SaveWaiting(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
 

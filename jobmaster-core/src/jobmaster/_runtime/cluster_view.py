@@ -1,4 +1,4 @@
-"""Where new jobs are put: the view of a cluster that producers go by."""
+"""Where new jobs go: the view of a cluster that producers use."""
 
 from __future__ import annotations
 

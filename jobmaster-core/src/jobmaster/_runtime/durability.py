@@ -25,7 +25,7 @@ IN_MEMORY: Final = DurabilityRisk(
     remedy="name a database, for example sqlite:///jobs.db",
 )
 _told: set[tuple[str, str, DurabilityRisk]] = set()
-"""What this process has warned of: cluster, store and risk."""
+"""The warnings that this process has logged: cluster, store and risk."""
 
 
 async def risks_of(store: SchemaStore) -> Sequence[DurabilityRisk]:

@@ -45,7 +45,7 @@ class LocalWorkers:
         return [owned for session in sessions if session is not None for owned in session.owned]
 
     def has_free_slots(self) -> bool:
-        """Return whether a slot here is idle; True if no worker here owns a bucket, as nothing tells then."""
+        """Return whether a slot here is idle; True if no worker here owns a bucket, as it is unknown then."""
         owned = self.all_owned()
         return not owned or any(one.free for one in owned)
 

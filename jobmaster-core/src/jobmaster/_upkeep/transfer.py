@@ -1,4 +1,4 @@
-"""The way from one cluster to another: consignments, and what an earlier mover left half-way."""
+"""The route from one cluster to another: consignments, and those that an earlier mover left half-way."""
 
 from __future__ import annotations
 
