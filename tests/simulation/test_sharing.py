@@ -25,6 +25,7 @@ FIRST = int(os.environ.get("JOBMASTER_SIMULATION_FIRST", "1"))
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.usefixtures("_silence"),
 ]
 

@@ -36,6 +36,7 @@ FIRST = int(os.environ.get("JOBMASTER_SIMULATION_FIRST", "1"))
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(300),  # a chunk takes 20 s of a processor that others may be using
     # The product says what it sees go wrong, thousands of times.
     pytest.mark.usefixtures("_silence"),
 ]

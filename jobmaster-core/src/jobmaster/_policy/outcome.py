@@ -127,7 +127,7 @@ def _failed(
 
 
 def _waiting_status(delay: float, threshold: float) -> JobStatus:
-    """Jobs due within the transient threshold stay in their bucket, later ones go back to the master."""
+    """Jobs that are due within `threshold` seconds stay in their bucket, later ones go back to the master."""
     return JobStatus.ASSIGNED_TO_BUCKET if delay <= threshold else JobStatus.HELD_ON_MASTER
 
 

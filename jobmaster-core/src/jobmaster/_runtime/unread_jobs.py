@@ -25,7 +25,7 @@ class UnreadJobs:
     """
 
     def __init__(self, env: Environment, local_workers: LocalWorkers) -> None:
-        self._env, self._crew = env, local_workers
+        self._env, self._local_workers = env, local_workers
         self._look_at: float | None = None
         self._heard = False
         self._step = Unread(
@@ -73,7 +73,7 @@ class UnreadJobs:
         self._heard, self._look_at = False, now + self._every
 
     async def _look(self) -> bool:
-        local_workers = self._crew
+        local_workers = self._local_workers
         if (
             not local_workers.has_free_slots()
             or local_workers.stands_still()
