@@ -1,4 +1,4 @@
-"""HandoverResult held jobs over to agents, on any SQL database."""
+"""Handing held jobs over to agents, on any SQL database."""
 
 from __future__ import annotations
 
