@@ -1,4 +1,7 @@
-"""The best possible schedule, and how long a job waited although a slot was free."""
+"""The best possible schedule, and how long a job waited although a slot was free.
+
+Pure functions. Moments are seconds on any one clock.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The results of a round of S: which worker ran which jobs and when, and the figures computed from them."""
+"""The results of a round of S: which worker ran which jobs and when, and the figures computed from them.
+
+Pure functions. Moments are seconds on the clock that all processes share.
+"""
 
 from __future__ import annotations
 

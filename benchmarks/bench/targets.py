@@ -39,7 +39,7 @@ class Target:
 
 @frozen
 class Outcome:
-    """What a target came to; None where something it needs was not measured."""
+    """The outcome of a target; None where a required value was not measured."""
 
     target: Target
     value: float | None
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def check_targets(results: Results) -> list[Outcome]:
-    """The outcome of a target; None where a required value was not measured."""
+    """Return the outcomes of all targets whose measure was run."""
     return [target.check(results) for target in TARGETS if target.measure in results.cells]
 
 

@@ -98,7 +98,10 @@ def _is_clear(name: str, value: str) -> bool:
 
 
 def parse_address(url: str) -> Address:
-    """Return the address in a URL; raises `ConfigurationError` naming the remedy for a wrong URL."""
+    """Return the address in a URL; raises `ConfigurationError` naming the remedy for a wrong URL.
+
+    Options beyond libpq's: `pgbouncer=transaction`, `schema=name` and `connections=n`.
+    """
     parts = _clear_parts(url)
     own, others = _split_options(parts.query)
     base = url.removesuffix(parts.query)

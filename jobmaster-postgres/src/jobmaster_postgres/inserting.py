@@ -27,7 +27,7 @@ def insert_steps(jobs: Sequence[NewJob]) -> tuple[Query | Batch, ...]:
     if len(jobs) == 1:
         return (_lone(jobs[0]),)
     if any(new.job.key is not None for new in jobs):
-        # Not committed together: if a key turns out to be taken by another definition, nothing must be stored.
+        # The commit is not sent along: if a key turns out to be taken by another definition, nothing must be stored.
         return (_of_all_sorts(jobs, last=False),)
     kinds = _kinds(jobs)
     if len(kinds) * FEW > len(jobs):

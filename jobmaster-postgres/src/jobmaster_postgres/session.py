@@ -92,7 +92,10 @@ class Session:
         self._wire.close()
 
     async def run(self, unit: UnitFactory[T], *, read_only: bool, deadline: float) -> T:
-        """Run a unit; raises `psycopg.Error` or the unit's own error, and then the unit had no effect."""
+        """Run a unit; raises `psycopg.Error` or the unit's own error, and then the unit had no effect.
+
+        At the deadline, by the event loop's clock, the connection is cut.
+        """
         self._watchdog.watch(deadline)
         try:
             return await self._transact(unit, read_only=read_only)

@@ -282,7 +282,7 @@ def holder_of(job: Job, keys: KeyHolders, what: str, *, refusing: bool = True) -
 
 
 def next_in(next_due: Answer, ahead: int, groups: Sequence[Group] | None = None) -> float | None:
-    """Return the seconds until the next held job is due within `ahead` microseconds: any job, or one for `groups`."""
+    """Return the seconds until the next held job is at most `ahead` microseconds from due: any job, or one for `groups`."""
     places = None if groups is None else {(group.lane, int(group.priority)) for group in groups}
     due_in = [due for lane, priority, due in next_due.rows if places is None or (lane, priority) in places]
     return max(0, min(due_in) - ahead) / 1_000_000 if due_in else None

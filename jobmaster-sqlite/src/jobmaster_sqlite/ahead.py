@@ -31,7 +31,7 @@ class Ahead:
 
 def recall_jobs(now: int) -> Unit[int]:
     """Make jobs of a master due that were postponed by a clock ahead of now; return their number."""
-    # Ids begin with the time: only these jobs can be due at once and lie ahead, so the table need not be scanned.
+    # Ids begin with the time: only jobs with later ids can be due at once and lie ahead, so the table need not be scanned.
     params = {"floor": str(UUID(int=(now + SLACK) // 1000 << 80)), "slack": SLACK}
     answers: list[Answer] = yield (
         Query("live_ahead", params),

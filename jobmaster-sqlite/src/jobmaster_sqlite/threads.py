@@ -270,7 +270,7 @@ class Writer(UnitThread):
     """Runs units that write. All waiting units share one transaction, and one wait for the disk.
 
     It also notices what other processes commit: `data_version` of the connection that makes all of this process's changes
-    changes only with commits of others.
+    moves only with commits of others.
     """
 
     name = "writer"

@@ -15,7 +15,10 @@ from jobmaster_testing.options import Options, open_agent
 
 
 class AgentTests(MasterTests, suite=True):
-    """Base of the parts about an agent, next to any master."""
+    """Base of the parts about an agent, next to any master.
+
+    A provider overrides `agent_url`. The master is the in-memory one unless `store_url` is overridden too.
+    """
 
     @pytest.fixture
     def store_url(self) -> str:

@@ -41,7 +41,7 @@ class AgentSchemaContract(AgentTests, suite=True):
     async def other_agent(
         self, other_agent_url: str, fresh_options: Options
     ) -> AsyncIterator[AgentRepository]:
-        """Open another agent on another store."""
+        """Open another agent."""
         async with open_agent("Other", other_agent_url, fresh_options) as agent:
             yield agent
 

@@ -21,7 +21,7 @@ from jobmaster_testing.probes import until
 
 
 class ControlContract(MasterTests, suite=True):
-    """Changing a running cluster, and requesting its workers to stop."""
+    """Changing a running cluster, and asking its workers to leave."""
 
     # The cluster
 

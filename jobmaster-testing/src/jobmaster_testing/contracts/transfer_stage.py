@@ -60,7 +60,7 @@ async def move(world: World, target: World, *things: Moving) -> None:
 
 
 async def departed_from(world: World, limit: int = 100) -> list[Departure]:
-    """Return a cluster's departures that it has not deleted."""
+    """Return a cluster's departures that are not deleted yet."""
     return list(await world.master.departures(world.cluster_id, limit))
 
 

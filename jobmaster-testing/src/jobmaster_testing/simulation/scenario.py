@@ -63,7 +63,7 @@ class Load:
         seconds: the median duration of a job.
         spread: how much the duration varies between jobs, as the sigma of a log-normal distribution.
         delay: the seconds until a job is due; `within` is the maximum of additional seconds, drawn for each.
-        kind: what the jobs do, and `times` how often jobs do so that are to be retried.
+        kind: what the jobs do; jobs that are to be retried do it `times` times.
     """
 
     at: float
