@@ -132,7 +132,7 @@ def is_undone(error: psycopg.Error) -> bool:
 
 
 def translate(error: psycopg.Error, place: str, veil: Veil = NO_SECRETS) -> JobMasterError:
-    """Return an error of PostgreSQL as JobMaster's, without what `veil` hides."""
+    """Return the JobMaster error for an error of PostgreSQL, without what `veil` hides."""
     text = f"{place}: {veil.text(first_line(error))}"
     if _STATEMENTS_ONLY in text:
         remedy = "let PgBouncer pool sessions, or transactions (then add pgbouncer=transaction to the URL)"

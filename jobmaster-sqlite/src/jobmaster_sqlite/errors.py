@@ -60,7 +60,7 @@ def is_tainted(error: sqlite3.Error) -> bool:
 
 
 def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
-    """Return an error of SQLite as JobMaster's."""
+    """Return the JobMaster error for an error of SQLite."""
     code = _code(error)
     if code in _UNAVAILABLE:
         return StoreUnavailableError(f"{path}: {_UNAVAILABLE[code]} ({error})")
