@@ -25,7 +25,7 @@ class Dialect(ABC):
     now: str
     """The store's clock as whole microseconds since 1970 UTC; one value for all rows of a statement."""
     began: str
-    """The same clock when the unit began: not later than what the statement sees. An agent's driver may have to set it."""
+    """The same when the unit began: not later than what the statement sees. The driver's agent may have to supply it."""
     now_in_script: str
     """The same where only the database's own functions are available: in a script for a DBA."""
     greatest: str
