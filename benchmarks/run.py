@@ -28,9 +28,9 @@ STORES = ("postgres", "pair", "sqlite")
 
 
 def main() -> int:
-    """Run what the command line asks for; returns 1 if a system failed."""
+    """Run the measures chosen on the command line; return 1 if a system failed."""
     options = parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped then, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped in this case too
     systems = CATALOGUE.chosen(options.systems, options.measures, options.stores)
     progress = Console(stderr=True)
     with ExitStack() as stack:
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def taking_part(systems: Sequence[System], measure: str, *, named: bool) -> list[System]:
-    """Return whom to measure: whoever was named in all that it supports, others in what is usual."""
+    """Return the systems to measure: named systems in all that they support, others in the usual measures."""
     return [system for system in systems if measure in (system.supports if named else system.measures)]
 
 
@@ -122,12 +122,12 @@ class Names:
 
 
 def default_out() -> Path:
-    """Return a file named after the moment."""
+    """Return a file named after the current time."""
     return HERE / "results" / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
 
 
 def sizes_of(options: argparse.Namespace) -> Sizes:
-    """Return how much is to be measured."""
+    """Return the sizes to measure."""
     given = {
         "jobs": options.jobs,
         "history": options.history,
@@ -140,7 +140,7 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
 
 @contextmanager
 def working_folder(parent: Path | None) -> Iterator[Path]:
-    """Make a folder for the databases, and remove it at the end."""
+    """Create a folder for the databases, and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
     folder.chmod(0o755)  # the server may run as another user
     try:

@@ -1,7 +1,7 @@
 """Compare storage shapes on JobMaster's own columns: `.venv/bin/python benchmarks/shapes.py`.
 
-One connection, no scheduling: insert jobs into a bucket, read them page by page, finish them. Prints jobs a second
-for both halves, medians over rounds in which the shapes take turns. See docs/decisions/0001-storage-shape.md.
+One connection, no scheduling: insert jobs into a bucket, read them page by page, finish them. Prints jobs per second for
+both halves, medians over rounds in which the shapes take turns. See docs/decisions/0001-storage-shape.md.
 """
 
 # ruff: noqa: S608 - the statements are this script's own
@@ -111,7 +111,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def main() -> None:
-    """Measure all shapes by turns and print the medians."""
+    """Measure all shapes in turn and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def measure(shape: Shape, url: str, jobs: int) -> tuple[float, float]:
-    """Return jobs a second inserted, and read and finished."""
+    """Return the jobs per second that were inserted, and that were read and finished."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(shape.schema.encode())
         cursor = connection.cursor(binary=True)

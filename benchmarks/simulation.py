@@ -1,8 +1,8 @@
-"""What a job costs as a cluster grows: `.venv/bin/python benchmarks/simulation.py`.
+"""The cost of a job as a cluster grows: `.venv/bin/python benchmarks/simulation.py`.
 
-Whole clusters in one process, on the memory provider and in virtual time: from 10 workers with 5 buckets each to
-1,000, with the same number of jobs for each worker in the same virtual time. Prints the CPU time of a job, upkeep and
-stores included; close to flat is the aim. What the memory provider itself takes is told apart by `--profile`.
+Whole clusters in one process, on the memory provider and in virtual time: from 10 workers with 5 buckets each to 1,000, with
+the same number of jobs for each worker in the same virtual time. Prints the CPU time of a job, including upkeep and stores;
+the aim is close to flat. `--profile` shows the share of the memory provider itself.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ BUCKETS: Final = 5
 PER_PROCESS: Final = 10
 """Workers in one process."""
 COORDINATORS: Final = 10
-"""One process in so many coordinates and rescues."""
+"""One process out of this many coordinates and rescues."""
 SECONDS: Final = 30.0
-"""Virtual time in which the jobs come."""
+"""Virtual seconds in which the jobs arrive."""
 
 
 @frozen
 class Size:
-    """How large a cluster is to be simulated."""
+    """The size of the simulated cluster."""
 
     workers: int
     agents: int
@@ -46,7 +46,7 @@ class Size:
 
 @frozen
 class Cost:
-    """What a simulated cluster took, in seconds of CPU time."""
+    """The cost of a simulated cluster, in seconds of CPU time."""
 
     start: float
     run: float
@@ -58,7 +58,7 @@ async def noop(job: JobContext) -> None:
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Run the simulations chosen on the command line."""
     options = parse_options()
     logging.disable(logging.CRITICAL)
     print(f"{'workers x buckets':>18} {'agents':>7} {'jobs':>7} {'start s':>8} {'run s':>8} {'ms a job':>9}")
@@ -92,7 +92,7 @@ def parse_options() -> argparse.Namespace:
 
 @contextmanager
 def profiled(*, on: bool) -> Iterator[None]:
-    """Within the block, see where the time goes, and print it at the end."""
+    """Within the block, profile the code, and print the result at the end."""
     if not on:
         yield
         return
@@ -102,7 +102,7 @@ def profiled(*, on: bool) -> Iterator[None]:
 
 
 def measure(size: Size) -> Cost:
-    """Simulate a cluster, and return what it took once it was up."""
+    """Simulate a cluster, and return its costs."""
 
     async def play(clock: VirtualClock) -> Cost:
         clock.now()

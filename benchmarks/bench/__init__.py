@@ -1,1 +1,1 @@
-"""Benchmarks: what is measured, against whom, and the report."""
+"""Benchmarks: what is measured, against which systems, and the report."""

@@ -1,4 +1,4 @@
-"""An environment for each peer, made on demand from `peers.txt` and kept in a cache."""
+"""An environment for each peer, created on demand from `peers.txt` and kept in a cache."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class InstallError(Exception):
 
 
 def own_environment() -> Environment:
-    """Return the environment that we run in."""
+    """Return our own environment."""
     return Environment(Path(sys.executable), {})
 
 
@@ -110,7 +110,7 @@ def _mark(folder: Path, packages: Sequence[str]) -> None:
 
 
 def _run(command: Sequence[str], folder: Path | None = None) -> str:
-    """Run an installer and return what it printed; raises `InstallError` with the end of it."""
+    """Run an installer and return its output; raises `InstallError` with the end of the output."""
     try:
         done = subprocess.run(  # noqa: S603 - pip, npm and node, with packages from our list
             command,

@@ -1,4 +1,4 @@
-"""What the best schedule would have been, and how long a job waited although a slot was free.
+"""The best possible schedule, and how long a job waited although a slot was free.
 
 Pure functions. Moments are seconds on any one clock.
 """
@@ -21,7 +21,7 @@ class Work:
 
 @frozen
 class Presence:
-    """A worker: how many jobs it runs at once, and from when to when it may begin any."""
+    """A worker: how many jobs it runs at once, and from when until when it may begin jobs."""
 
     slots: int
     joined: float
@@ -30,7 +30,7 @@ class Presence:
 
 @frozen
 class Span:
-    """Something that lasted: a run, a wait, a time with a free slot."""
+    """A period: a run, a wait, a time with a free slot."""
 
     began: float
     ended: float
@@ -41,7 +41,7 @@ class Span:
         return self.ended - self.began
 
     def shared(self, other: Span) -> float:
-        """Return how many seconds two spans have in common, below 0 if they are apart."""
+        """Return how many seconds two spans have in common, negative if they are apart."""
         return min(self.ended, other.ended) - max(self.began, other.began)
 
 
@@ -51,7 +51,7 @@ class _Slot:
     left: float
 
     def start(self, due: float) -> float:
-        """Return when it could begin a job; never, if its worker has left by then."""
+        """Return when the slot could begin a job; infinity if its worker has left by then."""
         start = max(self.free, due)
         return start if start < self.left else inf
 
@@ -59,9 +59,9 @@ class _Slot:
 def ideal_schedule(work: Iterable[Work], workers: Iterable[Presence]) -> list[Span]:
     """Return when each job would run if it went to the slot that is free first: list scheduling.
 
-    Jobs are taken in the order in which they are due. It costs nothing to move one, and what a worker has begun
-    when it leaves, it finishes. Of slots that could begin a job at the same moment, the one that leaves first is
-    used. Raises `ValueError` if the workers leave before all jobs have begun.
+    Jobs are taken in the order in which they are due. Moving one costs nothing, and a worker that leaves finishes the jobs
+    that it has begun. Of slots that could begin a job at the same moment, the one that leaves first is used. Raises
+    `ValueError` if the workers leave before all jobs have begun.
     """
     slots = [_Slot(worker.joined, worker.left) for worker in workers for _ in range(worker.slots)]
     jobs = list(work)
@@ -81,7 +81,7 @@ def _placed(job: Work, slots: Sequence[_Slot]) -> Span:
 
 
 def idle_spans(worker: Presence, runs: Sequence[Span]) -> list[Span]:
-    """Return when a worker that ran these jobs had a slot to spare, from joining to leaving."""
+    """Return when a worker that ran these jobs had a free slot, from joining to leaving."""
     changes = sorted([(run.began, 1) for run in runs] + [(run.ended, -1) for run in runs])
     spans, running, since = [], 0, worker.joined
     for moment, change in changes:
@@ -96,12 +96,11 @@ def idle_spans(worker: Presence, runs: Sequence[Span]) -> list[Span]:
 
 
 def needless_wait(waits: Iterable[Span], idle: Sequence[Span]) -> float:
-    """Return the longest time that a job waited while one worker had a slot to spare throughout.
+    """Return the longest time that a job waited while one worker had a free slot throughout.
 
     Args:
-        waits: of each job, from when it was due to its start.
+        waits: of each job, from its due time to its start.
         idle: the `idle_spans` of all workers.
-
     """
     longest = 0.0
     for wait in waits:

@@ -1,4 +1,4 @@
-"""What a run was made on and with: the figures mean nothing without."""
+"""The machine and software of a run: the figures mean nothing without them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 
 
 def machine_facts(folder: Path) -> Mapping[str, str]:
-    """Return what the report says about the machine; `folder` is where the databases are."""
+    """Return the machine's facts for the report; `folder` contains the databases."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": f"{platform.system()} {platform.release()}",
@@ -26,7 +26,7 @@ def machine_facts(folder: Path) -> Mapping[str, str]:
 
 
 def fsync_milliseconds(folder: Path) -> float:
-    """Return what it costs to have 8 kB on disk, in a file that exists already, in milliseconds."""
+    """Return the milliseconds for writing 8 kB to disk, in an existing file."""
     block = os.urandom(8192)
     times = []
     with TemporaryFile(dir=folder) as file:

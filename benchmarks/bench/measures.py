@@ -15,14 +15,14 @@ from bench.systems import System
 from bench.trials import Bench, Sample, Trial, VerificationError
 
 SETTLING = 2.0
-"""Seconds that a worker gets to come to rest before it is watched."""
+"""Seconds for a worker to come to rest before it is watched."""
 LATENCY_RATE = 50
 COST_RATE = 500
 
 
 @frozen
 class Measure:
-    """A measure: what it is called, what it is, and how a round is run."""
+    """A measure: its name, its title, and how a round is run."""
 
     name: str
     title: str
@@ -69,7 +69,7 @@ def _drain(bench: Bench, system: System, workers: int) -> Sample:
 
 
 def latency(bench: Bench, system: System) -> Sample:
-    """E: from a scheduling call to the start of the handler, the worker idle in another process."""
+    """E: from a scheduling call to the start of the handler, with an idle worker in another process."""
     jobs = LATENCY_RATE * bench.sizes.latency_seconds
     with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
         time.sleep(SETTLING)
@@ -81,7 +81,7 @@ def latency(bench: Bench, system: System) -> Sample:
 
 
 def idleness(bench: Bench, system: System) -> Sample:
-    """F: peak memory over a drain, and what an idle worker costs afterwards."""
+    """F: peak memory over a drain, and the cost of an idle worker afterwards."""
     with bench.trial(system) as trial:
         trial.fill(bench.sizes.jobs)
         peak = trial.drain()["peak_mb"]
@@ -106,7 +106,7 @@ def _watch_idle(bench: Bench, trial: Trial, pid: int) -> dict[str, float]:
 
 
 def drain_with_history(bench: Bench, system: System) -> Sample:
-    """G: C with many finished jobs in the tables, and C on empty tables in turn with it."""
+    """G: C with many finished jobs in the tables, alternating with C on empty tables."""
     sizes = bench.sizes
     with bench.trial(system) as trial:
         while trial.finished < sizes.history:
@@ -145,8 +145,8 @@ def steady_load(bench: Bench, system: System) -> Sample:
 def recovery(bench: Bench, system: System) -> Sample:
     """R: one of two workers is killed under load; how long its jobs wait for the other one.
 
-    The clock runs from the kill to the first and to the last start of a job that waited for a second or more:
-    nothing else makes a job of this load wait so long.
+    The clock runs from the kill to the first and to the last start of a job that waited for a second or more: nothing else
+    makes a job of this load wait that long.
     """
     jobs = LATENCY_RATE * bench.sizes.recovery_seconds
     with (
@@ -172,7 +172,7 @@ def _recovery_sample(waits: Sequence[float]) -> dict[str, float]:
 
 
 def cost_on_master(bench: Bench, system: System) -> Sample:
-    """M: what a short job costs the master while a worker runs them as they come: statements, and rows written."""
+    """M: the cost of a short job for the master while a worker runs jobs as they come: statements, and rows written."""
     jobs = LATENCY_RATE * bench.sizes.latency_seconds
     with bench.trial(system) as trial, trial.worker_waiting("latency-worker") as worker:
         time.sleep(SETTLING)
@@ -186,7 +186,7 @@ def cost_on_master(bench: Bench, system: System) -> Sample:
 
 
 def _written(trial: Trial) -> tuple[int, int]:
-    """Return how many statements were run, and rows written, so far."""
+    """Return the numbers of statements run and rows written so far."""
     statements, rows = trial.database.queries(), trial.database.written_rows()
     if statements is None or rows is None:
         raise NotOfferedError("nobody counts statements and rows here")

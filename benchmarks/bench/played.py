@@ -1,4 +1,4 @@
-"""What a round of S came to: who ran what and when, and the figures made of it.
+"""The results of a round of S: which worker ran which jobs and when, and the figures computed from them.
 
 Pure functions. Moments are seconds on the clock that all processes share.
 """
@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from bench.ideal import Presence, Span, Work, ideal_schedule, idle_spans, needless_wait
 
 SHARE_OF_IDEAL = 1.15
-"""What we may take of the ideal schedule's time, and a second beyond it."""
+"""The factor of the ideal schedule's time that we may take, plus one second."""
 FULL = 0.9
 """The share of the rate at which a second counts as one without a dip."""
 
@@ -22,7 +22,7 @@ Figures = Mapping[str, Any]
 
 @frozen
 class Run:
-    """A handler's run. It has no end if its process was killed, or is still at it."""
+    """A handler's run. It has no end if its process was killed, or if it still runs."""
 
     number: int
     began: float
@@ -34,11 +34,11 @@ class Run:
 
 
 Note = tuple[str, int, float]
-"""What a worker noted of a job: `began` or `ended`, its number, and the moment."""
+"""A worker's note about a job: `began` or `ended`, its number, and the moment."""
 
 
 def runs_noted(notes: Iterable[Note]) -> list[Run]:
-    """Return the runs that one worker noted, in the order of their beginnings; a job may have been run again."""
+    """Return the runs that one worker noted, in the order in which they began; a job may have been run again."""
     runs: list[Run] = []
     places: dict[int, int] = {}
     for what, number, moment in notes:
@@ -52,7 +52,7 @@ def runs_noted(notes: Iterable[Note]) -> list[Run]:
 
 @frozen
 class Played:
-    """A round: the jobs by number, the workers, and what each of them ran."""
+    """A round: the jobs by number, the workers, and the runs of each of them."""
 
     jobs: Sequence[Work]
     workers: Sequence[Presence]
@@ -60,12 +60,12 @@ class Played:
 
     @property
     def all_runs(self) -> list[Run]:
-        """Every run of any worker, in the order of their beginnings."""
+        """Every run of any worker, in the order in which they began."""
         return sorted((run for runs in self.runs for run in runs), key=lambda run: run.began)
 
     @property
     def waits(self) -> list[Span]:
-        """Return of each job how long it waited for its first run."""
+        """Return how long each job waited for its first run."""
         began: dict[int, float] = {}
         for run in self.all_runs:
             began.setdefault(run.number, run.began)
@@ -73,7 +73,7 @@ class Played:
 
     @property
     def ends(self) -> list[float]:
-        """Return of each job when it was first done."""
+        """Return when each job was first done."""
         ended: dict[int, float] = {}
         for run in self.all_runs:
             if run.ended is not None:
@@ -82,12 +82,12 @@ class Played:
 
     @property
     def ideal(self) -> list[Span]:
-        """Return of each job when it would have run in the ideal schedule."""
+        """Return when each job would have run in the ideal schedule."""
         return ideal_schedule(self.jobs, self.workers)
 
 
 def figures(played: Played) -> Figures:
-    """Return how long it all took, and how long jobs waited, next to the ideal schedule."""
+    """Return the total time and the jobs' waiting times, next to the ideal schedule."""
     start = min(job.due for job in played.jobs)
     makespan = max(played.ends) - start
     ideal = max(span.ended for span in played.ideal) - start
@@ -127,10 +127,9 @@ def wait_figures(played: Played, numbers: Sequence[int]) -> Figures:
 def dip_figures(played: Played, killed: float, rate: float) -> Figures:
     """Return what a kill did to a steady load.
 
-    Jobs are told apart by what the killed worker had to do with them: `new_wait_s` is of those that were sent
-    after the kill, `old_wait_s` of those that were sent before and had not begun, `again_s` of those that had
-    begun and are run once more, because nobody knows how far they came. Seconds count from the kill, or from
-    the call where that was later.
+    Jobs are distinguished by their state at the kill: `new_wait_s` is for jobs that were sent after the kill, `old_wait_s`
+    for jobs that were sent before and had not begun, `again_s` for jobs that had begun and are run once more, because it is
+    unknown how far they got. Seconds count from the kill, or from the call if that was later.
     """
     waits = played.waits
     new = [wait.seconds for wait in waits if wait.began >= killed]

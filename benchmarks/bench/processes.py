@@ -1,4 +1,4 @@
-"""What a process and those it started use, read from /proc (Linux only)."""
+"""The resource usage of a process and its descendants, read from /proc (Linux only)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_mb(pid: int) -> float:
-    """Return the most memory (MiB) that a process and its descendants have had resident, added up."""
+    """Return the peak resident memory (MiB) of a process and its descendants, added up."""
     lines = [line for one in family(pid) for line in _read(Path(f"/proc/{one}/status")).splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def _own_cpu_seconds(pid: int) -> float:
-    # The name in brackets may hold blanks; what follows it are numbers. See proc(5).
+    # The name in brackets may contain spaces; numbers follow it. See proc(5).
     fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 

@@ -95,7 +95,7 @@ class Report:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What the targets came to."""
+        """The outcomes of the targets."""
         return check_targets(self.results)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Running the measures: round by round, and within a round system by system, so that noise hits all alike."""
+"""Running the measures: round by round, and within a round system by system, so that noise affects all alike."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Progress = Callable[[str], None]
 
 @define
 class Cell:
-    """What all rounds of one measure gave for one system."""
+    """The samples of all rounds of one measure for one system."""
 
     samples: list[Sample] = field(factory=list)
     problem: str | None = None
     """Why there are no (more) samples."""
     failed: bool = False
-    """Whether that is a fault, and not only something the system does not offer."""
+    """Whether that is a fault, and not merely something that the system does not offer."""
 
     def spread(self, name: str) -> Spread | None:
         """Return the spread of one value over the rounds."""
@@ -58,7 +58,7 @@ class Results:
         return None if cell is None else cell.median(name)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything that was measured, as JSON values."""
+        """Return all measurements as JSON values."""
         return {
             measure: {
                 name: {"samples": list(cell.samples), "problem": cell.problem, "failed": cell.failed}
@@ -70,7 +70,7 @@ class Results:
 
 @frozen
 class Run:
-    """A run under way. What it gave so far is in `results`, however it ends."""
+    """A run in progress. Its results so far are in `results`, however it ends."""
 
     bench: Bench
     rounds: int
@@ -90,7 +90,7 @@ class Run:
 
 
 def _rotated(systems: Sequence[System], number: int) -> list[System]:
-    """Return the systems in another order for each round, so that none always follows the same one."""
+    """Return the systems in another order for each round, so that no system always follows the same one."""
     start = number % len(systems) if systems else 0
     return [*systems[start:], *systems[:start]]
 

@@ -1,4 +1,4 @@
-"""Reading a number now and then while something else goes on."""
+"""Reading a number at intervals while something else runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sampler:
 
     @property
     def most(self) -> int:
-        """The greatest number that was seen."""
+        """The greatest number seen."""
         return max(self.seen, default=0)
 
     @contextmanager

@@ -20,11 +20,11 @@ from bench.systems import System
 Reply = Mapping[str, Any]
 
 PATIENCE = 10.0
-"""Seconds that a script gets to end after it told its result."""
+"""Seconds for a script to end after it reported its result."""
 
 
 class ScriptError(Exception):
-    """A system's script failed; the message is the last thing it said."""
+    """A system's script failed; the message is its last output."""
 
 
 class NotOfferedError(Exception):
@@ -40,7 +40,7 @@ class Script:
     url: str
     time_limit: float
     options: tuple[str, ...] = ()
-    """What it is told about the database besides."""
+    """Further options about the database."""
 
     def run(self, command: str, *arguments: str) -> Reply:
         """Run a command to its end and return its result."""
@@ -49,7 +49,7 @@ class Script:
 
     @contextmanager
     def started(self, command: str, *arguments: str) -> Iterator[Running]:
-        """Start a command. What does not end soon after the block is killed, and what exceeds its time."""
+        """Start a command. It is killed if it does not end soon after the block, or exceeds its time limit."""
         full = [str(self.environment.interpreter), str(self.system.path), command, "--url", self.url]
         with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - a script of ours, in an environment of ours
@@ -94,22 +94,22 @@ class Running:
         self._say("go\n")
 
     def kill(self) -> None:
-        """End it as a crash does: it can do nothing about it."""
+        """Kill it as a crash does, without a chance to react."""
         _kill(self.process)
         self.process.wait()
 
     def leave(self) -> None:
-        """Close its standard input, upon which it ends; do not wait for that."""
+        """Close its standard input, which makes it end; do not wait for that."""
         if self.process.stdin is not None:
             self.process.stdin.close()
 
     def end(self) -> Reply:
-        """Close its standard input, upon which it ends, and return its result."""
+        """Close its standard input, which makes it end, and return its result."""
         self.leave()
         return self.result()
 
     def result(self) -> Reply:
-        """Return the next thing it says; raises `NotOfferedError` if that is a refusal."""
+        """Return its next message; raises `NotOfferedError` if that is a refusal."""
         reply = self._next()
         if "unsupported" in reply:
             raise NotOfferedError(reply["unsupported"])
@@ -121,7 +121,7 @@ class Running:
             self.process.stdin.flush()
 
     def _next(self) -> Reply:
-        """Return the next line; what a library prints of its own is passed over."""
+        """Return the next line; a library's own output is skipped."""
         for line in self.process.stdout or ():
             if line.startswith("{"):
                 reply: Reply = json.loads(line)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, with known settings, in a folder that is removed at the end."""
+"""Our own PostgreSQL server, with known settings, in a folder that is removed at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "300",
     "autovacuum": "on",
 }
-"""Every other setting is at its default. Checkpoints are kept out of the measurements' way."""
+"""Every other setting has its default. Checkpoints are kept from disturbing the measurements."""
 
 EXTENSION = "pg_stat_statements"
 _UNPRIVILEGED = ("postgres", "pgserver", "nobody")
@@ -53,12 +53,11 @@ class Server:
 
 @contextmanager
 def running_server(bin_folder: Path | None = None, parent: Path | None = None) -> Iterator[Server]:
-    """Run a server for the block.
+    """Run a server during the block.
 
     Args:
-        bin_folder: where its programs are; found if not given.
-        parent: where its files are kept; the file system decides what a commit costs.
-
+        bin_folder: the folder of its programs; found if not given.
+        parent: where its files are kept; the file system decides the cost of a commit.
     """
     programs = bin_folder or find_programs()
     folder = Path(tempfile.mkdtemp(prefix="bench-postgres-", dir=parent))
@@ -143,14 +142,14 @@ def _version(server: Server) -> str:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody uses."""
+    """Return an unused port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _own(folder: Path) -> str | None:
-    """Hand a folder to the user the server runs as: PostgreSQL refuses to run as root."""
+    """Give a folder to the user that the server runs as: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
@@ -162,7 +161,7 @@ def _own(folder: Path) -> str | None:
 def _run(command: Sequence[str | Path], user: str | None) -> str:
     prefix = ["runuser", "-u", user, "--"] if user else []
     full = [*prefix, *map(str, command)]
-    # pg_ctl's server keeps what it inherits open: a pipe would never end.
+    # pg_ctl's server keeps inherited files open: a pipe would never end.
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run(full, stdout=output, stderr=output, cwd="/", check=False)  # noqa: S603 - ours
         output.seek(0)

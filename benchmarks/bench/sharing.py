@@ -1,6 +1,6 @@
-"""S: how work is shared among workers that come, go and are busy, next to the ideal schedule.
+"""S: how work is shared among workers that come, go and are busy, compared with the ideal schedule.
 
-What each worker ran is read from the notes that it took, so that what a killed one ran is known, too.
+The runs of each worker are read from its notes, so that the runs of a killed worker are known too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bench.trials import Bench, Sample, Trial, VerificationError
 SLOTS = 5
 """Jobs that a worker runs at once, on any machine; as many as its processors allow in S-kill."""
 SETTLING = 2.0
-"""Seconds in which a worker that has joined comes to rest, and is known to whoever schedules."""
+"""Seconds in which a worker that has joined comes to rest, and becomes known to producers."""
 PAUSE = 0.05
 """Seconds between two looks at what the workers have noted."""
 
 JOINING = 1.0
-"""Seconds after the first call at which the late ones join (S-late): the first one has read all there is."""
+"""Seconds after the first call at which the late workers join (S-late): the first worker has read all jobs by then."""
 QUICK_ONES = 40
 QUICK_PAUSE = 0.1
 QUICK_SECONDS = 0.1
@@ -43,7 +43,7 @@ SCALED_JOB = 0.5
 SCALED_WORKERS = 8
 
 Planned = tuple[float, float]
-"""After how many seconds a job is sent, and how many its handler takes."""
+"""The seconds after which a job is sent, and the seconds that its handler takes."""
 
 
 def late_joiners(bench: Bench, system: System) -> Sample:
@@ -72,13 +72,13 @@ def mixed_durations(bench: Bench, system: System) -> Sample:
 
 
 def log_normal(jobs: int) -> list[float]:
-    """Return the same durations at every call: half below 0.2 s, one in six above 0.9 s, none above 5 s."""
+    """Return the same durations on every call: half below 0.2 s, one in six above 0.9 s, none above 5 s."""
     chance = random.Random(14)
     return [min(5.0, 0.2 * chance.lognormvariate(0, 1.5)) for _ in range(jobs)]
 
 
 def long_among_quick(bench: Bench, system: System) -> Sample:
-    """S-long: long jobs fill one worker, another one is idle; what follows is quick, and should start at once."""
+    """S-long: long jobs fill one worker, another one is idle; the following jobs are quick, and should start at once."""
     long = [(0.0, float(bench.sizes.long_seconds))] * SLOTS
     quick = [(BEFORE_QUICK + number * QUICK_PAUSE, QUICK_SECONDS) for number in range(QUICK_ONES)]
     with staged(bench, system, long + quick, workers=2) as stage:
@@ -92,7 +92,7 @@ def long_among_quick(bench: Bench, system: System) -> Sample:
 
 
 def killed_worker(bench: Bench, system: System) -> Sample:
-    """S-kill: one of two workers is killed under a steady load; what that does to the others' jobs.
+    """S-kill: one of two workers is killed under a steady load; the effect on the other jobs.
 
     The clock runs from the kill, or from the call of a job that came later.
     """
@@ -111,7 +111,8 @@ def killed_worker(bench: Bench, system: System) -> Sample:
 def scaled(bench: Bench, system: System) -> Sample:
     """S-scale: a worker has a backlog, seven more join, and leave again in good order before it is done.
 
-    The jobs are what one worker does before the others come, eight do until they leave, and one in five times that.
+    The number of jobs is what one worker does before the others come, plus what eight do until they leave, plus what one
+    does in five times that.
     """
     phase = bench.sizes.scale_seconds
     jobs = int((1 + SCALED_WORKERS + 5) * SLOTS * phase / SCALED_JOB)
@@ -129,7 +130,7 @@ def scaled(bench: Bench, system: System) -> Sample:
 
 @define
 class Member:
-    """A worker process: imported and waiting at first, then there, then gone."""
+    """A worker process: first imported and waiting, then active, then gone."""
 
     running: Running
     slots: int
@@ -139,39 +140,39 @@ class Member:
     killed: bool = False
 
     def has_joined(self) -> bool:
-        """Return whether it is known to its system, by its own notes."""
+        """Return whether its system knows it, according to its own notes."""
         moments = [moment for what, _, moment in self._notes() if what == "joined"]
         self.joined = min(moments, default=inf)
         return bool(moments)
 
     def leave(self) -> None:
-        """Ask it to stop, as a signal does that ends a worker in good order."""
+        """Ask it to stop, like a signal that ends a worker in good order."""
         self.left = min(self.left, time.monotonic())
         self.running.leave()
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it as a crash does."""
         self.left, self.killed = time.monotonic(), True
         self.running.kill()
 
     def check(self) -> None:
-        """Raise what it died of, if it should be there."""
+        """Raise its error if it died unexpectedly."""
         if self.left == inf and self.running.process.poll() is not None:
             self.running.result()
 
     def runs(self) -> list[Run]:
-        """Return what it has begun so far, by its own notes."""
+        """Return its runs so far, according to its own notes."""
         return runs_noted(self._notes())
 
     def _notes(self) -> list[Note]:
         text = self.trace.read_text(encoding="ascii") if self.trace.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half there
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last line may be incomplete
         return [(what, int(number), float(moment)) for what, number, moment in map(str.split, lines)]
 
 
 @define
 class Stage:
-    """Workers and a producer on a new database, and how they are told what to do."""
+    """Workers and a producer on a new database, with the means to control them."""
 
     trial: Trial
     plan: Sequence[Planned]
@@ -179,7 +180,7 @@ class Stage:
     members: Sequence[Member]
 
     def send(self) -> None:
-        """Have the jobs sent, each at its moment; do not wait for that."""
+        """Start sending the jobs, each at its moment; do not wait for that."""
         self.producer.go()
 
     def join(self, *numbers: int) -> None:
@@ -195,7 +196,7 @@ class Stage:
             self.members[number].leave()
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that the workers are to bring about."""
+        """Wait for a condition that the workers are to bring about."""
         started = time.monotonic()
         while not condition():
             for member in self.members:
@@ -235,7 +236,7 @@ class Stage:
 def staged(
     bench: Bench, system: System, plan: Sequence[Planned], workers: int, slots: int = SLOTS
 ) -> Iterator[Stage]:
-    """Set a system up on a new database, with workers and a producer that wait for being told to begin."""
+    """Set a system up on a new database, with workers and a producer that wait for the start signal."""
     with ExitStack() as stack:
         trial = stack.enter_context(bench.trial(system))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-sharing-")))

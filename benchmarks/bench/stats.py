@@ -10,7 +10,7 @@ from attrs import frozen
 
 @frozen
 class Spread:
-    """What several rounds gave: the median and the range."""
+    """The results of several rounds: the median and the range."""
 
     median: float
     least: float
@@ -19,7 +19,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Return the spread of values; None without any."""
+    """Return the spread of values; None if there are none."""
     if not values:
         return None
     return Spread(median(values), min(values), max(values), len(values))

@@ -1,4 +1,4 @@
-"""A new database for every measurement, and what can be read from it besides the jobs."""
+"""A new database for every measurement, and its statistics besides the jobs."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ class Database(ABC):
 
     url: str
     options: tuple[str, ...] = ()
-    """What a system's script is told about it besides its URL."""
+    """The options of a system's script about the database, besides its URL."""
 
     @abstractmethod
     def settle(self) -> None:
-        """Bring the database to rest after it was filled, so that no system pays for another's past."""
+        """Bring the database to rest after it was filled, so that no system pays for another's work."""
 
     def queries(self) -> int | None:
-        """Return how many queries were run in it so far (see `Store.counts`); None if nobody counts them."""
+        """Return how many queries were run in it so far (see `Store.counts`); None if they are not counted."""
         return None
 
     def dead_tuples(self) -> int | None:
-        """Return how many dead rows its tables hold; None where there is no such thing."""
+        """Return how many dead rows its tables hold; None where they do not exist."""
         return None
 
     def written_rows(self) -> int | None:
-        """Return how many rows were written so far, those of agents apart; None if nobody counts them."""
+        """Return how many rows were written so far, except those of agents; None if they are not counted."""
         return None
 
     @contextmanager
     def held_snapshot(self) -> Iterator[None]:
-        """Keep a transaction open that sees the database as it is now."""
+        """Keep a transaction open that sees the database in its current state."""
         raise NotImplementedError
         yield
 
@@ -74,7 +74,7 @@ class Store(ABC):
 
     @abstractmethod
     def facts(self) -> Mapping[str, str]:
-        """Return what the report says about the store."""
+        """Return the store's facts for the report."""
 
 
 @frozen
@@ -87,7 +87,7 @@ class PostgresDatabase(Database):
 
     @property
     def url(self) -> str:  # type: ignore[override]  # made from the two fields
-        """Where it is."""
+        """The database's URL."""
         return self.server.url(self.name)
 
     def settle(self) -> None:
@@ -95,7 +95,7 @@ class PostgresDatabase(Database):
         self.server.execute("VACUUM ANALYZE", "CHECKPOINT", database=self.name)
 
     def queries(self) -> int | None:
-        """Return how many statements were run in it, transaction control apart; else its transactions."""
+        """Return how many statements were run in it, except transaction control; otherwise its transactions."""
         query = _STATEMENTS if self.server.counts_statements else _TRANSACTIONS
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             row = connection.execute(query.encode(), [self.name]).fetchone()
@@ -108,14 +108,14 @@ class PostgresDatabase(Database):
         return int(row[0]) if row else 0
 
     def written_rows(self) -> int | None:
-        """Return how many rows were inserted, updated and deleted, those of agents apart."""
+        """Return how many rows were inserted, updated and deleted, except those of agents."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             row = connection.execute(_WRITTEN.encode()).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
     def held_snapshot(self) -> Iterator[None]:
-        """Keep a REPEATABLE READ transaction open: no row that dies from now on can be vacuumed."""
+        """Keep a REPEATABLE READ transaction open: rows that die from now on cannot be vacuumed."""
         with psycopg.connect(self.url) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute("SELECT count(*) FROM pg_class")
@@ -131,7 +131,7 @@ class PostgresStore(Store):
     counts: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Say what can be counted."""
+        """Set what can be counted."""
         self.counts = "statements" if self.server.counts_statements else "transactions"
 
     @contextmanager
@@ -157,7 +157,7 @@ class PairStore(Store):
     agent: PostgresStore
 
     @property
-    def counts(self) -> str:  # type: ignore[override]  # what is counted is counted on the master
+    def counts(self) -> str:  # type: ignore[override]  # queries are counted on the master
         """What `Database.queries` counts."""
         return f"{self.master.counts} of the master"
 
@@ -180,11 +180,11 @@ class SqliteDatabase(Database):
 
     @property
     def url(self) -> str:  # type: ignore[override]  # made from the path
-        """Where it is."""
+        """The file's URL."""
         return f"sqlite:///{self.path}"
 
     def settle(self) -> None:
-        """Move what is in the write-ahead log to the file."""
+        """Move the contents of the write-ahead log to the file."""
         with sqlite3.connect(self.path) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()

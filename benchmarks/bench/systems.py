@@ -1,4 +1,4 @@
-"""The systems that can be compared, and what each is measured in."""
+"""The systems that can be compared, and the measures of each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.environments import HERE, Environment, own_environment, peer_environm
 SCRIPTS = HERE / "systems"
 ALL = ("A", "A100", "B", "C", "D", "E", "F", "G", "H", "M", "R")
 SHARING = ("S-late", "S-mixed", "S-long", "S-kill", "S-scale")
-"""How work is shared; for scripts that know jobs that take a while."""
+"""How work is shared; for scripts that support jobs that take a while."""
 EVERYTHING = (*ALL, *SHARING)
 USUAL = ("A", "A100", "B", "C", "D", "E", "F")
-"""What is measured of peers unless they are named; the others are about ourselves."""
+"""The measures of peers unless they are named; the others are about JobMaster itself."""
 
 
 @frozen(kw_only=True)
@@ -23,16 +23,15 @@ class System:
     """A system under test.
 
     Attributes:
-        name: how it is called on the command line and in tables.
+        name: its name on the command line and in tables.
         store: `postgres`, `sqlite`, or `pair`: two PostgreSQL servers, for master and agent.
         script: the file in `systems/`.
-        measures: what is measured of it unless it is named on the command line.
-        supports: what can be measured of it.
+        measures: its measures unless it is named on the command line.
+        supports: all measures that it supports.
         language: `python` for the peers that a target compares us with.
-        arguments: what its script is told besides.
-        peer: its section in `peers.txt`; None for what runs in our own environment.
+        arguments: further arguments for its script.
+        peer: its section in `peers.txt`; None for systems that run in our own environment.
         has_agent: whether jobs land on an agent, unless they are to be held.
-
     """
 
     name: str
@@ -51,7 +50,7 @@ class System:
         return SCRIPTS / self.script
 
     def environment(self) -> Environment:
-        """Return what the script is run with, installed if need be; raises `InstallError`."""
+        """Return the environment that the script runs in, installed if necessary; raises `InstallError`."""
         return own_environment() if self.peer is None else peer_environment(self.peer)
 
 

@@ -30,7 +30,7 @@ class Target:
     unit: str = ""
 
     def check(self, results: Results) -> Outcome:
-        """Compare what was measured with the limit."""
+        """Compare the measured value with the limit."""
         value = self.value(results)
         if value is None:
             return Outcome(self, None, None)
@@ -39,7 +39,7 @@ class Target:
 
 @frozen
 class Outcome:
-    """What a target came to; None where something it needs was not measured."""
+    """The outcome of a target; None where a required value was not measured."""
 
     target: Target
     value: float | None
@@ -79,7 +79,7 @@ def _against(measure: str, ours: str, other: str) -> Value:
 
 
 def _latency_against(name: str, ours: str, peers: Sequence[str]) -> Value:
-    """Our latency in terms of the best peer's: below 1 we are ahead of every one."""
+    """Return our latency relative to the best peer's: below 1 we are ahead of all of them."""
     return _ratio(_one("E", ours, name), _best(min, "E", name, peers))
 
 
@@ -88,7 +88,7 @@ def _drain_against_best(peers: Sequence[str]) -> Value:
 
 
 def _shared(system: str) -> list[Target]:
-    """Return what one of ours has to reach in S: the ideal schedule, nearly, and nobody idle for long."""
+    """Return the targets of one of our systems in S: nearly the ideal schedule, and no slot idle for long."""
     targets = [
         *(
             _seconds(measure, system, "makespan beyond 1.15 x ideal", "excess_s", 1)

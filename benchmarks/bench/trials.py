@@ -1,4 +1,4 @@
-"""One system on one new database: filling it, draining it, and checking by count that nothing is missing."""
+"""One system on one new database: filling it, draining it, and checking by counting that nothing is missing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bench.stores import Database, Store
 from bench.systems import System
 
 Sample = Mapping[str, Any]
-"""What one round of one measure gave."""
+"""The result of one round of one measure."""
 
 
 class VerificationError(Exception):
-    """The store does not hold the jobs that it should."""
+    """The store does not contain the expected jobs."""
 
 
 @frozen(kw_only=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes of measurements."""
 
     calls: int = 1000
     """Calls of one caller, awaited one by one (A)."""
@@ -43,7 +43,7 @@ class Sizes:
     recovery_seconds: int = 30
     """How long jobs are sent while a worker is killed (R)."""
     late_jobs: int = 100
-    """Jobs of one second in a backlog that workers come late to (S-late)."""
+    """Jobs of one second in a backlog that late workers join (S-late)."""
     mixed_jobs: int = 400
     """Jobs of mixed durations (S-mixed)."""
     long_seconds: int = 20
@@ -51,7 +51,7 @@ class Sizes:
     kill_seconds: int = 30
     """How long jobs are sent while a worker is killed (S-kill)."""
     scale_seconds: int = 3
-    """After how long workers join a backlog, and after how long they leave again (S-scale)."""
+    """Seconds after which workers join a backlog, and after which they leave again (S-scale)."""
     steady_seconds: int = 300
     """How long the steady load lasts (H)."""
     steady_rate: int = 1000
@@ -74,22 +74,22 @@ QUICK = Sizes(
     steady_seconds=10,
     steady_rate=200,
 )
-"""To see that everything works; the figures say nothing."""
+"""To check that everything works; the figures mean nothing."""
 
 
 @frozen
 class Bench:
-    """What the measures run with."""
+    """The resources and settings of the measures."""
 
     stores: Mapping[str, Store]
     sizes: Sizes
     time_limit: float
     environments: dict[str, Environment] = field(factory=dict)
     notes: dict[str, Reply] = field(factory=dict)
-    """What each system says of itself: versions, settings, history."""
+    """Each system's description of itself: versions, settings, history."""
 
     def environment(self, system: System) -> Environment:
-        """Return a system's environment, installed at its first use."""
+        """Return a system's environment, installed on first use."""
         if system.name not in self.environments:
             self.environments[system.name] = system.environment()
         return self.environments[system.name]
@@ -127,13 +127,13 @@ class Trial:
         return reply
 
     def fill(self, jobs: int) -> None:
-        """Have jobs in the store, the quickest way, and let the database come to rest."""
+        """Fill the store with jobs in the fastest way, and let the database come to rest."""
         held = ("--held",) if self.script.system.has_agent else ()
         self.schedule("bulk" if self.has_bulk else "concurrent", jobs, *held)
         self.database.settle()
 
     def drain(self, workers: int = 1) -> Sample:
-        """Drain the store by some worker processes that are started at the same moment."""
+        """Drain the store with some worker processes that are started at the same moment."""
         jobs = self.waiting
         with ExitStack() as stack:
             running = [stack.enter_context(self._worker(number, workers)) for number in range(workers)]
@@ -150,13 +150,13 @@ class Trial:
         return self.script.started("work", f"--jobs={self.waiting}", *which)
 
     def drained(self, handled: int) -> None:
-        """Note that what waited was handled, and check it."""
+        """Record that the waiting jobs were handled, and check it."""
         if handled != self.waiting:
             raise VerificationError(f"{handled} handlers ran for {self.waiting} jobs")
         self.emptied()
 
     def emptied(self) -> None:
-        """Note that what waited has ended, and check it: for when nobody knows how many handlers ran."""
+        """Record that the waiting jobs have ended, and check it: for when the number of handler runs is unknown."""
         self.finished, self.waiting = self.finished + self.waiting, 0
         self.verify()
 
@@ -169,7 +169,7 @@ class Trial:
 
     @contextmanager
     def producing(self, rate: int, jobs: int) -> Iterator[None]:
-        """Have jobs sent at a steady rate from the beginning of the block; its end waits for the last one."""
+        """Send jobs at a steady rate from the beginning of the block; its end waits for the last one."""
         with self.script.started("latency-producer", f"--rate={rate}", f"--jobs={jobs}") as producer:
             yield
             producer.result()
@@ -189,7 +189,7 @@ class Trial:
             raise VerificationError(f"{left} jobs were never run")
 
     def verify(self) -> None:
-        """Check the store against what was scheduled and drained."""
+        """Compare the store with what was scheduled and drained."""
         finished, unfinished = self.count()
         if unfinished != self.waiting or finished not in (None, self.finished):
             held = f"{finished} finished and {unfinished} unfinished jobs"

@@ -1,4 +1,4 @@
-"""The protocol for systems with an asynchronous API: a subclass fills in the system's own calls."""
+"""The protocol for systems with an asynchronous API: a subclass implements the system's own calls."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Data = dict[str, Any]
 
 
 async def nap(number: int, seconds: float, trace: protocol.Trace) -> None:
-    """Do what the handler of a job does that takes a while, and note when."""
+    """Do the work of a handler that takes a while, and record when."""
     trace.began(number)
     await anyio.sleep(seconds)
     trace.ended(number)
 
 
 class AsyncSystem(ABC):
-    """A system under test, and the commands of the protocol made of its calls."""
+    """A system under test, and the commands of the protocol, built from its calls."""
 
     about: ClassVar[protocol.About]
 
@@ -33,7 +33,7 @@ class AsyncSystem(ABC):
         self.options = options
         self.url = options.url
 
-    # What a system fills in
+    # Implemented by a system
 
     @abstractmethod
     async def setup(self) -> None:
@@ -41,7 +41,7 @@ class AsyncSystem(ABC):
 
     @abstractmethod
     def producing(self) -> AbstractAsyncContextManager[None]:
-        """Open what `schedule` needs."""
+        """Open the resources that `schedule` needs."""
 
     @abstractmethod
     async def schedule(self, data: Data) -> None:
@@ -57,11 +57,11 @@ class AsyncSystem(ABC):
 
     @abstractmethod
     def sent(self, job: Any) -> int:
-        """Return when a job was sent, from what its handler handed to `on_job`."""
+        """Return when a job was sent, from the value that its handler passed to `on_job`."""
 
     @abstractmethod
     async def drained(self) -> bool:
-        """Return whether the store holds no unfinished job; asked while the worker runs."""
+        """Return whether the store holds no unfinished job; called while the worker runs."""
 
     @abstractmethod
     async def count(self) -> tuple[int | None, int]:
@@ -73,9 +73,9 @@ class AsyncSystem(ABC):
         protocol.unsupported("no job that takes a while")
 
     async def work_on_naps(self, slots: int, trace: protocol.Trace) -> None:
-        """Run a worker with so many slots until cancelled; note when it has joined.
+        """Run a worker with this many slots until cancelled; record when it has joined.
 
-        Its handler calls `nap` with what the job says.
+        Its handler calls `nap` with the job's values.
         """
         del slots, trace
         protocol.unsupported("no handler that takes a while")
@@ -86,7 +86,7 @@ class AsyncSystem(ABC):
     # The protocol
 
     def main(self) -> None:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         commands = {
             "setup": self._setup,
             "schedule": self._schedule,
@@ -156,7 +156,7 @@ class AsyncSystem(ABC):
             self._end_worker(group, {**result(), "peak_mb": protocol.peak_mb()})
 
     def _end_worker(self, group: TaskGroup, result: Mapping[str, Any]) -> None:
-        """Tell the harness the result, and end: at once, or by cancelling the worker."""
+        """Report the result to the harness, and end: at once, or by cancelling the worker."""
         if not self.about.leaves:
             protocol.finish(**result)
         protocol.emit(**result)
@@ -194,7 +194,9 @@ class AsyncSystem(ABC):
                     sent[number] = monotonic()
                     group.start_soon(self.schedule_nap, protocol.nap_data(number, seconds))
             protocol.emit(sent=[sent[number] for number in range(len(plan))])
-            await anyio.to_thread.run_sync(protocol.wait_for_end)  # whom it tells of its jobs must hear it
+            await anyio.to_thread.run_sync(
+                protocol.wait_for_end
+            )  # processes that it notifies of its jobs must hear it
 
     async def _count(self) -> None:
         await self.prepare()

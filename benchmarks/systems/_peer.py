@@ -1,4 +1,4 @@
-"""What peers on PostgreSQL have in common: their store is asked through a connection of our own."""
+"""The common part of peers on PostgreSQL: their store is queried through our own connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from _async import AsyncSystem
 
 
 class PostgresPeer(AsyncSystem):
-    """Somebody else's queue on PostgreSQL. The store is asked through a connection of our own."""
+    """Another queue on PostgreSQL. The store is queried through our own connection."""
 
     any_unfinished: ClassVar[str]
     """Query: one row if there is an unfinished job, none otherwise."""

@@ -1,7 +1,7 @@
-"""What every system's script has in common: the command line, the JSON lines, clocks and counters.
+"""The common part of all systems' scripts: the command line, the JSON lines, clocks and counters.
 
-Only the standard library is used here, because each script runs in an environment of its own. Moments
-are `time.monotonic()`, which the processes of one Linux machine share.
+Only the standard library is used here, because each script runs in its own environment. Moments are `time.monotonic()`,
+which the processes of one Linux machine share.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ENVELOPE = len('{"sent":,"text":""}')
 _BRIEFLY = 0.005
 _NANOS_PER_MS = 1_000_000
 _LATE = 1_000_000_000
-"""Nanoseconds that only a job waits whose worker is gone (measure R)."""
+"""Nanoseconds that a job waits only if its worker is gone (measure R)."""
 
 COMMANDS = (
     "setup",
@@ -42,12 +42,12 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class About:
-    """What a system says of itself, for the report."""
+    """A system's description of itself, for the report."""
 
     packages: Sequence[str]
     """Packages whose versions are reported."""
     settings: Mapping[str, Any]
-    """What the system was told beyond its defaults."""
+    """The system's settings that differ from its defaults."""
     history: str
     """What the system keeps of a finished job."""
     bulk: bool = True
@@ -57,17 +57,17 @@ class About:
     uvloop: bool = False
     """Whether it is run on uvloop."""
     leaves: bool = False
-    """Whether a worker must leave in good order, lest the next one wait for what it held."""
+    """Whether a worker must leave in good order, so that the next one does not wait for what it held."""
 
     def reply(self) -> dict[str, Any]:
-        """Return what to tell the harness once the system is set up."""
+        """Return the reply to the harness once the system is set up."""
         versions = {name: metadata.version(name) for name in self.packages}
         return {"versions": versions, "settings": self.settings, "history": self.history, "bulk": self.bulk}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the harness asks of a script."""
+    """The options that the harness passes to a script."""
 
     command: str
     url: str
@@ -110,12 +110,12 @@ def parse_options() -> Options:
 
 
 def emit(**fields: Any) -> None:
-    """Tell the harness something: one line of JSON."""
+    """Send the harness one line of JSON."""
     print(json.dumps(fields), flush=True)
 
 
 def finish(**fields: Any) -> NoReturn:
-    """Tell the harness the result and end at once: how long a system takes to stop is not measured."""
+    """Send the harness the result and end at once: the time that a system takes to stop is not measured."""
     emit(**fields)
     os._exit(0)
 
@@ -126,13 +126,13 @@ def unsupported(reason: str) -> NoReturn:
 
 
 def wait_for_go() -> None:
-    """Say that everything is imported and connected, and wait until the harness says go."""
+    """Report that everything is imported and connected, and wait until the harness says go."""
     emit(ready=True)
     sys.stdin.readline()
 
 
 def wait_for_end() -> None:
-    """Wait until the harness closes our standard input, or is gone."""
+    """Wait until the harness closes our standard input, or ends."""
     sys.stdin.read()
 
 
@@ -142,12 +142,12 @@ def payload(sent: int = 0) -> dict[str, Any]:
 
 
 def stamped() -> dict[str, Any]:
-    """Return a job's data that is sent now."""
+    """Return the data of a job that is sent now."""
     return payload(monotonic_ns())
 
 
 def peak_mb() -> float:
-    """Return the most memory this process has had resident, in MiB.
+    """Return the peak resident memory of this process, in MiB.
 
     Not `getrusage`: its peak includes that of the process we were forked from.
     """
@@ -156,7 +156,7 @@ def peak_mb() -> float:
 
 
 def planned(path: Path) -> list[tuple[float, float]]:
-    """Read a plan: of each job, after how many seconds it is sent, and how many its handler takes."""
+    """Read a plan: the seconds after which each job is sent, and the seconds that its handler takes."""
     return [(at, seconds) for at, seconds in json.loads(path.read_text(encoding="ascii"))]
 
 
@@ -166,21 +166,21 @@ def nap_data(number: int, seconds: float) -> dict[str, Any]:
 
 
 class Trace:
-    """Notes in a file when a worker has joined, and when each job began and ended, so that a kill loses none of it."""
+    """Records in a file when a worker has joined, and when each job began and ended, so that a kill loses nothing."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def joined(self) -> None:
-        """The worker is known to its system, and ready to take jobs."""
+        """Record that the worker is known to its system, and ready to take jobs."""
         self._note("joined", 0)
 
     def began(self, number: int) -> None:
-        """The handler of a job starts."""
+        """Record that the handler of a job starts."""
         self._note("began", number)
 
     def ended(self, number: int) -> None:
-        """It is about to return."""
+        """Record that the handler is about to return."""
         self._note("ended", number)
 
     def _note(self, what: str, number: int) -> None:
@@ -189,7 +189,7 @@ class Trace:
 
 @dataclass
 class Drain:
-    """Counts the handlers that start, and knows when a look at the store is worth while."""
+    """Counts the handlers that start, and knows when checking the store is worthwhile."""
 
     jobs: int
     handled: int = 0
@@ -199,7 +199,7 @@ class Drain:
     _cpu: float = field(default_factory=process_time)
 
     def __call__(self, _job: Any) -> None:
-        """A handler starts."""
+        """Record that a handler starts."""
         self.last = monotonic()
         if self.first is None:
             self.first = self.last
@@ -213,7 +213,7 @@ class Drain:
         return monotonic() - self.last > max(_BRIEFLY, 5 * gap)
 
     def result(self, end: float) -> dict[str, Any]:
-        """Return what to tell the harness of a drain that ended at `end`."""
+        """Return the reply to the harness for a drain that ended at `end`."""
         return {
             "go": self._go,
             "first": self.first,
@@ -231,11 +231,11 @@ class Latencies:
     pairs: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, sent: int) -> None:
-        """A handler starts whose job was sent at `sent` (nanoseconds)."""
+        """Record the start of a handler whose job was sent at `sent` (nanoseconds)."""
         self.pairs.append((sent, monotonic_ns() - sent))
 
     def result(self) -> dict[str, Any]:
-        """Return percentiles in milliseconds, of all and of each tenth of the time, and when late ones started."""
+        """Return percentiles in milliseconds, for all jobs and each tenth of the time, and when late ones started."""
         pairs = sorted(self.pairs)
         times = [time for _, time in pairs]
         return {
@@ -269,7 +269,7 @@ def _tenths(pairs: Sequence[tuple[int, int]]) -> list[float]:
 
 
 class Pacer:
-    """Says when the next jobs are to be sent, whatever became of the ones before (an open loop)."""
+    """Decides when the next jobs are sent, independently of the earlier ones (an open loop)."""
 
     def __init__(self, rate: float, jobs: int) -> None:
         self._rate = rate

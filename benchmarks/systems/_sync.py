@@ -1,4 +1,4 @@
-"""The protocol for systems with a blocking API: a subclass fills in the system's own calls."""
+"""The protocol for systems with a blocking API: a subclass implements the system's own calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Data = dict[str, Any]
 
 
 class SyncSystem(ABC):
-    """A system under test, and the commands of the protocol made of its calls."""
+    """A system under test, and the commands of the protocol, built from its calls."""
 
     about: ClassVar[protocol.About]
 
@@ -24,7 +24,7 @@ class SyncSystem(ABC):
         self.options = options
         self.url = options.url
 
-    # What a system fills in
+    # Implemented by a system
 
     @abstractmethod
     def setup(self) -> None:
@@ -32,7 +32,7 @@ class SyncSystem(ABC):
 
     @abstractmethod
     def connect(self) -> None:
-        """Open what the other calls need."""
+        """Open the resources that the other calls need."""
 
     @abstractmethod
     def schedule(self, data: Data) -> None:
@@ -44,15 +44,15 @@ class SyncSystem(ABC):
 
     @abstractmethod
     def drain(self, drain: protocol.Drain) -> None:
-        """Run every job in the store, telling `drain` of each, and return once that is recorded there."""
+        """Run every job in the store, reporting each to `drain`, and return once that is recorded there."""
 
     def serve(self, on_job: OnJob) -> None:
-        """Start a worker in threads of its own. Its handler calls `on_job` and does nothing else."""
+        """Start a worker in its own threads. Its handler calls `on_job` and does nothing else."""
         del on_job
         protocol.unsupported("a loop over the driver, no worker that waits")
 
     def sent(self, job: Any) -> int:
-        """Return when a job was sent, from what its handler handed to `on_job`."""
+        """Return when a job was sent, from the value that its handler passed to `on_job`."""
         raise NotImplementedError
 
     @abstractmethod
@@ -62,7 +62,7 @@ class SyncSystem(ABC):
     # The protocol
 
     def main(self) -> None:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         commands = {
             "setup": self._setup,
             "schedule": self._schedule,

@@ -23,7 +23,7 @@ PRUNED = "(SELECT coalesce(sum(pruned_completed_count), 0) FROM awa.queue_termin
 
 @dataclass
 class Noop:
-    """The arguments of the job, as awa wants them declared."""
+    """The arguments of the job, declared as awa requires."""
 
     sent: int
     text: str
@@ -37,8 +37,8 @@ class AwaSystem(PostgresPeer):
         settings={"max_workers": WORKERS, "max_connections": CONNECTIONS, "bulk": "enqueue_many_copy"},
         history="kept for seconds, until its ring turns; then a count",
     )
-    # Its view of jobs takes tens of milliseconds and does not show claimed ones, so its tables are asked:
-    # entries and completions are appended, and pruned together to a count.
+    # Its view of jobs takes tens of milliseconds and does not show claimed jobs, so its tables are queried: entries and
+    # completions are appended, and pruned together to a count.
     any_unfinished = f"SELECT 1 WHERE {ENQUEUED} > {COMPLETED}"
     count_unfinished = f"SELECT {ENQUEUED} - {COMPLETED}"
     count_finished = f"SELECT {COMPLETED} + {PRUNED}"
@@ -47,12 +47,12 @@ class AwaSystem(PostgresPeer):
         return AsyncClient(self.url, CONNECTIONS)
 
     async def setup(self) -> None:
-        """Run its migrations, and a worker: a new database gets its fast storage when the first one starts."""
+        """Run its migrations, and a worker: a new database gets its fast storage when the first worker starts."""
         client = self._client()
         await client.migrate()
         self._declare(client, lambda _: None)
         await client.start([("bench", 1)])
-        # Nobody tells when it is there.
+        # There is no event for it.
         while json.loads(await client.storage_status())["active_engine"] != "queue_storage":  # noqa: ASYNC110
             await anyio.sleep(0.1)
         await client.shutdown()

@@ -1,8 +1,8 @@
 """JobMaster, through its public interface; PostgreSQL or SQLite by the URL, asyncio or trio.
 
-Whether a drain is over is asked as of the peers on PostgreSQL: one row of the table of unfinished jobs, through a
-connection of our own. It is asked whenever no handler has started for some milliseconds, and to ask for a page of jobs
-each time, with all that is known of them, would be a load that no peer has.
+The end of a drain is checked as for the peers on PostgreSQL: one row of the table of unfinished jobs, through our own
+connection. It is checked whenever no handler has started for some milliseconds, and querying a page of jobs each time, with
+all their details, would be a load that no peer has.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _trace: list[protocol.Trace] = []
 
 
 def on_each_job(on_job: OnJob) -> None:
-    """Have each job seen by `on_job`."""
+    """Let `on_job` see each job."""
     _on_job[:] = [on_job]
 
 
 @handler("Noop")
 async def noop(job: JobContext) -> None:
-    """Do nothing but be seen."""
+    """Do nothing but let the job be seen."""
     _on_job[0](job)
 
 
@@ -62,7 +62,7 @@ class JobMaster(AsyncSystem):
         return Cluster.standalone("Bench", self.url)
 
     async def prepare(self) -> None:
-        """Connect, if there is a server to connect to."""
+        """Connect, if there is a server."""
         if self.url.startswith("postgresql:"):
             self._connection = psycopg.connect(self.url, autocommit=True)
 
@@ -104,7 +104,7 @@ class JobMaster(AsyncSystem):
         await self._running.scheduler.once_now(napping, data)
 
     async def work_on_naps(self, slots: int, trace: protocol.Trace) -> None:
-        """Run one worker with so many slots for medium priority, or as many as by default."""
+        """Run one worker with this many slots for medium priority, or the default number."""
         _trace[:] = [trace]
         settings = {"parallelism": slots / Priority.MEDIUM.slots} if slots else {}
         async with self._with_worker(**settings).running() as runtime:
@@ -120,7 +120,7 @@ class JobMaster(AsyncSystem):
         return job.data.get_int("sent")
 
     async def drained(self) -> bool:
-        """Return whether no unfinished job is left: reads the live table only, whatever the history."""
+        """Return whether no unfinished job is left: reads only the live table, independent of the history."""
         if self._connection is not None:
             return not self._connection.execute(ANY_UNFINISHED).fetchall()
         return self._runtime is not None and not await self._runtime.jobs.query(status=UNFINISHED, limit=1)

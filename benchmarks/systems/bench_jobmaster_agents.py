@@ -1,4 +1,4 @@
-"""JobMaster with an agent: beside the master's tables, or on a server of its own (`--agent URL`)."""
+"""JobMaster with an agent: beside the master's tables, or on its own server (`--agent URL`)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FOR_LONG = 86_400.0
 class JobMasterWithAgent(JobMaster):
     """A distributed cluster with one agent, every setting at its default.
 
-    Scheduling is measured with the buckets of a worker that is alive and takes nothing (A, A100, B): jobs land
-    on the agent, and stay. Drains begin with jobs that are held on the master, and go to the worker by the agent.
+    Scheduling is measured with the buckets of a living worker that takes nothing (A, A100, B): jobs land on the agent, and
+    stay. Drains begin with jobs that are held on the master, and go to the worker through the agent.
     """
 
     def _cluster(self) -> Cluster:
@@ -39,7 +39,7 @@ class JobMasterWithAgent(JobMaster):
 
     @asynccontextmanager
     async def producing(self) -> AsyncIterator[None]:
-        """Join the cluster without workers; unless jobs are to be held, somebody has buckets for them."""
+        """Join the cluster without workers; unless jobs are to be held, register buckets for them."""
         async with super().producing():
             if self.options.command == "schedule" and not self.options.held:
                 await self._own_buckets()

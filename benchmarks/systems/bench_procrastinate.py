@@ -16,7 +16,7 @@ CONCURRENCY = 10
 
 
 class ProcrastinateSystem(PostgresPeer):
-    """One worker with several jobs at once, and a pool of as many connections."""
+    """One worker with several jobs at once, and a pool with as many connections."""
 
     about = protocol.About(
         packages=("procrastinate", "psycopg"),

@@ -1,7 +1,7 @@
 """A loop over psycopg that does the same durable writes as JobMaster on PostgreSQL, and nothing else.
 
-Immutable job rows, a narrow table of live rows, attempts that are only appended to. No scheduling, no
-leases, no retries, no concurrency: what a queue that keeps history can at most reach on one connection.
+Immutable job rows, a narrow table of live rows, attempts that are only appended. No scheduling, no leases, no retries, no
+concurrency: the maximum that a queue with history can reach on one connection.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def new_id() -> UUID:
 
 
 def micros() -> int:
-    """Return the moment in microseconds since 1970."""
+    """Return the current time in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
@@ -122,7 +122,7 @@ class Raw(SyncSystem):
         self._cursor.execute(INSERT, (ids, list(buckets), texts, now, now, now), prepare=True)
 
     def drain(self, drain: protocol.Drain) -> None:
-        """Read, run and complete what the bucket of this process holds; a lone process has both."""
+        """Read, run and complete the jobs in the bucket of this process; a single process has both buckets."""
         mine = BUCKETS if self.options.workers == 1 else BUCKETS[self.options.worker :][:1]
         for bucket in mine:
             self._drain_bucket(bucket, drain)
@@ -145,7 +145,7 @@ class Raw(SyncSystem):
 
 
 def _run(row: Any, on_job: OnJob) -> tuple[UUID, int, int, int]:
-    """Run one job: decode its data, do nothing, note both moments."""
+    """Run one job: decode its data, do nothing, record both moments."""
     started = micros()
     orjson.loads(row[8])
     on_job(row)

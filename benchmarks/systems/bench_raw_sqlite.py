@@ -81,7 +81,7 @@ class RawSqlite(SyncSystem):
         self._connection.execute("COMMIT")
 
     def drain(self, drain: protocol.Drain) -> None:
-        """Read, run and complete what there is."""
+        """Read, run and complete all jobs."""
         after = (0, "")
         while page := self._connection.execute(TAKE, (micros(), *after, BATCH)).fetchall():
             attempts = [_run(row, drain) for row in page]
@@ -99,7 +99,7 @@ class RawSqlite(SyncSystem):
 
 
 def _run(row: Any, on_job: OnJob) -> tuple[str, int, int, int]:
-    """Run one job: decode its data, do nothing, note both moments."""
+    """Run one job: decode its data, do nothing, record both moments."""
     started = micros()
     orjson.loads(row[8])
     on_job(row)

@@ -17,7 +17,7 @@ CONCURRENCY = 10
 
 
 class SaqSystem(PostgresPeer):
-    """One worker with several jobs at once. There is no call for many jobs."""
+    """One worker with several jobs at once. It has no call for many jobs."""
 
     about = protocol.About(
         packages=("saq", "psycopg"),

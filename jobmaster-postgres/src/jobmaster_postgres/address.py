@@ -1,4 +1,4 @@
-"""What a `postgresql://` URL says."""
+"""The contents of a `postgresql://` URL."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _DEFAULT_CONNECTIONS: Final = 4
 _MOST_CONNECTIONS: Final = 100
 _OWN_OPTIONS: Final = frozenset({"pgbouncer", "schema", "connections"})
 _LONGEST_NAME: Final = 63
-"""Bytes. PostgreSQL would cut off what is beyond them."""
+"""Bytes. PostgreSQL would truncate a longer name."""
 _RELIED_ON: Final[Mapping[str, Sequence[str]]] = {
     "client_encoding": ("utf8", "utf-8", "unicode"),
     "standard_conforming_strings": ("on", "true", "yes", "1"),
     "row_security": ("on", "true", "yes", "1"),
     "default_transaction_isolation": ("read committed", "read\\ committed"),
 }
-"""What our own settings decide, by the values that do not contradict them."""
+"""Settings that JobMaster controls, with the values that do not contradict it."""
 _OPTION: Final = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w-]*)=((?:\\.|\S)*)", re.DOTALL)
 """A setting in libpq's `options`."""
 _EXAMPLE: Final = "postgresql://user:password@host:5432/database"
 _DATABASE: Final = re.compile(r"/?(?:[^/@:&=]|%[0-9A-Fa-f]{2})*")
-"""A path that names a database. Other characters are the end of a password, or else they are written as % codes."""
+"""A path that names a database. Other characters belong to a password, or have to be written as % codes."""
 _SHOWN: Final = frozenset({"host", "hostaddr", "port", "dbname"})
 """Parameters that messages show."""
 _CLEAR: Final[Mapping[str, re.Pattern[str]]] = {
@@ -43,23 +43,23 @@ _CLEAR: Final[Mapping[str, re.Pattern[str]]] = {
     "port": re.compile(r"[0-9,]*"),
     "dbname": re.compile(r"[\w.~$ -]*"),
 }
-"""What these look like in the environment if they are no URL and no password that ended up there."""
+"""What these look like in the environment unless a URL or a password ended up there."""
 _HARMLESS: Final = frozenset(
     {"disable", "allow", "prefer", "require", "verify-ca", "verify-full", "any", "system"}
 )
-"""Values of options that are words of libpq's own."""
+"""Values of options that are libpq's own keywords."""
 _SETTING: Final = re.compile(
     r"-c\s*(?:\w+_timeout|default_\w+|search_path|synchronous_commit|default_transaction_\w+|timezone|datestyle|client_encoding|work_mem|role)="
 )
-"""Settings in `options` whose names are words that servers use for other things: their values are hidden, they are not."""
+"""Settings in `options` whose names are words that servers use elsewhere too: their values are hidden, the names are not."""
 
 
 @frozen(kw_only=True)
 class Address:
-    """Where a database is, and how it is reached.
+    """The location of a database, and how to reach it.
 
-    `parameters` are libpq's. `pooled` means through PgBouncer in transaction mode, where a connection is
-    another one in every transaction. `connections` is the most that one process opens for its work.
+    `parameters` are libpq's. `pooled` means through PgBouncer in transaction mode, where every transaction may get another
+    connection. `connections` is the maximum number that one process opens for its work.
     """
 
     parameters: Mapping[str, Any] = field(repr=False)
@@ -67,7 +67,7 @@ class Address:
     schema: str | None = None
     pooled: bool = False
     veil: Veil = field(init=False, repr=False, eq=False)
-    """Hides in what libpq and servers say what they were told: users get passwords' places, and options too."""
+    """Hides in messages of libpq and servers the values they were given: users and options as well as passwords."""
 
     @veil.default
     def _of_parameters(self) -> Veil:
@@ -88,7 +88,7 @@ class Address:
 
 
 def _environment() -> dict[str, str]:
-    """Return what libpq takes from the environment, by the parameters that it stands for."""
+    """Return the values that libpq takes from the environment, by parameter."""
     found = {option.keyword.decode(): (option.envvar or b"").decode() for option in Conninfo.get_defaults()}
     return {name: os.environ[variable] for name, variable in found.items() if os.environ.get(variable)}
 
@@ -98,7 +98,7 @@ def _is_clear(name: str, value: str) -> bool:
 
 
 def parse_address(url: str) -> Address:
-    """Return what a URL says; raises `ConfigurationError` naming the remedy for one that is wrong.
+    """Return the address in a URL; raises `ConfigurationError` naming the remedy for a wrong URL.
 
     Options beyond libpq's: `pgbouncer=transaction`, `schema=name` and `connections=n`.
     """
@@ -116,7 +116,7 @@ def parse_address(url: str) -> Address:
 
 
 def _clear_parts(url: str) -> UrlParts:
-    """Return a URL's parts if it is sure which is which: libpq and servers quote the others, and it may be a password."""
+    """Return a URL's parts if they are unambiguous: libpq and servers quote the others, which may contain a password."""
     parts = split(url)
     if parts is None or not _DATABASE.fullmatch(parts.path):
         raise _not_understood()
@@ -128,7 +128,7 @@ def _not_understood() -> ConfigurationError:
 
 
 def _split_options(query: str) -> tuple[dict[str, str], str]:
-    """Return our own options, and the others as they were: libpq decodes them in its own way."""
+    """Return our own options, and the others unchanged: libpq decodes them in its own way."""
     own, others = {}, []
     for option in query.split("&"):
         name, _, value = option.partition("=")
@@ -141,7 +141,7 @@ def _split_options(query: str) -> tuple[dict[str, str], str]:
 
 
 def _check_is_libpqs(name: str) -> None:
-    """Refuse an option that nobody knows, without showing it: it may be the end of a password that holds a `&` or `?`."""
+    """Refuse an unknown option without showing it: it may be the end of a password that contains a `&` or `?`."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl"}
     if name in known:
         return
@@ -155,7 +155,7 @@ def _check_is_libpqs(name: str) -> None:
 
 
 def _schema(value: str | None) -> str | None:
-    """Return a schema's name, whatever characters it has; raises `ConfigurationError` for what can be none."""
+    """Return a schema's name with any characters; raises `ConfigurationError` for an impossible name."""
     if value is None:
         return None
     size = len(value.encode(errors="replace"))
@@ -169,7 +169,7 @@ def _schema(value: str | None) -> str | None:
 
 
 def _check_relied_on(parameters: Mapping[str, Any]) -> None:
-    """Refuse what contradicts what is sent and read: texts are UTF-8, and the rest as our own settings say."""
+    """Refuse settings that contradict those JobMaster relies on: texts are UTF-8, and the rest follows our own settings."""
     given = [("client_encoding", str(parameters.get("client_encoding", "utf8")))]
     given += [
         (name.lower().replace("-", "_"), value.replace("\\", ""))

@@ -44,7 +44,7 @@ class PostgresAgent(SqlAgent):
         return self._channel.capabilities
 
     async def _push(self, messages: Sequence[Message]) -> None:
-        """Store messages that are new, or else those among them that are."""
+        """Store messages that are all new; on a conflict, only the new ones among them."""
         try:
             limit = push_patience(messages)
             await self._driver.run(lambda: self._push_new(messages), time_limit=limit, again=False)
@@ -63,11 +63,11 @@ class PostgresAgent(SqlAgent):
             yield ending_with((push_any(part),), last=part is parts[-1])
 
     def migration_script(self) -> str:
-        """Return the statements of all migrations. Names have the URL's schema, if it says one."""
+        """Return the statements of all migrations. Names have the URL's schema, if it has one."""
         return named(super().migration_script(), self._schema)
 
     async def durability_risks(self) -> Sequence[DurabilityRisk]:
-        """Return which settings in effect can lose a commit, or let nothing be written."""
+        """Return which settings in effect can lose a commit, or prevent writing."""
         return await self._driver.run(durability.ask, read_only=True)
 
     async def announce(self, topics: Sequence[str]) -> None:

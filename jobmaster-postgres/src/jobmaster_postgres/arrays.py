@@ -25,7 +25,7 @@ _UUID_LENGTH: Final = _LENGTH.pack(16)
 
 
 class _Array(bytes):
-    """An array as it is sent. A class for each element type, because psycopg chooses by class."""
+    """An array in the format that is sent. Each element type has its own class, because psycopg chooses by class."""
 
     __slots__ = ()
 
@@ -55,7 +55,7 @@ def _bigint_elements(values: Sequence[int | None]) -> bytes:
 
 
 def _text_elements(values: Sequence[str | bytes | None]) -> bytes:
-    """Encode texts; those that are bytes are UTF-8 already."""
+    """Encode texts; bytes are already UTF-8."""
     length, parts = _LENGTH.pack, []
     for value in values:
         if value is None:
@@ -82,7 +82,7 @@ class ArrayType:
         """Return a parameter for psycopg that holds the values as one array."""
         if not values:
             return self.array(_HEADER.pack(0, 0, self.oid, 0, 0)[:12])
-        # By type, since `None in values` would ask each UUID whether it is equal to None.
+        # Checked by type, since `None in values` would compare each UUID with None.
         has_nulls = NoneType in map(type, values)
         header = _HEADER.pack(1, int(has_nulls), self.oid, len(values), 1)
         return self.array(header + self.elements(values))
@@ -90,10 +90,10 @@ class ArrayType:
 
 @frozen
 class NumericArrayType(ArrayType):
-    """The same for numbers of any size, given as their texts: the server reads those, and nobody else has to."""
+    """The same for numbers of any size, given as text: only the server parses them."""
 
     def encode(self, values: Sequence[str]) -> _Array:
-        """Return a parameter that holds the values as the text of an array. Texts of numbers need no quotes."""
+        """Return a parameter that holds the values as the text of an array. Numbers need no quotes."""
         return self.array(f"{{{','.join(values)}}}".encode())
 
 
@@ -111,7 +111,7 @@ class _ArrayDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: _Array) -> bytes:
-        """Return what is ready to be sent."""
+        """Return the object, which is ready to be sent."""
         return obj
 
 
@@ -124,7 +124,7 @@ def _dumper(array_oid: int) -> type[_ArrayDumper]:
 
 
 def register_arrays(context: AdaptContext) -> None:
-    """Teach a connection to send these arrays."""
+    """Register these arrays with a connection."""
     for array, oid in ((_BigintArray, 1016), (_TextArray, 1009), (_UuidArray, 2951)):
         context.adapters.register_dumper(array, _dumper(oid))
     context.adapters.register_dumper(

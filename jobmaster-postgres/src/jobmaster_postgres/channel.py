@@ -1,4 +1,4 @@
-"""A store's notifications: told in this process, and to others over a channel of the database."""
+"""A store's notifications: delivered in this process, and to others over a channel of the database."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from jobmaster_sql import Query, Unit
 
 
 class Channel:
-    """Announces and listens for one master or agent; its methods are theirs of the same names."""
+    """Announces and listens for one master or agent; its methods implement theirs of the same names."""
 
     def __init__(self, address: Address, driver: PostgresDriver, name: str) -> None:
-        """`name` is the channel's: masters and agents of one database have different ones."""
+        """`name` is the channel's name: masters and agents of one database have different ones."""
         self._address, self._driver, self._name = address, driver, name
         self._hub = NotificationHub()
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of its store. It tells by NOTIFY, which PgBouncer in transaction mode does not pass on."""
+        """The capabilities of its store. It uses NOTIFY, which PgBouncer in transaction mode does not pass on."""
         return Capabilities(notifications=not self._address.pooled, migrations=True)
 
     async def announce(self, topics: Sequence[str]) -> None:

@@ -18,9 +18,9 @@ from jobmaster_postgres.wire import Native
 
 _OLDEST: Final = 130000
 _CUTS_IDLE: Final = 140000
-"""The first version that may end sessions for being idle."""
+"""The first version that may end idle sessions."""
 _KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""A server that vanished without a word is noticed after 25 seconds, also by who only listens."""
+"""A server that vanished silently is noticed after 25 seconds, even on a connection that only listens."""
 
 
 _DEFAULTS: Final = {"application_name": "jobmaster", "client_encoding": "utf8", **_KEEPALIVES}
@@ -36,19 +36,19 @@ _RELIED_ON: Final = {
     "row_security": "on",
     "default_transaction_isolation": "read committed",
 }
-"""What our statements mean depends on these: neither the role's settings nor the URL's `options` have a say."""
+"""The meaning of our statements depends on these: neither the role's settings nor the URL's `options` override them."""
 
 
 class _Adapters:
-    """What psycopg takes types and their formats from."""
+    """Where psycopg looks up types and their formats."""
 
     connection = None
 
     def __init__(self) -> None:
         self.adapters = AdaptersMap(psycopg.adapters)
-        # One type for all integers: otherwise each mix of small and large ones is a statement of its own.
+        # One type for all integers: otherwise each mix of small and large ones would be a separate statement.
         self.adapters.register_dumper(int, Int8BinaryDumper)
-        # JSON is decoded by who looks at it.
+        # JSON is decoded where it is used.
         self.adapters.register_loader("json", TextBinaryLoader)
         register_arrays(self)
 
@@ -61,8 +61,8 @@ async def connect(
 ) -> Native:
     """Open a connection in autocommit mode whose statements take at most `time_limit` seconds.
 
-    `host` says to which of the address's hosts, in libpq's parameters. A `finder` learns where the tables are. Raises
-    `psycopg.Error`, or `ConfigurationError` for what is there and cannot be used.
+    `host` selects one of the address's hosts, in libpq's parameters. A `finder` learns where the tables are. Raises
+    `psycopg.Error`, or `ConfigurationError` for a server or database that cannot be used.
     """
     make = _parameters if _has_options(address) else _bare_parameters
     native = await psycopg.AsyncConnection.connect(
@@ -94,9 +94,10 @@ def _check_server(native: Native, address: Address) -> None:
 
 
 async def _set_up(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
-    """Make the connection's settings, and learn where the tables are; raises `SchemaError` if there is no such schema.
+    """Apply the connection's settings, and learn where the tables are; raises `SchemaError` if the schema does not exist.
 
-    Not by the startup parameter `options`, which PgBouncer refuses. Where connections are shared, for one transaction.
+    Not by the startup parameter `options`, which PgBouncer refuses. Where connections are shared, this lasts for one
+    transaction.
     """
     if not address.pooled:
         await _settle(native, address, time_limit, finder)
@@ -108,13 +109,13 @@ async def _set_up(native: Native, address: Address, time_limit: float, finder: F
 async def _settle(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
     path: Sequence[str] = ()
     if finder is not None and not finder.is_certain:
-        # A pooler may hand out a connection on which somebody, such as ourselves, has set another one.
+        # A pooler may return a connection on which another client, or this one, has set another path.
         await native.execute(LOCAL_DEFAULT if address.pooled else DEFAULT)
         ((path,),) = await (await native.execute(PATH)).fetchall()
     settings = {} if _has_options(address) else _session_settings(time_limit)
     settings = {**settings, **_RELIED_ON}
     if native.info.server_version >= _CUTS_IDLE and not address.pooled:
-        settings["idle_session_timeout"] = "0"  # who listens is idle, whatever the role or the database says
+        settings["idle_session_timeout"] = "0"  # listeners are idle, whatever the role or the database says
     values = address.pooled, address.schema, list(settings), list(settings.values())
     ((_, is_there), *_) = await (await native.execute(_SET_UP, values)).fetchall()
     if address.schema is not None:
@@ -125,12 +126,12 @@ async def _settle(native: Native, address: Address, time_limit: float, finder: F
 
 
 def _has_options(address: Address) -> bool:
-    """Whether the user gives `options` of their own, of which those settings win that ours have, too."""
+    """Whether the user gives their own `options`, which take precedence over our settings."""
     return bool(address.parameters.get("options"))
 
 
 def _bare_parameters(address: Address, _: float) -> dict[str, Any]:
-    """Return what says where the database is. Without options, also those of the environment."""
+    """Return the parameters that locate the database, without options, not even those of the environment."""
     return {**_DEFAULTS, **address.parameters, "options": ""}
 
 
@@ -139,7 +140,7 @@ def _parameters(address: Address, time_limit: float) -> dict[str, Any]:
     parameters = {**_DEFAULTS, **address.parameters}
     if not address.pooled:
         settings = _session_settings(time_limit)
-        # The user's own come last: they win.
+        # The user's settings come last: they take precedence.
         ours = [f"-c {name}={_escaped(value)}" for name, value in settings.items()]
         parameters["options"] = " ".join([*ours, parameters.get("options", "")]).strip()
     return parameters
@@ -150,9 +151,9 @@ def _session_settings(time_limit: float) -> dict[str, str]:
 
 
 def prelude_of(address: Address, time_limit: float) -> str | None:
-    """Return the statement that makes the settings for one transaction, where connections are shared.
+    """Return the statement that applies the settings for one transaction, where connections are shared.
 
-    PgBouncer in transaction mode takes no settings for a connection, which is another one every time.
+    PgBouncer in transaction mode takes no settings for a connection, which may be a different one every time.
     """
     if not address.pooled:
         return None
@@ -162,13 +163,13 @@ def prelude_of(address: Address, time_limit: float) -> str | None:
 
 
 def _settings(time_limit: float) -> dict[str, str]:
-    # A little earlier than the driver cuts the connection: this way the connection survives.
+    # A little before the driver cuts the connection, so that the connection survives.
     milliseconds = str(int(time_limit * 900))
     return {
         "statement_timeout": milliseconds,
         "lock_timeout": milliseconds,
-        # Queue tables fill and empty faster than statistics follow, and there is one right plan for each
-        # statement: along its index, in order. So guesses about sizes have no say.
+        # Queue tables fill and empty faster than statistics follow, and each statement has one right plan: along its index,
+        # in order. So guesses about sizes must not matter.
         "enable_seqscan": "off",
         "enable_bitmapscan": "off",
         "jit": "off",
@@ -178,7 +179,7 @@ def _settings(time_limit: float) -> dict[str, str]:
 
 
 _SESSION_SETTINGS: Final = {
-    # The plans do not depend on values, so they are made once.
+    # The plans do not depend on values, so they are made only once.
     "plan_cache_mode": "force_generic_plan",
 }
 

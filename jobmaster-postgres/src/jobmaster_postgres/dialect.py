@@ -1,4 +1,4 @@
-"""How PostgreSQL spells what the statements share."""
+"""How PostgreSQL spells the common parts of statements."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _METADATA: Final = (
     f"(CASE WHEN strpos(j.metadata::text, {_NUL}) = 0 "
     f"OR strpos(replace(j.metadata::text, {_BACKSLASH}, ''), {_NUL}) = 0 THEN j.metadata END)"
 )
-"""A job's metadata as JSON. In rows of before, a text may hold an escaped NUL, on which every look into the JSON fails."""
+"""A job's metadata as JSON. Old rows may contain an escaped NUL, which makes every access to the JSON fail."""
 
 
 class PostgresDialect(Dialect):
     """UUIDs and arrays are types of the database; rows are locked one by one."""
 
-    # statement_timestamp() and not clock_timestamp(): one value for all rows, which indexes can be searched by.
+    # statement_timestamp() and not clock_timestamp(): one value for all rows, which can be used with indexes.
     now = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     began = "(extract(epoch FROM transaction_timestamp()) * 1000000)::bigint"
-    # A script runs by the path of whoever runs it, and what others put there may match better than numeric * integer.
+    # A script runs with the search path of its user, where other objects may match better than numeric * integer.
     now_in_script = (
         "(extract(epoch FROM statement_timestamp()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8"
     )
@@ -36,16 +36,16 @@ class PostgresDialect(Dialect):
     not_among = "{0} NOT IN (SELECT unnest(:{1}::{2}[]))"
 
     def names(self, prefix: str) -> str:
-        """Put the schema before: its place is held until a connection knows it."""
+        """Put a placeholder for the schema in front, which is filled in when a connection knows it."""
         return f"{TABLES}{prefix}"
 
     weighs_pages = True
 
     def macros(self, prefix: str) -> Mapping[str, str]:
-        """Add in which life of the server something is written, and the parts of the conditions on metadata.
+        """Add the server's current life, and the parts of the conditions on metadata.
 
-        `lives` are the parts of a WITH that note the present life where nobody has yet. They may find none, NULL, where
-        another does so at the same moment.
+        `lives` are the parts of a WITH that record the current life if it is not recorded yet. They may find none, NULL, if
+        another transaction records it at the same moment.
         """
         lives, started = f"{self.names(prefix)}server_life", "pg_postmaster_start_time()"
         known = f"SELECT l.id FROM {lives} l WHERE l.started_at = {started}"  # noqa: S608 - names of our own
@@ -78,5 +78,5 @@ class PostgresDialect(Dialect):
         return uuids
 
     def array(self, values: Sequence[Any]) -> list[Any]:
-        """Return values as a list; the statement says of which type they are."""
+        """Return values as a list; the statement gives their type."""
         return list(values)

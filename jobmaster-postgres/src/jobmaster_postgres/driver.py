@@ -44,13 +44,13 @@ log = logging.getLogger("jobmaster.postgres")
 T = TypeVar("T")
 
 _IsWorthIt: TypeAlias = Callable[[psycopg.Error], bool]
-"""Whether the same unit is tried again after an error."""
+"""Whether the same unit is retried after an error."""
 
 _TRIES = 5
-"""How often a transaction is tried that others keep colliding with, or that loses its connection."""
+"""Maximum number of attempts for a transaction that collides with others or loses its connection."""
 _PAUSE = 0.01
 _LOCK_PAUSE = 1.0
-"""Seconds for which those that waited behind a migration have their turn, at most."""
+"""Maximum number of seconds in which transactions that waited behind a migration can run."""
 
 
 class PostgresDriver(SqlDriver):
@@ -63,11 +63,11 @@ class PostgresDriver(SqlDriver):
         self._address, self._timeout = address, timeout
         self._finder = Finder(f"{prefix}migration", address)
         self.route = Route(address, timeout, self._finder)
-        # Through PgBouncer, the next transaction finds another connection.
+        # Through PgBouncer, the next transaction gets another connection.
         self._statements = Statements(queries, keep=not address.pooled)
         self._pool: Pool | None = None
         self._has_served = False
-        """Whether a unit has ever succeeded: what is refused after that is an outage."""
+        """Whether a unit has ever succeeded: a later refusal is an outage."""
         self._has_told = False
 
     def rename_tables(self, before: str, after: str) -> None:
@@ -138,14 +138,14 @@ class PostgresDriver(SqlDriver):
             attempt += 1
 
     async def _wait_for_locks(self, error: psycopg.Error, deadline: float) -> None:
-        """Let others have their turn before a unit that has time to spare, a migration, is tried again."""
+        """Let other transactions run before a unit that has time to spare, a migration, is retried."""
         what = self._address.veil.text(first_line(error))
         log.warning("%s: %s; trying again until it is had", self._address, what)
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(min(deadline - now, random.uniform(0.5, 1.0) * _LOCK_PAUSE))  # noqa: S311 - as below
 
     def _tell_of_pooler(self, error: psycopg.Error) -> None:
-        """Say once what is wrong where trying again helps for now."""
+        """Log once what is wrong where a retry helps for now."""
         if is_of_another(error) and not self._has_told:
             self._has_told = True
             log.warning("%s: %s; %s", self._address, self._address.veil.text(first_line(error)), POOLED)
@@ -172,7 +172,7 @@ class PostgresDriver(SqlDriver):
         return self._pool
 
     async def _connect(self, deadline: float) -> Session:
-        # A unit that may take long has no reason to wait that long for an answer to a connection.
+        # A unit with a long time limit must not wait that long for a connection.
         soon = asyncio.get_running_loop().time() + self._timeout
         native = await self.route.connect(min(deadline, soon))
         schema = self._address.schema or self._finder.schema
@@ -181,12 +181,12 @@ class PostgresDriver(SqlDriver):
         return Session(native, self._statements, prelude_of(self._address, self._timeout))
 
     def is_own(self, pid: int) -> bool:
-        """Whether a process of the server works for this driver."""
+        """Whether a server process serves this driver."""
         return self._pool is not None and pid in self._pool.pids
 
 
 def _doubtful(error: JobMasterError) -> JobMasterError:
-    """Return the error of a later try. Only this one certainly did nothing: one before it may have lost its answer."""
+    """Return the error of a later attempt. Only this one certainly did nothing: an earlier one may have lost its answer."""
     certain = isinstance(error, (StoreUnreachableError, ConfigurationError))
     return StoreUnavailableError(str(error)) if certain else error
 

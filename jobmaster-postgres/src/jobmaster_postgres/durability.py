@@ -1,4 +1,4 @@
-"""With which settings of a server, database, role or URL a commit can be lost."""
+"""Settings of a server, database, role or URL with which a commit can be lost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WITH_STANDBYS = {
         "standby fail at once, what was accepted in the last moments is lost"
     ),
 }
-"""What weaker values than `on` mean. Without synchronous standbys they are the same as `on`."""
+"""The meaning of weaker values than `on`. Without synchronous standbys they are the same as `on`."""
 _RESET = "set it to on for the server, the database or the role, and take it out of the URL's options"
 
 
 def ask() -> Unit[list[DurabilityRisk]]:
-    """Ask the session that runs this."""
+    """Read the settings of the session that runs this unit."""
     answer: Answer = yield Query("durability", last=True)
     return list(risks_in(*answer.rows[0]))
 
@@ -36,7 +36,7 @@ def risks_in(
     in_recovery: bool,
     unlogged: Sequence[str],
 ) -> Iterator[DurabilityRisk]:
-    """Yield what settings mean, the values being as `SHOW` shows them."""
+    """Yield the risks of settings, with values as `SHOW` shows them."""
     if in_recovery:
         yield DurabilityRisk(
             setting="pg_is_in_recovery",

@@ -27,26 +27,26 @@ _NO_SCHEMA: Final = (
     errors.UndefinedObject,
 )
 _TAKEN: Final = (errors.DuplicateTable, errors.DuplicateObject)
-"""A migration makes what is there already."""
+"""A migration creates an object that already exists."""
 _FORBIDDEN: Final = (
     errors.InsufficientPrivilege,
     errors.InvalidAuthorizationSpecification,
 )
 _READ_ONLY: Final = (errors.ReadOnlySqlTransaction,)
-"""In the middle of a switch to another server: nothing was written, and the next connection finds the primary."""
+"""During a switch to another server: nothing was written, and the next connection finds the primary."""
 POOLED: Final = (
     "a pooler seems to give each transaction another connection: add pgbouncer=transaction to the URL, "
     "or let it pool sessions"
 )
 _OF_ANOTHER: Final = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-"""What was prepared is on another connection than this one, again and again."""
+"""The prepared statement is on another connection than this one; this can happen repeatedly."""
 _UNAVAILABLE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     errors.QueryCanceled,
     errors.LockNotAvailable,
 )
-"""Down, overloaded, or cut off: all of it may pass."""
+"""Down, overloaded, or cut off: all of these may pass."""
 _MEANINGS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[JobMasterError], str]]] = (
     (
         (errors.InvalidSchemaName,),
@@ -73,7 +73,7 @@ _FORGETFUL: Final = (
     errors.InvalidSqlStatementName,
     errors.FeatureNotSupported,
 )
-"""The connection lost its prepared statements, or their tables have changed: it is of no use any more."""
+"""The connection lost its prepared statements, or their tables have changed: it can no longer be used."""
 _AGAIN: Final = (
     *_UNDONE,
     *_FORGETFUL,
@@ -83,7 +83,7 @@ _AGAIN: Final = (
     errors.IdleSessionTimeout,
 )
 USELESS: Final = (*_READ_ONLY, *_FORGETFUL)
-"""After such an error the next try needs another connection."""
+"""After such an error, the next attempt needs another connection."""
 
 _REFUSED: Final = (
     "password authentication failed",
@@ -99,40 +99,40 @@ _REFUSED: Final = (
     "does not support SSL",
     "certificate verify failed",
 )
-"""What servers and PgBouncer say of a user, password or database that is wrong. libpq keeps no code of it."""
+"""Messages of servers and PgBouncer about a wrong user, password or database. libpq keeps no code for it."""
 _UNSUPPORTED: Final = "unsupported startup parameter"
 _STATEMENTS_ONLY: Final = "statement pooling mode"
-"""What PgBouncer says when it pools statements, and somebody begins a transaction."""
+"""PgBouncer's message when it pools statements and a client begins a transaction."""
 
 
 def is_passing(error: psycopg.Error) -> bool:
-    """Whether the same transaction can be expected to succeed at once, if need be on a new connection."""
+    """Whether the same transaction is likely to succeed at once, if necessary on a new connection."""
     lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     return lost or isinstance(error, _AGAIN) or _is_pooler_hanging_up(error)
 
 
 def is_of_another(error: psycopg.Error) -> bool:
-    """Whether what was prepared on a connection is not there: it is another one now."""
+    """Whether a prepared statement does not exist on a connection because the pooler switched connections."""
     return isinstance(error, _OF_ANOTHER)
 
 
 def is_locked(error: psycopg.Error) -> bool:
-    """Whether another session kept a lock for longer than this one waits for it."""
+    """Whether another session held a lock for longer than this session waits."""
     return isinstance(error, errors.LockNotAvailable)
 
 
 def _is_pooler_hanging_up(error: psycopg.Error) -> bool:
-    """Whether PgBouncer says why it ends a connection, such as that its server is gone."""
+    """Whether PgBouncer gives a reason for ending a connection, such as a lost server."""
     return isinstance(error, errors.ProtocolViolation) and _STATEMENTS_ONLY not in str(error)
 
 
 def is_undone(error: psycopg.Error) -> bool:
-    """Whether the same transaction can be expected to succeed, and certainly has not been committed yet."""
+    """Whether the same transaction is likely to succeed, and certainly has not been committed yet."""
     return isinstance(error, (*_UNDONE, *_FORGETFUL))
 
 
 def translate(error: psycopg.Error, place: str, veil: Veil = NO_SECRETS) -> JobMasterError:
-    """Return what an error of PostgreSQL means to JobMaster, without what `veil` hides."""
+    """Return the JobMaster error for an error of PostgreSQL, without what `veil` hides."""
     text = f"{place}: {veil.text(first_line(error))}"
     if _STATEMENTS_ONLY in text:
         remedy = "let PgBouncer pool sessions, or transactions (then add pgbouncer=transaction to the URL)"
@@ -158,11 +158,11 @@ def cannot_connect(error: psycopg.Error, place: str, veil: Veil = NO_SECRETS) ->
 
 
 def first_line(error: psycopg.Error) -> str:
-    """Return what an error says, in one line."""
+    """Return an error's message in one line."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _last_line(text: str) -> str:
-    """Return the last line that says something: libpq's question whether the server runs follows it, indented."""
+    """Return the last meaningful line: libpq's question whether the server runs follows it, indented."""
     lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
     return lines[-1] if lines else "no connection"

@@ -1,4 +1,4 @@
-"""Reports that end jobs which the master has: the most common ones, one statement for all of a bucket."""
+"""Reports that end jobs which the master knows: the most common ones, one statement for all of a bucket."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from jobmaster_sql.rows import log_values, optional_micros
 
 _ERROR: Final = ("error_type", "error_message", "error_traceback")
 _SUCCEEDED: Final = AttemptOutcome.SUCCEEDED
-"""An enum's members are looked up slowly, so what each report is compared with is looked up once."""
+"""Enum members are slow to look up, so the one that each report is compared with is looked up once."""
 
 
 Part: TypeAlias = tuple[Sequence[Report], Query]
-"""Reports that one statement writes, and the statement."""
+"""Reports that one statement writes, with the statement."""
 
 
 def finish_parts(reports: Iterable[Report]) -> list[Part]:
-    """Part reports that end jobs by what one statement can write.
+    """Group reports that end jobs by what one statement can write.
 
-    A statement answers with which were written, if not all, how many, and the cluster's id.
+    A statement returns which reports were written, if not all, how many, and the cluster's id.
     """
     groups: dict[tuple[Any, ...], list[Report]] = {}
-    seen: set[int] = set()  # ids as numbers: their hashes are free, those of UUIDs are computed in Python
+    seen: set[int] = set()  # ids as numbers: their hashes are cheap, those of UUIDs are computed in Python
     for report in reports:
         job_id, bucket_id = report.job_id.int, report.bucket_id.int
         place = bucket_id, report.epoch, report.worker, report.host, report.attempt
-        # A second report about a job has to find what the first one left of it.
+        # A second report about a job has to find what the first one left.
         groups.setdefault((is_plain(report), job_id in seen, place), []).append(report)
         seen.add(job_id)
     return [(group, _query(group)) for group in groups.values()]
 
 
 def is_end(report: Report) -> bool:
-    """Whether a job is over with a report, and one statement can say so: not if a key has to be looked at."""
+    """Whether a report ends its job in a way that one statement can write: not if a key has to be checked."""
     return report.status.is_terminal and (report.job is None or report.job.key is None)
 
 
 def is_plain(report: Report) -> bool:
-    """Whether a job came to the usual end: it ran, and succeeded."""
+    """Whether a job ended as usual: it ran and succeeded."""
     return report.outcome is _SUCCEEDED and report.finished_at is not None
 
 
@@ -65,7 +65,7 @@ def _query(group: Sequence[Report]) -> Query:
 
 
 def any_end(group: Sequence[Report]) -> dict[str, Any]:
-    """Return the parameters that say how jobs ended, whichever way."""
+    """Return the parameters that describe how jobs ended, in any way."""
     errors = zip(_ERROR, zip(*map(error_values, group), strict=True), strict=True)
     return {
         "outcome": [(report.outcome or AttemptOutcome.CANCELLED).code for report in group],
@@ -83,7 +83,7 @@ def log_rows(group: Sequence[Report], stale: Container[UUID], answer: Answer) ->
 
 
 def stale_of(group: Sequence[Report], answer: Answer) -> list[UUID]:
-    """Return the jobs of a group that were not written; of two reports about one job, the second was not."""
+    """Return the jobs of a group that were not written; the second of two reports about one job was not."""
     some, count, _ = answer.rows[0]
     if count == len(group):
         return []

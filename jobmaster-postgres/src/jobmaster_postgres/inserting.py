@@ -1,4 +1,4 @@
-"""Which statements store new jobs: one for a lone job, one for each kind among many, or one for all sorts."""
+"""Which statements store new jobs: one for a single job, one for each kind among many, or one for a mixture."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from jobmaster_sql.rows import job_values, micros, same_kind
 _DIALECT: Final = PostgresDialect()
 _VALUES: Final = (*JOB_VALUES, "bucket_id", "status", "delay")
 FEW: Final = 8
-"""Jobs of a kind, on average, below which a statement for each kind is not worth it."""
+"""Average number of jobs of a kind below which a statement for each kind is not worthwhile."""
 
 
 def insert_steps(jobs: Sequence[NewJob]) -> tuple[Query | Batch, ...]:
-    """Return the statements that store jobs. Together they touch a row for each job that is new."""
+    """Return the statements that store jobs. Together they touch one row for each new job."""
     if len(jobs) == 1:
         return (_lone(jobs[0]),)
     if any(new.job.key is not None for new in jobs):
-        # Not committed along: if a key turns out to be taken by another definition, nothing of it is to be stored.
+        # The commit is not sent along: if a key turns out to be taken by another definition, nothing must be stored.
         return (_of_all_sorts(jobs, last=False),)
     kinds = _kinds(jobs)
     if len(kinds) * FEW > len(jobs):
@@ -36,7 +36,7 @@ def insert_steps(jobs: Sequence[NewJob]) -> tuple[Query | Batch, ...]:
 
 
 def in_order(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
-    """Return jobs in the order in which all callers insert those with keys, where there are any among them."""
+    """Return jobs in the order in which all callers insert jobs with keys, if there are any among them."""
     if all(new.job.key is None for new in jobs):
         return jobs
     return sorted(jobs, key=lambda new: new.job.key or "")
@@ -53,7 +53,7 @@ def _lone(new: NewJob) -> Query:
 
 
 def _of_all_sorts(jobs: Sequence[NewJob], *, last: bool = True) -> Batch:
-    """Store any jobs. In the order of keys: two callers then wait for each other at most one way."""
+    """Store any jobs, in the order of keys: two callers then wait for each other in one direction at most."""
     unique = sorted({new.job.id: new for new in jobs}.values(), key=lambda new: new.job.key or "")
     return Batch("jobs_insert", _VALUES, [_values(new) for new in unique], last=last)
 
@@ -76,13 +76,13 @@ def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
 
 
 def kind_of(job: Job) -> tuple[Any, ...]:
-    """Return what jobs have in common that one statement can store with few arrays."""
+    """Return the common values of jobs that one statement can store with few arrays."""
     settings = job.lane, job.priority, job.timeout, job.max_retries, job.metadata.encoded
     return job.definition_id, job.cluster_id, settings
 
 
 def shared_values(job: Job) -> dict[str, Any]:
-    """Return the parameters that say what a job has in common with others of its kind."""
+    """Return the parameters that a job has in common with others of its kind."""
     return {
         "cluster_id": job.cluster_id,
         "definition_id": job.definition_id,
@@ -108,7 +108,7 @@ def _alike(kind: Sequence[NewJob]) -> Query:
 
 
 def stamps(moments: Iterable[datetime]) -> list[int]:
-    """Return moments as they are stored: those of one call are one object."""
+    """Return moments as they are stored: the moments of one call are the same object."""
     last, stamp, stamps = None, 0, []
     for moment in moments:
         if moment is not last:

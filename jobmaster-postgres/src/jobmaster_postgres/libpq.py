@@ -9,14 +9,14 @@ from jobmaster.errors import ConfigurationError
 
 def _missing() -> ImportError | None:
     try:
-        import psycopg  # noqa: F401 - to see whether it can be
+        import psycopg  # noqa: F401 - to see whether it works
     except ImportError as error:
         return error
     return None
 
 
 MISSING: Final = _missing()
-"""Why psycopg cannot be imported; clusters on other databases need neither."""
+"""Why psycopg cannot be imported; clusters on other databases need neither it nor libpq."""
 
 
 def check_libpq() -> None:

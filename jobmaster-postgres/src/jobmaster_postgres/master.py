@@ -48,12 +48,12 @@ class PostgresMaster(SqlMaster):
         """Notifications unless PgBouncer pools transactions, and migrations."""
         return self._channel.capabilities
 
-    # The hot path, each in one statement
+    # The hot path, with one statement each
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert those jobs that are new; raises `SomeExistError` if some are not.
+        """Insert the jobs that are new; raises `SomeExistError` if some are not.
 
-        The others are stored then, unless one has a key: whether that is anybody else's is yet to be looked at.
+        The others are stored anyway, unless one has a key: whether another job has that key must be checked first.
         """
         ordered, touched = in_order(jobs), 0
         parts = list(in_parts(ordered, new_weight))
@@ -103,7 +103,7 @@ class PostgresMaster(SqlMaster):
         return (Query("handovers_add", params),)
 
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
-        """Write all that end their jobs in a statement or two, the others as any database does."""
+        """Write all reports that end their jobs in one or two statements, and the others as on any database."""
         ends = [report for report in reports if is_end(report)]
         others = [report for report in reports if not is_end(report)] if len(ends) < len(reports) else []
         stale = (yield from self._finish(ends, last=not others)) if ends else []
@@ -129,13 +129,13 @@ class PostgresMaster(SqlMaster):
         return answer
 
     async def durability_risks(self) -> Sequence[DurabilityRisk]:
-        """Return which settings in effect can lose a commit, or let nothing be written."""
+        """Return which settings in effect can lose a commit, or prevent writing."""
         return await self._driver.run(durability.ask, read_only=True)
 
     # Notifications
 
     def migration_script(self) -> str:
-        """Return the statements of all migrations. Names have the URL's schema, if it says one."""
+        """Return the statements of all migrations. Names have the URL's schema, if it has one."""
         return named(super().migration_script(), self._schema)
 
     async def announce(self, topics: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which conditions of `queries/metadata.sql` a metadata filter comes to: one for each kind of values it names."""
+"""Which conditions of `queries/metadata.sql` a metadata filter translates to: one for each kind of values in it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PARTS: Final[Mapping[Operator, str]] = {
     Operator.ENDS_WITH: "by_text_ending",
 }
 _INFINITE: Final = "1e5000"
-"""Beyond every integer and float that is compared; the statement says the same of those that are stored."""
+"""Beyond every integer and float that is compared; the statement uses the same value for stored ones."""
 _INFINITE_DECIMAL: Final = "1e20000"
 """Beyond every decimal that is compared."""
 
 
 def conditions_for(wanted: MetadataFilter) -> list[Condition]:
-    """Return the conditions of which one has to hold."""
-    if text_fault(wanted.name):  # metadata holds no such name, and PostgreSQL takes no such text
+    """Return the conditions of which at least one has to hold."""
+    if text_fault(wanted.name):  # metadata has no such names, and PostgreSQL accepts no such text
         return [NOTHING]
     found: list[Condition] = []
     for kind, keys in wanted_by(wanted).items():
@@ -51,16 +51,16 @@ def _conditions(operator: Operator, kind: str, keys: Sequence[Any]) -> list[Cond
 
 
 def _exact(number: float) -> str:
-    """Return a number in all its digits: a float is seldom what its shortest text says."""
+    """Return a number with all its digits: a float is seldom exactly what its shortest text says."""
     if type(number) is float:
         return _infinite(number) if math.isinf(number) else f"{Decimal(number):f}"
     return str(number)
 
 
 def _among_floats(number: float) -> str:
-    """Return what to compare the texts of floats with, to be told what comparing the floats would tell.
+    """Return a text to compare with the texts of floats that gives the same result as comparing the floats.
 
-    Floats are in the order of their texts. What lies between two floats is a number between their texts.
+    Floats have the same order as their texts. A number between two floats is also between their texts.
     """
     if type(number) is float:
         return _infinite(number) if math.isinf(number) else repr(number)
@@ -99,4 +99,4 @@ _BLOCKS: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "uuid": ("by_uuid", str),
     "bytes": ("by_bytes", lambda key: base64.b64encode(key).decode()),
 }
-"""By the kind of a value: its condition, and how it is written there."""
+"""By the kind of a value: its condition, and how its values are written there."""

@@ -38,9 +38,9 @@ def payloads(topics: Iterable[str]) -> Iterator[str]:
 
 
 class Delivery:
-    """Brings notifications from wherever they are heard into the event loop of the one who listens.
+    """Delivers notifications from the place where they arrive to the listener's event loop.
 
-    What is under way when the block ends is not delivered any more.
+    Notifications under way when the block ends are not delivered.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Delivery:
         self._open = False
 
     def ready(self) -> None:
-        """Say that the listener is in place. From any thread."""
+        """Report that the listener is in place. May be called from any thread."""
         self._call_soon(self._on_ready)
 
     def notifications(self, topics: Iterable[str]) -> None:
-        """Hand over what was asked for among some topics. From any thread."""
+        """Deliver those of some topics that the listener wants. May be called from any thread."""
         if Topics.ANY in self._topics:
             wanted = list(topics)
         else:
@@ -79,16 +79,16 @@ class Delivery:
 
 
 async def listen(route: Route, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
-    """Deliver the topics of every message, until cancelled, on a connection of its own.
+    """Deliver the topics of every message on a separate connection, until cancelled.
 
-    Messages of server processes that are our own are left out: those topics were told here already. Raises
+    Messages from server processes of this driver are left out: those topics were already delivered here. Raises
     `StoreUnavailableError` when the connection breaks.
     """
     deadline = asyncio.get_running_loop().time() + _CONNECT_TIMEOUT
     try:
         wire = Wire(await route.connect(deadline))
     except ConfigurationError as error:
-        raise StoreRefusedError(error) from error  # who listens has been served before
+        raise StoreRefusedError(error) from error  # a listener has been served before
     try:
         async with asyncio.timeout_at(deadline):
             await wire.run_script(SQL("LISTEN {}").format(Identifier(channel)).as_string())

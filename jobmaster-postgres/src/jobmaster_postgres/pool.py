@@ -1,6 +1,6 @@
-"""A few connections, opened when they are needed and kept.
+"""A few connections, opened on demand and kept.
 
-Whoever needs one while the server is down learns so at once, and whoever comes when it is back gets one at
+A caller that needs one while the server is down gets an error at once, and a caller after its return gets a connection at
 once: there is no schedule of reconnections in the background, because callers retry with backoff themselves.
 """
 
@@ -13,19 +13,19 @@ from jobmaster_postgres.session import Session
 
 
 class Pool:
-    """Hands out sessions, each to one unit of work at a time. Belongs to one asyncio loop."""
+    """Lends sessions, each to one unit of work at a time. Belongs to one asyncio loop."""
 
     def __init__(self, connect: Callable[[float], Awaitable[Session]], size: int) -> None:
-        """`connect` opens a session by a moment of the loop's clock; there are never more than `size`."""
+        """`connect` opens a session before a moment of the loop's clock; at most `size` sessions exist."""
         self._connect = connect
         self._closed = False
         self._free = asyncio.Semaphore(size)
         self._idle: list[Session] = []
         self.pids: set[int] = set()
-        """The server's process numbers of all open sessions."""
+        """The server's process ids of all open sessions."""
 
     async def take(self, deadline: float) -> Session:
-        """Return a session, to be given back; raises `TimeoutError` at a moment of the loop's clock."""
+        """Return a session, which must be given back; raises `TimeoutError` at a moment of the loop's clock."""
         if self._free.locked():
             async with asyncio.timeout_at(deadline):
                 await self._free.acquire()
@@ -51,12 +51,12 @@ class Pool:
         return session
 
     def give_back(self, session: Session) -> None:
-        """Take a session back, whatever became of it."""
+        """Take a session back, in whatever state."""
         self._free.release()
         if session.is_usable and not self._closed:
             self._idle.append(session)
             return
-        # What broke one connection has most likely broken the others: make the next callers connect anew.
+        # A fault of one connection has most likely affected the others: make the next callers connect anew.
         for each in (session, *self._idle):
             self._drop(each)
         self._idle.clear()
@@ -66,7 +66,7 @@ class Pool:
         session.close()
 
     def close(self) -> None:
-        """Close all idle sessions; those that are lent close when they come back."""
+        """Close all idle sessions; sessions in use are closed when they are given back."""
         self._closed = True
         while self._idle:
             self._drop(self._idle.pop())

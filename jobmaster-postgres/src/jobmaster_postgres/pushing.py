@@ -1,4 +1,4 @@
-"""Which statements store messages: one for a lone message, one for each kind among many, or one for all sorts."""
+"""Which statements store messages: one for a single message, one for each kind among many, or one for a mixture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIALECT: Final = PostgresDialect()
 
 
 def push_steps(messages: Sequence[Message]) -> tuple[Query | Batch, ...]:
-    """Return the statements that store messages which are most likely new."""
+    """Return the statements that store messages which are probably new."""
     if len(messages) == 1:
         params = dict(zip(MESSAGE_VALUES, message_values(messages[0], _DIALECT), strict=True))
         return (Query("message_add", params, last=True),)
@@ -27,7 +27,7 @@ def push_steps(messages: Sequence[Message]) -> tuple[Query | Batch, ...]:
 
 
 def push_any(messages: Sequence[Message]) -> Batch:
-    """Return the statement that stores those messages which are new."""
+    """Return the statement that stores the new ones among messages."""
     ordered = sorted(messages, key=lambda message: message.new.job.id)
     return Batch(
         "messages_add", MESSAGE_VALUES, [message_values(message, _DIALECT) for message in ordered], last=True

@@ -1,4 +1,4 @@
-"""The way to a database: several hosts, each with its turn."""
+"""The way to a database: several hosts, tried in turn."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _HOST: Final = ("host", "hostaddr", "port")
 _WANTED: Final = "target_session_attrs"
 
 _Host = Mapping[str, Any]
-"""libpq's parameters that say where one server is, and what it has to be like."""
+"""libpq's parameters that locate one server, and the role it must have."""
 
 
 _veils: WeakSet[Veil] = WeakSet()
-"""Of all routes, so of all that psycopg may log."""
+"""The veils of all routes, hence of everything that psycopg may log."""
 
 
 def _unveiled(record: logging.LogRecord) -> bool:
-    """Take out of what psycopg logs, at its level DEBUG, what our addresses hide: its connections show their user."""
+    """Remove what our addresses hide from psycopg's log lines at level DEBUG: its connections show their user."""
     told = record.getMessage()
     for veil in list(_veils):
         if veil.hides(told):
@@ -46,20 +46,20 @@ logging.getLogger("psycopg").addFilter(_unveiled)
 
 
 class Route:
-    """Opens connections, at the host that answered last if it can, and else at the next one that answers.
+    """Opens connections to the host that answered last if possible, otherwise to the next one that answers.
 
-    libpq would wait for each host as long as for one. Here they share the time, so that one that says nothing takes no
-    other's turn.
+    libpq would wait for each host as long as for a single one. Here the hosts share the time, so that a silent host does not
+    use up another's share.
     """
 
     def __init__(self, address: Address, time_limit: float, finder: Finder | None = None) -> None:
-        """`time_limit` is for how many seconds a statement of these connections may take; `finder` learns their schema."""
+        """`time_limit` is the number of seconds a statement of these connections may take; `finder` learns their schema."""
         self.address, self._time_limit, self._finder = address, time_limit, finder
         _veils.add(address.veil)
         self._last: _Host | None = None
 
     async def connect(self, deadline: float) -> Native:
-        """Open a connection by a moment of the loop's clock.
+        """Open a connection before a moment of the loop's clock.
 
         Raises `StoreUnreachableError`, or `ConfigurationError` for what waiting does not mend if it never worked.
         """
@@ -87,7 +87,7 @@ class Route:
             msg = f"{self.address}: no answer{_at(host)} within {seconds:.2g} s"
             raise StoreUnreachableError(msg) from error
         except psycopg.Error as error:
-            # Not chained: the driver's error holds all that the connection was made with.
+            # Not chained: the driver's error contains all connection parameters.
             raise cannot_connect(error, str(self.address), self.address.veil) from None
         self._last = host
         return native
@@ -95,16 +95,16 @@ class Route:
     # Hosts
 
     async def _hosts(self, deadline: float) -> list[_Host]:
-        """Return all there are, in the order in which they are tried; raises `OSError` if none has an address."""
+        """Return all hosts in the order in which they are tried; raises `OSError` if none has an address."""
         found = await _resolved(self._named(), deadline)
         if self._parameter("load_balance_hosts") == "random":
             random.shuffle(found)
-        if self._parameter(_WANTED) == "prefer-standby":  # of all hosts: each by itself would always do
+        if self._parameter(_WANTED) == "prefer-standby":  # across all hosts: each alone always satisfies it
             return [{**one, _WANTED: wanted} for wanted in ("standby", "any") for one in found]
         return sorted(found, key=lambda one: one != self._last)
 
     def _named(self) -> list[_Host]:
-        """Return the hosts that the address names, one by one; libpq's default has no name."""
+        """Return the hosts that the address names, one by one; libpq's default host has no name."""
         lists = {name: (self._parameter(name) or "").split(",") for name in _HOST}
         count = max(len(values) for values in lists.values())
         hosts: list[_Host] = []
@@ -114,15 +114,15 @@ class Route:
         return hosts
 
     def _parameter(self, name: str) -> str | None:
-        """Return a parameter of the URL, or what libpq takes from the environment."""
+        """Return a parameter of the URL, or its value from the environment as libpq takes it."""
         given = self.address.parameters.get(name)
         return os.environ.get(f"PG{name.replace('_', '').upper()}") if given is None else str(given)
 
 
 async def _resolved(hosts: Sequence[_Host], deadline: float) -> list[_Host]:
-    """Return hosts with their addresses, of which a name may have several; raises `OSError` if there is none.
+    """Return hosts with their addresses, of which a name may have several; raises `OSError` if there are none.
 
-    All names are looked up at once, and none of them for longer than half of the time.
+    All names are looked up at once, each for at most half of the time.
     """
     loop = asyncio.get_running_loop()
     latest = (loop.time() + deadline) / 2
@@ -141,7 +141,7 @@ async def _addresses(host: _Host, latest: float) -> list[_Host]:
     try:
         async with asyncio.timeout_at(latest):
             found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # a TimeoutError is one, too
+    except (OSError, UnicodeError) as error:  # TimeoutError is a subclass
         raise OSError(f"failed to resolve host {name!r}: {str(error) or 'no answer'}") from error
     return [{**host, "hostaddr": address[0]} for *_, address in found]
 
@@ -160,7 +160,7 @@ def _at(host: _Host) -> str:
 
 
 def _summary(failures: Sequence[JobMasterError]) -> JobMasterError:
-    """Return one error for all hosts: what one of them refuses, waiting for the others does not mend."""
+    """Return one error for all hosts: waiting for the others does not mend a refusal by one of them."""
     refused = [failure for failure in failures if isinstance(failure, ConfigurationError)]
     if refused or len(failures) == 1:
         return (refused or failures)[0]

@@ -1,6 +1,6 @@
-"""Reports that bring their jobs and end them: short jobs that came by an agent, one write for each.
+"""Reports that bring their jobs and end them: short jobs that arrived through an agent, one write for each.
 
-Which statement stores them: one for a lone job, one for each kind among many, or one for all sorts.
+Which statements store them: one for a single job, one for each kind among many, or one for a mixture.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from jobmaster_sql.rows import job_values, optional_micros
 
 _DIALECT: Final = PostgresDialect()
 _COLUMNS: Final = ("job_id", *JOB_VALUES[1:-1])
-"""The columns of a job as parameters; who has a key does not come this way."""
+"""The columns of a job as parameters; jobs with a key do not take this path."""
 
 _Brought = tuple[Report, Job]
 
 
 def part_brought(ends: Iterable[Report]) -> tuple[list[Report], list[Report]]:
-    """Part reports into the first about each job that is brought, and all others."""
+    """Split reports into the first about each job that is brought, and all others."""
     brought: dict[int, Report] = {}
     others = []
     for report in ends:
@@ -36,10 +36,10 @@ def part_brought(ends: Iterable[Report]) -> tuple[list[Report], list[Report]]:
 
 
 def save_parts(reports: Iterable[Report]) -> list[Part]:
-    """Part reports about different jobs, each of which is brought, by what one statement can write.
+    """Group reports about different jobs, each of which is brought, by what one statement can write.
 
-    A statement answers as those of `finish_parts` do. It fails with a conflict if somebody else stores one of its
-    jobs at the same time.
+    A statement answers as those of `finish_parts` do. It fails with a conflict if another caller stores one of its jobs at
+    the same time.
     """
     places: dict[tuple[Any, ...], list[_Brought]] = {}
     for report in reports:

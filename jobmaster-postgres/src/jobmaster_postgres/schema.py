@@ -1,9 +1,8 @@
-"""In which schema the tables are, and statements that name it.
+"""The schema of the tables, and statements that name it.
 
-No schema that somebody else may create in is on the path that our statements are read by: that is `pg_catalog` and, after
-it, what the session itself made for a while. So nothing of others is ever found, however well an operator of theirs would
-match, and there is one place where tables get their schema: here. Which one it is, the path decides that the connection
-comes with, if the URL does not say.
+Our statements run with a search path that contains no schema in which others may create objects: only `pg_catalog` and,
+after it, the session's temporary objects. So objects of others are never found, however well their operators would match,
+and tables get their schema in one place: here. If the URL does not name the schema, the connection's original path decides.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from jobmaster.errors import SchemaError
 log = logging.getLogger("jobmaster.postgres")
 
 SAFE_PATH: Final = "pg_catalog, pg_temp"
-"""Without its name, `pg_temp` would come first."""
+"""Without this name, `pg_temp` would come first."""
 
 TABLES: Final = "@schema@."
-"""Stands in statements before each name of ours, until the schema is known."""
+"""Placeholder in statements before each of our names, until the schema is known."""
 NAME: Final = "@schema_name@"
-"""Stands in statements for the schema's name as a text."""
+"""Placeholder in statements for the schema's name as a text."""
 
 DEFAULT: Final = "SET search_path TO DEFAULT"
 LOCAL_DEFAULT: Final = "SET LOCAL search_path TO DEFAULT"
-"""What makes a session's path that of its role and its options again; the second, for one transaction."""
+"""Resets a session's path to that of its role and options; the second one does so for one transaction."""
 PATH: Final = "SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]"
-"""The schemas on the path that are there and may be used, in order. To be asked before the path is set."""
+"""The schemas on the path that exist and may be used, in order. Must run before the path is set."""
 
 _FIND: Final = """
     SELECT n.nspname::text, c.relowner::regrole::text,
@@ -51,7 +50,7 @@ _FIND: Final = """
 
 
 def named(text: str, schema: str | None) -> str:
-    """Return a statement with the tables' schema in all its places; without one, they are looked for on the path."""
+    """Return a statement with the tables' schema filled in; without one, tables are looked up on the path."""
     if schema is None:
         return text.replace(TABLES, "").replace(NAME, "pg_catalog.current_schema()")
     identifier, literal = schema.replace('"', '""'), schema.replace("'", "''")
@@ -59,30 +58,31 @@ def named(text: str, schema: str | None) -> str:
 
 
 def no_schema(schema: str, place: object) -> SchemaError:
-    """Return the error for a schema that is not there: it would look as if only migrations were due."""
+    """Return the error for a missing schema: otherwise it would look as if only migrations were pending."""
     return SchemaError(
         f"{place}: there is no schema {schema!r}; create it (CREATE SCHEMA …), or correct `schema` in the URL"
     )
 
 
 class Finder:
-    """Finds the schema on a connection's path in which a table is; of several, the first that is not a stranger's.
+    """Finds the schema on a connection's path that contains a table; of several, the first that a stranger does not own.
 
-    A stranger is who owns neither the schema nor the database, is no superuser, and is neither this user nor a group of its.
+    A stranger is a table owner that owns neither the schema nor the database, is not a superuser, and is neither this user
+    nor a group of this user.
     """
 
     def __init__(self, table: str, place: object) -> None:
-        """`table` is one that is always there; `place` names the database in messages."""
+        """`table` is a table that always exists; `place` names the database in messages."""
         self._table, self._place = table, place
         self.schema: str | None = None
-        """Where the tables are, or else where they are to be made."""
+        """The schema of the tables, or the schema in which they are to be created."""
         self.is_certain = False
-        """Whether they are there."""
+        """Whether the tables exist."""
 
     async def learn(self, native: psycopg.AsyncConnection[Any], path: Sequence[str]) -> None:
         """Look for the tables in the schemas of a path, over a connection whose own path is safe.
 
-        Raises `SchemaError` if there is no schema on the path at all.
+        Raises `SchemaError` if the path contains no schema.
         """
         if self.is_certain:
             return

@@ -1,4 +1,4 @@
-"""One connection to the database, and how a unit of work runs on it as one transaction."""
+"""One connection to the database, which runs units of work as transactions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _Messages: TypeAlias = Sequence[Message]
 
 
 class Watchdog:
-    """Calls a function when what it watches is not over at its deadline.
+    """Calls a function when the watched work is not over at its deadline.
 
-    A timer for each unit of work would cost as much as its statement takes to encode. So one timer goes on from unit to
-    unit: when it fires, it looks at the deadline that counts by then.
+    A timer for each unit of work would cost as much as encoding its statement. So one timer serves many units: when it
+    fires, it checks the deadline that is current by then.
     """
 
     def __init__(self, bite: Callable[[], None]) -> None:
@@ -38,17 +38,17 @@ class Watchdog:
         self._deadline: float | None = None
 
     def watch(self, deadline: float) -> None:
-        """Begin to watch, until a moment of the event loop's clock."""
+        """Begin to watch until a moment of the event loop's clock."""
         self._deadline = deadline
         if self._timer is None or self._timer.when() > deadline:
             self._set(deadline)
 
     def rest(self) -> None:
-        """What was watched is over."""
+        """End the watch: the watched work is over."""
         self._deadline = None
 
     def close(self) -> None:
-        """Forget the timer."""
+        """Cancel the timer."""
         self.rest()
         if self._timer is not None:
             self._timer.cancel()
@@ -73,26 +73,26 @@ class Session:
     """A connection in autocommit mode, for one unit of work at a time."""
 
     def __init__(self, native: Native, statements: Statements, prelude: str | None = None) -> None:
-        """`prelude` is a statement that every transaction has to begin with, if there is one."""
+        """`prelude` is an optional statement that every transaction has to begin with."""
         self._wire, self._statements = Wire(native), statements
         self._plain = prelude is None
         self._begin = (_BEGIN,) if prelude is None else (_BEGIN, Message(prelude.encode()))
         self.pid = native.info.backend_pid
-        """The number of the server's process."""
+        """The id of the server's process."""
         self._watchdog = Watchdog(self._wire.cut)
 
     @property
     def is_usable(self) -> bool:
-        """Whether the connection is alive and in no transaction."""
+        """Whether the connection is alive and not in a transaction."""
         return self._wire.state == TransactionStatus.IDLE
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._watchdog.close()
         self._wire.close()
 
     async def run(self, unit: UnitFactory[T], *, read_only: bool, deadline: float) -> T:
-        """Run a unit; raises `psycopg.Error` or what the unit raises, and then nothing of it has happened.
+        """Run a unit; raises `psycopg.Error` or the unit's own error, and then the unit had no effect.
 
         At the deadline, by the event loop's clock, the connection is cut.
         """
@@ -114,7 +114,7 @@ class Session:
                 await self._wire.ask(_ROLLBACK)
 
     async def _transact(self, unit: UnitFactory[T], *, read_only: bool) -> T:
-        """Send the unit's steps. BEGIN and COMMIT travel with them, and what goes in one trip needs neither."""
+        """Send the unit's steps. BEGIN and COMMIT travel with them; steps in a single trip need neither."""
         generator, answer, is_open = unit(), None, False
         try:
             while True:
@@ -135,13 +135,13 @@ class Session:
             generator.close()
 
     def _is_whole(self, steps: Sequence[Step], *, read_only: bool) -> bool:
-        """Whether steps are a transaction by themselves: the server makes one of all that come in one trip."""
+        """Whether steps are a transaction by themselves: the server makes a transaction of all steps in one trip."""
         if not self._plain:
             return False
         return read_only or (steps[-1].last and not any(isinstance(step, Script) for step in steps))
 
     async def _send(self, steps: Sequence[Step], *, begins: bool, commits: bool) -> list[Answer]:
-        """Send steps in one round trip (migrations: one for each)."""
+        """Send steps in one round trip (migrations: one trip for each)."""
         head, tail = self._begin if begins else (), (_COMMIT,) if commits else ()
         if any(isinstance(step, Script) for step in steps):
             return await self._send_singly(head, steps, tail)
@@ -152,7 +152,7 @@ class Session:
         return [_merged(islice(answers, len(part))) for part in parts]
 
     async def _send_singly(self, head: _Messages, steps: Sequence[Step], tail: _Messages) -> list[Answer]:
-        """Send steps that have scripts among them, which do not travel with others."""
+        """Send steps that include scripts, which do not travel with others."""
         for message in head:
             await self._wire.ask(message)
         answers = [await self._send_one(step) for step in steps]

@@ -1,4 +1,4 @@
-"""Named statements as the server wants them."""
+"""Named statements in the server's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ARRAY: Final = re.compile(r":([a-z_][a-z0-9_]*)::([a-z]+)\[\]")
 
 @frozen
 class Statement:
-    """A statement's text, the names of its parameters in order, and which of them are arrays of what."""
+    """A statement's text, the names of its parameters in order, and the types of its array parameters."""
 
     text: bytes
     names: Sequence[str]
@@ -26,7 +26,7 @@ class Statement:
     kept: bool
 
     def messages(self, step: Query | Batch) -> Sequence[Message]:
-        """Return what to send for a step: one message, or one for each row if it takes no arrays."""
+        """Return the messages for a step: one, or one for each row if the statement takes no arrays."""
         if isinstance(step, Query):
             return (self._message(step.params),)
         if self.arrays:
@@ -45,7 +45,7 @@ class Statement:
 
 
 class Statements:
-    """The statements of one driver, translated when they are first used."""
+    """The statements of one driver, translated on first use."""
 
     def __init__(self, queries: Queries, *, keep: bool = True) -> None:
         """`keep` says whether the server may keep statements prepared."""
@@ -55,12 +55,12 @@ class Statements:
         self._known: dict[str, Statement] = {}
 
     def settle(self, schema: str) -> None:
-        """Have the tables in a schema from now on."""
+        """Use the tables in a schema from now on."""
         if schema != self._schema:
             self._schema, self._known = schema, {}
 
     def rename_tables(self, before: str, after: str) -> None:
-        """Have the names of tables begin otherwise."""
+        """Change how the names of tables begin."""
         self._queries.rename_tables(before, after)
         self._known = {}
 
@@ -69,14 +69,14 @@ class Statements:
         return named(script.text, self._schema)
 
     def messages(self, step: Query | Batch) -> Sequence[Message]:
-        """Return what to send for a step."""
+        """Return the messages to send for a step."""
         return self.get(step.name).messages(step)
 
     def get(self, name: str) -> Statement:
         """Return a statement, or a statement with conditions, by its name."""
         statement = self._known.get(name)
         if statement is None:
-            lasting = "+" not in name  # the others are as many as there are searches
+            lasting = "+" not in name  # the others are as varied as searches
             statement = _translate(self._queries.text(name), self._schema, kept=self._keep and lasting)
             if lasting:
                 self._known[name] = statement
@@ -87,5 +87,5 @@ def _translate(text: str, schema: str | None, *, kept: bool) -> Statement:
     names = list(dict.fromkeys(parameters(text)))
     places = {name: f"${place}" for place, name in enumerate(names, start=1)}
     arrays = {name: ARRAYS[element] for name, element in _ARRAY.findall(text)}
-    # The schema comes last: whatever characters its name has, they are no parameters.
+    # The schema comes last: characters in its name are not parameters.
     return Statement(named(replace_parameters(text, places), schema).encode(), names, arrays, kept)

@@ -1,10 +1,9 @@
 """Statements and answers over one connection, at the level of libpq.
 
-psycopg's cursors begin to watch the socket anew for each statement, for writing and then for reading, with a
-timeout, and stop watching it again. Statements of a job queue are short, so that this costs as much as all
-else the client does. Here the event loop watches the socket as long as the connection is open: a statement is
-sent, and a future waits for what comes back. Opening the connection, encoding parameters and decoding rows
-stay with psycopg.
+For each statement, psycopg's cursors begin to watch the socket anew, for writing and then for reading, with a timeout, and
+stop watching it again. Statements of a job queue are short, so this costs as much as everything else the client does. Here
+the event loop watches the socket as long as the connection is open: a statement is sent, and a future waits for the answer.
+psycopg still opens the connection, encodes parameters and decodes rows.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from jobmaster_sql import Answer
 Native: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _MOST_PREPARED: Final = 300
-"""Statements that a connection has prepared, at most: there are fewer texts, but types of parameters differ."""
+"""Maximum number of prepared statements on a connection: there are fewer texts, but parameter types differ."""
 
 
 @frozen
 class Message:
     """One statement for the server: its text with `$1`, `$2`…, and its parameters in that order.
 
-    The server prepares one that is `kept`: for texts that come again and again.
+    The server prepares a message that is `kept`: for texts that are sent repeatedly.
     """
 
     text: bytes
@@ -48,7 +47,7 @@ class Message:
 
 @frozen
 class _Ready:
-    """A message as libpq takes it. `name` is that of the prepared statement, if there is one."""
+    """A message in libpq's format. `name` is that of the prepared statement, if there is one."""
 
     text: bytes
     name: bytes | None
@@ -58,15 +57,15 @@ class _Ready:
 
 
 class Wire:
-    """The only user of a connection, in the event loop that made it. One exchange at a time."""
+    """The only user of a connection, in the event loop that opened it. One exchange at a time."""
 
     def __init__(self, native: Native) -> None:
         self._pgconn = native.pgconn
         self._pgconn.nonblocking = 1
         self._encoder, self._decoder = Transformer(native), Transformer(native)
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
-        # Of this connection alone: where a pooler shares servers between clients unasked, a name of another one's
-        # is unknown, and stands for no other statement.
+        # Of this connection alone: where a pooler silently shares servers between clients, a name from another connection is
+        # unknown, and does not denote a different statement.
         self._token = os.urandom(4).hex().encode()
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -81,14 +80,14 @@ class Wire:
         return self._pgconn.transaction_status if self._failure is None else TransactionStatus.UNKNOWN
 
     def close(self) -> None:
-        """Let go of the connection. Idempotent."""
+        """Close the connection. Idempotent."""
         self._lose(psycopg.OperationalError("the connection is closed"))
         self._pgconn.finish()
 
     def cut(self) -> None:
-        """End the connection, so that whoever waits for the server fails at once.
+        """Cut the connection, so that a caller waiting for the server fails at once.
 
-        Nobody has to see that on the socket: an event loop may have lost sight of it.
+        This does not rely on the event loop seeing it on the socket, which the loop may no longer watch.
         """
         with suppress(OSError), socket.socket(fileno=os.dup(self.socket)) as ours:
             ours.shutdown(socket.SHUT_RDWR)
@@ -99,7 +98,7 @@ class Wire:
     async def ask(self, *messages: Message) -> list[Answer]:
         """Send statements in one round trip; return their answers, or raise the first `psycopg.Error`.
 
-        Unless a transaction is open, several statements are one: all of them happen, or none.
+        Unless a transaction is open, several statements form one: all of them take effect, or none.
         """
         ready = [await self._made_ready(message) for message in messages]
         if len(ready) == 1:
@@ -117,8 +116,8 @@ class Wire:
         results: list[list[PGresult]] = []
         try:
             for _ in ready:
-                results.append(await self._results())  # noqa: PERF401 - looked at below if a later one fails
-            await self._results()  # the mark of the end
+                results.append(await self._results())  # noqa: PERF401 - inspected below if a later one fails
+            await self._results()  # the end marker
             if self._failure is not None:
                 raise self._failure
         except psycopg.Error:
@@ -134,7 +133,7 @@ class Wire:
         self._answer(await self._results())
 
     async def notifications(self) -> AsyncIterator[PGnotify]:
-        """Yield what comes in for channels that were listened to; raises `psycopg.Error` when it breaks."""
+        """Yield incoming notifications of channels that were listened to; raises `psycopg.Error` when it breaks."""
         while True:
             while (notification := self._pgconn.notifies()) is not None:
                 yield notification
@@ -174,7 +173,7 @@ class Wire:
             await self._room()
 
     async def _room(self) -> None:
-        """Wait until more can be sent. What comes in meanwhile is taken, so the server is never stuck with it."""
+        """Wait until more can be sent. Incoming data is read meanwhile, so that the server is never blocked by it."""
         if self._failure is not None:
             raise self._failure
         writable = self._writable = self._loop.create_future()
@@ -187,7 +186,7 @@ class Wire:
     # Receiving
 
     async def _results(self) -> list[PGresult]:
-        """Return what came back for one statement or script, or for the end of a pipeline."""
+        """Return the results of one statement or script, or of the end of a pipeline."""
         results: list[PGresult] = []
         while True:
             while self._pgconn.is_busy():
@@ -229,11 +228,11 @@ class Wire:
         for waiter in (self._waiter, self._writable):
             if waiter is not None:
                 _settle(waiter, error)
-        with suppress(OSError):  # libpq has closed the socket, which can still be waited for to be written to
+        with suppress(OSError):  # libpq has closed the socket, which may still be watched for writing
             self._loop.remove_reader(self.socket)
 
     def _answer(self, results: Sequence[PGresult]) -> Answer:
-        """Return rows and count of the last result; raises the error in the first that failed."""
+        """Return rows and count of the last result; raises the error of the first that failed."""
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise _error_in(result)
@@ -245,10 +244,10 @@ class Wire:
 
 
 def _pending_on(descriptor: int, loop: asyncio.AbstractEventLoop) -> select.poll | None:
-    """Return what tells whether a socket has more to say, for event loops that need to be asked.
+    """Return a poll object that tells whether a socket has more data, for event loops that need it.
 
-    uvloop stops to watch a socket once it is reset, after a last call. If that finds data, nobody would ever learn of
-    the reset behind it. asyncio's own loops go on until all is read.
+    uvloop stops watching a socket once it is reset, after one last call. If that call finds data, the reset after it would
+    never be noticed. asyncio's own loops go on until everything is read.
     """
     if isinstance(loop, asyncio.BaseEventLoop):
         return None
@@ -258,7 +257,7 @@ def _pending_on(descriptor: int, loop: asyncio.AbstractEventLoop) -> select.poll
 
 
 def _settle(waiter: asyncio.Future[None], error: Exception | None = None) -> None:
-    with suppress(asyncio.InvalidStateError):  # somebody cancelled who waits
+    with suppress(asyncio.InvalidStateError):  # the waiting caller was cancelled
         if error is None:
             waiter.set_result(None)
         else:
@@ -266,7 +265,7 @@ def _settle(waiter: asyncio.Future[None], error: Exception | None = None) -> Non
 
 
 def _raise_told(*answers: Sequence[PGresult]) -> None:
-    """Raise the first error that the server told of, if there is one: before it hung up it may have said why."""
+    """Raise the first error that the server reported, if any: it may have given the reason before it hung up."""
     for result in (result for results in answers for result in results):
         if (
             result.status == ExecStatus.FATAL_ERROR
@@ -276,7 +275,7 @@ def _raise_told(*answers: Sequence[PGresult]) -> None:
 
 
 def _error_in(result: PGresult) -> psycopg.Error:
-    if result.error_field(DiagnosticField.SQLSTATE) is None:  # not the server says so, but libpq: it is gone
+    if result.error_field(DiagnosticField.SQLSTATE) is None:  # from libpq, not from the server, which is gone
         return psycopg.OperationalError(result.get_error_message())
     return errors.error_from_result(result)
 

@@ -1,6 +1,6 @@
 """What the SQL providers of JobMaster share: repositories as units of work, named statements, migrations.
 
-For authors of providers. `docs/how-to/write-a-provider.md` leads through it.
+For authors of providers. `docs/how-to/write-a-provider.md` explains how.
 """
 
 from jobmaster_sql.agent import SqlAgent, agent_prefix, load_agent_queries

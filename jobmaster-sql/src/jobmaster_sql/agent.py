@@ -1,4 +1,4 @@
-"""The shared agent repository: messages in tables of their own, wherever the master is."""
+"""The shared agent repository: messages in tables of their own, independent of the master."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _SOURCES: Final = ("queries/schema.sql", "agent_queries")
 
 
 def push_patience(messages: Sequence[Message]) -> float | None:
-    """Return how many seconds it may take to store messages; None for as many as any unit of work."""
+    """Return how many seconds storing the messages may take; None if the default time limit of a unit of work applies."""
     return patience_for(sum(new_weight(message.new) for message in messages))
 
 
 def agent_prefix(table_prefix: str) -> str:
-    """Return what the names of an agent's tables begin with, so that a master's can lie beside them."""
+    """Return the prefix of an agent's table names, which lets a master's tables lie beside them."""
     return f"{table_prefix}{AGENTS}"
 
 
 def load_agent_queries(package: str, dialect: Dialect, table_prefix: str) -> Queries:
-    """Return the base statements of agents, with those of a provider's package in their place.
+    """Return the base statements of agents, overridden by those of a provider's package.
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """
@@ -70,14 +70,14 @@ class SqlAgent(BucketReader, AgentRepository):
         self.name = name
 
     async def fingerprint(self) -> str:
-        """Return what the migration made up for this store."""
+        """Return the fingerprint that the migration generated for this store."""
         return await self._driver.run(self._fingerprint, read_only=True)
 
     def _fingerprint(self) -> Unit[str]:
         answer: Answer = yield Query("fingerprint", last=True)
         return str(answer.rows[0][0])
 
-    # Messages come
+    # Arriving messages
 
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
         """Store messages in their buckets; return their receipts in order."""
@@ -88,17 +88,17 @@ class SqlAgent(BucketReader, AgentRepository):
         return [JobReceipt(job_id=message.new.job.id, accepted_by=self.name) for message in messages]
 
     async def _push(self, messages: Sequence[Message]) -> None:
-        """Store messages. Not again if they may be there: some may have been run and be gone by then."""
+        """Store messages, without retrying if they may already be stored: some may have run and been removed by then."""
         await self._driver.run(lambda: self._add(messages), time_limit=push_patience(messages), again=False)
 
     def _add(self, messages: Sequence[Message]) -> Unit[None]:
-        """Add messages, but for those that are there already."""
+        """Add the messages that are not stored yet."""
         began = self._began()
         rows = [(*message_values(message, self._dialect), *began.values()) for message in messages]
         yield Batch("message_add", (*MESSAGE_VALUES, *began), rows, last=True)
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
-        """Note the buckets and the epochs at which they are owned."""
+        """Record the buckets and the epochs of their owners."""
         if buckets:
             await self._driver.run(lambda: self._create(buckets))
 
@@ -111,7 +111,7 @@ class SqlAgent(BucketReader, AgentRepository):
     async def pull(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
-        """Read due messages beyond the cursor, and put on record what may be in hand."""
+        """Read due messages beyond the cursor, and record what may be in flight."""
         return await self._read_bucket(bucket, cursor, limit, known)
 
     async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
@@ -120,7 +120,7 @@ class SqlAgent(BucketReader, AgentRepository):
         return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
 
     async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
-        """Return the ids of the buckets that hold due messages which their owners have not read."""
+        """Return the ids of the buckets with due messages that their owners have not read."""
         return await self._unread_buckets([bucket.id for bucket in buckets], waited)
 
     async def set_aside(
@@ -138,7 +138,7 @@ class SqlAgent(BucketReader, AgentRepository):
         return (yield from self._take_unread(bucket, taking))
 
     async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
-        """Move messages that the caller has in hand into another bucket."""
+        """Move messages that the caller has in flight into another bucket."""
         if messages:
             await self._driver.run(lambda: self._put_aside(bucket, aside, messages))
 
@@ -149,7 +149,7 @@ class SqlAgent(BucketReader, AgentRepository):
         yield tuple(evolve(move, params={**move.params, "aside": stored}) for move in moves)
 
     async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
-        """Remove messages that were set aside, as they were read."""
+        """Remove messages that were set aside, as they were when read."""
         if messages:
             await self._driver.run(lambda: self._remove_aside(aside, messages))
 
@@ -157,7 +157,7 @@ class SqlAgent(BucketReader, AgentRepository):
         yield by_placing("message_remove_aside", aside, messages, self._dialect)
 
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
-        """Read messages of jobs that the master may not know, in the order of their push."""
+        """Read messages of jobs that the master may not know, in push order."""
         return await self._driver.run(lambda: self._unsaved(bucket, age, after, limit), read_only=True)
 
     def _unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> Unit[SavePending]:
@@ -171,14 +171,14 @@ class SqlAgent(BucketReader, AgentRepository):
         return SavePending(messages=messages, after=after)
 
     async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
-        """Note that the master knows the jobs of messages, given as (job id, attempt)."""
+        """Record that the master knows the jobs of messages, given as (job id, attempt)."""
         if messages:
             await self._driver.run(lambda: self._change("message_saved", bucket, messages))
 
-    # The next owner, and anybody
+    # The next owner and anyone else
 
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Shut a former owner out, and read what it may have had in hand."""
+        """Shut a former owner out, and read what it may have had in flight."""
         return await self._driver.run(lambda: self._take(bucket, limit))
 
     def _take(self, bucket: Bucket, limit: int) -> Unit[BucketPage]:
@@ -188,14 +188,14 @@ class SqlAgent(BucketReader, AgentRepository):
         return (yield from self._exposed(bucket, limit, answers[1].rows[0]))
 
     async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
-        """Read messages of a bucket, due or not, the earliest first."""
+        """Read messages of a bucket, due or not, earliest first."""
         params = {"bucket_id": self._dialect.uuid(bucket_id), "limit": limit}
         return await self._driver.run(
             lambda: self._messages(Query("message_drain", params, last=True)), read_only=True
         )
 
     async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
-        """Return the messages of some jobs, wherever they lie."""
+        """Return the messages of the given jobs, in whichever buckets they are."""
         if not job_ids:
             return []
         params = {"job_ids": self._dialect.uuids(job_ids)}
@@ -207,10 +207,10 @@ class SqlAgent(BucketReader, AgentRepository):
         answer: Answer = yield query
         return [message_of(row, self._dialect) for row in answer.rows]
 
-    # Messages go
+    # Departing messages
 
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
-        """Remove messages, given as (job id, attempt), whose state the master holds."""
+        """Remove messages, given as (job id, attempt), whose state is stored on the master."""
         if messages:
             await self._driver.run(lambda: self._change("message_remove", bucket, messages))
 
@@ -218,7 +218,7 @@ class SqlAgent(BucketReader, AgentRepository):
         yield by_attempt(name, bucket.id, messages, self._dialect)
 
     async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
-        """Remove messages that nobody was handed, nor will be; return the ids of their jobs."""
+        """Remove messages that no owner has read or will read; return the ids of their jobs."""
         if not messages:
             return frozenset()
         return await Withdrawal(self._driver, bucket_id, messages).run()
@@ -232,7 +232,7 @@ class SqlAgent(BucketReader, AgentRepository):
         return {self._dialect.to_uuid(bucket_id): count for bucket_id, count in answer.rows}
 
     async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
-        """Return what lies in each bucket of a cluster that holds messages."""
+        """Return the backlog of each bucket of a cluster that holds messages."""
         return await self._driver.run(lambda: self._backlog(cluster_id), read_only=True)
 
     def _backlog(self, cluster_id: str) -> Unit[dict[UUID, Backlog]]:
@@ -247,7 +247,7 @@ class SqlAgent(BucketReader, AgentRepository):
         }
 
     async def drop_bucket(self, bucket_id: UUID) -> bool:
-        """Delete a bucket if it is empty; return whether there is nothing of it any more."""
+        """Delete a bucket if it is empty; return whether it is gone."""
         return await self._driver.run(lambda: self._drop(bucket_id))
 
     def _drop(self, bucket_id: UUID) -> Unit[bool]:

@@ -1,4 +1,4 @@
-"""Moving between clusters on any SQL database: the target's end."""
+"""Moving between clusters on any SQL database: the target's side."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 TIME_TO_DECLARE: Final = 3600.0
-"""Seconds that a static schedule that arrives waits for a process that declares it."""
+"""Seconds that an arriving static schedule waits for a process that declares it."""
 _TRIES: Final = 10
-"""How often to look again when others insert the same ids or keys between our look and our insert."""
+"""Maximum number of attempts when other callers insert the same ids or keys between our read and our insert."""
 _ARRIVAL: Final = ("id", "cluster_id", "consignment", "body")
 _SCHEDULE: Final = (*SCHEDULE_VALUES, "version")
 T = TypeVar("T")
@@ -43,14 +43,14 @@ T = TypeVar("T")
 
 @frozen
 class _Present:
-    """What a store has already of some things: ids, and who has their keys."""
+    """What a store already has of some things: their ids, and the holders of their keys."""
 
     ids: frozenset[UUID]
     job_keys: Mapping[str, UUID] = field(factory=dict)
     schedule_keys: Mapping[str, UUID] = field(factory=dict)
 
     def holder(self, thing: Moving) -> UUID | None:
-        """Return what else has the key of a thing."""
+        """Return the id of another thing that has this thing's key, or None."""
         key = thing.job.key
         if key is None or (isinstance(thing, ScheduleRecord) and thing.status.is_terminal):
             return None
@@ -59,7 +59,7 @@ class _Present:
         return None if holder == thing.id else holder
 
     def rejection(self, thing: Moving, *, keep_keys: bool) -> Rejection | None:
-        """Return what is in the way of a thing."""
+        """Return the reason why a thing cannot be stored, or None."""
         if thing.id in self.ids:
             return Rejection(id=thing.id, reason=RejectReason.KNOWN)
         holder = self.holder(thing)
@@ -74,7 +74,7 @@ class SqlTargetStore(SqlStore, TransferStore):
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
     ) -> Sequence[Rejection]:
-        """Put things on disk beside the cluster; return those that were not, and why."""
+        """Store things on disk beside the cluster; return the rejected ones with the reasons."""
         return await self._driver.run(lambda: self._stage(cluster_id, consignment, things, keep_keys))
 
     def _stage(
@@ -95,7 +95,7 @@ class SqlTargetStore(SqlStore, TransferStore):
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
     ) -> Sequence[Rejection]:
-        """Make staged things part of the cluster; return those that could not be, and why."""
+        """Make staged things part of the cluster; return the rejected ones with the reasons."""
         admit = partial(self._admit, cluster_id, consignment, ids, keep_keys)
         for _ in range(_TRIES):
             try:
@@ -127,7 +127,7 @@ class SqlTargetStore(SqlStore, TransferStore):
     def _present(
         self, cluster_id: str | None, things: Sequence[Moving], keys_of: str | None = None
     ) -> Unit[_Present]:
-        """Return what of some things a cluster has, or the whole store, and who has their keys."""
+        """Return which things a cluster has, or the whole store, and the holders of their keys."""
         suffix = "known" if cluster_id is None else "in_cluster"
         ids = {"ids": self._dialect.uuids([thing.id for thing in things])}
         found = ids if cluster_id is None else ids | {"cluster_id": cluster_id}
@@ -149,7 +149,7 @@ class SqlTargetStore(SqlStore, TransferStore):
         )
 
     def _let_in(self, things: Sequence[Moving]) -> Unit[None]:
-        """Insert things; raises `SomeExistError` if somebody else was quicker with an id or a key."""
+        """Insert things; raises `SomeExistError` if another caller inserted an id or a key first."""
         jobs = [thing for thing in things if isinstance(thing, WholeJob)]
         schedules = [thing for thing in things if isinstance(thing, ScheduleRecord)]
         if schedules:
@@ -169,7 +169,7 @@ def _insert(batch: Batch) -> Unit[None]:
 
 
 def _belongings(jobs: Sequence[WholeJob], dialect: Dialect) -> list[Step]:
-    """Return the statements that store all that belongs to jobs."""
+    """Return the statements that store everything that belongs to jobs."""
     live = [live_values(job, job.standing, dialect) for job in jobs if job.standing is not None]
     batches = (
         Batch("live_arrive", ARRIVING, live),

@@ -41,7 +41,7 @@ OR EXISTS (
     AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
     AND EXISTS (SELECT 1 FROM {prefix}live l WHERE l.bucket_id = held.bucket_id AND l.cluster_id = :{{0}})
 ))"""
-"""Whether there is anything to do, in the order of what it costs to find out; for the last, see bucket_orphans."""
+"""Whether there is anything to rescue, cheapest checks first; for the last one, see bucket_orphans."""
 
 _IS_CANCELLING: Final = """EXISTS (
   SELECT 1 FROM {prefix}bucket b JOIN {prefix}live l ON l.bucket_id = b.id
@@ -52,8 +52,8 @@ _IS_CANCELLING: Final = """EXISTS (
 def bucket_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
     """Return the macros about buckets.
 
-    They tell whether the message of a live row, by its alias, lies on an agent; whether a cluster, by the name of a
-    parameter, needs a rescue; and whether there are jobs to be cancelled in the buckets of the `worker` at hand.
+    They state whether the message of a live row, by its alias, lies on an agent; whether a cluster, by the name of a
+    parameter, needs a rescue; and whether the buckets of the `worker` row contain jobs to be cancelled.
     """
     bucket = f"SELECT 1 FROM {prefix}bucket b WHERE b.id = {{0}}.bucket_id"  # noqa: S608 - a checked prefix
     return {
@@ -79,7 +79,7 @@ class SqlBucketStore(BucketReader, BucketStore):
         return [bucket_of(row, self._dialect) for row in answer.rows]
 
     async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
-        """Change the status of an owned bucket; return whether it was still the caller's."""
+        """Change the status of an owned bucket; return whether the caller still owned it."""
         return await self._driver.run(lambda: self._set_bucket_status(bucket, status))
 
     def _set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> Unit[bool]:
@@ -88,7 +88,7 @@ class SqlBucketStore(BucketReader, BucketStore):
         return answer.touched > 0
 
     async def needs_rescue(self, cluster_id: str) -> bool:
-        """Return whether a lease has run out, a bucket was left behind, or jobs lie where nobody reads."""
+        """Return whether a lease has run out, a bucket was left behind, or jobs lie in a bucket that no worker reads."""
         return await self._driver.run(lambda: self._needs_rescue(cluster_id), read_only=True)
 
     def _needs_rescue(self, cluster_id: str) -> Unit[bool]:
@@ -98,7 +98,7 @@ class SqlBucketStore(BucketReader, BucketStore):
     async def take_lost_buckets(
         self, cluster_id: str, rescuer: UUID, limit: int, agents: Sequence[str] | None = None
     ) -> Sequence[Bucket]:
-        """Declare workers lost whose lease ran out, and take over buckets that were left behind."""
+        """Declare workers with an expired lease lost, and take over buckets that were left behind."""
         which = {
             "cluster_id": cluster_id,
             "everywhere": int(agents is None),
@@ -127,7 +127,7 @@ class SqlBucketStore(BucketReader, BucketStore):
     async def read_bucket(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
-        """Read due jobs beyond the cursor, and put on record what may be in hand."""
+        """Read due jobs beyond the cursor, and record what may be in flight."""
         return await self._read_bucket(bucket, cursor, limit, known)
 
     async def due_buckets(self, bucket_ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -135,16 +135,16 @@ class SqlBucketStore(BucketReader, BucketStore):
         return await self._driver.run(lambda: self._due_buckets(bucket_ids), read_only=True)
 
     async def unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
-        """Return the ids of the buckets that hold due jobs which their owners have not read."""
+        """Return the ids of the buckets with due jobs that their owners have not read."""
         return await self._unread_buckets(bucket_ids, waited)
 
     async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
-        """Hold due jobs on the master again that the owner of a bucket has not read; return their number."""
+        """Hold due jobs that the owner of a bucket has not read on the master again; return their number."""
         which = Query("bucket_hold_unread", {"waited": micros(waited), "keep": keep, "limit": limit})
         return await self._driver.run(lambda: self._take_unread(bucket, which))
 
     async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
-        """Hold jobs again whose messages were set aside on an agent."""
+        """Hold jobs whose messages were set aside on an agent again."""
         return await self._driver.run(lambda: self._hold_messages(bucket_id, messages)) if messages else 0
 
     def _hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> Unit[int]:
@@ -152,14 +152,14 @@ class SqlBucketStore(BucketReader, BucketStore):
         return sum(answer.touched for answer in answers)
 
     async def mark_silent(self, bucket_ids: Sequence[UUID]) -> None:
-        """Note that the owners of buckets leave due jobs unread."""
+        """Record that the owners of buckets leave due jobs unread."""
         await self._driver.run(lambda: self._mark_silent(bucket_ids))
 
     def _mark_silent(self, bucket_ids: Sequence[UUID]) -> Unit[None]:
         yield Query("bucket_silent", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
 
     async def tell_loads(self, loads: Mapping[UUID, Load]) -> None:
-        """Note the loads of buckets."""
+        """Record the loads of buckets."""
         if loads:
             await self._driver.run(lambda: self._tell_loads(loads))
 
@@ -167,7 +167,7 @@ class SqlBucketStore(BucketReader, BucketStore):
         yield load_batch(loads, self._dialect)
 
     async def read_exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Read the jobs that a former owner of this bucket may have had in hand."""
+        """Read the jobs that a former owner of this bucket may have had in flight."""
         return await self._driver.run(lambda: self._read_exposed(bucket, limit), read_only=True)
 
     def _read_exposed(self, bucket: Bucket, limit: int) -> Unit[BucketPage]:
@@ -193,7 +193,7 @@ class SqlBucketStore(BucketReader, BucketStore):
         return (yield from let_go(hold, Query("live_marked", {"ids": self._dialect.uuids([bucket.id])})))
 
     async def sweep_orphans(self, cluster_id: str) -> int:
-        """Hold jobs on the master again that lie in buckets nobody will ever read."""
+        """Hold jobs in buckets that no worker will ever read on the master again."""
         orphans = await self._driver.run(self._orphans, read_only=True)
         if not orphans:
             return 0

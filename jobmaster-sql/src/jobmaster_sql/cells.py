@@ -1,7 +1,7 @@
-"""Single values of rows, read whatever stands there.
+"""Single values of rows, readable even if they are damaged.
 
-A row that somebody wrote by hand, a later version, or a broken disk harms itself alone: lists, counts and the other
-jobs of a bucket do not fail for it. What cannot be read becomes a stand-in, and `damage` says so.
+A row that was written by hand, by a later version or by a broken disk affects only itself: lists, counts and the other jobs
+of a bucket still work. A value that cannot be read becomes a stand-in, and `damage` reports it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from jobmaster.clock import from_micros, to_micros
 from jobmaster.states import CodedEnum, Priority
 
 FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
-"""Stands for moments before the calendar begins. A day after that, so that it can be shown in every time zone."""
+"""Stands for moments before the calendar begins. One day later, so that it can be shown in every time zone."""
 LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 """Stands for moments after the calendar ends."""
 
 _MILLION: Final = 1_000_000
 _LAST_EPOCH: Final = 2**31 - 1
 _LONGEST: Final = 40
-"""Characters of a value that are quoted."""
+"""Number of characters quoted from a value."""
 _LEAST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
 _MOST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 
@@ -33,10 +33,10 @@ _MOST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
 # Reading
 
 
-# Jobs that are made, due or ended together share their moments.
+# Jobs that are created, due or finished together share their moments.
 @lru_cache(maxsize=4096)
 def moment_of(stored: int) -> datetime:
-    """Return a stored moment as an aware datetime; one beyond the calendar as its first or last."""
+    """Return a stored moment as an aware datetime; a moment beyond the calendar becomes `FIRST` or `LAST`."""
     try:
         return from_micros(stored)
     except OverflowError:
@@ -51,7 +51,7 @@ def moment(stored: int | None) -> datetime | None:
 
 
 def seconds(stored: int | None) -> float | None:
-    """Return stored microseconds as seconds, or None: also of what is no number."""
+    """Return stored microseconds as seconds, or None; a value that is not a number also becomes None."""
     try:
         return None if stored is None else stored / _MILLION
     except TypeError:
@@ -59,7 +59,7 @@ def seconds(stored: int | None) -> float | None:
 
 
 def priority_of(code: int) -> Priority:
-    """Return the priority of a code, or a stand-in that nothing else is equal to."""
+    """Return the priority of a code, or a stand-in that equals nothing else."""
     return _PRIORITIES.get(code) or Priority.from_code(code if isinstance(code, int) else 0)
 
 
@@ -85,14 +85,14 @@ def _parsed(text: str) -> Any:
         return None
 
 
-# Saying what is damaged
+# Describing damage
 
 Check: TypeAlias = Callable[[Any], str | None]
-"""Says what is wrong about a value, as the end of a sentence; None for nothing."""
+"""Returns what is wrong with a value, as the end of a sentence, or None."""
 
 
 def damage(row: Sequence[Any], checks: Mapping[str, tuple[int, Check]]) -> str | None:
-    """Return what of a row cannot be read: `checks` are by the name of a value, with its place in the row."""
+    """Return which values of a row cannot be read; `checks` maps the names of values to their places and checks."""
     found = [f"{name} {fault}" for name, (place, check) in checks.items() if (fault := check(row[place]))]
     return "; ".join(found) or None
 
@@ -120,7 +120,7 @@ def is_id(stored: Any) -> str | None:
 
 
 def is_epoch(stored: Any) -> str | None:
-    """Check how often a bucket has changed its owner: nobody can take one over whose number is the last there is."""
+    """Check a bucket's epoch: a bucket whose epoch is the largest possible number cannot be taken over."""
     return (
         None if isinstance(stored, int) and 0 < stored < _LAST_EPOCH else f"{_shown(stored)} is out of range"
     )
@@ -142,12 +142,12 @@ def is_list(text: Any) -> str | None:
 
 
 def is_priority(code: Any) -> str | None:
-    """Check the code of a priority."""
+    """Check a priority's code."""
     return None if code in _PRIORITIES else f"{_shown(code)} is unknown to this version"
 
 
 def is_code_of(kind: type[CodedEnum]) -> Check:
-    """Return the check of the codes of a kind of states."""
+    """Return the check for the codes of a kind of states."""
     known = {member.code for member in kind}
     return lambda code: (
         None if code is None or code in known else f"{_shown(code)} is unknown to this version"

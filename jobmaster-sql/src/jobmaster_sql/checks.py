@@ -1,4 +1,4 @@
-"""How the values of rows are checked: by their names, each with its place in the row."""
+"""How the values of rows are checked: by name, each with its place in the row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jobmaster_sql.cells import (
 )
 
 RECORD_WIDTH: Final = 10
-"""How many columns of a job record come before those of its job."""
+"""Number of columns of a job record before those of its job."""
 
 JOB_CHECKS: Final[Mapping[str, tuple[int, Check]]] = {
     "id": (0, is_id),

@@ -1,8 +1,8 @@
-"""How far a bucket's owner has read: what it may have in hand, and where it reads on.
+"""How far a bucket's owner has read: what it may have in flight, and where it reads on.
 
-A bucket's row bounds what its owner can have in hand, so that after a crash only those jobs are suspects.
-The bound is written before jobs beyond it are handed out: for each page of a backlog, at its last job; and while the
-owner keeps up, for all that comes due within the next moments, so that jobs that follow one another share a write.
+A bucket's row bounds what its owner can have in flight, so that after a crash only those jobs are suspects. The bound is
+written before jobs beyond it are returned: for each page of a backlog, at its last job; and while the owner keeps up, for
+everything that becomes due within the next moments, so that consecutive jobs share a write.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from jobmaster_sql.cells import moment_of
 from jobmaster_sql.rows import MAX_UUID
 
 OVERLAP: Final = 2_000_000
-"""Microseconds that an owner reads again: a job's due time is taken when its transaction begins to write,
-so a slow commit makes it visible behind jobs that were read already."""
+"""Microseconds that an owner reads again: a job's due time is taken when its transaction begins to write, so after a slow
+commit it appears behind jobs that were already read."""
 
 ALLOWANCE: Final = 200_000
-"""Microseconds past an owner's read for which its bound holds while it keeps up: there it writes this often at most,
-and what comes so soon after its last read is in doubt when it dies, although it may not have lived to see it."""
+"""Microseconds past an owner's read for which its bound holds while it keeps up. This is how often it writes at most; jobs
+that become due so soon after its last read are suspects when it dies, although it may not have lived to read them."""
 
 Place: TypeAlias = tuple[int, UUID]
-"""A `Position` as stored: microseconds and id. Compares as the database does."""
+"""A `Position` as stored: microseconds and id. Compares as in the database."""
 
 MIN_PLACE: Final[Place] = (-(2**63), UUID(int=0))
 END_OF_TIME: Final[Place] = (2**63 - 1, MAX_UUID)
@@ -34,9 +34,9 @@ END_OF_TIME: Final[Place] = (2**63 - 1, MAX_UUID)
 
 @frozen
 class Bound:
-    """What a bucket's row says of its owner: all it has in hand lies at or before `place`.
+    """What a bucket's row says about its owner: everything it has in flight lies at or before `place`.
 
-    Without a place it can have every due job in hand, unless it is `fresh`: then it has read nothing yet.
+    Without a place it can have every due job in flight, unless it is `fresh`: then it has not read anything yet.
     """
 
     place: Place | None = None
@@ -44,11 +44,11 @@ class Bound:
 
     @property
     def is_moment(self) -> bool:
-        """Whether all that is due by some moment can be in hand, rather than all up to some job."""
+        """Whether the bound covers everything due by some moment, rather than everything up to some job."""
         return self.place is not None and self.place[1] == MAX_UUID
 
     def covers(self, place: Place) -> bool:
-        """Return whether what lies at `place` may be handed out under this bound."""
+        """Return whether a job at `place` may be returned to the owner under this bound."""
         return self.place is not None and place <= self.place
 
 
@@ -60,16 +60,16 @@ def bound_of(ready_at: int | None, job_id: UUID | None) -> Bound:
 
 
 def start_of(cursor: Cursor) -> Place:
-    """Return the place behind which a page begins."""
+    """Return the place after which a page begins."""
     after = cursor.after
     return MIN_PLACE if after is None else (to_micros(after.ready_at), after.job_id)
 
 
 def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int, *, more: bool) -> Bound:
-    """Return the bound that has to be on record before a page is handed out.
+    """Return the bound that must be recorded before a page is returned.
 
-    `last` is the place of the page's last job, None if it has none; with `more`, due jobs were left behind it. A
-    bound never moves back behind what was handed out: after a new start the owner still holds what it read before.
+    `last` is the place of the page's last job, None if the page is empty; with `more`, due jobs were left behind it. A bound
+    never moves back behind what was returned: after a restart of the cursor, the owner still holds what it read before.
     """
     if last is None:
         return stored
@@ -81,7 +81,7 @@ def bound_after(stored: Bound, cursor: Cursor, last: Place | None, now: int, *, 
 
 
 def _held_to(stored: Bound, cursor: Cursor, now: int) -> Place:
-    """Return the furthest place of what an owner can hold from before; at the start of a backlog, not all it was allowed."""
+    """Return the furthest place an owner may hold from before; at the start of a backlog, not all that it was allowed."""
     if stored.place is None:
         return _reach(cursor, now)
     if stored.is_moment and not cursor.bounded:
@@ -90,15 +90,15 @@ def _held_to(stored: Bound, cursor: Cursor, now: int) -> Place:
 
 
 def _reach(cursor: Cursor, now: int) -> Place:
-    """Return the furthest place an owner that kept up can have read to: where its last pull ended."""
+    """Return the furthest place that an owner which kept up can have read to: the end of its last pull."""
     return now if cursor.after is None else to_micros(cursor.after.ready_at) + OVERLAP, MAX_UUID
 
 
 def cursor_after(last: Place | None, now: int, *, more: bool) -> Cursor:
     """Return the cursor for the next pull. `last` is the page's last place.
 
-    While there is a backlog, each page begins where the last ended. At its end the owner has read all that
-    was due by now; it goes back by the overlap, to see what is committed late.
+    While there is a backlog, each page begins where the last ended. At its end the owner has read everything due by now; it
+    goes back by the overlap, to see late commits.
     """
     place = last if more and last is not None else (now - OVERLAP, MAX_UUID)
     return Cursor(after=Position(moment_of(place[0]), place[1]), bounded=more)

@@ -108,7 +108,7 @@ class SqlClusterStore(SqlStore, ClusterStore):
         lease: float,
         rescuing: str | None = None,
     ) -> HeartbeatReply:
-        """Renew leases and note loads; return who lives, and what there is to do."""
+        """Renew leases and record loads; return which workers are alive, and what there is to do."""
         params = {"ids": self._dialect.uuids(worker_ids), "lease": micros(lease), "rescuing": rescuing}
         return await self._driver.run(lambda: self._heartbeat(params, loads))
 
@@ -124,12 +124,12 @@ class SqlClusterStore(SqlStore, ClusterStore):
         )
 
     def _renew(self, renewal: Query) -> Unit[Answer]:
-        """Renew leases; return the ids of the workers that had one to renew, each with what there is to do."""
+        """Renew leases; return the ids of the workers whose lease was renewed, each with what there is to do."""
         answers: list[Answer] = yield evolve(renewal, last=False), evolve(renewal, name="worker_pulse")
         return answers[1]
 
     async def set_worker_stopping(self, worker_id: UUID) -> None:
-        """Note that a worker stops, and that its active buckets take nothing new."""
+        """Record that a worker is stopping and that its active buckets take no new jobs."""
         await self._driver.run(lambda: self._set_stopping(worker_id))
 
     def _set_stopping(self, worker_id: UUID) -> Unit[None]:
@@ -139,11 +139,11 @@ class SqlClusterStore(SqlStore, ClusterStore):
             yield Query("bucket_complete", {"worker_id": stored}, last=True)
 
     async def retire_worker(self, worker_id: UUID) -> None:
-        """Note that a worker has stopped by itself."""
+        """Record that a worker has stopped by itself."""
         await self._change("worker_retire", {"id": self._dialect.uuid(worker_id)})
 
     async def list_workers(self, cluster_id: str) -> Sequence[WorkerRecord]:
-        """Return the cluster's workers, the newest first."""
+        """Return the cluster's workers, newest first."""
         return await self._driver.run(lambda: self._list_workers(cluster_id), read_only=True)
 
     def _list_workers(self, cluster_id: str) -> Unit[list[WorkerRecord]]:

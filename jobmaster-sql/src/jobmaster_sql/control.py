@@ -1,4 +1,4 @@
-"""Steering what runs, on any SQL database."""
+"""Controlling clusters and workers on any SQL database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SqlControlStore(SqlStore, ControlStore):
     """Implements `ControlStore`; the contract's docstrings say what each method does."""
 
     async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:
-        """Apply a change; return the cluster as it is then, or None."""
+        """Apply a change; return the changed cluster, or None."""
         return await self._driver.run(lambda: self._change_cluster(cluster_id, change))
 
     def _change_cluster(self, cluster_id: str, change: ClusterChange) -> Unit[ClusterRecord | None]:
@@ -47,7 +47,7 @@ class SqlControlStore(SqlStore, ControlStore):
         return cluster
 
     async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
-        """Note a request on every worker of this name that runs, or was lost and may be back; return ids."""
+        """Record a request for every worker of this name that runs, or that was lost and may be back; return ids."""
         return await self._driver.run(lambda: self._request_worker(cluster_id, name, request))
 
     def _request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Unit[list[UUID]]:

@@ -1,4 +1,4 @@
-"""What a provider's driver does for the shared repositories, and how its database writes values down."""
+"""What a provider's driver does for the shared repositories, and how its database stores values."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ _FITS: Final = (
 
 
 class Dialect(ABC):
-    """How one database spells what the statements share, and stores what they carry."""
+    """How a database spells the common parts of statements, and how it stores parameters."""
 
     now: str
     """The store's clock as whole microseconds since 1970 UTC; one value for all rows of a statement."""
     began: str
-    """The same when the unit began: not later than what the statement sees. A driver's agent may have to tell."""
+    """The same when the unit began: not later than what the statement sees. The driver's agent may have to supply it."""
     now_in_script: str
-    """The same where only the database's own functions are at hand: in a script for a DBA."""
+    """The same where only the database's own functions are available: in a script for a DBA."""
     greatest: str
     """The name of the function that returns the greater of two numbers."""
     lock: str
     """The clause that locks the rows a SELECT finds; `{0}` is the table's alias."""
     lock_free: str
-    """The same, passing over rows that others have locked."""
+    """The same, skipping rows that other transactions have locked."""
     among: str
     """A condition: column `{0}` has one of the values in the array parameter `{1}` of type `{2}`."""
     not_among: str
-    """The opposite condition, for columns and arrays without NULL; it costs about as much for long arrays as for short."""
+    """The opposite condition, for columns and arrays without NULL; its cost hardly depends on the length of the array."""
 
     def names(self, prefix: str) -> str:
-        """Return what the names of tables begin with in statements and migrations; a database may put a schema before."""
+        """Return the beginning of table names in statements and migrations; a database may put a schema in front."""
         return prefix
 
     weighs_pages = False
-    """Whether statements have to end pages by their bytes: else the driver stops to read (see `Query.weighed`)."""
+    """Whether statements have to limit pages by bytes; otherwise the driver stops reading (see `Query.weighed`)."""
 
     def page_macros(self, columns: str) -> Mapping[str, str]:
-        """Return what stands around the SELECT of a page with these columns, whose names differ.
+        """Return the macros around the SELECT of a page with these columns, whose names differ.
 
-        Of a row before which there are `PAGE_BYTES` of data and metadata, these are NULL. A page ends before it.
+        In rows that follow `PAGE_BYTES` of data and metadata, these are NULL. A page ends before the first such row.
         """
         if not self.weighs_pages:
             return {"page_head": "", "page_tail": ""}
@@ -63,7 +63,7 @@ class Dialect(ABC):
         }
 
     def macros(self, prefix: str) -> Mapping[str, str]:
-        """Return what the statements' macros stand for, where the names of tables begin with `prefix`."""
+        """Return the values of the statements' macros, where table names begin with `prefix`."""
         return {
             "prefix": self.names(prefix),
             "bare_prefix": prefix,
@@ -112,22 +112,22 @@ class SqlDriver(ABC):
 
     @abstractmethod
     def rename_tables(self, before: str, after: str) -> None:
-        """Have the names of tables in statements begin with `after` instead of `before`; not while units run."""
+        """Make the names of tables in statements begin with `after` instead of `before`; not while units run."""
 
     @abstractmethod
     async def open(self, *, create: bool = True) -> None:
         """Connect. Raises `StoreUnavailableError` if the database cannot be reached; may be called again.
 
-        A database that connecting would make is not made without `create`: then it raises `ConfigurationError`.
+        Without `create`, a database that connecting would create is not created: `ConfigurationError` is raised instead.
         """
 
     @abstractmethod
     async def look(self, unit: UnitFactory[T]) -> T:
-        """Run a unit that only reads as a part of opening: what is refused after that is no outage yet."""
+        """Run a unit that only reads as part of opening: a refusal after that is not an outage yet."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of every connection and thread. Idempotent; never raises for a database that is down."""
+        """Close every connection and thread. Idempotent; never raises for a database that is down."""
 
     @abstractmethod
     async def run(
@@ -140,12 +140,12 @@ class SqlDriver(ABC):
     ) -> T:
         """Run a unit as one transaction and return its result.
 
-        * All of it happens, or nothing: when the unit or a statement raises, the transaction is undone.
-        * It is shielded from cancellation once it began, and it ends within `time_limit` seconds (without it:
-          the driver's own limit).
-        * Faults that pass (a deadlock, a lost connection) are tried again while there is time. Without `again`, a
-          unit that may have been committed is not.
-        * Native errors come out as `StoreUnavailableError`, `StoreConflictError`, `SchemaError` or
-          `StoreError`; what the unit itself raises comes out as it is.
-        * A `read_only` unit must not write. It need not see one snapshot.
+        * The transaction is atomic: when the unit or a statement raises, it is rolled back.
+        * It is shielded from cancellation once it has begun, and it ends within `time_limit` seconds (default: the driver's
+          own limit).
+        * Transient faults (a deadlock, a lost connection) are retried while there is time. Without `again`, a unit that may
+          have been committed is not retried.
+        * Native errors become `StoreUnavailableError`, `StoreConflictError`, `SchemaError` or `StoreError`; errors that the
+          unit itself raises pass unchanged.
+        * A `read_only` unit must not write. It need not see a single snapshot.
         """

@@ -1,4 +1,4 @@
-"""Ending jobs as cancelled that nobody has in hand, on any SQL database."""
+"""Ending jobs that are not in flight as cancelled, on any SQL database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 @frozen
 class Unstarted:
-    """A live row whose job ends before it ran, with its ids as the database wrote them."""
+    """A live row whose job ends before it ran, with ids as the database stores them."""
 
     stored_id: Any
     cluster_id: str
@@ -32,21 +32,21 @@ def end_unstarted(rows: Sequence[Unstarted], now: int, worker: str = "") -> tupl
 
 
 def let_go(hold: Query, marked: Query) -> Unit[int]:
-    """Hold jobs again, end those among them that are `marked` to be cancelled; return how many are held."""
+    """Hold jobs again, and end those that are `marked` as cancelled; return how many are held."""
     answers: list[Answer] = yield hold, marked
     yield from end_marked(answers[1].rows)
     return answers[0].touched
 
 
 def end_marked(rows: Iterable[Sequence[Any]]) -> Unit[None]:
-    """End the jobs of rows as `live_marked` returns them."""
+    """End the jobs in rows as returned by `live_marked`."""
     found = list(rows)
     if found:
         yield end_unstarted([Unstarted(*row[:-1]) for row in found], found[0][-1])
 
 
 def _never_ran(row: Unstarted, worker: str, now: int) -> tuple[Any, ...]:
-    """Return the attempt record that ends a job which nobody had in hand."""
+    """Return the attempt record that ends a job which was never in flight."""
     outcome, final = AttemptOutcome.CANCELLED.code, JobStatus.CANCELLED.code
     head = (row.stored_id, row.attempt, row.cluster_id, outcome, final, None, now)
     return (*head, worker, "", row.bucket_id, None, None, None)

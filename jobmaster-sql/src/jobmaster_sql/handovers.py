@@ -1,4 +1,4 @@
-"""HandoverResult held jobs over to agents, on any SQL database."""
+"""Handing held jobs over to agents, on any SQL database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "pusher", "job_ids")
 
 
 class Note(NamedTuple):
-    """A handover as it is written down."""
+    """A handover as it is stored."""
 
     id: UUID
     bucket_id: UUID
@@ -32,7 +32,7 @@ class Note(NamedTuple):
 
 
 Messages: TypeAlias = dict[UUID, list[Message]]
-"""Messages by the bucket that they are for."""
+"""Messages by the id of the bucket that they are for."""
 
 
 class SqlHandoverStore(SqlJobStore, HandoverStore):
@@ -70,7 +70,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
     def _mark_found(self, groups: Sequence[Group], queries: Sequence[Query]) -> Unit[Messages]:
         """Put the jobs that each query finds into the buckets of its group; return the messages.
 
-        The rows are locked with all that their messages say, and then moved bucket by bucket.
+        The rows are locked together with everything their messages contain, and then moved bucket by bucket.
         """
         found: list[Answer] = yield tuple(queries)
         messages: Messages = {}
@@ -87,12 +87,12 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return Query("live_hand_over", params)
 
     def _note(self, cluster_id: str, pusher: UUID, handovers: Sequence[Handover]) -> tuple[Step, ...]:
-        """Return the steps that write handovers down."""
+        """Return the steps that store handovers, if any."""
         noted = [Note(h.id, h.bucket_id, _jobs_of(h.messages)) for h in handovers]
         return self._handover_steps(cluster_id, pusher, noted) if noted else ()
 
     def _handover_steps(self, cluster_id: str, pusher: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
-        """Return the steps that write down handovers, at least one."""
+        """Return the steps that store handovers, at least one."""
         uuid, uuids = self._dialect.uuid, self._dialect.uuids
         rows = [
             (uuid(note.id), cluster_id, uuid(note.bucket_id), uuid(pusher), uuids(note.job_ids))
@@ -127,9 +127,9 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
     async def open_handover(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
-        """Note that messages of these jobs may be missing in a bucket; return the note's id."""
+        """Record that messages of these jobs may be missing in a bucket; return the id of the handover."""
         unit = partial(self._open_handover, cluster_id, pusher, bucket_id, job_ids, alone=alone)
-        # Repeated after a lost answer, it would find its own handover in its way.
+        # If it were retried after a lost answer, it would conflict with its own handover.
         return await self._driver.run(unit, again=not alone)
 
     def _open_handover(
@@ -143,7 +143,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return note.id
 
     def _check_alone(self, note: Note) -> Unit[None]:
-        """Lock the jobs' live rows, so that of several callers the second sees what the first wrote; look for others."""
+        """Lock the jobs' live rows, so that a second caller sees what the first one wrote; check for other handovers."""
         yield Query("live_reported", {"ids": self._dialect.uuids(note.job_ids)})
         answer: Answer = yield Query("handover_of_bucket", {"bucket_id": self._dialect.uuid(note.bucket_id)})
         carried = {job_id for row in answer.rows for job_id in self._dialect.to_uuids(row[0])}
@@ -163,7 +163,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return frozenset(id_ for row in answer.rows for id_ in self._dialect.to_uuids(row[0]))
 
     async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
-        """Forget handovers whose messages are on the agent."""
+        """Delete handovers whose messages are on the agent."""
         if handover_ids:
             close = self._close_empty if if_empty else self._close_handovers
             await self._driver.run(lambda: close(handover_ids))
@@ -183,7 +183,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)
 
     async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
-        """Hold the jobs of handovers on the master again, and forget these; return how many jobs."""
+        """Hold the jobs of handovers on the master again, and delete the handovers; return the number of jobs."""
         if not handover_ids:
             return 0
         return await self._driver.run(lambda: self._take_back(handover_ids))

@@ -1,4 +1,4 @@
-"""Looking jobs up, counting, logs and pruning on any SQL database."""
+"""Looking up jobs, counting, logs and pruning on any SQL database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 _MANY_LINES: Final = 10_000
-"""The most log lines that are returned with one job."""
+"""The maximum number of log lines returned with one job."""
 _RARE: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -60,7 +60,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         return evolve(record, attempts=runs, logs=said, damaged="; ".join(faults) or None)
 
     async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
-        """Return which of these attempts, given as (job id, number), have their end on record."""
+        """Return which of these attempts, given as (job id, number), have a recorded end."""
         if not attempts:
             return frozenset()
         return await self._driver.run(lambda: self._ended(attempts), read_only=True)
@@ -72,7 +72,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         return frozenset(ended.intersection(attempts))
 
     async def query_jobs(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
-        """Return a page of jobs (without attempts), the newest first."""
+        """Return a page of jobs (without attempts), newest first."""
         return await self._driver.run(lambda: self._query(cluster_id, query), read_only=True)
 
     def _query(self, cluster_id: str, query: JobQuery) -> Unit[list[JobRecord]]:
@@ -89,7 +89,7 @@ class SqlHistoryStore(SqlStore, JobStore):
         """Return the names of the conditions of a query, and their parameters."""
         names: list[str] = []
         params: dict[str, Any] = {}
-        # Metadata conditions come first: their place in the list is part of their parameters' names.
+        # Metadata conditions come first: their parameter names contain their place in the list.
         place = 0
         for wanted in query.metadata:
             alternatives = self._metadata_conditions(wanted)
@@ -112,10 +112,10 @@ class SqlHistoryStore(SqlStore, JobStore):
 
     @abstractmethod
     def _metadata_conditions(self, wanted: MetadataFilter) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Return the conditions (name, parameters) of which one has to hold for a metadata filter.
+        """Return the conditions (name, parameters) of which at least one has to hold for a metadata filter.
 
-        In their statements, the names of the parameters end in the condition's place in the list:
-        `:value{i}`. The meaning is that of `jobmaster.comparing.matches`.
+        In their statements, parameter names end with the condition's place in the list: `:value{i}`. The meaning is that of
+        `jobmaster.comparing.matches`.
         """
 
     async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
@@ -132,11 +132,11 @@ class SqlHistoryStore(SqlStore, JobStore):
         return {JobStatus.from_code(code): count for answer in answers for code, count in answer.rows}
 
     async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
-        """Return how many jobs are due and do not run, by lane."""
+        """Return how many jobs are due but not running, by lane."""
         return await self._driver.run(lambda: self._waiting(cluster_id), read_only=True)
 
     def _waiting(self, cluster_id: str) -> Unit[Mapping[str, int]]:
-        """Count what is due, place by place: among millions of held jobs, few may be."""
+        """Count due jobs place by place: among millions of held jobs, only a few may be due."""
         params = {"cluster_id": cluster_id}
         first: Answer = yield Query("held_next", params)
         places = [(lane, priority) for lane, priority, due_in in first.rows if due_in <= 0]
@@ -196,9 +196,9 @@ class SqlHistoryStore(SqlStore, JobStore):
 
 
 def _suffix(query: JobQuery) -> str:
-    """Return which table leads the search: one that holds few rows of these statuses, or else the jobs.
+    """Return which table drives the search: one that has few rows with these statuses, or the jobs otherwise.
 
-    Most finished jobs have succeeded, so those are found soon among the newest jobs, and the others are not.
+    Most finished jobs have succeeded, so these are found quickly among the newest jobs; the others are not.
     """
     if not query.statuses:
         return ""
@@ -208,7 +208,7 @@ def _suffix(query: JobQuery) -> str:
 
 
 def _plain_conditions(query: JobQuery) -> list[tuple[str, Any]]:
-    """Return (name, value) of the conditions on columns that were given."""
+    """Return (name, value) of the given conditions on columns."""
     given = [
         ("definition_id", query.definition_id),
         ("lane", query.lane),

@@ -1,4 +1,4 @@
-"""Jobs from their insert to the bucket they run in, on any SQL database."""
+"""Jobs from insert to the bucket they run in, on any SQL database."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ ATTEMPT_VALUES: Final = (
 
 _HELD, _ASSIGNED = JobStatus.HELD_ON_MASTER.code, JobStatus.ASSIGNED_TO_BUCKET.code
 _INSERT_TRIES: Final = 10
-"""How often to look again when others insert the same keys between our look and our insert."""
+"""Maximum number of attempts when other callers insert the same keys between our read and our insert."""
 
 
 KeyHolders = dict[tuple[str, str | None], tuple[UUID, str]]
-"""By cluster and idempotency key: the id of who has the key, and the definition that it is of."""
+"""By cluster and idempotency key: the id of the key's holder and the id of its definition."""
 
 
 class SomeExistError(Exception):
-    """Some rows of an insert were there already: look which."""
+    """Some rows of an insert already existed; read which."""
 
 
 class SqlJobStore(SqlStore, JobStore):
@@ -82,7 +82,7 @@ class SqlJobStore(SqlStore, JobStore):
         raise StoreConflictError("other callers keep inserting jobs with the same ids or idempotency keys")
 
     def _insert_all(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert jobs that are most likely new; raises `SomeExistError` when some were not."""
+        """Insert jobs that are probably new; raises `SomeExistError` if some are not."""
         rows = self._job_rows(jobs)
         added: Answer = yield Batch("job_add", JOB_VALUES, rows)
         if added.touched < len(jobs):
@@ -94,12 +94,12 @@ class SqlJobStore(SqlStore, JobStore):
         return jobs_values((new.job for new in jobs), self._dialect)
 
     def _live_add(self, jobs: Sequence[NewJob], stored_ids: Sequence[Any]) -> Batch:
-        """Return the statement that adds the live rows of new jobs, whose ids as they are stored come along."""
+        """Return the statement that adds the live rows of new jobs; `stored_ids` are the ids in stored form."""
         rows = live_rows(jobs, stored_ids, self._dialect)
         return Batch("live_add", LIVE_VALUES, rows, last=True)
 
     def _insert_new(self, jobs: Sequence[NewJob]) -> Unit[list[JobReceipt]]:
-        """Insert those jobs that are not there yet."""
+        """Insert the jobs that do not exist yet."""
         new_jobs, receipts = yield from self._sort_out(jobs)
         if new_jobs:
             yield from self._insert_all(new_jobs)
@@ -108,9 +108,9 @@ class SqlJobStore(SqlStore, JobStore):
     def _sort_out(
         self, jobs: Sequence[NewJob], *, refusing: bool = True
     ) -> Unit[tuple[list[NewJob], list[JobReceipt]]]:
-        """Return those jobs that are not there yet, and the receipts of all.
+        """Return the jobs that do not exist yet, and the receipts of all.
 
-        With `refusing`, raises `KeyTakenError` for a job whose key belongs to one of another definition.
+        With `refusing`, raises `KeyTakenError` for a job whose key belongs to a job of another definition.
         """
         known, keys = yield from self._known(jobs)
         new_jobs, receipts = [], []
@@ -124,7 +124,7 @@ class SqlJobStore(SqlStore, JobStore):
         return new_jobs, receipts
 
     def _known(self, jobs: Sequence[NewJob]) -> Unit[tuple[set[UUID], KeyHolders]]:
-        """Return the ids among these jobs' that the database has, and who has their idempotency keys."""
+        """Return which of these jobs' ids exist, and the holders of their idempotency keys."""
         keyed = [new.job for new in jobs if new.job.key is not None]
         clusters = self._dialect.array(sorted({job.cluster_id for job in keyed}))
         keys = self._dialect.array([job.key for job in keyed])
@@ -189,7 +189,7 @@ class SqlJobStore(SqlStore, JobStore):
     async def _parked_homes(
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str]
     ) -> list[tuple[str, Group]]:
-        """Return the homes of parked jobs of these definitions. It is asked with every poll, so it writes nothing."""
+        """Return the homes of parked jobs of these definitions. Called on every poll, so it does not write."""
         if not buckets or not definition_ids:
             return []
         params = {
@@ -220,7 +220,7 @@ class SqlJobStore(SqlStore, JobStore):
         return {"cluster_id": cluster_id, "definitions": definitions} | place_params(room)
 
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
-        """Write down states that last."""
+        """Record states that last."""
         await self._driver.run(lambda: self._mark(bucket, marks))
 
     def _mark(self, bucket: Bucket, marks: Sequence[Mark]) -> Unit[None]:
@@ -240,7 +240,7 @@ class SqlJobStore(SqlStore, JobStore):
 def live_rows(
     jobs: Sequence[NewJob], stored_ids: Sequence[Any], dialect: Dialect, since: int = 0
 ) -> list[tuple[Any, ...]]:
-    """Return the live rows of new jobs, as `LIVE_VALUES`; each delay, in microseconds, is counted from `since`."""
+    """Return the live rows of new jobs, as `LIVE_VALUES`; each delay, in microseconds, counts from `since`."""
     return [
         (
             stored_id,
@@ -260,21 +260,21 @@ def receipt_for(job_id: UUID, *, created: bool = True) -> JobReceipt:
 
 
 def _holder(job: Job, known: Iterable[UUID], keys: KeyHolders, *, refusing: bool) -> UUID | None:
-    """Return the id of the job that stands in the way of a new one (its own if it is there already)."""
+    """Return the id of the job that conflicts with a new one (its own id if it already exists), or None."""
     if job.id in known:
         return job.id
     return None if job.key is None else holder_of(job, keys, "job", refusing=refusing)
 
 
 def key_holders(answer: Answer, dialect: Dialect) -> KeyHolders:
-    """Return who has which key, from rows of cluster, key, id and definition."""
+    """Return the holders of keys, from rows of cluster, key, id and definition."""
     return {
         (cluster_id, key): (dialect.to_uuid(id_), made_of) for cluster_id, key, id_, made_of in answer.rows
     }
 
 
 def holder_of(job: Job, keys: KeyHolders, what: str, *, refusing: bool = True) -> UUID | None:
-    """Return the id of who has a job's key; raises `KeyTakenError`, if refusing, for one of another definition."""
+    """Return the id of the holder of a job's key; raises `KeyTakenError`, if refusing, for one of another definition."""
     id_, definition_id = keys.get((job.cluster_id, job.key), (None, job.definition_id))
     if refusing and job.key is not None and definition_id != job.definition_id:
         raise KeyTakenError(job.key, job.definition_id, id_, definition_id, what)
@@ -282,12 +282,12 @@ def holder_of(job: Job, keys: KeyHolders, what: str, *, refusing: bool = True) -
 
 
 def next_in(next_due: Answer, ahead: int, groups: Sequence[Group] | None = None) -> float | None:
-    """Return in how many seconds the next held job comes into a reach of `ahead` microseconds: any, or one for `groups`."""
+    """Return the seconds until the next held job is at most `ahead` microseconds from due: any job, or one for `groups`."""
     places = None if groups is None else {(group.lane, int(group.priority)) for group in groups}
     due_in = [due for lane, priority, due in next_due.rows if places is None or (lane, priority) in places]
     return max(0, min(due_in) - ahead) / 1_000_000 if due_in else None
 
 
 def place_params(group: Group) -> dict[str, Any]:
-    """Return the parameters that say which jobs a group takes, and how many."""
+    """Return the parameters that select which and how many jobs a group takes."""
     return {"lane": group.lane, "priority": int(group.priority), "limit": group.free}

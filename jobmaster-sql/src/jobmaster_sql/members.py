@@ -15,7 +15,7 @@ from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 _AGENT: Final = ("cluster_id", "name", "kind", "fingerprint", "repoint")
 _FORGOTTEN_AFTER: Final = 3600.0
-"""Seconds after which a host without workers is forgotten: containers come with a new name each time."""
+"""Seconds after which a host without workers is deleted: containers have a new name each time."""
 
 
 class SqlMemberStore(SqlStore, AgentStore):
@@ -32,7 +32,7 @@ class SqlMemberStore(SqlStore, AgentStore):
     def _register_agents(
         self, agents: Sequence[AgentRecord], repoint: frozenset[str]
     ) -> Unit[list[AgentRecord]]:
-        # In the order of their keys, so that two callers lock in the same order.
+        # Sorted by key, so that two callers lock in the same order.
         rows = sorted((a.cluster_id, a.name, a.kind, a.fingerprint, int(a.name in repoint)) for a in agents)
         clusters = self._dialect.array(sorted({agent.cluster_id for agent in agents}))
         answers: list[Answer] = yield (
@@ -52,7 +52,7 @@ class SqlMemberStore(SqlStore, AgentStore):
         return [agent_of(row) for row in answer.rows]
 
     async def register_host(self, host: HostRecord) -> None:
-        """Store a host of the cluster, or what is new about it; forget those that are long gone."""
+        """Store or update a host of the cluster; delete those that are long gone."""
         await self._driver.run(lambda: self._register_host(host))
 
     def _register_host(self, host: HostRecord) -> Unit[None]:
@@ -63,7 +63,7 @@ class SqlMemberStore(SqlStore, AgentStore):
         )
 
     async def list_hosts(self, cluster_id: str) -> Sequence[HostRecord]:
-        """Return the cluster's hosts by name, those that have a worker."""
+        """Return the cluster's hosts that have a worker, by name."""
         return await self._driver.run(lambda: self._list_hosts(cluster_id), read_only=True)
 
     def _list_hosts(self, cluster_id: str) -> Unit[list[HostRecord]]:

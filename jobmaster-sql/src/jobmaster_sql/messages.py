@@ -28,11 +28,11 @@ _JOB_COLUMNS: Final = (
 _ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect", "placed")
 
 MESSAGE_VALUES: Final = (*_ROUTING, "job_id", *_JOB_COLUMNS, "delay")
-"""What a message is stored with, in the order of `message_values`."""
+"""The columns of a stored message, in the order of `message_values`."""
 
 AGENT_MACROS: Final = {
     "message_columns": ", ".join(f"m.{name}" for name in (*_ROUTING, "job_id", *_JOB_COLUMNS)),
-    # As `CLAIM_COLUMNS` of a master, whose owners hear of cancellations and starts from there.
+    # As `CLAIM_COLUMNS` of a master, from which owners learn about cancellations and starts.
     "claim_columns": (
         "m.attempt, m.ready_at, m.retries, m.crashes, m.suspect, 0 AS cancel_requested, NULL AS started_at, "
         "m.job_id, m.definition_id, m.scheduled_at, m.created_at, m.timeout_us, m.max_retries, m.data, m.metadata, "
@@ -58,7 +58,7 @@ def message_values(message: Message, dialect: Dialect) -> tuple[Any, ...]:
 
 
 def message_of(row: Row, dialect: Dialect) -> Message:
-    """Return the message in a row of the time until it is due, in microseconds, and the message's columns."""
+    """Return the message in a row: the time until it is due, in microseconds, then the message's columns."""
     wait, bucket_id, attempt, saved, retries, crashes, suspect, placed, *job = row
     new = NewJob(
         job=job_of(job, dialect), delay=max(0, wait) / 1_000_000, bucket_id=dialect.to_uuid(bucket_id)
@@ -92,7 +92,7 @@ def by_attempt(
 def by_placing(
     name: str, bucket_id: UUID, messages: Iterable[Message], dialect: Dialect
 ) -> tuple[Query, ...]:
-    """Return the last statements of a unit about messages as they were read: one for each attempt number and placing."""
+    """Return the last statements of a unit about messages as read: one for each attempt number and placing."""
     alike: dict[tuple[int, int], list[UUID]] = {}
     for message in messages:
         alike.setdefault((message.attempt, message.placed), []).append(message.new.job.id)

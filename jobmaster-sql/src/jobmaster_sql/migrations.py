@@ -1,8 +1,8 @@
-"""The numbered steps of a schema, and which code runs on one that is newer than itself.
+"""The numbered migrations of a schema, and which code runs on a schema that is newer than the code itself.
 
-Code is as new as the newest migration it knows. A file says with its first line, `-- serves: 8`, the oldest code that
-runs on a schema with this migration: here, code whose newest migration is number 8. What is only added serves the release
-before, so that a rollout can migrate first and deploy then, and roll back.
+Code is as new as the newest migration it knows. A file's first line, `-- serves: 8`, names the oldest code that runs on a
+schema with this migration: here, code whose newest migration is number 8. A migration that only adds serves the previous
+release, so that a rollout can migrate first and deploy afterwards, and roll back.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ OTHER_SCHEMA: Final = (
     "run `jobmaster migrate`, or leave auto_migrate on; "
     "if a newer release has changed the schema, deploy it here"
 )
-"""What to do about a table or column that is not there."""
+"""The remedy for a missing table or column."""
 
 OTHER_PREFIX: Final = (
     "Choose another table_prefix, or another database: one that goes on like the name of a table or an index gets into the "
     "way of the shorter one"
 )
-"""What to do about a name that is taken."""
+"""The remedy for a name that is taken."""
 
 _SERVES: Final = re.compile(r"-- serves: (\d+)\n")
 
 
 @frozen
 class Migration:
-    """One numbered step of the schema; its text still holds the prefix as `{prefix}`.
+    """One numbered step of the schema; its text contains the prefix as `{prefix}`.
 
-    `serves` is the newest migration that the oldest code knows which it serves. Those from before migrations said so
-    have none: code of that time refuses every newer schema.
+    `serves` is the newest migration known to the oldest code that it serves. It is None for migrations from before this
+    declaration existed: code of that time refuses every newer schema.
     """
 
     version: int
@@ -48,7 +48,7 @@ class Migration:
 
 @frozen
 class Limit:
-    """What a schema says of a migration: the oldest code that it serves, and the release that it came with."""
+    """What a schema records about a migration: the oldest code that it serves, and the release that it came with."""
 
     oldest: int
     release: str
@@ -57,7 +57,7 @@ class Limit:
 def load_migrations(package: str, name: str = "migrations") -> list[Migration]:
     """Return the migrations in a folder of a package, named `0001_some_name.sql`, in order.
 
-    Raises `LookupError` for one that does not say what it serves, though one before it does.
+    Raises `LookupError` for one that does not declare what it serves although an earlier one does.
     """
     folder = files(package) / name
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
@@ -72,7 +72,7 @@ def _migration(name: str, text: str) -> Migration:
 
 
 def check_serves(migrations: Iterable[Migration]) -> None:
-    """Raise `LookupError` for the first migration whose first line does not say what it serves, and has to."""
+    """Raise `LookupError` for the first migration that has to declare in its first line what it serves, and does not."""
     has_said = False
     for migration in migrations:
         has_said |= migration.serves is not None
@@ -85,12 +85,12 @@ def check_serves(migrations: Iterable[Migration]) -> None:
 
 
 def is_other(known: Sequence[Migration], applied: Mapping[int, str]) -> bool:
-    """Return whether tables are of another kind: some migration has another name there."""
+    """Return whether the tables belong to something else: some applied migration has another name."""
     return any(applied.get(each.version, each.name) != each.name for each in known)
 
 
 def check_ours(prefix: str, known: Sequence[Migration], applied: Mapping[int, str]) -> None:
-    """Raise `SchemaError` if tables whose names begin alike are of another kind."""
+    """Raise `SchemaError` if the tables with this prefix belong to something else."""
     if is_other(known, applied):
         names = ", ".join(applied[version] for version in sorted(applied))
         raise SchemaError(
@@ -103,8 +103,8 @@ def check_served(
 ) -> None:
     """Raise `SchemaError` if a schema has migrations that do not serve this code.
 
-    `known` are this code's, `newer` the names of others by number, and `limits` what the schema says of those. Of which it
-    says nothing, as of one that somebody added by hand, serves everybody.
+    `known` are this code's migrations, `newer` the names of others by number, and `limits` what the schema records about
+    those. A migration without a limit, such as one that was added by hand, serves all code.
     """
     newest = known[-1]
     barring = {

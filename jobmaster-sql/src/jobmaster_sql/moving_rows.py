@@ -1,4 +1,4 @@
-"""Whole jobs and schedules as the text that they are staged as, and as rows of a cluster's tables."""
+"""Whole jobs and schedules as staged text, and as rows of a cluster's tables."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FIRING: Final = ("job_id", "schedule_id", "nominal_at")
 
 
 class _TextDialect(Dialect):
-    """How a body writes values down: as JSON can. It is asked for nothing else."""
+    """How a body stores values: as JSON can. Nothing else of the dialect is used."""
 
     def uuid(self, value: UUID) -> str:
         """Return a UUID as text."""
@@ -148,7 +148,7 @@ def _standing_values(standing: Standing) -> tuple[Any, ...]:
     )
 
 
-# Rows of the cluster that they arrive in
+# Rows of the cluster that things arrive in
 
 
 def live_values(whole: WholeJob, standing: Standing, dialect: Dialect) -> tuple[Any, ...]:
@@ -160,7 +160,7 @@ def live_values(whole: WholeJob, standing: Standing, dialect: Dialect) -> tuple[
 
 
 def attempt_rows(whole: WholeJob, dialect: Dialect) -> list[tuple[Any, ...]]:
-    """Return all attempts of a job, as `ATTEMPT_VALUES`; the last one of a finished job is final."""
+    """Return all attempts of a job, as `ATTEMPT_VALUES`; the last attempt of a finished job is final."""
     final = None if whole.standing is not None else whole.status.code
     last = len(whole.attempts) - 1
     stored_id, rows = dialect.uuid(whole.job.id), []
@@ -177,7 +177,7 @@ def log_rows(whole: WholeJob) -> list[tuple[Any, ...]]:
 
 
 def firing_rows(whole: WholeJob, dialect: Dialect) -> list[tuple[Any, ...]]:
-    """Return which time of which schedule a job was made for, as `FIRING`; nothing for any other job."""
+    """Return which time of which schedule a job was made for, as `FIRING`; empty for any other job."""
     if whole.schedule_id is None:
         return []
     nominal = optional_micros(whole.nominal_at)

@@ -1,4 +1,4 @@
-"""Which buckets a number of waiting jobs of one lane and priority goes to."""
+"""Which buckets get the waiting jobs of one lane and priority."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Group:
 
     @property
     def turns(self) -> list[UUID]:
-        """The buckets by turns, to be gone through again and again as long as there is room."""
+        """The buckets in turn, to be iterated repeatedly as long as there is room."""
         even = len(set(self.rooms.values())) == 1
         return list(self.rooms) if even else list(share_out(self))
 
@@ -37,12 +37,12 @@ class Group:
         return next(iter(self.rooms))
 
     def with_room(self, free: int) -> Group:
-        """Return the first bucket as a group with so much room."""
+        """Return the first bucket as a group with this much room."""
         return Group(self.lane, self.priority, {self.only: free})
 
 
 def groups_of(rooms: Sequence[Room]) -> list[Group]:
-    """Return the rooms that can take something, grouped by lane and priority."""
+    """Return the rooms that are not full, grouped by lane and priority."""
     groups: dict[tuple[str, Priority], dict[UUID, int]] = {}
     for room in rooms:
         if room.free > 0:
@@ -61,7 +61,7 @@ def homes_of(buckets: Sequence[Bucket]) -> list[tuple[str, Group]]:
 
 
 def share_out(group: Group) -> Iterator[UUID]:
-    """Yield a bucket for one job after another, by turns, until no bucket has room."""
+    """Yield a bucket for each job, in turn, until no bucket has room."""
     left = dict(group.rooms)
     while left:
         for bucket_id in list(left):

@@ -1,15 +1,14 @@
 """Named statements in files: read, completed and checked once, at start.
 
-A file holds blocks that begin with `-- name: some_name`, followed by comments that say why the statement
-has its shape, and the statement. A provider's folder overrides base statements by using their names.
+A file holds blocks that begin with `-- name: some_name`, followed by comments that explain the shape of the statement, and
+the statement. A provider's folder overrides base statements by using their names.
 
-* `:param` is a parameter. Nothing else ever varies with what users enter.
-* `{macro}` is filled in at load: `{prefix}`, `{now}` and what else the dialect defines; `{macro:x:y}`
-  passes arguments, which stand as `{0}`, `{1}` in the macro's text.
-* `{where}` marks where conditions are put in. Conditions are named blocks too: `find+by_lane+by_a|by_b` is
-  the statement `find` where `by_lane` holds, and one of `by_a` and `by_b`. In a condition, `{i}` becomes its
-  place in the list, so that it can be used twice with parameters of its own, and `{op}` the comparison that
-  is named behind a dot: `by_number.lt`.
+* `:param` is a parameter. Nothing else ever varies with user input.
+* `{macro}` is filled in at load: `{prefix}`, `{now}` and whatever else the dialect defines; `{macro:x:y}` passes arguments,
+  which the macro's text refers to as `{0}`, `{1}`.
+* `{where}` marks where conditions are inserted. Conditions are named blocks too: `find+by_lane+by_a|by_b` is the statement
+  `find` where `by_lane` holds, and one of `by_a` and `by_b`. In a condition, `{i}` becomes its place in the list, so that it
+  can be used twice with parameters of its own, and `{op}` becomes the comparison that is named after a dot: `by_number.lt`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def check_prefix(prefix: str) -> str:
 
 
 class Queries:
-    """The statements of one dialect, complete but for their parameters."""
+    """The statements of one dialect, complete except for their parameters."""
 
     def __init__(
         self, packages: Iterable[str], macros: Mapping[str, str], sources: Sequence[str] = ("queries",)
@@ -58,7 +57,7 @@ class Queries:
             for source in sources:
                 for name, text in _blocks(files(package).joinpath(*source.split("/"))):
                     self._texts[name] = self._complete(name, text)
-        # Bounded, because users choose what to search for.
+        # Bounded, because users choose the search conditions.
         self._cached = lru_cache(maxsize=512)(self._compose)
 
     def _complete(self, name: str, text: str) -> str:
@@ -74,13 +73,13 @@ class Queries:
         return _MACRO.sub(fill, text)
 
     def rename_tables(self, before: str, after: str) -> None:
-        """Have the names of tables begin with one prefix instead of another."""
+        """Make the names of tables begin with one prefix instead of another."""
         names = re.compile(rf"\b{re.escape(before)}(?=\w)")
         self._texts = {name: names.sub(after, text) for name, text in self._texts.items()}
         self._cached.cache_clear()
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise `LookupError` unless all these statements are there."""
+        """Raise `LookupError` unless all these statements exist."""
         missing = sorted(set(names) - self._texts.keys())
         if missing:
             msg = f"no statement named {', '.join(missing)} in the query files"
@@ -106,12 +105,12 @@ class Queries:
 
 
 def parameters(text: str) -> list[str]:
-    """Return the names of a statement's parameters in the order in which they appear, repeated ones too."""
+    """Return the names of a statement's parameters in the order in which they appear, including repeated ones."""
     return _PARAM.findall(text)
 
 
 def replace_parameters(text: str, places: Mapping[str, str]) -> str:
-    """Return a statement with each parameter written in a driver's own way."""
+    """Return a statement with each parameter in the driver's own notation."""
     return _PARAM.sub(lambda match: places[match[1]], text)
 
 

@@ -1,7 +1,7 @@
 """Reading buckets: on masters, whose live rows are the buckets, and on agents, with messages of their own.
 
-Both have statements of the same names for it: `bucket_page`, `bucket_page_but`, `bucket_state`, `bucket_claim_to`,
-`bucket_due`, `bucket_lost_at`, `bucket_exposed`, `bucket_for_taking`, `bucket_taken`, `bucket_unread`, `bucket_epoch`.
+Both use statements with the same names: `bucket_page`, `bucket_page_but`, `bucket_state`, `bucket_claim_to`, `bucket_due`,
+`bucket_lost_at`, `bucket_exposed`, `bucket_for_taking`, `bucket_taken`, `bucket_unread`, `bucket_epoch`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from jobmaster_sql.units import Answer, Query, Unit, whole_rows
 class _Found:
     """A page as the database returned it; `stored` and `bound` are the bucket's, before and after it.
 
-    `taken` says how often unread jobs had been taken out of the bucket by then.
+    `taken` is how often unread jobs had been taken out of the bucket by then.
     """
 
     rows: Sequence[Row]
@@ -45,18 +45,18 @@ class _Found:
 
 
 class BucketReader(SqlStore):
-    """Reads the buckets of owners, and what former owners may have had in hand."""
+    """Reads the buckets of owners, and what former owners may have had in flight."""
 
     async def _read_bucket(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]
     ) -> BucketPage:
-        """Read what is due beyond the cursor, and put on record what may be in hand before any of it is.
+        """Read what is due beyond the cursor, and record what may be in flight before it is.
 
-        Reading takes no transaction. The record is written afterwards, if it has to change at all (for most pages of
-        who keeps up it has not): under the epoch that the page was read at, so that it tells whoever takes the bucket over
-        what is handed out here, or fails, and nothing is. What others take meanwhile lies behind the bound on record, and is
-        counted: if the count has changed since the last page, or does before the record is written, jobs of this page
-        may be gone, and it is read again while nobody can take any.
+        Reading takes no transaction. The record is written afterwards, if it has to change at all (for most pages of an
+        owner that keeps up it does not). It is written under the epoch that the page was read at: it either tells the next
+        owner of the bucket what is returned here, or fails, and nothing is returned. What other callers take meanwhile lies
+        behind the recorded bound, and is counted: if the count has changed since the last page, or changes before the record
+        is written, jobs of this page may be gone, and the page is read again while nothing can be taken.
         """
         found = await self._look_into(bucket, cursor, limit, known)
         if cursor.taken is None:
@@ -70,7 +70,7 @@ class BucketReader(SqlStore):
         return await self._driver.run(lambda: self._find(bucket, cursor, limit, known), read_only=True)
 
     async def _is_on_record(self, bucket: Bucket, found: _Found) -> bool:
-        """See that what was found may be in hand; return False if the bucket has changed since it was read."""
+        """Ensure that what was found may be in flight; return False if the bucket has changed since it was read."""
         if found.bound == found.stored:
             return True
         return await self._driver.run(lambda: self._claim_to(bucket, found))
@@ -78,7 +78,7 @@ class BucketReader(SqlStore):
     def _find_undisturbed(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID]
     ) -> Unit[_Found]:
-        """Do both at once, while nobody can take anything: for who was disturbed."""
+        """Find and record in one unit, while nothing can be taken: for a caller that was disturbed."""
         yield Query("bucket_epoch", {"id": self._dialect.uuid(bucket.id)})
         found = yield from self._find(bucket, cursor, limit, known)
         if found.bound != found.stored:
@@ -97,7 +97,7 @@ class BucketReader(SqlStore):
         bucket_id, began = self._dialect.uuid(bucket.id), self._began()
         name, of_known, limit = self._without(known, limit)
         params = {**self._page_params(bucket_id, start_of(cursor), limit), **of_known, **began}
-        # The epoch is read after the page: what is handed out was read while the bucket was the caller's.
+        # The epoch is read after the page: what is returned was read while the caller owned the bucket.
         answers: list[Answer] = yield (
             Query(name, params, weighed=DATA_OF_CLAIM),
             Query("bucket_state", {"id": bucket_id, **began}),
@@ -119,13 +119,13 @@ class BucketReader(SqlStore):
         )
 
     def _without(self, known: Collection[UUID], limit: int) -> tuple[str, Mapping[str, Any], int]:
-        """Return the statement that reads a page, what it is told of known jobs, and how many others it may return."""
+        """Return the statement that reads a page, its parameters for known jobs, and how many others it may return."""
         if not 0 < len(known) < limit:
             return "bucket_page", {}, limit
         return "bucket_page_but", {"known": self._dialect.uuids(list(known))}, limit - len(known)
 
     def _page(self, bucket: Bucket, found: _Found) -> BucketPage:
-        """Decode what was found: last, so that a page of a bucket that was lost meanwhile is not decoded in vain."""
+        """Decode what was found: last, so that a page of a bucket that was lost meanwhile is not decoded."""
         return BucketPage(
             claims=claims_of(found.rows, bucket, self._dialect),
             cursor=found.cursor,
@@ -134,7 +134,7 @@ class BucketReader(SqlStore):
         )
 
     def _began(self) -> Mapping[str, Any]:
-        """Return what tells statements when the unit began, where they cannot ask by themselves."""
+        """Return the parameters that tell statements when the unit began, where they cannot find out themselves."""
         return {}
 
     def _page_params(self, bucket_id: Any, place: Place, limit: int) -> dict[str, Any]:
@@ -142,12 +142,12 @@ class BucketReader(SqlStore):
         return {"bucket_id": bucket_id, "ready_at": place[0], "job_id": job_id, "limit": limit + 1}
 
     def _due_buckets(self, bucket_ids: Sequence[UUID]) -> Unit[frozenset[UUID]]:
-        """Return the ids of the buckets that hold something due."""
+        """Return the ids of the buckets that hold due jobs."""
         answer: Answer = yield Query("bucket_due", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
         return frozenset(self._dialect.to_uuid(row[0]) for row in answer.rows)
 
     async def _unread_buckets(self, bucket_ids: Sequence[UUID], waited: float) -> frozenset[UUID]:
-        """Return the ids of the buckets with jobs that have been due for `waited` seconds and are not read."""
+        """Return the ids of the buckets with jobs that have been due for `waited` seconds and have not been read."""
         params = {"ids": self._dialect.uuids(bucket_ids), "waited": micros(waited)}
         return await self._driver.run(lambda: self._ids_of(Query("bucket_unread", params)), read_only=True)
 
@@ -156,9 +156,9 @@ class BucketReader(SqlStore):
         return frozenset(self._dialect.to_uuid(row[0]) for row in answer.rows)
 
     def _take_unread(self, bucket: Bucket, taking: Query) -> Unit[int]:
-        """Take what a bucket's owner has not read by a statement that is told the bound; return how many jobs.
+        """Take what a bucket's owner has not read, by a statement that receives the bound; return the number of jobs.
 
-        The owner is kept from moving its bound meanwhile, and learns by the count that it has to look again.
+        The owner cannot move its bound meanwhile, and learns from the count that it has to read again.
         """
         bucket_id = self._dialect.uuid(bucket.id)
         state: Answer = yield Query("bucket_for_taking", {"id": bucket_id})
@@ -176,7 +176,7 @@ class BucketReader(SqlStore):
         return taken.touched
 
     def _exposed(self, bucket: Bucket, limit: int, state: Row) -> Unit[BucketPage]:
-        """Return what a former owner may have had in hand; `state` is the row of `bucket_lost_at`."""
+        """Return what a former owner may have had in flight; `state` is the row of `bucket_lost_at`."""
         _, lost_at, ready_at, job_id = state
         bound = bound_of(ready_at, self._dialect.to_optional_uuid(job_id))
         place = MIN_PLACE if bound.fresh else bound.place or END_OF_TIME

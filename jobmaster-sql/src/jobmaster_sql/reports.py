@@ -33,12 +33,12 @@ LOG_VALUES: Final = ("cluster_id", "at", "level", "message", "fields", "subject"
 
 
 _REPORT_TRIES: Final = 10
-"""How often to look again when others store the same jobs between our look and our insert."""
+"""Maximum number of attempts when other callers store the same jobs between our read and our insert."""
 
 
 @frozen
 class _Found:
-    """The live row that a report is about; `new` is the job if the report brought it, and there is no row yet."""
+    """The live row that a report is about; `new` is the job if the report brought it and no row exists yet."""
 
     stored_id: Any
     bucket_id: UUID | None
@@ -52,7 +52,7 @@ class _Found:
 
 @frozen
 class _Writes:
-    """The rows that a batch of reports comes to."""
+    """The rows that a batch of reports results in."""
 
     attempts: list[tuple[Any, ...]] = field(factory=list)
     finished: list[tuple[Any, ...]] = field(factory=list)
@@ -61,7 +61,7 @@ class _Writes:
     logs: list[tuple[Any, ...]] = field(factory=list)
 
     def batches(self) -> tuple[Batch, ...]:
-        """Return the statements to run, without those that have nothing to do."""
+        """Return the statements to run, without empty ones."""
         all_of_them = (
             Batch("log_add", LOG_VALUES, self.logs),
             Batch("attempt_add", ATTEMPT_VALUES, self.attempts),
@@ -89,13 +89,13 @@ class SqlReportStore(SqlJobStore):
         raise StoreConflictError("other callers keep storing the jobs that are reported about")
 
     def _report(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
-        """Write outcomes as fast as the database can; raises when others stored the same jobs just now."""
+        """Write outcomes as fast as the database can; raises if other callers have just stored the same jobs."""
         return self._report_any(reports)
 
     def _report_any(self, reports: Sequence[Report]) -> Unit[frozenset[UUID]]:
         """Lock the live rows, keep the reports that hold, and write them in bulk.
 
-        The live row is the gate: whoever deletes it ends the job, and nobody can do so twice. For a job that its
+        The live row is the gate: the caller that deletes it ends the job, and this can happen only once. For a job that its
         report brings, the gate is the job's own row.
         """
         brought = yield from self._store_brought(reports)
@@ -107,7 +107,7 @@ class SqlReportStore(SqlJobStore):
             row = found.get(self._dialect.uuid(report.job_id))
             if row is not None and holds(report, row):
                 self._write(report, row, writes)
-                # A second report of the same attempt in one batch is stale: this one moves the job on.
+                # A second report of the same attempt in one batch is stale: the first one moves the job on.
                 del found[row.stored_id]
             else:
                 stale.add(report.job_id)
@@ -116,7 +116,7 @@ class SqlReportStore(SqlJobStore):
         return frozenset(stale)
 
     def _store_brought(self, reports: Sequence[Report]) -> Unit[dict[UUID, _Found]]:
-        """Store those jobs that reports bring and that are new; return what takes the place of their live rows."""
+        """Store the new jobs that reports bring; return what takes the place of their live rows."""
         bringing = {report.job_id: report for report in reversed(reports) if report.job is not None}
         if not bringing:
             return {}
@@ -134,7 +134,7 @@ class SqlReportStore(SqlJobStore):
         return {one.job.id: self._brought(bringing[one.job.id], one.job, now) for one in new}
 
     def _epochs(self, bucket_ids: Collection[UUID]) -> Unit[tuple[dict[UUID, int], int]]:
-        """Return the epochs of buckets, and the time."""
+        """Return the epochs of buckets, and the store's time."""
         answer: Answer = yield Query("bucket_epochs", {"ids": self._dialect.uuids(sorted(bucket_ids))})
         epochs = {self._dialect.to_uuid(stored): epoch for stored, epoch, _ in answer.rows}
         return epochs, answer.rows[0][-1] if answer.rows else 0
@@ -167,7 +167,7 @@ class SqlReportStore(SqlJobStore):
         self._move(report, row, status, writes)
 
     def _move(self, report: Report, row: _Found, status: JobStatus, writes: _Writes) -> None:
-        """Note what becomes of the live row. A job that was brought has none, until it goes on."""
+        """Record the change of the live row. A job that its report brought has no live row until it continues."""
         if status.is_terminal:
             writes.finished.extend([(row.stored_id,)] if row.new is None else [])
             return
@@ -195,7 +195,7 @@ class SqlReportStore(SqlJobStore):
 
 
 def holds(report: Report, row: _Found) -> bool:
-    """Whether a report is about the live row as it stands."""
+    """Whether a report is about the live row in its current state."""
     return (report.bucket_id, report.epoch, report.attempt) == (row.bucket_id, row.epoch, row.attempt)
 
 
@@ -208,7 +208,7 @@ def error_values(report: Report) -> tuple[str | None, str | None, str | None]:
 
 
 def requeue_values(report: Report, stored_id: Any, dialect: Dialect) -> tuple[Any, ...]:
-    """Return what a report that does not end its job makes of the live row, as `REQUEUE_VALUES`."""
+    """Return the new values of the live row after a report that does not end its job, as `REQUEUE_VALUES`."""
     stays = report.status is JobStatus.ASSIGNED_TO_BUCKET
     return (
         stored_id,

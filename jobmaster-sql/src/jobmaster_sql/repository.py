@@ -1,4 +1,4 @@
-"""The shared master repository: all parts together."""
+"""The shared master repository: all parts combined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobmaster_sql.transfers import SqlSourceStore
 
 
 def load_queries(package: str, dialect: Dialect, prefix: str) -> Queries:
-    """Return the base statements, with those of a provider's package in their place.
+    """Return the base statements, overridden by those of a provider's package.
 
     Raises `ConfigurationError` for a bad prefix, and `LookupError` if a statement is missing.
     """

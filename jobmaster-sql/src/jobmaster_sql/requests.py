@@ -1,4 +1,4 @@
-"""What people ask of jobs that are there: cancel, reschedule, retry; on any SQL database."""
+"""User requests for existing jobs: cancel, reschedule, retry; on any SQL database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobmaster_sql.units import Answer, Query, Unit
 
 @frozen
 class _Cancelling:
-    """A live row that is asked to be cancelled, as the database wrote its ids; it `waits` in nobody's hand."""
+    """A live row with a cancel request, with ids as the database stores them; it `waits` if it is not in flight."""
 
     stored_id: Any
     bucket_id: Any
@@ -29,12 +29,12 @@ class _Cancelling:
 
 
 class SqlRequestStore(SqlStore, JobStore):
-    """Implements what people ask of jobs; the contract's docstrings say what each method does."""
+    """Implements user requests for jobs; the contract's docstrings say what each method does."""
 
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
-        """Cancel jobs; return what became of each, in order."""
+        """Cancel jobs; return the result for each, in order."""
         if not job_ids:
             return []
         return await self._driver.run(lambda: self._cancel(cluster_id, job_ids, worker))
@@ -115,7 +115,7 @@ class SqlRequestStore(SqlStore, JobStore):
         )
 
     def _withdrawn(self, handover_id: UUID) -> Unit[dict[UUID, Any]]:
-        """End a handover, if it is there; return the stored id of its bucket by the ids of its jobs."""
+        """End a handover if it exists; return the stored id of its bucket by the ids of its jobs."""
         ids = {"ids": self._dialect.uuids([handover_id])}
         answers: list[Answer] = yield Query("handover_lock", ids), Query("handover_delete", ids)
         return {
@@ -125,7 +125,7 @@ class SqlRequestStore(SqlStore, JobStore):
         }
 
     async def retry(self, cluster_id: str, job_id: UUID) -> None:
-        """Hold a finished job on the master, due now, with all its retries again."""
+        """Hold a finished job on the master, due now, with all its retries."""
         await self._driver.run(lambda: self._retry(cluster_id, job_id))
 
     def _retry(self, cluster_id: str, job_id: UUID) -> Unit[None]:
@@ -141,7 +141,7 @@ class SqlRequestStore(SqlStore, JobStore):
         raise _not_possible(job_id, JobStatus.from_code(code))
 
     def _final_of(self, cluster_id: str, job_id: UUID) -> Unit[tuple[Any, Any]]:
-        """Return number and status of the attempt that ended a job, or two Nones; raises if unknown."""
+        """Return the number and status of the attempt that ended a job, or two Nones; raises if the job is unknown."""
         params = {"cluster_id": cluster_id, "job_id": self._dialect.uuid(job_id)}
         answer: Answer = yield Query("job_final", params)
         if not answer.rows:

@@ -1,4 +1,4 @@
-"""Rows and models: which columns the statements select, and what becomes of them."""
+"""Rows and models: which columns the statements select, and what they become."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ JOB_COLUMNS: Final = (
     "j.max_retries, j.data, j.metadata, j.idempotency_key"
 )
 OF_JOB: Final = 8
-"""How many columns of a claim are about its job, besides the id."""
+"""Number of a claim's columns about its job, besides the id."""
 CLAIM_COLUMNS: Final = (
     "l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.cancel_requested, l.started_at, "
     "j.id, j.definition_id, j.scheduled_at, j.created_at, j.timeout_us, j.max_retries, j.data, j.metadata, "
     "j.idempotency_key"
 )
-"""What a bucket's owner does not know yet: cluster, lane and priority of its jobs are the bucket's."""
+"""What a bucket's owner does not know yet: the cluster, lane and priority of its jobs are the bucket's."""
 DATA_OF_CLAIM: Final = 13
 """The place of a job's data in it."""
 MESSAGE_COLUMNS: Final = (
@@ -91,7 +91,7 @@ BUCKET_COLUMNS: Final = (
     "b.claimed_ready_at, b.claimed_job_id, b.created_at, b.status_changed_at, b.running, b.free, b.offered"
 )
 _UNHEARD: Final = 16
-"""The place, after a bucket's columns, of how long its owner is unheard of, and then of whether it is silent."""
+"""The place, after a bucket's columns, of how long its owner has been unheard of, followed by whether it is silent."""
 WORKER_COLUMNS: Final = (
     "id, cluster_id, name, agent, lane, mode, host, process_id, pid, status, version, "
     "started_at, heartbeat_at, lease_until, request"
@@ -119,7 +119,7 @@ COLUMN_MACROS: Final = {
 def record_macros(prefix: str) -> Mapping[str, str]:
     """Return the macro for the columns of a job record.
 
-    A job that has finished has no row that counts its retries: they are its failures that did not end it.
+    A finished job has no row that counts its retries: they are the failures that did not end it.
     """
     failures = f"SELECT COUNT(*) FROM {prefix}attempt a WHERE a.job_id = j.id AND a.outcome IN (2, 3)"  # noqa: S608 - a checked prefix
     return {
@@ -131,7 +131,7 @@ _DATA: Final = 9
 """The place of a job's data among its values."""
 _MILLION: Final = 1_000_000
 _NEVER: Final = 2**62
-"""A moment that no clock will show."""
+"""A moment that no clock will reach."""
 
 
 def micros(seconds: float) -> int:
@@ -140,7 +140,7 @@ def micros(seconds: float) -> int:
 
 
 def old_params(age: float, before: datetime | None) -> dict[str, int]:
-    """Return the parameters of statements that look for what is `age` seconds old, and from before a moment."""
+    """Return the parameters of statements that select what is `age` seconds old, and from before a moment."""
     return {"age": micros(age), "before": _NEVER if before is None else to_micros(before)}
 
 
@@ -152,7 +152,7 @@ def optional_micros(moment: datetime | None) -> int | None:
 def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
     """Return a job's values in the order of `JOB_COLUMNS`."""
     created_at = to_micros(job.created_at)
-    at_once = job.scheduled_at is job.created_at  # as with most
+    at_once = job.scheduled_at is job.created_at  # as for most jobs
     return (
         dialect.uuid(job.id),
         job.cluster_id,
@@ -170,7 +170,7 @@ def job_values(job: Job, dialect: Dialect) -> tuple[Any, ...]:
 
 
 def jobs_values(jobs: Iterable[Job], dialect: Dialect) -> list[tuple[Any, ...]]:
-    """Return the values of many jobs, as `job_values` does: what those of one call share is worked out once."""
+    """Return the values of many jobs, as `job_values` does; values that the jobs of one call share are computed once."""
     rows: list[tuple[Any, ...]] = []
     like: Job | None = None
     head: tuple[Any, ...] = ()
@@ -184,7 +184,7 @@ def jobs_values(jobs: Iterable[Job], dialect: Dialect) -> list[tuple[Any, ...]]:
 
 
 def same_kind(job: Job, other: Job) -> bool:
-    """Whether two jobs certainly differ in id, times, data and key alone: those of a bulk call share the very objects."""
+    """Whether two jobs certainly differ only in id, times, data and key: jobs of a bulk call share the same objects."""
     return (
         job.definition_id is other.definition_id
         and job.metadata is other.metadata
@@ -267,9 +267,9 @@ def claims_of(rows: Iterable[Row], bucket: Bucket, dialect: Dialect) -> list[Cla
 
 
 def message_of(row: Row, bucket_id: UUID, now: int, dialect: Dialect, *, placing: int = 0) -> Message:
-    """Return a row of `MESSAGE_COLUMNS` as what its bucket is told, at the store's `now`.
+    """Return a row of `MESSAGE_COLUMNS` as the message to its bucket, at the store's `now`.
 
-    `placing` is how often the job is handed over by whoever has read it.
+    `placing` is how often the caller hands the job over.
     """
     attempt, ready_at, retries, crashes, suspect, placed, *job = row
     delay = max(0, ready_at - now) / _MILLION
@@ -308,7 +308,7 @@ def record_of(row: Row, dialect: Dialect) -> JobRecord:
 
 
 def attempt_damage(row: Row) -> str | None:
-    """Return what of a row of `ATTEMPT_COLUMNS` cannot be read, or None."""
+    """Return which values of a row of `ATTEMPT_COLUMNS` cannot be read, or None."""
     found = damage(row, ATTEMPT_CHECKS)
     return found and f"attempt {row[0]}: {found}"
 
@@ -329,7 +329,7 @@ def attempt_of(row: Row, dialect: Dialect) -> Attempt:
 
 
 def is_run(attempt: Attempt) -> bool:
-    """Whether an attempt was a run, and not the mark of a job that was cancelled before it ran."""
+    """Whether an attempt was a run, and not the marker of a job that was cancelled before it ran."""
     return attempt.outcome is not AttemptOutcome.CANCELLED or attempt.started_at is not None
 
 
@@ -362,7 +362,7 @@ LOAD_VALUES: Final = ("id", "load", "running", "free", "offered")
 
 
 def load_batch(loads: Mapping[UUID, Load], dialect: Dialect) -> Batch:
-    """Return the last statement of a unit that notes the loads of buckets, of one at least."""
+    """Return the last statement of a unit that records the loads of buckets, at least one."""
     rows = [
         (dialect.uuid(bucket_id), load.in_flight, load.running, load.free, load.offered)
         for bucket_id, load in loads.items()
@@ -429,7 +429,7 @@ def host_of(row: Row) -> HostRecord:
 
 
 def clean(text: str) -> str:
-    """Return text that every database can hold: what a traceback or log line quotes is anybody's text.
+    """Return text that every database can hold: a traceback or log line may quote any text.
 
     NUL characters and lone surrogates become question marks.
     """
@@ -445,7 +445,7 @@ def log_values(cluster_id: str, line: LogLine) -> tuple[Any, ...]:
 def _fields(fields: Mapping[str, Any]) -> str:
     try:
         return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # lone surrogates, or nesting beyond all reason
+    except TypeError:  # lone surrogates, or extreme nesting
         return orjson.dumps({"unreadable": clean(repr(fields))}).decode()
 
 

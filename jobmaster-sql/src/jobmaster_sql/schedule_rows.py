@@ -29,12 +29,12 @@ from jobmaster_sql.rows import Row, job_of, job_values, optional_micros
 
 _RULES: Final = ("kind", "expression", "time_zone", "ends_before", "overlap", "misfire")
 MOVED: Final = ("status", "planned_to", "look_at", "next_at", "waiting", "newest_job_id")
-"""How far a schedule is planned: what every write changes."""
+"""How far a schedule is planned: changed by every write."""
 _TEMPLATE: Final = tuple(
     name for name in JOB_VALUES if name not in {"id", "cluster_id", "created_at", "idempotency_key"}
 )
 DEFINED: Final = (*_TEMPLATE, *_RULES)
-"""What was asked for, and may be asked for anew."""
+"""What was requested, and may be requested anew."""
 SCHEDULE_VALUES: Final = (*JOB_VALUES, *_RULES, "name", *MOVED, "lease")
 _JOB_WIDTH: Final = len(JOB_VALUES)
 _WIDTH: Final = _JOB_WIDTH + 16
@@ -43,7 +43,7 @@ _WIDTH: Final = _JOB_WIDTH + 16
 def schedule_values(record: ScheduleRecord, dialect: Dialect) -> tuple[Any, ...]:
     """Return a schedule's values in the order of `SCHEDULE_VALUES`, without the lease.
 
-    What counts from the store's now has no start yet, and is planned from its beginning on, which is then.
+    A schedule that starts at the store's now has no start yet, and is planned from its beginning, which is that moment.
     """
     template = dict(zip(JOB_VALUES, job_values(record.job, dialect), strict=True))
     moved = dict(zip(MOVED, moved_values(record, dialect), strict=True))
@@ -80,7 +80,7 @@ def _written(times: Sequence[datetime]) -> str:
 
 
 def schedule_of(row: Row, dialect: Dialect) -> ScheduleRecord:
-    """Return the schedule in a row of `SCHEDULE_COLUMNS`, followed by what its jobs say."""
+    """Return the schedule in a row of `SCHEDULE_COLUMNS`, followed by what is read from its jobs."""
     kind, expression, time_zone, name, ends_before, overlap, misfire, status, *planned = row[
         _JOB_WIDTH:_WIDTH
     ]

@@ -37,13 +37,13 @@ from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 _ADD_TRIES: Final = 10
-"""How often to try again when the holder of a key is gone by the time that it is asked for."""
+"""Maximum number of attempts when the holder of a key is gone by the time it is read."""
 _LIVE_AT: Final = ("job_id", "cluster_id", "ready_at", "lane", "priority")
 _FIRING: Final = ("job_id", "schedule_id", "nominal_at")
 
 
 def job_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
-    """Return the macro for what a schedule's jobs say: whether it is busy, its last job, and the next one; and the time."""
+    """Return the macro for values from a schedule's jobs: whether it is busy, its last job, the next time; and the clock."""
     made = f"FROM {prefix}firing m WHERE m.schedule_id = j.id AND m.nominal_at"
     busy = f"EXISTS (SELECT 1 FROM {prefix}live l WHERE l.job_id = j.newest_job_id)"  # noqa: S608 - a checked prefix
     last = f"(SELECT m.job_id {made} <= {dialect.now} ORDER BY m.nominal_at DESC LIMIT 1)"
@@ -69,7 +69,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
     def _add_schedules(
         self, schedules: Sequence[ScheduleRecord], lease: float | None
     ) -> Unit[list[ScheduleReceipt] | None]:
-        """Return the receipts, or None if the holder of a key is gone again; raises `KeyTakenError`."""
+        """Return the receipts, or None if the holder of a key is already gone; raises `KeyTakenError`."""
         stored_lease = None if lease is None else micros(lease)
         rows = [(*schedule_values(schedule, self._dialect), stored_lease) for schedule in schedules]
         keyed = [schedule for schedule in schedules if schedule.key is not None]
@@ -77,7 +77,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         keys = self._dialect.array([schedule.key for schedule in keyed])
         answers: list[Answer] = yield (
             Batch("schedule_add", SCHEDULE_VALUES, rows),
-            # Not the last one while a key may turn out to be taken, so that nothing of the call is stored then.
+            # Not the last step if keys may be taken: in that case nothing of the call must be stored.
             Query("schedule_holders", {"clusters": clusters, "keys": keys}, last=not keyed),
         )
         holders = key_holders(answers[1], self._dialect)
@@ -87,12 +87,12 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
     # Reading
 
     async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
-        """Return those of these schedules that there are."""
+        """Return those of these schedules that exist."""
         params = {"cluster_id": cluster_id, "ids": self._dialect.uuids(schedule_ids)}
         return await self._driver.run(lambda: self._schedules(Query("schedule_get", params)), read_only=True)
 
     async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
-        """Return a page of schedules, the newest first."""
+        """Return a page of schedules, newest first."""
         names, params = self._schedule_conditions(query)
         params |= {"cluster_id": cluster_id, "limit": query.limit}
         found = Query("+".join(["schedule_find", *names]), params)
@@ -123,7 +123,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
     async def due_schedules(
         self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
     ) -> DueSchedules:
-        """Return active schedules that are to be looked at, and the store's now."""
+        """Return active schedules that are due for a look, and the store's now."""
         params = {
             "cluster_id": cluster_id,
             "kinds": self._dialect.array(kinds),
@@ -141,7 +141,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         return DueSchedules(now=moment_of(now), due=due, next_in=0.0)
 
     async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
-        """Change schedules and make their jobs, all in one unit; return the ids of those that were changed."""
+        """Change schedules and make their jobs, all in one unit; return the ids of the changed schedules."""
         if not writes:
             return frozenset()
         return await self._driver.run(lambda: self._write_schedules(writes))
@@ -159,7 +159,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         return frozenset(write.record.id for write in fresh)
 
     def _lock_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[dict[UUID, tuple[int, bool]]]:
-        """Lock the schedules to the end of the unit; return their versions, and whose declaration has run out."""
+        """Lock the schedules to the end of the unit; return their versions, and whether their declarations have run out."""
         ids = self._dialect.uuids([write.record.id for write in writes])
         answer: Answer = yield Query("schedule_lock", {"ids": ids})
         return {
@@ -168,7 +168,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         }
 
     def _take_jobs_back(self, schedule_ids: Sequence[UUID]) -> Unit[None]:
-        """Delete the jobs of schedules that are not due and were never in anybody's hands."""
+        """Delete the jobs of schedules that are not due and were never in flight."""
         params = {"ids": self._dialect.uuids(schedule_ids), "reach": micros(OUT_OF_REACH)}
         found: Answer = yield Query("firing_untouched", params)
         if found.rows:
@@ -176,7 +176,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
             yield Query("live_prune", ids), Query("firing_prune", ids), Query("job_prune", ids)
 
     def _fire_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[None]:
-        """Make the jobs that are not there yet. Nobody else makes them: their schedules are locked."""
+        """Make the jobs that do not exist yet. No other caller makes them: their schedules are locked."""
         made = {f.job.id: (write.record.id, f) for write in writes for f in write.firings}
         if not made:
             return
@@ -224,7 +224,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
     async def renew_schedules(
         self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
     ) -> frozenset[UUID]:
-        """Renew declarations; return the ids of those that did not lapse meanwhile."""
+        """Renew declarations; return the ids of those that have not lapsed."""
         return await self._driver.run(lambda: self._renew_schedules(cluster_id, schedule_ids, lease))
 
     def _renew_schedules(
@@ -259,7 +259,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
 
 
 def _holds(write: ScheduleWrite, held: Mapping[UUID, tuple[int, bool]]) -> bool:
-    """Return whether a write finds its schedule as it expects it."""
+    """Return whether a write finds its schedule in the expected state."""
     version, lapsed = held.get(write.record.id, (None, False))
     return version == write.record.version and (lapsed or not write.lapsed)
 

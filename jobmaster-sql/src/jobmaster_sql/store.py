@@ -20,29 +20,30 @@ from jobmaster_sql.migrations import Limit, Migration, check_ours, check_served,
 from jobmaster_sql.units import Answer, Query, Script, Unit
 
 MIGRATION_TIMEOUT: Final = 600.0
-"""Seconds that migrating may take: a new index on a long history is no short unit of work."""
+"""Seconds that migrating may take: a new index on a long history is not a short unit of work."""
 
 
 LOCK_PATIENCE: Final = 2.0
-"""Seconds that a migration waits for a lock before it lets go of all of them and begins anew: whoever comes later to
-the table waits behind it, and statements of running processes do not have as long as a dump may take."""
+"""Seconds that a migration waits for a lock before it releases all its locks and starts again: later statements on the table
+wait behind it, and those of running processes cannot wait as long as a dump may take."""
 
 _WITHOUT_SCHEMA: Final = re.compile(r"(CREATE (?:UNIQUE )?INDEX |^--[^{\n]*)\{prefix\}", re.MULTILINE)
-"""Where a name has no schema: an index is made in its table's, and comments are no place for any characters."""
+"""Where a name has no schema: an index is created in its table's schema, and comments must not contain arbitrary
+characters."""
 
 AGENTS: Final = "agent_"
 """What comes after the prefix in the names of an agent's tables."""
 
 SECOND: Final = "$"
-"""A character of names in every database that is none of a prefix."""
+"""A character that names may contain in every database, but prefixes may not."""
 
 REQUIRED: Final = ("migration_limit", "migration_lock", "migration_table")
-"""Statements that every provider has to have of its own."""
+"""Statements that every provider has to define itself."""
 
 
 @frozen
 class SchemaState:
-    """What is to be applied to a schema, and the names of what newer code applied, which serves this one."""
+    """The migrations to be applied to a schema, and the names of those that newer code applied and that serve this code."""
 
     pending: Sequence[Migration]
     newer: Sequence[str]
@@ -67,9 +68,9 @@ class SqlStore(SchemaStore):
                 await self._find_names()
 
     async def _find_names(self) -> None:
-        """Find where the tables are: a master's may begin like those of an agent with a shorter prefix.
+        """Find the tables: the names of a master's tables may begin like those of an agent with a shorter prefix.
 
-        The one that came second has a mark behind its prefix, which no prefix has that anybody gives.
+        The store that was created second has a mark behind its prefix, which a configured prefix cannot contain.
         """
         vacant: str | None = None
         for prefix in (self._given, f"{self._given}{SECOND}"):
@@ -87,7 +88,7 @@ class SqlStore(SchemaStore):
             self._prefix, self._names = prefix, self._dialect.names(prefix)
 
     async def close(self) -> None:
-        """Let go of every connection and thread."""
+        """Close every connection and thread."""
         await self._driver.close()
 
     async def now(self) -> datetime:
@@ -100,7 +101,7 @@ class SqlStore(SchemaStore):
         return stored
 
     async def migrate(self) -> Sequence[str]:
-        """Apply what is pending, under a lock; return the names of the migrations applied."""
+        """Apply pending migrations under a lock; return their names."""
         applied: Sequence[str] = ()
         if await self.pending_migrations():
             with starting():
@@ -125,11 +126,11 @@ class SqlStore(SchemaStore):
             yield Query("migration_serves_add", limit)
 
     async def pending_migrations(self) -> Sequence[str]:
-        """Return the names of what `migrate` would apply; raises `SchemaError` for a schema too new for this code."""
+        """Return the names that `migrate` would return; raises `SchemaError` for a schema too new for this code."""
         return [migration.name for migration in (await self._read_state()).pending]
 
     async def newer_migrations(self) -> Sequence[str]:
-        """Return the names of what was applied by newer code; raises `SchemaError` if it does not serve this one."""
+        """Return the names of migrations that newer code applied; raises `SchemaError` if one does not serve this code."""
         return (await self._read_state()).newer
 
     async def _read_state(self) -> SchemaState:
@@ -149,14 +150,14 @@ class SqlStore(SchemaStore):
         return SchemaState(pending, list(newer.values()))
 
     def _versions(self) -> Unit[dict[int, str] | None]:
-        """Return the names of the migrations that were applied, by number, or None without any tables."""
+        """Return the names of the applied migrations by number, or None if there are no tables."""
         if not (yield from self._has_table("migration")):
             return None
         applied: Answer = yield Query("migration_versions")
         return dict(applied.rows)
 
     def _limits(self) -> Unit[dict[int, Limit]]:
-        """Return what the schema says of migrations that this code does not know."""
+        """Return what the schema records about migrations that this code does not know."""
         if not (yield from self._has_table("migration_serves")):
             return {}
         found: Answer = yield Query("migration_serves", {"newest": self._newest})
@@ -193,7 +194,7 @@ class SqlStore(SchemaStore):
         )
 
     def _lock_owned(self, bucket: Bucket) -> Unit[None]:
-        """Lock an owned bucket's row to the end of the unit; raises `LeaseLostError` if it was taken."""
+        """Lock an owned bucket's row to the end of the unit; raises `LeaseLostError` if the bucket was taken over."""
         answer: Answer = yield Query("bucket_epoch", {"id": self._dialect.uuid(bucket.id)})
         check_epoch(bucket, answer.rows)
 
@@ -205,5 +206,5 @@ def check_epoch(bucket: Bucket, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def lease_lost(bucket_id: UUID, epoch: int) -> LeaseLostError:
-    """Return the error for a bucket that is no longer the caller's."""
+    """Return the error for a bucket that the caller no longer owns."""
     return LeaseLostError(f"bucket {bucket_id} is no longer owned at epoch {epoch}")

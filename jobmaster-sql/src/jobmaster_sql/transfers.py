@@ -1,4 +1,4 @@
-"""Moving between clusters on any SQL database: the source's end."""
+"""Moving between clusters on any SQL database: the source's side."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SqlSourceStore(SqlStore, TransferStore):
     # Reading
 
     async def read_held(self, cluster_id: str, after: UUID | None, limit: int) -> Sequence[WholeJob]:
-        """Return held jobs in the order of their ids, beyond `after`."""
+        """Return held jobs in the order of their ids, after `after`."""
         return await self._driver.run(lambda: self._read_held(cluster_id, after, limit), read_only=True)
 
     def _read_held(self, cluster_id: str, after: UUID | None, limit: int) -> Unit[list[WholeJob]]:
@@ -48,7 +48,7 @@ class SqlSourceStore(SqlStore, TransferStore):
     async def read_finished(
         self, cluster_id: str, age: float, after: Position | None, limit: int, before: datetime | None = None
     ) -> Sequence[WholeJob]:
-        """Return jobs that finished over `age` seconds ago, and before `before`, the earliest first, beyond `after`."""
+        """Return jobs that finished over `age` seconds ago, and before `before`, earliest first, beyond `after`."""
         old = old_params(age, before)
         return await self._driver.run(
             lambda: self._read_finished(cluster_id, old, after, limit), read_only=True
@@ -75,7 +75,7 @@ class SqlSourceStore(SqlStore, TransferStore):
         return sorted((j for j in whole if j.standing is None), key=_place)
 
     def _whole_jobs(self, cluster_id: str, stored_ids: Sequence[Any]) -> Unit[list[WholeJob]]:
-        """Return those of some jobs that are held or have finished, with all that belongs to them, by id."""
+        """Return the held or finished ones of some jobs, with everything that belongs to them, by id."""
         if not stored_ids:
             return []
         ids = self._dialect.array(stored_ids)
@@ -91,12 +91,12 @@ class SqlSourceStore(SqlStore, TransferStore):
         whole = [_whole(row, attempts_of, logs_of, self._dialect) for row in jobs]
         return [job for job in whole if job is not None]
 
-    # Giving up
+    # Releasing
 
     async def release(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
-        """Delete what is still as it was read, and note its departure."""
+        """Delete things that are unchanged since they were read, and record their departure."""
         return await self._driver.run(lambda: self._release_items(cluster_id, target, consignment, things))
 
     def _release_items(
@@ -113,7 +113,7 @@ class SqlSourceStore(SqlStore, TransferStore):
         return frozenset(self._dialect.to_uuid(row[0]) for row in departed.rows)
 
     def _unchanged(self, cluster_id: str, things: Sequence[Moving]) -> Unit[list[Moving]]:
-        """Lock things to the end of the unit; return those that are as they were read."""
+        """Lock things to the end of the unit; return those that are unchanged since they were read."""
         params = {"cluster_id": cluster_id, "ids": self._dialect.uuids([thing.id for thing in things])}
         answers: list[Answer] = yield (
             Query("leaving_held", params),
@@ -161,7 +161,7 @@ class SqlSourceStore(SqlStore, TransferStore):
         ]
 
     async def forget_departures(self, cluster_id: str, consignment: UUID, ids: Sequence[UUID]) -> None:
-        """Forget departures."""
+        """Delete departures."""
         await self._driver.run(lambda: self._forget_departures(cluster_id, consignment, ids))
 
     def _forget_departures(self, cluster_id: str, consignment: UUID, ids: Sequence[UUID]) -> Unit[None]:
@@ -170,13 +170,13 @@ class SqlSourceStore(SqlStore, TransferStore):
 
 
 def _place(whole: WholeJob) -> tuple[datetime, UUID]:
-    """Return the place of a job that has finished."""
+    """Return the place of a finished job."""
     place = whole.place
     return place.ready_at, place.job_id
 
 
 def _held_as_read(standing: Standing) -> tuple[Any, ...]:
-    """Return what `leaving_held` finds of a job that is still held as it was."""
+    """Return the row of `leaving_held` for a job that is still held unchanged."""
     due, asked = to_micros(standing.ready_at), int(standing.cancel_requested)
     return None, due, standing.attempt, standing.parked, asked
 

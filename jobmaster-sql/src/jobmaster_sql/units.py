@@ -1,8 +1,8 @@
 """Units of work without I/O: what a repository asks of a database, written once for every kind of driver.
 
-A unit is a generator. It yields a step, or a tuple of steps that need no answers in between, receives their
-answers, and returns the result of the repository method. A driver runs all of it as one transaction: a
-synchronous driver in a thread of its own, an asynchronous one by awaiting between the sends.
+A unit is a generator. It yields a step, or a tuple of steps that need no answers in between, receives their answers, and
+returns the result of the repository method. A driver runs the whole unit as one transaction: a synchronous driver in its own
+thread, an asynchronous one by awaiting between the sends.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ T = TypeVar("T")
 class Query:
     """One statement, by its name in the query files, with its parameters by name.
 
-    `last` promises that its unit yields no further step, so that a driver may send the commit along. What
-    the unit does with the answer then comes after the commit.
+    `last` promises that its unit yields no further step, so that a driver may send the commit along. The unit then handles
+    the answer after the commit.
 
-    `weighed` is the place of a column of texts. Where these are more than `PAGE_BYTES` together, the next row has None
-    there, and those behind it may be missing: see `whole_rows`.
+    `weighed` is the place of a column of texts. Where these exceed `PAGE_BYTES` together, the next row has None there, and
+    later rows may be missing: see `whole_rows`.
     """
 
     name: str
@@ -47,21 +47,21 @@ class Batch:
 
 @frozen
 class Script:
-    """Statements of a migration, without parameters and without answers."""
+    """Statements of a migration, without parameters or answers."""
 
     text: str
     last: bool = False
 
 
 class Answer(NamedTuple):
-    """What a step came back with: its rows, and how many rows it touched."""
+    """The result of a step: its rows, and how many rows it touched."""
 
     rows: list[tuple[Any, ...]]
     touched: int
 
 
 def whole_rows(rows: list[tuple[Any, ...]], weighed: int) -> tuple[list[tuple[Any, ...]], bool]:
-    """Return the rows that have their text, and whether others were left out because there were too many bytes."""
+    """Return the rows that have their text, and whether others were omitted because there were too many bytes."""
     if not rows or rows[-1][weighed] is not None:
         return rows, False
     return [row for row in rows if row[weighed] is not None], True
@@ -73,13 +73,13 @@ Unit: TypeAlias = Generator[Steps, Any, T]
 """Receives an `Answer` for a step, and a list of them for a tuple of steps."""
 
 UnitFactory: TypeAlias = Callable[[], Generator[Steps, Any, T]]
-"""Makes a unit. A driver calls it again when it repeats a transaction after a passing fault."""
+"""Creates a unit. A driver calls it again when it retries a transaction after a transient fault."""
 
 
 def perform(unit: Generator[Steps, Any, T], execute: Callable[[Step], Answer]) -> T:
     """Run a unit to its end with a function that executes one step; return its result.
 
-    Whatever `execute` raises ends the unit.
+    Any error that `execute` raises ends the unit.
     """
     answer: Any = None
     try:

@@ -1,4 +1,4 @@
-"""Taking messages back that nobody was handed, while their owner reads on without asking anybody."""
+"""Taking back messages that were not read, while their owner reads on independently."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from jobmaster_sql.messages import by_attempt
 from jobmaster_sql.units import Answer, Query, Unit
 
 MARGIN: Final = 1_000_000
-"""Microseconds before its due time from which on a message is left where it is."""
+"""Microseconds before its due time from which a message is left in place."""
 
 
 class Withdrawal:
     """One withdrawal of messages, given as (job id, attempt).
 
-    An owner that began to read before the messages were gone still sees them, and takes those that are due by
-    the time it began. So only what is not due when the removal has been committed was certainly never handed
-    out. To put back what was due by then could give a message a second life that its owner has run and
-    acknowledged meanwhile. Therefore messages that are nearly due are left alone, and a removal that took longer
-    than that, or whose answer got lost, is reported as not known to have happened: the caller has noted on the
-    master that these messages may be missing.
+    An owner that began to read before the messages were gone still sees them, and takes those that are due by the time it
+    began. So only messages that are not due when the removal has been committed were certainly not read. Putting back
+    messages that were due by then could revive a message that its owner has already run and acknowledged. Therefore messages
+    that are nearly due are left alone, and a removal that took longer than that, or whose answer was lost, is reported as
+    not known to have happened: the caller has recorded on the master that these messages may be missing.
     """
 
     def __init__(self, driver: SqlDriver, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
@@ -35,7 +34,7 @@ class Withdrawal:
     async def run(self) -> frozenset[UUID]:
         """Return the ids of the jobs whose messages were removed.
 
-        Raises `StoreUnavailableError` if some may have been removed and handed out as well.
+        Raises `StoreUnavailableError` if some may have been both removed and read.
         """
         with anyio.CancelScope(shield=True):
             removed = await self._driver.run(self._remove, again=False)
@@ -44,7 +43,7 @@ class Withdrawal:
         return frozenset(removed)
 
     def _remove(self) -> Unit[dict[UUID, int]]:
-        """Remove what is not nearly due; return due times by job id."""
+        """Remove messages that are not nearly due; return due times by job id."""
         ids = self._dialect.uuids([job_id for job_id, _ in self._messages])
         bucket_id = self._dialect.uuid(self._bucket_id)
         found: Answer = yield Query("message_places", {"bucket_id": bucket_id, "job_ids": ids})

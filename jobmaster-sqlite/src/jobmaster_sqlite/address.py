@@ -1,4 +1,4 @@
-"""What a `sqlite://` URL says."""
+"""The contents of a `sqlite://` URL."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _EXAMPLE: Final = "sqlite:///jobs.db (in the working directory) or sqlite:////va
 
 @frozen(kw_only=True)
 class Address:
-    """A database file, and how safely it is written.
+    """A database file, and how durably it is written.
 
-    `synchronous` is `full` (a commit is on disk) or `normal` (a power cut can lose the last commits, the
-    end of a process cannot). `file_mode` is that of a file that is made.
+    `synchronous` is `full` (a commit is on disk) or `normal` (a power cut can lose the last commits, the end of a process
+    cannot). `file_mode` is the mode of a newly created file.
     """
 
     path: Path
@@ -30,13 +30,13 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Return what a URL says; raises `ConfigurationError` naming the remedy for one that is wrong.
+    """Return the address in a URL; raises `ConfigurationError` naming the remedy for a wrong URL.
 
-    `sqlite:///x` is a path relative to the working directory, `sqlite:////x` an absolute one. Messages show nothing of
-    the URL: whoever has a server in mind gives a password.
+    `sqlite:///x` is a path relative to the working directory, `sqlite:////x` an absolute one. Messages show nothing of the
+    URL: a user who means a server may have given a password.
     """
     parts = split(url)
-    # Messages show the path. An absolute one begins with a slash of its own, and a user with a password does not.
+    # Messages show the path. An absolute path begins with another slash; a user with a password does not.
     if parts is None or ("@" in parts.path and not parts.path.startswith("//")):
         msg = f"the sqlite URL cannot be understood; write {_EXAMPLE}, and {CODES}"
         raise ConfigurationError(msg)

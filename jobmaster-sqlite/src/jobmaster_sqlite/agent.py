@@ -40,7 +40,7 @@ class SqliteAgent(SqlAgent):
         return CAPABILITIES
 
     def _began(self) -> Mapping[str, Any]:
-        """Return the time by the clock of this host, which is the file's: before any statement takes a snapshot."""
+        """Return the time of this host's clock, which is the file's clock: before any statement takes a snapshot."""
         return {"began": time.time_ns() // 1000}
 
     async def durability_risks(self) -> Sequence[DurabilityRisk]:
@@ -50,7 +50,7 @@ class SqliteAgent(SqlAgent):
     async def pull(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
-        """Read due messages beyond the cursor, also those that a clock which has gone back since has put off."""
+        """Read due messages beyond the cursor, including those postponed by a clock that has gone back since."""
         if self._ahead.is_to_be_looked_for():
             recalled = await self._driver.run(recall_messages)
             if recalled:
@@ -59,11 +59,11 @@ class SqliteAgent(SqlAgent):
         return await super().pull(bucket, cursor, limit, known)
 
     async def announce(self, topics: Sequence[str]) -> None:
-        """Tell listeners of this process. Others have seen the commit that came before."""
+        """Tell listeners of this process. Other processes have seen the preceding commit."""
         await self._notifications.announce(topics)
 
     async def listen(
         self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        """Call `on_notification` for announcements of this process, and with `Topics.ANY` for commits of others."""
         await self._notifications.listen(topics, on_notification, on_ready)

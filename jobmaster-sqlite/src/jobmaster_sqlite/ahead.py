@@ -1,8 +1,8 @@
-"""What was written by a clock that has gone back since: due by then, it would wait until the clock is there again.
+"""Rows written by a clock that has gone back since: although due, they would wait until the clock reaches that time again.
 
 The store's clock is the host's. Where it was ahead, jobs that are due at once are due in the future, and so are retries.
-They are found when a process begins, and when it sees the clock go back, and are due as they would be by the clock of
-now. What is scheduled for a moment stays there: that is a moment by the clock, whatever it says on the way.
+They are found when a process begins, and when it sees the clock go back, and become due by the current clock. A job
+scheduled for a moment stays there: that is a moment by the clock, whatever the clock shows on the way.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from jobmaster_sql import Answer, Query, Unit
 from jobmaster_sqlite.connection import now
 
 SLACK: Final = 1_000_000
-"""Microseconds by which a clock may be behind without a word."""
+"""Microseconds that a clock may go back unnoticed."""
 
 
 class Ahead:
-    """Notes the clock now and then, and tells when to look for what lies ahead of it."""
+    """Observes the clock now and then, and tells when to look for rows ahead of it."""
 
     def __init__(self) -> None:
         self._last: int | None = None
 
     def is_to_be_looked_for(self) -> bool:
-        """Return whether this is the first time that anybody asks, or the clock has gone back since the last one."""
+        """Return whether this is the first call, or the clock has gone back since the last one."""
         before, self._last = self._last, now()
         return before is None or before - self._last > SLACK
 
 
 def recall_jobs(now: int) -> Unit[int]:
-    """Make jobs of a master due that a clock ahead of now has put off; return how many."""
-    # Ids begin with the time: nothing else can be due at once and lie ahead, and the table need not be gone through.
+    """Make jobs of a master due that were postponed by a clock ahead of now; return their number."""
+    # Ids begin with the time: only jobs with later ids can be due at once and lie ahead, so the table need not be scanned.
     params = {"floor": str(UUID(int=(now + SLACK) // 1000 << 80)), "slack": SLACK}
     answers: list[Answer] = yield (
         Query("live_ahead", params),
@@ -41,6 +41,6 @@ def recall_jobs(now: int) -> Unit[int]:
 
 
 def recall_messages() -> Unit[int]:
-    """Make messages of an agent due that a clock ahead of now has put off; return how many."""
+    """Make messages of an agent due that were postponed by a clock ahead of now; return their number."""
     answer: Answer = yield Query("message_ahead", {"slack": SLACK}, last=True)
     return answer.touched

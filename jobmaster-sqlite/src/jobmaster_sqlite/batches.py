@@ -1,7 +1,7 @@
-"""One statement for many rows, in as few steps of SQLite as can be.
+"""One statement for many rows, in as few steps of SQLite as possible.
 
-Each step lets go of Python's interpreter lock and has to get it back, while the event loop's thread is busy: with
-a step for each row, most of the time goes into waiting for the lock.
+Each step releases Python's interpreter lock and has to acquire it again while the event loop's thread is busy: with a step
+for each row, most of the time is spent waiting for the lock.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from attrs import frozen
 from jobmaster_sql import Batch, replace_parameters
 
 _MOST_PARAMETERS: Final = 3000
-"""More make statements long to prepare. Old versions of SQLite take 999 at most."""
+"""With more parameters, statements take long to prepare. Old versions of SQLite accept at most 999."""
 _FINER: Final = 4
-"""How many times fewer rows the next smaller INSERT takes. Concurrent callers' jobs come in tens, not in hundreds."""
+"""How many times fewer rows the next smaller INSERT takes. Jobs of concurrent callers come in tens, not in hundreds."""
 _VALUES: Final = re.compile(r"\bVALUES\s*(\(.*\))(\s*ON CONFLICT DO NOTHING)?\s*$", re.DOTALL)
 _ARRAY: Final = re.compile(r"json_each\(:")
 
@@ -31,7 +31,7 @@ class BatchStatement(ABC):
 
     @abstractmethod
     def run(self, native: sqlite3.Connection, batch: Batch) -> int:
-        """Run it; return how many rows it touched. Raises `sqlite3.Error`."""
+        """Run the statement; return how many rows it touched. Raises `sqlite3.Error`."""
 
 
 @frozen
@@ -46,7 +46,7 @@ class _RowByRow(BatchStatement):
 
 @frozen
 class _Arrays(BatchStatement):
-    """A statement that takes its columns as JSON arrays: of ids, since SQLite's JSON ends at NUL."""
+    """A statement that takes its columns as JSON arrays: only for ids, since SQLite's JSON ends at NUL."""
 
     text: str
 
@@ -58,10 +58,10 @@ class _Arrays(BatchStatement):
 
 @frozen
 class _Inserts(BatchStatement):
-    """An INSERT with many rows of VALUES, in a few sizes: as many of the largest as go, then of the next."""
+    """An INSERT with many rows of VALUES, in a few sizes: the largest as often as possible, then the next."""
 
     texts: Mapping[int, str]
-    """The statement for so many rows, from the largest number down to 1."""
+    """The statement for each number of rows, from the largest number down to 1."""
 
     def run(self, native: sqlite3.Connection, batch: Batch) -> int:
         touched, start, rows = 0, 0, batch.rows
@@ -88,7 +88,7 @@ def batch_statement(native: sqlite3.Connection, text: str, columns: Sequence[str
 
 
 def _sizes(most: int) -> list[int]:
-    """Return how many rows statements take, down to 1: any number of rows is a few of each size."""
+    """Return the numbers of rows that statements take, down to 1: any number of rows is a few of each size."""
     sizes = [most]
     while sizes[-1] > 1:
         sizes.append(max(1, sizes[-1] // _FINER))

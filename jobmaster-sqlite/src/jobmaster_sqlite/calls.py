@@ -1,4 +1,4 @@
-"""Callers that wait, in any event loop, for a thread to do their unit of work."""
+"""Callers in any event loop that wait for a thread to run their unit of work."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from jobmaster_sql import UnitFactory
 T = TypeVar("T")
 
 _GRACE = 1.0
-"""Seconds that a caller waits longer than its unit may take: then the thread itself hangs, in the disk."""
+"""Seconds that a caller waits beyond its unit's time limit: after that, the thread itself hangs, in the disk."""
 _caller: RunVar[LoopCaller] = RunVar("jobmaster_sqlite_caller")
 
 
 class Call(Generic[T]):
-    """One unit of work on its way through a thread, and its caller waiting."""
+    """One unit of work on its way through a thread, with its waiting caller."""
 
     def __init__(self, unit: UnitFactory[T], timeout: float) -> None:
         """Create it in the caller's event loop. `timeout` counts from now."""
@@ -35,7 +35,7 @@ class Call(Generic[T]):
         self._error: BaseException | None = None
 
     async def wait(self) -> T:
-        """Return the unit's result or raise its error. Not to be cancelled: the unit happens anyway."""
+        """Return the unit's result or raise its error. Must not be cancelled: the unit runs anyway."""
         with anyio.move_on_after(self._timeout + _GRACE, shield=True):
             await self._done.wait()
         if not self._done.is_set():
@@ -55,20 +55,20 @@ class Call(Generic[T]):
         return time.monotonic() > self.deadline
 
     def succeed(self, result: T) -> None:
-        """Note the result. The caller learns of it by `wake`."""
+        """Set the result. The caller gets it after `wake`."""
         self._result = result
 
     def fail(self, error: BaseException) -> None:
-        """Note the error. The caller learns of it by `wake`."""
+        """Set the error. The caller gets it after `wake`."""
         self._error = error
 
     def release(self) -> None:
-        """Let the caller go on; called in its event loop."""
+        """Let the caller continue; called in its event loop."""
         self._done.set()
 
 
 def wake(calls: Iterable[Call[Any]]) -> None:
-    """Let callers go on, with one message to each event loop."""
+    """Let callers continue, with one message to each event loop."""
     by_loop: dict[LoopCaller, list[Call[Any]]] = {}
     for call in calls:
         by_loop.setdefault(call.wake_soon, []).append(call)
@@ -82,7 +82,7 @@ def _release_all(calls: Iterable[Call[Any]]) -> None:
 
 
 def _this_loop() -> LoopCaller:
-    """Return the one caller of the loop that runs now, so that calls can be grouped by it."""
+    """Return the single loop caller of the running loop, so that calls can be grouped by it."""
     try:
         return _caller.get()
     except LookupError:

@@ -25,27 +25,27 @@ from jobmaster_sqlite.batches import BatchStatement, batch_statement
 
 _CACHED_STATEMENTS: Final = 256
 _PAGES_OF_CACHE: Final = -32 * 1024
-"""Negative means KiB."""
+"""A negative value means KiB."""
 _JOURNAL_BYTES: Final = 64 * 1024 * 1024
 _STEPS_BETWEEN_CHECKS: Final = 10_000
-"""Virtual machine steps between two looks at the deadline: some tenths of a millisecond."""
+"""Virtual machine steps between two deadline checks: some tenths of a millisecond."""
 
 
 _BESIDE: Final = ("-wal", "-shm")
 Identity: TypeAlias = tuple[int, int] | None
-"""What tells a file from others, whatever it is called; None for one that is not there."""
+"""Identifies a file independently of its name; None for a file that does not exist."""
 
 
 class Connection:
     """A connection that belongs to one thread."""
 
     def __init__(self, address: Address, queries: Queries, *, create: bool = True) -> None:
-        """Open the file, creating it if need be and not told otherwise; raises `sqlite3.Error`, `ConfigurationError`."""
+        """Open the file, creating it if necessary and allowed; raises `sqlite3.Error`, `ConfigurationError`."""
         _make_ready(address, create=create)
         self._queries = queries
         self._batches: dict[tuple[str, tuple[str, ...]], BatchStatement] = {}
         self._deadline: float | None = None
-        # timeout=0: waiting for a lock is the writer's business, which knows its callers' deadlines.
+        # timeout=0: the writer waits for locks itself, as it knows its callers' deadlines.
         self._native = sqlite3.connect(
             address.path if create else f"{address.path.absolute().as_uri()}?mode=rw",
             timeout=0,
@@ -57,9 +57,9 @@ class Connection:
         try:
             self._set_up(address)
             self.file = identity(self._path)
-            """Which file is open, whatever becomes of its path."""
+            """The identity of the open file, whatever happens to its path."""
             self.beside: Mapping[str, Identity] = {}
-            """Which files hold what belongs to it, by the ends of their names, once that is noted."""
+            """The identities of the files that belong to it, by the ends of their names, once they are recorded."""
         except sqlite3.Error:
             self._native.close()
             raise
@@ -83,11 +83,11 @@ class Connection:
 
     @property
     def is_of_its_path(self) -> bool:
-        """Whether the file that is open is still the one at its path: what is written to another one is lost."""
+        """Whether the open file is still the one at its path: commits to another file are lost."""
         return identity(self._path) == self.file
 
     def note_beside(self) -> None:
-        """Note which files hold what belongs to this one. They are there once something was read or written."""
+        """Record which files belong to this one. They exist once something was read or written."""
         if not self.beside:
             self.beside = {end: identity(_beside(self._path, end)) for end in _BESIDE}
 
@@ -129,15 +129,15 @@ class Connection:
         return statement
 
     def close(self) -> None:
-        """Let go of the file."""
-        with suppress(sqlite3.Error):  # one that is gone
+        """Close the file."""
+        with suppress(sqlite3.Error):  # if it is already gone
             self._native.close()
 
 
 def _make_ready(address: Address, *, create: bool) -> None:
-    """See that what SQLite opens is a file, and make it if need be: SQLite itself would make it readable for everybody.
+    """Ensure that SQLite opens a file, and create it if necessary: SQLite itself would make it readable for everyone.
 
-    The files beside it get its mode. A link of this user's may lead to a file that is yet to be made.
+    The files beside it get its mode. A link of this user's may lead to a file that does not exist yet.
     """
     _check_not_left_behind(address.path)
     if create:
@@ -149,7 +149,7 @@ def _make_ready(address: Address, *, create: bool) -> None:
 
 
 def _check_not_left_behind(path: Path) -> None:
-    """Refuse to begin anew beside what another file left: SQLite would delete it, and what was accepted last is in there."""
+    """Refuse to start anew beside leftovers of another file: SQLite would delete them, with the last accepted jobs."""
     with suppress(OSError):
         if not path.exists() or path.stat().st_size == 0:
             wal = _beside(path, "-wal")
@@ -163,12 +163,12 @@ def _check_not_left_behind(path: Path) -> None:
 
 
 def _make(path: Path, mode: int) -> None:
-    with suppress(OSError):  # it is SQLite that says what is wrong
+    with suppress(OSError):  # SQLite reports what is wrong
         make_file(path, mode)
 
 
 def _up_to_bytes(cursor: sqlite3.Cursor, weighed: int) -> list[tuple[Any, ...]]:
-    """Return rows as `Query.weighed` has it. Those behind are never read from the file."""
+    """Return rows as described for `Query.weighed`. Rows after those are never read from the file."""
     rows: list[tuple[Any, ...]] = []
     room = PAGE_BYTES
     for row in cursor:
@@ -181,18 +181,18 @@ def _up_to_bytes(cursor: sqlite3.Cursor, weighed: int) -> list[tuple[Any, ...]]:
 
 
 def identity(path: Path) -> Identity:
-    """Return which file is at a path, if there is one."""
+    """Return the identity of the file at a path, if there is one."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - in each transaction, so as quick as can be
+        found = os.stat(path)  # noqa: PTH116 - runs in each transaction, so it must be fast
     except OSError:
         return None
     return found.st_dev, found.st_ino
 
 
 def set_aside(path: Path, file: Identity, beside: Mapping[str, Identity]) -> list[Path]:
-    """Rename what still lies beside a path and belongs to a former file there; return what it is called now.
+    """Rename files beside a path that belong to a former file there; return their new paths.
 
-    SQLite would take it for a part of the file that is there now.
+    SQLite would take them for parts of the current file.
     """
     moved: list[Path] = []
     if file is None or identity(path) in (None, file):
@@ -206,7 +206,7 @@ def set_aside(path: Path, file: Identity, beside: Mapping[str, Identity]) -> lis
 
 
 def _moved(left: Path, aside: Path, former: Identity) -> list[Path]:
-    """Rename a file, and back if somebody else was quicker and this is already another one."""
+    """Rename a file, and rename it back if another process was faster and it is already a different file."""
     left.replace(aside)
     if identity(aside) == former:
         return [aside]
@@ -219,7 +219,7 @@ def _beside(path: Path, end: str) -> Path:
 
 
 def _statements(script: str) -> list[str]:
-    """Split a script at the semicolons that end statements: not those in strings, comments or triggers."""
+    """Split a script at the semicolons that end statements: but not in strings, comments or triggers."""
     statements, begun = [], ""
     for line in script.splitlines(keepends=True):
         begun += line
@@ -230,7 +230,7 @@ def _statements(script: str) -> list[str]:
 
 
 def now() -> int:
-    """Return the store's clock: whole microseconds since 1970 UTC. To be asked within a transaction that writes."""
+    """Return the store's clock: whole microseconds since 1970 UTC. To be read within a transaction that writes."""
     return time.time_ns() // 1000
 
 

@@ -32,7 +32,7 @@ class SqliteDialect(Dialect):
     """UUIDs are text of 36 characters, arrays are JSON, and one lock covers the whole file."""
 
     now = "jobmaster_now()"
-    # A parameter, since a function is asked when the snapshot is taken already, and once for each place it stands in.
+    # A parameter, since a function would be called when the snapshot is already taken, and once for each occurrence.
     began = ":began"
     now_in_script = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
     greatest = "MAX"
@@ -67,21 +67,21 @@ class SqliteDriver(SqlDriver):
     def __init__(
         self, address: Address, queries: Queries, timeout: float, notifications: NotificationHub
     ) -> None:
-        """`timeout` is how many seconds a unit may take; `notifications` is told when other processes commit."""
+        """`timeout` is how many seconds a unit may take; `notifications` is notified when other processes commit."""
         self.dialect = SqliteDialect()
         self._timeout = timeout
         self._path, self._file_mode, self._queries = address.path, address.file_mode, queries
         self._writer = Writer(address, queries, lambda: notifications.tell(["*"]))
         self._reader = Reader(address, queries)
         self._has_served = False
-        """Whether a unit has ever succeeded: what is refused after that is an outage."""
+        """Whether a unit has ever succeeded: a later refusal is an outage."""
 
     def rename_tables(self, before: str, after: str) -> None:
-        """Have the names of tables begin otherwise."""
+        """Change how the names of tables begin."""
         self._queries.rename_tables(before, after)
 
     async def open(self, *, create: bool = True) -> None:
-        """Open the file, or make it; raises `ConfigurationError` if it cannot be used as it is, or is not to be made."""
+        """Open or create the file; raises `ConfigurationError` if it cannot be used as it is, or must not be created."""
         if not create and not self._path.exists():
             msg = f"{self._path}: there is no such file; correct the path, or run `jobmaster migrate` to make it"
             raise ConfigurationError(msg)
@@ -91,7 +91,7 @@ class SqliteDriver(SqlDriver):
             self._warn_of_its_mode()
 
     def _warn_of_its_mode(self) -> None:
-        """Tell of a file that is for more users than it is to be: an earlier release, or something else, made it."""
+        """Warn about a file that more users can access than intended: an earlier release, or another program, created it."""
         with suppress(OSError):
             if os.name == "posix" and is_wider(self._path, self._file_mode):
                 mode = f"{stat.S_IMODE(self._path.stat().st_mode):04o}"
@@ -101,11 +101,11 @@ class SqliteDriver(SqlDriver):
                 )
 
     async def look(self, unit: UnitFactory[T]) -> T:
-        """Run a unit that only reads as a part of opening."""
+        """Run a unit that only reads as part of opening."""
         return await self._run(self._reader, unit, self._timeout)
 
     async def close(self) -> None:
-        """Finish what is queued, and close the file."""
+        """Finish queued work, and close the file."""
         with anyio.CancelScope(shield=True):
             for thread in (self._reader.stop(), self._writer.stop()):
                 if thread is not None:
@@ -117,7 +117,7 @@ class SqliteDriver(SqlDriver):
         *,
         read_only: bool = False,
         time_limit: float | None = None,
-        again: bool = True,  # noqa: ARG002 - what is tried again was undone
+        again: bool = True,  # noqa: ARG002 - a unit is only retried after it was rolled back
     ) -> T:
         """Run a unit as one transaction and return its result."""
         thread = self._reader if read_only else self._writer
@@ -138,12 +138,12 @@ class SqliteDriver(SqlDriver):
 
     @property
     def replaced(self) -> int:
-        """How often another file was found at the path, such as a backup that was restored."""
+        """How often another file was found at the path, such as a restored backup."""
         return self._writer.replaced
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within the block, look for commits of other processes."""
+        """Within the block, watch for commits of other processes."""
         self._writer.watch(1)
         try:
             yield

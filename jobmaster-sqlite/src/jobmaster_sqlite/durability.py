@@ -1,4 +1,4 @@
-"""With which settings of a connection, and on which file systems, a commit can be lost."""
+"""Connection settings and file systems with which a commit can be lost."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ _SHARED: Final = frozenset(
         ),
     }
 )
-"""File systems of other machines: over a network, or of the host that this one is a guest of."""
+"""File systems of other machines: over a network, or of the host of this virtual machine."""
 _TEMPORARY: Final = frozenset({"tmpfs", "ramfs"})
 _POINT: Final = 4
-"""The field that says where it is mounted."""
+"""The field that contains the mount point."""
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 async def risks_of(driver: SqliteDriver, path: Path) -> list[DurabilityRisk]:
-    """Return what there is to say of a file that is open."""
+    """Return the risks of an open file."""
     settings = await driver.run(_ask, read_only=True)
     return [*settings, *risks_in(await run_sync(file_system_of, path))]
 
@@ -96,7 +96,7 @@ def _ask() -> Unit[list[DurabilityRisk]]:
 
 
 def risks_in(file_system: str | None) -> Iterator[DurabilityRisk]:
-    """Yield what a kind of file system means for a database; nothing for one that is not known."""
+    """Yield the risks of a kind of file system for a database; none for an unknown one."""
     if file_system in _SHARED:
         yield DurabilityRisk(
             setting="the file system",
@@ -117,19 +117,19 @@ def risks_in(file_system: str | None) -> Iterator[DurabilityRisk]:
 
 
 def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """Return the kind of file system that a file is on, as Linux calls it; None where that cannot be told."""
+    """Return the kind of file system that a file is on, as Linux names it; None where it cannot be determined."""
     try:
         mounted = list(_mounted(mounts.read_text(encoding="utf-8", errors="surrogateescape")))
     except OSError:
         return None
     real = os.path.realpath(path)
     above = [(point, kind) for point, kind in mounted if f"{real}/".startswith(f"{point.rstrip('/')}/")]
-    # The deepest counts, and of several on one place the last one.
+    # The deepest mount counts, and of several at one place the last one.
     return max(enumerate(above), key=lambda one: (len(one[1][0]), one[0]))[1][1] if above else None
 
 
 def _mounted(text: str) -> Iterator[tuple[str, str]]:
-    """Yield where something is mounted, and its kind, from lines as `proc_pid_mountinfo(5)` describes them."""
+    """Yield mount points and their kinds, from lines as `proc_pid_mountinfo(5)` describes them."""
     for line in text.splitlines():
         before, after = (part.split(" ") for part in (line.partition(" - ")[0], line.partition(" - ")[2]))
         if len(before) > _POINT and after[0]:

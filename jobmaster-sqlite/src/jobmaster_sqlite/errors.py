@@ -40,27 +40,27 @@ _TAINTED: Final = frozenset(_REFUSED) | {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_CORRUPT,
 }
-"""What a connection may go on to say although the file is right again."""
+"""Errors that a connection may keep reporting although the file is right again."""
 _NO_SCHEMA: Final = ("no such table", "no such column", "has no column named")
-"""What SQLite says of another schema than the one that a statement was written for."""
+"""SQLite's messages for a schema other than the one that a statement was written for."""
 _TAKEN: Final = ("already exists", "there is already a", "already an index")
-"""What it says where a migration makes what is there already."""
+"""Its messages where a migration creates an object that already exists."""
 _PRIMARY: Final = 0xFF
 """The low byte of an extended error code is the primary one."""
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else holds a lock that is needed, so that trying again helps."""
+    """Whether another connection holds a needed lock, so that a retry helps."""
     return _code(error) in _BUSY
 
 
 def is_tainted(error: sqlite3.Error) -> bool:
-    """Whether the next try needs another connection."""
+    """Whether the next attempt needs another connection."""
     return _code(error) in _TAINTED
 
 
 def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
-    """Return what an error of SQLite means to JobMaster."""
+    """Return the JobMaster error for an error of SQLite."""
     code = _code(error)
     if code in _UNAVAILABLE:
         return StoreUnavailableError(f"{path}: {_UNAVAILABLE[code]} ({error})")
@@ -76,7 +76,7 @@ def translate(error: sqlite3.Error, path: Path) -> JobMasterError:
 
 
 def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
-    """Return why a database file could not be opened, and what helps."""
+    """Return why a database file could not be opened, and the remedy."""
     if _code(error) == sqlite3.SQLITE_NOTADB:
         return ConfigurationError(
             f"{path} is not a SQLite database; name another file, or move this one away"
@@ -96,7 +96,7 @@ def cannot_open(error: sqlite3.Error, path: Path) -> JobMasterError:
 
 
 def moved_away(path: Path) -> str:
-    """Return what became of a file that was open here, and what helps."""
+    """Return what happened to a file that was open here, and the remedy."""
     if path.exists():
         return (
             f"{path}: another file was put in its place, such as a backup; this process goes on with that one. "
@@ -109,7 +109,7 @@ def moved_away(path: Path) -> str:
 
 
 def _unreachable(error: JobMasterError) -> JobMasterError:
-    """Return an error of a file that could not be opened: nothing was asked of it yet."""
+    """Return an error for a file that could not be opened: no request was made of it yet."""
     return StoreUnreachableError(str(error)) if isinstance(error, StoreUnavailableError) else error
 
 

@@ -13,7 +13,7 @@ from jobmaster_sql.rows import job_values, optional_micros
 
 
 class SomeStaleError(Exception):
-    """Not all of the reports hold: look closer, one by one."""
+    """Some reports do not hold: check them one by one."""
 
 
 def are_plain(reports: Sequence[Report]) -> bool:
@@ -25,7 +25,7 @@ def are_plain(reports: Sequence[Report]) -> bool:
 
 
 def finish(reports: Sequence[Report], dialect: Dialect) -> Unit[None]:
-    """Write successes; raises `SomeStaleError`, and then nothing is written, unless all of them hold."""
+    """Write successes; raises `SomeStaleError`, without writing anything, unless all of them hold."""
     groups: dict[tuple[Any, ...], list[Report]] = {}
     for report in reports:
         what = report.worker, report.host, report.job is None
@@ -56,7 +56,7 @@ def _finish_group(group: Sequence[Report], dialect: Dialect) -> Unit[None]:
 
 
 def _store(group: Sequence[Report], params: Mapping[str, Any], dialect: Dialect) -> Unit[int]:
-    """Store the jobs that reports bring; return how many are new, if the bucket is still the owner's."""
+    """Store the jobs that reports bring; return how many are new, if the owner still owns the bucket."""
     owned: Answer = yield Query("bucket_epoch", {"id": params["bucket_id"]})
     if not owned.rows or owned.rows[0][0] != params["epoch"]:
         return 0

@@ -1,4 +1,4 @@
-"""Ids as text and back, without making the same text, or the same id, again and again."""
+"""Ids as text and back, without repeatedly creating the same text or id."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from uuid import UUID, uuid5
 from jobmaster.ids import id_of
 
 _MOST = 16_384
-"""How many ids to remember, about: what a worker reads ahead is some thousands."""
+"""Approximate number of ids to remember: a worker reads ahead some thousands."""
 
 _DIGITS: Final = 32
 _NOBODY: Final = UUID(int=0)
 
 
 class IdTexts:
-    """Remembers ids both ways: a job's is read once and reported once, its bucket's comes with every row.
+    """Remembers ids in both directions: a job's id is read once and reported once, its bucket's id comes with every row.
 
-    Threads share it without a lock: each step is one operation of a dict. At worst two of them do the same work.
+    Threads share it without a lock: each step is one operation of a dict. At worst, two of them do the same work.
     """
 
     def __init__(self, most: int = _MOST) -> None:
-        """Forget everything when there are `most` ids: that costs less for each than to know which is the oldest."""
+        """Forget all ids when there are `most`: that costs less per id than tracking which one is the oldest."""
         self._most = most
         self._uuids: dict[str, UUID] = {}
         self._texts: dict[UUID, str] = {}
@@ -31,7 +31,7 @@ class IdTexts:
         return self._texts.get(value) or self._learn(_text(value), value)[0]
 
     def uuid_of(self, text: str) -> UUID:
-        """Return the UUID of a text that `text_of` returned, and a column kept; of a damaged one, an id that nothing has."""
+        """Return the UUID of a text from `text_of` that a column kept; for a damaged text, an id that nothing has."""
         return self._uuids.get(text) or self._learn(text, _uuid(text))[1]
 
     def _learn(self, text: str, value: UUID) -> tuple[str, UUID]:

@@ -52,10 +52,10 @@ class SqliteMaster(SqlMaster):
         lease: float,
         rescuing: str | None = None,
     ) -> HeartbeatReply:
-        """Renew leases. If another file is in the place of the former one, nobody who was registered there lives on.
+        """Renew leases. If another file has replaced the former one, no worker that was registered there is alive.
 
-        A backup may know these workers, and it knows jobs that have ended since: what owners remember of their buckets
-        is not true of it.
+        A backup may know these workers, and it contains jobs that have ended since: what owners remember of their buckets
+        does not hold for it.
         """
         await self._recall()
         reply = await super().heartbeat(worker_ids, loads, lease, rescuing)
@@ -63,7 +63,7 @@ class SqliteMaster(SqlMaster):
         return reply if before == self._replaced else HeartbeatReply()
 
     async def _recall(self) -> None:
-        """Have jobs due again that a clock which has gone back since has put off."""
+        """Make jobs due again that were postponed by a clock that has gone back since."""
         if not self._ahead.is_to_be_looked_for():
             return
         recalled = await self._driver.run(lambda: recall_jobs(now()))
@@ -71,7 +71,7 @@ class SqliteMaster(SqlMaster):
             await self._notifications.announce([Topics.ANY])
 
     async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
-        """Write successes in few statements, and anything else as any database does."""
+        """Write successes in few statements, and anything else as on any database."""
         if reports and are_plain(reports):
             with suppress(SomeStaleError):
                 await self._driver.run(lambda: finish(reports, self._dialect))
@@ -79,12 +79,12 @@ class SqliteMaster(SqlMaster):
         return await super().report(reports)
 
     def _live_add(self, jobs: Sequence[NewJob], stored_ids: Sequence[Any]) -> Batch:
-        """Ask the clock once: in a statement of many rows the function would be called for each of them."""
+        """Read the clock once: in a statement of many rows the function would be called for each row."""
         rows = live_rows(jobs, stored_ids, self._dialect, since=now())
         return Batch("live_add_due", LIVE_DUE_VALUES, rows, last=True)
 
     def _assign_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[dict[UUID, int]]:
-        """Assign without a journey of the ids through Python where all jobs go to one bucket."""
+        """Assign without moving the ids through Python where all jobs go to one bucket."""
         assigned: dict[UUID, int] = {}
         for group in groups:
             if len(group.rooms) > 1:
@@ -101,13 +101,13 @@ class SqliteMaster(SqlMaster):
         return await durability.risks_of(self._file, self._path)
 
     async def announce(self, topics: Sequence[str]) -> None:
-        """Tell listeners of this process. Others have seen the commit that came before."""
+        """Tell listeners of this process. Other processes have seen the preceding commit."""
         await self._notifications.announce(topics)
 
     async def listen(
         self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        """Call `on_notification` for announcements of this process, and with `Topics.ANY` for commits of others."""
         await self._notifications.listen(topics, on_notification, on_ready)
 
     def _metadata_conditions(self, wanted: MetadataFilter) -> list[tuple[str, Mapping[str, Any]]]:

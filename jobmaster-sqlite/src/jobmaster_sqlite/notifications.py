@@ -1,4 +1,4 @@
-"""A file's notifications: told in this process, and seen in what others commit."""
+"""A file's notifications: delivered in this process, and seen in commits of others."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jobmaster.notifications import NotificationHub
 from jobmaster_sqlite.driver import SqliteDriver
 
 CAPABILITIES = Capabilities(notifications=True, migrations=True)
-"""It notices other processes' commits by looking at the file every 10 to 50 ms."""
+"""SQLite stores notice commits of other processes by checking the file every 10 to 50 ms."""
 
 _hubs: WeakValueDictionary[tuple[Path, str], NotificationHub] = WeakValueDictionary()
 _hubs_lock = Lock()
 
 
 def _begin_anew() -> None:
-    """Nobody is left in a forked child to release what a thread held; hubs see to themselves."""
+    """Replace the lock: no thread in a forked child can release it; hubs handle forks themselves."""
     global _hubs_lock  # noqa: PLW0603 - there is one
     _hubs_lock = Lock()
 
@@ -38,21 +38,21 @@ def hub_of(path: Path, kind: str) -> NotificationHub:
 
 
 class FileNotifications:
-    """Announces and listens for one master or agent; its methods are theirs of the same names."""
+    """Announces and listens for one master or agent; its methods implement theirs of the same names."""
 
     def __init__(self, hub: NotificationHub, driver: SqliteDriver) -> None:
-        """`driver` tells `hub` when other processes commit."""
+        """`driver` notifies `hub` when other processes commit."""
         self._hub, self._driver = hub, driver
 
     async def announce(self, topics: Sequence[str]) -> None:
-        """Tell listeners of this process. Others have seen the commit that came before."""
+        """Tell listeners of this process. Other processes have seen the preceding commit."""
         await anyio.lowlevel.checkpoint()
         self._hub.tell(topics)
 
     async def listen(
         self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Call `on_notification` for what this process announces, and with `Topics.ANY` for others' commits."""
+        """Call `on_notification` for announcements of this process, and with `Topics.ANY` for commits of others."""
         with self._hub.listener(topics, on_notification), self._driver.watching():
             on_ready()
             await anyio.sleep_forever()

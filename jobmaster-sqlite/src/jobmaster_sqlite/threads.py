@@ -1,4 +1,4 @@
-"""The two threads that talk to SQLite: one writes, committing what has gathered; one reads."""
+"""The two threads that use SQLite: one writes, committing what has accumulated; one reads."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from jobmaster_sqlite.errors import cannot_open, is_busy, is_tainted, moved_away
 log = logging.getLogger("jobmaster.sqlite")
 
 _PAUSES: Final = (0.0003, 0.002)
-"""Seconds between two tries to get a lock: short, since SQLite does not queue those who wait."""
+"""Seconds between two attempts to get a lock: short, since SQLite does not queue waiting connections."""
 _QUICK_LOOK: Final = 0.01
 _SLOW_LOOK: Final = 0.05
 _BUSY_FOR: Final = 1.0
-"""Seconds after the last change in which the next one is looked for quickly."""
+"""Seconds after the last change during which the next one is looked for quickly."""
 
 _NUDGE: Final = "nudge"
 _STOP: Final = "stop"
 _Item: TypeAlias = Call[Any] | Event | str
-"""A call, a word, or what to set once the connection is closed."""
+"""A call, a command, or an event to set once the connection is closed."""
 
 
 class _UndoneError(Exception):
-    """An error in one unit made SQLite undo the transaction that others were part of."""
+    """An error in one unit made SQLite roll back the transaction that other units were part of."""
 
 
 class UnitThread(ABC):
-    """A thread with a connection of its own that runs units of work for callers in event loops."""
+    """A thread with its own connection that runs units of work for callers in event loops."""
 
     name: ClassVar[str]
     group: ClassVar[int]
-    """The most calls that are served together."""
+    """The maximum number of calls that are served together."""
 
     def __init__(self, address: Address, queries: Queries) -> None:
         self._address, self._queries = address, queries
         self._connection: Connection | None = None
         self._left: Connection | None = None
-        """The connection before this one, which is closed."""
+        """The previous connection, which is closed."""
         self._has_opened = self._is_tainted = False
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -62,12 +62,12 @@ class UnitThread(ABC):
         _threads.add(self)
 
     def submit(self, item: _Item) -> None:
-        """Hand over a call; the thread is started if it does not run. A forked child has no part in its parent's."""
+        """Queue a call; the thread is started if it does not run. A forked child cannot use its parent's thread."""
         if self._process is not this_process():
             raise NotRunningError("a database that was opened before a fork is the parent's; open it here")
         with self._lock:
             if self._thread is None:
-                # A queue for each thread: one that was told to stop never takes another's calls.
+                # Each thread has its own queue: a thread that was told to stop never takes another thread's calls.
                 self._queue = SimpleQueue()
                 name = f"jobmaster-sqlite-{self.name}"
                 self._thread = Thread(target=self._run, args=(self._queue,), name=name, daemon=True)
@@ -75,7 +75,7 @@ class UnitThread(ABC):
             self._queue.put(item)
 
     def stop(self) -> Thread | None:
-        """Tell the thread to end after what is in its queue; return it, to be joined."""
+        """Tell the thread to end after its queued items; return it, to be joined."""
         if self._process is not this_process():
             return None
         with self._lock:
@@ -109,13 +109,13 @@ class UnitThread(ABC):
         return self._connection is not None
 
     def let_go(self, timeout: float) -> None:
-        """Have the connection closed, for at most some seconds; the next call opens another one."""
+        """Close the connection, waiting at most `timeout` seconds; the next call opens another one."""
         closed = Event()
         self.submit(closed)
         closed.wait(timeout)
 
     def _gather(self, queue: SimpleQueue[_Item]) -> list[_Item]:
-        """Wait for something to do, and take along what else is there."""
+        """Wait for an item, and take all others that are queued."""
         items: list[_Item] = []
         with suppress(Empty):
             items.append(queue.get(timeout=self._look_around()))
@@ -124,7 +124,7 @@ class UnitThread(ABC):
         return items
 
     def _look_around(self) -> float | None:
-        """Do what there is to do besides calls; return in how many seconds to do so again (None: never)."""
+        """Do regular work besides calls; return in how many seconds to do so again (None: never)."""
         return None
 
     def _answer(self, calls: Sequence[Call[Any]]) -> None:
@@ -132,7 +132,7 @@ class UnitThread(ABC):
             connection = self._connect(calls[0])
             self._serve(connection, calls)
             connection.note_beside()
-        except Exception as error:  # noqa: BLE001 - callers must hear of it, and the thread goes on
+        except Exception as error:  # noqa: BLE001 - callers must get it, and the thread goes on
             for call in calls:
                 call.fail(error)
         if self._is_tainted:
@@ -144,12 +144,12 @@ class UnitThread(ABC):
         """Run the units of calls, and give each call its result or error."""
 
     def _connect(self, call: Call[Any]) -> Connection:
-        """Return the thread's connection, opened if need be, with patience for others who set the file up."""
+        """Return the thread's connection, opened if necessary, waiting for other processes that set up the file."""
         while self._connection is None:
             try:
                 with _opening:
                     self._set_leftovers_aside()
-                    # A file that went away is waited for: an empty one in its place would hide what it held.
+                    # A file that went away is waited for: an empty one in its place would hide its contents.
                     self._connection = Connection(self._address, self._queries, create=not self._has_opened)
                 self._has_opened = True
                 self._note_file(self._connection)
@@ -160,14 +160,14 @@ class UnitThread(ABC):
         return self._connection
 
     def _set_leftovers_aside(self) -> None:
-        """See that another file is not taken together with what belonged to the one that was open here before."""
+        """Ensure that a file is not combined with leftovers of the file that was open here before."""
         if self._left is not None:
             moved = set_aside(self._address.path, self._left.file, self._left.beside)
             for path in moved:
                 log.warning("%s belonged to the file that was replaced, and was set aside", path)
 
-    def _note_file(self, connection: Connection) -> None:  # noqa: B027 - who only reads loses nothing
-        """Look which file has been opened."""
+    def _note_file(self, connection: Connection) -> None:  # noqa: B027 - a reader loses nothing
+        """Check which file has been opened."""
 
     def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
@@ -188,9 +188,9 @@ _opening = Lock()
 
 
 def _before_fork() -> None:
-    """Close all connections: SQLite loses changes if a process that has one forks, and the child uses the file too.
+    """Close all connections: SQLite loses changes if a process with an open one forks, and the child uses the file too.
 
-    The child's library believes that it holds the locks of its parent, so that it takes none of its own.
+    The child's library believes that it holds its parent's locks, so it does not take any itself.
     """
     deadline = time.monotonic() + _LET_GO_FOR
     while True:
@@ -219,12 +219,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def pause() -> None:
-    """Wait a moment for somebody else's lock."""
-    time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that those who wait do not try in step
+    """Wait a moment for a lock held by another connection."""
+    time.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that waiting connections do not retry in step
 
 
 def _in_time(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
-    """Fail those calls that cannot wait any longer; return the others."""
+    """Fail the calls that cannot wait any longer; return the others."""
     for call in calls:
         if call.is_overdue:
             call.fail(StoreUnreachableError("another process or unit of work kept the database too long"))
@@ -232,13 +232,13 @@ def _in_time(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
 
 
 class Reader(UnitThread):
-    """Runs units that only read, each in a snapshot of its own, beside whoever writes."""
+    """Runs units that only read, each in its own snapshot, concurrently with the writer."""
 
     name = "reader"
     group = 1
 
     def _connect(self, call: Call[Any]) -> Connection:
-        """Return a connection to the file that is at the path now: what has just been written is to be found."""
+        """Return a connection to the file at the path now: the latest commit must be visible."""
         if self._connection is not None and not self._connection.is_of_its_path:
             self._disconnect()
         return super()._connect(call)
@@ -250,7 +250,7 @@ class Reader(UnitThread):
                 pause()
 
     def _attempt(self, connection: Connection, call: Call[Any]) -> bool:
-        """Run a unit; return False if it has to be tried again."""
+        """Run a unit; return False if it has to be retried."""
         try:
             connection.control("BEGIN")
             result = perform(call.unit(), connection.execute)
@@ -267,17 +267,17 @@ class Reader(UnitThread):
 
 
 class Writer(UnitThread):
-    """Runs units that write. All that have gathered share one transaction, and one wait for the disk.
+    """Runs units that write. All waiting units share one transaction, and one wait for the disk.
 
-    It also notices what other processes commit: `data_version` of the connection that makes all of this
-    process's changes moves only with those of others.
+    It also notices what other processes commit: `data_version` of the connection that makes all of this process's changes
+    moves only with commits of others.
     """
 
     name = "writer"
     group = 256
 
     def __init__(self, address: Address, queries: Queries, on_change: Callable[[], None]) -> None:
-        """`on_change` is called in this thread when another process has committed, while somebody watches."""
+        """`on_change` is called in this thread when another process has committed, while there is a watcher."""
         super().__init__(address, queries)
         self._on_change = on_change
         self._watchers = 0
@@ -289,7 +289,7 @@ class Writer(UnitThread):
         """How often another file was found at the path."""
 
     def watch(self, change: int) -> None:
-        """Count one more (1) or one less (-1) who wants to know of other processes' commits."""
+        """Add (1) or remove (-1) a watcher of other processes' commits."""
         with self._lock:
             self._watchers += change
         self.submit(_NUDGE)
@@ -300,11 +300,11 @@ class Writer(UnitThread):
         self._busy_until = time.monotonic() + _BUSY_FOR
         left = self._begin(connection, calls)
         while left and not self._commit_together(connection, left):
-            # One unit's error undid the others' work through no fault of theirs: they go again without it.
+            # One unit's error rolled back the other units through no fault of theirs: they are run again without it.
             left = self._begin(connection, [call for call in left if not call.has_failed])
 
     def _begin(self, connection: Connection, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
-        """Take the write lock; return the calls whose time is not up by then."""
+        """Take the write lock; return the calls that still have time."""
         left = _in_time(calls)
         while left:
             try:
@@ -319,7 +319,7 @@ class Writer(UnitThread):
         return left
 
     def _commit_together(self, connection: Connection, calls: Sequence[Call[Any]]) -> bool:
-        """Run the units in the open transaction and commit it; return False if it was undone."""
+        """Run the units in the open transaction and commit it; return False if it was rolled back."""
         if len(calls) == 1:
             return self._commit_alone(connection, calls[0])
         try:
@@ -331,7 +331,7 @@ class Writer(UnitThread):
         return True
 
     def _commit_alone(self, connection: Connection, call: Call[Any]) -> bool:
-        """Run the only unit and commit it: what fails undoes the transaction, and nobody else's work with it."""
+        """Run the only unit and commit it: a failure rolls back the transaction, and no other unit with it."""
         connection.limit(call.deadline)
         try:
             call.succeed(perform(call.unit(), connection.execute))
@@ -345,7 +345,7 @@ class Writer(UnitThread):
         return True
 
     def _attempt(self, connection: Connection, call: Call[Any]) -> None:
-        """Run a unit inside the group's transaction so that it fails, if it fails, alone."""
+        """Run a unit inside the group's transaction so that a failure affects only this unit."""
         connection.limit(call.deadline)
         connection.control("SAVEPOINT unit")
         try:
@@ -372,7 +372,7 @@ class Writer(UnitThread):
                 call.fail(StoreUnavailableError(fault))
 
     def _fault_of(self, connection: Connection) -> str | None:
-        """Return what became of the file that is open, if it is no longer the one at its path, and leave it."""
+        """Return what happened to the open file if it is no longer the one at its path, and disconnect from it."""
         if connection.is_of_its_path:
             return None
         self._is_tainted = True
@@ -385,7 +385,7 @@ class Writer(UnitThread):
         self._file, self._told = connection.file, None
 
     def _tell_of_file(self) -> str:
-        """Say, and return, what became of the file: once, whoever notices."""
+        """Log, and return, what happened to the file: only once, whichever caller notices it."""
         fault = moved_away(self._address.path)
         if fault != self._told:
             log.error("%s", fault)
@@ -406,7 +406,7 @@ class Writer(UnitThread):
         return self._next_look - now
 
     def _has_changed(self) -> bool:
-        """Whether another process has committed since the last look, or has put another file in its place."""
+        """Whether another process has committed since the last look, or has replaced the file."""
         if self._connection is not None and self._fault_of(self._connection) is not None:
             self._disconnect()
             return True
@@ -415,6 +415,6 @@ class Writer(UnitThread):
 
     def _read_version(self) -> int:
         if self._connection is not None:
-            with suppress(sqlite3.Error):  # no notifications then; whoever uses the file hears of its state
+            with suppress(sqlite3.Error):  # no notifications then; callers that use the file learn its state
                 return self._connection.data_version
         return self._version

@@ -1,7 +1,7 @@
-"""Tests for JobMaster: help for testing applications, and the contract suite for providers.
+"""Tests for JobMaster: helpers for testing applications, and the contract suite for providers.
 
-The suite is in `jobmaster_testing.contracts`. Installing the package registers the pytest plug-in with the
-fixtures `memory_url`, `memory_cluster`, `virtual_backend` and `virtual_clock`.
+The suite is in `jobmaster_testing.contracts`. Installing the package registers the pytest plug-in with the fixtures
+`memory_url`, `memory_cluster`, `virtual_backend` and `virtual_clock`.
 """
 
 from jobmaster_testing.clock import VirtualClock as VirtualClock

@@ -1,11 +1,11 @@
-"""Virtual time: an hour passes as soon as everybody has gone to sleep for it.
+"""Virtual time: an hour passes as soon as all tasks have gone to sleep for it.
 
-Under the backends of `virtual_backend`, the clock of the event loop jumps to the next deadline whenever no
-task has anything to do. A `VirtualClock` shows that time as the time of day, so that a cluster with the
-in-memory provider lives through days in milliseconds. Databases have clocks of their own and cannot follow.
+Under the backends of `virtual_backend`, the clock of the event loop jumps to the next deadline whenever no task has anything
+to do. A `VirtualClock` shows that time as the time of day, so that a cluster with the in-memory provider runs through days
+in milliseconds. Databases have their own clocks, which cannot follow.
 
-What runs in threads is not waited for: time may jump while a plain function works. `patience` is the real
-time to wait for threads before each jump.
+Work in threads is not waited for: time may jump while a plain function works. `patience` is the real time to wait for
+threads before each jump.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import anyio
 import trio.testing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-"""Where a `VirtualClock` starts unless told otherwise."""
+"""The start of a `VirtualClock` unless another is given."""
 
 
 class VirtualClock:
-    """The time of the running event loop as a `jobmaster.clock.Clock`. It starts when it is first asked.
+    """The time of the running event loop as a `jobmaster.clock.Clock`. It starts with the first call.
 
-    Under an event loop with real time it runs with the real time.
+    Under an event loop with real time, it runs in real time.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -34,10 +34,10 @@ class VirtualClock:
         self._last = 0.0
 
     def monotonic(self) -> float:
-        """Return the event loop's seconds; from a thread without one, those of the last call from it."""
+        """Return the event loop's seconds; from a thread without one, the value of the last call from it."""
         try:
             self._last = anyio.current_time()
-        except RuntimeError:  # no event loop here, whatever this version of anyio calls the error
+        except RuntimeError:  # no event loop here; versions of anyio raise different errors
             return self._last
         if self._origin is None:
             self._origin = self._last
@@ -50,7 +50,7 @@ class VirtualClock:
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop whose clock jumps to the next deadline instead of waiting for it."""
+    """An asyncio event loop whose clock jumps to the next deadline instead of waiting."""
 
     def __init__(self, patience: float = 0.0) -> None:
         self._virtual = 0.0
@@ -60,7 +60,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return _JumpingSelector(self, patience)
 
     def time(self) -> float:
-        """Return the virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._virtual
 
     def jump(self, seconds: float) -> None:
@@ -69,7 +69,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for nothing but other threads, and lets the loop's clock jump instead."""
+    """Waits only for other threads, and lets the loop's clock jump instead."""
 
     def __init__(self, loop: VirtualTimeLoop, patience: float) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if timeout is None:  # no deadline anywhere: only a thread or a socket can go on
+        if timeout is None:  # no deadline at all: only a thread or a socket can continue
             return super().select(None)
         ready = super().select(self._patience) if self._patience else []
         if not ready:
@@ -88,7 +88,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 def virtual_backend(name: str, *, patience: float = 0.0) -> tuple[str, dict[str, Any]]:
-    """Return what an `anyio_backend` fixture returns to run tests of `name` (asyncio, trio) in virtual time."""
+    """Return the value for an `anyio_backend` fixture that runs tests of `name` (asyncio, trio) in virtual time."""
     if name == "trio":
         return name, {"clock": trio.testing.MockClock(autojump_threshold=patience)}
     return name, {"loop_factory": lambda: VirtualTimeLoop(patience)}

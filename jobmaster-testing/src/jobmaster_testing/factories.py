@@ -1,4 +1,4 @@
-"""Builders of models for tests: name what the test is about, the rest is filled in."""
+"""Builders of models for tests: name what matters to the test, the rest is filled in."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _OUTCOMES: Mapping[JobStatus, AttemptOutcome] = {
 
 
 class JobFields(TypedDict, total=False):
-    """What can be said about a job; `data` and `metadata` are plain mappings."""
+    """The fields of a job; `data` and `metadata` are plain mappings."""
 
     id: UUID
     cluster_id: str
@@ -66,7 +66,7 @@ class JobFields(TypedDict, total=False):
 
 
 class ScheduleFields(TypedDict, total=False):
-    """What can be said about a recurring schedule, besides the template of its jobs."""
+    """The fields of a recurring schedule, besides the template of its jobs."""
 
     kind: str
     expression: str
@@ -85,7 +85,7 @@ class ScheduleFields(TypedDict, total=False):
 
 
 class ReportFields(TypedDict, total=False):
-    """What can be said in a report, besides the claim it is about and the status."""
+    """The fields of a report, besides the claim it is about and the status."""
 
     bucket_id: UUID
     epoch: int
@@ -106,7 +106,7 @@ class ReportFields(TypedDict, total=False):
 
 
 class MessageFields(TypedDict, total=False):
-    """What can be said about a message, besides the job it carries and its bucket."""
+    """The fields of a message, besides its job and its bucket."""
 
     attempt: int
     saved: bool
@@ -117,7 +117,7 @@ class MessageFields(TypedDict, total=False):
 
 
 class BucketFields(TypedDict, total=False):
-    """What can be said about a bucket."""
+    """The fields of a bucket."""
 
     id: UUID
     cluster_id: str
@@ -137,7 +137,7 @@ class BucketFields(TypedDict, total=False):
 
 
 class WorkerFields(TypedDict, total=False):
-    """What can be said about a worker."""
+    """The fields of a worker."""
 
     id: UUID
     cluster_id: str
@@ -153,7 +153,7 @@ class WorkerFields(TypedDict, total=False):
 
 
 def make_job(**fields: Unpack[JobFields]) -> Job:
-    """Return a job of medium priority on the default lane that was due when it was made."""
+    """Return a job of medium priority on the default lane that is due when it is created."""
     now = datetime.now(UTC)
     return Job(
         id=fields.get("id") or new_id(),
@@ -174,7 +174,7 @@ def make_job(**fields: Unpack[JobFields]) -> Job:
 def make_new_job(
     bucket: Bucket | UUID | None = None, *, delay: float = 0.0, **fields: Unpack[JobFields]
 ) -> NewJob:
-    """Return a job to be stored in `bucket` (and on its lane and priority), or to be held without one."""
+    """Return a job to be stored in `bucket` (and on its lane and priority), or to be held if it is None."""
     if isinstance(bucket, Bucket):
         place: JobFields = {
             "cluster_id": bucket.cluster_id,
@@ -191,7 +191,7 @@ def make_message(
 ) -> Message:
     """Return the message of `job`, or of a new one like those of `make_new_job`, on its way to `bucket`.
 
-    It is the first attempt of a job that the master does not know, unless something else is said.
+    By default, it is the first attempt of a job that the master does not know.
     """
     bucket_id = bucket.id if isinstance(bucket, Bucket) else bucket
     new = (
@@ -223,18 +223,18 @@ def make_cluster(
 
 
 def make_agent(name: str = "Agent-1", cluster_id: str = CLUSTER, **fields: Any) -> AgentRecord:
-    """Return an agent in memory with a fingerprint of its own."""
+    """Return an agent in memory with its own fingerprint."""
     given = {"kind": "memory", "fingerprint": new_id().hex, **fields}
     return AgentRecord(cluster_id=cluster_id, name=name, **given)
 
 
 def make_host(name: str = "host-1", cluster_id: str = CLUSTER, **info: Any) -> HostRecord:
-    """Return a host of which `info` is known."""
+    """Return a host with this `info`."""
     return HostRecord(cluster_id=cluster_id, name=name, info=info)
 
 
 def make_worker(**fields: Unpack[WorkerFields]) -> WorkerRecord:
-    """Return an active worker of a standalone cluster, of mode `full`, in a process of its own."""
+    """Return an active worker of a standalone cluster, of mode `full`, in its own process."""
     defaults: WorkerFields = {
         "id": new_id(),
         "cluster_id": CLUSTER,
@@ -268,10 +268,10 @@ def make_bucket(worker: WorkerRecord | None = None, **fields: Unpack[BucketField
 def make_report(
     claim: Claim, status: JobStatus = JobStatus.SUCCEEDED, **fields: Unpack[ReportFields]
 ) -> Report:
-    """Return a report about `claim`, with its job if the master may not know that yet.
+    """Return a report about `claim`, with its job if the master may not know the job yet.
 
-    A terminal status brings its outcome with it; another one says that nothing ran, unless `outcome` is
-    given. With an outcome the attempt started and ended just now.
+    A terminal status implies its outcome; another status means that nothing ran, unless `outcome` is given. With an outcome
+    the attempt started and ended just now.
     """
     outcome = _OUTCOMES.get(status)
     ran = fields.get("outcome", outcome) is not None

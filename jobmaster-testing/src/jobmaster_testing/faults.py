@@ -1,6 +1,6 @@
-"""Stores that fail when a test says so: the connection breaks before a call or its answer, or cannot be had at all.
+"""Stores that fail on demand: the connection breaks before a call or its answer, or is not available at all.
 
-`Cluster.use(Faults(...))` serves `faulty+<url>` as `<url>`, masters and agents alike.
+`Cluster.use(Faults(...))` serves `faulty+<url>` as `<url>`, for masters and agents alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
 
 MASTER = "master"
-"""What calls of the master's carry where those of an agent carry its name."""
+"""The store name in calls of the master; calls of an agent have the agent's name instead."""
 
 When = Literal["before", "after"]
 Act = Callable[[], Awaitable[Any]]
@@ -27,9 +27,9 @@ Act = Callable[[], Awaitable[Any]]
 
 @define
 class Fault:
-    """Fails `count` calls of one method from call number `first`, before or after the store did its work.
+    """Fails `count` calls of one method, starting with call number `first`, before or after the store did its work.
 
-    `store` says whose: the master's, an agent's by its name, or anybody's (None).
+    `store` names the store: the master, an agent by its name, or any store (None).
     """
 
     method: str
@@ -42,18 +42,18 @@ class Fault:
     hits: int = field(default=0, init=False)
 
     def concerns(self, store: str, method: str) -> bool:
-        """Return whether it is about this method of this store."""
+        """Return whether the fault is about this method of this store."""
         return method == self.method and self.store in (None, store)
 
     def strikes(self) -> bool:
-        """Count a call; return whether it is to fail."""
+        """Count a call; return whether it fails."""
         self.calls += 1
         strikes = self.first <= self.calls < self.first + self.count
         self.hits += strikes
         return strikes
 
     async def around(self, act: Act) -> Any:
-        """Make a call, or break it off."""
+        """Make a call, or interrupt it."""
         strikes = self.strikes()
         if strikes and self.when == "before":
             raise self.error("the connection broke before the call")
@@ -74,7 +74,7 @@ class Call:
 
 @define
 class Gate:
-    """A point at which calls of one method wait until the gate is opened: the store has done nothing of them yet."""
+    """A point where calls of one method wait until the gate is opened, before the store has done any work for them."""
 
     store: str
     method: str
@@ -82,16 +82,16 @@ class Gate:
     opened: anyio.Event = field(factory=anyio.Event, init=False)
 
     async def pass_through(self) -> None:
-        """Say that somebody is there, and wait."""
+        """Report that a call has arrived, and wait."""
         self.reached.set()
         await self.opened.wait()
 
 
 @define(eq=False)
 class Faults:
-    """What is to go wrong, and what was done.
+    """The faults to inject, and the calls that were made.
 
-    `away` names the stores that cannot be reached now. `calls` has what was answered, in that order.
+    `away` names the stores that cannot be reached now. `calls` lists the answered calls, in that order.
     """
 
     faults: list[Fault] = field(factory=list)
@@ -100,12 +100,12 @@ class Faults:
     _gates: list[Gate] = field(factory=list, init=False)
 
     def add(self, *faults: Fault) -> None:
-        """Have more go wrong from now on."""
+        """Add faults from now on."""
         self.faults += faults
 
     @contextmanager
     def held_up(self, store: str, method: str) -> Iterator[Gate]:
-        """Within the block, let calls of a method wait at a gate; at its end it is opened."""
+        """Within the block, let calls of a method wait at a gate; the gate is opened at its end."""
         gate = Gate(store, method)
         self._gates.append(gate)
         try:
@@ -115,11 +115,11 @@ class Faults:
             gate.opened.set()
 
     def made(self, store: str, *methods: str) -> list[str]:
-        """Return the methods of a store that were called and answered, in that order: these, or all."""
+        """Return the methods of a store that were called and answered, in that order: the given ones, or all."""
         return [c.method for c in self.calls if c.store == store and (not methods or c.method in methods)]
 
     async def call(self, store: str, method: str, act: Act, args: tuple[Any, ...]) -> Any:
-        """Make a call of a store, with everything that is to happen to it."""
+        """Call a store, applying all gates and faults for the call."""
         self._check_reached(store)
         for gate in [gate for gate in self._gates if (gate.store, gate.method) == (store, method)]:
             await gate.pass_through()
@@ -138,18 +138,18 @@ class Faults:
 
     @hookimpl
     def jobmaster_schemes(self) -> Mapping[str, str]:
-        """Serve what is there to be tested with."""
+        """Serve the stores for tests."""
         return {"faulty+memory": "for tests", "faulty+sqlite": "for tests"}
 
     @hookimpl
     def jobmaster_master(self, url: str, options: Any) -> MasterRepository | None:
-        """Return a master through which these faults strike."""
+        """Return a master with these faults."""
         inner = _inner(url)
         return inner and cast("MasterRepository", FaultyStore(MASTER, Plugins().master(inner, options), self))
 
     @hookimpl
     def jobmaster_agent(self, name: str, url: str, options: Any) -> AgentRepository | None:
-        """Return an agent through which these faults strike."""
+        """Return an agent with these faults."""
         inner = _inner(url)
         return inner and cast(
             "AgentRepository", FaultyStore(name, Plugins().agent(name, inner, options), self)
@@ -157,7 +157,7 @@ class Faults:
 
 
 class FaultyStore:
-    """Hands every call on to a real store, and lets faults strike the ones they are about."""
+    """Passes every call to a real store, and applies the faults for it."""
 
     def __init__(self, store: str, inner: Any, faults: Faults) -> None:
         self._store, self._inner, self._faults = store, inner, faults

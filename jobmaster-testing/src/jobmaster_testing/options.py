@@ -1,4 +1,4 @@
-"""What a provider is told besides its URL, without a cluster around it."""
+"""The options of a provider besides its URL, without a cluster."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Options:
 
 
 def unopened_master(url: str, options: Options | None = None) -> MasterRepository:
-    """Return the master of a URL, found through its provider's entry point and not yet opened."""
+    """Return the master of a URL, found through its provider's entry point, not yet opened."""
     return Plugins().master(url, options or Options())
 
 
 def unopened_agent(name: str, url: str, options: Options | None = None) -> AgentRepository:
-    """Return the agent of a URL, found through its provider's entry point and not yet opened."""
+    """Return the agent of a URL, found through its provider's entry point, not yet opened."""
     return Plugins().agent(name, url, options or Options())
 
 
 @asynccontextmanager
 async def open_master(url: str, options: Options | None = None) -> AsyncIterator[MasterRepository]:
-    """Open a master by its URL, as a cluster would, bring its schema up to date, and close it at the end."""
+    """Open a master by its URL, as a cluster does, bring its schema up to date, and close it at the end."""
     async with _opened(unopened_master(url, options)) as master:
         yield master
 
 
 @asynccontextmanager
 async def open_agent(name: str, url: str, options: Options | None = None) -> AsyncIterator[AgentRepository]:
-    """Open an agent by its URL, as a cluster would, bring its schema up to date, and close it at the end."""
+    """Open an agent by its URL, as a cluster does, bring its schema up to date, and close it at the end."""
     async with _opened(unopened_agent(name, url, options)) as agent:
         yield agent
 

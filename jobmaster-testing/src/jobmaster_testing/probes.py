@@ -1,4 +1,4 @@
-"""Waiting for something to become true, instead of sleeping and hoping."""
+"""Waiting for a condition to become true, instead of sleeping."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def until(
 async def until(
     predicate: Callable[[], Any],
     *,
-    timeout: float = 10.0,  # noqa: ASYNC109 - it is part of the failure's message
+    timeout: float = 10.0,  # noqa: ASYNC109 - part of the failure's message
     what: str = "",
 ) -> Any:
-    """Call `predicate` (a plain or an async function) until it returns something true, and return that.
+    """Call `predicate` (a plain or an async function) until it returns a true value, and return that value.
 
-    It is asked often at first and every 20 ms later on. After `timeout` seconds of the event loop's time
-    the test fails, with `what` was waited for and the last answer.
+    It is called frequently at first, and every 20 ms later on. After `timeout` seconds of the event loop's time the test
+    fails with a message that contains `what` and the last answer.
     """
     answer = None
     with anyio.move_on_after(timeout):
@@ -62,9 +62,9 @@ def _name(predicate: Callable[[], object]) -> str:
 
 
 class Seen(Generic[T]):
-    """What happened so far, in order, for a test that waits for the next thing without polling.
+    """The events so far, in order, for a test that waits for the next one without polling.
 
-    Hand `add` to what is observed (in the same event loop), and await `count`.
+    Pass `add` to the observed code (in the same event loop), and await `count`.
     """
 
     def __init__(self) -> None:
@@ -72,13 +72,13 @@ class Seen(Generic[T]):
         self._notifications = anyio.Event()
 
     def add(self, item: T) -> None:
-        """Note that `item` happened, and wake up whoever waits."""
+        """Record that `item` happened, and wake up waiting tasks."""
         self.items.append(item)
         self._notifications.set()
         self._notifications = anyio.Event()
 
     async def count(self, number: int, *, timeout: float = 10.0) -> list[T]:  # noqa: ASYNC109 - as in until
-        """Wait until at least `number` things happened and return all of them."""
+        """Wait until at least `number` items were added and return all of them."""
         with anyio.move_on_after(timeout):
             while len(self.items) < number:
                 await self._notifications.wait()

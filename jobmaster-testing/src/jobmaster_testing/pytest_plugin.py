@@ -21,7 +21,7 @@ from jobmaster.cluster import Cluster
 from jobmaster_testing import clock as clocks
 from jobmaster_testing.clock import VirtualClock
 
-# The assert statements of the suite explain themselves as those of test modules do.
+# The suite's assert statements report details like those of test modules.
 pytest.register_assert_rewrite("jobmaster_testing.contracts")
 
 
@@ -36,7 +36,7 @@ def memory_cluster(memory_url: str) -> Iterator[Callable[..., Cluster]]:
     """Return a function that makes a cluster with one worker, in memory.
 
     It takes the handlers to serve (none: every decorated one), `clock` for virtual time, and settings as
-    `Cluster.configure`. Clusters of one test share the store. That it is in memory is meant, and not warned of.
+    `Cluster.configure`. Clusters of one test share the store. Being in memory is intended, so it is not warned about.
     """
     start = logging.getLogger("jobmaster.start")
     before = start.level
@@ -55,10 +55,10 @@ def memory_cluster(memory_url: str) -> Iterator[Callable[..., Cluster]]:
 
 @pytest.fixture
 def own_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test begin as a process that has decorated no handler, and forget its own when it ends.
+    """Let the test start as if in a process without decorated handlers, and forget its own handlers at the end.
 
-    For tests that decorate handlers within functions and run a cluster without `add_handlers`: it would find those of
-    other tests as well, and ids that two of them use stop its start.
+    For tests that decorate handlers within functions and run a cluster without `add_handlers`: it would also find the
+    handlers of other tests, and it does not start if two of them use the same id.
     """
     monkeypatch.setattr(handlers, "_registered", {})
 
@@ -67,7 +67,7 @@ def own_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
 def virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Return both event loops in virtual time, one after the other.
 
-    Let `anyio_backend` return it, in a test module or class whose tests are to run in virtual time:
+    Return it from `anyio_backend` in a test module or class whose tests run in virtual time:
 
         @pytest.fixture
         def anyio_backend(virtual_backend):

@@ -33,18 +33,17 @@ async def run_handler(
 ) -> Any:
     """Run one attempt of a handler here and now, and return what it returns. Nothing is stored.
 
-    Values are checked, encoded and decoded as they would be on their way through a cluster. A plain
-    function runs in a thread. What the handler raises (`Retry`, `Snooze` and `Discard` included) reaches
-    the caller; timeouts, middleware and retries are left to real clusters.
+    Values are checked, encoded and decoded as on their way through a cluster. A plain function runs in a thread. Errors that
+    the handler raises (including `Retry`, `Snooze` and `Discard`) reach the caller; timeouts, middleware and retries are not
+    applied.
 
     Args:
         handler: a decorated function or class, also `with_options`.
         values: values for the handler by position, or a mapping of them, as in a scheduling call.
-        attempt: what `job.attempt` shows.
-        retries: what `job.retries` shows.
+        attempt: the value of `job.attempt`.
+        retries: the value of `job.retries`.
         build: builds an instance of a class-form handler; without it the class is called.
         keywords: more values, and options of scheduling calls (`priority`, `lane`, `metadata`, …).
-
     """
     found = handler.handler if isinstance(handler, HandlerWithOptions) else handler_of(handler)
     job = make_context(handler, *values, attempt=attempt, retries=retries, **keywords)
@@ -64,7 +63,7 @@ def make_context(
     retries: int = 0,
     **keywords: Any,
 ) -> JobContext:
-    """Return the context of an attempt, for tests that call a handler's function themselves.
+    """Return the context of an attempt, for tests that call a handler's function directly.
 
     `handler` may be a `JobDefinition` too; the other arguments are those of `run_handler`.
     """

@@ -1,4 +1,4 @@
-"""What an application scheduled: asserting it, and letting it all run."""
+"""The jobs that an application scheduled: asserting them, and letting them all run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ async def assert_scheduled(
     within: timedelta | float | None = None,
     **conditions: Any,
 ) -> JobRecord:
-    """Check that a job is on record, whatever became of it since, and return it (the newest of several).
+    """Check that a job is stored, in any status, and return it (the newest of several).
 
     Args:
         runtime: the running cluster to look at.
         handler: a handler, a `JobDefinition`, or a definition id.
-        data: values that the job carries, perhaps among others.
-        within: it is due no later than this from now, in seconds or as `timedelta`.
+        data: values that the job contains, possibly among others.
+        within: the job is due no later than this from now, in seconds or as `timedelta`.
         conditions: `status`, `lane`, `priority`, `metadata` and so on, as for `runtime.jobs.query`.
 
     Raises:
-        AssertionError: there is none; the message lists the jobs of this handler that there are.
-
+        AssertionError: there is no such job; the message lists the existing jobs of this handler.
     """
     candidates = [job async for job in runtime.jobs.all(handler=handler, **conditions)]
     found = [job for job in candidates if _carries(job, data)]
@@ -51,7 +50,7 @@ async def assert_scheduled(
 async def assert_not_scheduled(
     runtime: Runtime, handler: Any, data: Mapping[str, Any] | None = None, **conditions: Any
 ) -> None:
-    """Check that no such job is on record; arguments as for `assert_scheduled`, without `within`."""
+    """Check that no such job is stored; arguments as for `assert_scheduled`, without `within`."""
     candidates = [job async for job in runtime.jobs.all(handler=handler, **conditions)]
     found = [job for job in candidates if _carries(job, data)]
     if found:
@@ -59,12 +58,11 @@ async def assert_not_scheduled(
 
 
 async def drain(runtime: Runtime, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as in probes.until
-    """Wait until no job waits that is due, and none runs; jobs that these schedule are waited for too.
+    """Wait until no due job waits or runs, including jobs that these jobs schedule.
 
     Raises:
         AssertionError: some are left after `timeout` seconds of the event loop's time, or a job is parked
             because no worker here knows its handler.
-
     """
 
     async def drained() -> bool:

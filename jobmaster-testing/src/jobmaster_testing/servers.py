@@ -1,8 +1,8 @@
-"""Database servers for tests: found, started, missed or cut off, in one place.
+"""Database servers for tests: finding, starting, skipping or cutting them off, in one place.
 
-A server is looked for in this order: the address in `JOBMASTER_TEST_POSTGRES_URL`; a container, where Docker
-runs; one that answers on this machine; one that a wheel carries. If there is none, the test that asks is
-skipped and says why, or it fails if `JOBMASTER_TEST_REQUIRE` lists the kind (`postgres`).
+A server is searched for in this order: the address in `JOBMASTER_TEST_POSTGRES_URL`; a container, where Docker runs; a
+server that answers on this machine; a server from a wheel. If there is none, the requesting test is skipped with a reason,
+or it fails if `JOBMASTER_TEST_REQUIRE` lists the kind (`postgres`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from uuid import uuid4
 import pytest
 
 POSTGRES_SERVERS: Final = ("found", "wheel")
-"""Which PostgreSQL servers to test with: the first one found, and the newest version, from the wheel."""
+"""The PostgreSQL servers to test with: the first one found, and the newest version, from the wheel."""
 
 _LOCAL_POSTGRES: Final = "postgresql://postgres@127.0.0.1:5432/postgres"
 _IMAGE: Final = "postgres:17-alpine"
@@ -33,10 +33,10 @@ _IMAGE: Final = "postgres:17-alpine"
 
 @cache
 def postgres_url(server: str = "found") -> str:
-    """Return the URL of an empty database on one of `POSTGRES_SERVERS`; it is dropped when Python ends.
+    """Return the URL of an empty database on one of `POSTGRES_SERVERS`; it is dropped when Python exits.
 
-    There is one for each server and process, so that test workers do not meet. Skips the calling test if
-    there is no server, or fails it if `JOBMASTER_TEST_REQUIRE` says that there has to be one.
+    There is one for each server and process, so that test workers do not interfere. Skips the calling test if there is no
+    server, or fails it if `JOBMASTER_TEST_REQUIRE` requires one.
     """
     if server == "wheel" and _found_postgres() == _postgres_of_wheel():
         pytest.skip("the PostgreSQL of the wheel is the one that the other tests run on")
@@ -71,7 +71,7 @@ def _found_postgres() -> str | None:
 def _postgres_in_docker() -> str | None:
     with _warnings_ignored():
         container = _start_postgres()
-        gc.collect()  # a client that finds no daemon leaves its socket open: its warning belongs here
+        gc.collect()  # a client that finds no daemon leaves its socket open: its warning must be raised here
     if container is None:
         return None
     atexit.register(container.stop)
@@ -84,7 +84,7 @@ def _start_postgres() -> Any:
         from testcontainers.postgres import PostgresContainer
 
         return PostgresContainer(_IMAGE, driver=None).start()
-    except Exception:  # noqa: BLE001 - not installed, no daemon, no image: in every case there is none
+    except Exception:  # noqa: BLE001 - not installed, no daemon, no image: in each case there is none
         return None
 
 
@@ -115,7 +115,7 @@ def _postgres_of_wheel() -> str | None:
 
 @contextmanager
 def _warnings_ignored() -> Iterator[None]:
-    """Ignore what is not ours to mend: warnings are errors in our tests."""
+    """Ignore warnings that we cannot fix: warnings are errors in our tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -129,10 +129,10 @@ def _execute(address: str, statement: str) -> None:
 
 
 class Wire:
-    """A proxy in front of a server: it can fall silent, in one direction or both, and go away and come back."""
+    """A proxy in front of a server: it can fall silent in one direction or both, and disappear and come back."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Say where the server is. A host that is a folder holds PostgreSQL's Unix socket."""
+        """`host` and `port` locate the server. A host that is a folder contains PostgreSQL's Unix socket."""
         self._unix = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else None
         self._tcp = (host, port)
         self._lock, self._to_server, self._to_client = Lock(), Event(), Event()
@@ -147,13 +147,13 @@ class Wire:
         return listener
 
     def connect(self) -> None:
-        """Let everything through, (again) on the same port."""
+        """Let all data through, (again) on the same port."""
         if self._listener.fileno() < 0:
             self._listener = self._listen(self.port)
         self._flow()
 
     def fall_silent(self, *, to_server: bool = True, to_client: bool = True) -> None:
-        """Carry nothing any more in these directions, without telling anybody; `connect` lets it through, late."""
+        """Stop passing data in these directions, without any notice; `connect` lets it through, late."""
         for direction, silent in ((self._to_server, to_server), (self._to_client, to_client)):
             if silent:
                 direction.clear()
@@ -179,7 +179,7 @@ class Wire:
                 Thread(target=self._serve, args=(listener, client), daemon=True).start()
 
     def _serve(self, listener: socket.socket, client: socket.socket) -> None:
-        """Carry one connection. A server that is away refuses it, as it would without a proxy."""
+        """Pass data for one connection. A server that is away refuses it, as it would without a proxy."""
         with client, suppress(OSError), self._dial() as server:
             if not self._keep(listener, client, server):
                 return
@@ -191,7 +191,7 @@ class Wire:
                 self._sockets -= {client, server}
 
     def _keep(self, listener: socket.socket, *sockets: socket.socket) -> bool:
-        """Note what `cut` has to end; return False if there was a cut while the server was being dialled."""
+        """Register sockets for `cut` to close; return False if there was a cut while the server was being dialled."""
         with self._lock:
             if listener.fileno() < 0:
                 return False

@@ -1,6 +1,6 @@
 """The contract suite: a provider is whatever passes it.
 
-A provider's test module imports a contract and says where its store is:
+A provider's test module imports a contract and names its store:
 
     from jobmaster_testing.contracts import MasterContract
 
@@ -75,7 +75,7 @@ __all__ = [
 
 
 class BucketContract(ReadingContract, OwningContract, LoadContract, TakingContract, suite=True):
-    """Buckets: reading, losing, taking over and giving up, and what others take out of them."""
+    """Buckets: reading, losing, taking over and giving up, and what other callers take out of them."""
 
 
 class JobContract(
@@ -94,15 +94,15 @@ class JobContract(
 
 
 class HandoverContract(HandingOverContract, CarryContract, RemoteContract, suite=True):
-    """Jobs on their way to agents and back, and what can be asked about them there."""
+    """Jobs on their way to agents and back, and requests for them there."""
 
 
 class QueryContract(FindingContract, MetadataContract, suite=True):
-    """Finding, counting and forgetting jobs."""
+    """Finding, counting and deleting jobs."""
 
 
 class ScheduleContract(ScheduleKeepingContract, PlanningContract, suite=True):
-    """Recurring schedules: keeping them, and making their jobs once."""
+    """Recurring schedules: storing them, and making their jobs once."""
 
 
 class TransferContract(
@@ -127,11 +127,11 @@ class MasterContract(
     UnitContract,
     suite=True,
 ):
-    """All that is required of a `MasterRepository`."""
+    """All requirements for a `MasterRepository`."""
 
 
 class TransportContract(PushingContract, PullingContract, LeavingContract, suite=True):
-    """What is required of every agent: with messages of its own, or over the master's rows."""
+    """Requirements for every agent: with messages of its own, or over the master's rows."""
 
 
 class AgentContract(
@@ -148,12 +148,12 @@ class AgentContract(
     AgentNotificationsContract,
     suite=True,
 ):
-    """All that is required of an `AgentRepository` that a provider's `jobmaster_agent` returns."""
+    """All requirements for an `AgentRepository` that a provider's `jobmaster_agent` returns."""
 
 
 class InlineContract(InlineOnlyContract, TransportContract, suite=True):
-    """All that is required of a master for `InlineAgent` to make an agent of it."""
+    """All requirements for a master that `InlineAgent` makes an agent of."""
 
 
 class EndToEndContract(RunningContract, ManyJobsContract, SurvivingContract, RecurringContract, suite=True):
-    """Jobs from the scheduling call to their end, in real clusters on the provider's store."""
+    """Jobs from the scheduling call to their end, in real clusters on a provider's store."""

@@ -1,4 +1,4 @@
-"""Producers and coordinators of a cluster with one agent, whose calls get lost and who die on the way."""
+"""Producers and coordinators of a cluster with one agent, which lose calls and die on the way."""
 # ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from jobmaster_testing.factories import make_message
 T = TypeVar("T")
 
 LATER = 1000.0
-"""Seconds until a message that is not due within a test."""
+"""Seconds until a message that is not due during a test."""
 
 
 class Fate(Enum):
-    """What becomes of a call to the agent."""
+    """The result of a call to the agent."""
 
     ARRIVES = auto()
     ANSWER_IS_LOST = auto()
@@ -36,7 +36,7 @@ class Fate(Enum):
 
 @define(eq=False)
 class Owner:
-    """Who owns a bucket, and what it has in memory."""
+    """The owner of a bucket, and what it has in memory."""
 
     bucket: Bucket
     in_hand: list[Claim] = field(factory=list)
@@ -46,7 +46,7 @@ class Owner:
 
 @define(eq=False)
 class Actors:
-    """What they know and have in memory, what was accepted, and what ended. `random` decides on everything."""
+    """What the actors know and have in memory, which jobs were accepted, and which ended. `random` decides everything."""
 
     depot: Depot
     random: Random
@@ -55,15 +55,15 @@ class Actors:
     ended: Counter[UUID] = field(factory=Counter)
     owners: list[Owner] = field(factory=list)
     ghosts: list[Owner] = field(factory=list)
-    """Owners that others take for dead, and that go on all the same."""
+    """Owners that others consider dead, but that continue to work."""
     carried: list[Handover] = field(factory=list)
-    """What coordinators have written and have yet to push."""
+    """Handovers that coordinators have written and not yet pushed."""
     retaken: list[Handover] = field(factory=list)
-    """What others left, and coordinators have yet to push again."""
+    """Handovers that others left behind and coordinators have yet to push again."""
     late: list[Handover] = field(factory=list)
-    """What coordinators did not push in time."""
+    """Handovers that coordinators did not push in time."""
     calm: bool = False
-    """Whether nothing more goes wrong, and nothing new comes."""
+    """Whether there are no more faults and no new jobs."""
 
     def _one(self, choices: Sequence[T]) -> T:
         return self.random.choice(choices)
@@ -71,7 +71,7 @@ class Actors:
     # Producers
 
     async def push(self) -> None:
-        """Push a new job; a producer that gets no answer lets the master make sure of it, or gives up."""
+        """Push a new job; a producer that gets no answer stores the job through the master, or gives up."""
         await self._push_to(self._one(self.owners).bucket)
 
     async def _push_to(self, bucket: Bucket) -> None:
@@ -85,7 +85,7 @@ class Actors:
             await self._store_instead(message, bucket)
 
     def _delay(self) -> float:
-        """Return 0 mostly; an agent that cannot withdraw messages keeps those that are not due for ever."""
+        """Return 0 mostly; an agent that cannot withdraw messages keeps those that are not due forever."""
         return self._one([0.0, 0.0, 0.0, LATER]) if self.depot.agent.capabilities.addressable else 0.0
 
     async def _store_instead(self, message: Message, bucket: Bucket) -> None:
@@ -102,7 +102,7 @@ class Actors:
         self.accepted.add(job.id)
 
     async def reschedule(self) -> None:
-        """Withdraw a message and give its job another time; the caller may die on the way, or be slow."""
+        """Withdraw a message and reschedule its job; the caller may die on the way, or be slow."""
         await self._withdraw_one(sorted(self.accepted), [True, True, False])
 
     async def _withdraw_one(self, job_ids: Sequence[UUID], goes_on: Sequence[bool]) -> None:
@@ -126,7 +126,7 @@ class Actors:
             await self._move(job.id, withdrawn)
 
     async def _move(self, job_id: UUID, withdrawn: UUID | None = None) -> None:
-        """Make a job due; whoever has withdrawn its message may have to learn that it is back."""
+        """Make a job due; a caller that has withdrawn its message may find that the message is back."""
         world = self.depot.world
         try:
             await world.master.reschedule(world.cluster_id, job_id, 0, withdrawn)
@@ -143,7 +143,7 @@ class Actors:
         self.carried += found.handovers
 
     async def push_handover(self) -> None:
-        """Push what was marked a while ago; who gets no answer, or dies, leaves the handover to others."""
+        """Push a handover that was marked a while ago; a caller that gets no answer, or dies, leaves it to others."""
         retaken = bool(self.retaken)
         queue = self.retaken or self.carried
         if not queue:
@@ -157,12 +157,12 @@ class Actors:
             await self.depot.world.master.return_handovers([handover.id])
 
     async def retake(self) -> None:
-        """Take over what other coordinators left, or were too slow to push."""
+        """Take over handovers that other coordinators left, or were too slow to push."""
         world = self.depot.world
         self.late, self.carried = self.late + self.carried, []
         self.retaken += await world.master.take_over_handovers(world.cluster_id, 0, new_id(), 3)
 
     async def give_up(self) -> None:
-        """Let a coordinator that could push nothing take its jobs back, maybe after others did it for it."""
+        """Let a coordinator that could not push its jobs take them back, maybe after others already did."""
         late, self.late = self.late, []
         await self.depot.world.master.return_handovers([handover.id for handover in late])

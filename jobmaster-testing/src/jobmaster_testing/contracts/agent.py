@@ -1,4 +1,4 @@
-"""The fixtures of the tests of an agent: the provider says where its store is, the rest follows."""
+"""Fixtures for the tests of an agent: the provider names its store, the rest follows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobmaster_testing.options import Options, open_agent
 
 
 class AgentTests(MasterTests, suite=True):
-    """Base of the parts that are about an agent, next to any master.
+    """Base of the parts about an agent, next to any master.
 
     A provider overrides `agent_url`. The master is the in-memory one unless `store_url` is overridden too.
     """
@@ -34,7 +34,7 @@ class AgentTests(MasterTests, suite=True):
 
     @pytest.fixture
     def agent_name(self, world: World) -> str:
-        """Return what the agent is called in its cluster."""
+        """Return the agent's name in its cluster."""
         return f"Agent-{world.cluster_id[-8:]}"
 
     @pytest.fixture
@@ -49,11 +49,11 @@ class AgentTests(MasterTests, suite=True):
     async def agent_peer(
         self, agent_name: str, agent_url: str, store_options: Options
     ) -> AsyncIterator[AgentRepository]:
-        """Open the agent a second time, as another process would."""
+        """Open the agent a second time, as another process does."""
         async with open_agent(agent_name, agent_url, store_options) as agent:
             yield agent
 
     @pytest.fixture
     def depot(self, world: World, agent: AgentRepository) -> Depot:
-        """Return the agent with a cluster of the test's own."""
+        """Return the agent with the test's own cluster."""
         return Depot(world, agent)

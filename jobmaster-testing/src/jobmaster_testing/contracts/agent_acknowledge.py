@@ -1,4 +1,4 @@
-"""What is required of `AgentRepository` where messages leave it, and where an owner does."""
+"""Requirements for `AgentRepository` when messages leave it, and when an owner does."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations

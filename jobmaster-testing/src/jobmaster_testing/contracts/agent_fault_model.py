@@ -1,4 +1,4 @@
-"""The life of jobs on an agent, through every kind of mishap: whatever is accepted ends, and ends once."""
+"""The life of jobs on an agent, through every kind of fault: every accepted job ends, and ends once."""
 # ruff: noqa: D102 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SEEDS = range(5)
 
 
 class LifeContract(AgentTests, suite=True):
-    """Sequences of calls, lost answers and deaths that nobody thought of."""
+    """Unforeseen sequences of calls, lost answers and deaths."""
 
     @pytest.mark.parametrize("seed", SEEDS)
     async def test_every_accepted_job_ends_once_whatever_happens(self, depot: Depot, seed: int) -> None:
@@ -24,8 +24,8 @@ class LifeContract(AgentTests, suite=True):
 
 
 async def live_and_let_die(depot: Depot, seed: int) -> None:
-    """Let a number decide on what happens to a cluster with one agent; check that no job is lost or doubled."""
-    faults = FaultModel(depot, Random(seed))  # noqa: S311 - it is to be repeatable
+    """Let a seed decide what happens to a cluster with one agent; check that no job is lost or doubled."""
+    faults = FaultModel(depot, Random(seed))  # noqa: S311 - it must be repeatable
     try:
         await faults.start()
         for _ in range(STEPS):

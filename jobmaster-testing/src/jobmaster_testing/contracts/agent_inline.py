@@ -1,4 +1,4 @@
-"""What is required of a master whose own rows are the buckets: `InlineAgent` over it is an agent."""
+"""Requirements for a master whose own rows are the buckets: `InlineAgent` over it is an agent."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class InlineTests(AgentTests, suite=True):
 
 
 class InlineOnlyContract(InlineTests, suite=True):
-    """What only an agent without messages of its own can do, or has no need of."""
+    """What only an agent without its own messages can do, or does not need."""
 
     async def test_a_key_in_use_gives_the_job_that_has_it(self, depot: Depot) -> None:
         first, second = await depot.buckets(2)

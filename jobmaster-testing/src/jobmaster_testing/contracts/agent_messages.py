@@ -1,4 +1,4 @@
-"""What is required of an agent with messages of its own: they come out as they went in, and none gets lost."""
+"""Requirements for an agent with its own messages: they come out as they went in, and none is lost."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobmaster_testing.factories import make_message
 
 
 class CarryingContract(AgentTests, suite=True):
-    """What a message keeps on its way."""
+    """What a message preserves on its way."""
 
     @pytest.mark.parametrize("saved", [False, True])
     async def test_a_claim_says_what_its_message_said(self, depot: Depot, saved: bool) -> None:
@@ -178,7 +178,7 @@ class CarryingContract(AgentTests, suite=True):
 
 
 async def _check_usable(depot: Depot) -> None:
-    """Check that messages still come and go: no connection, lock or transaction is left behind."""
+    """Check that messages can still be pushed and acknowledged: no connection, lock or transaction is left over."""
     with anyio.fail_after(20):
         bucket = await depot.bucket()
         await depot.push(bucket, 5)

@@ -1,4 +1,4 @@
-"""What is required of `AgentRepository` where an owner reads its bucket."""
+"""Requirements for `AgentRepository` when an owner reads its bucket."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations

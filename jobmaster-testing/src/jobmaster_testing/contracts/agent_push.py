@@ -1,4 +1,4 @@
-"""What is required of `AgentRepository` where messages come in."""
+"""Requirements for `AgentRepository` when messages come in."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations

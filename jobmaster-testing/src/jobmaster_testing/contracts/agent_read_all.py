@@ -1,4 +1,4 @@
-"""What is required of an agent whose buckets are emptied and given up, by whoever does it."""
+"""Requirements for an agent when its buckets are emptied and given up, by any caller."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class DrainingContract(AgentTests, suite=True):
         assert first != second
 
     async def test_a_message_that_comes_after_it_was_acknowledged_is_there(self, depot: Depot) -> None:
-        """Its owner knows that it came late, or that it is to be run at last: an agent remembers nothing of the kind."""
+        """Its owner knows that it came late, or that it is to run after all: an agent forgets removed messages."""
         bucket = await depot.bucket()
         late, again = make_message(bucket, depot.job()), make_message(bucket, depot.job(), saved=True)
         await depot.agent.push([again])
@@ -172,7 +172,7 @@ class DrainingContract(AgentTests, suite=True):
 
 
 class DroppingContract(AgentTests, suite=True):
-    """`drop_bucket`, and what is left of a bucket whose owner is gone."""
+    """`drop_bucket`, and the remains of a bucket whose owner is gone."""
 
     async def test_dropping_never_deletes_a_message(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -221,7 +221,7 @@ class DroppingContract(AgentTests, suite=True):
     async def test_of_a_bucket_that_is_said_to_be_dropped_nothing_is_left(
         self, depot: Depot, agent_peer: AgentRepository
     ) -> None:
-        """Though the message that kept it from being dropped is acknowledged just then."""
+        """This holds even if the message that kept it from being dropped is acknowledged at that moment."""
         buckets = await depot.buckets(10)
         messages = [(bucket, await depot.push_one(bucket)) for bucket in buckets]
         dropped: list[Bucket] = []

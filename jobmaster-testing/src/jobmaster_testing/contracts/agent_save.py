@@ -1,4 +1,4 @@
-"""What is required of an agent that says which of its jobs the master does not know yet."""
+"""Requirements for an agent that reports which of its jobs the master does not know yet."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class NotingContract(AgentTests, suite=True):
 async def _pages(
     depot: Depot, bucket: Bucket, limit: int, count: int
 ) -> tuple[list[list[UUID]], Position | None]:
-    """Read some pages of unsaved messages; return their job ids, and where to go on."""
+    """Read some pages of unsaved messages; return their job ids, and the position to continue from."""
     pages, after = list[list[UUID]](), None
     for _ in range(count):
         found = await depot.agent.unsaved(bucket, 0, after, limit)

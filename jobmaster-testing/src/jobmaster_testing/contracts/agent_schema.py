@@ -1,4 +1,4 @@
-"""What is required of an agent's store: opening, provisioning, and telling it from others."""
+"""Requirements for an agent's store: opening, provisioning, and telling it from others."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from jobmaster_testing.options import Options, open_agent, unopened_agent
 class AgentSchemaContract(AgentTests, suite=True):
     """Opening, closing and provisioning an agent's store.
 
-    Another store is one under another table prefix. A provider whose stores know no prefix overrides
-    `other_agent_url`.
+    Another store is one under another table prefix. A provider whose stores have no prefix overrides `other_agent_url`.
     """
 
     @pytest.fixture
@@ -185,7 +184,7 @@ class AgentSchemaContract(AgentTests, suite=True):
 
 
 class AgentNotificationsContract(AgentTests, NotificationsContract, suite=True):
-    """Telling and hearing through an agent: what is required of a master's notifications."""
+    """Announcing and listening through an agent: the same requirements as for a master's notifications."""
 
     @pytest.fixture
     def teller(self, agent: AgentRepository) -> Telling:

@@ -1,4 +1,4 @@
-"""What is required of an agent that can find and withdraw single messages."""
+"""Requirements for an agent that can find and withdraw single messages."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jobmaster_testing.contracts.world import ids
 from jobmaster_testing.factories import make_message
 
 DELAYS = [0.0, 0.0005, 0.002, 0.005, 30.0]
-"""Seconds: due before, while and after somebody withdraws."""
+"""Seconds: due before, during and after a withdrawal."""
 
 
 class WithdrawingContract(AgentTests, suite=True):
@@ -188,7 +188,7 @@ class WithdrawingContract(AgentTests, suite=True):
 
 
 class _Race:
-    """Somebody withdraws messages while their bucket's owner pulls them."""
+    """One caller withdraws messages while their bucket's owner pulls them."""
 
     def __init__(self, owner: AgentRepository, other: AgentRepository, bucket: Bucket) -> None:
         self._owner, self._other, self._bucket = owner, other, bucket

@@ -1,4 +1,4 @@
-"""What all parts of the suite share: the two event loops, and the guard against lost tests."""
+"""What all parts of the suite share: the two event loops, and the guard against missing tests."""
 # ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import pytest
 class Contract:
     """Base of every part of the suite.
 
-    A part is declared with `class Part(Contract, suite=True)`. Any other subclass is a provider's: it gives
-    fixtures, and may not take away, replace or switch off a test. Where a provider is known to be wrong, it
-    may wrap a test with `@pytest.mark.xfail(reason=...)` until it is mended.
+    A part is declared with `class Part(Contract, suite=True)`. Any other subclass is a provider's: it supplies fixtures, and
+    must not remove, replace or disable a test. Where a provider is known to be wrong, it may mark a test with
+    `@pytest.mark.xfail(reason=...)` until it is fixed.
     """
 
     pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.anyio]
     suite_tests: ClassVar[Mapping[str, object]] = {}
 
     def __init_subclass__(cls, *, suite: bool = False, **kwargs: Any) -> None:
-        """Take a part's list of tests down, or hold a provider to it."""
+        """Record a part's list of tests, or check a provider against it."""
         super().__init_subclass__(**kwargs)
         if suite:
             _check_names(cls)
@@ -34,12 +34,12 @@ class Contract:
 
     @pytest.fixture(params=["asyncio", "trio"])
     def anyio_backend(self, request: pytest.FixtureRequest) -> str:
-        """Every test runs under both event loops."""
+        """Return the event loop's name: every test runs under both event loops."""
         backend: str = request.param
         return backend
 
     def test_no_test_of_the_suite_is_missing(self) -> None:
-        """Tests taken away after the class was made are found here."""
+        """Tests that were removed after the class was created are found here."""
         assert not list(missing_tests(type(self)))
 
 
@@ -54,7 +54,7 @@ def missing_tests(cls: type[Contract]) -> Iterator[str]:
 
 
 def _check_names(cls: type[Contract]) -> None:
-    """Of two parts with a test of the same name, one would silently hide the other's."""
+    """Refuse two parts with a test of the same name: one test would silently hide the other."""
     parts = [base.suite_tests for base in cls.__bases__ if issubclass(base, Contract)]
     for name, test in ((name, test) for part in parts for name, test in part.items()):
         if getattr_static(cls, name) is not test:
@@ -76,6 +76,6 @@ def _is_known_defect(test: object) -> bool:
 
 
 def needs(capability: bool, name: str) -> None:
-    """Skip the rest of a test whose subject the provider declares it cannot do."""
+    """Skip the rest of a test if the provider declares that it lacks the capability."""
     if not capability:
         pytest.skip(f"the provider declares no capability {name!r}")

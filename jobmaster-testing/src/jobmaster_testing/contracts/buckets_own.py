@@ -1,4 +1,4 @@
-"""What is required of `BucketStore` where buckets change hands."""
+"""Requirements for `BucketStore` when buckets change owners."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class OwningContract(MasterTests, suite=True):
             b.id: b.worker_id for b in await world.master.list_buckets(world.cluster_id)
         }
 
-    # Looking for what to rescue
+    # Checking whether a rescue is needed
 
     async def test_a_quiet_cluster_needs_no_rescue(self, world: World) -> None:
         active, stopping, gone = await world.buckets(3)
@@ -305,7 +305,7 @@ class OwningContract(MasterTests, suite=True):
 
 
 async def _needs_rescue(world: World) -> bool:
-    """Return whether a rescue is needed, as rescuers hear with a heartbeat and as others ask."""
+    """Return whether a rescue is needed, checking that heartbeats of rescuers and direct calls agree."""
     rescuer = await world.worker(name="Asking")
     reply = await world.master.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
     assert reply.alive == {rescuer.id}

@@ -1,4 +1,4 @@
-"""What is required of `BucketStore` where an owner reads its bucket."""
+"""Requirements for `BucketStore` when an owner reads its bucket."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobmaster_testing.probes import until
 
 
 class ReadingContract(MasterTests, suite=True):
-    """Pulling jobs, and what the store remembers of it for the next owner."""
+    """Pulling jobs, and what the store records about it for the next owner."""
 
     async def test_an_empty_bucket(self, world: World) -> None:
         bucket = await world.bucket()
@@ -221,7 +221,7 @@ class ReadingContract(MasterTests, suite=True):
 
         assert seen == {new.job.id for new in jobs}
 
-    # What a later owner is told
+    # What a later owner learns
 
     async def test_when_all_was_handed_out_all_is_exposed(self, world: World) -> None:
         bucket = await world.bucket(lease=SHORT)
@@ -393,7 +393,7 @@ class ReadingContract(MasterTests, suite=True):
 
 
 async def _read_on(world: World, bucket: Bucket, cursor: Cursor, *, pages: int) -> set[UUID]:
-    """Read some more pages of two jobs, as an owner does, and return the ids of what was handed out."""
+    """Read some more pages of two jobs, as an owner does, and return the ids of the jobs that were read."""
     seen: set[UUID] = set()
     for _ in range(pages):
         page = await world.master.read_bucket(bucket, cursor, 2)

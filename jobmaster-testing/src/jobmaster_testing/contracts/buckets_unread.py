@@ -1,4 +1,4 @@
-"""What is required of stores where others take what a bucket's owner has not read."""
+"""Requirements for stores when other callers take what a bucket's owner has not read."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Pull = Callable[[Cursor], Awaitable[BucketPage]]
 
 
 async def _read_beside(pull: Pull, take: Take, count: int) -> tuple[list[UUID], int]:
-    """Read a bucket to its end while somebody takes from it; return what was handed out, and how many were taken."""
+    """Read a bucket to its end while another caller takes from it; return the ids that were read, and the number taken."""
     handed: list[UUID] = []
     taken = 0
 
@@ -53,14 +53,14 @@ async def _read_beside(pull: Pull, take: Take, count: int) -> tuple[list[UUID], 
 
 
 async def _hand_over(world: World, bucket: Bucket) -> Sequence[Message]:
-    """Hand over what is held to a bucket; return the messages of the handover, which is over."""
+    """Hand held jobs over to a bucket; return the messages of the handover, which is closed."""
     result = await world.master.hand_over(world.cluster_id, 1.0, [room(bucket)], new_id())
     await world.master.close_handovers([one.id for one in result.handovers])
     return result.handovers[0].messages
 
 
 class LoadContract(MasterTests, suite=True):
-    """What owners tell of their buckets, and where older jobs wait."""
+    """The loads that owners report for their buckets, and where older jobs wait."""
 
     async def test_loads_are_told_between_heartbeats(self, world: World) -> None:
         bucket, other = await world.bucket(), await world.bucket()
@@ -380,7 +380,7 @@ class SettingAsideContract(AgentTests, suite=True):
         saved = await self._saved(depot, bucket)
         nobodys = evolve(bucket, id=aside)
 
-        # As far as somebody came before it was killed
+        # The steps that a caller took before it was killed
         await depot.agent.set_aside(bucket, aside, 0.0, 0, PLENTY)
         messages = await depot.agent.read_all(aside, 10)
         if steps > 0:
@@ -432,7 +432,7 @@ class SettingAsideContract(AgentTests, suite=True):
         late = await depot.agent.read_all(aside, 10)
         await return_set_aside(master, depot.agent, evolve(bucket, id=aside))
 
-        # It is handed over to the same bucket once more, and set aside once more
+        # The job is handed over to the same bucket again, and set aside again
         [again] = await _hand_over(depot.world, bucket)
         await depot.agent.push([again])
         assert await master.hold_messages(bucket.id, late) == 0
@@ -456,12 +456,12 @@ class SettingAsideContract(AgentTests, suite=True):
         assert [message.placed for message in await depot.agent.read_all(aside, 10)] == [again.placed]
 
     async def _next(self, depot: Depot, bucket: Bucket) -> Message:
-        """Push a message that comes after all before."""
+        """Push a message that sorts after all earlier ones."""
         await depot.tick()
         return await depot.push_one(bucket)
 
     async def _saved(self, depot: Depot, bucket: Bucket) -> Message:
-        """Put a job into a bucket as a coordinator does: the master has it as lying there."""
+        """Put a job into a bucket as a coordinator does: the master records it as being there."""
         job = await depot.world.put_one(bucket)
         message = make_message(bucket, job, saved=True)
         await depot.agent.push([message])

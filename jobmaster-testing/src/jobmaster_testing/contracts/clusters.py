@@ -1,4 +1,4 @@
-"""What is required of `ClusterStore`."""
+"""Requirements for `ClusterStore`."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ClusterContract(MasterTests, suite=True):
 
     async def test_the_longest_names_come_back_whole(self, world: World) -> None:
         cluster_id, agent, lane, name = (f"{kind}{new_id().hex}".ljust(LONGEST_NAME, "x") for kind in "calw")
-        host = f"{name}-and-more"  # as its system calls it
+        host = f"{name}-and-more"  # as its operating system names it
         master = world.master
         await master.register_cluster(make_cluster(cluster_id))
         await master.register_agents([make_agent(agent, cluster_id)])
@@ -262,7 +262,7 @@ class ClusterContract(MasterTests, suite=True):
 
 
 async def _lost_worker(world: World) -> UUID:
-    """Return a worker that was declared lost, and whose bucket somebody has taken over and closed."""
+    """Return a worker that was declared lost, and whose bucket was taken over and closed."""
     bucket = await world.bucket(lease=SHORT)
     [taken] = await world.rescue()
     await world.close_bucket(taken)

@@ -15,7 +15,7 @@ from jobmaster_testing.factories import make_log_line, make_new_job
 
 
 class SeparationContract(MasterTests, suite=True):
-    """What one cluster does is nothing to another."""
+    """Actions of one cluster do not affect another."""
 
     @pytest.fixture
     async def other(self, world: World) -> World:

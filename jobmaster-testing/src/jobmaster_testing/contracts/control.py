@@ -1,4 +1,4 @@
-"""What is required of `ControlStore`."""
+"""Requirements for `ControlStore`."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobmaster_testing.probes import until
 
 
 class ControlContract(MasterTests, suite=True):
-    """Changing a cluster that runs, and asking its workers to leave."""
+    """Changing a running cluster, and asking its workers to leave."""
 
     # The cluster
 
@@ -115,7 +115,7 @@ class ControlContract(MasterTests, suite=True):
         assert (await world.stored_worker(later.id)).request is None
 
     async def test_lost_workers_are_not_named_beside_one_that_runs(self, world: World) -> None:
-        """They are asked all the same: of namesakes, nobody knows which one is meant."""
+        """Lost workers are asked too: among workers of the same name, it is unknown which one is meant."""
         lost, running = await _lost(world, "w"), await world.worker(name="w")
 
         asked = await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
@@ -198,7 +198,7 @@ class ControlContract(MasterTests, suite=True):
 
 
 async def _lost(world: World, name: str) -> WorkerRecord:
-    """Return a worker that somebody has declared lost, and whose buckets are gone."""
+    """Return a worker that was declared lost, and whose buckets are gone."""
     rescuer = await world.worker(name="Rescuer")
     worker = make_worker(cluster_id=world.cluster_id, name=name)
     await world.master.register_worker(worker, [make_bucket(worker)], SHORT)

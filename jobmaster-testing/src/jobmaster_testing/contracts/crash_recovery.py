@@ -1,4 +1,4 @@
-"""What happens to jobs when processes come and go, on a provider's store."""
+"""What happens to jobs when processes start and stop, on a provider's store."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SurvivingContract(RunningTests, suite=True):
                 await stack.enter_async_context(clusters.running(shared, name=f"Worker-{n}")) for n in (1, 2)
             ]
             scheduler = runtimes[0].scheduler
-            # A producer learns of new buckets by notifications, or soon after: let it look anew.
+            # A producer learns about new buckets from notifications, or soon after: let it read them anew.
             scheduler.directory.invalidate("")
             receipts = await scheduler.once_many([shared.request() for _ in range(100)])
             jobs = [await ended(runtimes[1], receipt.job_id) for receipt in receipts]
@@ -185,6 +185,6 @@ class SurvivingContract(RunningTests, suite=True):
 
 
 def said_of_the_first(job: JobRecord) -> str:
-    """Return what the record says of how a job's first attempt ended."""
+    """Return what the record says about the end of a job's first attempt."""
     error = job.attempts[0].error
     return error.message if error else ""

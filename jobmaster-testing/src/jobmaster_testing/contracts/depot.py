@@ -1,4 +1,4 @@
-"""The stage on which the tests of an agent play: the agent, and a cluster that it works for."""
+"""The stage for tests of an agent: the agent, and a cluster that it serves."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PLENTY = 1000
 
 @frozen
 class Depot:
-    """An agent next to a master, and what the tests do to it again and again."""
+    """An agent next to a master, with the calls that tests make repeatedly."""
 
     world: World
     agent: AgentRepository
     _used: set[UUID] = field(factory=set, kw_only=True)
-    """The buckets of this test: others may lie on the same agent."""
+    """The buckets of this test: other tests may use the same agent."""
 
     # Buckets
 
@@ -33,14 +33,14 @@ class Depot:
         return (await self.buckets(1, lease=lease))[0]
 
     async def buckets(self, count: int, *, lease: float = LONG) -> list[Bucket]:
-        """Make buckets on the agent, and register a worker with them."""
+        """Create buckets on the agent, and register a worker with them."""
         buckets = await self.world.buckets(count, lease=lease, agent=self.agent.name)
         await self.agent.create_buckets(buckets)
         self._used.update(bucket.id for bucket in buckets)
         return buckets
 
     async def take_over(self, bucket: Bucket) -> Bucket:
-        """Let a bucket's owner vanish; return the bucket as another worker has it now."""
+        """Let a bucket's owner vanish; return the bucket as its next owner has it."""
         await self.world.master.retire_worker(bucket.worker_id)
         return next(taken for taken in await self.world.rescue() if taken.id == bucket.id)
 
@@ -68,7 +68,7 @@ class Depot:
         return (await self.push(bucket, delay=delay, **fields))[0]
 
     async def pull(self, bucket: Bucket) -> list[Claim]:
-        """Return what the owner of a bucket can run now."""
+        """Return the jobs that the owner of a bucket can run now."""
         return list((await self.agent.pull(bucket, Cursor(), PLENTY)).claims)
 
     async def claim(self, bucket: Bucket) -> Claim:
@@ -77,7 +77,7 @@ class Depot:
         return next(c for c in await self.pull(bucket) if c.job.id == message.new.job.id)
 
     async def finish(self, bucket: Bucket, *claims: Claim) -> None:
-        """Do as an owner does: tell the master first, then the agent."""
+        """Act as an owner does: report to the master first, then acknowledge to the agent."""
         assert await self.world.master.report([make_report(c) for c in claims]) == frozenset()  # noqa: S101
         await self.agent.acknowledge(bucket, [(c.job.id, c.attempt) for c in claims])
 
@@ -90,11 +90,11 @@ class Depot:
         return seen
 
     async def exposed(self, bucket: Bucket) -> list[Claim]:
-        """Return what a former owner may have had in hand."""
+        """Return what a former owner may have had in flight."""
         return list((await self.agent.exposed(bucket, PLENTY)).claims)
 
     async def unsaved(self, bucket: Bucket, age: float = 0.0) -> list[UUID]:
-        """Return the ids of save-pending jobs in the order of their push."""
+        """Return the ids of save-pending jobs in push order."""
         return job_ids((await self.agent.unsaved(bucket, age, None, PLENTY)).messages)
 
     async def holdings(self) -> dict[UUID, int]:
@@ -103,7 +103,7 @@ class Depot:
         return {bucket_id: count for bucket_id, count in found.items() if bucket_id in self._used}
 
     async def backlog(self) -> dict[UUID, Backlog]:
-        """Return what lies in the buckets of this test."""
+        """Return the backlogs of the buckets of this test."""
         found = await self.agent.backlog(self.world.cluster_id)
         return {bucket_id: backlog for bucket_id, backlog in found.items() if bucket_id in self._used}
 
@@ -113,7 +113,7 @@ class Depot:
 
 
 def keys(messages: Sequence[Message]) -> list[tuple[UUID, int]]:
-    """Return messages as they are acknowledged: (job id, attempt)."""
+    """Return messages in the form that `acknowledge` takes: (job id, attempt)."""
     return [(message.new.job.id, message.attempt) for message in messages]
 
 

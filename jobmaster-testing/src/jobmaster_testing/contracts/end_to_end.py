@@ -26,11 +26,11 @@ from jobmaster_testing.contracts.running import Clusters, RunningTests, ended, o
 from jobmaster_testing.probes import Seen, until
 
 RETRY = 0.01
-"""Seconds between two tries, so that a test need not wait."""
+"""Seconds between two attempts, so that a test need not wait."""
 
 
 class RunningContract(RunningTests, suite=True):
-    """What becomes of one job."""
+    """The outcome of one job."""
 
     async def test_a_job_runs_to_success(self, clusters: Clusters) -> None:
         names: Seen[str] = Seen()
@@ -258,7 +258,7 @@ class RunningContract(RunningTests, suite=True):
 
 
 class ManyJobsContract(RunningTests, suite=True):
-    """What becomes of many."""
+    """The outcome of many jobs."""
 
     async def test_many_jobs_in_one_call_run_once_each(self, clusters: Clusters) -> None:
         runs: Seen[int] = Seen()
@@ -290,7 +290,7 @@ class ManyJobsContract(RunningTests, suite=True):
         async with clusters.running(concurrent) as runtime:
 
             async def schedule(n: int) -> None:
-                # Two calls in a row share a key: one job comes of both.
+                # Two calls in a row share a key: together they create one job.
                 receipt = await runtime.scheduler.once_now(concurrent, {"n": n // 2}, key=f"key-{n // 2}")
                 receipts[n] = receipt.job_id
 
@@ -364,7 +364,7 @@ class ManyJobsContract(RunningTests, suite=True):
         assert {job.id for job in found} == {receipt.job_id for receipt in receipts[2:]}
         assert count == 4
 
-    # Only the guilty fails
+    # Only the faulty job fails
 
     async def test_whatever_user_code_does_only_its_job_fails(self, clusters: Clusters) -> None:
         culprits = [_culprit(name) for name in _ODD]
@@ -401,7 +401,7 @@ class ManyJobsContract(RunningTests, suite=True):
     async def test_a_caller_that_its_event_loop_cancels_leaves_no_one_waiting(
         self, clusters: Clusters
     ) -> None:
-        """`asyncio.wait_for` does not ask for shields; trio has nothing of the kind."""
+        """`asyncio.wait_for` ignores shields; trio has no equivalent."""
 
         @handler("Quick")
         async def quick(job: JobContext) -> None: ...
@@ -430,7 +430,7 @@ _tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
 
 class _Backoff:
-    """A backoff that answers what it was told to, or raises it."""
+    """A backoff that returns the given answer, or raises it."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -458,12 +458,12 @@ _ODD: dict[str, tuple[BaseException, Any, str]] = {
     "BaseException": (BaseException("odd"), None, "failed"),
     "Discard": (Discard("\udfff"), None, "discarded"),
 }
-"""What handlers raise, the backoff of their jobs, and how the first attempt is to end."""
+"""What handlers raise, the backoff of their jobs, and the expected end of the first attempt."""
 _FATES = {name: fate for name, (_, _, fate) in _ODD.items()}
 
 
 def _culprit(name: str) -> Any:
-    """Return a handler that raises as `_ODD` says: every second one in a thread."""
+    """Return a handler that raises as `_ODD` specifies: every second one in a thread."""
     error, backoff, _ = _ODD[name]
 
     def in_thread(job: JobContext) -> None:  # noqa: ARG001 - as users write it
@@ -476,7 +476,7 @@ def _culprit(name: str) -> Any:
 
 
 async def _cancel_some_of_many_calls(runtime: Runtime, target: Any, turns: int) -> None:
-    """Have many calls share flushes, and cancel some of them after some turns of the event loop."""
+    """Make many calls share flushes, and cancel some of them after some turns of the event loop."""
     calls = [asyncio.ensure_future(runtime.scheduler.once_now(target)) for _ in range(20)]
     for _ in range(turns):
         await anyio.lowlevel.checkpoint()

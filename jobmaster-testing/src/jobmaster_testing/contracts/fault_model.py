@@ -1,4 +1,4 @@
-"""Owners and rescuers of the same cluster, each of which may die between any two calls; and the end of it all."""
+"""Owners and rescuers of the same cluster, each of which may die between any two calls; and the end of the run."""
 # ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from jobmaster_testing.contracts.depot import PLENTY, keys
 from jobmaster_testing.factories import make_report
 
 ROUNDS = 20
-"""How often everything is set right at the end before something must be wrong."""
+"""Maximum number of rounds to set everything right at the end; after that, something must be wrong."""
 
 
 @define(eq=False)
 class FaultModel(Actors):
-    """Does one thing after the other, and sets everything right in the end."""
+    """Takes one step after another, and sets everything right at the end."""
 
     async def start(self) -> None:
-        """Begin with two owners."""
+        """Start with two owners."""
         for _ in range(2):
             await self._new_owner()
 
     async def step(self) -> None:
-        """Do one thing, and look whether everything is still somewhere."""
+        """Take one step, and check that nothing is lost."""
         often = [self.push, self.pull, self.report, self.acknowledge, self.hand_over, self.push_handover]
         now_and_then = [self.hold, self.save, self.reschedule, self.sweep]
         faults = [
@@ -65,7 +65,7 @@ class FaultModel(Actors):
                 owner.in_hand.append(claim)
 
     async def report(self) -> None:
-        """Let an owner report how a job went."""
+        """Let an owner report the outcome of a job."""
         await self._report(self._one(self.owners))
 
     async def _report(self, owner: Owner) -> None:
@@ -82,7 +82,7 @@ class FaultModel(Actors):
             )
 
     async def _write(self, claim: Claim, status: JobStatus, other: AttemptOutcome) -> bool:
-        """Report about a claim; return whether that held. `other` is how a run ended that is not the last."""
+        """Report about a claim; return whether the report held. `other` is the outcome of a run that is not the last."""
         outcome = AttemptOutcome(status) if status.is_terminal else other
         report = make_report(claim, status, outcome=outcome, retries=claim.retries + 1)
         stale = await self.depot.world.master.report([report])
@@ -91,7 +91,7 @@ class FaultModel(Actors):
         return not stale
 
     async def _is_mine(self, bucket: Bucket) -> bool:
-        """Whether a bucket still belongs to who has this epoch."""
+        """Return whether the owner with this epoch still owns a bucket."""
         try:
             await self.depot.world.master.mark(bucket, [])
         except LeaseLostError:
@@ -99,7 +99,7 @@ class FaultModel(Actors):
         return True
 
     async def acknowledge(self) -> None:
-        """Let an owner remove what the master knows."""
+        """Let an owner remove messages whose jobs the master knows."""
         await self._acknowledge(self._one(self.owners))
 
     async def _acknowledge(self, owner: Owner) -> None:
@@ -107,7 +107,7 @@ class FaultModel(Actors):
         await self.depot.agent.acknowledge(owner.bucket, [(c.job.id, c.attempt) for c in done])
 
     async def save(self) -> None:
-        """Let an owner tell the master of jobs that wait."""
+        """Let an owner store waiting jobs on the master."""
         await self._save(self._one(self.owners))
 
     async def _save(self, owner: Owner) -> None:
@@ -119,7 +119,7 @@ class FaultModel(Actors):
     # Deaths and rescues
 
     async def die(self) -> None:
-        """Let an owner be taken for dead, with its hands full; another one comes in its place."""
+        """Let an owner with jobs in flight be considered dead; another one takes its place."""
         owner = self._one(self.owners)
         await self._pull(owner)
         await self._kill(owner)
@@ -131,7 +131,7 @@ class FaultModel(Actors):
         await self._new_owner()
 
     async def act_as_former_owner(self) -> None:
-        """Let somebody do something who does not know yet that others took over."""
+        """Let a former owner act that does not know yet that its bucket was taken over."""
         if not self.ghosts:
             return
         ghost = self._one(self.ghosts)
@@ -148,7 +148,7 @@ class FaultModel(Actors):
         await self._acknowledge(owner)
 
     async def rescue(self) -> None:
-        """Let a rescuer begin with a lost bucket, and get so and so far."""
+        """Let a rescuer begin with a lost bucket, and complete some of the steps."""
         await self._rescue(self._one([0, 0, 0, 1, 2, 3, 4, 5]))
 
     async def _rescue(self, steps: int) -> bool:
@@ -183,7 +183,7 @@ class FaultModel(Actors):
             await self.depot.agent.acknowledge(bucket, keys(messages))
 
     async def sweep(self) -> None:
-        """Bring messages back that lie where nobody reads, and rows."""
+        """Bring back messages and rows in buckets that no owner reads."""
         world = self.depot.world
         buckets = {b.id: b for b in await world.master.list_buckets(world.cluster_id)}
         for bucket_id in await self.depot.holdings():
@@ -194,7 +194,7 @@ class FaultModel(Actors):
     # The end
 
     async def settle(self) -> None:
-        """Finish what others left, and let the owners run everything: nothing needs one of them to die."""
+        """Finish what others left, and let the owners run all jobs: this must not require a death."""
         self.calm = True
         for _ in range(ROUNDS):
             await self._finish_rescues()
@@ -219,7 +219,7 @@ class FaultModel(Actors):
             await world.master.close_handovers([handover.id])
 
     async def _run_all(self) -> None:
-        """Make everything due, and run it."""
+        """Make all jobs due, and run them."""
         unfinished = {r.id: r for r in await self.depot.world.all_jobs() if not r.status.is_terminal}
         for job_id in sorted(unfinished.keys() | self.accepted):
             await self._withdraw_one([job_id], [True])

@@ -1,4 +1,4 @@
-"""What is required of `HandoverStore` once a handover is written: pushed, taken back or retaken."""
+"""Requirements for `HandoverStore` once a handover is written: pushed, taken back or retaken."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -371,14 +371,14 @@ async def _open_alone(master: MasterRepository, bucket: Bucket, *jobs: Job) -> U
 
 
 async def _handed_over(world: World, bucket: Bucket, job: Job | None = None) -> tuple[Job, Handover]:
-    """Hand one job over (a new one, or the one that is held); return it and its handover."""
+    """Hand one job over (a new one, or the given held one); return it and its handover."""
     one = job or await world.put_one(lane=bucket.lane, priority=bucket.priority)
     [handover] = (await hand_over(world, bucket)).handovers
     return one, handover
 
 
 async def _carry(world: World, agent: AgentRepository, handovers: list[Handover], steps: int) -> None:
-    """Do the first steps of what a coordinator does with what it has handed over."""
+    """Do the first steps of a coordinator with handovers."""
     if steps > 0:
         await agent.push([message for handover in handovers for message in handover.messages])
     if steps > 1:
@@ -386,7 +386,7 @@ async def _carry(world: World, agent: AgentRepository, handovers: list[Handover]
 
 
 async def _a_while_ago(world: World) -> datetime:
-    """Return the store's now, once it is half a second ago."""
+    """Return the store's time, half a second after it was read."""
     then = await world.master.now()
 
     async def passed() -> bool:
@@ -399,7 +399,7 @@ async def _a_while_ago(world: World) -> datetime:
 async def _retake_from(
     master: MasterRepository, world: World, moment: datetime, limit: int = 1000
 ) -> list[Handover]:
-    """Take over handovers from before a moment, and not those that were retaken a while after it."""
+    """Take over handovers from before a moment, but not those that were retaken a while after it."""
     age = (await master.now() - moment).total_seconds()
     return list(await master.take_over_handovers(world.cluster_id, age, new_id(), limit))
 

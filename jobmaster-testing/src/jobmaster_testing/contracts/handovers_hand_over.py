@@ -1,4 +1,4 @@
-"""What is required of `HandoverStore` where held jobs are handed over to agents."""
+"""Requirements for `HandoverStore` when held jobs are handed over to agents."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AGENT = "Agent-1"
 
 
 class HandingOverContract(MasterTests, suite=True):
-    """`hand_over` assigns as `assign_due` does, and says what."""
+    """`hand_over` assigns as `assign_due` does, and returns the messages."""
 
     async def test_nothing_is_handed_over(self, world: World) -> None:
         bucket = await world.bucket(agent=AGENT)
@@ -231,7 +231,7 @@ class HandingOverContract(MasterTests, suite=True):
 
 
 async def hand_over(world: World, bucket: Bucket, *, ahead: float = 1, free: int = 1000) -> HandoverResult:
-    """Hand held jobs over to one bucket."""
+    """Hand over held jobs to one bucket."""
     return await _hand_over(world, [room(bucket, free)], ahead)
 
 
@@ -246,17 +246,17 @@ async def _adopt(
 
 
 async def retake(world: World, age: float = 0.0, limit: int = 1000) -> list[Handover]:
-    """Take over old handovers for somebody else."""
+    """Take over old handovers for another coordinator."""
     return list(await world.master.take_over_handovers(world.cluster_id, age, new_id(), limit))
 
 
 def is_nothing(found: HandoverResult) -> bool:
-    """Whether nothing was handed over, and nothing more is held."""
+    """Whether nothing was handed over, and no more jobs are held."""
     return not found.handovers and found.next_in is None
 
 
 def messages(found: HandoverResult) -> list[Message]:
-    """Return all messages of what was handed over."""
+    """Return all messages of a handover result."""
     return [message for handover in found.handovers for message in handover.messages]
 
 

@@ -1,4 +1,4 @@
-"""Random histories: whatever is called in whatever order, the store agrees with a simple model."""
+"""Random histories: for any sequence of calls, the store agrees with a simple model."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ STEPS = 60
 SEEDS = range(5)
 BUCKETS = 3
 LATER = 1000.0
-"""Seconds until a job that is not due within a test."""
+"""Seconds until a job that is not due during a test."""
 
 ENDINGS = sorted((outcome, status) for outcome, statuses in OUTCOME_STATUSES.items() for status in statuses)
 
 
 class HistoryContract(MasterTests, suite=True):
-    """Sequences of calls that nobody thought of."""
+    """Unforeseen sequences of calls."""
 
     @pytest.mark.parametrize("seed", SEEDS)
     async def test_the_store_agrees_with_a_simple_model(self, world: World, seed: int) -> None:
@@ -48,7 +48,7 @@ class HistoryContract(MasterTests, suite=True):
 
 @define
 class History:
-    """Calls one method after the other, chosen by `random`, on the store and on the model."""
+    """Calls one method after another, chosen by `random`, on the store and on the model."""
 
     world: World
     random: Random
@@ -63,7 +63,7 @@ class History:
         self.model = Model(bucket.id for bucket in self.buckets.values())
 
     async def step(self) -> None:
-        """Do one thing and compare."""
+        """Take one step and compare."""
         frequent = [self.insert, self.insert, self.assign, self.read, self.read, self.report, self.report]
         rare = [self.mark, self.cancel, self.retry, self.reschedule, self.release, self.adopt, self.rescue]
         todo = self._one(frequent + rare)
@@ -83,7 +83,7 @@ class History:
     # The calls
 
     async def insert(self) -> None:
-        """Insert jobs anywhere, some with a key that may be taken."""
+        """Insert jobs in any place, some with a key that may be taken."""
         new = []
         for _ in range(self.random.randint(1, 4)):
             bucket, due = self._one([self._bucket(), None]), self.random.random() < 0.8
@@ -95,7 +95,7 @@ class History:
         assert [receipt.job_id for receipt in receipts] == expected
 
     async def assign(self) -> None:
-        """Assign held jobs; which of them is the store's choice, as far as they are due."""
+        """Assign held jobs; the store chooses among those that are due."""
         bucket, free = self._bucket(), self._one([0, 1, 3, 100])
         before = set(self.model.held())
         found = await self.world.master.assign_due(self.world.cluster_id, 1, [room(bucket, free)])
@@ -144,7 +144,7 @@ class History:
         assert answer.result is self.model.cancel(job_id)
 
     async def retry(self) -> None:
-        """Retry any job; the store gives its next attempt a number that it never had."""
+        """Retry any job; the store gives its next attempt an unused number."""
         if (expected := self._job()) is None:
             return
         job_id, finished = expected.job.id, expected.status.is_terminal
@@ -166,7 +166,7 @@ class History:
             self.model.reschedule(job_id, due=delay == 0)
 
     async def release(self) -> None:
-        """Give a bucket up; a former owner cannot."""
+        """Release a bucket; a former owner cannot."""
         bucket = self._bucket()
         assert await self.world.master.release_bucket(bucket) == self.model.release(bucket.id)
         for former in self.former[-1:]:
@@ -180,7 +180,7 @@ class History:
         self.model.place(parked, bucket.id)
 
     async def rescue(self) -> None:
-        """Let a worker vanish, and another one take its bucket over."""
+        """Let a worker vanish, and another one take over its bucket."""
         bucket = self._bucket()
         await self.world.master.retire_worker(bucket.worker_id)
         [taken] = await self.world.rescue()
@@ -192,7 +192,7 @@ class History:
     # Comparing
 
     async def check(self) -> None:
-        """Compare all jobs, and the count of them."""
+        """Compare all jobs, and their count."""
         records = {record.id: record for record in await self.world.all_jobs()}
         assert records.keys() == self.model.jobs.keys()
         for job_id, expected in self.model.jobs.items():

@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when a report brings a job that came straight to an agent."""
+"""Requirements for `JobStore` when a report brings a job that came straight to an agent."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENDINGS = sorted((outcome, status) for outcome, statuses in OUTCOME_STATUSES.ite
 
 
 class ArrivingContract(MasterTests, suite=True):
-    """Reports about jobs that the master does not know, or that it may not know."""
+    """Reports about jobs that are unknown, or may be unknown, to the master."""
 
     @pytest.fixture
     async def bucket(self, world: World) -> Bucket:
@@ -152,7 +152,7 @@ class ArrivingContract(MasterTests, suite=True):
         counts = await world.master.count_jobs(world.cluster_id, JobQuery())
         assert dict(counts) == {JobStatus.SUCCEEDED: 1500}
 
-    # Once, and under the right epoch
+    # Only once, and only under the right epoch
 
     async def test_a_new_job_ends_once(self, world: World, bucket: Bucket) -> None:
         claim = await _claim(world, bucket)
@@ -247,7 +247,7 @@ class ArrivingContract(MasterTests, suite=True):
                 JobStatus.SUCCEEDED if arrived else JobStatus.HELD_ON_MASTER
             )
 
-    # Jobs that are known already
+    # Jobs that are already known
 
     async def test_a_job_that_was_saved_meanwhile_is_reported_like_any_other(
         self, world: World, bucket: Bucket
@@ -361,7 +361,7 @@ class ArrivingContract(MasterTests, suite=True):
 
 
 async def _claim(world: World, bucket: Bucket, **fields: Unpack[JobFields]) -> Claim:
-    """Return what a bucket's owner has of a job that only its agent knows."""
+    """Return the claim that a bucket's owner has of a job that only its agent knows."""
     given: JobFields = {
         "cluster_id": world.cluster_id,
         "lane": bucket.lane,
@@ -379,7 +379,7 @@ async def _claim(world: World, bucket: Bucket, **fields: Unpack[JobFields]) -> C
 
 
 async def _check_unknown(world: World, claim: Claim) -> None:
-    """Check that the store knows nothing of a job: no attempt and no log either."""
+    """Check that the store knows nothing about a job: no attempt and no log either."""
     assert await world.master.get_job(world.cluster_id, claim.job.id) is None
     assert list(await world.master.list_logs(world.cluster_id, "job", str(claim.job.id), 10)) == []
     assert dict(await world.master.count_jobs(world.cluster_id, JobQuery())) == {}

@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when held jobs are given to buckets."""
+"""Requirements for `JobStore` when held jobs are assigned to buckets."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -301,6 +301,6 @@ def _add(total: dict[UUID, int], more: Mapping[UUID, int]) -> None:
 
 
 async def _assign_the_rest(world: World, buckets: list[Bucket], total: dict[UUID, int]) -> None:
-    """Assign what concurrent callers passed over, since none of them waits for another."""
+    """Assign the jobs that concurrent callers skipped, since none of them waits for another."""
     while (found := await world.master.assign_due(world.cluster_id, 1, [room(buckets[0])])).assigned:
         _add(total, found.assigned)

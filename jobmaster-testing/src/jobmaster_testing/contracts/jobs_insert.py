@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when jobs come in."""
+"""Requirements for `JobStore` when jobs come in."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EVERY_TYPE: dict[str, Any] = {
     "decimal": Decimal("1.10"),
     "moment": datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=ZoneInfo("Europe/Paris")),
     "fixed": datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))),
-    "naive": datetime(2026, 1, 1),  # noqa: DTZ001 - a handler may well be given one
+    "naive": datetime(2026, 1, 1),  # noqa: DTZ001 - a handler may be given one
     "day": date(2026, 2, 28),
     "span": timedelta(days=-1, microseconds=1),
     "id": UUID(int=2**127),
@@ -48,7 +48,7 @@ EVERY_TYPE: dict[str, Any] = {
 
 
 class InsertingContract(MasterTests, suite=True):
-    """Storing jobs once, whatever is repeated."""
+    """Storing jobs once, even if calls are repeated."""
 
     async def test_nothing_to_insert(self, world: World) -> None:
         assert list(await world.master.insert_jobs([])) == []

@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when owners write down what lasts."""
+"""Requirements for `JobStore` when owners write lasting states."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations

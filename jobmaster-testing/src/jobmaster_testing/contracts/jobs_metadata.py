@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when jobs are found by their metadata."""
+"""Requirements for `JobStore` when jobs are found by their metadata."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ LOOKALIKES: Sequence[Any] = [
     "2026-06-01",
     date(2026, 6, 1),
 ]
-"""Values of different types that some database might take for one another."""
+"""Values of different types that a database might confuse."""
 
 COMPARISONS: Mapping[Operator, Callable[[int, int], bool]] = {
     Operator.EQ: lambda value, wanted: value == wanted,
@@ -78,7 +78,7 @@ NAMES = ["plain", "with space", "a.b", "a'b", 'a"b', "a\\b", "$", "$.a", "[0]", 
 
 
 class MetadataContract(MasterTests, suite=True):
-    """Filters by metadata: every operator on every type that it makes sense for."""
+    """Filters by metadata: every operator on every type that it applies to."""
 
     @pytest.mark.parametrize("kind", ORDERED)
     async def test_values_are_compared_by_their_order(self, world: World, kind: str) -> None:

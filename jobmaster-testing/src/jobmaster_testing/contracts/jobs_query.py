@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when people look."""
+"""Requirements for `JobStore` when users query jobs."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 class FindingContract(MasterTests, suite=True):
-    """Finding and counting jobs, their logs, and forgetting them."""
+    """Finding and counting jobs, their logs, and deleting them."""
 
     async def test_an_unknown_job_is_not_found(self, world: World) -> None:
         assert await world.master.get_job(world.cluster_id, new_id()) is None

@@ -1,4 +1,4 @@
-"""What is required where jobs leave a bucket while somebody cancels them: what was promised is kept."""
+"""Requirements when jobs leave a bucket while a caller cancels them: promises are kept."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobmaster_testing.contracts.provider import MasterTests
 from jobmaster_testing.contracts.world import World, ids, room
 
 Let: TypeAlias = Callable[[], Coroutine[Any, Any, int]]
-"""Has jobs leave their bucket; returns how many are held again."""
+"""Makes jobs leave their bucket; returns how many are held again."""
 
 
 async def _releasing(world: World, bucket: Bucket) -> Let:
@@ -53,7 +53,7 @@ class LettingGoContract(MasterTests, suite=True):
 
     @pytest.fixture
     async def bucket(self, world: World) -> Bucket:
-        """Return a bucket on an agent, where each cancellation goes by the owner."""
+        """Return a bucket on an agent, where each cancellation goes through the owner."""
         return await world.bucket(agent=AGENT)
 
     @every_way
@@ -160,7 +160,7 @@ class LettingGoContract(MasterTests, suite=True):
         withdrawn = {job.id: await _withdrawn(world, bucket, job) for job in jobs}
 
         async def reschedule(store: JobStore, job: Job) -> None:
-            with suppress(InvalidTransitionError):  # it was to be cancelled before
+            with suppress(InvalidTransitionError):  # it was already to be cancelled
                 await store.reschedule(world.cluster_id, job.id, 60, withdrawn[job.id])
 
         async with anyio.create_task_group() as group:
@@ -177,7 +177,7 @@ _CANCELLED = JobQuery(statuses=frozenset({JobStatus.CANCELLED}))
 
 
 async def _withdrawn(world: World, bucket: Bucket, job: Job) -> UUID:
-    """Note that a job's message is withdrawn from a bucket."""
+    """Record that a job's message is withdrawn from a bucket."""
     return await world.master.open_handover(world.cluster_id, bucket.id, [job.id], new_id())
 
 

@@ -1,4 +1,4 @@
-"""What is required of a master whose jobs lie on an agent, where it cannot reach their messages."""
+"""Requirements for a master whose jobs are on an agent, where it cannot reach their messages."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class RemoteContract(MasterTests, suite=True):
 
 
 async def _opened(world: World, bucket: Bucket, job: Job) -> UUID:
-    """Note that a job's message is withdrawn from a bucket."""
+    """Record that a job's message is withdrawn from a bucket."""
     return await world.master.open_handover(world.cluster_id, bucket.id, [job.id], new_id())
 
 

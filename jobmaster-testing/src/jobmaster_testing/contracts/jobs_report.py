@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when owners say how jobs went."""
+"""Requirements for `JobStore` when owners report the outcomes of jobs."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -361,7 +361,7 @@ class ReportingContract(MasterTests, suite=True):
             record = await world.record(claim.job)
             assert [a.outcome for a in record.attempts] == [AttemptOutcome(record.status)]
 
-    # What has ended
+    # Jobs that have ended
 
     async def test_only_attempts_with_an_end_on_record_have_ended(self, world: World) -> None:
         bucket, other = await world.bucket(), await world.bucket()

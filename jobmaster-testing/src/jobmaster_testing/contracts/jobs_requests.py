@@ -1,4 +1,4 @@
-"""What is required of `JobStore` when people change their minds about a job."""
+"""Requirements for `JobStore` when users cancel, reschedule or retry a job."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobmaster_testing.contracts.world import LONG, SHORT, World, ids, room
 from jobmaster_testing.factories import make_new_job, make_report
 
 DELAYS = [0.001, 0.002, 0.004, 0.006, 0.01, 30.0]
-"""Seconds: due before, while and after somebody takes a job away."""
+"""Seconds: due before, during and after another caller takes a job away."""
 
 
 class CancelContract(MasterTests, suite=True):
@@ -454,7 +454,7 @@ class RescheduleContract(MasterTests, suite=True):
 
 
 class Race:
-    """Somebody takes jobs away while their bucket's owner reads it, just when they come due."""
+    """Another caller takes jobs away while their bucket's owner reads it, just when they become due."""
 
     def __init__(self, world: World, other: MasterRepository, bucket: Bucket) -> None:
         self._world, self._other, self._bucket = world, other, bucket
@@ -463,7 +463,7 @@ class Race:
         self.handed_out: set[UUID] = set()
 
     async def run(self, take: Callable[[UUID], Awaitable[None]]) -> None:
-        """Take a job at a time; at the end `taken` has those for which that worked."""
+        """Take one job at a time; at the end `taken` contains those that could be taken."""
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)

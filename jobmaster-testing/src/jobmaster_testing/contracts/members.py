@@ -1,4 +1,4 @@
-"""What is required of `AgentStore`: the agents and hosts of a cluster."""
+"""Requirements for `AgentStore`: the agents and hosts of a cluster."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -173,5 +173,5 @@ class AgentStoreContract(MasterTests, suite=True):
 
 
 def _bare(stored: R) -> R:
-    """Return what was registered, without what the store adds."""
+    """Return the registered values, without those that the store adds."""
     return evolve(stored, registered_at=None, heartbeat_at=None)

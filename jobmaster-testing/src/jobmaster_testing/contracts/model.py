@@ -1,4 +1,4 @@
-"""What a job store must do, as simply as it can be said: one row a job, no time, no concurrency."""
+"""The required behaviour of a job store, in its simplest form: one row a job, no time, no concurrency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobmaster.states import AttemptOutcome, JobStatus, check_transition
 
 @define
 class Expected:
-    """A job as the store ought to have it. `due` jobs are due now, the others not before long."""
+    """A job as the store should have it. `due` jobs are due now; the others are not due for a long time."""
 
     job: Job
     status: JobStatus
@@ -27,17 +27,17 @@ class Expected:
 
     @property
     def may_be_in_hand(self) -> bool:
-        """Whether an owner may have it."""
+        """Whether an owner may have it in flight."""
         return self.bucket_id is not None and self.due
 
     def move(self, status: JobStatus, bucket_id: UUID | None = None) -> None:
-        """Go to another status; fails the test if the table of transitions does not allow it."""
+        """Change to another status; fails the test if the transition table does not allow it."""
         if status is not self.status:
             check_transition(self.job.id, self.status, status)
         self.status, self.bucket_id = status, bucket_id
 
     def agrees_with(self, record: JobRecord) -> bool:
-        """Compare with what the store has. The numbers of a finished job are history."""
+        """Compare with the store's record. The numbers of a finished job are history."""
         if self.status.is_terminal:
             return record.status is self.status and record.bucket_id is None
         return (record.status, record.bucket_id, record.attempt, record.retries) == (
@@ -70,11 +70,11 @@ class Model:
         return [i for i, e in self.jobs.items() if e.status is wanted and e.due and not e.parked]
 
     def parked(self) -> list[UUID]:
-        """Return the jobs that wait for somebody who knows them."""
+        """Return the jobs that wait for a worker that knows them."""
         return [job_id for job_id, expected in self.jobs.items() if expected.parked]
 
     def readable(self, bucket_id: UUID) -> list[UUID]:
-        """Return the jobs that the bucket's owner is handed out."""
+        """Return the jobs that the bucket's owner can read."""
         return [i for i, e in self.jobs.items() if e.bucket_id == bucket_id and e.due]
 
     def place(self, job_ids: Iterable[UUID], bucket_id: UUID) -> None:
@@ -90,12 +90,12 @@ class Model:
         return present != (claim.bucket_id, claim.attempt, claim.epoch)
 
     def mark(self, claim: Claim, status: JobStatus) -> None:
-        """Note a state that lasts."""
+        """Record a lasting state."""
         if not self.is_stale(claim):
             self.jobs[claim.job.id].status = status
 
     def report(self, claim: Claim, report: Report) -> None:
-        """Take a report, unless it is stale."""
+        """Apply a report, unless it is stale."""
         if self.is_stale(claim):
             return
         expected = self.jobs[claim.job.id]
@@ -119,7 +119,7 @@ class Model:
         expected.parked, expected.cancel_requested = None, False
 
     def cancel(self, job_id: UUID) -> CancelResult:
-        """Cancel a job and return what became of it."""
+        """Cancel a job and return the result."""
         expected = self.jobs[job_id]
         if expected.status.is_terminal:
             return CancelResult.TOO_LATE
@@ -136,19 +136,19 @@ class Model:
         return not expected.status.is_terminal and not expected.may_be_in_hand and not asked
 
     def reschedule(self, job_id: UUID, *, due: bool) -> None:
-        """Give a waiting job another time."""
+        """Give a waiting job another due time."""
         expected = self.jobs[job_id]
         expected.move(JobStatus.HELD_ON_MASTER)
         expected.due = due
 
     def retry(self, job_id: UUID, attempt: int) -> None:
-        """Let a finished job run again, as this attempt."""
+        """Let a finished job run again, with this attempt number."""
         expected = self.jobs[job_id]
         expected.move(JobStatus.HELD_ON_MASTER)
         expected.attempt, expected.retries, expected.due = attempt, 0, True
 
     def release(self, bucket_id: UUID) -> int:
-        """Hold the jobs of a bucket again, without those that are to be cancelled; return how many are held."""
+        """Hold the jobs of a bucket again, except those that are to be cancelled; return how many are held."""
         found = [expected for expected in self.jobs.values() if expected.bucket_id == bucket_id]
         held = [expected for expected in found if not expected.cancel_requested]
         for expected in found:

@@ -1,4 +1,4 @@
-"""What is required of `NotificationListener`."""
+"""Requirements for `NotificationListener`."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Telling: TypeAlias = MasterRepository | AgentRepository
 
 
 class NotificationsContract(MasterTests, suite=True):
-    """Telling and hearing. Notifications may be lost, so a test announces again until somebody has heard."""
+    """Announcing and listening. Notifications may be lost, so a test announces again until one is heard."""
 
     @pytest.fixture
     def teller(self, master: MasterRepository) -> Telling:
@@ -118,7 +118,7 @@ class NotificationsContract(MasterTests, suite=True):
 
 @asynccontextmanager
 async def _listening(teller: Telling, topics: Container[str]) -> AsyncIterator[Seen[str]]:
-    """Listen to topics within the block, from when the listener says that it is in place."""
+    """Listen to topics within the block, starting when the listener is in place."""
     heard: Seen[str] = Seen()
     ready = anyio.Event()
     async with anyio.create_task_group() as group:

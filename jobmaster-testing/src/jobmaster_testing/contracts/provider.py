@@ -1,4 +1,4 @@
-"""The fixtures of the tests of a master: the provider says where its store is, the rest follows."""
+"""Fixtures for the tests of a master: the provider names its store, the rest follows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from jobmaster_testing.options import Options, open_master
 
 
 class MasterTests(Contract, suite=True):
-    """Base of the parts that are about a master.
+    """Base of the parts about a master.
 
-    A provider overrides `store_url`, and `store_options` if it needs any. Every test plays in a cluster of
-    its own, so that many tests may share one store.
+    A provider overrides `store_url`, and `store_options` if it needs any. Every test uses its own cluster, so that many
+    tests may share one store.
     """
 
     @pytest.fixture
@@ -41,13 +41,13 @@ class MasterTests(Contract, suite=True):
 
     @pytest.fixture
     async def peer(self, store_url: str, store_options: Options) -> AsyncIterator[MasterRepository]:
-        """Open the store a second time, as another part of the same process would."""
+        """Open the store a second time, as another part of the same process does."""
         async with open_master(store_url, store_options) as peer:
             yield peer
 
     @pytest.fixture
     async def world(self, master: MasterRepository) -> World:
-        """Return a cluster of the test's own."""
+        """Return the test's own cluster."""
         return await make_world(master)
 
 

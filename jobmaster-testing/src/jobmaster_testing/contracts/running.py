@@ -1,4 +1,4 @@
-"""The fixtures of the end-to-end tests: real clusters on the provider's store."""
+"""Fixtures for the end-to-end tests: real clusters on the provider's store."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ QUICK: dict[str, Any] = {
     "poll_interval": 0.1,
     "stop_grace": 10.0,
 }
-"""Settings under which a cluster notices things soon."""
+"""Settings with which a cluster notices changes soon."""
 
 
 @frozen
 class Clusters:
-    """Makes clusters of one name on one store."""
+    """Makes clusters with the same name on one store."""
 
     url: str
     cluster_id: str
@@ -48,7 +48,7 @@ class Clusters:
     async def running(
         self, *handlers: Any, name: str = "Worker-01", lane: str = "default", **settings: Any
     ) -> AsyncIterator[Runtime]:
-        """Run a cluster with one worker, from when the worker takes jobs."""
+        """Run a cluster with one worker, starting when the worker takes jobs."""
         cluster = self.make(*handlers, **settings).add_worker(name=name, lane=lane, parallelism=1)
         async with cluster.running() as runtime:
             with anyio.fail_after(10):
@@ -57,7 +57,7 @@ class Clusters:
 
     @asynccontextmanager
     async def scheduling(self) -> AsyncIterator[Runtime]:
-        """Run a cluster without workers, to schedule and to look."""
+        """Run a cluster without workers, for scheduling and reading."""
         async with self.make().running() as runtime:
             yield runtime
 
@@ -67,7 +67,7 @@ class RunningTests(MasterTests, suite=True):
 
     @pytest.fixture
     def clusters(self, world: World, store_url: str, store_options: Options) -> Clusters:
-        """Return what makes clusters in the provider's store."""
+        """Return a factory of clusters in the provider's store."""
         return Clusters(store_url, world.cluster_id, store_options)
 
 

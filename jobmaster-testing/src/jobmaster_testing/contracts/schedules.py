@@ -1,4 +1,4 @@
-"""What is required of `ScheduleStore`."""
+"""Requirements for `ScheduleStore`."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def firing(schedule: ScheduleRecord, nominal: datetime) -> Firing:
 
 
 async def fire(world: World, schedule: ScheduleRecord, *nominal: datetime) -> ScheduleRecord:
-    """Make the jobs of some nominal times; return the schedule as it is then."""
+    """Make the jobs of some nominal times; return the schedule afterwards."""
     firings = [firing(schedule, time) for time in nominal]
     moved = evolve(schedule, planned_to=nominal[-1], newest_job_id=firings[-1].job.id)
     assert await world.master.write_schedules([ScheduleWrite(record=moved, firings=firings)]) == {schedule.id}
@@ -53,12 +53,12 @@ async def fire(world: World, schedule: ScheduleRecord, *nominal: datetime) -> Sc
 
 
 async def find(world: World, query: ScheduleQuery) -> list[ScheduleRecord]:
-    """Return what a query finds."""
+    """Return the results of a query."""
     return list(await world.master.query_schedules(world.cluster_id, query))
 
 
 class ScheduleKeepingContract(MasterTests, suite=True):
-    """Storing, finding, declaring and forgetting schedules."""
+    """Storing, finding, declaring and deleting schedules."""
 
     async def test_a_schedule_comes_back_as_it_went_in(self, world: World) -> None:
         moment = await world.master.now()
@@ -270,7 +270,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
 
 class PlanningContract(MasterTests, suite=True):
-    """Looking what is to be planned, and making each job once."""
+    """Finding schedules that are due for planning, and making each job once."""
 
     async def test_what_is_to_be_looked_at_comes_with_the_stores_now(self, world: World) -> None:
         late, early = await add(world, look_at=AT_ONCE + HOUR), await add(world, look_at=AT_ONCE)

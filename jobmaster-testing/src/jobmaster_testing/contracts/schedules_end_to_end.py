@@ -1,4 +1,4 @@
-"""Recurring schedules from the call, or the declaration, to the runs of their jobs, on a provider's store."""
+"""Recurring schedules from the call or the declaration to the runs of their jobs, on a provider's store."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobmaster_testing.probes import Seen, until
 
 SECOND = timedelta(seconds=1)
 QUICKLY_GONE: dict[str, Any] = {"heartbeat": 0.1, "lease": 0.5}
-"""Settings under which a declaration lasts 2 s."""
+"""Settings with which a declaration lasts 2 s."""
 
 Runs = Seen[tuple[datetime, datetime]]
 """When each run was due, and when it began."""
@@ -30,7 +30,7 @@ Runs = Seen[tuple[datetime, datetime]]
 def noting(
     runs: Runs, definition_id: str = "Recurring", **settings: Unpack[HandlerSettings]
 ) -> Handler[[], None]:
-    """Return a handler that notes its runs."""
+    """Return a handler that records its runs."""
 
     @handler(definition_id, **settings)
     async def note(job: JobContext) -> None:
@@ -40,7 +40,7 @@ def noting(
 
 
 async def of_schedule(runtime: Runtime, schedule_id: UUID) -> list[JobRecord]:
-    """Return the jobs of a schedule, the oldest first."""
+    """Return the jobs of a schedule, oldest first."""
     return list(reversed(await runtime.jobs.query(schedule=schedule_id, limit=1000)))
 
 
@@ -95,7 +95,7 @@ class RecurringContract(RunningTests, suite=True):
             await runs.count(1)
             cancelled = await runtime.scheduler.cancel_recurring(receipt.schedule_id)
             known = len(await of_schedule(runtime, receipt.schedule_id))
-            # Beyond the next two times: another schedule's run tells that they have passed.
+            # Beyond the next two times: a run of another schedule shows that they have passed.
             await runtime.scheduler.once_after(note, 2.2)
             await runs.count(2)
             jobs = await of_schedule(runtime, receipt.schedule_id)

@@ -1,4 +1,4 @@
-"""What is required of `SchemaStore`."""
+"""Requirements for `SchemaStore`."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class SchemaContract(MasterTests, suite=True):
 
 
 def check_risks(risks: Sequence[DurabilityRisk]) -> None:
-    """Hold what a store says of its durability to the contract."""
+    """Check a store's durability risks against the contract."""
     for risk in risks:
         assert isinstance(risk, DurabilityRisk)
         assert all((risk.setting, risk.value, risk.means, risk.remedy)), f"{risk} leaves something out"

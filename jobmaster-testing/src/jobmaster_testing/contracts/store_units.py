@@ -1,4 +1,4 @@
-"""What is required of every call: it is one unit of work, whoever calls and whoever stops waiting."""
+"""Requirements for every call: it is one unit of work, for any caller, cancelled or not."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jobmaster_testing.factories import make_new_job, make_report
 
 
 class UnitContract(MasterTests, suite=True):
-    """Calls at the same time, and calls whose callers are cancelled."""
+    """Concurrent calls, and calls whose callers are cancelled."""
 
     async def test_many_calls_at_once_all_come_back(self, world: World) -> None:
         bucket = await world.bucket()
@@ -88,7 +88,7 @@ class UnitContract(MasterTests, suite=True):
 
 
 async def _check_usable(world: World) -> None:
-    """Check that jobs still come and go: no connection, lock or transaction is left behind."""
+    """Check that jobs can still be inserted and finished: no connection, lock or transaction is left over."""
     with anyio.fail_after(20):
         bucket = await world.bucket()
         jobs = await world.put(bucket, 5)

@@ -1,4 +1,4 @@
-"""Two clusters, and what the tests of a move do with them again and again."""
+"""Two clusters, with the calls that tests of a move make repeatedly."""
 # ruff: noqa: S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from jobmaster_testing.factories import (
 
 HOUR = timedelta(hours=1)
 LATER = 1000.0
-"""Seconds until a job that is not due within a test."""
+"""Seconds until a job that is not due during a test."""
 
 
 async def held(world: World, limit: int = 100) -> list[WholeJob]:
-    """Return the held jobs of a cluster, whole."""
+    """Return the held jobs of a cluster as whole jobs."""
     return list(await world.master.read_held(world.cluster_id, None, limit))
 
 
 async def finished(world: World, age: float = 0.0) -> list[WholeJob]:
-    """Return the finished jobs of a cluster, whole."""
+    """Return the finished jobs of a cluster as whole jobs."""
     return list(await world.master.read_finished(world.cluster_id, age, None, 100))
 
 
 async def leave(
     world: World, target: World, *things: Moving, consignment: UUID | None = None
 ) -> tuple[UUID, frozenset[UUID]]:
-    """Stage things at the target and have the source give them up; return the consignment and what departed."""
+    """Stage things at the target and release them at the source; return the consignment and the ids that departed."""
     number = consignment or new_id()
     assert list(await target.master.stage(target.cluster_id, number, things)) == []
     departed = await world.master.release(world.cluster_id, target.cluster_id, number, things)
@@ -60,7 +60,7 @@ async def move(world: World, target: World, *things: Moving) -> None:
 
 
 async def departed_from(world: World, limit: int = 100) -> list[Departure]:
-    """Return what a cluster gave up and has not forgotten."""
+    """Return a cluster's departures that are not deleted yet."""
     return list(await world.master.departures(world.cluster_id, limit))
 
 
@@ -70,7 +70,7 @@ def departure(target: World, consignment: UUID, *things: UUID) -> Departure:
 
 
 def as_of(world: World, record: JobRecord) -> JobRecord:
-    """Return a job's record as that of another cluster."""
+    """Return a job's record as a record of another cluster."""
     return evolve(record, job=evolve(record.job, cluster_id=world.cluster_id))
 
 
@@ -95,7 +95,7 @@ async def failed_once(world: World, bucket: Bucket, **fields: Unpack[JobFields])
 async def add_schedule(
     world: World, key: str | None = None, **fields: Unpack[ScheduleFields]
 ) -> ScheduleRecord:
-    """Store a schedule and return it as it is stored."""
+    """Store a schedule and return it as stored."""
     schedule = make_schedule(make_job(cluster_id=world.cluster_id, key=key), **fields)
     await world.master.add_schedules([schedule])
     return (await schedules(world, schedule.id))[0]

@@ -1,4 +1,4 @@
-"""What is required of `TransferStore` at the target: it takes in what departed, and loses nothing."""
+"""Requirements for `TransferStore` at the target: it admits what departed, and loses nothing."""
 # ruff: noqa: D102, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jobmaster_testing.contracts.world import World, ids, room
 
 
 class AdmittingContract(TransferTests, suite=True):
-    """The target takes in what departed, once, and loses nothing that it cannot take in."""
+    """The target admits what departed, once, and loses nothing that it cannot admit."""
 
     async def test_what_did_not_depart_is_not_admitted(self, world: World, target: World) -> None:
         await world.put(count=2)
@@ -165,12 +165,12 @@ class AdmittingContract(TransferTests, suite=True):
 
 
 async def ended(world: World, schedule: ScheduleRecord) -> ScheduleRecord:
-    """Let a schedule be over, and return it as it is then."""
+    """End a schedule, and return it afterwards."""
     over = evolve(schedule, status=ScheduleStatus.ENDED, look_at=None)
     assert await world.master.write_schedules([ScheduleWrite(record=over)]) == {schedule.id}
     return (await schedules(world, schedule.id))[0]
 
 
 async def admit_without_keys(target: World, consignment: UUID, *things: UUID) -> Sequence[Rejection]:
-    """Admit things, without their keys where those are taken."""
+    """Admit things, without keys that are taken."""
     return await target.master.admit(target.cluster_id, consignment, things, keep_keys=False)

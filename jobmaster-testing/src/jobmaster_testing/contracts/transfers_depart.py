@@ -1,4 +1,4 @@
-"""What is required of `TransferStore` at the source: it decides, once."""
+"""Requirements for `TransferStore` at the source: it decides, once."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations

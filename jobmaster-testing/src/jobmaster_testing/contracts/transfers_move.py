@@ -1,4 +1,4 @@
-"""What is required of `TransferStore`: what goes comes, whole and once."""
+"""Requirements for `TransferStore`: everything that leaves arrives, whole and once."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from jobmaster_testing.factories import (
 
 
 class MovingContract(TransferTests, suite=True):
-    """What goes comes, whole and once."""
+    """Everything that leaves arrives, whole and once."""
 
     async def test_a_held_job_arrives_as_it_left(self, world: World, target: World) -> None:
         bucket = await world.bucket(priority=Priority.HIGH)
@@ -87,7 +87,7 @@ class MovingContract(TransferTests, suite=True):
         assert await target.assign(room(await target.bucket())) == 0
 
     async def test_a_cancel_request_arrives(self, target: World) -> None:
-        """Of a job from a cluster whose version could hold one that was to be cancelled."""
+        """The job is from a cluster of a version that could hold a job which was to be cancelled."""
         job, consignment = make_job(cluster_id=target.cluster_id), new_id()
         standing = Standing(ready_at=await target.master.now(), cancel_requested=True)
         whole = WholeJob(job=job, status=JobStatus.HELD_ON_MASTER, standing=standing)
@@ -207,7 +207,7 @@ class MovingContract(TransferTests, suite=True):
 
 
 class ReadingToMoveContract(TransferTests, suite=True):
-    """What the source shows of what can move."""
+    """What the source shows of jobs that can move."""
 
     async def test_only_held_jobs_are_read_as_held(self, world: World, target: World) -> None:
         bucket = await world.bucket()

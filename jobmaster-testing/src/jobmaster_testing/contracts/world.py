@@ -1,4 +1,4 @@
-"""The stage on which the tests of a master play: one cluster of its own in the provider's store."""
+"""The stage for tests of a master: each test's own cluster in the provider's store."""
 # ruff: noqa: S101 - tests assert
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ SHORT = 0.05
 """A lease that a test waits out, in seconds."""
 
 MOMENT = 1.0
-"""What came so many seconds after an owner last read something is in nobody's doubt when that owner dies."""
+"""A job that arrives this many seconds after an owner last read something is not a suspect when that owner dies."""
 
 
 @frozen
 class World:
-    """A cluster on a master, and what the tests do to it again and again."""
+    """A cluster on a master, with the calls that tests make repeatedly."""
 
     master: MasterRepository
     cluster_id: str
@@ -58,7 +58,7 @@ class World:
     async def worker(
         self, *, lease: float = LONG, buckets: Sequence[Bucket] = (), **fields: Unpack[WorkerFields]
     ) -> WorkerRecord:
-        """Register a worker, with `buckets` as its own."""
+        """Register a worker that owns `buckets`."""
         given: WorkerFields = {"cluster_id": self.cluster_id, **fields}
         worker = make_worker(**given)
         await self.master.register_worker(worker, buckets, lease)
@@ -91,11 +91,11 @@ class World:
         return buckets
 
     async def stored_bucket(self, bucket: Bucket) -> Bucket:
-        """Return a bucket as the store has it."""
+        """Return a bucket as stored."""
         return next(b for b in await self.master.list_buckets(self.cluster_id) if b.id == bucket.id)
 
     async def stored_worker(self, worker_id: UUID) -> WorkerRecord:
-        """Return a worker as the store has it."""
+        """Return a worker as stored."""
         return next(w for w in await self.master.list_workers(self.cluster_id) if w.id == worker_id)
 
     async def rescue(self, count: int = 1, rescuer: WorkerRecord | None = None) -> list[Bucket]:
@@ -125,7 +125,7 @@ class World:
         delay: float = 0.0,
         **fields: Unpack[JobFields],
     ) -> list[Job]:
-        """Insert `count` like jobs: in a bucket (on its lane and priority), or held."""
+        """Insert `count` similar jobs: in a bucket (on its lane and priority), or held."""
         given: JobFields = {"cluster_id": self.cluster_id, **fields}
         new = [make_new_job(bucket, delay=delay, **given) for _ in range(count)]
         await self.master.insert_jobs(new)
@@ -138,7 +138,7 @@ class World:
         return (await self.put(bucket, delay=delay, **fields))[0]
 
     async def claims(self, bucket: Bucket, limit: int = 1000) -> list[Claim]:
-        """Return what the owner of a bucket can run now."""
+        """Return the jobs that the owner of a bucket can run now."""
         return list((await self.master.read_bucket(bucket, Cursor(), limit)).claims)
 
     async def claim(self, bucket: Bucket, **fields: Unpack[JobFields]) -> Claim:
@@ -149,13 +149,13 @@ class World:
     async def report(
         self, claim: Claim, status: JobStatus = JobStatus.SUCCEEDED, **fields: Unpack[ReportFields]
     ) -> Report:
-        """Report about a claim, and make sure that it was not stale."""
+        """Report about a claim, and check that it was not stale."""
         report = make_report(claim, status, **fields)
         assert await self.master.report([report]) == frozenset()
         return report
 
     async def mark(self, bucket: Bucket, job: Job, status: JobStatus, attempt: int = 1) -> None:
-        """Write down that a job of the bucket is queued, or processing since now."""
+        """Record that a job of the bucket is queued, or processing since now."""
         started = await self.master.now() if status is JobStatus.PROCESSING else None
         await self.master.mark(
             bucket, [Mark(job_id=job.id, attempt=attempt, status=status, started_at=started)]
@@ -170,19 +170,19 @@ class World:
         return claim.job
 
     async def parked(self, bucket: Bucket, reason: str = "no handler", **fields: Unpack[JobFields]) -> Job:
-        """Run a job through a bucket to where it is parked."""
+        """Run a job through a bucket until it is parked."""
         claim = await self.claim(bucket, **fields)
         await self.report(claim, JobStatus.HELD_ON_MASTER, parked=reason)
         return claim.job
 
     async def record(self, job: Job | UUID) -> JobRecord:
-        """Return a job as the store has it."""
+        """Return a job as stored."""
         found = await self.master.get_job(self.cluster_id, job if isinstance(job, UUID) else job.id)
         assert found is not None
         return found
 
     async def status(self, job: Job | UUID) -> JobStatus:
-        """Return where a job stands."""
+        """Return a job's status."""
         return (await self.record(job)).status
 
     async def attempts(self, job: Job | UUID) -> Sequence[Attempt]:
@@ -190,11 +190,11 @@ class World:
         return (await self.record(job)).attempts
 
     async def all_jobs(self) -> Sequence[JobRecord]:
-        """Return all jobs of the cluster (up to 1,000), the newest first."""
+        """Return all jobs of the cluster (up to 1,000), newest first."""
         return await self.master.query_jobs(self.cluster_id, JobQuery(limit=1000))
 
     async def assign(self, *rooms: Room, ahead: float = 1.0) -> int:
-        """Assign held jobs and return how many found room."""
+        """Assign held jobs and return how many were assigned."""
         return sum((await self.master.assign_due(self.cluster_id, ahead, rooms)).assigned.values())
 
     async def tick(self) -> None:
@@ -202,7 +202,7 @@ class World:
         await clock_moved(self.master)
 
     async def close_bucket(self, bucket: Bucket) -> None:
-        """Let the owner give a bucket up in an orderly way."""
+        """Let the owner close a bucket in an orderly way."""
         if bucket.status is BucketStatus.ACTIVE:
             assert await self.master.set_bucket_status(bucket, BucketStatus.COMPLETING)
         assert await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
@@ -219,7 +219,7 @@ async def clock_moved(store: SchemaStore) -> None:
 
 
 def room(bucket: Bucket, free: int = 1000) -> Room:
-    """Return the room that a bucket has."""
+    """Return a bucket's room."""
     return Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=free)
 
 

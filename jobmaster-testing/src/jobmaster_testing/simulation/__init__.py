@@ -1,8 +1,8 @@
 """A deterministic simulation of whole clusters.
 
-Processes, each a cluster of its own, share in-memory stores in virtual time. One number, the seed, decides all of it:
-what is scheduled, who runs next, which store calls fail and how, who is killed or frozen between which two steps.
-At the end an audit holds what the stores say against what callers were told and what handlers did.
+Processes, each its own cluster, share in-memory stores in virtual time. One number, the seed, decides everything: what is
+scheduled, which task runs next, which store calls fail and how, which process is killed or frozen between which two steps.
+At the end, an audit compares the contents of the stores with the answers to callers and the runs of handlers.
 
     python -m jobmaster_testing.simulation --seeds 1000
     python -m jobmaster_testing.simulation --seed 4711 --trace

@@ -12,7 +12,7 @@ from jobmaster_testing.simulation.situations import NAMES, made
 
 
 def main() -> int:
-    """Do what the command line asks for; return 1 if a guarantee was broken."""
+    """Run the requested simulations; return 1 if a guarantee was broken."""
     options = _options()
     logging.disable(logging.CRITICAL)
     agents = {"any": None, "standalone": False, "distributed": True}[options.cluster]

@@ -1,4 +1,4 @@
-"""The checks at the end: what the stores say happened, against what callers were told and what handlers did."""
+"""The final checks: the contents of the stores against the answers to callers and the runs of handlers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Finding = Iterator[str]
 
 EXPLAINED = frozenset({AttemptOutcome.LOST, AttemptOutcome.INTERRUPTED, AttemptOutcome.POISONED})
-"""Ends of attempts that are not the job's own doing."""
+"""Ends of attempts that the job itself did not cause."""
 FAILURES = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 CRASHES_UNTIL_POISON = 3
 """Attempts that a job lost before it may count as poison."""
@@ -28,7 +28,7 @@ SHORTEST_BACKOFF = BACKOFF.base * (1 - BACKOFF.jitter)
 
 
 def audit(world: World) -> list[str]:
-    """Return what does not hold, in words."""
+    """Return the violations, in words."""
     return [finding for check in CHECKS for finding in check(world)]
 
 
@@ -36,7 +36,7 @@ def audit(world: World) -> list[str]:
 
 
 def nothing_is_lost(world: World) -> Finding:
-    """Accepted jobs are there, each once, and no others but those whose callers were left in doubt."""
+    """Accepted jobs exist, each once, and no other jobs except those whose callers were left in doubt."""
     stored = Counter(number for job in world.rows.jobs.values() if (number := job.data["n"]))
     for asked in world.ledger.asked.values():
         if asked.job_id is not None and asked.job_id not in world.rows.jobs:
@@ -46,7 +46,7 @@ def nothing_is_lost(world: World) -> Finding:
 
 
 def keys_are_unique(world: World) -> Finding:
-    """One job for one key, and everybody was told that one."""
+    """One job for each key, and all callers got that job."""
     by_key: dict[str, set[UUID]] = {}
     for job in world.rows.jobs.values():
         if job.key is not None:
@@ -68,7 +68,7 @@ def nothing_is_left_over(world: World) -> Finding:
         yield from (f"a message of job {key[1]}#{key[2]} was left over on {agent}" for key in box.letters)
         known = [bucket_id for bucket_id in box.epochs if bucket_id in rows.buckets]
         if world.scenario.faults.late:
-            continue  # a call that comes too late may bring a bucket back, without anything in it
+            continue  # a late call may bring a bucket back, without any messages in it
         yield from (f"bucket {bucket_id} was not dropped by {agent}" for bucket_id in known)
     for bucket in rows.buckets.values():
         if bucket.status is not BucketStatus.READY_TO_DELETE:
@@ -93,7 +93,7 @@ def jobs_end_once(world: World) -> Finding:
 
 
 def jobs_end_as_they_should(world: World) -> Finding:
-    """Each kind of job ends as it was told to, unless somebody cancelled it or it counts as poison."""
+    """Each kind of job ends as specified, unless it was cancelled or counts as poison."""
     for job, asked, attempts in _finished(world):
         status = world.rows.final[job.id][0]
         if status not in _allowed_ends(asked, attempts):
@@ -115,7 +115,7 @@ def _crashes(attempts: Sequence[Attempt]) -> int:
 
 
 def only_failures_use_up_retries(world: World) -> Finding:
-    """Jobs fail as often as they were told to, whatever happened to their workers."""
+    """Jobs fail as often as specified, whatever happened to their workers."""
     for job, asked, attempts in _finished(world):
         status, outcomes = world.rows.final[job.id][0], Counter(a.outcome for a in attempts)
         poisoned = outcomes[AttemptOutcome.POISONED] > 0
@@ -132,11 +132,11 @@ def _failures(asked: Asked) -> int:
     return asked.times if asked.kind in ("flaky", "again") else 0
 
 
-# Runs and attempts belong together
+# Runs match attempts
 
 
 def runs_are_on_record(world: World) -> Finding:
-    """Each start belongs to one attempt on record, and each success on record happened."""
+    """Each start belongs to one recorded attempt, and each recorded success happened."""
     records = {(job_id, a.number): a for job_id, found in world.rows.attempts.items() for a in found}
     runs = {(run.job_id, run.attempt): run for run in reversed(world.ledger.runs)}  # the first of each counts
     for key, run in runs.items():
@@ -159,7 +159,7 @@ _SAYS: Mapping[str, frozenset[AttemptOutcome]] = {
 
 
 def _disagreement(run: Run, attempt: Attempt) -> str | None:
-    """Return in which way a run and its record do not fit, if they do not."""
+    """Return how a run and its record disagree, if they do."""
     if attempt.outcome in (AttemptOutcome.LOST, AttemptOutcome.POISONED):
         return None
     if run.ended is None:
@@ -171,7 +171,7 @@ def _disagreement(run: Run, attempt: Attempt) -> str | None:
 
 
 def retries_wait(world: World) -> Finding:
-    """No try comes before its backoff has passed."""
+    """No attempt starts before its backoff has passed."""
     for job, asked, attempts in _finished(world):
         if asked.retried:
             continue
@@ -195,7 +195,7 @@ def _pause(asked: Asked, attempt: Attempt) -> float:
 
 
 def quiet_days_cost_nothing(world: World) -> Finding:
-    """Where nothing goes wrong, no attempt is lost and no report is stale, however often workers are replaced."""
+    """Without faults, no attempt is lost and no report is stale, however often workers are replaced."""
     if not world.scenario.quiet:
         return
     for job_id, attempts in world.rows.attempts.items():
@@ -210,7 +210,7 @@ def quiet_days_cost_nothing(world: World) -> Finding:
 
 
 def times_fire_once(world: World) -> Finding:
-    """A nominal time of a schedule has one job."""
+    """A nominal time of a schedule has only one job."""
     times = Counter((schedule, at) for schedule, at in world.rows.firings.values() if at is not None)
     yield from (f"schedule {key[0]} fired {n} times for {key[1]}" for key, n in times.items() if n > 1)
 

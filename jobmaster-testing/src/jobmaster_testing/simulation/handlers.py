@@ -1,4 +1,4 @@
-"""What the jobs of a simulation do: succeed, fail, take their time, ask for another try, or hang."""
+"""The behaviour of a simulation's jobs: they succeed, fail, take some time, ask for a retry, or hang."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMON, RARE = "Simulated", "SimulatedRare"
 STUCK_TIMEOUT = 0.7
 SNOOZE, RETRY_AFTER = 0.6, 0.9
 CLEANING = 0.15
-"""Seconds that a tidy job takes to clean up when it is told to stop."""
+"""Seconds that a tidy job needs for cleaning up when it is told to stop."""
 
 ENDS: Mapping[str, JobStatus] = {
     "plain": JobStatus.SUCCEEDED,
@@ -32,7 +32,7 @@ ENDS: Mapping[str, JobStatus] = {
     "discard": JobStatus.FAILED,
     "stuck": JobStatus.FAILED,
 }
-"""The kinds of jobs, and how each ends if nobody cancels it."""
+"""The kinds of jobs, and how each ends unless it is cancelled."""
 
 
 def handlers_of(world: World, process: Process) -> list[Handler]:
@@ -88,5 +88,5 @@ async def _behave(world: World, process: Process, job: JobContext) -> None:
 
 
 def data_of(number: int, kind: str, times: int, seconds: float) -> dict[str, Any]:
-    """Return what a job's handler needs to know; number 0 is for those that recur."""
+    """Return the data for a job's handler; number 0 is for recurring jobs."""
     return {"n": number, "kind": kind, "times": times, "seconds": seconds}

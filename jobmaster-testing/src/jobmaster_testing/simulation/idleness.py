@@ -1,8 +1,8 @@
-"""The rule of sharing: no slot is idle for long beside a due job that it may run and that has begun nowhere.
+"""The rule of sharing: no slot is idle for long beside a due job that it may run and that has not begun anywhere.
 
-Told when slots open, fill, free and close, and which jobs wait, it measures how long an idle slot and a waiting job were
-there together. It knows nothing of clusters: a simulation tells it all that happens, and a test with real processes what
-these wrote down. Moments are seconds of any one clock, and come in order.
+It is told when slots open, fill, become free and close, and which jobs wait, and measures how long an idle slot and a
+waiting job existed together. It knows nothing about clusters: a simulation reports everything that happens to it, and a test
+with real processes reports their notes. Moments are seconds of any one clock, and come in order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Place: TypeAlias = tuple[str, int]
 Kind: TypeAlias = tuple[Place, str]
 """Jobs that the same slots may run: their place, and their definition's id."""
 LONGEST_GAP: Final = 0.25
-"""The most seconds between two jobs that do not count, however long the slots were at work before."""
+"""Maximum seconds between two jobs that do not count, however long the slots were busy before."""
 
 
 @define(eq=False)
 class _Slots:
-    """The slots that one worker has for a place. Which of them are busy makes no difference, only how many."""
+    """The slots that one worker has for a place. Only the number of busy slots matters, not which ones."""
 
     worker: str
     count: int
@@ -30,13 +30,13 @@ class _Slots:
     counted_to: float
     gaps: float
     idle: float = 0.0
-    """The seconds up to that moment in which at least one of them was idle, as far as these count."""
+    """The seconds up to `counted_to` in which at least one of them was idle, as far as these count."""
     earned: float = 0.0
-    """The seconds of the next gap that do not."""
+    """The seconds of the next gap that do not count."""
     busy: int = 0
 
     def count_to(self, at: float) -> None:
-        """Count the time since then."""
+        """Count the time since `counted_to`."""
         passed = max(0.0, at - self.counted_to)
         self.counted_to += passed
         if self.busy >= self.count:
@@ -53,21 +53,21 @@ class _Waiting:
 
     since: float
     before: Mapping[_Slots, float]
-    """How long slots had been idle before that."""
+    """How long slots had been idle before `since`."""
     told: bool = False
 
     def beside(self, slots: _Slots) -> float:
-        """Return for how long slots were idle while the job waited."""
+        """Return how long slots were idle while the job waited."""
         return slots.idle - self.before.get(slots, 0.0)
 
 
 @define(eq=False)
 class Idleness:
-    """Notes each waiting job beside which a slot was idle for more than `bound` seconds in all: once, in `found`.
+    """Records each waiting job beside which a slot was idle for more than `bound` seconds in total: once, in `found`.
 
-    In all, since a slot that runs what came later, and idles in between, could have run it. With each second at work `gaps`
-    seconds more are allowed: it takes a moment from one job to the next, and in a long backlog these moments add up.
-    It is about pairs of a slot and a job: a slot may be idle while one job after another waits for a moment, and begins
+    In total, since a slot that runs later jobs, and idles in between, could have run it. For each busy second, `gaps` more
+    seconds are allowed: it takes a moment from one job to the next, and in a long backlog these moments add up. The rule
+    concerns pairs of a slot and a job: a slot may be idle while one job after another waits for a moment, and begins
     elsewhere.
     """
 
@@ -75,7 +75,7 @@ class Idleness:
     gaps: float = 0.0
     found: list[str] = field(factory=list, init=False)
     longest: float = field(default=0.0, init=False)
-    """The longest time for which a slot was idle beside one waiting job, in seconds."""
+    """The longest time that a slot was idle beside one waiting job, in seconds."""
     _slots: dict[Place, dict[str, _Slots]] = field(factory=dict, init=False)
     _waiting: dict[Kind, dict[Hashable, _Waiting]] = field(factory=dict, init=False)
     _kinds: dict[Hashable, Kind] = field(factory=dict, init=False)
@@ -85,27 +85,27 @@ class Idleness:
     # Slots
 
     def opened(self, worker: str, places: Mapping[Place, int], knows: Container[str], at: float) -> None:
-        """A worker has so many slots for each place from now on, and handlers for these definitions."""
+        """Give a worker this many slots for each place from now on, and handlers for these definitions."""
         self.look(at)
         for place, count in places.items():
             slots = _Slots(worker, count, knows, max(at, self._from), self.gaps)
             self._slots.setdefault(place, {})[worker] = slots
 
     def closed(self, worker: str, at: float) -> None:
-        """A worker begins nothing more."""
+        """Record that a worker begins no more jobs."""
         self.look(at)
         for workers in self._slots.values():
             workers.pop(worker, None)
 
     def begins(self, job: Hashable, worker: str, place: Place, at: float) -> None:
-        """A job begins, in a slot of this worker if it has any (and waits no more, wherever that is)."""
+        """Record that a job begins, in a slot of this worker if it has any (the job no longer waits in any case)."""
         self.gone(job, at)
         slots = self._slots.get(place, {}).get(worker)
         if slots is not None:
             slots.busy += 1
 
     def ends(self, worker: str, place: Place, at: float) -> None:
-        """A job that began there has ended."""
+        """Record that a job which began there has ended."""
         self.look(at)
         slots = self._slots.get(place, {}).get(worker)
         if slots is not None:
@@ -114,27 +114,27 @@ class Idleness:
     # Jobs
 
     def waits(self, job: Hashable, place: Place, definition: str, at: float) -> None:
-        """A job waits from now on. To say so again changes nothing."""
+        """Record that a job waits from now on. Repeated calls change nothing."""
         if job not in self._kinds:
             self.look(at)
             kind = self._kinds[job] = place, definition
             self._waiting.setdefault(kind, {})[job] = _Waiting(at, self._idle_before(kind))
 
     def gone(self, job: Hashable, at: float) -> None:
-        """A job waits no more, if it did: it has begun, or need not, or nobody can be expected to begin it."""
+        """Record that a job no longer waits, if it did: it has begun, or need not begin, or cannot be expected to."""
         self.look(at)
         kind = self._kinds.pop(job, None)
         if kind is not None:
             del self._waiting[kind][job]
 
     def waiting(self) -> set[Hashable]:
-        """Return the jobs that wait."""
+        """Return the waiting jobs."""
         return set(self._kinds)
 
     # Judging
 
     def counts_from(self, moment: float, at: float) -> None:
-        """Let nothing count that was before this moment, which may be to come: something has to be got over first."""
+        """Ignore everything before this moment, which may be in the future: the cluster has to recover first."""
         self.look(at)
         self._from = max(self._from, moment)
         for workers in self._slots.values():
@@ -145,7 +145,7 @@ class Idleness:
                 waiting.before = self._idle_before(kind)
 
     def look(self, at: float) -> None:
-        """Note what has become too long by now."""
+        """Record pairs that have exceeded the bound by now."""
         for workers in self._slots.values():
             for slots in workers.values():
                 slots.count_to(at)

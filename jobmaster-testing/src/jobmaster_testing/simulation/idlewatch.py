@@ -1,8 +1,8 @@
-"""Holds a simulation to the rule of sharing: what its stores and processes do, told to an `Idleness`.
+"""Checks a simulation against the rule of sharing: reports the actions of its stores and processes to an `Idleness`.
 
-A slot is idle for at most a second while a due job that it may run (same lane, handler known, its priority's slots free)
-has not begun elsewhere. Faults excuse a cluster, so that only scenarios are watched in which stores and notifications are as
-they should be, and processes are started, stopped, replaced and killed.
+A slot is idle for at most a second while a due job that it may run (same lane, handler known, its priority's slots free) has
+not begun elsewhere. Faults excuse a cluster, so only scenarios are watched in which stores and notifications work, and
+processes are started, stopped, replaced and killed.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from jobmaster_testing.simulation.world import World
 
 RULE: Final = 1.5
-"""Seconds for which a slot may be idle beside a job that it may run, with default settings and notifications, in all: the
+"""Seconds in total for which a slot may be idle beside a job that it may run, with default settings and notifications: the
 rule is a second at a time, and a job that waits for long may see several such times, each of them shorter."""
 PARKING: Final = 1.5
-"""Seconds that come on top where some worker does not know every handler: coordinators do not know that, and who was
-given only what it cannot run waits for a moment before it tells of its free slots again, each time for longer."""
+"""Additional seconds if some worker does not know every handler: coordinators do not know that, and a worker that received
+only jobs it cannot run waits for a moment before it offers its free slots again, each time for longer."""
 GAPS: Final = 0.15
-"""Seconds that may go by between jobs for each second at work: a backlog may take 1.15 times as long as it has to."""
+"""Seconds that may pass between jobs for each busy second: a backlog may take 1.15 times as long as necessary."""
 DEATH: Final = 1.0
-"""Seconds in which a cluster with notifications has to notice a death: what the dead worker had not read begins in
+"""Seconds in which a cluster with notifications has to notice a death: jobs that the dead worker had not read begin within
 `RULE` more."""
 CALLS: Final = 40
-"""Journeys to a store, or from it, that a job may wait for besides: some of ten calls, one after another, are slow."""
+"""Trips to or from a store that a job may wait for in addition: some of ten calls, one after another, are slow."""
 LOOKS: Final = 3
-"""Polls that replace notifications: one who has too much looks, one who distributes, and one who has nothing to do."""
+"""Polls that replace notifications: by an overloaded worker, by a coordinator, and by an idle worker."""
 TICK: Final = 0.05
-"""Seconds between two looks into the stores. They say only what waits: starts and ends are noticed as they happen."""
+"""Seconds between two looks into the stores. These find only waiting jobs: starts and ends are noticed as they happen."""
 MOST_TOLD: Final = 5
-"""Jobs that are told of: where many wait beside idle slots, the first ones show why."""
+"""Number of jobs that are reported: where many wait beside idle slots, the first ones show why."""
 ACCUSED: Final = 2
-"""Crashes from which on a job runs alone among its like, and waits for its turn."""
+"""Number of crashes from which a job runs alone among its kind, and waits for its turn."""
 HARMLESS: Final = frozenset({"kill", "lose", "restart", "roll", "stop"})
 
 
 def is_watched(scenario: Scenario) -> bool:
-    """Return whether the rule is held in a scenario: its processes may die, and nothing else goes wrong."""
+    """Return whether the rule is checked in a scenario: its processes may die, and nothing else goes wrong."""
     calm = evolve(scenario.faults, deadly=0.0) == Faults(usual=scenario.faults.usual)
     return calm and all(event.what in HARMLESS for event in scenario.events)
 
@@ -60,16 +60,16 @@ def is_watched(scenario: Scenario) -> bool:
 def bound_of(scenario: Scenario) -> float:
     """Return the seconds for which a slot may be idle beside a job that it may run.
 
-    `RULE`, `PARKING` where a worker knows only some handlers, and the time of `CALLS` journeys as the scenario has
-    them. Where no notification comes, `LOOKS` times the longest time between two looks for work (`poll_interval`). Neither
-    the lease nor the heartbeat has any part in it.
+    `RULE`, `PARKING` where a worker knows only some handlers, and the time of `CALLS` trips in this scenario. Without
+    notifications, `LOOKS` times the longest time between two looks for work (`poll_interval`). Neither the lease nor the
+    heartbeat matters.
     """
     parking = 0.0 if all(one.knows_rare for one in scenario.processes if one.modes) else PARKING
     return RULE + parking + CALLS * scenario.faults.usual + _unheard(scenario)
 
 
 def notice_of(scenario: Scenario) -> float:
-    """Return the seconds in which a death has to be noticed. Again the lease has no part in it."""
+    """Return the seconds in which a death has to be noticed. Again, the lease does not matter."""
     return DEATH + _unheard(scenario) / LOOKS
 
 
@@ -80,21 +80,21 @@ def _unheard(scenario: Scenario) -> float:
 
 @define(eq=False)
 class IdleWatch:
-    """Tells an `Idleness` what happens in a world, and complains of what that finds."""
+    """Reports what happens in a world to an `Idleness`, and complains about its findings."""
 
     world: World
     is_on: bool = field(init=False)
     idleness: Idleness = field(init=False)
     _workers: dict[UUID, tuple[Process, str]] = field(factory=dict, init=False)
-    """The living workers by id: their process, and what their slots are called."""
+    """The living workers by id: their process, and the name of their slots."""
     _coordinators: set[UUID] = field(factory=set, init=False)
     _buckets: dict[UUID, Process] = field(factory=dict, init=False)
     _carriers: dict[UUID, Process] = field(factory=dict, init=False)
-    """Who hands jobs over under which ids: those of its workers, and its own."""
+    """The processes that hand over jobs, by pusher id: the ids of their workers, and their own."""
     _read_to: dict[UUID, tuple[datetime, UUID]] = field(factory=dict, init=False)
-    """The furthest place in each bucket that was ever handed out."""
+    """The furthest place in each bucket that was ever read."""
     _running: dict[Run, str] = field(factory=dict, init=False)
-    """Whose slots the handlers are in that run."""
+    """The slots' names of the running handlers."""
     _excused: set[Attempt] = field(factory=set, init=False)
     _begun: set[Attempt] = field(factory=set, init=False)
     _told: int = field(default=0, init=False)
@@ -105,7 +105,7 @@ class IdleWatch:
         self.idleness = Idleness(bound_of(self.world.scenario), GAPS)
 
     def summary(self) -> str:
-        """Return in a few words what was seen."""
+        """Return a brief summary of the observations."""
         if not self.is_on:
             return "idle slots not watched"
         return (
@@ -121,7 +121,7 @@ class IdleWatch:
             await anyio.sleep(TICK)
 
     def after(self, process: Process, name: str, args: Sequence[Any], answer: Any) -> None:
-        """Look at a call of a store that has just happened."""
+        """Inspect a store call that has just happened."""
         if not self.is_on:
             return
         if name == "register_worker":
@@ -132,7 +132,7 @@ class IdleWatch:
             self._reads(answer)
 
     def _registered(self, process: Process, record: WorkerRecord, buckets: Sequence[Bucket]) -> None:
-        """A worker has slots from now on. A fallback's do not count: it may serve a place, and need not."""
+        """Open the slots of a new worker. A fallback's slots do not count: it may serve a place, but need not."""
         if record.id in self._workers or not process.stands or process.is_stopping:
             return
         name = f"{record.name} ({record.id.hex[-6:]})"
@@ -158,7 +158,7 @@ class IdleWatch:
             self._read_to[claim.bucket_id] = max(place, self._read_to.get(claim.bucket_id, place))
 
     def started(self, run: Run) -> None:
-        """Note that a handler begins."""
+        """Record that a handler begins."""
         if self.is_on:
             attempt = run.job_id, run.attempt
             self._begun.add(attempt)
@@ -167,7 +167,7 @@ class IdleWatch:
             self._complain()
 
     def ended(self, run: Run) -> None:
-        """Note that a handler ends."""
+        """Record that a handler ends."""
         if self.is_on:
             self.idleness.ends(self._running.pop(run), run.place, self._now())
 
@@ -176,13 +176,13 @@ class IdleWatch:
         return next((name for name in mine if name.startswith(f"{run.worker} ")), "")
 
     def stopped(self) -> None:
-        """Note that somebody was asked to stop: what others expected of it does not come, and has to be handed back."""
+        """Record that a process was asked to stop: work that others expected from it has to be handed back."""
         self.idleness.counts_from(self._now(), self._now())
 
     def died(self, process: Process) -> None:
-        """Note a death. What its buckets handed out may have begun, and waits for the lease; the rest is to go on soon.
+        """Record a death. Jobs that its workers had read may have begun, and wait for the lease; the rest must go on soon.
 
-        What it was result over to an agent waits too: nobody else knows whether its push is still under way.
+        Jobs that it was handing over to an agent wait too: no other process knows whether its push is still under way.
         """
         if self.is_on:
             pushers = {pusher for pusher, owner in self._carriers.items() if owner is process}
@@ -219,10 +219,10 @@ class IdleWatch:
     # Looking
 
     def _look(self) -> None:
-        """See who has gone, and what waits."""
+        """Find out which workers have gone, and which jobs wait."""
         now = self._now()
         self._see_off()
-        if not self._coordinators:  # nobody distributes what is held
+        if not self._coordinators:  # no worker distributes held jobs
             self.idleness.counts_from(now, now)
         due = dict(self._due())
         for attempt in self.idleness.waiting() - due.keys():
@@ -238,7 +238,7 @@ class IdleWatch:
                 self._leaves(worker_id)
 
     def _due(self) -> Iterator[tuple[Attempt, Job]]:
-        """Return what may run now and has not begun, by what the master knows, or else an agent."""
+        """Return the due attempts that have not begun, according to the master, or otherwise an agent."""
         now, rows = self.world.clock.now(), self.world.rows
         for row in rows.live.values():
             attempt = row.job.id, row.attempt

@@ -1,4 +1,4 @@
-"""What callers were told and what handlers did: written down where no store and no crash can change it."""
+"""The answers to callers and the runs of handlers: recorded where no store and no crash can change them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Attempt = tuple[UUID, int]
 
 @define(eq=False)
 class Asked:
-    """One job that somebody asked for.
+    """One job that a caller asked for.
 
-    `dues` are the moments from which it may run, by whatever the caller was told or left in doubt about.
-    `job_id` is None while, and if, no receipt came: then the job may be there or not.
+    `dues` are the moments from which it may run, according to all answers and unanswered calls. `job_id` is None as long as
+    no receipt has come: then the job may or may not exist.
     """
 
     number: int
@@ -32,14 +32,14 @@ class Asked:
     job_id: UUID | None = None
     created: bool = True
     cancels: list[CancelResult | None] = field(factory=list)
-    """The answers to calls that cancel it; None where none came."""
+    """The answers to calls that cancel it; None for a missing answer."""
     reschedules: int = 0
     retried: bool = False
-    """Whether somebody asked for a retry, or may have."""
+    """Whether a caller asked for a retry, or may have."""
 
     @property
     def known_id(self) -> UUID:
-        """The id, of a job that somebody was told the id of."""
+        """The job's id; raises `ValueError` if no caller was told it."""
         if self.job_id is None:
             raise ValueError(f"nobody was told the id of job {self.number}")
         return self.job_id
@@ -61,13 +61,13 @@ class Run:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the handler runs and nobody has told it to stop, as far as its process is alive."""
+        """Whether the handler runs and was not told to stop, as far as its process is alive."""
         return self.ended is None and not self.told_to_stop
 
 
 @define(eq=False)
 class Ledger:
-    """All that was asked for and all that ran, in order."""
+    """All requests and all runs, in order."""
 
     asked: dict[int, Asked] = field(factory=dict)
     runs: list[Run] = field(factory=list)
@@ -76,38 +76,38 @@ class Ledger:
     _by_id: dict[UUID, Asked] = field(factory=dict)
 
     def note(self, asked: Asked) -> Asked:
-        """Note that a job is being asked for."""
+        """Record that a job is being requested."""
         self.asked[asked.number] = asked
         return asked
 
     def receipt(self, asked: Asked, job_id: UUID, *, created: bool) -> None:
-        """Note that a caller was told that a job is accepted."""
+        """Record that a caller was told that a job is accepted."""
         asked.job_id, asked.created = job_id, created
         if created:
             self._by_id[job_id] = asked
 
     def of(self, job_id: UUID) -> Asked | None:
-        """Return what was asked for, by the id that the caller was told."""
+        """Return the request for a job, by the id that the caller was told."""
         return self._by_id.get(job_id)
 
     def accepted(self) -> list[Asked]:
-        """Return the jobs that somebody was told the ids of."""
+        """Return the jobs whose ids were told to callers."""
         return list(self._by_id.values())
 
     def begin(self, run: Run) -> Run:
-        """Note a start."""
+        """Record a start."""
         self.runs.append(run)
         self._by_job.setdefault(run.job_id, []).append(run)
         return run
 
     def runs_of(self, job_id: UUID) -> list[Run]:
-        """Return the runs of a job in the order of their starts."""
+        """Return the runs of a job in the order in which they started."""
         return self._by_job.get(job_id, [])
 
     def count(self, job_id: UUID, ended: str) -> int:
-        """Return how many runs of a job ended so."""
+        """Return how many runs of a job ended in this way."""
         return sum(run.ended == ended for run in self.runs_of(job_id))
 
     def elsewhere(self, run: Run) -> Iterator[Run]:
-        """Return the runs of the same job that go on besides this one."""
+        """Return the other runs of the same job that go on."""
         return (other for other in self.runs_of(run.job_id) if other is not run and other.goes_on)

@@ -1,12 +1,11 @@
 """Which ready task runs next, drawn from a seed; and whole processes that stand still.
 
-Under asyncio the loop below takes the ready tasks in rounds, as asyncio does, but each round in an order of its
-own, and lets some of them wait for the next one. What belongs to a process that stands still is put aside, its
-timers included, until it goes on: so a process can be killed or frozen between any two steps, without one line of
-its code running.
+Under asyncio, the loop below takes the ready tasks in rounds, as asyncio does, but each round in its own order, and makes
+some of them wait for the next round. Handles of a process that stands still are put aside, including its timers, until it
+goes on: so a process can be killed or frozen between any two steps, without one line of its code running.
 
-Under trio the order comes from trio's own switch for deterministic scheduling. Nothing can be put aside there:
-processes stand still where they call a store or start a job, which is all that others can see of them.
+Under trio, the order comes from trio's own switch for deterministic scheduling. Nothing can be put aside there: processes
+stand still where they call a store or start a job, which is all that others can see of them.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ PATIENCE = 0.2
 
 
 class Standing:
-    """What can stand still: all tasks and timers that were started in its context do."""
+    """Something that can stand still, with all tasks and timers that were started in its context."""
 
     def __init__(self) -> None:
         self.still = False
         self.kept: list[asyncio.Handle] = []
 
     def go_on(self) -> None:
-        """Let what was kept run, in the running loop."""
+        """Run the kept handles, in the running loop."""
         self.still = False
         loop, kept, self.kept = _seeded_loop(), self.kept, []
         if loop is not None:
@@ -51,11 +50,11 @@ class Standing:
 
 
 OWNER: ContextVar[Standing | None] = ContextVar("simulated_process", default=None)
-"""Whose context this is; None for that of the simulation itself."""
+"""The owner of this context; None for the simulation itself."""
 
 
 class _NumberedTask(asyncio.Task[Any]):
-    """A task that knows its place among the tasks of its loop: sets of tasks are then ordered by it as well."""
+    """A task that knows its place among the tasks of its loop: sets of tasks are then ordered by it too."""
 
     number = 0
 
@@ -96,7 +95,7 @@ class SeededLoop(VirtualTimeLoop):
 
 
 class _Deaf(selectors.DefaultSelector):
-    """Asks the system for nothing: a simulation has no threads and no sockets."""
+    """Does not wait for the system: a simulation has no threads and no sockets."""
 
     def __init__(self, loop: SeededLoop) -> None:
         super().__init__()
@@ -110,7 +109,7 @@ class _Deaf(selectors.DefaultSelector):
 
 
 class _Ready(deque[Any]):
-    """The loop's ready handles: it asks for as many as there are at the start of a round."""
+    """The loop's ready handles: the loop takes as many as there are at the start of a round."""
 
     def __init__(self, loop: SeededLoop, chance: Random) -> None:
         super().__init__()
@@ -128,7 +127,7 @@ class _Ready(deque[Any]):
         return self._round.pop() if self._round else self._nothing
 
     def _begin_round(self) -> None:
-        """Callbacks come first, in the order that asyncio promises; then tasks, in no order at all."""
+        """Put callbacks first, in the order that asyncio promises; then tasks, in no particular order."""
         self._left = len(self)
         callbacks, steps = self._sort_out()
         self._chance.shuffle(steps)
@@ -140,7 +139,7 @@ class _Ready(deque[Any]):
         self._round.reverse()
 
     def _sort_out(self) -> tuple[list[asyncio.Handle], list[asyncio.Handle]]:
-        """Empty the queue, but for what belongs to a process that stands still."""
+        """Empty the queue, except for handles of a process that stands still."""
         callbacks: list[asyncio.Handle] = []
         steps: list[tuple[int, asyncio.Handle]] = []
         for handle in [super(_Ready, self).popleft() for _ in range(self._left)]:
@@ -159,7 +158,7 @@ class _Ready(deque[Any]):
 def _seeded_loop() -> SeededLoop | None:
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:  # trio's
+    except RuntimeError:  # trio's loop
         return None
     return loop if isinstance(loop, SeededLoop) else None
 
@@ -171,10 +170,10 @@ def run_in_order(
     *,
     shuffled: bool = True,
 ) -> T:
-    """Run `main(clock)` in virtual time, so that it comes out the same each time that it is run with `seed`.
+    """Run `main(clock)` in virtual time, with the same result for every run with the same `seed`.
 
-    Ids, jitter and the order of tasks follow from the seed. Not for two threads at once: they are the process's.
-    `shuffled` False leaves asyncio's order as it is, which is quicker.
+    Ids, jitter and the order of tasks follow from the seed. Not for two threads at once: these are global to the process.
+    `shuffled` False keeps asyncio's order, which is faster.
     """
     clock = VirtualClock()
     options: dict[str, Any] = {
@@ -192,7 +191,7 @@ def run_in_order(
 
 @contextmanager
 def _seeded_jitter(seed: int) -> Iterator[None]:
-    """Within the block, let the `random` module, from which the product takes its jitter, follow from the seed."""
+    """Within the block, seed the `random` module, from which the product takes its jitter."""
     before = random.getstate()
     random.seed(seed)
     try:
@@ -203,7 +202,7 @@ def _seeded_jitter(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _seeded_trio(seed: int) -> Iterator[None]:
-    """Within the block, let trio's order of tasks follow from the seed: its switch for such tests has no public name."""
+    """Within the block, seed trio's order of tasks: its switch for such tests has no public name."""
     scheduling: Any = trio._core._run  # noqa: SLF001 - see above
     before, state = scheduling._ALLOW_DETERMINISTIC_SCHEDULING, scheduling._r.getstate()  # noqa: SLF001
     scheduling._ALLOW_DETERMINISTIC_SCHEDULING = True  # noqa: SLF001

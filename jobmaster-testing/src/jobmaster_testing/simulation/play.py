@@ -1,4 +1,4 @@
-"""The course of a simulation: trouble for a while, then calm until all is done, then an orderly end and the audit."""
+"""The course of a simulation: trouble for a while, then calm until all work is done, then an orderly end and the audit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from jobmaster_testing.simulation.weather import Outage
 from jobmaster_testing.simulation.world import CLUSTER, World
 
 FINISHER = ProcessSpec(name="Finisher", modes=[WorkerMode.FULL])
-"""The process that sees to the rest when all is calm: it knows every handler."""
+"""The process that finishes the remaining work in the calm phase: it knows every handler."""
 LONGEST_CALM = 400.0
-"""Virtual seconds in which a calm cluster has to get done with all that there is."""
+"""Virtual seconds in which a calm cluster has to finish all its work."""
 LOOK = 0.25
 RESTART = 1.5
 """Longest time in seconds until a dead process is started again."""
@@ -30,7 +30,7 @@ RESTART = 1.5
 
 @frozen
 class Outcome:
-    """What came of a simulation: `broken` names the guarantees that did not hold."""
+    """The result of a simulation: `broken` names the guarantees that did not hold."""
 
     scenario: Scenario
     backend: str
@@ -38,7 +38,7 @@ class Outcome:
     summary: str
     trace: Trace
     longest_idle: float | None = None
-    """The longest time for which a slot was idle beside a due job that it may run, in seconds; None if nobody watched."""
+    """The longest time that a slot was idle beside a due job that it may run, in seconds; None if it was not watched."""
 
     def __str__(self) -> str:
         seed = self.scenario.seed
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def simulate(scenario: Scenario, backend: str = "asyncio") -> Outcome:
-    """Play a scenario; the same one always comes to the same end."""
+    """Play a scenario; the same scenario always has the same result."""
 
     async def main(clock: VirtualClock) -> Outcome:
         clock.now()
@@ -72,10 +72,10 @@ class Play:
     world: World
     backend: str
     _current: dict[int, Process] = field(factory=dict, init=False)
-    """The process that stands now for each one of the scenario, by its place there; none for one that has left."""
+    """The current process for each one of the scenario, by its place there; none for a process that has left."""
 
     async def run(self) -> Outcome:
-        """Play it, and judge."""
+        """Play the scenario, and judge the result."""
         world = self.world
         async with anyio.create_task_group() as group:
             group.start_soon(world.serve_late_calls)
@@ -192,7 +192,7 @@ class Play:
     # Calm
 
     async def _calm(self, group: anyio.abc.TaskGroup) -> None:
-        """End all trouble, and wait until everything is done and everybody has gone home."""
+        """End all trouble, and wait until all work is done and all processes have ended."""
         world = self.world
         world.trace.add("play", "CALM")
         world.is_calm = True
@@ -202,7 +202,7 @@ class Play:
         finisher = world.start(group, self._finisher(), calls=False)
         with anyio.move_on_after(LONGEST_CALM) as limit:
             await self._end_schedules(finisher)
-            while not await self._is_done():  # noqa: ASYNC110 - many things are waited for, and time costs nothing
+            while not await self._is_done():  # noqa: ASYNC110 - many conditions are waited for, and time costs nothing
                 await anyio.sleep(LOOK)
         if limit.cancelled_caught:
             world.watch.complain("the calm cluster did not get done in time")
@@ -212,7 +212,7 @@ class Play:
             await process.ended.wait()
 
     async def _end_schedules(self, finisher: Process) -> None:
-        """Cancel what recurs, so that there is an end."""
+        """Cancel recurring schedules, so that the work comes to an end."""
         while (runtime := finisher.runtime) is None:  # noqa: ASYNC110 - as above
             await anyio.sleep(LOOK)
         for schedule in list(self.world.rows.schedules.values()):
@@ -239,7 +239,7 @@ class Play:
         return not await MemoryMaster(world.master_name, world.clock).needs_rescue(CLUSTER)
 
     def _is_silent(self, worker: WorkerRecord) -> bool:
-        """Return whether a worker counts as running and does not: its lease has yet to run out."""
+        """Return whether a worker counts as running but does not run: its lease has yet to expire."""
         if worker.status not in RUNNING or worker.heartbeat_at is None:
             return False
         dead = {process.name for process in self.world.processes if process.killed or process.ended.is_set()}
@@ -247,9 +247,9 @@ class Play:
         return worker.name.partition("-")[0] in dead or silence > 2 * self.world.heartbeat
 
     def _is_replaced(self, worker: WorkerRecord) -> bool:
-        """Return whether a worker counts as running whose process has registered anew: a write that came late did that.
+        """Return whether a worker counts as running although its process has registered anew, because of a late write.
 
-        Fallbacks are left out: several of one coordinator's have the same name.
+        Fallbacks are left out: several fallbacks of one coordinator have the same name.
         """
         if worker.status not in RUNNING or worker.name.endswith("-fallback"):
             return False

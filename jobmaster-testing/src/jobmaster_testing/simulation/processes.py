@@ -1,4 +1,4 @@
-"""One simulated process: a cluster of its own over the shared stores, that can stand still at any moment, or for good."""
+"""One simulated process: its own cluster over the shared stores, which can stand still at any moment, or forever."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Work = Callable[["Process", Runtime], Coroutine[Any, Any, None]]
 class Process(Standing):
     """Runs a cluster until it is asked to stop, or killed.
 
-    A killed process stands still for ever: what it has begun at a store either happened or did not, and it does
-    nothing more. When all is over it is let go, without a store to write to, so that its tasks come to an end.
+    A killed process stands still forever: a call it has begun at a store either happened or did not, and it does nothing
+    more. At the end it is released, without a store to write to, so that its tasks end.
     """
 
     def __init__(self, name: str, spec: ProcessSpec, clock: Clock) -> None:
@@ -31,7 +31,7 @@ class Process(Standing):
         self.runtime: Runtime | None = None
         self.thawed_at = float("-inf")
         self.harmed = False
-        """Whether it was killed or frozen at some time."""
+        """Whether it was ever killed or frozen."""
         self.ended = anyio.Event()
         self._clock = clock
         self._scope = anyio.CancelScope()
@@ -43,7 +43,7 @@ class Process(Standing):
 
     @property
     def is_first(self) -> bool:
-        """Whether no other process has had its place before."""
+        """Whether it is the first process in its place."""
         return self.name.endswith(".1")
 
     @property
@@ -57,7 +57,7 @@ class Process(Standing):
         return self._asked_to_stop.is_set()
 
     async def run(self, build: Callable[[Process], Cluster], work: Work) -> None:
-        """Live until asked to stop. A process that cannot start ends; somebody may start another one."""
+        """Run until asked to stop. A process that cannot start ends; another one may be started."""
         OWNER.set(self)
         try:
             with self._scope:
@@ -78,7 +78,7 @@ class Process(Standing):
             group.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Ask for a graceful end."""
+        """Request a graceful end."""
         self._asked_to_stop.set()
 
     # Standing still
@@ -88,17 +88,17 @@ class Process(Standing):
         self.still = self.harmed = True
 
     def thaw(self) -> None:
-        """Go on after a freeze, with all that has become due meanwhile."""
+        """Continue after a freeze, with everything that has become due meanwhile."""
         if self.still and not self.killed:
             self.thawed_at = self._clock.monotonic()
             self._move()
 
     def kill(self) -> None:
-        """Stand still for good."""
+        """Stand still forever."""
         self.still = self.harmed = self.killed = True
 
     def let_go(self) -> None:
-        """Let a dead process's tasks end: its stores know nothing of it any more."""
+        """Let a dead process's tasks end: they no longer reach its stores."""
         if self.killed and self.still:
             self._scope.cancel()
             self._move()
@@ -109,6 +109,6 @@ class Process(Standing):
         self._goes_on = anyio.Event()
 
     async def gate(self) -> None:
-        """Return when the process goes on. Needed where the event loop cannot put its tasks aside."""
+        """Return when the process continues. Needed where the event loop cannot put its tasks aside."""
         while self.still:
             await self._goes_on.wait()

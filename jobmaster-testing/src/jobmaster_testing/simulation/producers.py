@@ -1,4 +1,4 @@
-"""Those who schedule: what they ask for, when, and what they are told."""
+"""Producers: what they schedule, when, and which answers they get."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KINDS: Final = {
 }
 DEFINITIONS: Final = {COMMON: 6, RARE: 1}
 KEYS: Final = 4
-"""How many idempotency keys there are: few, so that they meet."""
+"""Number of idempotency keys: few, so that they collide."""
 LONGEST_JOB: Final = 2.5
 FARTHEST: Final = 25.0
 """Seconds until the farthest due time: beyond the transient threshold, so that some jobs are held."""
@@ -51,7 +51,7 @@ Order = tuple[Asked, JobRequest]
 
 
 def drawn(chance: Random, weights: Mapping[Any, int]) -> Any:
-    """Return one of the keys, each as likely as its weight says."""
+    """Return one of the keys, with probabilities proportional to the weights."""
     return chance.choices(list(weights), weights=list(weights.values()))[0]
 
 
@@ -65,7 +65,7 @@ class Producer:
     chance: Random
 
     async def run(self, calls: int) -> None:
-        """Make so many calls, with pauses."""
+        """Make this many calls, with pauses."""
         for _ in range(calls):
             await anyio.sleep(self.chance.expovariate(1.0) * self.world.scenario.duration / (calls + 1))
             await self.process.gate()
@@ -75,7 +75,7 @@ class Producer:
                 await drawn(self.chance, CALLS)(self)
 
     async def bear(self, load: Load) -> None:
-        """Schedule what a load says."""
+        """Schedule a load."""
         await anyio.sleep(max(0.0, load.at - self.world.clock.monotonic()))
         calls, size = (load.count, 1) if load.every else (1, load.count)
         for _ in range(calls):
@@ -93,7 +93,7 @@ class Producer:
         await self._submit([self._order()])
 
     async def keyed(self) -> None:
-        """Schedule a job with a key, once more if no answer came."""
+        """Schedule a job with a key, and again if no answer came."""
         order = self._order(f"key-{self.chance.randrange(KEYS)}")
         if not await self._submit([order]):
             await self._submit([order])
@@ -103,7 +103,7 @@ class Producer:
         await self._submit([self._order() for _ in range(self.chance.randint(2, 6))])
 
     async def _submit(self, orders: Sequence[Order]) -> bool:
-        """Schedule jobs in one call and note what the caller is told; return whether it is told anything."""
+        """Schedule jobs in one call and record the caller's answer; return whether there was one."""
         try:
             receipts = await self.runtime.scheduler.once_many([request for _, request in orders])
         except StoreUnavailableError:
@@ -116,7 +116,7 @@ class Producer:
         return True
 
     def _order(self, key: str | None = None) -> Order:
-        """Draw a job; return the note of it, and the request."""
+        """Draw a job; return its record, and the request."""
         kind, retries, times = self._kind()
         number, delay, now = self.world.next_number(), self._delay(), self.world.clock.now()
         due = now + timedelta(seconds=delay)
@@ -136,7 +136,7 @@ class Producer:
         return asked, request
 
     def _order_of(self, load: Load) -> Order:
-        """Make a job as a load says; return the note of it, and the request."""
+        """Make a job of a load; return its record, and the request."""
         number, delay = self.world.next_number(), load.delay + self.chance.uniform(0.0, load.within)
         due = self.world.clock.now() + timedelta(seconds=delay)
         asked = Asked(number, load.kind, load.times, [due], load.times)
@@ -149,7 +149,7 @@ class Producer:
         return asked, JobDefinition(load.definition).request(data, **options)
 
     def _kind(self) -> tuple[str, int, int]:
-        """Draw what a job does, how often it may be tried again, and how often it does something."""
+        """Draw the kind of a job, how often it may be retried, and how often it does its special behaviour."""
         kind, retries = drawn(self.chance, KINDS), self.chance.choice((0, 1, 3))
         times = self.chance.randint(1, 3)
         return kind, max(retries, times) if kind in ("flaky", "again") else retries, times
@@ -163,7 +163,7 @@ class Producer:
         return self.chance.uniform(0.0, longest)
 
     async def recurring(self) -> None:
-        """Have a job run again and again, if the scenario has any more of those."""
+        """Schedule a recurring job, if the scenario has any left."""
         if self.world.schedules_left <= 0:
             return
         self.world.schedules_left -= 1
@@ -186,7 +186,7 @@ class Producer:
                 asked.cancels[place] = await self.runtime.scheduler.cancel(asked.known_id)
 
     async def reschedule(self) -> None:
-        """Give a job another due time."""
+        """Reschedule a job."""
         if asked := self._known():
             delay = self.chance.uniform(0.0, self.chance.choice((2.0, FARTHEST)))
             due = self.world.clock.now() + timedelta(seconds=delay)
@@ -210,7 +210,7 @@ class Producer:
 
     @contextmanager
     def _answered(self) -> Iterator[None]:
-        """Within the block, a refusal or an outage is an answer like any other."""
+        """Within the block, treat a refusal or an outage as an answer."""
         try:
             yield
         except (StoreUnavailableError, InvalidTransitionError, JobNotFoundError) as error:

@@ -1,4 +1,4 @@
-"""What is to happen in one simulation: all of it drawn from one seed."""
+"""The plan of one simulation: all of it drawn from one seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobmaster.states import Priority, WorkerMode
 
 PRIORITIES = (Priority.MEDIUM, Priority.HIGH)
 PARALLELISM = 0.25
-"""Workers have few slots, one of medium priority and two of high, so that it matters who has what."""
+"""Workers have few slots, one of medium priority and two of high, so that the distribution of jobs matters."""
 BACKOFF = ExponentialBackoff(base=0.4, cap=3.0, jitter=0.5)
 
 MIXES: Sequence[Sequence[WorkerMode]] = (
@@ -28,17 +28,16 @@ MIXES: Sequence[Sequence[WorkerMode]] = (
 
 @frozen(kw_only=True)
 class Faults:
-    """How often what goes wrong with a store call, each as a share of all calls; delays are in seconds.
+    """How often each fault of a store call occurs, as a share of all calls; delays are in seconds.
 
     Attributes:
-        unreachable: no connection was to be had, so that nothing happened.
+        unreachable: no connection was available, so that nothing happened.
         unsent: the call fails and did not happen.
-        unanswered: the call happened and fails all the same.
-        late: the call fails, and happens some time afterwards.
+        unanswered: the call happened but fails nevertheless.
+        late: the call fails, and happens some time later.
         slow: the call takes up to `slowest`.
         deadly: the process dies before the call, or before its answer.
-        lost_notifications: a piece of notifications does not arrive.
-
+        lost_notifications: a notification does not arrive.
     """
 
     unreachable: float = 0.0
@@ -55,17 +54,16 @@ class Faults:
 
 @frozen(kw_only=True)
 class Load:
-    """Jobs that are scheduled as said, and not drawn.
+    """Jobs that are scheduled as specified, not drawn.
 
     Attributes:
-        at: when the first are scheduled, in seconds from the start.
-        count: how many there are.
-        every: the seconds between one and the next; 0 for all in one call.
-        seconds: how long a job takes, in the median.
-        spread: how much that differs from job to job, as the sigma of a log-normal distribution.
-        delay: the seconds until a job is due; `within` so many more, drawn for each.
-        kind: what jobs do, and `times` how often those do that which are to be tried again.
-
+        at: when the first ones are scheduled, in seconds from the start.
+        count: the number of jobs.
+        every: the seconds between one job and the next; 0 for all in one call.
+        seconds: the median duration of a job.
+        spread: how much the duration varies between jobs, as the sigma of a log-normal distribution.
+        delay: the seconds until a job is due; `within` is the maximum of additional seconds, drawn for each.
+        kind: what the jobs do; jobs that are to be retried do it `times` times.
     """
 
     at: float
@@ -84,9 +82,9 @@ class Load:
 
 @frozen(kw_only=True)
 class ProcessSpec:
-    """One process, and the ones that follow when it is restarted: what works there, and what it schedules.
+    """One process, and its successors after restarts: the workers in it, and what it schedules.
 
-    It makes `calls` that are drawn, and schedules its `loads`. It starts some seconds after the others if `starts` says so.
+    It makes `calls` random calls, and schedules its `loads`. It starts `starts` seconds after the others.
     """
 
     name: str
@@ -101,10 +99,10 @@ class ProcessSpec:
 
 @frozen(kw_only=True)
 class Event:
-    """Something that is done to a process (by its place in the list) or a store, `at` seconds from the start.
+    """An event for a process (by its place in the list) or a store, `at` seconds from the start.
 
-    `what` is `kill`, `lose` (a kill that nobody makes good), `freeze`, `restart`, `stop` (nobody takes its place), `roll`
-    (all are restarted in turn) or `outage`.
+    `what` is `kill`, `lose` (a kill without a replacement), `freeze`, `restart`, `stop` (without a replacement), `roll` (all
+    are restarted in turn) or `outage`.
     """
 
     at: float
@@ -116,11 +114,11 @@ class Event:
 
 @frozen(kw_only=True)
 class Scenario:
-    """A whole simulation. `Scenario.drawn(seed)` makes one from a number; every part of it can be set as well."""
+    """A whole simulation. `Scenario.drawn(seed)` draws one from a number; every part of it can also be set."""
 
     seed: int
     situation: str | None = None
-    """The name of the situation that it is one of, if it was made for one."""
+    """The name of the situation that it was made for, if any."""
     processes: Sequence[ProcessSpec]
     faults: Faults = field(factory=Faults)
     events: Sequence[Event] = ()
@@ -130,11 +128,11 @@ class Scenario:
     duration: float = 20.0
     schedules: int = 0
     quiet: bool = False
-    """Whether nothing goes wrong, so that nothing may be lost or interrupted either."""
+    """Whether there are no faults, so that nothing may be lost or interrupted either."""
 
     @classmethod
     def drawn(cls, seed: int, *, agents: bool | None = None) -> Scenario:
-        """Draw a scenario; `agents` says whether the cluster has agents (None: the seed decides)."""
+        """Draw a scenario; `agents` is whether the cluster has agents (None: the seed decides)."""
         chance = Random(seed)
         duration = chance.uniform(8.0, 30.0)
         names = _agents(chance, wanted=agents)
@@ -155,7 +153,7 @@ class Scenario:
         )
 
     def but(self, **changes: Any) -> Scenario:
-        """Return the scenario with something changed."""
+        """Return the scenario with changes."""
         return evolve(self, **changes)
 
 
@@ -166,7 +164,7 @@ def _agents(chance: Random, *, wanted: bool | None) -> Sequence[str]:
 
 
 def _processes(chance: Random, agents: Sequence[str]) -> Sequence[ProcessSpec]:
-    """Draw who works, and one or two who only schedule."""
+    """Draw the workers, and one or two processes that only schedule."""
     workers = [
         ProcessSpec(
             name=f"W{number}",
@@ -200,7 +198,7 @@ def _settings(chance: Random, duration: float) -> Mapping[str, Any]:
 
 
 def _faults(chance: Random) -> Faults:
-    """Draw which kinds of faults there are, and how often."""
+    """Draw which kinds of faults there are, and how often they occur."""
     kinds = ("unreachable", "unsent", "unanswered", "late", "slow")
     chosen = {kind: chance.choice((0.0, 0.0, 0.01, 0.05)) for kind in kinds}
     return Faults(
@@ -214,7 +212,7 @@ def _faults(chance: Random) -> Faults:
 def _events(
     chance: Random, duration: float, processes: int, agents: Sequence[str], *, quiet: bool
 ) -> Sequence[Event]:
-    """Draw what befalls processes and stores."""
+    """Draw the events for processes and stores."""
     kinds = (
         ("restart", "roll") if quiet else ("kill", "kill", "freeze", "freeze", "restart", "roll", "outage")
     )

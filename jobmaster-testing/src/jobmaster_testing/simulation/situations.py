@@ -1,7 +1,7 @@
-"""Situations in which it matters who has which jobs: scenarios made for the rule of sharing, with default settings.
+"""Situations in which the distribution of jobs matters: scenarios made for the rule of sharing, with default settings.
 
-What is in them is fixed; how many, how long and when is drawn from the seed. Workers have one slot of medium priority, and
-two of high.
+Their contents are fixed; numbers, durations and times are drawn from the seed. Workers have one slot of medium priority, and
+two of high priority.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jobmaster_testing.simulation.handlers import COMMON, RARE
 from jobmaster_testing.simulation.scenario import BACKOFF, Event, Faults, Load, ProcessSpec, Scenario
 
 QUIET_EVENTS: Final = {"freeze": "kill", "outage": "stop"}
-"""What becomes of events that would excuse a cluster."""
+"""Replacements for events that would excuse a cluster."""
 SETTINGS: Final[Mapping[str, Any]] = {
     "lease": 15.0,
     "heartbeat": 5.0,
@@ -26,12 +26,12 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "retry": RetryPolicy(default=BACKOFF),
     "time_zone": "UTC",
 }
-"""The defaults, in as far as they matter."""
+"""The defaults, as far as they matter."""
 
 
 @frozen(kw_only=True)
 class Plan:
-    """Who works, what is scheduled, and what happens."""
+    """The workers, the loads, and the events."""
 
     workers: Sequence[ProcessSpec]
     loads: Sequence[Load]
@@ -40,9 +40,9 @@ class Plan:
 
 
 def made(name: str, seed: int, *, agents: bool | None = None) -> Scenario:
-    """Return the scenario of a situation; `agents` says whether the cluster has agents (None: the seed decides)."""
+    """Return the scenario of a situation; `agents` is whether the cluster has agents (None: the seed decides)."""
     chance = Random(f"{name} {seed}")
-    by_seed = chance.random() < 0.5  # drawn in any case, so that all that follows is the same
+    by_seed = chance.random() < 0.5  # always drawn, so that everything after it stays the same
     distributed = by_seed if agents is None else agents
     names = [f"Agent-{n}" for n in range(1, chance.choice((1, 1, 2)) + 1)] if distributed else []
     if name == CALM:
@@ -69,13 +69,13 @@ def _calm(seed: int, *, agents: bool) -> Scenario:
     """Return a drawn scenario in which processes are killed, stopped and replaced, and nothing else goes wrong."""
     drawn = Scenario.drawn(seed, agents=agents)
     events = [evolve(event, what=QUIET_EVENTS.get(event.what, event.what)) for event in drawn.events]
-    first = len(drawn.processes) - 1  # who only schedules is not stopped: there would be nothing to do
+    first = len(drawn.processes) - 1  # a process that only schedules is not stopped: there would be no work
     events = [event for event in events if event.what != "stop" or event.process not in (0, first)]
     return drawn.but(faults=Faults(usual=drawn.faults.usual), events=events, quiet=False)
 
 
 def _workers(count: int, *, later: Sequence[float] = (), **each: Any) -> list[ProcessSpec]:
-    """Return workers, of which the last join so many seconds after the first."""
+    """Return workers, of which the last ones join this many seconds after the first."""
     starts = [0.0] * (count - len(later)) + list(later)
     return [
         ProcessSpec(name=f"W{n}", modes=[WorkerMode.FULL], starts=start, **each)
@@ -87,7 +87,7 @@ def _workers(count: int, *, later: Sequence[float] = (), **each: Any) -> list[Pr
 
 
 def late_joiners(chance: Random) -> Plan:
-    """A backlog of long jobs lies with one worker when others join."""
+    """One worker has a backlog of long jobs when others join."""
     later = sorted(chance.uniform(1.5, 4.0) for _ in range(chance.choice((1, 2, 3))))
     backlog = Load(at=1.0, count=chance.randint(15, 40), seconds=chance.uniform(0.5, 1.5))
     return Plan(workers=_workers(1 + len(later), later=later), loads=[backlog], duration=15.0)
@@ -101,14 +101,14 @@ def one_long_among_short(chance: Random) -> Plan:
 
 
 def mixed_durations(chance: Random) -> Plan:
-    """Durations are log-normal, on four workers, of both priorities."""
+    """Durations are log-normal, on four workers, for both priorities."""
     medium = Load(at=1.0, count=40, seconds=0.3, spread=1.3)
     high = evolve(medium, at=1.5, priority=Priority.HIGH, every=chance.choice((0.0, 0.05)))
     return Plan(workers=_workers(4), loads=[medium, high], duration=20.0)
 
 
 def killed_under_load(chance: Random) -> Plan:
-    """One of some workers dies under steady load and stays away: its lease has a long time to go."""
+    """One of several workers dies under steady load without a replacement: its lease has a long time to go."""
     steady = Load(at=1.0, count=120, seconds=0.05, every=0.08)
     at = chance.uniform(3.0, 6.0)
     lost = Event(at=at, what="lose", process=chance.randrange(2))
@@ -116,7 +116,7 @@ def killed_under_load(chance: Random) -> Plan:
 
 
 def killed_with_backlog(chance: Random) -> Plan:
-    """Workers die that have far more than they have read, and are replaced."""
+    """Workers that have far more than they have read die, and are replaced."""
     backlog = Load(at=1.0, count=chance.randint(30, 60), seconds=chance.uniform(0.2, 0.8))
     events = [
         Event(at=chance.uniform(2.0, 5.0), what="kill", process=n) for n in range(chance.choice((1, 2)))
@@ -144,7 +144,7 @@ def up_and_down(chance: Random) -> Plan:
 
 
 def near_future(chance: Random) -> Plan:
-    """Jobs are due soon, far within the transient threshold; those who run them join before they are."""
+    """Jobs are due soon, far within the transient threshold; the workers that run them join before that."""
     later = [chance.uniform(2.0, 4.0) for _ in range(2)]
     loads = [
         Load(at=1.0, count=20, seconds=0.7, delay=5.0, within=chance.choice((0.0, 4.0))),
@@ -154,7 +154,7 @@ def near_future(chance: Random) -> Plan:
 
 
 def retries_behind_long(chance: Random) -> Plan:
-    """Jobs are to run again in a moment, and by then a long one has the slot that they ran in."""
+    """Jobs are to run again in a moment, when a long job occupies the slot that they ran in."""
     kind = chance.choice(("again", "snooze", "flaky"))
     loads = [
         Load(at=1.0, count=8, seconds=0.02, kind=kind, times=2),
@@ -165,7 +165,7 @@ def retries_behind_long(chance: Random) -> Plan:
 
 
 def known_to_some(chance: Random) -> Plan:
-    """Some handlers are known to some processes only, and one of those is busy or joins late."""
+    """Some handlers are known only to some processes, and one of those is busy or joins late."""
     later = chance.uniform(2.0, 4.0)
     knowing, late = _workers(2, later=[later])
     ignorant = [
@@ -192,7 +192,7 @@ def lanes(chance: Random) -> Plan:
 
 
 def executors_only(chance: Random) -> Plan:
-    """One process coordinates and runs nothing; those that run jobs join late, and one is lost."""
+    """One process coordinates and runs nothing; the executing workers join late, and one is lost."""
     later = [chance.uniform(1.5, 3.0) for _ in range(2)]
     workers = [evolve(spec, modes=[WorkerMode.EXECUTION]) for spec in _workers(3, later=later)]
     coordinator = ProcessSpec(name="C1", modes=[WorkerMode.COORDINATOR])
@@ -223,4 +223,4 @@ SITUATIONS: Final[Mapping[str, Callable[[Random], Plan]]] = {
     )
 }
 NAMES: Final = (*SITUATIONS, CALM)
-"""What they are called. `calm_stores` is drawn: processes die and are replaced, and nothing else fails."""
+"""The names of the situations. `calm_stores` is drawn: processes die and are replaced, and nothing else fails."""

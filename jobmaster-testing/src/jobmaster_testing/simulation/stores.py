@@ -1,4 +1,4 @@
-"""The stores as one process sees them: every call may fail before or after it, be late, or be the last one."""
+"""The stores as one process sees them: every call may fail before or after it happens, be late, or be the last one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 SCHEME = "simulated"
 PLAIN = frozenset({"open", "migrate", "pending_migrations", "now", "fingerprint"})
-"""Calls that fail, but are neither late nor deadly."""
+"""Calls that may fail, but are neither late nor deadly."""
 
 
 class Connection:
-    """Hands the calls of one process on to a repository, through whatever the weather does to them."""
+    """Passes the calls of one process to a repository, with the faults of the weather."""
 
     def __init__(self, world: World, process: Process, store: str, inner: Any) -> None:
         self._world = world
@@ -41,7 +41,7 @@ class Connection:
 
     @property
     def capabilities(self) -> Capabilities:
-        """The store's own, but for notifications where the scenario has none."""
+        """The store's own, except for notifications where the scenario has none."""
         own: Capabilities = self._inner.capabilities
         return evolve(own, notifications=own.notifications and self._world.scenario.notifications)
 
@@ -51,20 +51,20 @@ class Connection:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await anyio.lowlevel.checkpoint()  # who is cancelled by now has sent nothing
-            with anyio.CancelScope(shield=True):  # from here on it is one unit, as with every provider
+            await anyio.lowlevel.checkpoint()  # a caller that is cancelled by now has sent nothing
+            with anyio.CancelScope(shield=True):  # from here on the call is one unit, as with every provider
                 return await self._unit(name, lambda: method(*args, **kwargs), args)
 
         return call
 
     async def close(self) -> None:
-        """Close it, which is nothing that could fail."""
+        """Close the connection, which cannot fail."""
         await anyio.lowlevel.checkpoint()
 
     async def listen(
         self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
     ) -> None:
-        """Listen until the connection breaks; a notification gets lost."""
+        """Listen until the connection breaks; a notification may get lost."""
         self._check_line()
         weather = self._world.weather
 
@@ -161,7 +161,7 @@ class SimulatedStores:
 
     @hookimpl
     def jobmaster_observer(self) -> JobObserver:
-        """Watch what this process reports."""
+        """Observe this process's reports."""
         return _Observer(self._world, self._process)
 
 
@@ -170,13 +170,13 @@ class _Observer:
         self._world, self._process = world, process
 
     def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
-        """Take no notice: the producer has the receipt."""
+        """Do nothing: the producer has the receipt."""
 
     def on_started(self, job: Any) -> None:
-        """Take no notice: the handler tells."""
+        """Do nothing: the handler reports it."""
 
     def on_reported(self, report: Report, stale: bool) -> None:
-        """Note what was refused."""
+        """Record stale reports."""
         if stale:
             self._world.ledger.stale.add((report.job_id, report.attempt))
             self._world.trace.add(self._process.name, "stale", report)

@@ -1,4 +1,4 @@
-"""What happened in a simulation, in order: to be read by people, and to be compared with that of another run."""
+"""The events of a simulation, in order: for people to read, and to compare with another run."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from jobmaster.models import (
 from jobmaster_testing.clock import VirtualClock
 
 SHOWN = 12
-"""How many entries of a sequence are shown."""
+"""Number of entries of a sequence that are shown."""
 
 
 class Trace:
-    """Notes events with the virtual time; puts them into words only when somebody asks."""
+    """Records events with the virtual time; formats them only on demand."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._events: list[tuple[float, str, str, tuple[Any, ...]]] = []
 
     def add(self, who: str, what: str, *details: Any) -> None:
-        """Note that `who` did `what`, or had it happen to it."""
+        """Record that `who` did `what`, or that it happened to `who`."""
         self._events.append((self._clock.monotonic(), who, what, details))
 
     def lines(self) -> Iterator[str]:
-        """Return the events as text, one a line."""
+        """Return the events as text, one per line."""
         for at, who, what, details in self._events:
             yield f"{at:10.4f}  {who:<10} {what:<28} {' '.join(map(short, details))}".rstrip()
 
     def digest(self) -> str:
-        """Return a fingerprint: the same for two runs if and only if they went the same way."""
+        """Return a fingerprint: the same for two runs if and only if they were identical."""
         digest = blake2b(digest_size=8)
         for line in self.lines():
             digest.update(line.encode())
@@ -54,7 +54,7 @@ class Trace:
 
 
 def short(value: Any) -> str:
-    """Return a value in a few characters."""
+    """Return a value as a short text."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{short(k)}: {short(v)}" for k, v in list(value.items())[:SHOWN]) + "}"
     if isinstance(value, AbstractSet):
@@ -88,4 +88,4 @@ _SHOW: Mapping[type[Any], Callable[[Any], str]] = {
     BucketPage: lambda v: f"{short(v.claims)}{' and more' if v.more else ''}",
     Cursor: lambda v: "" if v.after is None else f"after {short(v.after.job_id)}",
 }
-"""The models that are shown in fewer words than their own."""
+"""The models that are shown in a shorter form than their own."""

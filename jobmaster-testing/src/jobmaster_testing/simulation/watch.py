@@ -1,4 +1,4 @@
-"""Invariants that are checked while a simulation goes on, at every call of a store and at every start of a job."""
+"""Invariants that are checked during a simulation, at every store call and at every start of a job."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Watch:
-    """Notes what must not be, and goes on watching."""
+    """Records violations, and goes on watching."""
 
     world: World
     found: list[str] = field(factory=list)
     epochs: dict[tuple[str, UUID], int] = field(factory=dict)
     """The highest epoch under which each bucket was read, by store."""
     echoes: int = 0
-    """Attempts that were run again after their end was on record."""
+    """Attempts that were run again after their end was recorded."""
     drained: set[tuple[str, UUID]] = field(factory=set)
-    """The processes that drained a bucket, and which one."""
+    """The processes that drained a bucket, with the bucket."""
 
     def complain(self, about: str) -> None:
-        """Note that a guarantee was broken."""
+        """Record that a guarantee was broken."""
         self.found.append(f"at {self.world.clock.monotonic():.4f} s: {about}")
         self.world.trace.add("watch", "BROKEN", about)
 
     # Calls
 
     def before(self, process: Process, name: str, args: Sequence[Any]) -> None:
-        """Look at a call that is about to happen."""
+        """Inspect a call that is about to happen."""
         if name == "read_all":
             self.drained.add((process.name, args[0]))
         if name == "acknowledge":
@@ -46,10 +46,10 @@ class Watch:
                 self._acknowledges(process, args[0], job_id, attempt)
 
     def _acknowledges(self, process: Process, bucket: Bucket, job_id: UUID, attempt: int) -> None:
-        """Copy, then delete: what leaves an agent, the master has the state of.
+        """Check copy, then delete: the master has the state of everything that leaves an agent.
 
-        Who drains or gives up a bucket has the master hold all that is left in it afterwards. What is on record as
-        missing there is pushed again.
+        A process that drains or gives up a bucket afterwards lets the master hold everything left in it. Messages that are
+        recorded as missing there are pushed again.
         """
         rows, where = self.world.rows, f"job {job_id}, attempt {attempt}, bucket {bucket.id}"
         if not self.world.has_letter(bucket.id, job_id, attempt):
@@ -64,16 +64,16 @@ class Watch:
             self.complain(f"{where}: acknowledged, and the master counts on the message")
 
     def after(self, process: Process, store: str, name: str, args: Sequence[Any], answer: Any) -> None:
-        """Look at a call that has just happened."""
+        """Inspect a call that has just happened."""
         look = _AFTER.get(name)
         if look is not None:
             look(self, process, store, args, answer)
 
     def _pulled(self, process: Process, store: str, args: Sequence[Any], answer: BucketPage) -> None:
-        """One owner: nobody reads a bucket after somebody else has read it there under a later epoch.
+        """Check that a bucket has one owner: it is not read under an epoch after it was read there under a later one.
 
-        A rescuer asks the master before the agent, which hears of the epoch only then: who was frozen in the middle of
-        a call may read there until that moment. It runs nothing of it any more.
+        A rescuer asks the master before the agent, which learns the epoch only then: a process that was frozen in the middle
+        of a call may read there until that moment. It no longer runs any of these jobs.
         """
         bucket: Bucket = args[0]
         place = store, bucket.id
@@ -90,12 +90,12 @@ class Watch:
     # Jobs
 
     def accepted(self, asked: Asked, job_id: UUID) -> None:
-        """Accepted is durable: when the caller is told, the job is at the master or at an agent."""
+        """Check that accepted is durable: when the caller is told, the job is on the master or on an agent."""
         if job_id not in self.world.rows.jobs and not self.world.is_at_an_agent(job_id):
             self.complain(f"job {job_id} (number {asked.number}) was accepted and is nowhere")
 
     def started(self, run: Run) -> None:
-        """Look at a handler that begins."""
+        """Inspect a handler that begins."""
         world, where = self.world, f"job {run.job_id}, attempt {run.attempt}, on {run.process}"
         same = [r for r in world.ledger.runs_of(run.job_id) if r.attempt == run.attempt and r is not run]
         if same and self._is_on_record(run):
@@ -114,14 +114,14 @@ class Watch:
             self.complain(f"{where}: started after it was cancelled")
 
     def _is_on_record(self, run: Run) -> bool:
-        """Whether an attempt's end is on record: then only its message came again, and its report will be stale.
+        """Whether an attempt's end is recorded: then only its message came again, and its report will be stale.
 
-        A handover that was taken over is pushed again, and its jobs can have ended since the master was asked.
+        A handover that was taken over is pushed again, and its jobs may have ended since the master was asked.
         """
         return any(attempt.number == run.attempt for attempt in self.world.rows.attempts.get(run.job_id, ()))
 
     def due(self, run: Run, asked: Asked | None) -> None:
-        """Nothing early: no job starts before the earliest moment that somebody asked for, or its schedule did."""
+        """Check that no job starts early: before the earliest moment that a caller asked for, or its schedule."""
         _, nominal = self.world.rows.firings.get(run.job_id, (None, None))
         due = nominal if asked is None else min(asked.dues)
         if due is not None and run.started_at < due and not (asked and asked.retried):

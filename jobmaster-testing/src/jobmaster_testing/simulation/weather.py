@@ -1,4 +1,4 @@
-"""What goes wrong between processes and stores, and when."""
+"""The faults between processes and stores, and when they occur."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ STORE_TIMEOUT = 2.0
 
 @define(eq=False)
 class Outage:
-    """A time in which a process (None: each) cannot reach a store (None: any)."""
+    """A time in which a process (None: every process) cannot reach a store (None: any store)."""
 
     process: Process | None
     store: str | None
 
     def hits(self, process: Process, store: str) -> bool:
-        """Return whether it is about this connection."""
+        """Return whether the outage concerns this connection."""
         return self.process in (None, process) and self.store in (None, store)
 
 
 @define(eq=False)
 class Weather:
-    """Draws the fate of each call. `calm` ends all of it."""
+    """Draws the fate of each call. `calm` ends all faults."""
 
     faults: Faults
     chance: Random
@@ -43,7 +43,7 @@ class Weather:
         return share > 0 and self.chance.random() < share
 
     def fate(self, *, plain: bool = False) -> str:
-        """Draw what becomes of a call: fine, unsent, unanswered, late, slow, or deadly before or after it."""
+        """Draw the fate of a call: fine, unsent, unanswered, late, slow, or deadly before or after it."""
         faults, drawn = self.faults, self.chance.random()
         for kind in ("unsent", "unanswered", "slow"):
             drawn -= getattr(faults, kind)
@@ -62,13 +62,13 @@ class Weather:
         return "fine"
 
     def delay(self, fate: str) -> float:
-        """Draw how long the way to the store takes, or back."""
+        """Draw how long the way to or from the store takes."""
         if fate == "slow":
             return self.chance.uniform(0.05, self.faults.slowest)
         return self.chance.expovariate(1.0) * self.faults.usual
 
     def lateness(self) -> float:
-        """Draw by how much a call that was given up happens later."""
+        """Draw how much later a call happens that its caller has given up."""
         return self.chance.uniform(0.0, self.faults.latest)
 
     def is_out(self, process: Process, store: str) -> bool:
@@ -83,18 +83,18 @@ class Weather:
                 cut.set()
 
     def end(self, outage: Outage) -> None:
-        """Let connections be made again."""
+        """Allow connections again."""
         if outage in self.outages:
             self.outages.remove(outage)
 
     def calm(self) -> None:
-        """End all that goes wrong."""
+        """End all faults."""
         self.outages.clear()
         self.faults = Faults(usual=self.faults.usual)
 
     @contextmanager
     def connected(self, process: Process, store: str) -> Iterator[anyio.Event]:
-        """Within the block there is a lasting connection; the event says when it is cut."""
+        """Within the block there is a lasting connection; the event is set when it is cut."""
         line = process, store, anyio.Event()
         self._lines.append(line)
         try:

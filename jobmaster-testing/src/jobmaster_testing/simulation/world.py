@@ -1,4 +1,4 @@
-"""A whole simulation: processes over shared stores, what befalls them, and the end, when all is calm."""
+"""A whole simulation: processes over shared stores, the events, and the end, when all is calm."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _worlds = count(1)
 
 
 class World:
-    """All that one simulation consists of. `opened` lends it the stores."""
+    """All parts of one simulation. `opened` provides its stores."""
 
     def __init__(self, scenario: Scenario, clock: VirtualClock) -> None:
         self.scenario = scenario
@@ -48,15 +48,15 @@ class World:
         self.watch = Watch(self)
         self.idle = IdleWatch(self)
         self.processes: list[Process] = []
-        """Every process that there ever was."""
+        """Every process that ever existed."""
         self.deaths: list[Process] = []
-        """Processes that died and have not been seen to yet."""
+        """Processes that died and have not been handled yet."""
         self.died = anyio.Event()
         self.master_name = f"simulation-{next(_worlds)}"
         self.rows = Store()
         self.boxes: dict[str, Mailbox] = {}
         self.is_calm = False
-        """Whether nobody asks for anything any more."""
+        """Whether there are no more requests."""
         self.schedules_left = scenario.schedules
         self._busy: list[Process] = []
         self._numbers = count(1)
@@ -90,7 +90,7 @@ class World:
     # Processes
 
     def start(self, group: anyio.abc.TaskGroup, spec: ProcessSpec, *, calls: bool = True) -> Process:
-        """Start a process; `calls` says whether it schedules as its specification says."""
+        """Start a process; `calls` is whether it schedules according to its specification."""
         number = self._names[spec.name] = self._names.get(spec.name, 0) + 1
         process = Process(f"{spec.name}.{number}", spec, self.clock)
         self.processes.append(process)
@@ -99,7 +99,7 @@ class World:
         return process
 
     def cluster(self, process: Process) -> Cluster:
-        """Return the cluster as a process is configured."""
+        """Return the cluster as configured in a process."""
         scenario = self.scenario
         cluster = Cluster(CLUSTER, f"{SCHEME}://master", clock=self.clock).configure(**scenario.settings)
         cluster.use(SimulatedStores(self, process)).add_handlers(*handlers_of(self, process))
@@ -133,7 +133,7 @@ class World:
 
     @contextmanager
     def busy(self, process: Process) -> Iterator[None]:
-        """Within the block, a process asks for something."""
+        """Within the block, a process makes a request."""
         self._busy.append(process)
         try:
             yield
@@ -142,7 +142,7 @@ class World:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is on its way: no living caller waits for an answer, and no call is late."""
+        """Whether nothing is under way: no living caller waits for an answer, and no call is late."""
         return not self._on_their_way and all(process.killed for process in self._busy)
 
     # Late calls
@@ -154,7 +154,7 @@ class World:
         self._late_ones.set()
 
     async def serve_late_calls(self) -> None:
-        """Let late calls happen, whatever has become of their callers."""
+        """Let late calls happen, whatever has happened to their callers."""
         async with anyio.create_task_group() as group:
             while True:
                 await self._late_ones.wait()
@@ -168,25 +168,25 @@ class World:
         self.trace.add("late", what)
         try:
             await act()
-        except Exception as error:  # noqa: BLE001 - there is nobody to be told
+        except Exception as error:  # noqa: BLE001 - there is no caller to tell
             self.trace.add("late", what, type(error).__name__)
         finally:
             self._on_their_way -= 1
 
-    # What handlers and producers tell
+    # Reports of handlers and producers
 
     def next_number(self) -> int:
         """Return a number for a job."""
         return next(self._numbers)
 
     def accepted(self, process: Process, asked: Asked, receipt: JobReceipt) -> None:
-        """Note a receipt."""
+        """Record a receipt."""
         self.trace.add(process.name, "accepted", asked.number, receipt.job_id, receipt.accepted_by)
         self.ledger.receipt(asked, receipt.job_id, created=receipt.created)
         self.watch.accepted(asked, receipt.job_id)
 
     def started(self, process: Process, job: JobContext) -> Run:
-        """Note that a handler begins."""
+        """Record that a handler begins."""
         place = job.lane, job.priority
         run = Run(job.id, job.attempt, process, self.clock.now(), job.worker, place)
         self.trace.add(process.name, "starts job", job.id, job.attempt, job.data["kind"])
@@ -196,7 +196,7 @@ class World:
         return self.ledger.begin(run)
 
     def ended(self, run: Run, how: str) -> None:
-        """Note that a handler ends."""
+        """Record that a handler ends."""
         if not run.process.killed:
             run.ended, run.ended_at = how, self.clock.now()
             self.idle.ended(run)
@@ -213,7 +213,7 @@ class World:
         return any(key[1] == job_id for box in self.boxes.values() for key in box.letters)
 
     def is_waited_for(self) -> bool:
-        """Return whether some agent holds a message, if only one that is to be swept up."""
+        """Return whether some agent holds a message, even one that is only to be swept up."""
         return any(box.letters for box in self.boxes.values())
 
 
