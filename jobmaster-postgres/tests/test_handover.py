@@ -1,4 +1,4 @@
-"""HandoverResult over on PostgreSQL: its one statement, and what any other database with row locks would do."""
+"""Handing over on PostgreSQL: its one statement, and what any other database with row locks would do."""
 
 from collections.abc import AsyncIterator, Sequence
 

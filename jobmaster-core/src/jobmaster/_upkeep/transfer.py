@@ -75,9 +75,9 @@ class Route:
     async def _send(self, things: Sequence[Moving]) -> Shipment:
         consignment = new_id()
         rejections = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
-        hindered = {rejection.id for rejection in rejections}
+        rejected = {rejection.id for rejection in rejections}
         left = [_left(rejection, things) for rejection in rejections]
-        staged = [thing for thing in things if thing.id not in hindered]
+        staged = [thing for thing in things if thing.id not in rejected]
         if not staged:
             return Shipment(left=left)
         ids = await self.source.release(self.source_id, self.destination, consignment, staged)

@@ -1,4 +1,4 @@
-"""HandoverResult held jobs over to agents, so that a job is never marked as handed over and then forgotten."""
+"""Handing held jobs over to agents, so that a job is never marked as handed over and then forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HandoverResult held jobs over to agents, in memory."""
+"""Handing held jobs over to agents, in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobmaster.states import JobStatus
 
 
 class MemoryHandovers(MemoryAssigning, HandoverStore):
-    """HandoverResult held jobs over to agents, in memory."""
+    """Handing held jobs over to agents, in memory."""
 
     async def hand_over(
         self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID

@@ -22,7 +22,7 @@ from jobmaster_testing.probes import until
 
 
 class DrainingContract(AgentTests, suite=True):
-    """`drain`, `holdings` and `backlog`."""
+    """`read_all`, `holdings` and `backlog`."""
 
     async def test_an_empty_bucket_is_drained_at_once(self, depot: Depot) -> None:
         bucket = await depot.bucket()
