@@ -58,7 +58,7 @@ class Live:
     placed: int = 0
     """How often it was placed in a bucket while it was held."""
     due_at: datetime | None = None
-    """Since when it is due, if it was placed in a bucket from the master: in the bucket it is due from then on."""
+    """Its original due time, if it was placed in a bucket while held: in the bucket it is due from its placing on."""
     stored_in: LiveRows | None = field(default=None, init=False, repr=False, eq=False)
 
     @property
