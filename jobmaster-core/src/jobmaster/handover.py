@@ -155,9 +155,7 @@ async def return_bucket(master: MasterRepository, agent: AgentRepository, bucket
     """
     count = 0
     for _ in range(DRAINS):
-        await master.mark(
-            bucket, ()
-        )  # raises unless it is ours; then it was ours too when it was reported on
+        await master.mark(bucket, ())  # raises unless it is ours; so was everything reported about it
         drained = await return_messages(master, agent, bucket)
         # Rows that are the bucket, or rows of messages that the master knew of: these are counted already.
         count += max(drained, await master.release_bucket(bucket))

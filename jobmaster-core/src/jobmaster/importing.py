@@ -102,7 +102,7 @@ def _is_no_fault(error: Exception) -> bool:
 
 
 def _told(error: Exception | SystemExit) -> str:
-    """Return what was raised, and where."""
+    """Return the text of an error, and its place."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno}){_picture(error)}"
     text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"

@@ -267,7 +267,7 @@ class Fires:
     def __call__(self, after: datetime) -> datetime | None:
         """Return the first nominal time strictly after a moment, or None when the schedule is over.
 
-        Raises `ValueError` if the kind returns an earlier time: a caller that iterates would never end.
+        Raises `ValueError` if the kind returns a time that is not later: a caller that iterates would never end.
         """
         found = self._recurrence.next_after(after, self._start)
         if found is None or (self._end is not None and found >= self._end):

@@ -48,7 +48,7 @@ class MoveTarget:
 
     Attributes:
         url: URL of the target's cluster database.
-        cluster_id: the target's name; that of the source if not given.
+        cluster_id: the target's name; by default the source's.
         mode: the initial mode of a target that does not exist yet: `passive` or `active`.
         keep_keys: leave behind jobs whose idempotency key another job has at the target.
         history: move finished jobs and ended schedules too.
@@ -68,7 +68,7 @@ class ArchiveTarget:
 
     Attributes:
         url: URL of the archive's cluster database.
-        cluster_id: the archive's name; that of the source if not given.
+        cluster_id: the archive's name; by default the source's.
 
     """
 

@@ -64,7 +64,7 @@ class Settings:
         lease: how long a worker without a heartbeat keeps its buckets.
         stop_grace: how long running jobs may continue after a stop is requested.
         beat: jobs that are queued or running for longer than this are shown so on the master.
-        poll_interval: the longest time between two looks for work when no notification arrives.
+        poll_interval: the longest time between two checks for work if no notification arrives.
         save_after: a job that is in a bucket of an agent for longer than this is saved on the master before its end.
         fallback_patience: how long due jobs wait for a bucket before a coordinator runs them itself; None: forever.
         misfire_grace: how late a recurring schedule's time may be noticed without counting as missed.

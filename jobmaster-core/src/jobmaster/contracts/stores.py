@@ -69,7 +69,7 @@ class SchemaStore(ABC):
 
     @abstractmethod
     async def now(self) -> datetime:
-        """Return the time of the store's clock, which decides what is due and which leases hold."""
+        """Return the time of the store's clock, which decides what is due and which worker owns what."""
 
 
 class NotificationListener(ABC):

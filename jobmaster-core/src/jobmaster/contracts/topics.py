@@ -38,7 +38,7 @@ class Topics:
 
     @staticmethod
     def free(cluster_id: str) -> str:
-        """A worker has free slots: owners give back what waits, and coordinators see to the rest."""
+        """A worker has free slots: owners give back waiting jobs, and coordinators take care of the rest."""
         return f"f:{cluster_id}"
 
     @staticmethod
