@@ -33,7 +33,7 @@ class AgentSettings:
     """The settings of `Cluster.add_agent`.
 
     Attributes:
-    name: unique in the cluster, permanently: jobs and buckets refer to it.
+        name: unique in the cluster, permanently: jobs and buckets refer to it.
         url: where the agent's store is.
         weight: the agent's share of new jobs, relative to that of the other agents.
         repoint: allow a name that is known for another store, once nothing is left in that store.
