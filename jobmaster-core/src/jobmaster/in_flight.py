@@ -102,8 +102,7 @@ class WorkerLease:
         """Monotonic moment at which acting must have stopped."""
         self.fenced = False
         self.retiring = False
-        """Whether the worker is about to report that it has stopped: from then on its lease is not renewed, and need
-        not be."""
+        """Whether the worker is about to report its stop: from then on its lease is not renewed, and need not be."""
         self.renewals = Signal()
 
     def renew(self, sent_at: float) -> None:
