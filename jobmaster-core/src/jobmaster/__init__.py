@@ -1,6 +1,6 @@
 """JobMaster: background jobs across a cluster. These are the public names.
 
-Each is imported when it is first asked for: importing all takes a good part of a second, and few processes need all.
+Each is imported on first access: importing all of them takes a good part of a second, and few processes need all.
 """
 
 import jobmaster._path  # first of all, since it decides where the rest is imported from
@@ -136,11 +136,11 @@ _NAMES: Final = {
     "jobmaster.targets": "MoveTarget",
     "jobmaster.version": "__version__",
 }
-"""The names above by the module that defines them, for whoever asks while the program runs."""
+"""The names above by the module that defines them, for lookups at run time."""
 
 _MODULES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-if not TYPE_CHECKING:  # which would take every other name for one that is there
+if not TYPE_CHECKING:  # a type checker would take every other name as defined
     __all__ = list(_MODULES)
 
     def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
-"""SIGTERM from the first moment on: what `jobmaster worker` does with one before it can do anything better.
+"""SIGTERM from the first moment on: how `jobmaster worker` handles it before it can stop gracefully.
 
-`jobmaster/__init__.py` imports this before all else, which takes a second, and the application's modules after it.
-A process that is the first one of a container gets no signal at all that it has no handler for.
+`jobmaster/__init__.py` imports this first; the other imports, and then the application's modules, take a second. The
+first process of a container does not receive a signal for which it has no handler.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _be_a_child() -> None:
 
 
 def heed_signals() -> None:
-    """Receive SIGTERM from now on, if this process is a worker's."""
+    """Handle SIGTERM from now on, if this process is a worker."""
     if not is_worker_command(getattr(sys, "argv", ()), sys.orig_argv):
         return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -1,4 +1,4 @@
-"""Which types an argument's annotation may name: those that message data holds, and those that are made from them."""
+"""The types that an argument's annotation may name: those that message data holds, and those that are made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALARS: Final[frozenset[type]] = frozenset(
     {str, int, float, bool, bytes, type(None), datetime, date, timedelta}
 )
 CARRIED: Final[tuple[type, ...]] = (*SCALARS, UUID, Decimal, list, dict, tuple)
-"""Types that message data holds by itself."""
+"""Types that message data holds directly."""
 LISTS: Final = frozenset({list, abc.MutableSequence})
 SEQUENCES: Final = frozenset({abc.Sequence, abc.Collection, abc.Iterable, abc.Container, abc.Reversible})
 SETS: Final = frozenset({set, frozenset, abc.Set, abc.MutableSet})
@@ -38,7 +38,7 @@ TEXTS: Final[Mapping[type, Callable[[str], Any]]] = {
     ZoneInfo: ZoneInfo,
     **{kind: kind for kind in (IPv4Address, IPv6Address, IPv4Network, IPv6Network)},
 }
-"""Types that a text stands for, and how it is read."""
+"""Types that are carried as text, and how the text is read."""
 
 
 class UnsupportedTypeError(TypeError):
@@ -54,7 +54,7 @@ def bare(wanted: Any) -> Any:
             wanted = wanted.__supertype__
         elif isinstance(wanted, TypeVar):
             among = wanted.__constraints__
-            wanted = Union[among] if among else wanted.__bound__ or Any  # noqa: UP007 - of however many there are
+            wanted = Union[among] if among else wanted.__bound__ or Any  # noqa: UP007 - of any number of types
         elif type(wanted).__name__ == "TypeAliasType":
             wanted = wanted.__value__
         else:
@@ -65,7 +65,7 @@ _WRAPPERS: Final = frozenset({typing.Annotated, typing.Required, typing.NotRequi
 
 
 def is_carried(wanted: Any, outer: tuple[Any, ...] = ()) -> bool:
-    """Whether message data gives values of a type back as they are, so that they need only be checked."""
+    """Whether message data returns values of a type unchanged, so that they only need to be checked."""
     wanted = bare(wanted)
     if wanted in (Any, object, None) or wanted in outer or (is_type(wanted) and wanted in SCALARS):
         return True
@@ -92,10 +92,10 @@ def _is_converted(kind: Any) -> bool:
 
 
 def _may_be_carried(kind: Any) -> bool:
-    """Whether a protocol or an abstract class may have a carried type under it."""
+    """Whether a protocol or an abstract class may have a carried type as a subclass."""
     try:
         return any(issubclass(one, kind) for one in CARRIED)
-    except TypeError:  # a protocol with attributes, for one: its values are checked when there are some
+    except TypeError:  # for example a protocol with attributes: its values are checked when they are given
         return getattr(kind, "_is_protocol", False)
 
 
@@ -142,7 +142,7 @@ def hints(kind: type) -> Mapping[str, Any]:
 
 
 def is_type(wanted: Any) -> bool:
-    """Whether something is a class, and not a generic one with its parameters."""
+    """Whether something is a class, but not a parametrized generic."""
     return isinstance(wanted, type) and not isinstance(wanted, types.GenericAlias)
 
 
@@ -162,7 +162,7 @@ def is_named_tuple(kind: Any) -> bool:
 
 
 def is_model(kind: Any) -> bool:
-    """Whether a type is a model of pydantic, which is asked by its methods and not imported."""
+    """Whether a type is a pydantic model; told by its methods, without importing pydantic."""
     return is_type(kind) and hasattr(kind, "model_validate") and hasattr(kind, "model_dump")
 
 

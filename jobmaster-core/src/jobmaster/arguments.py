@@ -23,7 +23,7 @@ Values = Mapping[str, Any] | MessageData
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a signature whose annotations need not name what there is."""
+    """Return a signature whose annotations may name things that do not exist yet."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format
 
@@ -37,9 +37,9 @@ class Argument:
 
     wanted: Any
     convert: bool
-    """Whether values have to be restored, as message data holds them in another form."""
+    """Whether values have to be restored because message data holds them in another form."""
     exact: type | None
-    """A type whose values fit without a closer look, if there is one."""
+    """A type whose values fit without a further check, if there is one."""
 
     def carry(self, value: Any) -> Any:
         """Return the form in which a job carries a value; raises `MisfitError`."""
@@ -54,9 +54,9 @@ class Argument:
 class Arguments:
     """The arguments of one handler. `where` names the handler in errors, and `definition_id` its jobs.
 
-    Annotations are looked up one by one, so that nobody asks for those of the context and of the return value. What
-    an annotation names may be defined later in the module: it is looked up when the handler is declared, and
-    again by `prepare`, which a cluster does when it starts.
+    Annotations are resolved one by one, so that those of the context and of the return value are never needed. An
+    annotation may name something that the module defines later: it is resolved when the handler is declared, and again
+    by `prepare`, which a cluster calls when it starts.
     """
 
     definition_id: str
@@ -64,7 +64,7 @@ class Arguments:
     function: Callable[..., Any]
     parameters: Sequence[inspect.Parameter]
     context: str | None = None
-    """The name of the context's parameter, if a value could be given by that name too: beside `**values`."""
+    """The name of the context's parameter, if a value could be given by that name too (with `**values`)."""
     _found: dict[str, Any] = field(factory=dict, init=False)
     _by_name: dict[str, Argument | None] | None = field(default=None, init=False)
     _others: Argument | None = field(default=None, init=False)
@@ -83,17 +83,17 @@ class Arguments:
 
     @property
     def converts(self) -> bool:
-        """Whether a job carries some argument in another form; raises what `prepare` does."""
+        """Whether a job carries some argument in another form; raises as `prepare`."""
         self.prepare()
         return self._converted
 
     @property
     def by_position(self) -> list[str]:
-        """The names of those that can be given by position, in their order."""
+        """The names of the arguments that can be given by position, in order."""
         return [p.name for p in self.parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
 
     def takes_none(self) -> bool:
-        """Whether None is a value for the first argument, and means something else than leaving it out."""
+        """Whether None is a valid value of the first argument, and differs from leaving it out."""
         return self._first_takes(None) and self.parameters[0].default is not None
 
     def _first_takes(self, value: Any) -> bool:
@@ -111,15 +111,15 @@ class Arguments:
     # Looking up
 
     def look_up(self, surroundings: Mapping[str, Any]) -> None:
-        """Look the annotations up where the handler is declared; what is not there yet is left for later."""
+        """Resolve the annotations where the handler is declared; leave names that do not exist yet for later."""
         for parameter in self.parameters:
             try:
                 self._found[parameter.name] = _resolved(self.function, parameter.annotation, surroundings)
-            except Exception:  # noqa: BLE001, S112 - whatever it raises, it is said if it still does so later
+            except Exception:  # noqa: BLE001, S112 - any error is reported later, if it persists
                 continue
 
     def prepare(self) -> None:
-        """See how each argument is to be treated; raises `ConfigurationError` for an annotation that cannot be."""
+        """Determine how to treat each argument; raises `ConfigurationError` for an unsupported annotation."""
         if self._by_name is None:
             made = {parameter.name: self._argument(parameter) for parameter in self.parameters}
             rest = next((p.name for p in self.parameters if p.kind is _REST), None)
@@ -128,7 +128,7 @@ class Arguments:
             self._by_name = made
 
     def _argument(self, parameter: inspect.Parameter) -> Argument | None:
-        """Return how a parameter is treated; None if it takes anything."""
+        """Return how to treat a parameter; None if it takes anything."""
         wanted = bare(self._annotation(parameter))
         if wanted in (Any, object) or typing.get_origin(wanted) is typing.Unpack:
             return None
@@ -137,7 +137,7 @@ class Arguments:
         except UnsupportedTypeError as error:
             if parameter.default is inspect.Parameter.empty and parameter.kind is not _REST:
                 raise self._unsupported(parameter, error) from None
-            return Argument(wanted, convert=False, exact=None)  # its jobs go without it
+            return Argument(wanted, convert=False, exact=None)  # its jobs do not carry it
         except Exception as error:
             raise self._unresolved(parameter, error) from error
         exact = wanted if isinstance(wanted, type) and wanted in _EXACT else None
@@ -186,7 +186,7 @@ class Arguments:
         return self._by_name.get(name, self._others)  # type: ignore[union-attr]  # only asked once prepared
 
     def _carried_again(self, data: MessageData) -> Values:
-        """Return encoded data if it fits; what has to be converted is so anew, as it may have been written by hand."""
+        """Return encoded data if it fits; values that need conversion are converted anew, as they may be written by hand."""
         stored = data.as_stored()
         for name in stored:
             argument = self._of(name)
@@ -232,7 +232,7 @@ class Arguments:
 
 
 def _resolved(function: Callable[..., Any], annotation: Any, surroundings: Mapping[str, Any]) -> Any:
-    """Return what an annotation names; raises whatever looking it up does."""
+    """Return what an annotation names; raises any error of the lookup."""
     if annotation is inspect.Parameter.empty:
         return Any
 

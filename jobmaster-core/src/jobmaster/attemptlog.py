@@ -1,7 +1,7 @@
-"""What is logged about attempts that did not succeed: a warning each, and an error when the job has failed for good.
+"""Log lines about attempts that did not succeed: a warning each, and an error when the job has failed for good.
 
-Both loggers carry the fields that a job's own lines have: `job_id`, `definition_id`, `attempt`, `lane` and
-`cluster_id`, and the `outcome`. Nothing is made up for a level that is off, and nothing is raised.
+Lines of both loggers have the fields of a job's own lines, `job_id`, `definition_id`, `attempt`, `lane` and
+`cluster_id`, and the `outcome`. Nothing is computed for a disabled level, and nothing is raised.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from jobmaster.states import AttemptOutcome, JobStatus
 attempts = logging.getLogger("jobmaster.attempts")
 """WARNING: an attempt failed, timed out or was lost, and the job is tried again."""
 final = logging.getLogger("jobmaster.attempts.final")
-"""ERROR: a job failed for good. With the traceback, if a handler raised."""
+"""ERROR: a job failed for good. Includes the traceback if a handler raised."""
 
 LONGEST_ERROR: Final = 500
-"""Characters of an error that a line shows; the attempt keeps all of it."""
+"""Characters of an error that a line shows; the attempt keeps the whole error."""
 
 _UNHEEDED: Final = frozenset({AttemptOutcome.CANCELLED, AttemptOutcome.INTERRUPTED})
 _VERBS: Final = {
@@ -39,7 +39,7 @@ _STILL_RUNS: Final = "its thread still runs, until the function returns (it shou
 
 
 def ended(job: JobContext, verdict: Verdict, error: BaseException | None = None) -> None:
-    """Log an attempt's end if it is one to look at; `error` is what the handler raised."""
+    """Log an attempt's end if it deserves attention; `error` is what the handler raised."""
     if verdict.outcome is AttemptOutcome.SNOOZED:
         return
     if verdict.status is JobStatus.FAILED:
@@ -50,7 +50,7 @@ def ended(job: JobContext, verdict: Verdict, error: BaseException | None = None)
 
 
 def rescued(claim: Claim, report: Report) -> None:
-    """Log what a rescuer put on record about a job that a dead worker may have been running."""
+    """Log what a rescuer recorded about a job that a dead worker may have been running."""
     if report.outcome is None:
         return
     job, outcome = JobContext(claim, report.worker, report.host), report.outcome
@@ -85,7 +85,7 @@ def _record(
     outcome: AttemptOutcome,
     error: BaseException | None,
 ) -> logging.LogRecord:
-    """Return a record of whoever called; its logger has whatever the exception is made fit to be written."""
+    """Return a record attributed to the caller, with the exception's traceback made storable."""
     file, line, function, _ = log.findCaller(stacklevel=3)
     exc_info = None if error is None else (type(error), error, error.__traceback__)
     fields = _fields(job, outcome)

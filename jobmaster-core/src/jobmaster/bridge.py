@@ -1,7 +1,7 @@
-"""Using a driver that knows only asyncio from any event loop.
+"""Using an asyncio-only driver from any event loop.
 
-Under asyncio its coroutines are awaited as they are. Under trio they run in an asyncio loop of a helper
-thread, crossed once for each call: call with whole units of work, not with single statements.
+Under asyncio its coroutines are awaited directly. Under trio they run in the asyncio loop of a helper thread, with one
+crossing per call: call with whole units of work, not with single statements.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Ts = TypeVarTuple("Ts")
 class Bridge:
     """Runs asyncio coroutine functions for callers in asyncio and trio.
 
-    Objects of asyncio belong to the loop they were made in: a bridge serves the callers of one event loop,
-    and what is opened through it is used and closed through it.
+    asyncio objects belong to the loop they were made in: a bridge serves the callers of one event loop, and what is
+    opened through it is used and closed through it.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class Bridge:
     async def run(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Await `function(*args)` under asyncio; return its result or raise its error.
 
-        Raises `NotRunningError` in a child that was forked meanwhile.
+        Raises `NotRunningError` in a child process that was forked meanwhile.
 
         The call is shielded from the caller's cancellation: it must end by itself, and soon.
         """
         with anyio.CancelScope(shield=True):
             return await self.run_cancellable(function, *args)
-        raise AssertionError  # pragma: no cover - a shield that nobody cancels lets every error pass
+        raise AssertionError  # pragma: no cover - a shield that is never cancelled lets every error pass
 
     async def run_cancellable(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Do as `run`, but pass a cancellation on, and return when the function has ended."""
@@ -78,7 +78,7 @@ class Bridge:
 
 
 class _Crossing(Generic[T]):
-    """One call on its way through another thread's loop and back."""
+    """One call through another thread's loop and back."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], Awaitable[T]]) -> None:
         self._loop, self._call = loop, call
@@ -115,7 +115,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        # What still runs has lost its callers, or is a driver's own: let it clean up.
+        # Tasks that still run have lost their callers, or are the driver's own: let them clean up.
         rest = asyncio.all_tasks(loop)
         for task in rest:
             task.cancel()

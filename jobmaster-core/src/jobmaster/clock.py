@@ -1,4 +1,4 @@
-"""Two clocks that are never mixed: aware UTC to store, monotonic seconds to measure."""
+"""Two clocks that are never mixed: aware UTC for storing, monotonic seconds for measuring."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Clock(Protocol):
-    """Where a process takes its time from; tests hand in one that they move themselves."""
+    """The source of time of a process; tests pass one that they move themselves."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, to measure intervals with."""
+        """Return seconds that never go back, for measuring intervals."""
         ...
 
 
@@ -32,12 +32,12 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the host's monotonic seconds. They go on while a process is stopped by a signal."""
+        """Return the host's monotonic seconds. They keep counting while a signal has stopped the process."""
         return time.monotonic()
 
 
 def to_micros(moment: datetime) -> int:
-    """Return an aware datetime as whole microseconds since 1970 UTC, the form that is stored."""
+    """Return an aware datetime as whole microseconds since 1970 UTC, the stored form."""
     return (moment - EPOCH) // _MICROSECOND
 
 

@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 
 
 class NewClusterOptions(TypedDict, total=False):
-    """What `Cluster.standalone` can be told besides name and URL."""
+    """Options of `Cluster.standalone` besides name and URL."""
 
     mode: ClusterMode | ModeName
     clock: Clock | None
 
 
 class Cluster:
-    """A cluster as this process takes part in it: settings, workers, handlers. Nothing runs yet.
+    """A cluster as this process takes part in it: settings, workers and handlers. Nothing runs yet.
 
-    Every configuring method returns the cluster, so that calls can be chained. While it runs they raise
-    `ConfigurationError`: they would change nothing of it.
+    Every configuring method returns the cluster, so that calls can be chained. While the cluster runs they raise
+    `ConfigurationError`, as they would have no effect.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Cluster:
         Args:
             cluster_id: the cluster's name; several clusters may share one database.
             master: URL of the cluster database, for example `sqlite:///jobs.db`.
-            mode: what a cluster that is new to its master starts as.
-            clock: the process's clocks; only tests hand in their own.
+            mode: the initial mode of a cluster that is new to its master.
+            clock: the process's clocks; only tests pass their own.
 
         Raises:
             ConfigurationError: the name or mode is invalid.
@@ -103,7 +103,7 @@ class Cluster:
 
     @classmethod
     def standalone(cls, cluster_id: str, url: str, **options: Unpack[NewClusterOptions]) -> Cluster:
-        """Describe a cluster that needs one database and nothing else; takes and raises what `Cluster` does."""
+        """Describe a cluster that needs only one database; arguments and errors are those of `Cluster`."""
         check_known(f"cluster {said(cluster_id)}", options, ("mode", "clock"))
         return cls(cluster_id, url, **options)
 
@@ -111,7 +111,7 @@ class Cluster:
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> Cluster:
         """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`.
 
-        Relative paths in the URLs of a file start from its folder, those of a mapping from the working directory.
+        Relative paths in the URLs of a file are relative to its folder, those of a mapping to the working directory.
         """
         from jobmaster.fileconfig import build_cluster
 
@@ -136,10 +136,10 @@ class Cluster:
         return self
 
     def add_agent(self, name: str, url: str, **settings: Unpack[AgentOptions]) -> Cluster:
-        """Add an agent, which makes the cluster a distributed one: new jobs land there, and workers name theirs.
+        """Add an agent, which makes the cluster distributed: new jobs go to agents, and each worker names its agent.
 
         Args:
-            name: unique in the cluster, and never given to another store.
+            name: unique in the cluster, and never reused for another store.
             url: where the agent's store is, for example `postgresql://host/database`.
             settings: `weight`, `repoint`, `table_prefix`, `store_options`: see `jobmaster.config.AgentSettings`.
 
@@ -161,7 +161,7 @@ class Cluster:
                 `concurrency`: see `jobmaster.config.WorkerSettings`.
 
         Raises:
-            ConfigurationError: a setting is wrong, or the name is that of another worker.
+            ConfigurationError: a setting is wrong, or another worker has the name.
 
         """
         self._configuring("add_worker")
@@ -176,14 +176,14 @@ class Cluster:
         return self
 
     def move_to(self, url: str, cluster_id: str | None = None, **settings: Unpack[MoveOptions]) -> Cluster:
-        """Say where this cluster moves to while its mode is `migrating`.
+        """Set the target that this cluster moves to while its mode is `migrating`.
 
-        Its held jobs and its schedules move, with their ids and all that belongs to them. Processes with a
-        coordinating worker see to it.
+        Its held jobs and its schedules move, with their ids and everything that belongs to them. Processes with a
+        coordinating worker move them.
 
         Args:
             url: the target's cluster database.
-            cluster_id: the target's name; the same as here if not given. It is made if it is not there.
+            cluster_id: the target's name; by default this cluster's. It is created if it does not exist.
             settings: `mode`, `keep_keys`, `history`: see `jobmaster.targets.MoveTarget`.
 
         Raises:
@@ -195,14 +195,14 @@ class Cluster:
         return self
 
     def archive_to(self, url: str, cluster_id: str | None = None) -> Cluster:
-        """Say where finished jobs and schedules that are over move after `retention`, instead of being deleted.
+        """Set the archive that finished jobs and ended schedules move to after `retention`, instead of being deleted.
 
-        The archive is a cluster of the mode `archived`: one can look at it, and it runs nothing. It is made if it
-        is not there. Processes with workers see to it; tell all of them, or another one deletes.
+        The archive is a cluster in the mode `archived`: it can be read, and runs nothing. It is created if it does not
+        exist. Processes with workers do the archiving; configure all of them, or another one deletes.
 
         Args:
             url: the archive's cluster database.
-            cluster_id: the archive's name; the same as here if not given.
+            cluster_id: the archive's name; by default this cluster's.
 
         Raises:
             ConfigurationError: the archive is this cluster, or a value is wrong.
@@ -215,13 +215,13 @@ class Cluster:
         return self
 
     def target(self, url: str, cluster_id: str | None = None, **settings: Unpack[MoveOptions]) -> MoveTarget:
-        """Return a target for `Runtime.migrate`; takes and raises what `move_to` does."""
+        """Return a target for `Runtime.migrate`; takes the same arguments and raises the same errors as `move_to`."""
         target = make(MoveTarget, MOVE_TO, {"url": url, "cluster_id": cluster_id, **settings})
         check_elsewhere(MOVE_TO, target, self.id, self.master_url)
         return target
 
     def add_handlers(self, *handlers: Handler | type[JobHandler]) -> Cluster:
-        """Serve these handlers only, instead of every one that this process has decorated; none if none is given."""
+        """Serve only these handlers, instead of all that this process has decorated; none if none are given."""
         self._configuring("add_handlers")
         self._handlers = [*(self._handlers or ()), *handlers]
         return self
@@ -250,18 +250,18 @@ class Cluster:
         return self.use(_Builder(build))
 
     def debug_jsonl(self, folder: str | Path, *, file_mode: int = OWNER_ONLY) -> Cluster:
-        """Have each process write all it logs and does with jobs into `folder`, as JSON lines.
+        """Have each process write everything it logs and does with jobs into `folder`, as JSON lines.
 
-        The file is `<cluster>-<pid>.jsonl`; at 20 MiB it is moved aside, and five of those are kept. While the
-        cluster runs, the logger `jobmaster` lets lines of every level through.
+        The file is `<cluster>-<pid>.jsonl`; it is rotated at 20 MiB, and five older files are kept. While the cluster
+        runs, the logger `jobmaster` lets lines of every level through.
 
         Args:
-            folder: made if it is not there, for its owner alone.
-            file_mode: who may read and write the files that are made, such as `0o640`; by default their owner alone.
+            folder: created if it does not exist, for its owner only.
+            file_mode: the mode of new files, such as `0o640`; by default only their owner may read and write them.
 
         Raises:
-            ConfigurationError: the mode is none of a file. At the start: the file cannot be written, is a link, or
-                belongs to another user.
+            ConfigurationError: the mode is not valid for a file. At the start: the file cannot be written, is a link,
+                or belongs to another user.
 
         """
         self._configuring("debug_jsonl")
@@ -275,11 +275,11 @@ class Cluster:
     async def running(self, *, workers: bool = True) -> AsyncIterator[Runtime]:
         """Run the cluster within the block: `async with cluster.running() as runtime`.
 
-        At the end running jobs get `stop_grace` seconds; what is left goes back without using a retry. The block may
-        be entered in one task and left in another one of the same event loop.
+        At the end running jobs get `stop_grace` seconds; the rest is given back without using a retry. The block may be
+        entered in one task and left in another task of the same event loop.
 
         Args:
-            workers: False to schedule and look only.
+            workers: False to only schedule and look.
 
         Raises:
             ConfigurationError: something in the configuration is wrong; nothing was started.
@@ -296,8 +296,9 @@ class Cluster:
     async def start(self, *, workers: bool = True) -> Runtime:
         """Run the cluster until `stop`, where a block does not fit: `running` for hooks, fixtures and notebooks.
 
-        Both may be called in any task of one event loop. If that ends first, the cluster stops with it. Takes and
-        raises what `running` does; raises `ConfigurationError` as well if it was started already.
+        Both may be called in any task of one event loop. If the loop ends first, the cluster stops with it. Takes the
+        same arguments and raises the same errors as `running`; also raises `ConfigurationError` if the cluster was
+        already started.
         """
         if self._started is not None and self._started.is_on:
             msg = f"cluster {self.id!r} has been started already; await stop() first, or use that runtime"
@@ -306,10 +307,10 @@ class Cluster:
         return await run.start()
 
     async def stop(self) -> None:
-        """Stop what `start` started, gracefully as `running` does at its end, and wait until it has.
+        """Stop what `start` started, as gracefully as `running` does, and wait until it has stopped.
 
-        Does nothing if nothing was started here, or if it has stopped. Raises what made the cluster fail while it ran,
-        if anything did, and `NotRunningError` in another event loop than that of `start`.
+        Does nothing if nothing was started here, or if it has stopped. Raises the error that made the cluster fail
+        while it ran, if there was one, and `NotRunningError` in a different event loop than that of `start`.
         """
         if self._started is not None:
             await self._started.stop()
@@ -324,8 +325,7 @@ class Cluster:
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Runtime]]:
         """Run the cluster for as long as an ASGI application runs: `FastAPI(lifespan=cluster.lifespan)`.
 
-        The runtime is `app.state.jobmaster`, and `request.state.jobmaster` where the framework passes
-        lifespan state on.
+        The runtime is `app.state.jobmaster`, and `request.state.jobmaster` if the framework passes on the lifespan state.
         """
         async with self.running() as runtime:
             if hasattr(app, "state"):
@@ -357,13 +357,13 @@ class Cluster:
             raise ConfigurationError(msg) from error
 
     def kinds(self) -> Kinds:
-        """Return the kinds of recurrence that the cluster's plug-ins bring, the built-in ones included."""
+        """Return the kinds of recurrence that the cluster's plug-ins provide, the built-in ones included."""
         return Plugins(self._plugins).kinds
 
     def environment(self, *, serving: bool) -> Environment:
-        """Return what the parts of one run share, nothing of it opened; raises `ConfigurationError`.
+        """Return what the parts of one run share, not yet opened; raises `ConfigurationError`.
 
-        A process that runs no worker is not held up by handlers that happen to be in it.
+        Handlers that happen to be loaded do not stop a process without workers from starting.
         """
         chooses = serving or self._handlers is not None
         plugins = Plugins(self._plugins)
@@ -405,11 +405,11 @@ class Cluster:
         ]
 
     async def join(self, env: Environment, workers: Sequence[WorkerSettings]) -> None:
-        """Open the stores, see to their schemas, register the cluster with its agents and this host."""
+        """Open the stores, check or migrate their schemas, and register the cluster with its agents and this host."""
         await prepare_master(env, self.master_url)
-        # Who has workers brings the cluster's settings; others leave them alone.
+        # A process with workers sets the cluster's settings; others leave them alone.
         env.follow(await registered(env, self.mode, settles=bool(workers)))
-        if env.settings != self.settings:  # static schedules too are made with what was changed
+        if env.settings != self.settings:  # static schedules use the changed settings too
             env.declarations = declarations(env, self._schedules)
         await env.agents.join_all(migrate=self.settings.auto_migrate)
         if workers:
@@ -419,7 +419,7 @@ class Cluster:
 
 
 class _Builder:
-    """A plug-in made of one function that builds handlers."""
+    """A plug-in that consists of one function that builds handlers."""
 
     def __init__(self, build: Callable[[type[Any]], Any]) -> None:
         self._build = build
@@ -430,15 +430,15 @@ class _Builder:
 
 
 def _worker_in(settings: Mapping[str, Any], number: int) -> str:
-    """Return what to call a worker in messages, by its name or its number."""
+    """Return how messages call a worker: by its name or its number."""
     name = settings.get("name")
     return HIDDEN if isinstance(name, str) and may_be_url(name) else f"{name or number}"
 
 
 def import_ahead() -> None:
-    """Import what a running cluster may need at any time: amid its jobs, that would hold up the event loop.
+    """Import what a running cluster may need at any time: an import while jobs run would block the event loop.
 
-    It also looks for modules that are not installed, and an application's folder is no place to find them in.
+    Such an import also looks for modules that are not installed, and must not find them in an application's folder.
     """
     import typeguard  # noqa: F401 - imported for its sake
 

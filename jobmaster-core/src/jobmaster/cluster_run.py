@@ -35,7 +35,7 @@ _NOT_HERE = (
 
 
 class ClusterRun:
-    """Starts a cluster, runs it until it is asked to stop, and stops it: in a task of its own."""
+    """Starts a cluster, runs it until it is asked to stop, and stops it, in its own task."""
 
     def __init__(self, cluster: Cluster, *, workers: bool) -> None:
         self._cluster, self._with_workers = cluster, workers
@@ -51,18 +51,18 @@ class ClusterRun:
 
     @property
     def is_on(self) -> bool:
-        """Whether it goes on in this process. A forked child has only a picture of its parent's runs."""
+        """Whether it still runs in this process. A forked child only has a copy of its parent's runs."""
         return self.scope.of_this_process and not self._background.ended
 
     async def start(self) -> Runtime:
-        """Start, and return the runtime; raises what the start raised."""
+        """Start, and return the runtime; raises any error of the start."""
         await self._background.start()
         if self._runtime is None:  # pragma: no cover - a start without a runtime raises
             raise AssertionError
         return self._runtime
 
     async def stop(self) -> None:
-        """Stop, and wait for the end; raises what went wrong meanwhile. A forked child leaves its parent's run alone.
+        """Stop, and wait for the end; raises any error since the start. A forked child leaves its parent's run alone.
 
         Raises `NotRunningError` in another event loop.
         """
@@ -73,7 +73,7 @@ class ClusterRun:
             self.scope.check_loop()
         await self._background.stop()
 
-    # In the task of its own
+    # In its own task
 
     async def live(self, background: Background) -> None:
         """Start, run until asked, stop."""
@@ -118,17 +118,17 @@ class ClusterRun:
             self._supervisor.cut_short()
 
     def hurry(self) -> None:
-        """Somebody insists on the end, while it is stopping."""
+        """End faster: the stop was requested again while it is stopping."""
         if self._supervisor is not None:
             self._supervisor.hurry()
 
     async def abandon(self) -> None:
-        """Let go of the stores although handlers still run that would not end."""
+        """Close the stores although some handlers ignore the stop and still run."""
         log.warning("cluster %s: handlers ignored the stop; it leaves them behind", self._cluster.id)
         await self._close()
 
     def forked(self) -> None:
-        """This is a child of the process that runs it: nothing of it may be done twice."""
+        """This is a child of the process that runs the cluster: nothing may be done twice."""
         if self._background.ended or not self.scope.in_its_thread:
             return
         if self._supervisor is not None:
@@ -143,7 +143,7 @@ class ClusterRun:
         end_child(leaving)
 
     def over(self, failure: BaseException | None) -> None:
-        """It has ended: what it offered refuses from now on."""
+        """The run has ended: its runtime refuses calls from now on."""
         self.scope.end(failure)
         if self._runtime is not None:
             if failure is not None:

@@ -1,8 +1,8 @@
-"""What metadata is compared by: the meaning of filters, which every provider reproduces.
+"""Comparing metadata: the meaning of filters, which every provider reproduces.
 
-Values are compared in their stored form, so that comparing runs no code of theirs, looks for no class and opens no
-time zone. What cannot be compared, such as nan, or a row of before that holds more than is accepted today, is equal to
-nothing, differs from nothing and has no place in any order: it never makes a query fail.
+Values are compared in their stored form, so that comparing runs none of their code, looks up no class and opens no time
+zone. Values that cannot be compared, such as nan, or an old row that holds more than is accepted today, are equal to
+nothing, different from nothing and not part of any order: they never make a query fail.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from jobmaster.models import MetadataFilter, Operator
 from jobmaster.showing import shown
 
 _MOST_DIGITS: Final = LONGEST_INT * 3 // 10 + 16
-"""Digits that the longest integer may have, and some: of longer ones, which only rows of before have, none is read."""
+"""Digits of the longest integer, with some margin. Longer integers, which only old rows have, are not read."""
 
 
 class Comparable(NamedTuple):
-    """A value as it is compared: with others of its kind alone, by its key."""
+    """A value as it is compared: only with others of its kind, by its key."""
 
     kind: str
     key: Any
 
 
 def comparable(stored: Any) -> Comparable | None:
-    """Return what a stored value is compared by; None for one that compares with nothing. Raises nothing."""
+    """Return the comparable form of a stored value; None for one that compares with nothing. Raises nothing."""
     kind = _PLAIN.get(type(stored))
     if kind is not None:
         return Comparable(kind, stored) if type(stored) is not str or text_fault(stored) is None else None
@@ -43,7 +43,7 @@ def comparable(stored: Any) -> Comparable | None:
         read = _TAGGED.get(stored.get("$"))
         return None if read is None else read(stored)
     except (TypeError, ValueError, LookupError, ArithmeticError):
-        return None  # nothing of ours wrote it so
+        return None  # JobMaster does not write such values
 
 
 def _integer(body: Mapping[str, Any]) -> Comparable | None:
@@ -61,7 +61,7 @@ def _decimal(body: Mapping[str, Any]) -> Comparable | None:
 
 
 def _moment(body: Mapping[str, Any]) -> Comparable:
-    """Moments are compared as such, in whatever zone they are written. An offset stands behind the time."""
+    """Moments are compared as instants, in whatever zone they are written. An offset follows the time."""
     clock_time = body["v"][10:]
     aware = "+" in clock_time or "-" in clock_time
     return Comparable("aware moment" if aware else "naive moment", _whole(body["us"]))
@@ -109,7 +109,7 @@ _PARTS: Final[Mapping[Operator, Callable[[str, str], bool]]] = {
 
 
 def operator_of(wanted: MetadataFilter) -> Operator:
-    """Return how a filter compares; raises `InvalidQueryError` for what is no operator."""
+    """Return how a filter compares; raises `InvalidQueryError` for an unknown operator."""
     if isinstance(wanted.operator, Operator):
         return wanted.operator
     msg = f"metadata {shown(wanted.name)}: {shown(wanted.operator)} is no operator; use one of {', '.join(Operator)}"
@@ -124,13 +124,13 @@ def has_order(kind: str) -> bool:
 def wanted_by(wanted: MetadataFilter) -> Mapping[str, Sequence[Any]]:
     """Return the keys that a filter compares with, by their kinds: none if nothing can match.
 
-    Raises `InvalidQueryError` for what is no operator, and `InvalidDataError` for what no metadata holds.
+    Raises `InvalidQueryError` for an unknown operator, and `InvalidDataError` for a value that metadata cannot hold.
     """
     return _by_kind(operator_of(wanted), stored_values(wanted))
 
 
 def stored_values(wanted: MetadataFilter) -> Sequence[Any]:
-    """Return what a filter compares with, in its stored form; raises as `wanted_by`."""
+    """Return the values that a filter compares with, in their stored form; raises as `wanted_by`."""
     several = wanted.value if operator_of(wanted) is Operator.IN else [wanted.value]
     return [encode_value(value) for value in several]
 
@@ -156,7 +156,7 @@ class Comparison:
 
     name: str
     holds: Mapping[str, Callable[[Any], bool]]
-    """By the kind of a value, whether its key is one that is wanted."""
+    """For each kind of value, a test whether the key is wanted."""
 
     @classmethod
     def of(cls, wanted: MetadataFilter) -> Comparison:
@@ -176,7 +176,7 @@ class Comparison:
         """Return whether metadata satisfies the filter; raises nothing."""
         try:
             found = comparable(metadata.stored(self.name, _ABSENT))
-        except InvalidDataError:  # a damaged row, whose metadata is no JSON
+        except InvalidDataError:  # a damaged row, whose metadata is not JSON
             return False
         if found is None:
             return False
@@ -185,7 +185,7 @@ class Comparison:
 
 
 _ABSENT: Final = ()
-"""Stands for what is not there: no stored value is a tuple."""
+"""Stands for an absent value: no stored value is a tuple."""
 
 
 def _test(how: Operator, keys: Sequence[Any]) -> Callable[[Any], bool]:

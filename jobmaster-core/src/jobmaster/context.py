@@ -1,4 +1,4 @@
-"""What a handler gets to see of its job."""
+"""The context that a handler gets about its job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _current: ContextVar[JobContext] = ContextVar("jobmaster_job")
 
 
 def current_job() -> JobContext:
-    """Return the context of the job that runs here; raises `LookupError` outside of a handler."""
+    """Return the context of the current job; raises `LookupError` outside a handler."""
     return _current.get()
 
 
@@ -30,7 +30,7 @@ class JobContext:
     """One attempt of a job, as its handler sees it. Safe to read from the thread of a plain function."""
 
     __slots__ = ("_claim", "_in_thread", "_logger", "_stop", "_stop_reason", "host", "started_at", "worker")
-    _in_thread: bool  # set for plain functions only, so that others do not pay for it
+    _in_thread: bool  # set for plain functions only, so that it costs others nothing
 
     def __init__(
         self, claim: Claim, worker: str = "", host: str = "", started_at: datetime | None = None
@@ -58,7 +58,7 @@ class JobContext:
 
     @property
     def definition_id(self) -> str:
-        """Id of the definition that led to this handler."""
+        """Id of the definition that selected this handler."""
         return self._claim.job.definition_id
 
     @property
@@ -119,13 +119,13 @@ class JobContext:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the deadline, not negative; None without a timeout."""
+        """Seconds until the deadline, never negative; None without a timeout."""
         deadline = self.deadline
         return None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
 
     @property
     def cancelled(self) -> bool:
-        """Whether this attempt is to stop (a plain function should look now and then)."""
+        """Whether this attempt is to stop (a plain function should check now and then)."""
         return self._stop_reason is not None
 
     def raise_if_cancelled(self) -> None:
@@ -134,7 +134,7 @@ class JobContext:
             raise JobCancelled(self._stop_reason)
 
     def wait_cancelled(self, timeout: float | None = None) -> bool:
-        """Block a plain function's thread until the attempt is to stop, or `timeout` seconds; say which."""
+        """Block a plain function's thread until the attempt is to stop, or for `timeout` seconds; return which."""
         if self._stop is None:
             self._stop = Event()
         if self._stop_reason is not None:
@@ -171,7 +171,7 @@ def request_stop(job: JobContext, reason: str) -> None:
 
 
 def noting_its_thread(call: Callable[[JobContext], Any]) -> Callable[[JobContext], Any]:
-    """Return a plain function that notes in the context for how long it runs."""
+    """Return a plain function that notes in the context that it is running."""
 
     def run(job: JobContext) -> Any:
         job._in_thread = True  # noqa: SLF001 - the runtime's side of the context

@@ -1,4 +1,4 @@
-"""The verbs that steer a cluster while it runs."""
+"""The methods that control a cluster while it runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SETTINGS: Final = fields_dict(Settings)
 class ControlVerbs:
     """What `Runtime` can change about its cluster, and about workers in any of its processes.
 
-    A change is stored on the master and followed in this process when the call returns. Other processes follow
-    at once where notifications reach them, and else with their next heartbeat.
+    When the call returns, a change is stored on the master and in effect in this process. Other processes follow at
+    once if notifications reach them, and otherwise with their next heartbeat.
     """
 
     scope: RuntimeScope
@@ -31,7 +31,7 @@ class ControlVerbs:
 
     @property
     def _env(self) -> Environment:
-        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        """The environment of the verbs; raises `NotRunningError` where and when they cannot work."""
         self.scope.check()
         return self._environment
 
@@ -41,47 +41,47 @@ class ControlVerbs:
 
     @property
     def mode(self) -> ClusterMode:
-        """The cluster's mode, as this process last heard."""
+        """The cluster's mode, as last read by this process."""
         return self._environment.mode
 
     @property
     def settings(self) -> Settings:
-        """The settings that count in this process now: its own, and over them what was changed while it runs."""
+        """The settings in effect in this process: its own, overridden by changes made at run time."""
         return self._environment.settings
 
     @property
     def paused_lanes(self) -> frozenset[str]:
-        """The lanes whose jobs wait, as this process last heard."""
+        """The lanes whose jobs wait, as last read by this process."""
         return self._environment.paused_lanes
 
     async def set_mode(self, mode: ClusterMode | ModeName) -> None:
-        """Change the cluster's mode; raises `ConfigurationError` for one that there is not.
+        """Change the cluster's mode; raises `ConfigurationError` for an unknown mode.
 
-        In every other mode than `active` its workers suspend: running jobs get `stop_grace` seconds, the rest is
-        held, and none of that uses up a retry.
+        In every mode other than `active` its workers suspend: running jobs get `stop_grace` seconds, the rest is held,
+        and no retry is used up.
         """
         await self._change(ClusterChange(mode=cluster_mode(mode)))
 
     async def configure(self, **settings: Unpack[SharedOptions]) -> None:
-        """Change cluster-wide settings, for what is done from now on.
+        """Change cluster-wide settings from now on.
 
-        They come before what processes are started with, until `reset_settings`. Raises `ConfigurationError` for
-        a setting that cannot be changed so, or a value that does not fit.
+        They override the settings that processes are started with, until `reset_settings`. Raises `ConfigurationError`
+        for a setting that cannot be changed at run time, or a value that does not fit.
         """
         check_shared(f"cluster {self._env.cluster_id!r}", settings)
         checked = self._env.settings.changed(settings).shared()
         await self._change(ClusterChange(settings={name: checked[name] for name in settings}))
 
     async def reset_settings(self, *names: str) -> None:
-        """Take changes by `configure` back: what processes were started with counts again.
+        """Undo changes by `configure`: the settings that processes were started with apply again.
 
-        Raises `ConfigurationError` for a setting that is no cluster-wide one.
+        Raises `ConfigurationError` for a setting that is not cluster-wide.
         """
         check_shared(f"cluster {self._env.cluster_id!r}", names)
         await self._change(ClusterChange(reset=names))
 
     async def pause_lane(self, lane: str) -> None:
-        """Let the jobs of a lane wait: its workers suspend, as with `set_mode`."""
+        """Pause the jobs of a lane: its workers suspend, as with `set_mode`."""
         await self._change(ClusterChange(pause=[check_name("lane", lane)]))
 
     async def resume_lane(self, lane: str) -> None:
@@ -89,17 +89,17 @@ class ControlVerbs:
         await self._change(ClusterChange(resume=[check_name("lane", lane)]))
 
     async def stop_worker(self, name: str) -> int:
-        """Ask the workers of a name to stop gracefully, wherever they run; return how many were asked.
+        """Ask the workers with a name to stop gracefully, wherever they run; return how many were asked.
 
-        They stay stopped for as long as their process runs. One whose lease is over stops when it is back, and counts
-        where none of its name runs. Raises `WorkerNotFoundError` if there is none.
+        They stay stopped for as long as their process runs. A worker whose lease has run out stops when it comes back,
+        and counts if no worker with its name runs. Raises `WorkerNotFoundError` if there is none.
         """
         return await self._request(name, WorkerRequest.STOP)
 
     async def drain_worker(self, name: str) -> int:
-        """Ask the workers of a name to take no new jobs, finish those in their buckets, and stop.
+        """Ask the workers with a name to take no new jobs, finish those in their buckets, and stop.
 
-        Returns how many were asked, and raises, as `stop_worker`.
+        Returns how many were asked; raises as `stop_worker`.
         """
         return await self._request(name, WorkerRequest.DRAIN)
 
@@ -115,7 +115,7 @@ class ControlVerbs:
 
 
 def check_shared(where: str, names: Any) -> None:
-    """Raise `ConfigurationError` for the first name that is no cluster-wide setting."""
+    """Raise `ConfigurationError` for the first name that is not a cluster-wide setting."""
     check_known(where, names, SETTINGS)
     for name in names:
         if name not in SHARED:

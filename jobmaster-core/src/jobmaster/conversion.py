@@ -1,7 +1,7 @@
-"""Values of the types that annotations name: to what a job can carry, and back.
+"""Converting values of annotated types to what a job can carry, and back.
 
-What message data holds by itself (see `jobmaster.data`) is checked and left as it is. Everything else is structured by
-cattrs, strictly: a value either is of the type, or is what its carried form looks like, or is refused.
+Values that message data holds directly (see `jobmaster.data`) are checked and left unchanged. Everything else is
+structured by cattrs, strictly: a value is of the type, or has the carried form of the type, or is refused.
 
 =======================================  ===================================================================
 enum                                     a member, its value or its name
@@ -54,9 +54,9 @@ from jobmaster.enums import EnumMember, LoadedEnums
 from jobmaster.showing import shown
 
 Read = Callable[[Any, Any], Any]
-"""Returns a value as of a type, from what a job carries or from a value of the type; raises `MisfitError`."""
+"""Returns a value of a type, from what a job carries or from a value of the type; raises `MisfitError`."""
 Write = Callable[[Any, Any], Any]
-"""Returns what a job carries of a value of a type."""
+"""Returns the form in which a job carries a value of a type."""
 
 
 class MisfitError(ValueError):
@@ -68,7 +68,7 @@ class MisfitError(ValueError):
 
 
 def checked(value: Any, wanted: Any) -> Any:
-    """Return a value that message data holds by itself if it is of the type; raises `MisfitError`."""
+    """Return a value that message data holds directly if it is of the type; raises `MisfitError`."""
     if _is_plain_list(value, wanted):
         return value
     if isinstance(value, Enum) and wanted in (str, int, float) and isinstance(value, wanted):
@@ -85,7 +85,7 @@ def checked(value: Any, wanted: Any) -> Any:
 
 
 def _is_plain_list(value: Any, wanted: Any) -> bool:
-    """Whether a list needs no closer look: one for each item takes a microsecond."""
+    """Whether a list needs no further check: a full check takes a microsecond per item."""
     if type(value) is not list or get_origin(wanted) is not list:
         return False
     item = get_args(wanted)[0]
@@ -93,16 +93,16 @@ def _is_plain_list(value: Any, wanted: Any) -> bool:
 
 
 def restored(value: Any, wanted: Any) -> Any:
-    """Return a value as of the wanted type; raises `MisfitError`.
+    """Return a value of the wanted type; raises `MisfitError`.
 
-    The value is one that message data holds, or one of the type itself.
+    The value given is one that message data holds, or one of the type itself.
     """
     with _misfits():
         return _read(value, wanted)
 
 
 def prepared(value: Any, wanted: Any) -> Any:
-    """Return what message data holds of a value of the wanted type; raises `MisfitError`."""
+    """Return the form in which message data holds a value of the wanted type; raises `MisfitError`."""
     with _misfits():
         return _write(_read(value, wanted), wanted)
 
@@ -122,7 +122,7 @@ def _write(value: Any, wanted: Any) -> Any:
 
 @contextmanager
 def _misfits() -> Iterator[None]:
-    """Within the block, whatever is raised says that a value does not fit."""
+    """Within the block, turn every error into a `MisfitError`."""
     try:
         yield
     except RecursionError:
@@ -133,7 +133,7 @@ def _misfits() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """Return in words what does not fit; whatever a constructor raised may be the reason."""
+    """Return in words what does not fit; the reason may be any error of a constructor."""
     if isinstance(error, MisfitError):
         return error.reason
     if isinstance(error, ForbiddenExtraKeysError):
@@ -160,7 +160,7 @@ def _read_carried(value: Any, wanted: Any) -> Any:
 
 
 def _found(value: Any, enums: LoadedEnums) -> Any:
-    """Return a value with the members of enums that it names, where no annotation says their class."""
+    """Return a value with its enum members resolved, where no annotation names their class."""
     if isinstance(value, EnumMember):
         return enums.member(value, value.name)
     if type(value) in (list, tuple):
@@ -193,7 +193,7 @@ def _read_enum(value: Any, wanted: type[Enum]) -> Enum:
 
 
 def _member_for(value: Any, wanted: type[Enum]) -> Enum | None:
-    """Return the member of a value, or else of a name, or a combination of flags."""
+    """Return the member with a value, or else with a name, or a combination of flags."""
     for member in wanted:
         if type(member.value) is type(value) and member.value == value:
             return member
@@ -203,7 +203,7 @@ def _member_for(value: Any, wanted: type[Enum]) -> Enum | None:
 
 
 def _write_enum(member: Enum, _: Any) -> Any:
-    """Return a member by its name; a combination of flags has none, and is a number."""
+    """Return a member by its name; a combination of flags has none, and is written as a number."""
     return EnumMember.of(member) if member.name in type(member).__members__ else member.value
 
 
@@ -248,7 +248,7 @@ def _write_time(value: Any, _: Any) -> str:
 
 
 def _item(value: Any, wanted: Any, path: str) -> Any:
-    """Return a part of a value as of its type; `path` says in an error which part it is."""
+    """Return a part of a value converted to its type; `path` names the part in errors."""
     try:
         return _read(value, wanted)
     except RecursionError:
@@ -364,7 +364,7 @@ def _read_data_class(value: Any, wanted: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _from_mapping(wanted: Any) -> Read:
-    """Return how instances of a class are made. Each field is read as here: cattrs alone would be less strict."""
+    """Return how instances of a class are made. Each field is read by this module: cattrs alone would be less strict."""
     settings: dict[str, Any] = {"_cattrs_forbid_extra_keys": True, "_cattrs_detailed_validation": False}
     for name in field_names(get_origin(wanted) or wanted) or ():
         settings[name] = override(struct_hook=_field(name))
@@ -399,7 +399,7 @@ def _write_model(value: Any, _: Any) -> Any:
 
 
 def _read_union(value: Any, wanted: Any) -> Any:
-    """Return a value as of one of several types; raises if it would come back as another one of them."""
+    """Return a value of one of several types; raises if it would come back as another of them."""
     found, member = _first_fit(value, wanted)
     if not is_carried(member) and type(again := _first_fit(_write(found, member), wanted)[0]) is not type(
         found
@@ -414,13 +414,13 @@ def _write_union(value: Any, wanted: Any) -> Any:
 
 
 def _first_fit(value: Any, wanted: Any) -> tuple[Any, Any]:
-    """Return a value as the member of a union that it is of, or else as the first that takes it; and that member."""
+    """Return a value read as the union member it is an instance of, or else as the first that takes it; and that member."""
     for member in sorted(get_args(wanted), key=lambda one: not _is_of(value, bare(one))):
         try:
             return _read(value, member), member
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001, S112 - whatever a constructor raises, the next type is tried
+        except Exception:  # noqa: BLE001, S112 - after any error of a constructor, the next type is tried
             continue
     raise _no(value, wanted)
 
@@ -436,7 +436,7 @@ def _is_of(value: Any, member: Any) -> bool:
 
 @frozen
 class _Kind:
-    """Types of one kind, how their values are read from what a job carries, and how they are written."""
+    """Types of one kind, and how their values are read from what a job carries and written to it."""
 
     fits: Callable[[Any], bool]
     read: Read
@@ -473,7 +473,7 @@ _KINDS: Final = (
     _Kind(_among(MAPPINGS), _read_mapping, _write_mapping),
     _Kind(_among(LISTS | SEQUENCES), _read_list, _write_list),
 )
-"""The kinds of types; the first that fits counts."""
+"""The kinds of types; the first that fits is used."""
 
 
 @lru_cache(maxsize=1024)

@@ -1,7 +1,7 @@
-"""Models as plain JSON values: what the command line prints, and anybody's API may.
+"""Models as plain JSON values, as the command line prints them; APIs may use them too.
 
-Moments are ISO 8601 in UTC with microseconds, ids and states are strings, priorities lower-case names, and
-message data and metadata keep their stored form, from which none is lost (see `jobmaster.data`).
+Moments are ISO 8601 in UTC with microseconds, ids and states are strings, priorities lower-case names, and message data
+and metadata keep their stored form, which loses nothing (see `jobmaster.data`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def stored(values: MessageData | Metadata) -> Any:
-    """Return values in their stored form as JSON values; what is no JSON, as a damaged row may hold, as its text."""
+    """Return values in their stored form as JSON values, or as text if they are not JSON, as in a damaged row."""
     try:
         return json.loads(values.encoded)
     except ValueError:
@@ -84,13 +84,13 @@ def _is_state(kind: Any) -> bool:
 
 
 def _job_record(made: Converter) -> Any:
-    """Return the hook that puts a job's own facts and its record side by side."""
+    """Return the hook that puts the fields of a job and of its record side by side."""
     fields = make_dict_unstructure_fn(JobRecord, made, job=_OMIT)
     return lambda record: made.unstructure(record.job) | fields(record)
 
 
 def _schedule_record(made: Converter) -> Any:
-    """Return the hook that puts what the jobs have in common beside the schedule's own facts."""
+    """Return the hook that puts the jobs' common fields beside the schedule's own."""
     planner = {"planned_to", "look_at", "waiting", "newest_job_id", "busy", "version", "alive_until"}
     planner |= {"read_at", "starts_now"}
     omitted: dict[str, Any] = dict.fromkeys({"job", *planner}, _OMIT)

@@ -43,13 +43,13 @@ T = TypeVar("T")
 
 _PLAIN: Final = frozenset({str, bool, type(None)})
 DEEPEST = 100
-"""Levels that values may nest."""
+"""Levels of nesting that values may have."""
 LONGEST_NAME = 200
 """Characters of the longest metadata name."""
 MOST_METADATA = 64 * 1024
 """Bytes of encoded metadata."""
 WIDEST_DECIMAL = 10_000
-"""Places before or behind the point that a decimal in metadata may have: databases compare no wider ones."""
+"""Places before or after the point that a decimal in metadata may have: databases cannot compare wider ones."""
 LONGEST_INT = 14_000
 """Bits of the longest integer: Python converts longer ones to text only on request."""
 
@@ -62,7 +62,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 class _Values(Mapping[str, Any]):
-    """A read-only mapping over encoded values, decoded when first looked at."""
+    """A read-only mapping over encoded values, decoded on first access."""
 
     __slots__ = ("_decoded", "_encoded", "_parsed")
 
@@ -78,7 +78,7 @@ class _Values(Mapping[str, Any]):
 
     @property
     def size(self) -> int:
-        """The length of the stored form: its bytes, or its characters where a store handed it over as text."""
+        """The length of the stored form: its bytes, or its characters if a store returned it as text."""
         return len(self._encoded)
 
     def _raw(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class _Values(Mapping[str, Any]):
         return self._parsed
 
     def stored(self, name: str, default: Any = None) -> Any:
-        """Return a value in its stored form, as `orjson` reads it, or `default` if there is none of the name."""
+        """Return a value in its stored form, as `orjson` reads it, or `default` if the name is absent."""
         return self._raw().get(name, default)
 
     def __getitem__(self, name: str) -> Any:
@@ -133,7 +133,7 @@ class _Values(Mapping[str, Any]):
         return self._typed(name, str, default)
 
     def get_int(self, name: str, default: int = _MISSING) -> int:
-        """Return an integer (a bool is none); raises as `get_str`."""
+        """Return an integer (not a bool); raises as `get_str`."""
         return self._typed(name, int, default)
 
     def get_float(self, name: str, default: float = _MISSING) -> float:
@@ -165,7 +165,7 @@ class _Values(Mapping[str, Any]):
         return self._typed(name, bytes, default)
 
     def get_enum(self, name: str, enum: type[E], default: E = _MISSING) -> E:
-        """Return a member of `enum`, found by its name, whatever class it was; raises as `get_str`."""
+        """Return the member of `enum` with the stored name, no matter which class it had; raises as `get_str`."""
         raw = self._raw().get(name)
         if isinstance(raw, dict) and raw.get("$") == "enum":
             return _member_of(name, enum, raw["v"])
@@ -173,7 +173,7 @@ class _Values(Mapping[str, Any]):
 
 
 class MessageData(_Values):
-    """What a job carries to its handler: a read-only mapping with typed getters."""
+    """The values that a job carries to its handler: a read-only mapping with typed getters."""
 
     __slots__ = ()
 
@@ -183,7 +183,7 @@ class MessageData(_Values):
         return cls(encode({**(values or {}), **more} if more else values or {}))
 
     def as_stored(self) -> dict[str, Any]:
-        """Return all values, with an `EnumMember` for each member of an enum: no class is looked for."""
+        """Return all values, with an `EnumMember` for each member of an enum: no class is looked up."""
         return {name: _read(value, name, _as_stored) for name, value in self._raw().items()}
 
     def get_json(self, name: str, default: Any = _MISSING) -> Any:
@@ -224,7 +224,7 @@ def encode(values: Mapping[str, Any]) -> bytes:
     }
     try:
         return orjson.dumps(body)
-    except TypeError as error:  # a string with lone surrogates, or nesting beyond all reason
+    except TypeError as error:  # a string with lone surrogates, or extremely deep nesting
         msg = f"message data cannot be encoded: {error}"
         raise InvalidDataError(msg) from error
 
@@ -242,7 +242,7 @@ def _name(name: object) -> str:
 
 
 def text_fault(text: str) -> str | None:
-    """Return what a text contains that no database stores and finds again; None if it can be stored."""
+    """Return what a text contains that databases cannot store and find again; None if it can be stored."""
     if "\0" in text:
         return "a NUL character, which databases cannot search"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -251,7 +251,7 @@ def text_fault(text: str) -> str | None:
 
 
 def _check_fact(name: str, value: Any) -> None:
-    """Check one name of metadata and its value."""
+    """Check one metadata name and its value."""
     fault = text_fault(_name(name))
     if fault or len(name) > LONGEST_NAME:
         wrong = f"contains {fault}" if fault else f"is longer than {LONGEST_NAME} characters"
@@ -269,7 +269,7 @@ def _check_fact(name: str, value: Any) -> None:
 
 
 def is_too_wide(value: Decimal) -> bool:
-    """Return whether a decimal has more places than databases compare."""
+    """Return whether a decimal has more places than databases can compare."""
     exponent = value.as_tuple().exponent
     return isinstance(exponent, int) and (value.adjusted() > WIDEST_DECIMAL or -exponent > WIDEST_DECIMAL)
 
@@ -386,7 +386,7 @@ _ENCODERS: Final[dict[type, Callable[[Any, str], Any]]] = {
 
 
 Member = Callable[[EnumMember, str], Any]
-"""Returns what becomes of a stored member of an enum, of the value of a name."""
+"""Returns what a stored enum member in the value of a name is read as."""
 
 
 def _parsed(encoded: bytes | str, what: str) -> dict[str, Any]:
@@ -401,7 +401,7 @@ def _parsed(encoded: bytes | str, what: str) -> dict[str, Any]:
 
 
 def _read(value: Any, name: str, member: Member | None = None) -> Any:
-    """Return a value of data that anybody may have written; raises `InvalidDataError` for one of no known form."""
+    """Return a value of untrusted data; raises `InvalidDataError` for an unknown form."""
     try:
         return _decode(value, name, member)
     except (
@@ -420,7 +420,7 @@ def _read(value: Any, name: str, member: Member | None = None) -> Any:
 
 
 def _decode(value: Any, name: str, member: Member | None = None) -> Any:
-    """Return a value; without `member`, those of enums are looked for among the loaded classes."""
+    """Return a value; without `member`, enum members are looked up among the loaded classes."""
     if type(value) is list:
         member = member or LoadedEnums().member
         return [_decode(item, name, member) for item in value]
@@ -449,7 +449,7 @@ def _decode_datetime(body: dict[str, Any]) -> datetime:
 
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
-    """Return a zone that there is. No other name is handed on: `ZoneInfo` would import packages called like its parts."""
+    """Return an existing zone. Other names never reach `ZoneInfo`, which would import packages named like their parts."""
     in_files = any(Path(folder, name).is_file() for folder in TZPATH)
     if not in_files and name not in available_timezones():
         msg = f"{shown(name)} is no time zone that is known here"

@@ -1,4 +1,4 @@
-"""All that a process logs and does with jobs, as JSON lines in a file: for finding out what happened."""
+"""Everything that a process logs and does with jobs, as JSON lines in a file: for finding out what happened."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ROOT: Final = "jobmaster"
 """The logger whose lines, and those of the loggers below it, are written."""
 MAX_BYTES: Final = 20 * 1024 * 1024
 LONGEST_FILE_NAME: Final = 100
-"""Characters that a file's name takes from its cluster's: file systems take 255 bytes, and more follows."""
+"""Characters of the cluster's id that a file's name may contain: file systems allow 255 bytes, and more follows."""
 FILES_KEPT: Final = 5
-"""Older files of a process that are kept beside the present one."""
+"""Older files of a process that are kept beside the current one."""
 
 _open_logs: list[DebugLog] = []
 _level_before: dict[str, int] = {}
@@ -37,13 +37,13 @@ class DebugLog:
     """Writes one cluster's lines while it runs; a plug-in that observes the jobs of this process."""
 
     def __init__(self, folder: Path, cluster_id: str, file_mode: int = OWNER_ONLY) -> None:
-        """`folder` is made when writing begins; each process writes a file of its own there."""
+        """`folder` is created when writing begins; each process writes its own file there."""
         self._folder, self._cluster_id, self._file_mode = folder, cluster_id, file_mode
         self._handler: logging.Handler | None = None
 
     @hookimpl
     def jobmaster_observer(self) -> JobObserver:
-        """Return itself: it is told of every job that is scheduled, started or reported here."""
+        """Return itself: it observes every job that is scheduled, started or reported here."""
         return self
 
     @contextmanager
@@ -61,7 +61,7 @@ class DebugLog:
             handler.close()
 
     def _opened(self) -> logging.Handler:
-        # The process is asked for only now: a server may have forked since the cluster was described.
+        # The process id is read only now: a server may have forked since the cluster was described.
         path = self._folder / f"{_file_name(self._cluster_id)}-{os.getpid()}.jsonl"
         try:
             check_link(self._folder)
@@ -126,7 +126,7 @@ class DebugLog:
 
 
 class _OwnFile(RotatingFileHandler):
-    """A file that is this user's alone, when it is opened first and after each time it was moved aside."""
+    """A file that only this user can access, when it is first opened and after each rotation."""
 
     def __init__(self, path: Path, file_mode: int) -> None:
         self._file_mode = file_mode
@@ -142,11 +142,11 @@ class _OwnFile(RotatingFileHandler):
 
 
 _inherited: list[logging.Handler] = []
-"""In a forked child, the files of its parent: nobody writes or closes them here."""
+"""In a forked child, the files of its parent: they are neither written nor closed here."""
 
 
 def _let_go() -> None:
-    """In a forked child, write no more into the files of its parent."""
+    """In a forked child, stop writing into the files of its parent."""
     logger = logging.getLogger(ROOT)
     for log in _open_logs:
         if log._handler is not None:  # noqa: SLF001 - same module
@@ -178,7 +178,7 @@ def _everything_logged(logger: logging.Logger, log: DebugLog) -> Iterator[None]:
 
 
 def _file_name(cluster_id: str) -> str:
-    """Return a cluster's id as a part of a file's name; of a long one its start, and what tells it from others."""
+    """Return a cluster's id as part of a file's name; a long id is cut and followed by a digest that makes it unique."""
     name = re.sub(r"[^\w.-]", "_", cluster_id)
     if len(name) <= LONGEST_FILE_NAME:
         return name
@@ -187,7 +187,7 @@ def _file_name(cluster_id: str) -> str:
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object a line: when, level, subject, message, then the fields that came with the line, traceback and stack."""
+    """One object per line: time, level, subject, message, then the line's own fields, traceback and stack."""
 
     def format(self, record: logging.LogRecord) -> str:
         body = {

@@ -1,4 +1,4 @@
-"""Job definitions: what a kind of job is called and which settings it has; and requests to run one."""
+"""Job definitions: the id and the settings of a kind of job; and requests to run one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Data: TypeAlias = Mapping[str, object] | MessageData
 
 
 class DefinitionSettings(TypedDict, total=False):
-    """What `JobDefinition` can set."""
+    """The settings of a `JobDefinition`."""
 
     timeout: timedelta | float | None
     max_retries: int
@@ -54,7 +54,7 @@ class DefinitionSettings(TypedDict, total=False):
 
 
 class JobOptions(TypedDict, total=False):
-    """What every scheduling call can say about its job; None leaves all but `timeout` to the definition."""
+    """Options of every scheduling call; None leaves all but `timeout` to the definition."""
 
     timeout: timedelta | float | None
     max_retries: int | None
@@ -85,7 +85,7 @@ UNSET: Any = object()
 
 
 def _as_number(value: Any) -> Any:
-    """Return the plain number of an enum's member, which drivers would store otherwise."""
+    """Return the plain number of an enum member, which drivers would store differently."""
     return int(value) if isinstance(value, int) and isinstance(value, Enum) else value
 
 
@@ -103,12 +103,12 @@ class JobDefinition:
 
     Args:
         id: the definition id that producers and workers agree on.
-        timeout: seconds or `timedelta` an attempt may take; None for no limit.
+        timeout: seconds or `timedelta` that an attempt may take; None for no limit.
         max_retries: how often a failed job is tried again.
         priority: how urgent these jobs are: a `Priority`, or its name such as `"high"`.
         lane: the lane they go to.
-        metadata: facts that each job carries; a call's own metadata is merged over it.
-        retry: when it is tried again: a `RetryPolicy`, a backoff, or a fixed delay.
+        metadata: facts that each job carries; a call's own metadata is merged over them.
+        retry: when a failed job is tried again: a `RetryPolicy`, a backoff, or a fixed delay.
 
     Raises:
         ConfigurationError: a setting is out of range; the message names it.
@@ -128,7 +128,7 @@ class JobDefinition:
     """`metadata`, encoded."""
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        """Name a setting that there is not, before the generated `__init__` refuses it in Python's words."""
+        """Report an unknown setting before the generated `__init__` refuses it with Python's message."""
         if args:
             try:
                 check_known("", given, SETTING_NAMES)
@@ -147,7 +147,7 @@ class JobDefinition:
         metadata: Mapping[str, Fact] | None = None,
         retry: RetryPolicy | Backoff | timedelta | float | None = None,
     ) -> None:
-        """Check all settings, so that what is wrong is told with the definition and its line."""
+        """Check all settings, so that errors name the definition and its line."""
         try:
             self.__attrs_init__(
                 id,
@@ -180,7 +180,7 @@ class JobDefinition:
         return self.requested(() if data is None else (data,), options, REQUEST)
 
     def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[Any]:
-        """Return what a call of a verb asks for."""
+        """Return the request that a call of a verb makes."""
         return JobRequest(self, *split_call(Taken(self.id), args, keywords, verb))
 
 
@@ -213,7 +213,7 @@ class CallOptions:
     confirm: str | None = None
     cluster: str | None = None
     rules: Mapping[str, Any] = NO_RULES
-    """What `recurring` is told about the schedule itself."""
+    """Options of `recurring` for the schedule itself."""
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were given."""
@@ -230,26 +230,26 @@ def _given(level: JobDefinition | CallOptions) -> dict[str, Any]:
 
 
 NO_OPTIONS = CallOptions()
-"""Those of a call that gives none, as most do."""
+"""The options of a call without any, which most are."""
 
 CONFIRMERS = ("agent", "master")
-"""Whose answer a scheduling call may wait for: that of an agent, where there is one, or that of the master."""
+"""The stores whose confirmation a scheduling call may wait for: an agent, if there is one, or the master."""
 
 
 @frozen
 class Taken:
-    """What the jobs of a definition take: the parameters of its handler, if its code is at hand."""
+    """What the jobs of a definition take: the parameters of its handler, if its code is available."""
 
     definition_id: str
     names: frozenset[str] = frozenset()
     by_position: Sequence[str] = ()
     takes_none: Callable[[], bool] = bool
-    """Whether None is a value for the first of them, and not the same as none given."""
+    """Whether None is a valid value of the first parameter, and differs from leaving it out."""
 
 
 @frozen
 class Preset:
-    """Options that a call has beforehand, as they were given and checked."""
+    """Options that a call starts with, as given and as checked."""
 
     given: Mapping[str, Any]
     chosen: CallOptions
@@ -265,10 +265,10 @@ def split_call(
     verb: Verb,
     preset: Preset = NO_PRESET,
 ) -> tuple[Mapping[str, Any] | MessageData, CallOptions]:
-    """Part a call into the handler's values and the call's options.
+    """Split a call into the handler's values and the call's options.
 
-    A keyword that is a parameter of the handler is its value, any other one an option, if the verb has it. Raises
-    `InvalidArgumentsError` for an option that is wrong, for a keyword that looks like one, and for what is ambiguous.
+    A keyword that is a parameter of the handler is a value, any other keyword an option, if the verb has it. Raises
+    `InvalidArgumentsError` for a wrong option, for a keyword that looks like an option, and for an ambiguous call.
     """
     data = _positional(taken, args) if args else None
     if not keywords:
@@ -322,7 +322,7 @@ def _positional(taken: Taken, args: Sequence[Any]) -> Mapping[str, Any] | Messag
 def _check_apart(
     taken: Taken, args: Sequence[Any], data: Mapping[str, Any], values: Mapping[str, Any], verb: Verb
 ) -> None:
-    """Raise for a value that is given twice, and for a keyword beside a mapping that may be an option as well."""
+    """Raise for a value that is given twice, and for a keyword beside a mapping that may also be an option."""
     both = sorted(verb.options & values.keys()) if data is args[0] else []
     if both:
         raise InvalidArgumentsError(
@@ -337,7 +337,7 @@ def _check_apart(
 
 
 def merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of which the later ones count; facts of metadata are merged."""
+    """Return merged options, of which the later ones win; facts of metadata are merged."""
     both = {**options, **more}
     facts = [level["metadata"] for level in (options, more) if isinstance(level.get("metadata"), Mapping)]
     if len(facts) > 1:
@@ -364,8 +364,8 @@ def call_options(definition_id: str, given: Mapping[str, Any]) -> CallOptions:
 
 
 def _own(data: Mapping[str, Any] | MessageData | None) -> Mapping[str, Any] | MessageData:
-    """Return data that its caller cannot change any more."""
-    # Not asked of a dict: whether it is an instance of an abstract class takes longer than copying it.
+    """Return data that the caller can no longer change."""
+    # Not checked for a dict: an isinstance check against an abstract class takes longer than copying it.
     return data if isinstance(data, MessageData) else dict(data or {})
 
 
@@ -384,7 +384,7 @@ def check_metadata(metadata: Any) -> Mapping[str, Any]:
 
 
 def check_settings(prefix: str, settings: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` naming the first setting of a job that is out of range, behind a prefix."""
+    """Raise `ConfigurationError` naming, after a prefix, the first setting of a job that is out of range."""
     for name, value in settings.items():
         _CHECKS[name](prefix + name, value)
 

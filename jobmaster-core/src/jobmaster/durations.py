@@ -1,4 +1,4 @@
-"""Durations as callers give them, seconds as a number or a `timedelta`, and as people write them."""
+"""Durations as callers give them (seconds as a number, or a `timedelta`), and as people write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST: Final = 100 * 365.25 * 86400
 
 
 def to_duration(value: Any) -> float:
-    """Return a duration in seconds; raises `TypeError` for what is none, `ValueError` for one that is not a number."""
+    """Return a duration in seconds; raises `TypeError` for anything else, `ValueError` for nan."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -32,7 +32,7 @@ def to_duration(value: Any) -> float:
 def to_delay(value: Any) -> float:
     """Return the seconds to wait, at most `LONGEST`: beyond that, calendars end.
 
-    Raises `TypeError` for what is no duration, and `ValueError` for one that is negative or not a number.
+    Raises `TypeError` for anything but a duration, and `ValueError` for a negative one or nan.
     """
     delay = to_duration(value)
     if delay < 0:

@@ -1,4 +1,4 @@
-"""Members of enums as message data names them, and how their classes are found."""
+"""Enum members as message data names them, and how their classes are found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobmaster.showing import named, shown
 
 @frozen
 class EnumMember:
-    """A member of an enum as it is stored: its class may have another name here, or not be loaded."""
+    """A stored enum member: its class may have another name here, or not be loaded."""
 
     path: str
     """Module and qualified name of the class, as its sender knew it."""
@@ -22,7 +22,7 @@ class EnumMember:
 
     @classmethod
     def of(cls, member: Enum) -> EnumMember:
-        """Return the stored form of a member that has a name of its own."""
+        """Return the stored form of a member that has its own name."""
         kind = type(member)
         return cls(f"{kind.__module__}:{kind.__qualname__}", member.name)
 
@@ -30,9 +30,9 @@ class EnumMember:
 class LoadedEnums:
     """The enum classes that this process has loaded, by module and qualified name.
 
-    Data names a class, and whoever can schedule a job writes data. So a name is only compared with those of the classes
-    that are there: nothing is imported, and no attribute of a module or of an object is looked at, as that may run code
-    (a lazy import, a property, a `__getattr__`).
+    Data names a class, and every user who can schedule a job writes data. So a name is only compared with the names of
+    loaded classes: nothing is imported, and no attribute of a module or an object is read, as that may run code (a lazy
+    import, a property, a `__getattr__`).
     """
 
     __slots__ = ("_by_path",)
@@ -41,7 +41,7 @@ class LoadedEnums:
         self._by_path: dict[str, type[Enum]] | None = None
 
     def member(self, stored: EnumMember, name: str) -> Enum:
-        """Return a member, of the value `name`; raises `LookupError` if no loaded class has it."""
+        """Return a stored member of the value `name`; raises `LookupError` if no loaded class has it."""
         if self._by_path is None:  # anew for each value: a class may be defined again, as in a notebook
             self._by_path = {_path_of(one): one for one in _classes_under(Enum)}
         found = self._by_path.get(stored.path)
@@ -64,5 +64,5 @@ def _path_of(kind: type[Enum]) -> str:
 
 
 def _own(kind: type) -> Mapping[str, Any]:
-    """Return the attributes of a class, past whatever its metaclass makes of looking them up."""
+    """Return the attributes of a class, bypassing its metaclass."""
     return cast("Mapping[str, Any]", type.__getattribute__(kind, "__dict__"))

@@ -6,15 +6,15 @@ JobMasterError
 │   ├── DuplicateDefinitionError  two handlers with one definition id
 │   └── SchemaError               the database's schema is missing or from another version
 ├── SchedulingError               a scheduling call was refused; nothing was stored
-│   ├── UnknownHandlerError       what is to be scheduled is no handler or definition
+│   ├── UnknownHandlerError       what is to be scheduled is not a handler or definition
 │   ├── InvalidArgumentsError     arguments do not fit the handler's signature
-│   ├── InvalidExpressionError    a recurrence cannot be read; in code, it is a ConfigurationError as well
+│   ├── InvalidExpressionError    a recurrence cannot be read; in code, also a ConfigurationError
 │   ├── InvalidDataError          a value that message data or metadata cannot hold
 │   ├── KeyTakenError             the idempotency key belongs to a job of another definition
 │   ├── MessageTooLargeError      message data over `max_message_bytes`
 │   ├── ClusterArchivedError      the cluster is read only
 │   └── NotRunningError           the cluster's runtime has not started or has stopped
-├── InvalidQueryError             a question about jobs or schedules that makes no sense
+├── InvalidQueryError             a query for jobs or schedules that makes no sense
 ├── JobNotFoundError              no job with this id in the cluster
 ├── ScheduleNotFoundError         no recurring schedule with this id in the cluster
 ├── ClusterNotFoundError          the master has no cluster of this id
@@ -22,10 +22,10 @@ JobMasterError
 ├── InvalidTransitionError        the status of a job or schedule does not allow what was asked
 ├── StoreError                    a database or broker could not do what was asked
 │   ├── StoreUnavailableError     unreachable or too slow; retried with backoff where that is safe
-│   │   └── StoreUnreachableError  certainly nothing happened: no connection could be had, for one
+│   │   └── StoreUnreachableError  certainly nothing happened, for example without a connection
 │   │       └── StoreRefusedError  the store refuses this process; at start-up a ConfigurationError
 │   └── StoreConflictError        a constraint of the store refused the write
-└── LeaseLostError                this worker's lease ran out; its jobs belong to somebody else now
+└── LeaseLostError                this worker's lease ran out; bucket ownership changed
 
 Control flow for handlers (they are not failures): `Retry`, `Snooze`, `Discard`.
 """
@@ -55,7 +55,7 @@ class UnknownSchemeError(ConfigurationError):
     """No installed provider serves the scheme of a database or broker URL."""
 
     def __init__(self, setting: str, scheme: str, known: Iterable[str], *, show: bool = True) -> None:
-        """`show` says whether the scheme is one for sure: what a slip made of a URL may be a part of a password."""
+        """`show` says whether this is certainly a scheme: the start of a mistyped URL may be part of a password."""
         show = show or scheme.partition("+")[0] in {*PACKAGES, *_FOREIGN}
         self.setting, self.scheme, self.known = setting, scheme if show else "", sorted(known)
         served = ", ".join(f"{name}://" for name in self.known) or "none"
@@ -66,14 +66,14 @@ class UnknownSchemeError(ConfigurationError):
 
 
 INSTALLING: Final = "from a clone or from wheels, as docs/how-to/install.md says"
-"""How JobMaster's packages are installed. Not by their names: nobody has published these yet, so anybody may."""
+"""How JobMaster's packages are installed. Not by their names: these are not published yet, so anyone may claim them."""
 
 PACKAGES: Final[Mapping[str, str]] = {
     "sqlite": "jobmaster-sqlite",
     "postgresql": "jobmaster-postgres",
     "postgres": "jobmaster-postgres",
 }
-"""The package to install for a scheme. Those that exist, and no others."""
+"""The package to install for a scheme. Only packages that exist."""
 _FOREIGN: Final = frozenset(
     {
         "mysql",
@@ -89,7 +89,7 @@ _FOREIGN: Final = frozenset(
         "kafka",
     }
 )
-"""Schemes of systems that people may well mean, and for which JobMaster has no provider."""
+"""Schemes of systems that users may well mean, and for which JobMaster has no provider."""
 
 
 def _remedy(scheme: str, known: Iterable[str]) -> str:
@@ -123,7 +123,7 @@ class SchemaError(ConfigurationError):
 
     @classmethod
     def behind(cls, what: str, pending: Sequence[str], remedy: str) -> SchemaError:
-        """Return the error of a schema, called `what`, that lacks migrations."""
+        """Return the error for a schema, called `what`, that lacks migrations."""
         count = "1 migration" if len(pending) == 1 else f"{len(pending)} migrations"
         return cls(f"{what} lacks {count} ({', '.join(pending)}); {remedy}")
 
@@ -141,15 +141,15 @@ class InvalidArgumentsError(SchedulingError):
 
 
 _LONGEST_EXPRESSION: Final = 2000
-"""Characters of an expression that an error shows whole."""
+"""The longest expression, in characters, that an error shows in full."""
 
 
 class InvalidExpressionError(SchedulingError, ConfigurationError):
-    """An expression says no recurrence: it refuses the call, or the start-up if it stands in code.
+    """An expression is not a valid recurrence: the call is refused, or the start-up if the expression is in code.
 
-    `kind` is the kind of recurrence (empty if none is implied) and `text` what was to be read; `reason` says
-    what is wrong and what was expected. Where one place is to blame, `line`, `column` and `end_column` (from
-    1, the end exclusive) point at it. `code` is for programs.
+    `kind` is the kind of recurrence (empty if none is implied) and `text` the expression; `reason` says what is wrong
+    and what was expected. If one place is wrong, `line`, `column` and `end_column` (from 1, the end exclusive) point at
+    it. `code` is for programs.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class InvalidExpressionError(SchedulingError, ConfigurationError):
     ) -> None:
         """`more` holds further problems of the text, each as one line.
 
-        `what` says what the expression is of, and `place` where it is written.
+        `what` says what the expression belongs to, and `place` where it is written.
         """
         self.kind, self.text, self.reason, self.code = kind, text, reason, code
         self.line, self.column, self.end_column, self.more = line, column, end_column, tuple(more)
@@ -179,7 +179,7 @@ class InvalidExpressionError(SchedulingError, ConfigurationError):
         super().__init__("\n".join([*lines, *self.more]))
 
     def about(self, what: str, place: str) -> InvalidExpressionError:
-        """Return the same error, which says what the expression is of, and where it is written."""
+        """Return the same error, extended with what the expression belongs to and where it is written."""
         return InvalidExpressionError(
             self.kind,
             self.text,
@@ -195,7 +195,7 @@ class InvalidExpressionError(SchedulingError, ConfigurationError):
 
 
 def _picture(text: object, line: int, column: int | None, end_column: int | None) -> list[str]:
-    """Return the line of a text with marks below the place that is meant."""
+    """Return the line of a text with marks below the wrong place."""
     if column is None or not isinstance(text, str):
         return []
     whole = (text.splitlines() or [""])[line - 1]
@@ -215,7 +215,7 @@ class KeyTakenError(SchedulingError):
     """An idempotency key belongs to a job, or a recurring schedule, of another definition."""
 
     def __init__(self, key: str, definition_id: str, holder: object, held_by: str, what: str = "job") -> None:
-        """`definition_id` is that of the call, `held_by` that of the holder; `what` names the kind of thing."""
+        """`definition_id` is the call's, `held_by` the holder's; `what` names the kind of thing."""
         self.key, self.definition_id, self.holder, self.held_by = key, definition_id, holder, held_by
         super().__init__(
             f"key: {key!r} belongs to {what} {holder} of {held_by!r}, so that none of {definition_id!r} was stored; "
@@ -246,15 +246,15 @@ class ClusterArchivedError(SchedulingError):
 
 
 class NotRunningError(SchedulingError):
-    """The runtime is not running, so it can accept nothing."""
+    """The runtime is not running, so it cannot accept anything."""
 
 
 class InvalidQueryError(JobMasterError, ValueError):
-    """A question about jobs or schedules makes no sense: an unknown condition, status or priority, for one."""
+    """A query for jobs or schedules makes no sense, for example one with an unknown condition, status or priority."""
 
 
 _LONGEST_GUESSED: Final = 300
-"""Characters by which a name is compared with others: it takes time in the product of their lengths."""
+"""Characters of a name that are compared with others: the time grows with the product of their lengths."""
 _LENGTHS_OF_IDS: Final = (32, 36)
 """Characters of a job's id, without and with hyphens."""
 
@@ -275,7 +275,7 @@ class ScheduleNotFoundError(JobMasterError):
     """No recurring schedule with this id exists in the cluster (any more)."""
 
     def __init__(self, schedule_id: object, cluster_id: str, remedy: str | None = None) -> None:
-        """`remedy` says what to do, where more is known than that."""
+        """`remedy` says what to do, if more is known."""
         self.schedule_id, self.cluster_id = schedule_id, cluster_id
         usual = "it may have been over for longer than the retention, or be of another cluster"
         super().__init__(
@@ -284,7 +284,7 @@ class ScheduleNotFoundError(JobMasterError):
 
 
 class ClusterNotFoundError(JobMasterError):
-    """The master has no cluster of this id. One in memory shows it to the cluster's own process only."""
+    """The master has no cluster with this id. A master in memory is visible to the cluster's own process only."""
 
     def __init__(self, cluster_id: str, *, in_memory: bool = False) -> None:
         self.cluster_id, self.in_memory = cluster_id, in_memory
@@ -300,7 +300,7 @@ class WorkerNotFoundError(JobMasterError):
     """No worker of this name runs in the cluster."""
 
     def __init__(self, name: str, cluster_id: str, running: Iterable[str] = ()) -> None:
-        """`running` are the names of those that do, as far as they are known."""
+        """`running` are the names of the workers that run, as far as they are known."""
         self.name, self.cluster_id = name, cluster_id
         guess = get_close_matches(named(name, _LONGEST_GUESSED), list(running), n=1)
         remedy = f"did you mean {guess[0]!r}?" if guess else "`jobmaster workers list` shows those that do"
@@ -308,7 +308,7 @@ class WorkerNotFoundError(JobMasterError):
 
 
 class InvalidTransitionError(JobMasterError):
-    """The present status of a job or schedule does not allow what was asked; nothing was changed."""
+    """The current status of a job or schedule does not allow the operation; nothing was changed."""
 
     def __init__(
         self,
@@ -320,7 +320,7 @@ class InvalidTransitionError(JobMasterError):
         *,
         what: str = "job",
     ) -> None:
-        """`why` says it in the words of the call that was refused, and `what` names the kind of thing."""
+        """`why` gives the reason in the words of the refused call, and `what` names the kind of thing."""
         self.job, self.before, self.after = job, before, after
         names = ", ".join(allowed) or "nothing"
         reason = f"; {why}" if why else f" and cannot become {after} (possible: {names})"
@@ -336,14 +336,14 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreUnreachableError(StoreUnavailableError):
-    """What was asked certainly did not happen: no connection could be had, or the store would not do it."""
+    """The operation certainly did not happen: there was no connection, or the store refused it."""
 
 
 class StoreRefusedError(StoreUnreachableError):
-    """The store refuses this process: there is no such database, table or password, or no privilege.
+    """The store refuses this process: the database, table or privilege is missing, or the password is wrong.
 
-    While a cluster runs that is an outage like any other, since it has worked before: somebody restores a backup,
-    or rotates a password. At start-up it is a mistake in the configuration, and `at_start` is raised instead.
+    While a cluster runs this is an outage like any other, since it has worked before: an operator restores a backup, or
+    rotates a password. At start-up it is a mistake in the configuration, and `at_start` is raised instead.
     """
 
     def __init__(self, at_start: ConfigurationError) -> None:
@@ -354,7 +354,7 @@ class StoreRefusedError(StoreUnreachableError):
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Within the block, raise what a store refuses as the `ConfigurationError` that it is at start-up."""
+    """Within the block, raise a store's refusal as the `ConfigurationError` that it is at start-up."""
     try:
         yield
     except StoreRefusedError as error:
@@ -366,7 +366,7 @@ class StoreConflictError(StoreError):
 
 
 class LeaseLostError(JobMasterError):
-    """This worker's lease has run out, so its buckets may belong to somebody else."""
+    """This worker's lease has run out, so the ownership of its buckets may have changed."""
 
 
 class Retry(Exception):  # noqa: N818 - control flow, not an error
@@ -375,7 +375,7 @@ class Retry(Exception):  # noqa: N818 - control flow, not an error
     def __init__(self, after: timedelta | float | None = None, reason: str = "") -> None:
         """`after` is a delay (seconds or `timedelta`, at most a hundred years); without it the backoff decides.
 
-        Raises `TypeError` or `ValueError` for what is no delay.
+        Raises `TypeError` or `ValueError` for an invalid delay.
         """
         self.after = None if after is None else to_delay(after)
         super().__init__(reason or "the handler asked for a retry")
@@ -387,14 +387,14 @@ class Snooze(Exception):  # noqa: N818 - control flow, not an error
     def __init__(self, after: timedelta | float, reason: str = "") -> None:
         """`after` is a delay (seconds or `timedelta`, at most a hundred years).
 
-        Raises `TypeError` or `ValueError` for what is no delay.
+        Raises `TypeError` or `ValueError` for an invalid delay.
         """
         self.after = to_delay(after)
         super().__init__(reason or "the handler asked to be run later")
 
 
 class Discard(Exception):  # noqa: N818 - control flow, not an error
-    """Raised by a handler: fail this job now, whatever retries are left."""
+    """Raised by a handler: fail this job now, even if retries are left."""
 
     def __init__(self, reason: str = "") -> None:
         """`reason` is kept with the attempt."""

@@ -4,7 +4,7 @@
 |------------|-----------------------------------------------------------------------------------|
 | `cluster`  | the cluster's id                                                                  |
 | `master`   | URL of the cluster database                                                       |
-| `mode`     | what a cluster that is new to its master starts as: `active`, `passive`, …        |
+| `mode`     | initial mode of a cluster that is new to its master: `active`, `passive`, …       |
 | `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
 | `agents`   | a list of `jobmaster.config.AgentSettings`: `name`, `url`, …                       |
 | `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
@@ -12,10 +12,10 @@
 | `archive_to` | a table of `jobmaster.targets.ArchiveTarget`: `url`, `cluster_id`                  |
 | `imports`  | modules to import, so that their handlers are registered                          |
 
-A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` stands for no
-limit where a setting allows it. Relative paths in URLs start from the file's folder; those of a mapping and of the
-environment from the working directory. The environment comes before the file: `JOBMASTER_CLUSTER`,
-`JOBMASTER_MASTER`, and `JOBMASTER_<SETTING>` for each setting.
+A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` means no limit where a
+setting allows it. Relative paths in URLs are relative to the file's folder; those of a mapping and of the environment
+to the working directory. Environment variables override the file: `JOBMASTER_CLUSTER`, `JOBMASTER_MASTER`, and
+`JOBMASTER_<SETTING>` for each setting.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from jobmaster.urls import HIDDEN, may_be_url, said, said_secret
 log = logging.getLogger("jobmaster.config")
 
 PREFIX = "JOBMASTER_"
-"""What the names of environment variables start with."""
+"""The prefix of the names of environment variables."""
 
 _KEYS = ("cluster", "master", "mode", "settings", "agents", "workers", "move_to", "archive_to", "imports")
 _SETTINGS = tuple(attribute.name for attribute in fields(Settings) if attribute.name != "retry")
@@ -71,12 +71,12 @@ def build_cluster(
     environ: Mapping[str, str] | None = None,
     folders: Sequence[Path] = (),
 ) -> Cluster:
-    """Return the cluster that a configuration describes; nothing of it runs yet.
+    """Return the cluster that a configuration describes; nothing runs yet.
 
     Args:
         cls: the class to build, `Cluster` or one derived from it.
         config: a mapping, or the path of a `.toml` or `.json` file.
-        environ: environment variables, those of the process if not given.
+        environ: environment variables; by default those of the process.
         folders: where to look for `imports` that are not found otherwise.
 
     Raises:
@@ -105,7 +105,7 @@ def build_cluster(
 
 
 def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any]]:
-    """Return how to call the configuration in messages, and its values."""
+    """Return the name of the configuration for messages, and its values."""
     if isinstance(config, Mapping):
         return "configuration", config
     if not isinstance(config, str | Path):
@@ -142,7 +142,7 @@ def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
 
 
 def _syntax_fault(error: ValueError) -> str:
-    """Return what a parser says, where it does not quote the file: a URL may stand there."""
+    """Return a parser's message, unless it quotes the file: that may contain a URL."""
     if isinstance(error, UnicodeError):
         return (
             f"byte {error.start} is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is not UTF-8"
@@ -213,7 +213,7 @@ def _member(where: str, value: Any, enum: type[ClusterMode | WorkerMode]) -> Any
 
 
 def _apply_settings(cluster: Cluster, where: str, given: Any, environ: Mapping[str, str]) -> None:
-    """Set what the file and the environment give; an error names the one it came from."""
+    """Apply the settings of the file and the environment; an error names where the value came from."""
     where = f"{where}: settings"
     from_file = _file_settings(where, given)
     from_environment = _environment_settings(environ)
@@ -252,7 +252,7 @@ def _environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
 def setting_from_text(where: str, name: str, text: str) -> Any:
     """Return the value of a setting that is written as text, such as `30s`; `where` names it in messages.
 
-    Raises `ConfigurationError` for a text that stands for no such value.
+    Raises `ConfigurationError` for a text that is not such a value.
     """
     return _setting(where, name, _from_text(where, name, text))
 
@@ -268,7 +268,7 @@ _KINDS = {name: _kind(get_type_hints(Settings)[name]) for name in _SETTINGS}
 
 
 def is_duration(name: str) -> bool:
-    """Whether a setting is a number of seconds. What a newer release has noted and this one does not know is none."""
+    """Whether a setting is a number of seconds. Settings of newer releases, unknown to this one, are not."""
     return name in _KINDS and _KINDS[name][0] is float
 
 
@@ -287,7 +287,7 @@ def _setting(where: str, name: str, value: Any) -> Any:
 
 
 def _from_text(variable: str, name: str, text: str) -> Any:
-    """Return what the text of an environment variable stands for; durations and strings stay text."""
+    """Return the value that the text of an environment variable means; durations and strings stay text."""
     kind, _ = _KINDS[name]
     if kind is bool:
         return _WORDS.get(text.strip().lower(), text)
@@ -306,7 +306,7 @@ def _from_text(variable: str, name: str, text: str) -> Any:
 
 
 def _duration(where: str, value: Any, *, optional: bool) -> float | None:
-    """Return seconds; raises `ConfigurationError` for what is no duration."""
+    """Return seconds; raises `ConfigurationError` for an invalid duration."""
     if optional and (value is None or (isinstance(value, str) and value.strip().lower() == "none")):
         return None
     if isinstance(value, timedelta):
@@ -331,7 +331,7 @@ def _check_table(where: str, value: Any) -> None:
 
 
 def _tables(where: str, key: str, given: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the tables of a list, each with how to call it in messages."""
+    """Yield the tables of a list, each with its name for messages."""
     if not isinstance(given, list | tuple):
         msg = f"{where}: {key} is a list; in TOML each one starts with [[{key}]]"
         raise ConfigurationError(msg)
@@ -376,7 +376,7 @@ def priority_named(where: str, name: str | Priority) -> Priority:
 
 
 def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> None:
-    """Say where the cluster moves to, and where its history does."""
+    """Set where the cluster moves to, and where its history moves to."""
     targets: Mapping[str, tuple[type[Any], Callable[..., Cluster]]] = {
         MOVE_TO: (MoveTarget, cluster.move_to),
         ARCHIVE_TO: (ArchiveTarget, cluster.archive_to),

@@ -1,4 +1,4 @@
-"""Files that JobMaster makes: for their owner alone unless told otherwise, and not written through what others put there."""
+"""Files that JobMaster creates: accessible to their owner only by default, and never written through others' links."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, Final
 from jobmaster.errors import ConfigurationError
 
 OWNER_ONLY: Final = 0o600
-"""The mode of a file that is made: its owner reads and writes it, and nobody else."""
+"""The mode of a new file: only its owner reads and writes it."""
 _FOLDER_MODE: Final = 0o700
 _ALLOWED: Final = 0o666
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _AS_IT_IS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
-"""A pipe that nobody reads is not waited for."""
+"""Opening does not wait for a pipe without a reader."""
 
 
 def checked_mode(setting: str, value: Any) -> int:
     """Return the mode that a file gets: a number such as `0o640`, or a text such as `0640`.
 
-    Its owner reads and writes it, and it is no program. Raises `ConfigurationError` for any other.
+    The owner can read and write the file, and it is not executable. Raises `ConfigurationError` for any other mode.
     """
     mode = int(value, 8) if isinstance(value, str) and _MODE.fullmatch(value) else value
     if type(mode) is not int or mode & OWNER_ONLY != OWNER_ONLY or mode & ~_ALLOWED:
-        given = value if type(value) is int else "this"  # a text may be a slip, and part of a password
+        given = value if type(value) is int else "this"  # a text may be a mistake, and part of a password
         msg = (
             f"{setting}: {given} is no mode of a file that its owner reads and writes; use for example "
             "0640 (the group reads it), in code 0o640; by default it is 0600"
@@ -39,7 +39,7 @@ def checked_mode(setting: str, value: Any) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, that are not there; each for its owner alone. Raises `OSError`."""
+    """Create a folder and its missing parents, each accessible to its owner only. Raises `OSError`."""
     missing = [one for one in (path, *path.parents) if not one.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
@@ -47,15 +47,15 @@ def make_folder(path: Path) -> None:
 
 
 def make_file(path: Path, mode: int) -> None:
-    """Make an empty file, unless something is there already. The umask takes nothing from its mode. Raises `OSError`."""
+    """Create an empty file, unless something exists there. The umask does not apply to its mode. Raises `OSError`."""
     with suppress(FileExistsError):
         os.close(_made(path, os.O_RDWR, mode))
 
 
 def open_to_append(path: Path, mode: int) -> int:
-    """Return a descriptor of a file that is written at its end, made if need be; it has the mode, also if it was there.
+    """Return a descriptor of a file opened for appending, created if missing; the mode also applies to an existing file.
 
-    Raises `ConfigurationError` for what is no regular file of this user alone, `OSError` for what cannot be opened.
+    Raises `ConfigurationError` unless it is a regular file of this user alone, `OSError` if it cannot be opened.
     """
     try:
         return _made(path, os.O_WRONLY | os.O_APPEND, mode)
@@ -93,7 +93,7 @@ def _refused(path: Path, fault: str) -> ConfigurationError:
 
 
 def _fault(found: os.stat_result) -> str | None:
-    """Return why an open file is not to be written to, if so."""
+    """Return why an open file must not be written to; None if it may be."""
     if not stat.S_ISREG(found.st_mode):
         return "is no regular file"
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
@@ -102,7 +102,7 @@ def _fault(found: os.stat_result) -> str | None:
 
 
 def check_link(path: Path) -> None:
-    """Raise `ConfigurationError` for a symbolic link of another user: it leads to where they please. Raises no `OSError`."""
+    """Raise `ConfigurationError` for another user's symbolic link, which can lead anywhere. Raises no `OSError`."""
     with suppress(OSError):
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
@@ -111,7 +111,7 @@ def check_link(path: Path) -> None:
 
 
 def is_wider(path: Path, mode: int) -> bool:
-    """Whether a file is for more users than a mode says. Raises `OSError`."""
+    """Whether more users can access a file than a mode allows. Raises `OSError`."""
     return bool(stat.S_IMODE(path.stat().st_mode) & ~mode & _ALLOWED)
 
 

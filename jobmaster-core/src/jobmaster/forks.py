@@ -1,4 +1,4 @@
-"""Telling a forked child from its parent: it has the parent's memory, and none of its threads."""
+"""Telling a forked child from its parent: it has the parent's memory, but none of its threads."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _process = object()
 
 
 def this_process() -> object:
-    """Return what stands for this process: another object in a child that was forked from it."""
+    """Return an object that stands for this process: a forked child has a different one."""
     return _process
 
 
 def in_forked_child(do: Callable[[], None]) -> None:
-    """From now on, have each child that this process forks call `do()` first. For good, so only for modules."""
+    """Have each child that this process forks from now on call `do()` first. Permanent, so only for modules."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=do)
 
 
 def part_with_event_loops() -> None:
-    """In a forked child, give each inherited event queue a new, empty one in its place.
+    """In a forked child, replace each inherited event queue with a new, empty one.
 
-    A kernel's queue is shared with the parent, and what is read from it here is missing there: a loop that runs on in the
-    child, if only for its last step, could leave the parent's asleep. (kqueue is not inherited.)
+    The kernel's queue is shared with the parent, and events that are read from it here are missing there: a loop that
+    runs on in the child, if only for its last step, could leave the parent's loop asleep. (kqueue is not inherited.)
     """
     if not hasattr(select, "epoll"):
         return
@@ -40,7 +40,7 @@ def part_with_event_loops() -> None:
 
 
 def _replace_if_queue(file: Path) -> None:
-    with suppress(OSError):  # that of the listing is closed by now
+    with suppress(OSError):  # the descriptor of the listing is closed by now
         if str(file.readlink()).endswith("[eventpoll]"):
             _replace_queue(int(file.name))
 
@@ -51,9 +51,9 @@ def _replace_queue(file: int) -> None:
 
 
 def end_child(error: BaseException | None) -> NoReturn:
-    """End this forked child as if `error`, or nothing, had come out of a program of its own.
+    """End this forked child as if a program had ended with `error`, or without one.
 
-    Nothing else of the parent's is run to its end here: that happens in the parent.
+    The parent's other code is not run to its end here: that happens in the parent.
     """
     code = _exit_code(error)
     for stream in (sys.stdout, sys.stderr):
@@ -63,7 +63,7 @@ def end_child(error: BaseException | None) -> NoReturn:
 
 
 def _exit_code(error: BaseException | None) -> int:
-    """Return the exit code that Python gives a program for an error, after writing what it writes."""
+    """Return the exit code of a Python program that ends with an error, after writing what Python would write."""
     wanted = error.code if isinstance(error, SystemExit) else error
     if wanted is None or isinstance(wanted, int):
         return wanted or 0

@@ -67,22 +67,22 @@ Builder = Callable[[type[Any]], Any]
 
 
 class HandlerOptions(ScheduleOptions, RequestOptions, RuleOptions, total=False):
-    """What `with_options` takes: the options of all scheduling calls."""
+    """The options of `with_options`: those of all scheduling calls."""
 
 
 class HandlerSettings(DefinitionSettings, RuleOptions, total=False):
-    """What `@handler` can set."""
+    """The settings of `@handler`."""
 
     every: str | timedelta | Interval | NaturalCron | Cron | None
     cron: str | Cron | None
 
 
-# What the scheduling calls take. Their overloads tell the forms of a call apart: values by name in a mapping, then
-# options; values for the parameters, as in a call of the function; and options alone, where no value is needed.
+# What the scheduling calls take. Their overloads distinguish the forms of a call: values by name in a mapping, then
+# options; values for the parameters, as in a call of the function; and options alone, if no value is needed.
 
 
 class TakesData(Protocol[R_co]):
-    """A handler or definition, to which a call hands values by name in a mapping."""
+    """A handler or definition to which a call passes values by name in a mapping."""
 
     def request(self, data: Data | None, /) -> JobRequest[R_co]:
         """Return a request for `once_many`."""
@@ -148,19 +148,19 @@ class Schedulable(ABC, Generic[P, R_co]):
         return self.requested(args, keywords, REQUEST)
 
     def _call(self, /, *args: P.args, **kwargs: P.kwargs) -> JobRequest[R_co]:
-        """Return the request of a call like one of the function; by it, type checkers tell who needs no arguments."""
+        """Return the request of a call like one of the function; type checkers use it to find handlers without arguments."""
         return self.requested(args, kwargs, REQUEST)
 
     @abstractmethod
     def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
-        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
+        """Return the request that a call of a verb makes; raises `InvalidArgumentsError` for a wrong option."""
 
     @abstractmethod
     def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
-        """Return this with options of a scheduling call, for a call that hands values to the parameters.
+        """Return this with options of a scheduling call, for a call that passes values to the parameters.
 
         `once_now(resize.with_options(priority="high"), url="cat.png")`. Later options replace earlier ones. Raises
-        `InvalidArgumentsError` for an option that there is not, or that is wrong.
+        `InvalidArgumentsError` for an unknown or wrong option.
         """
 
 
@@ -180,7 +180,7 @@ class Handler(Schedulable[P, R_co]):
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
         self._execution = getattr(inspect.unwrap(function), "__globals__", {}).get("__spec__")
-        """What tells one execution of a module from the next: a reload gives it a new one."""
+        """Identifies one execution of a module: a reload gives the module a new one."""
         parameters = list(signature_of(function).parameters.values())[1 if self.is_class else 0 :]
         own = _argument_parameters(parameters)
         where = f"handler {definition.id!r} ({self.where})"
@@ -191,7 +191,7 @@ class Handler(Schedulable[P, R_co]):
             definition.id, frozenset(arguments.names), arguments.by_position, arguments.takes_none
         )
         self.rules: ScheduleRules | None = None
-        """When jobs of this handler recur, if its decorator says so."""
+        """When jobs of this handler recur, if its decorator sets it."""
         update_wrapper(self, function)
 
     @property
@@ -212,9 +212,9 @@ class Handler(Schedulable[P, R_co]):
         return getattr(inspect.unwrap(self._function), "__code__", None)
 
     def replaces(self, other: Handler) -> bool:
-        """Whether this is `other`, made anew by source that runs again: a module reloaded, a cell of a notebook.
+        """Whether this is `other`, made again by source that runs again: a reloaded module, a notebook cell.
 
-        A loop or a factory makes its handlers from the same code. Two places of one file that was run once are two.
+        A loop or a factory makes its handlers from the same code. Two places of a file that ran once are two handlers.
         """
         code, former = self._code, other._code
         if self.target is other.target or self.where != other.where:
@@ -244,7 +244,7 @@ class Handler(Schedulable[P, R_co]):
         return f"<handler {self.definition.id!r} {self.where}>"
 
     def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
-        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is wrong."""
+        """Return the request that a call of a verb makes; raises `InvalidArgumentsError` for a wrong option."""
         return JobRequest(self.definition, *split_call(self.taken, args, keywords, verb), self)
 
     def with_options(self, **options: Unpack[HandlerOptions]) -> HandlerWithOptions[P, R_co]:
@@ -252,15 +252,15 @@ class Handler(Schedulable[P, R_co]):
         return HandlerWithOptions(self, options)
 
     def look_up(self, surroundings: Mapping[str, Any]) -> None:
-        """Look the arguments' annotations up, among the names around the handler too; `prepare` tries again."""
+        """Resolve the arguments' annotations, also with the names around the handler; `prepare` tries again."""
         self._arguments.look_up(surroundings)
 
     def prepare(self) -> None:
-        """See that values can be checked and carried; raises `ConfigurationError`, which names the annotation."""
+        """Make sure that values can be checked and carried; raises `ConfigurationError`, which names the annotation."""
         self._arguments.prepare()
 
     def carry(self, values: Values) -> Values:
-        """Return values as a job carries them.
+        """Return values in the form in which a job carries them.
 
         Raises `InvalidArgumentsError` unless they fit the handler's signature and annotations.
         """
@@ -271,11 +271,11 @@ class Handler(Schedulable[P, R_co]):
         self.carry(values)
 
     def restore(self, data: MessageData) -> Mapping[str, Any]:
-        """Return the arguments of a job's data, of the types that the annotations name."""
+        """Return the arguments from a job's data, with the types that the annotations name."""
         return self._arguments.restore(data)
 
     def bind(self, build: Builder) -> Callable[[JobContext], Any]:
-        """Return what runs one attempt, called with the context: a coroutine function or a plain one."""
+        """Return the function that runs one attempt, called with the context: a coroutine function or a plain one."""
         if self.is_class:
             return partial(_run_instance, self, build)
         if not self.takes_arguments:
@@ -325,7 +325,7 @@ class HandlerWithOptions(Schedulable[P, R_co]):
         return f"{self.handler!r}.with_options({given})"
 
     def requested(self, args: Sequence[Any], keywords: Mapping[str, Any], verb: Verb) -> JobRequest[R_co]:
-        """Return what a call of a verb asks for; raises `InvalidArgumentsError` for an option that is not the verb's."""
+        """Return the request that a call of a verb makes; raises `InvalidArgumentsError` for an option of another verb."""
         definition_id = self.handler.definition.id
         for name, value in self.options.items():
             if name not in verb.options:
@@ -360,7 +360,7 @@ def _argument_parameters(parameters: list[inspect.Parameter]) -> list[inspect.Pa
 
 
 def _context_name(parameters: Sequence[inspect.Parameter]) -> str | None:
-    """Return the name of the context's parameter, if a value could be given by it, too."""
+    """Return the name of the context's parameter, if a value could be given by that name, too."""
     context, last = parameters[0], parameters[-1]
     both = context.kind is context.POSITIONAL_OR_KEYWORD and last.kind is last.VAR_KEYWORD
     return context.name if both else None
@@ -370,7 +370,7 @@ class JobHandler:
     """Base of the class form: an instance is built per attempt, its `handle` runs the job.
 
     Decorate the subclass with `@handler("id", …)`. A plug-in's `jobmaster_build_handler` hook, or
-    `Cluster.build_handlers_with`, may hand services to its constructor.
+    `Cluster.build_handlers_with`, may pass services to its constructor.
     """
 
     handler: ClassVar[Handler]
@@ -427,7 +427,7 @@ class _Decorator(Protocol):
     ) -> AsyncHandler[Args, R]: ...
     @overload
     def __call__(self, target: Callable[Concatenate[JobContext, Args], R], /) -> PlainHandler[Args, R]: ...
-    # mypy finds that `**values` might bear the name of the context, and matches neither of the two before.
+    # mypy considers that `**values` might contain the name of the context, and matches neither of the two before.
     @overload
     def __call__(  # type: ignore[overload-cannot-match, overload-overlap]
         self, target: Callable[Concatenate[JobContext, ...], Coroutine[Any, Any, R]], /
@@ -442,14 +442,14 @@ _WHEN = frozenset({"every", "cron"})
 _RULES = RULE_NAMES - {"kind"}
 
 _registered: dict[str, list[Handler]] = {}
-"""The decorated handlers of this process by definition id; several of one id are a conflict."""
+"""The decorated handlers of this process by definition id; several with one id are a conflict."""
 
 
 def handler(definition_id: str, /, **settings: Unpack[HandlerSettings]) -> _Decorator:
     """Make a function or a `JobHandler` subclass the handler of a definition.
 
     Args:
-        definition_id: what jobs call it by; unique in a cluster, and stable across releases.
+        definition_id: the id that jobs refer to; unique in a cluster, and stable across releases.
         settings: as for `JobDefinition`: timeout, max_retries, priority, lane, metadata, retry. With
             `every` (words such as "daily at 18:00", also without "every" before them as in "1 hour"; a `timedelta`; an
             object of any kind, such as `Interval("90s")`) or `cron` (such as "0 18 * * *") its jobs
@@ -457,7 +457,7 @@ def handler(definition_id: str, /, **settings: Unpack[HandlerSettings]) -> _Deco
             `ends_before`, `overlap` and `misfire`, as for `scheduler.recurring`.
 
     Returns:
-        A `Handler` for a function, which still can be called; for a class, the class itself.
+        A `Handler` for a function, which can still be called; for a class, the class itself.
 
     Raises:
         ConfigurationError: a setting or the signature is wrong; the message names it.
@@ -476,7 +476,7 @@ def handler(definition_id: str, /, **settings: Unpack[HandlerSettings]) -> _Deco
 
 
 def _recurs(settings: Mapping[str, Any]) -> ScheduleRules | None:
-    """Return when jobs recur, if a decorator's settings say so."""
+    """Return when jobs recur, if a decorator's settings contain it."""
     when = [name for name in ("every", "cron") if settings.get(name) is not None]
     if not when:
         if named := sorted(_RULES & settings.keys()):
@@ -498,7 +498,7 @@ def _recurs(settings: Mapping[str, Any]) -> ScheduleRules | None:
 
 
 def _check_target(target: Any) -> None:
-    """Raise `ConfigurationError` for what can be no handler."""
+    """Raise `ConfigurationError` for a target that cannot be a handler."""
     if inspect.isclass(target):
         if not issubclass(target, JobHandler):
             msg = f"class {target.__qualname__} must derive from JobHandler"
@@ -509,9 +509,7 @@ def _check_target(target: Any) -> None:
     elif not callable(target):
         msg = f"{shown(target)} is neither a function nor a class"
         raise ConfigurationError(msg)
-    elif not hasattr(
-        target, "__qualname__"
-    ):  # a partial or a callable object: without a name or a place of its own
+    elif not hasattr(target, "__qualname__"):  # a partial or a callable object: it has no name or place
         msg = f"{shown(target)} is no function; decorate a function that calls it"
         raise ConfigurationError(msg)
 
@@ -523,7 +521,7 @@ def _decorate(definition: JobDefinition, rules: ScheduleRules | None, target: An
     except ConfigurationError as error:
         raise placed(f"handler {definition.id!r}", error) from error
     made.rules = rules
-    made.look_up(sys._getframe(1).f_locals)  # noqa: SLF001 - a local function's annotations name what is local
+    made.look_up(sys._getframe(1).f_locals)  # noqa: SLF001 - a local function's annotations may use local names
     _register(made)
     if made.is_class:
         target.handler = made
@@ -538,14 +536,14 @@ def _kind_of(target: Any) -> type[Handler]:
 
 
 def _register(made: Handler) -> None:
-    """Remember a handler. One that was made from the same place of source that runs again takes the former's place."""
+    """Remember a handler. It replaces a former one that the same place in re-executed source made."""
     others = _registered.setdefault(made.definition.id, [])
     others[:] = [other for other in others if not made.replaces(other)]
     others.append(made)
 
 
 def _check_runs(function: Any) -> None:
-    """Raise for a generator function: calling one runs nothing, and its job would have succeeded unrun."""
+    """Raise for a generator function: calling one runs nothing, and its job would succeed without having run."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         name = getattr(function, "__qualname__", repr(function))
         msg = f"{name} has a yield, so that calling it runs nothing; remove the yield"
@@ -557,9 +555,7 @@ def handler_of(target: Any) -> Handler:
     if isinstance(target, Handler):
         return target
     found = getattr(target, "handler", None)
-    if (
-        isinstance(found, Handler) and found.target is target
-    ):  # a class derived from it is a handler of its own
+    if isinstance(found, Handler) and found.target is target:  # a class derived from it is not this handler
         return found
     if isinstance(target, HandlerWithOptions):
         raise UnknownHandlerError(f"{target!r} is a handler with options of a call; give the handler itself")
@@ -574,12 +570,12 @@ Target: TypeAlias = JobDefinition | Schedulable[..., Any]
 
 
 def target_of(given: Any) -> Target:
-    """Return what a scheduling call was given, or the handler behind a class; raises `UnknownHandlerError` for others."""
+    """Return the target of a scheduling call, for a class its handler; raises `UnknownHandlerError` for others."""
     return given if isinstance(given, JobDefinition | Schedulable) else handler_of(given)
 
 
 def registered_handlers() -> list[Handler]:
-    """Return every handler that was decorated in this process, also several of one definition id."""
+    """Return every handler that was decorated in this process, also several with one definition id."""
     return [made for several in _registered.values() for made in several]
 
 
@@ -593,8 +589,8 @@ class Registry(Mapping[str, Handler]):
     def __init__(self, handlers: Iterable[Any], *, serving: bool = True) -> None:
         """Collect handlers.
 
-        Of those that are to be served, raises `DuplicateDefinitionError` if two share an id, and `ConfigurationError`
-        if the annotation of an argument cannot be resolved. A process that serves none goes by the first of an id.
+        If they are to be served, raises `DuplicateDefinitionError` if two share an id, and `ConfigurationError` if the
+        annotation of an argument cannot be resolved. A process that serves none uses the first handler of an id.
         """
         self._handlers: dict[str, Handler] = {}
         for made in map(handler_of, handlers):

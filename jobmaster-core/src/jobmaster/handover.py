@@ -1,4 +1,4 @@
-"""Carrying jobs between the master and agents: handovers to their buckets, and what lies in a bucket back.
+"""Moving jobs between the master and agents: handovers to their buckets, and the content of buckets back.
 
 Copy, then delete: a message leaves its agent after the master holds the job, and a handover is forgotten
 after its messages are on the agent.
@@ -22,16 +22,16 @@ log = logging.getLogger("jobmaster.handover")
 
 MESSAGES_AT_ONCE = 500
 DRAINS = 5
-"""How often a bucket is drained again because late messages came in, before it is left for the next round."""
+"""How often a bucket is drained again because of late messages, before it is left for the next round."""
 
 
 @define(eq=False)
 class HandoverPusher:
     """Pushes handovers to the agents of their buckets.
 
-    `on_away` is told of an agent that could not be reached, `on_answer` of one that took jobs. `patience` is for how
-    many seconds a handover is the pusher's own: after that another one may have pushed it, its jobs may have been run
-    and their messages removed, so that a second push would have them run again.
+    `on_away` is called with an agent that could not be reached, `on_answer` with one that took jobs. `patience` is for
+    how many seconds a handover belongs to the pusher: after that another pusher may have pushed it, its jobs may have
+    run and their messages may be removed, so that a second push would run them again.
     """
 
     master: MasterRepository
@@ -46,9 +46,9 @@ class HandoverPusher:
     ) -> list[Handover]:
         """Push handovers, each with the name of its agent; return those that arrived.
 
-        What certainly did not arrive is held on the master again. What may have arrived stays as it is: whoever
-        retakes it later pushes it again. That is so of all that was `retaken`, because who had it before may have
-        pushed it. `asked_at` is when the master was asked for them (monotonic).
+        A handover that certainly did not arrive is held on the master again. One that may have arrived stays as it is:
+        the process that retakes it later pushes it again. This applies to every `retaken` handover, because its former
+        pusher may have pushed it. `asked_at` is when the master was asked for them (monotonic).
         """
         arrived: list[Handover] = []
         for name in dict.fromkeys(name for name, _ in handovers):
@@ -87,7 +87,7 @@ class HandoverPusher:
 async def return_messages(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:
     """Bring all messages of a bucket to the master, where their jobs are held; return how many.
 
-    Safe to be done by several at once, and to be broken off anywhere.
+    Safe to run concurrently, and to interrupt anywhere.
     """
     count = 0
     while messages := await agent.read_all(bucket.id, MESSAGES_AT_ONCE):
@@ -100,14 +100,14 @@ async def return_messages(master: MasterRepository, agent: AgentRepository, buck
 
 
 def held(message: Message) -> NewJob:
-    """Return the job of a message as one to be held on the master, where it has its place in the order."""
+    """Return the job of a message to be held on the master, where it keeps its place in the order."""
     return NewJob(job=message.new.job, delay=message.new.delay - message.waited)
 
 
 def aside_of(bucket_id: UUID) -> UUID:
     """Return the bucket in which unread messages of a bucket are set aside, and the other way round.
 
-    Ids of buckets are of version 7; such a one is of version 8, and nobody is ever given it.
+    Bucket ids are UUIDs of version 7; the id of such a bucket is of version 8, and no worker ever owns it.
     """
     return UUID(int=bucket_id.int ^ (0xF << 76))
 
@@ -118,7 +118,7 @@ async def hold_unread(
     """Hold due jobs on the master again that the owner of a bucket has not read; return their number.
 
     The arguments are those of `BucketStore.hold_unread`. Messages that their pushers may be about to push again stay:
-    they would be back.
+    they would come back.
     """
     if bucket.agent == STANDALONE:
         return await master.hold_unread(bucket, waited, keep, limit)
@@ -129,10 +129,11 @@ async def hold_unread(
 
 
 async def return_set_aside(master: MasterRepository, agent: AgentRepository, aside: Bucket) -> int:
-    """Bring what lies aside back to the master, where its jobs are held; return how many messages that were.
+    """Bring messages that were set aside back to the master, where their jobs are held; return how many messages.
 
-    Nobody reads there, so none of them was begun, and none will be. What the master knew as lying in the bucket that they
-    were taken from it holds again, before they go. Safe to be done by several at once, and to be broken off anywhere.
+    No worker reads there, so none of them was started, and none will be. The master first holds the jobs again that it
+    knew as being in the original bucket; then the messages are removed. Safe to run concurrently, and to interrupt
+    anywhere.
     """
     count, origin = 0, aside_of(aside.id)
     while messages := await agent.read_all(aside.id, MESSAGES_AT_ONCE):
@@ -146,17 +147,17 @@ async def return_set_aside(master: MasterRepository, agent: AgentRepository, asi
 
 
 async def return_bucket(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int | None:
-    """Bring back all that an owned bucket holds and mark it as ready to delete; return how many jobs it held.
+    """Bring back everything in an owned bucket and mark it as ready to delete; return how many jobs it held.
 
-    None if late messages kept coming: then it is not empty, and stays as it is. Raises `LeaseLostError` if the
-    bucket is somebody else's, before anything was removed of it: by the messages that are there, whoever took it over
-    tells which jobs may have been running.
+    None if late messages kept coming: then it is not empty, and stays as it is. Raises `LeaseLostError` if the bucket
+    has another owner, before anything is removed from it: the new owner needs the messages to tell which jobs may have
+    been running.
     """
     count = 0
     for _ in range(DRAINS):
-        await master.mark(bucket, ())  # raises unless it is ours, and then so was all that was reported of it
+        await master.mark(bucket, ())  # raises unless it is ours; so was everything reported about it
         drained = await return_messages(master, agent, bucket)
-        # Rows that are the bucket, or those of messages that the master knew of: these are counted already.
+        # Rows that are the bucket, or rows of messages that the master knew of: these are counted already.
         count += max(drained, await master.release_bucket(bucket))
         if await agent.drop_bucket(bucket.id):
             await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
@@ -165,7 +166,7 @@ async def return_bucket(master: MasterRepository, agent: AgentRepository, bucket
 
 
 async def answers(agent: AgentRepository) -> bool:
-    """Return whether an agent can be reached, to tell its failure from the master's."""
+    """Return whether an agent can be reached, to distinguish its failure from the master's."""
     try:
         await agent.now()
     except StoreUnavailableError:

@@ -1,8 +1,8 @@
 """The hooks that plug-ins may implement, in the order they are called.
 
 A plug-in is a module or object with functions marked `@hookimpl`, found through the entry-point group
-`jobmaster` or handed to `Cluster.use`. Hooks are synchronous and hand over objects; what is asynchronous
-lives in those objects.
+`jobmaster` or passed to `Cluster.use`. Hooks are synchronous and return objects; asynchronous work happens in those
+objects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ hookimpl = pluggy.HookimplMarker("jobmaster")
 
 
 class StoreOptions(Protocol):
-    """What a provider is told besides the URL: settings of the cluster that concern stores."""
+    """What a provider gets besides the URL: settings of the cluster that concern stores."""
 
     @property
     def table_prefix(self) -> str:
@@ -41,7 +41,7 @@ class StoreOptions(Protocol):
 
 
 class JobObserver(Protocol):
-    """Told about jobs of this process. Runs in the event loop, must be quick; what it raises is logged."""
+    """Observes jobs of this process. Runs in the event loop and must be quick; its errors are logged."""
 
     def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None:
         """A job was accepted."""
@@ -74,10 +74,10 @@ def jobmaster_schemes() -> Mapping[str, str]:
 
 @hookspec
 def jobmaster_recurrence_kinds() -> Sequence[RecurrenceKind]:
-    """Return the kinds of recurrence this plug-in adds: languages in which schedules say when they fire.
+    """Return the kinds of recurrence this plug-in adds: languages for schedules.
 
-    Called when the plug-ins are loaded. Two plug-ins that claim one name stop the start-up. An expression
-    without a kind belongs to the first that accepts it: core's own come first.
+    Called when the plug-ins are loaded. Two plug-ins that claim one name stop the start-up. An expression without a
+    kind belongs to the first kind that accepts it: core's own come first.
     """
     raise NotImplementedError
 
@@ -133,4 +133,4 @@ def jobmaster_observer() -> JobObserver:
 
 @hookspec
 def jobmaster_commands(app: typer.Typer) -> None:
-    """Add commands to the `jobmaster` command line. Called when a command is looked for, or all are listed."""
+    """Add commands to the `jobmaster` command line. Called when a command is looked up, or all are listed."""

@@ -1,4 +1,4 @@
-"""Job ids: UUID version 7 (RFC 9562), which sort by the time they were made; and ids derived from what they are for."""
+"""Job ids: UUID version 7 (RFC 9562), which sort by creation time; and ids derived from their subjects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import UUID, SafeUUID
 from jobmaster.forks import in_forked_child
 
 _lock = Lock()
-_random = Random()  # noqa: S311 - ids are to be unique, not secret
+_random = Random()  # noqa: S311 - ids have to be unique, not secret
 _time_ns: Callable[[], int] = time.time_ns
 _last_millis = 0
 _counter = 0
@@ -22,7 +22,7 @@ _RANDOM_BITS = 42
 
 
 def _begin_anew() -> None:
-    """A child must not make the ids that its parent makes, and nobody is left to release what a thread held."""
+    """A child must not make the same ids as its parent, and a lock that a thread of the parent held is never released."""
     global _lock  # noqa: PLW0603 - one sequence for the process, under its lock
     _lock = Lock()
     _random.seed()
@@ -43,7 +43,7 @@ def new_id() -> UUID:
 
 
 def new_ids(count: int) -> list[UUID]:
-    """Return as many ids, each greater than the one before: the clock is read once for all of them."""
+    """Return `count` ids, each greater than the one before: the clock is read once for all of them."""
     if count == 1:
         return [new_id()]
     with _lock:
@@ -54,7 +54,7 @@ def new_ids(count: int) -> list[UUID]:
 
 
 def _numbers(count: int) -> tuple[int, int]:
-    """Return the millisecond and the counter of the first of some ids, and count them."""
+    """Return the millisecond and counter of the first of `count` ids, and advance the counter past them."""
     global _last_millis, _counter  # noqa: PLW0603 - one sequence for the process, under its lock
     millis = _time_ns() // 1_000_000
     if millis > _last_millis:
@@ -68,9 +68,9 @@ def _numbers(count: int) -> tuple[int, int]:
 
 
 def derived_id(source: UUID, micros: int) -> UUID:
-    """Return the one id for a source and a moment: whoever asks, and however often, gets the same.
+    """Return the only id for a source and a moment: the same for every caller and call.
 
-    A UUIDv8 (RFC 9562, section 5.8) laid out as `new_id`'s are, so that it sorts by the moment: 48 bits of Unix
+    A UUIDv8 (RFC 9562, section 5.8) with the layout of `new_id`, so that it sorts by the moment: 48 bits of Unix
     milliseconds, the version, and 74 bits of a BLAKE2 digest of the source and the moment in microseconds.
     """
     digest = blake2b(source.bytes + micros.to_bytes(8, "big", signed=True), digest_size=10).digest()
@@ -80,7 +80,7 @@ def derived_id(source: UUID, micros: int) -> UUID:
 
 
 def named_id(*names: str) -> UUID:
-    """Return the one id for some names, in order: a UUIDv8 made of a BLAKE2 digest of them."""
+    """Return the only id for some names, in order: a UUIDv8 made of their BLAKE2 digest."""
     parts = [name.encode() for name in names]
     text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     bits = int.from_bytes(blake2b(text, digest_size=16).digest(), "big")
@@ -92,7 +92,7 @@ def named_id(*names: str) -> UUID:
 def reproducible_ids(seed: int, time_ns: Callable[[], int]) -> Iterator[None]:
     """Within the block, `new_id` follows from `seed` and from the nanoseconds since 1970 that `time_ns` returns.
 
-    For simulations that are to come out the same each time: one at once in a process, and nothing beside it.
+    For reproducible simulations: one at a time in a process, and nothing beside it.
     """
     global _time_ns, _last_millis, _counter
     before = _time_ns, _last_millis, _counter, _random.getstate()
@@ -106,7 +106,7 @@ def reproducible_ids(seed: int, time_ns: Callable[[], int]) -> Iterator[None]:
 
 
 def _head(millis: int) -> int:
-    """Return what ids of one millisecond begin with, and their version and variant."""
+    """Return the start of the ids of one millisecond, with their version and variant."""
     return (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | 0b10 << 62
 
 
@@ -118,7 +118,7 @@ _new, _set = object.__new__, object.__setattr__
 
 
 def id_of(value: int) -> UUID:
-    """Return the UUID of a number of 128 bits, without the constructor's checks, which take longer than all the rest."""
+    """Return the UUID of a 128-bit number, without the constructor's checks, which take longer than everything else."""
     made = _new(UUID)
     _set(made, "int", value)
     _set(made, "is_safe", SafeUUID.unknown)

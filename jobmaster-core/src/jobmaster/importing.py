@@ -1,4 +1,4 @@
-"""Importing what users name: from where, and so that an error says which of their own lines is to blame."""
+"""Importing modules that users name: where they are found, and errors that name the user's own line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from jobmaster.errors import ConfigurationError, JobMasterError
 from jobmaster.places import frames_of_user, frames_outside
 
 _folders: list[Path] = []
-"""Those that were put on the path for an application: what is installed is not there."""
+"""The folders that were put on the path for an application: installed packages are not there."""
 
 
 def look_in(name: str, folders: Iterable[Path]) -> None:
-    """Have a module found in some folders if it is found nowhere else.
+    """Make a module importable from some folders if it is found nowhere else.
 
-    They come last on the path: others may be able to write there, and what is installed is not theirs to replace.
+    They come last on the path: other users may be able to write there, and must not replace installed packages.
     """
     if is_found(name.partition(".")[0]):
         return
@@ -35,7 +35,7 @@ def look_in(name: str, folders: Iterable[Path]) -> None:
 
 
 def is_found(name: str) -> bool:
-    """Whether there is a module of a name; its parent is imported."""
+    """Whether a module with a name exists; its parent is imported."""
     try:
         return name in sys.modules or find_spec(name) is not None
     except (ImportError, ValueError):
@@ -43,7 +43,7 @@ def is_found(name: str) -> bool:
 
 
 def passed_over(name: str, folders: Iterable[Path]) -> tuple[Path, Path] | None:
-    """Return where a module comes from, and the one of the same name in one of the folders that is not taken for it."""
+    """Return where a module comes from, and the module of the same name in one of the folders that it shadows."""
     top = name.partition(".")[0]
     taken = getattr(sys.modules.get(top), "__spec__", None) or (find_spec(top) if is_found(top) else None)
     for folder in folders:
@@ -54,12 +54,12 @@ def passed_over(name: str, folders: Iterable[Path]) -> tuple[Path, Path] | None:
 
 
 def is_installed(entry: EntryPoint) -> bool:
-    """Whether an entry point is of something that is installed, not of what lies in an application's folder."""
+    """Whether an entry point belongs to an installed package, not to one in an application's folder."""
     return entry.dist is None or Path(str(entry.dist.locate_file(""))) not in _folders
 
 
 def import_named(where: str, name: str) -> ModuleType:
-    """Import a module; raises `ConfigurationError` saying which module is missing, or what it raised and where."""
+    """Import a module; raises `ConfigurationError` saying which module is missing, or what the module raised and where."""
     try:
         return _imported(where, name)
     except ModuleNotFoundError as error:
@@ -74,10 +74,10 @@ def _imported(where: str, name: str) -> ModuleType:
 
 @contextmanager
 def failing_at(doing: str, *, missing: str | None = None) -> Iterator[None]:
-    """Within the block, raise what users' code raises as a `ConfigurationError` that names the line of theirs.
+    """Within the block, raise errors of user code as a `ConfigurationError` that names the user's line.
 
-    `doing` says what was tried. A `ModuleNotFoundError` about the module `missing` itself is let through, and so are our
-    own errors that are no fault of the configuration.
+    `doing` says what was tried. A `ModuleNotFoundError` about the module `missing` itself is let through, and so are
+    JobMaster's own errors that are not caused by the configuration.
     """
     try:
         yield
@@ -91,7 +91,7 @@ def failing_at(doing: str, *, missing: str | None = None) -> Iterator[None]:
 
 
 def _is_about(error: Exception, module: str | None) -> bool:
-    """Whether what is missing is the module itself, or a package that it is in."""
+    """Whether the missing module is the module itself, or a package that contains it."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return False
     return f"{module}.".startswith(f"{error.name}.") and not frames_of_user(error)
@@ -102,7 +102,7 @@ def _is_no_fault(error: Exception) -> bool:
 
 
 def _told(error: Exception | SystemExit) -> str:
-    """Return what was raised, and where."""
+    """Return the text of an error, and its place."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno}){_picture(error)}"
     text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
@@ -116,7 +116,7 @@ def _hint(error: BaseException) -> str:
 
 
 def _picture(error: SyntaxError) -> str:
-    """Return the line that cannot be read, with a mark below the place, as lines of their own."""
+    """Return the invalid line, with a mark below the place, as separate lines."""
     text = (error.text or "").rstrip()
     column = (error.offset or 0) - 1 - (len(text) - len(text.lstrip()))
     mark = f"\n    {' ' * column}^" if column >= 0 else ""
@@ -124,7 +124,7 @@ def _picture(error: SyntaxError) -> str:
 
 
 def _place(error: BaseException, text: str) -> str:
-    """Return the line of the user's that failed, and the one that led there from another file."""
+    """Return the user's line that failed, and the line that led there from another file."""
     frames = frames_of_user(error) or frames_outside(error)
     if not frames or f"{frames[-1].filename}:{frames[-1].lineno}" in text:
         return ""

@@ -1,4 +1,4 @@
-"""What a worker has in hand: its lease, the jobs, the slots they run in, and which of them have ended."""
+"""What a worker has in flight: its lease, the jobs, the slots they run in, and which of them have ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from jobmaster.states import JobStatus
 NEVER = float("inf")
 
 Attempt = tuple[UUID, int]
-"""A job's id and the number of an attempt: what names a message in its bucket."""
+"""A job's id and the number of an attempt: they identify a message in its bucket."""
 CANCELLED_KEPT = 10_000
-"""How many cancelled attempts of a bucket are remembered at least: some 2 MB."""
+"""The minimum number of cancelled attempts of a bucket that are remembered: some 2 MB."""
 
 
 class StopReason:
-    """Why an attempt is told to stop. Plain strings, shown in messages."""
+    """Why an attempt is asked to stop. Plain strings, shown in messages."""
 
     TIMEOUT = "the job's timeout ran out"
     CANCEL = "the job was cancelled"
@@ -38,8 +38,8 @@ def _heard_by_nobody(_: Slot) -> None: ...
 class Slot:
     """A place where one job at a time runs: its scope, and when and why it is to stop.
 
-    Told to stop, a handler has until `deadline` to end; if it does not, the slot is `left`: the attempt is over, and
-    another slot takes this one's place. `on_stop` is called when a handler is told.
+    A handler that is asked to stop has until `deadline` to end; if it does not, the slot is `left`: the attempt is
+    over, and another slot replaces this one. `on_stop` is called when a handler is asked to stop.
     """
 
     job: JobContext | None = None
@@ -59,7 +59,7 @@ class Slot:
         entry.slot = self
 
     def end(self) -> None:
-        """Be free again."""
+        """Become free again."""
         if self.in_flight is not None:
             self.in_flight.ended, self.in_flight.slot = True, None
         self.job, self.in_flight, self.deadline, self.stop_reason = None, None, NEVER, None
@@ -72,7 +72,7 @@ class Slot:
             self.on_stop(self)
 
     def note_stop(self, reason: str) -> bool:
-        """Note that the job that runs here is being cancelled; return False if it is known, or if there is none."""
+        """Note that the job that runs here is being cancelled; return False if that is known, or if no job runs here."""
         if self.job is None or self.stop_reason is not None:
             return False
         self.stop_reason = reason
@@ -82,7 +82,7 @@ class Slot:
 
 @define(eq=False)
 class InFlight:
-    """A job in hand: waiting in memory, running in a slot, or ended and not yet reported."""
+    """A job in flight: waiting in memory, running in a slot, or ended and not yet reported."""
 
     claim: Claim
     since: float
@@ -93,7 +93,7 @@ class InFlight:
 
 
 class WorkerLease:
-    """The right to act, as long as it is renewed. Shared by all that runs under one registration."""
+    """The right to act, as long as it is renewed. Shared by everything that runs under one registration."""
 
     def __init__(self, worker_id: UUID, duration: float, now: float) -> None:
         self.worker_id = worker_id
@@ -102,7 +102,7 @@ class WorkerLease:
         """Monotonic moment at which acting must have stopped."""
         self.fenced = False
         self.retiring = False
-        """Whether the worker is about to say that it has stopped: from then on nobody renews its lease, and nobody need."""
+        """Whether the worker is about to report its stop: from then on its lease is not renewed, and need not be."""
         self.renewals = Signal()
 
     def renew(self, sent_at: float) -> None:
@@ -119,9 +119,9 @@ class WorkerLease:
 class Finished:
     """Attempts that are over, for as long as their messages can come again.
 
-    A handover that somebody took over is pushed again, and its jobs can have ended since the master was asked. One that
-    was cancelled may not have come at all yet, however slow its pusher is: so the last of these are remembered without
-    regard to time.
+    A handover that was taken over is pushed again, and its jobs can have ended since the master was asked. The message
+    of a cancelled attempt may not have arrived yet, as its pusher may be slow: so the most recent of these are
+    remembered regardless of time.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
@@ -131,7 +131,7 @@ class Finished:
         self._cancelled: dict[Attempt, float] = {}
 
     def __contains__(self, key: Attempt) -> bool:
-        """Return whether an attempt has ended lately, or was cancelled."""
+        """Return whether an attempt has ended recently, or was cancelled."""
         return key in self._until or key in self._cancelled
 
     def add(self, key: Attempt) -> None:
@@ -139,7 +139,7 @@ class Finished:
         self._remember(self._until, key, at_least=1)
 
     def cancel(self, key: Attempt) -> None:
-        """Remember an attempt that was cancelled; many of these are kept, those of long ago too."""
+        """Remember an attempt that was cancelled; many of these are kept, old ones too."""
         self._remember(self._cancelled, key, at_least=CANCELLED_KEPT)
 
     def _remember(self, known: dict[Attempt, float], key: Attempt, at_least: int) -> None:

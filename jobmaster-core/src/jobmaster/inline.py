@@ -1,5 +1,5 @@
 """The agent of a standalone cluster: the master's own rows are the buckets, so nothing is copied."""
-# ruff: noqa: ARG002 - without messages of its own, it has no use for most of what it is asked about
+# ruff: noqa: ARG002 - it has no messages of its own, and does not need most of its arguments
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class InlineAgent(AgentRepository):
         """The master's own."""
         return self._master.capabilities
 
-    # The store is the master's: who opened that one sees to it
+    # The store is the master's: its opener takes care of it
 
     async def open(self, *, create: bool = True) -> None:
         """Do nothing: the master is open."""
 
     async def close(self) -> None:
-        """Do nothing: the master is closed by who opened it."""
+        """Do nothing: the opener of the master closes it."""
 
     async def migrate(self) -> Sequence[str]:
-        """Do nothing: there are no tables but the master's."""
+        """Do nothing: the only tables are the master's."""
         return ()
 
     async def pending_migrations(self) -> Sequence[str]:
@@ -66,13 +66,13 @@ class InlineAgent(AgentRepository):
         await self._master.listen(topics, on_notification, on_ready)
 
     async def fingerprint(self) -> str:
-        """Return the name: whatever the master is, its rows are there."""
+        """Return the name: the rows are in the master, whichever store that is."""
         return self.name
 
     # Buckets
 
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
-        """Insert what is new; what a coordinator assigned is in its bucket by that very assignment."""
+        """Insert new jobs; jobs that a coordinator assigned are in their buckets by the assignment itself."""
         new = [message.new for message in messages if not message.saved]
         receipts = iter(await self.insert(new) if new else ())
         return [
@@ -81,7 +81,7 @@ class InlineAgent(AgentRepository):
         ]
 
     async def insert(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        """Insert new jobs, of which no message need be made; return their receipts in order."""
+        """Insert new jobs, without making messages of them; return their receipts in order."""
         receipts = await self._master.insert_jobs(jobs)
         return [
             receipt if new.bucket_id is None else self._named(receipt)
@@ -89,7 +89,7 @@ class InlineAgent(AgentRepository):
         ]
 
     def _named(self, receipt: JobReceipt) -> JobReceipt:
-        """Name the agent for a job in a bucket, and not the master as for one that is held."""
+        """Name the agent for a job in a bucket, not the master as for a held job."""
         return JobReceipt(job_id=receipt.job_id, accepted_by=self.name, created=receipt.created)
 
     async def create_buckets(self, buckets: Sequence[Bucket]) -> None:
@@ -102,18 +102,18 @@ class InlineAgent(AgentRepository):
         return await self._master.read_bucket(bucket, cursor, limit, known)
 
     async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
-        """Ask for the rows of all buckets at once."""
+        """Query the rows of all buckets at once."""
         return await self._master.due_buckets([bucket.id for bucket in buckets])
 
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Do nothing: the report that the master committed has moved the rows."""
 
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Read the rows that a former owner may have had in hand."""
+        """Read the rows that a former owner may have had in flight."""
         return await self._master.read_exposed(bucket, limit)
 
     async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
-        """Ask for the rows of all buckets at once."""
+        """Query the rows of all buckets at once."""
         return await self._master.unread_buckets([bucket.id for bucket in buckets], waited)
 
     async def set_aside(
@@ -126,7 +126,7 @@ class InlineAgent(AgentRepository):
         """Do nothing: the report that the master committed has moved the rows."""
 
     async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
-        """Do nothing: nothing lies aside."""
+        """Do nothing: nothing is set aside."""
 
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         """Return nothing: the master knows every job."""
@@ -152,10 +152,10 @@ class InlineAgent(AgentRepository):
         return await self._master.bucket_holdings(self._cluster_id)
 
     async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
-        """Count the rows by bucket; none is save pending."""
+        """Count the rows by bucket; none of them are save pending."""
         holdings = await self._master.bucket_holdings(cluster_id)
         return {bucket_id: Backlog(messages=count) for bucket_id, count in holdings.items()}
 
     async def drop_bucket(self, bucket_id: UUID) -> bool:
-        """Say whether the bucket is empty; its registration is the master's to delete."""
+        """Return whether the bucket is empty; the master deletes its registration."""
         return bucket_id not in await self.holdings()

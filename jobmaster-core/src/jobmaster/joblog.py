@@ -32,7 +32,7 @@ LONGEST_TRACEBACK: Final = 32_000
 MOST_FIELDS: Final = 50
 """Fields that are kept of a line."""
 MOST_CHARACTERS: Final = 1_000_000
-"""Characters that are kept of all lines of an attempt, with their fields: it is one write to a store."""
+"""Characters that are kept of all lines of an attempt, with their fields: they are one write to a store."""
 _LONGEST_LEVEL: Final = 100
 
 _OUR_FRAMES: Final = 3
@@ -46,8 +46,7 @@ _log = logging.getLogger("jobmaster.job")
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
     """Logs under `jobmaster.job` with the job's ids as extra fields, and keeps the lines for the audit.
 
-    What the parts of a line raise when they are shown, and what a logging handler raises, costs that part or
-    that line, and never the attempt.
+    An error in formatting a part of a line, or in a logging handler, costs that part or that line, but never the attempt.
     """
 
     def __init__(self, identity: Mapping[str, object]) -> None:
@@ -64,7 +63,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log and keep a line. `extra` fields are kept as text where they are not JSON.
+        """Log and keep a line. `extra` fields are kept as text if they are not JSON.
 
         Raises `TypeError` for a keyword that `logging` does not know.
         """
@@ -98,7 +97,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         self.logger.log(level, msg, *args, stacklevel=level_of_caller, **options)
 
     def _merged(self, fields: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the fields of a record: the job's ids, and the line's own, renamed where their names are taken."""
+        """Return the fields of a record: the job's ids, and the line's own, renamed if their names are taken."""
         return {**self._identity, **{beside(name, _TAKEN): value for name, value in fields.items()}}
 
     # What stays with the attempt
@@ -112,7 +111,7 @@ class JobLogger(logging.LoggerAdapter[logging.Logger]):
         return *self._lines, self._made(logging.WARNING, text, {"left_out": self._left_out})
 
     def _keep(self, line: LogLine) -> None:
-        """Keep a line if there is room. After the first one for which there is not, none is kept: no gaps in between."""
+        """Keep a line if there is room. After the first line without room none are kept, so that there are no gaps."""
         size = len(line.message) + sum(len(name) + _size(value) for name, value in line.fields.items())
         self._room -= size
         if self._room >= 0:
@@ -164,13 +163,13 @@ def _size(value: object) -> int:
 
 
 def _readable_fields(extra: object) -> Mapping[str, object]:
-    """Return a line's `extra` with names as text, and with what stands for values that cannot be shown."""
+    """Return a line's `extra` with names as text, and with placeholders for values that cannot be shown."""
     if extra is None:
         return {}
     try:
         pairs = dict(extra) if extra else {}  # type: ignore[call-overload]
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - anybody's mapping, which may raise anything
+    except BaseException:  # noqa: BLE001 - a user's mapping may raise anything
         pairs = {"extra": extra}
     return {text_of(name): readable(value) for name, value in pairs.items()}

@@ -26,7 +26,7 @@ from jobmaster.states import JobStatus
 log = logging.getLogger("jobmaster.jobs")
 
 WAIT_POLL = 0.25
-"""Seconds between two looks at a job that another process may finish."""
+"""Seconds between two checks of a job that another process may finish."""
 
 
 class Jobs:
@@ -37,7 +37,7 @@ class Jobs:
 
     @property
     def _env(self) -> Environment:
-        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        """The environment of the verbs; raises `NotRunningError` where and when they cannot work."""
         self._scope.check()
         return self._environment
 
@@ -51,7 +51,7 @@ class Jobs:
     async def find(self, job_id: UUID | str) -> JobRecord | None:
         """Return a job with its attempts and logs, or None.
 
-        Raises `StoreUnavailableError` if the master does not know it and an agent, where it may be, cannot be asked.
+        Raises `StoreUnavailableError` if the master does not know the job and an agent that may have it cannot be reached.
         """
         env = self._env
         try:
@@ -70,14 +70,13 @@ class Jobs:
 
         Args:
             limit: jobs on the page, at most 1,000.
-            after: the id of the last job of the page before.
-            conditions: `status` (one or several), `handler` (or definition, or its id), `lane`,
-                `priority`, `scheduled_from`, `scheduled_to` (aware datetimes), `parked`, `schedule` (the id
-                of a recurring one), and `metadata`: a mapping of names to wanted values, or a sequence of
-                `MetadataFilter`.
+            after: the id of the last job of the previous page.
+            conditions: `status` (one or several), `handler` (or definition, or its id), `lane`, `priority`,
+                `scheduled_from`, `scheduled_to` (aware datetimes), `parked`, `schedule` (the id of a recurring
+                schedule), and `metadata`: a mapping of names to wanted values, or a sequence of `MetadataFilter`.
 
         Raises:
-            InvalidQueryError: there is no such condition, or its value makes no sense.
+            InvalidQueryError: a condition is unknown, or its value makes no sense.
 
         """
         query = evolve(build_query(**conditions), limit=page_limit(limit), after=page_start(after))
@@ -102,9 +101,10 @@ class Jobs:
     async def waiting_by_lane(self) -> Mapping[str, int]:
         """Return how many jobs are due and wait for a slot, by lane: the depth of the queue, for scaling and alerts.
 
-        Cheap, however long the history and however many jobs are due later: neither is read. Lanes without any are left
-        out, and so are parked jobs. A job counts until the master knows that it runs, which may take a second (`beat`);
-        with agents, also what the master does not know yet counts, without those agents that cannot be asked now.
+        Cheap regardless of the length of the history and the number of jobs that are due later: neither is read. Lanes
+        without any are left out, and so are parked jobs. A job counts until the master knows that it runs, which may
+        take a second (`beat`). With agents, jobs that the master does not know yet count too, except those on agents
+        that cannot be reached.
         """
         env = self._env
         found = Counter(await env.master.waiting_by_lane(env.cluster_id))
@@ -127,8 +127,8 @@ class Jobs:
     ) -> JobRecord:
         """Wait until a job has finished and return it.
 
-        While the master, or an agent that may have the job, cannot be asked, it waits on. Raises `TimeoutError` after
-        `timeout` seconds, which then says so, and `JobNotFoundError` for an unknown id.
+        It keeps waiting while the master, or an agent that may have the job, cannot be reached. Raises `TimeoutError`
+        after `timeout` seconds, which then says so, and `JobNotFoundError` for an unknown id.
         """
         wanted = as_id(job_id, self._env.cluster_id)
         silent: StoreUnavailableError | None = None
@@ -144,7 +144,7 @@ class Jobs:
         raise _in_vain(wanted, timeout, silent) from silent
 
     async def _look(self, job_id: UUID) -> tuple[JobRecord | None, StoreUnavailableError | None]:
-        """Return a job, or why it cannot be looked at now."""
+        """Return a job, or the reason why it cannot be read now."""
         try:
             return await self.get(job_id), None
         except StoreUnavailableError as error:
@@ -165,7 +165,7 @@ class Jobs:
 
 
 def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError | None) -> TimeoutError:
-    """Return what to raise when a job was waited for in vain; `silent` is why it could not be looked at in the end."""
+    """Return the error for a wait that timed out; `silent` is why the job could not be read at the end."""
     if silent is None:
         msg = (
             f"job {job_id} has not finished within {written(timeout or 0)}; it goes on, look at it with get()"

@@ -1,4 +1,4 @@
-"""Text of whatever is logged: objects that fail when they are shown, text that no store takes, text that is too long."""
+"""Text of logged values: objects that cannot be formatted, text that stores do not accept, text that is too long."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from jobmaster.printable import for_json, on_one_line
 from jobmaster.tracebacks import exception_text
 
 LONGEST_INTEGER: Final = 2**63
-"""Integers from here on are kept as text: no JSON of the stores holds them."""
+"""Integers from here on are kept as text: the stores' JSON cannot hold them."""
 
 _SHOWABLE: Final = frozenset({str, bool, float, type(None)})
-"""Types whose values can always be shown."""
+"""Types whose values can always be formatted."""
 
 _OF_RECORDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every log record has; the others came in as `extra`."""
+"""Attributes that every log record has; all others come from `extra`."""
 
 
 class Unreadable:
-    """Stands for an object that cannot be shown, wherever it is formatted."""
+    """A placeholder for an object that cannot be formatted."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -35,21 +35,21 @@ class Unreadable:
 
 
 def text_of(value: object) -> str:
-    """Return `str(value)`, or a text that says why there is none."""
+    """Return `str(value)`, or a text that says why it failed."""
     try:
-        return str.__str__(str(value))  # not a subclass, whose methods may be anybody's
+        return str.__str__(str(value))  # not a subclass, whose methods may do anything
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - anybody's code, which may raise anything
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything
         return _excuse(value, error)
 
 
 def readable(value: object) -> object:
-    """Return a value, or what stands for one that fails when it is shown."""
+    """Return a value, or a placeholder if it cannot be formatted."""
     if type(value) in _SHOWABLE or (type(value) is int and abs(value) < LONGEST_INTEGER):
         return value
     try:
-        for show in (format, str, repr):  # one after the other: what they return may be large
+        for show in (format, str, repr):  # one after the other: their results may be large
             show(value)
     except KeyboardInterrupt:
         raise
@@ -63,7 +63,7 @@ def _excuse(value: object, error: BaseException) -> str:
 
 
 def _name(value: object) -> str:
-    return type.__dict__["__name__"].__get__(type(value))  # type: ignore[no-any-return]  # whatever its metaclass says
+    return type.__dict__["__name__"].__get__(type(value))  # type: ignore[no-any-return]  # bypassing its metaclass
 
 
 def storable(text: str) -> str:
@@ -74,13 +74,13 @@ def storable(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return the beginning of a text; if something is left out, its end says how much."""
+    """Return the beginning of a text; if it is cut, the end says by how much."""
     left_out = len(text) - limit
     return text if left_out <= 0 else f"{text[:limit]}… (cut, {left_out} characters)"
 
 
 def cut_front(text: str, limit: int) -> str:
-    """Return the end of a text, which is what tells most of a traceback."""
+    """Return the end of a text, the most useful part of a traceback."""
     left_out = len(text) - limit
     return text if left_out <= 0 else f"(cut, {left_out} characters) …{text[left_out:]}"
 
@@ -91,7 +91,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 def plain(value: object, limit: int) -> object:
-    """Return a value as JSON has it: numbers, truth values and None as they are, all else as text, cut."""
+    """Return a value for JSON: numbers, booleans and None unchanged, everything else as text, cut."""
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -106,7 +106,7 @@ def plain(value: object, limit: int) -> object:
 
 
 def formatted(msg: object, args: tuple[object, ...]) -> str:
-    """Return a line's text as `logging` makes it; raises whatever the message or its arguments do."""
+    """Return a line's text as `logging` makes it; raises any error of the message or its arguments."""
     if not args:
         return str.__str__(str(msg))
     values = args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args
@@ -116,13 +116,13 @@ def formatted(msg: object, args: tuple[object, ...]) -> str:
 def presentable(msg: object, args: tuple[object, ...]) -> tuple[object, tuple[object, ...], str]:
     """Return message and arguments that can be formatted, and their text.
 
-    What cannot be shown is replaced. Arguments that do not fit their message stand beside it.
+    Values that cannot be formatted are replaced. Arguments that do not fit their message are appended to it.
     """
     try:
         return msg, args, formatted(msg, args)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - anybody's code, which may raise anything
+    except BaseException:  # noqa: BLE001 - user code may raise anything
         return _mended(text_of(msg), tuple(readable(value) for value in args))
 
 
@@ -137,7 +137,7 @@ def _mended(msg: str, args: tuple[object, ...]) -> tuple[object, tuple[object, .
 
 
 def traceback_text(exc_info: object) -> str | None:
-    """Return the text of what a line's `exc_info` names; None if that is no exception."""
+    """Return the traceback text of a line's `exc_info`; None if it is not an exception."""
     try:
         triple = _triple(exc_info)
         return None if triple[1] is None else exception_text(triple[1], triple[2]).rstrip()
@@ -156,24 +156,24 @@ def _triple(exc_info: Any) -> Any:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """Return a number and what it counts: `1 job`, `2 jobs`; `several` is the plural where it is not `one` with an s."""
+    """Return a number and what it counts: `1 job`, `2 jobs`; `several` is the plural if it is not `one` with an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def beside(name: str, taken: Collection[str]) -> str:
-    """Return a name, with underscores behind it while it is taken."""
+    """Return a name, with underscores appended while it is taken."""
     while name in taken:
         name += "_"
     return name
 
 
 def reserved(*names: str) -> frozenset[str]:
-    """Return names, and those that log records use themselves: `logging` refuses such an `extra`."""
+    """Return names together with those that log records use: `logging` refuses them in `extra`."""
     return _OF_RECORDS.union(names)
 
 
 def as_json(body: Mapping[str, Any], record: logging.LogRecord, traceback_name: str = "exception") -> str:
-    """Return a line as JSON: `body`, then the record's `extra` fields, traceback and stack; no terminal acts on it."""
+    """Return a line as JSON: `body`, then the record's `extra` fields, traceback and stack; safe for terminals."""
     whole: dict[str, Any] = dict(body)
     for name, value in vars(record).items():
         if name not in _OF_RECORDS:
@@ -196,7 +196,7 @@ def _dumped(whole: Mapping[str, Any]) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return a record's text, whatever its message and arguments are."""
+    """Return a record's text, for any message and arguments."""
     args = record.args
     return presentable(record.msg, args if isinstance(args, tuple) else () if args is None else (args,))[2]
 

@@ -1,4 +1,4 @@
-"""What differs between asyncio and trio: reaching a loop from another thread, and tasks outside of task groups."""
+"""Differences between asyncio and trio: reaching a loop from another thread, and tasks outside task groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LoopCaller: TypeAlias = Callable[[Callable[[], None]], None]
 """Runs a function soon in one particular event loop; may be called from any thread."""
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 OnLoopEnd: TypeAlias = Callable[[bool], None]
-"""Is told that an event loop is about to end, and whether all its tasks are being cancelled for that."""
+"""Called when an event loop is about to end, with whether all its tasks are being cancelled for that."""
 
 
 def _under_trio() -> bool:
@@ -22,7 +22,7 @@ def _under_trio() -> bool:
 
 
 def loop_caller() -> LoopCaller:
-    """Return a caller for the event loop that runs now. It does nothing once that loop has ended."""
+    """Return a caller for the running event loop. It does nothing once that loop has ended."""
     return _trio_caller() if _under_trio() else _asyncio_caller(asyncio.get_running_loop())
 
 
@@ -52,9 +52,9 @@ def _trio_caller() -> LoopCaller:
 
 
 def child_caller() -> LoopCaller:
-    """Return what runs a function soon in this event loop's picture in a forked child, if the loop's thread forked.
+    """Return a caller for this event loop's copy in a forked child, if the loop's thread forked.
 
-    It wakes no loop that sleeps: the means for that are shared with the parent.
+    It does not wake a sleeping loop: the means for that are shared with the parent.
     """
     if not _under_trio():
         return loop_caller()
@@ -73,7 +73,7 @@ def child_caller() -> LoopCaller:
 
 
 def loop_finder() -> Callable[[], object]:
-    """Return a function that says which event loop of this one's kind runs in the calling thread; None if none does."""
+    """Return a function that returns the calling thread's running event loop, of this loop's kind; None if there is none."""
     if not _under_trio():
         return _asyncio_loop
     import trio
@@ -103,16 +103,16 @@ def in_a_loop() -> bool:
     return True
 
 
-# Tasks of their own
+# Tasks outside task groups
 
 
 def spawn(work: Work, name: str, on_loop_end: OnLoopEnd) -> object:
-    """Run `work()` in a task that no other task waits for; return what to keep until it has ended.
+    """Run `work()` in a task that no other task waits for; return an object to keep until it has ended.
 
-    It has a copy of the caller's context, and it must not raise. When the event loop is about to end, `on_loop_end`
-    is called: with True under asyncio, which cancels each and every task of the loop then, before any of them runs
-    again; with False under trio, where this task and its children go on, and trio waits for them. It may be called
-    after the task's end as well.
+    It has a copy of the caller's context, and it must not raise. When the event loop is about to end, `on_loop_end` is
+    called: with True under asyncio, which then cancels every task of the loop, before any of them runs again; with
+    False under trio, where this task and its children go on, and trio waits for them. It may also be called after the
+    task's end.
     """
     if not _under_trio():
         watch = asyncio.create_task(_watch_asyncio(on_loop_end), name=f"{name}: watch")
@@ -125,7 +125,7 @@ def spawn(work: Work, name: str, on_loop_end: OnLoopEnd) -> object:
 
 
 class _Heeded(asyncio.Future[None]):
-    """What a task waits for that is told at once, before any task runs again, that it is being cancelled."""
+    """A future that calls back as soon as its task is being cancelled, before any task runs again."""
 
     def __init__(self, on_cancel: OnLoopEnd) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ async def _watch_trio(on_loop_end: OnLoopEnd) -> None:
 async def wait_through(event: anyio.Event) -> None:
     """Wait for an event even if the caller is cancelled meanwhile; then pass the cancellation on.
 
-    A shield holds what task groups and scopes send; asyncio's own cancellation gets through it, once each time.
+    A shield holds back cancellations of task groups and scopes; asyncio's own gets through it, once each time.
     """
     cancelled: BaseException | None = None
     with anyio.CancelScope(shield=True):
@@ -171,18 +171,18 @@ async def wait_through(event: anyio.Event) -> None:
         raise cancelled
 
 
-# Tasks of trio's
+# Tasks of trio
 
 
 def spawn_on_trio(function: Callable[[], Awaitable[None]], name: str) -> None:
-    """Run a function in a task beside the main one, in a copy of the present context."""
+    """Run a function in a task beside the main one, in a copy of the current context."""
     import trio
 
     trio.lowlevel.spawn_system_task(function, name=name, context=copy_context())
 
 
 def cannot_end() -> bool:
-    """Return whether the present task must not end yet: under trio, one with task groups that are still open."""
+    """Return whether the current task must not end yet: under trio, a task with open task groups."""
     if not _under_trio():
         return False
     import trio
@@ -191,8 +191,8 @@ def cannot_end() -> bool:
 
 
 def stands_still() -> Any:
-    """Return what a coroutine of trio's yields to be resumed never again, not even by a cancellation."""
+    """Return what a trio coroutine yields so that it is never resumed, not even by a cancellation."""
     import trio
 
-    waits = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105 - it is begun
+    waits = trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)  # noqa: ASYNC105 - `send` starts it
     return waits.send(None)

@@ -1,9 +1,8 @@
-"""What JobMaster talks about: jobs, attempts, buckets, workers, clusters. All immutable.
+"""The data model of JobMaster: jobs, attempts, buckets, workers, clusters. All immutable.
 
-Moments are aware UTC datetimes; durations are seconds as floats. Those of which each job needs some, the
-records, are frozen for type checkers only: a class that refuses to be changed takes twice as long to build. Those with
-many fields take arguments by position, too, for the hot path: naming them takes two thirds of the time (0.7 instead of
-2.2 µs for a report).
+Moments are aware UTC datetimes; durations are seconds as floats. Models that every job needs, the records, are frozen
+for type checkers only: a frozen class takes twice as long to build. Records with many fields also take arguments by
+position, for the hot path: naming them takes two thirds of the time (0.7 instead of 2.2 µs for a report).
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
     R_co = DefaultTypeVar("R_co", covariant=True, default=Any)
 
     class OfResult(Generic[R_co]):
-        """Base of what belongs to a job that returns an `R_co`."""
+        """Base of objects that belong to a job that returns an `R_co`."""
 
 else:
     record = partial(define, unsafe_hash=True)
     R_co = TypeVar("R_co", covariant=True)
 
     class OfResult:
-        """Generic for type checkers only: cattrs, for one, would ask what `R_co` is."""
+        """Generic for type checkers only: cattrs, for example, would need to know `R_co`."""
 
         __slots__ = ()
 
@@ -54,7 +53,7 @@ else:
 
 
 STANDALONE = "standalone"
-"""The name that buckets in the master's own rows carry instead of an agent's."""
+"""The name that buckets in the master's own rows have in place of an agent's."""
 
 __all__ = [
     "STANDALONE",
@@ -88,7 +87,7 @@ __all__ = [
 
 @record
 class Job:
-    """What was asked for: written once when it is accepted, and never changed (but for `reschedule`)."""
+    """A job as requested: written once when it is accepted, and never changed (except by `reschedule`)."""
 
     id: UUID
     cluster_id: str
@@ -109,8 +108,8 @@ class NewJob:
     """A job to be stored, and where: in a bucket, or (without one) held on the master.
 
     `delay` is the time from now until the job is due, in seconds: the store adds it to its own clock, so that skew
-    between hosts does not decide when a job runs. It is negative only of a job that comes to be held again, and has been
-    due for so long.
+    between hosts does not decide when a job runs. It is negative only for a job that is held again, and has been due
+    for that long.
     """
 
     job: Job
@@ -122,8 +121,8 @@ class NewJob:
 class JobReceipt(OfResult[R_co]):
     """The answer to a scheduling call: the job is durable. `JobReceipt[int]` is one of a handler that returns an `int`.
 
-    `accepted_by` names what took it: an agent, or `master`. `created` is False when the call's
-    idempotency key belongs to an earlier job, whose id is then given.
+    `accepted_by` names the store that accepted it: an agent, or `master`. `created` is False if the call's idempotency
+    key belongs to an earlier job; `job_id` is then the id of that job.
     """
 
     job_id: UUID
@@ -135,9 +134,9 @@ class CancelResult(StrEnum):
     """What a cancel call achieved."""
 
     CANCELLED = "cancelled"
-    """The job will not run: it is cancelled now."""
+    """The job is cancelled and will not run."""
     REQUESTED = "requested"
-    """A worker has the job in hand; it was told, and ends it as cancelled unless it just finished."""
+    """A worker has the job in flight; it was notified, and ends it as cancelled unless it has just finished."""
     TOO_LATE = "too_late"
     """The job had already reached a terminal state."""
 
@@ -152,10 +151,11 @@ class Position:
 
 @frozen
 class Cursor:
-    """How far an owner has read its bucket. Hand back what the last pull returned; start with `Cursor()`.
+    """How far an owner has read its bucket. Pass back what the last pull returned; start with `Cursor()`.
 
-    `bounded` says that the store recorded a limit behind which nothing was handed out yet. `taken` is the store's own
-    note of how often others had taken unread jobs out of the bucket by then; None if it keeps none, or was not asked yet.
+    `bounded` says that the store recorded a limit beyond which nothing was handed out yet. `taken` is the store's own
+    count of how often others had taken unread jobs out of the bucket by then; None if it keeps none, or was not asked
+    yet.
     """
 
     after: Position | None = None
@@ -163,7 +163,7 @@ class Cursor:
     taken: int | None = None
 
     def anew(self) -> Cursor:
-        """Return the cursor that begins at the bucket's start again."""
+        """Return a cursor that starts again at the beginning of the bucket."""
         return Cursor(bounded=self.bounded, taken=self.taken)
 
 
@@ -171,9 +171,9 @@ class Cursor:
 class Claim:
     """A job that its bucket's owner took into memory, to run as attempt number `attempt` (from 1).
 
-    `retries` counts the retries used so far; `crashes` the worker deaths it is held to account for; a
-    `suspect` may have brought its last worker down, so its start is written before it runs. A job that is not
-    `saved` came straight to an agent, and the master may not know it yet.
+    `retries` counts the retries used so far; `crashes` the worker deaths it may have caused; a `suspect` may have
+    crashed its last worker, so its start is written before it runs. A job that is not `saved` came directly to an
+    agent, and the master may not know it yet.
     """
 
     job: Job
@@ -191,10 +191,10 @@ class Claim:
 
 @frozen(kw_only=True)
 class BucketPage:
-    """What a pull found: claims in order, the cursor for the next pull, and when to come back.
+    """The result of a pull: claims in order, the cursor for the next pull, and when to pull again.
 
-    `next_due_in` is the time in seconds until the bucket's next job is due (None if it holds none);
-    `more` says that due jobs were left behind because of the limit.
+    `next_due_in` is the time in seconds until the bucket's next job is due (None if it holds none); `more` says that
+    more due jobs are in the bucket than the limit allowed.
     """
 
     claims: Sequence[Claim]
@@ -227,10 +227,10 @@ class LogLine:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One run of a job, or what may have been one.
+    """One run of a job, or a possible one.
 
-    `started_at` is None of one that was lost with its worker before the start was on record: it may never have begun,
-    and its `error` says so.
+    `started_at` is None for an attempt that was lost with its worker before the start was recorded: it may never have
+    begun, and its `error` says so.
     """
 
     number: int
@@ -246,12 +246,12 @@ class Attempt:
 
 @record
 class Report:
-    """What an owner says about a job it claimed. A stale one (wrong bucket, epoch or attempt) changes nothing.
+    """An owner's report about a job it claimed. A stale report (wrong bucket, epoch or attempt) changes nothing.
 
-    With an `outcome` it appends an attempt record; without one nothing ran (the job is released or parked).
-    `status` is where the job stands now: terminal; `held_on_master`, due in `delay` seconds; or
-    `assigned_to_bucket`, due in `delay` seconds in the same bucket. One about a job that the master may not
-    know yet brings the `job`, to be stored along with it: a job without a key, since keys are the master's.
+    With an `outcome` it appends an attempt record; without one nothing ran (the job is released or parked). `status` is
+    the job's new status: terminal; `held_on_master`, due in `delay` seconds; or `assigned_to_bucket`, due in `delay`
+    seconds in the same bucket. A report about a job that the master may not know yet includes the `job`, to be stored
+    with it: a job without a key, since the master owns the keys.
     """
 
     job_id: UUID
@@ -281,13 +281,13 @@ class Report:
 
 @frozen(kw_only=True)
 class JobRecord:
-    """A job with all that the master knows of it.
+    """A job with everything that the master knows about it.
 
-    `ready_at` is when it is due next (None when finished); `reason` says why a job waits that could
-    otherwise run (an unknown handler, for one); `attempts` are complete only when one job is asked for.
-    `retries` are those used so far; of a job that has finished, how many of its failed attempts were tried again.
-    A job of a recurring schedule has that one's `schedule_id`, and the nominal time that it was made for.
-    `damaged` says what of its rows cannot be read, and is shown by a stand-in; None for nothing.
+    `ready_at` is when it is due next (None when finished); `reason` says why a job waits that could otherwise run (for
+    example an unknown handler); `attempts` are complete only when a single job is read. `retries` are those used so
+    far; for a finished job, how many of its failed attempts were tried again. A job of a recurring schedule has its
+    `schedule_id`, and the nominal time that it was made for. `damaged` says which part of its rows cannot be read and
+    is replaced by a stand-in; None if all can be read.
     """
 
     job: Job
@@ -365,12 +365,12 @@ class JobRecord:
 class Bucket:
     """A partition of work for one (agent, worker, lane, priority).
 
-    Of what its owner last said (see `Load`), `load` counts the jobs in hand, and `running` those in slots. `free` and
-    `offered` say what else it would take. In what `active_buckets` returns, `unheard` is for how many seconds no
-    heartbeat of the owner was heard, and `silent` says that it left due jobs unread, and showed no sign of life since.
-    `claimed_to` bounds what the owner can have in hand, once it has read something.
-    `former_owner` is the worker it was taken over from, in what `take_lost_buckets` returns. `damaged` says what of
-    its row cannot be read, as in the records of workers, clusters and jobs.
+    By its owner's last report (see `Load`), `load` counts the jobs in flight, and `running` those in slots. `free` and
+    `offered` say what else it would take. In the results of `active_buckets`, `unheard` is the number of seconds since
+    the owner's last heartbeat, and `silent` says that it left due jobs unread, and showed no sign of life since.
+    `claimed_to` bounds what the owner can have in flight, once it has read something. `former_owner` is the worker it
+    was taken over from, in the results of `take_lost_buckets`. `damaged` says which part of its row cannot be read, as
+    in the records of workers, clusters and jobs.
     """
 
     id: UUID
@@ -396,14 +396,14 @@ class Bucket:
 
 @frozen(kw_only=True)
 class Load:
-    """What the owner of a bucket tells about it.
+    """What the owner of a bucket reports about it.
 
     Args:
         in_flight: the jobs that its owner has taken: running, in line, and ended but not yet reported.
         running: how many of them are in slots.
         free: slots that have nothing to do.
-        offered: how many jobs in all it would have in its bucket: those in its slots, and those that it expects to begin
-            within a second. None while it cannot tell, because it has nothing to do.
+        offered: how many jobs in total it would have in its bucket: those in its slots, and those that it expects to
+            start within a second. None while it cannot tell, because it has nothing to do.
 
     """
 
@@ -415,7 +415,7 @@ class Load:
 
 @frozen(kw_only=True)
 class WorkerRecord:
-    """A worker as the master knows it. `lease_until` is by the master's clock; `request` is what it was asked."""
+    """A worker as the master knows it. `lease_until` is by the master's clock; `request` is the request to it."""
 
     id: UUID
     cluster_id: str
@@ -437,7 +437,7 @@ class WorkerRecord:
 
 @frozen(kw_only=True)
 class AgentRecord:
-    """An agent as the master knows it. `kind` is the scheme of its URL; `fingerprint` tells its store from others."""
+    """An agent as the master knows it. `kind` is the scheme of its URL; `fingerprint` identifies its store."""
 
     cluster_id: str
     name: str
@@ -449,7 +449,7 @@ class AgentRecord:
 
 @frozen(kw_only=True)
 class HostRecord:
-    """A host on which processes of the cluster run. `info` says what it is like, as plain JSON values."""
+    """A host on which processes of the cluster run. `info` describes it, as plain JSON values."""
 
     cluster_id: str
     name: str
@@ -462,8 +462,8 @@ class HostRecord:
 class ClusterRecord:
     """A cluster as registered on its master, with its cluster-wide settings as plain JSON values.
 
-    `settings` are those that its processes were started with; `changes` were made since, while it ran, and come
-    before them. Jobs in `paused_lanes` wait.
+    `settings` are those that its processes were started with; `changes` were made since, while it ran, and override
+    them. Jobs in `paused_lanes` wait.
     """
 
     id: str
@@ -496,7 +496,7 @@ OperatorName: TypeAlias = Literal[
 
 
 def _operator_of(given: Operator | OperatorName) -> Operator:
-    """Return the operator of a name; what is none is refused when it is asked with."""
+    """Return the operator of a name; an unknown one is refused when the query runs."""
     try:
         return Operator(given)
     except ValueError:
@@ -518,9 +518,9 @@ class MetadataFilter:
 
 @frozen(kw_only=True)
 class JobQuery:
-    """Which jobs to find. Every given condition must hold; the newest come first.
+    """Which jobs to find. Every given condition must hold; the newest jobs come first.
 
-    `after` continues below the last job of the page before (its id); `limit` is at most 1,000.
+    `after` is the id of the last job of the previous page, to continue after it; `limit` is at most 1,000.
     """
 
     statuses: frozenset[JobStatus] = frozenset()

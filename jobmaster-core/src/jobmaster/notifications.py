@@ -1,4 +1,4 @@
-"""Notifications inside one process: who wants to hear of a topic is told at once, in its own event loop."""
+"""Notifications inside one process: listeners of a topic are called at once, in their own event loops."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _hubs: WeakSet[NotificationHub] = WeakSet()
 
 
 class NotificationHub:
-    """Carries topics from whoever tells to whoever listens, also between event loops of one process."""
+    """Delivers topics from senders to listeners, also between event loops of one process."""
 
     def __init__(self) -> None:
         self._begin_anew()
@@ -59,9 +59,9 @@ class NotificationHub:
 
     @contextmanager
     def listener(self, topics: Container[str], on_notification: OnNotification) -> Iterator[None]:
-        """Within the block, call `on_notification(topic)` in this event loop for each of `topics` that is told.
+        """Within the block, call `on_notification(topic)` in this event loop for each of `topics` that is sent.
 
-        Whether a topic is among them is asked when it is told.
+        Membership in `topics` is checked when a topic is sent.
         """
         listener = _Listener(topics, on_notification, get_ident(), loop_caller())
         with self._lock:
@@ -75,7 +75,7 @@ class NotificationHub:
 
 
 def _begin_anew() -> None:
-    """In a forked child nobody listens yet, and nobody is left to release what a thread held."""
+    """In a forked child nothing listens yet, and a lock that a thread of the parent held is never released."""
     for hub in list(_hubs):
         hub._begin_anew()  # noqa: SLF001 - same module
 

@@ -1,4 +1,4 @@
-"""Keywords of scheduling calls that are most likely meant as options: they must not become data without a word."""
+"""Keywords of scheduling calls that are most likely meant as options: they must not silently become data."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from jobmaster.errors import InvalidArgumentsError
 from jobmaster.showing import shown
 
 JOB_OPTIONS: Final = frozenset({"timeout", "max_retries", "priority", "lane", "metadata"})
-"""What a call says about the settings of its job."""
+"""Options of a call for the settings of its job."""
 RULE_NAMES: Final = frozenset({"kind", "time_zone", "starts_after", "ends_before", "overlap", "misfire"})
-"""What `recurring` is told about the schedule itself."""
+"""Options of `recurring` for the schedule itself."""
 _CALL: Final = JOB_OPTIONS | {"key", "confirm"}
 OPTION_NAMES: Final = _CALL | {"at", "after", "cluster"} | RULE_NAMES
-"""What `with_options` takes: the options of all verbs."""
+"""The options of `with_options`: those of all verbs."""
 
 
 class Verb(NamedTuple):
     """A kind of call: which keywords are its options. Other keywords are arguments of the handler.
 
-    A parameter of the handler that bears the name of an option takes the keyword, unless the verb puts `options_first`.
+    A parameter of the handler with the name of an option takes the keyword, unless the verb has `options_first`.
     """
 
     name: str
@@ -78,13 +78,13 @@ MEANT: Final[Mapping[str, str]] = {
 """Options of other verbs and of other systems, and what to write instead."""
 
 _LONG: Final = 5
-"""Letters from which on a name with a slip is told from another word."""
+"""The minimum length of a name in letters at which a misspelling can be told from another word."""
 
 
 def check_meant(definition_id: str, keywords: Iterable[str]) -> None:
     """Raise `InvalidArgumentsError` for a keyword that is most likely a misspelt or misplaced option.
 
-    None of them is a parameter of the handler: such a one is its argument, whatever it looks like.
+    None of the keywords is a parameter of the handler: those are always its arguments.
     """
     for name in keywords:
         if (hint := _hint(name)) is not None:
@@ -96,7 +96,7 @@ def check_meant(definition_id: str, keywords: Iterable[str]) -> None:
 
 
 def check_options(definition_id: str, given: Iterable[str]) -> None:
-    """Raise `InvalidArgumentsError` for the first name given to `with_options` that is no option of any verb."""
+    """Raise `InvalidArgumentsError` for the first name given to `with_options` that is not an option of any verb."""
     for name in given:
         if name not in OPTION_NAMES:
             hint = _hint(name) or f"there are: {', '.join(sorted(OPTION_NAMES))}"
@@ -134,12 +134,12 @@ def _hint(name: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """Return a name as it would be the same to its writer: `maxRetries` for `max_retries`."""
+    """Return a name without differences of style: `maxRetries` equals `max_retries`."""
     return name.replace("_", "").lower()
 
 
 def _is_slip(name: str, option: str) -> bool:
-    """Whether a name is an option, or one with a single slip: in a short one, only two letters swapped."""
+    """Whether a name is an option, or one with a single typo; in a short option, only two swapped letters."""
     if name == option or name in _swapped(option):
         return True
     return len(option) >= _LONG and _differ_by_one(name, option)

@@ -1,4 +1,4 @@
-"""The buckets that a worker process owns, and how jobs come into its hand and leave it."""
+"""The buckets that a worker process owns, and how jobs become and stop being in flight."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from jobmaster.states import JobStatus
 from jobmaster.weighing import AT_ONCE
 
 _STAYS = JobStatus.ASSIGNED_TO_BUCKET
-"""An enum's members are looked up slowly, so what each report is compared with is looked up once."""
+"""Looking up enum members is slow, so the member that each report is compared with is looked up once."""
 
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 _LARGE = 4096
-"""Bytes of data from which on they are let go early."""
+"""Size in bytes from which on data is dropped early."""
 
 FIRST_SILENCE, LONGEST_SILENCE = 0.25, 600.0
-"""Seconds for which an owner that can run nothing of what it was given does not tell that it has free slots."""
+"""Seconds for which an owner that cannot run any of its jobs does not report its free slots."""
 MOSTLY = 0.7
-"""Share of the time since the last look for which slots may have been at work, and are still told of as free."""
+"""Share of the time since the last look for which slots may have been busy, and are still reported as free."""
 MOST_OFFERED = 100_000
-"""Jobs that an owner offers to begin within a second at most."""
+"""The maximum number of jobs that an owner offers to start within a second."""
 
 SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
@@ -40,7 +40,7 @@ def _heard_by_nobody() -> None: ...
 
 
 class OwnedBucket:
-    """A bucket this process owns, and what it has in hand of it."""
+    """A bucket this process owns, and its jobs in flight."""
 
     def __init__(
         self,
@@ -64,27 +64,27 @@ class OwnedBucket:
         self.in_flight: dict[UUID, InFlight] = {}
         self.waiting: deque[InFlight] = deque()
         self.giving: list[InFlight] = []
-        """What is on its way out of a bucket on an agent, and is not to be begun here any more."""
+        """Jobs on their way out of a bucket on an agent, which must not be started here any more."""
         self.closed = False
         self.more_behind = False
         """Whether the store is known to hold more due jobs than were read."""
         self.keeps_waiting = False
-        """Whether the last look left jobs in the bucket that are not in hand."""
+        """Whether the last look left jobs in the bucket that are not in flight."""
         self.unacknowledged: set[Attempt] = set()
-        """Attempts that are reported and whose messages are still on the agent."""
+        """Attempts that are reported, but whose messages are still on the agent."""
         self.last_progress = 0.0
-        """Monotonic moment by which the claim loop has moved, or will have when it sleeps."""
+        """Monotonic moment by which the claim loop has made progress, or will have if it sleeps."""
         self._on_their_way = 0
         self.pull_again = Signal()
         self.stirred = Signal()
-        """Set when jobs came in, and when a slot found nothing to do."""
+        """Set when jobs arrive, and when a slot finds nothing to do."""
         self.on_idle: Callable[[], None] = _heard_by_nobody
         """Called when a slot has nothing to do."""
         self.told = Load(free=slots)
-        """What the master was last told, or knows from the registration."""
+        """The load that was last reported to the master, or that it knows from the registration."""
         self.pace = Pace(slots)
         self.offered: int | None = None
-        """How many jobs in all it would have: those in its slots, and what it begins within a second. None if idle."""
+        """How many jobs in total it would have: those in its slots, and those it starts within a second. None if idle."""
         self._silent_for, self.asks_again_at = 0.0, -NEVER
         self._mostly_idle, self._looked_at = False, 0.0
         self._page_at = -NEVER
@@ -103,7 +103,7 @@ class OwnedBucket:
 
     @property
     def room(self) -> int:
-        """How many more jobs to read into memory now: none until half of the last read has gone, and of its bytes."""
+        """How many more jobs to read into memory now: none until half of the last page, also of its bytes, is gone."""
         free = self.capacity - len(self.waiting)
         unreported = len(self.in_flight) - len(self.waiting)
         if self.closed or 2 * free < self.capacity or unreported > 3 * self.batch_size:
@@ -111,9 +111,9 @@ class OwnedBucket:
         return free if self._has_room_for_bytes() else 0
 
     def _has_room_for_bytes(self) -> bool:
-        """Whether jobs in line and ends on their way leave room for a page. What runs is bounded by its slots.
+        """Whether jobs in line and unreported ends leave room for a page. Running jobs are bounded by the slots.
 
-        With nothing in line a page is read, which has at least one job, however large.
+        With nothing in line a page is read, which has at least one job of any size.
         """
         in_line = ended = 0
         for entry in self.in_flight.values():
@@ -126,8 +126,8 @@ class OwnedBucket:
     def reading(self) -> Iterator[None]:
         """Within the block a pull is under way: remember what is settled meanwhile.
 
-        The pull may have looked at the store before that, and would hand out a job that has ended. Blocks may
-        overlap: who stops reads once more while the last page may still be on its way.
+        The pull may have read the store before that, and would return a job that has ended. Blocks may overlap: a
+        worker that stops reads once more while the last page may still be on its way.
         """
         if not self._reads:
             self._settled_while_reading = {}
@@ -140,7 +140,7 @@ class OwnedBucket:
                 self._settled_while_reading = None
 
     def knows(self, claim: Claim) -> bool:
-        """Return whether a claim is in hand already, or was until a moment ago."""
+        """Return whether a claim is already in flight, or was until a moment ago."""
         if claim.job.id in self.in_flight:
             return True
         key = claim.job.id, claim.attempt
@@ -156,12 +156,12 @@ class OwnedBucket:
         return self._finished is not None and key in self._finished
 
     def echoes(self, claims: Iterable[Claim]) -> list[Attempt]:
-        """Return which claims are of messages that came again after all was done with them: nobody removes those."""
+        """Return the claims of messages that came again after everything was done with them: nothing else removes those."""
         keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.in_flight]
         return [key for key in keys if self._is_over(key) and key not in self.unacknowledged]
 
     def in_hand_beyond(self, cursor: Cursor) -> list[UUID]:
-        """Return the ids of the jobs in hand that the next pull would find again."""
+        """Return the ids of the jobs in flight that the next pull would find again."""
         after = cursor.after
         if after is None:
             return list(self.in_flight)
@@ -179,16 +179,16 @@ class OwnedBucket:
         self.stirred.set()
 
     def take_aside(self, claim: Claim, now: float) -> None:
-        """Note a claim as in hand that will be reported without being run: what it carries is not needed any more."""
+        """Note a claim as in flight that will be reported without being run: its data is no longer needed."""
         if claim.saved and claim.job.data.size > _LARGE:
             claim = evolve(claim, job=evolve(claim.job, data=MessageData()))
         self.in_flight[claim.job.id] = InFlight(claim, now, ended=True)
 
     def adapt(self, now: float) -> None:
-        """Under a backlog, read as far ahead as some tenths of a second of work.
+        """Under a backlog, read ahead some tenths of a second of work.
 
-        Called when a full page was taken in: quickly used up pages grow, slowly used up ones shrink. What
-        waits in memory is what a crash would leave in doubt.
+        Called when a full page was taken in: pages that are used up quickly grow, others shrink. After a crash, the
+        state of the jobs that wait in memory is in doubt.
         """
         lasted, self._page_at = now - self._page_at, now
         if lasted < SHORT_PAGE:
@@ -199,7 +199,7 @@ class OwnedBucket:
     # Running them
 
     def next_in_line(self) -> InFlight | None:
-        """Take the next job if one waits."""
+        """Take the next job if one is waiting."""
         if not self.waiting:
             return None
         entry = self.waiting.popleft()
@@ -232,7 +232,7 @@ class OwnedBucket:
             if event in self._idle:
                 self._idle.remove(event)
 
-    # What others may know, and have
+    # What others may know and take
 
     @property
     def free(self) -> int:
@@ -242,34 +242,34 @@ class OwnedBucket:
         return max(0, sum(slot.job is None for slot in self.slots) - len(self.waiting))
 
     def _look_back(self, now: float, running_for: Sequence[float], *, line: bool) -> None:
-        """See whether slots had little to do since the last look: at the moment of a look one may happen to be at work."""
+        """Determine whether slots had little to do since the last look: at the look itself one may happen to be busy."""
         since, self._looked_at = now - self._looked_at, now
         busy = self.pace.busy + sum(min(one, since) for one in running_for)
         self._mostly_idle = not line and busy < MOSTLY * since * len(self.slots)
 
     def load(self, now: float) -> Load:
-        """Return what to tell of the bucket at `now`, monotonic: no free slots while all it got was parked."""
+        """Return what to report of the bucket at `now`, monotonic: no free slots while all it got was parked."""
         running = sum(slot.job is not None for slot in self.slots)
         free = 0 if now < self.asks_again_at else self.free or int(self._mostly_idle)
         return Load(in_flight=len(self.in_flight), running=running, free=free, offered=self.offered)
 
     def load_as_told(self, now: float) -> Load:
-        """Return the load with what was last told of free slots and offers: one moment alone says little about these."""
+        """Return the load with the free slots and offers last reported: a single moment says little about these."""
         return evolve(self.load(now), free=self.told.free, offered=self.told.offered)
 
     def parked(self, now: float) -> None:
-        """Note that a job was parked. Who gets nothing else asks for no more for a while, and each time for a longer one.
+        """Note that a job was parked. An owner that gets nothing else stops asking for more, each time for longer.
 
-        Those who know its handler would give it back again and again, since slots are free here.
+        Workers that know its handler would give it back again and again, since slots are free here.
         """
         if now >= self.asks_again_at:
             self._silent_for = min(LONGEST_SILENCE, 2 * self._silent_for or FIRST_SILENCE)
             self.asks_again_at = now + self._silent_for
 
     def estimate(self, now: float) -> int:
-        """Return how many jobs this owner expects to begin within a second, and offer to have as many in line.
+        """Return how many jobs this owner expects to start within a second, and offer to have as many in line.
 
-        As long as nothing tells, it expects to begin all that it has.
+        Without any measurement it expects to start all that it has.
         """
         line = bool(self.waiting) or self.more_behind
         if self.pace.ended:
@@ -287,7 +287,7 @@ class OwnedBucket:
 
     @property
     def room_for_more(self) -> int:
-        """How many more jobs this owner would begin soon, of those that it may choose to take."""
+        """How many more jobs this owner would start soon, of those that it may choose to take."""
         if self.more_behind:
             return 0
         wanted = 2 * len(self.slots) if self.offered is None else self.offered
@@ -295,11 +295,11 @@ class OwnedBucket:
         return max(0, wanted - has - self._on_their_way)
 
     def adopted(self, count: int) -> None:
-        """Note that so many jobs were taken into the bucket, to be read soon."""
+        """Note that `count` jobs were taken into the bucket, to be read soon."""
         self._on_their_way += count
 
     def give(self, keep: int) -> list[InFlight]:
-        """Take what is in line behind the first `keep` jobs out of it; return it, for somebody to release."""
+        """Remove the jobs behind the first `keep` from the line; return them, for the caller to release."""
         given = []
         while len(self.waiting) > keep:
             entry = self.waiting.pop()
@@ -310,14 +310,14 @@ class OwnedBucket:
         return given
 
     def keep(self, kept: Sequence[InFlight]) -> None:
-        """Put what was on its way out back in line."""
+        """Put jobs that were on their way out back in line."""
         self.giving = [entry for entry in self.giving if entry not in kept]
         for entry in reversed(kept):
             entry.ended = False
             self.put_back(entry)
 
     def given(self, gone: Sequence[InFlight]) -> None:
-        """Forget what has left its bucket on the agent: if it comes again, it is to be run."""
+        """Forget jobs that have left their bucket on the agent: if they come again, they have to be run."""
         for entry in gone:
             self.in_flight.pop(entry.claim.job.id, None)
         self.giving = [entry for entry in self.giving if entry not in gone]
@@ -336,22 +336,22 @@ class OwnedBucket:
         if not self.in_flight:
             self._emptied.set()
         if report.status is _STAYS or report.outcome is None:
-            self.pull_again.set()  # it stays in this bucket, or may be back there: learn when it is due
+            self.pull_again.set()  # it stays in this bucket, or may be back there: find out when it is due
         self._ask_for_more()
 
     def recorded(self, report: Report, *, stale: bool) -> None:
-        """Note that the end of an attempt is on record, so that it is not run again if its message comes again.
+        """Note that the end of an attempt is recorded, so that it is not run again if its message comes again.
 
-        Not of one that was released or parked: it may come again to be run. Nor of one that the master refused: it
-        may be elsewhere, and come back from there; `ended` is told if it is not. What was never handed over, nobody
-        pushes again.
+        Not for an attempt that was released or parked: it may come again to be run. Nor for one that the master
+        refused: it may be elsewhere, and come back from there; otherwise `ended` is called. An attempt that was never
+        handed over is not pushed again.
         """
         ended = not stale and (report.outcome is not None or report.status.is_terminal)
         if ended and report.job is None and self._finished is not None:
             self._finished.add((report.job_id, report.attempt))
 
     def ended(self, keys: Iterable[Attempt]) -> None:
-        """Note attempts of which the master says that their ends are on record, whoever wrote them."""
+        """Note attempts whose ends are recorded on the master, no matter which worker wrote them."""
         if self._finished is not None:
             for key in keys:
                 self._finished.add(key)
@@ -364,7 +364,7 @@ class OwnedBucket:
             self._settled_while_reading |= dict.fromkeys(gone, _ANY_TIME)
 
     def close(self) -> list[Claim]:
-        """Start no more jobs; return the claims that were waiting, for somebody to release."""
+        """Start no more jobs; return the claims that were waiting, for the caller to release."""
         self.closed = True
         unstarted = [entry for entry in (*self.waiting, *self._aside) if not entry.ended] + self.giving
         for entry in unstarted:
@@ -378,7 +378,7 @@ class OwnedBucket:
         return [entry.claim for entry in unstarted]
 
     def cancel(self, job_id: UUID, attempt: int) -> Claim | None:
-        """Cancel a job in hand: stop it if it runs; return its claim if it was still waiting in line."""
+        """Cancel a job in flight: stop it if it runs; return its claim if it was still waiting in line."""
         entry = self.in_flight.get(job_id)
         if entry is None or entry.claim.attempt != attempt or entry.ended:
             return None
@@ -398,15 +398,15 @@ class OwnedBucket:
         self._never_again(claim)
 
     def _never_again(self, claim: Claim) -> None:
-        """Start no attempt whose cancellation was asked for, if its message comes (again) at any time.
+        """Never start an attempt whose cancellation was requested, even if its message comes (again) later.
 
-        The master takes no such request back: whatever its report comes to, this attempt has no other run.
+        The master never withdraws such a request: regardless of the result of its report, this attempt does not run again.
         """
         if self._finished is not None:
             self._finished.cancel((claim.job.id, claim.attempt))
 
     def put_back(self, entry: InFlight) -> None:
-        """Put a job that could not be started at the head of the line again."""
+        """Put a job that could not be started back at the head of the line."""
         if self.closed:
             entry.ended = True
             return
@@ -415,11 +415,11 @@ class OwnedBucket:
             self._idle.pop().set()
 
     def set_aside(self, entry: InFlight) -> None:
-        """Keep a job in hand, out of the line, until `resume`."""
+        """Keep a job in flight, out of the line, until `resume`."""
         self._aside.append(entry)
 
     def resume(self) -> None:
-        """Put what was set aside back in line."""
+        """Put jobs that were set aside back in line."""
         aside, self._aside = self._aside, []
         for entry in aside:
             if not entry.ended:
@@ -435,13 +435,13 @@ class OwnedBucket:
         return (slot for slot in self.slots if slot.job is not None)
 
     def replace(self, slot: Slot) -> Slot:
-        """Put a new slot in the place of one whose handler does not end; return it."""
+        """Replace a slot whose handler does not end by a new one; return it."""
         slot.left = True
         fresh = self.slots[self.slots.index(slot)] = Slot()
         return fresh
 
     async def wait_empty(self) -> None:
-        """Wait until nothing is in hand."""
+        """Wait until nothing is in flight."""
         while self.in_flight:
             await self._emptied.wait()
 

@@ -1,7 +1,7 @@
-"""What JobMaster logs itself, through loggers that applications set up: an entry each, whatever names and errors are in it.
+"""JobMaster's own log lines, through loggers that applications set up: one entry each, whatever names and errors it has.
 
-A line of a job (`jobmaster.job`) is its handler's, and goes through as it was given: `jobmaster worker` and the debug log
-write it safely, and an application's own format decides for itself.
+A job's line (`jobmaster.job`) belongs to its handler, and is passed on unchanged: `jobmaster worker` and the debug log
+write it safely; an application's own format decides for itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOGGERS: Final = tuple(f"jobmaster.{area}" for area in _AREAS.split())
 
 
 def keep_entries_whole(record: logging.LogRecord) -> bool:
-    """Make what is unsafe in a record printable: its message, and the traceback that formatters find ready made."""
+    """Make the unsafe parts of a record printable: its message, and the traceback that formatters use as is."""
     text = message_of(record)
     if (safe := as_entry(text)) != text:
         record.msg, record.args = safe, ()

@@ -1,4 +1,4 @@
-"""Whose line of source is to blame: the user's, not ours and not a library's."""
+"""Which line of source caused an error: the user's, not JobMaster's and not a library's."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _OURS: Final = frozenset(
         "naturalcron",
     }
 )
-"""Packages whose lines are no user's, wherever they are installed."""
+"""Packages whose lines are not the user's, wherever they are installed."""
 _MACHINERY: Final = frozenset({"importlib", "_frozen_importlib", "_frozen_importlib_external", "contextlib"})
 
 
 def placed(what: str, error: Exception) -> ConfigurationError:
-    """Return an error about `what`, which is written at the line of the user's that runs now, and says so."""
+    """Return an error about `what` that names the user's line that is running."""
     place = line_of_caller()
     if isinstance(error, InvalidExpressionError):
         return error.about(what, place)
@@ -40,9 +40,9 @@ def placed(what: str, error: Exception) -> ConfigurationError:
 
 
 def line_of_caller() -> str:
-    """Return file and line of the nearest caller outside of JobMaster, and what is decorated there.
+    """Return file and line of the nearest caller outside JobMaster, and the name that is decorated there.
 
-    `send_welcome, /srv/app/mail.py:12`, or without the name if nothing is.
+    `send_welcome, /srv/app/mail.py:12`, or without the name if nothing is decorated.
     """
     frame = next((one for one in _callers() if not _is_ours(one)), None)
     if frame is None:
@@ -53,14 +53,14 @@ def line_of_caller() -> str:
 
 
 def _callers() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `warnings` does it for its `stacklevel`
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `warnings` does for its `stacklevel`
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
 def _is_ours(frame: FrameType) -> bool:
-    """Whether a frame is of a package of ours, or of what attrs made for one."""
+    """Whether a frame belongs to one of our packages, or to code that attrs generated for one."""
     return _package(frame) in _OURS or frame.f_code.co_filename.startswith("<attrs generated")
 
 
@@ -82,18 +82,18 @@ def _decorated(file: str, line: int) -> str | None:
     return None
 
 
-# Of what was raised
+# Frames of errors
 
 
 def frames_outside(error: BaseException) -> list[traceback.FrameSummary]:
-    """Return where an error came through, except for our own lines and the import machinery."""
+    """Return the frames that an error passed through, without our own and the import machinery's."""
     own = [_package(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     frames = traceback.extract_tb(error.__traceback__)
     return [frame for frame, name in zip(frames, own, strict=True) if name not in _OURS | _MACHINERY]
 
 
 def frames_of_user(error: BaseException) -> list[traceback.FrameSummary]:
-    """Return those of them that are of no library."""
+    """Return those of them that are not in a library."""
     return [frame for frame in frames_outside(error) if not _is_of_library(frame.filename)]
 
 

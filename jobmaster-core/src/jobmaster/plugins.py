@@ -1,4 +1,4 @@
-"""Finding plug-ins and asking them: the one place that talks to pluggy."""
+"""Finding and calling plug-ins: the only module that uses pluggy."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ ENTRY_POINTS = "jobmaster"
 
 
 class Plugins:
-    """The plug-ins of one cluster: the installed ones, core's own, and those handed over by the user."""
+    """The plug-ins of one cluster: the installed ones, core's own, and those passed by the user."""
 
     def __init__(self, extra: Sequence[Any] = ()) -> None:
-        """Load and check all plug-ins; raises `ConfigurationError` for one that is broken."""
+        """Load and check all plug-ins; raises `ConfigurationError` for a broken one."""
         self._manager = pluggy.PluginManager("jobmaster")
         self._manager.add_hookspecs(hookspecs)
         for plugin in extra:
@@ -145,7 +145,7 @@ class Plugins:
         return found
 
     def _check_url(self, url: str, setting: str) -> None:
-        """Refuse a URL that no provider serves, and one that is not clear: drivers quote what they take for the host."""
+        """Refuse a URL that no provider serves, or that is ambiguous: drivers quote what they take for the host."""
         fault, scheme = url_fault(url), scheme_of(url)
         if scheme and scheme not in self._schemes:
             raise UnknownSchemeError(setting, scheme, self._schemes, show=fault is None and "@" not in url)
@@ -162,12 +162,12 @@ class Plugins:
         return list(reversed(self.hook.jobmaster_middleware()))
 
     def observers(self) -> list[JobObserver]:
-        """Return the observers of jobs, in the order of registration, each kept from breaking the rest."""
+        """Return the observers of jobs, in the order of registration, each isolated from the rest."""
         return [_Contained(observer) for observer in reversed(self.hook.jobmaster_observer())]
 
 
 class _Contained:
-    """An observer whose errors are logged: a job that was accepted or has ended stays so, whoever watches."""
+    """An observer whose errors are logged: they do not affect a job that was accepted or has ended."""
 
     def __init__(self, observer: JobObserver) -> None:
         self._observer = observer
@@ -195,12 +195,12 @@ class _Contained:
 
 
 def _name(impl: pluggy.HookImpl) -> str:
-    """Return what to call a plug-in in messages: its name, or what it is if it was handed over without one."""
+    """Return how messages call a plug-in: by its name, or by its representation if it was passed without one."""
     return repr(impl.plugin) if impl.plugin_name.isdecimal() else repr(impl.plugin_name)
 
 
 def _veiled(ask: Callable[[], Any], setting: str, url: str, options: StoreOptions) -> Any:
-    """Ask a provider, and raise what shows a secret of its URL or options as a `ConfigurationError` that does not."""
+    """Call a provider; raise an error that shows a secret of its URL or options as a `ConfigurationError` that does not."""
     try:
         return ask()
     except Exception as error:
@@ -210,16 +210,16 @@ def _veiled(ask: Callable[[], Any], setting: str, url: str, options: StoreOption
         name = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
         told = str(error) if quotes_nothing(error) else f"{name}{veil.text(str(error))}"
     msg = f"{setting}: the {scheme_of(url)}:// URL cannot be used: {told}"
-    raise ConfigurationError(msg)  # here, where it comes from nothing
+    raise ConfigurationError(msg)  # raised here, so that it has no cause
 
 
 @hookspecs.hookimpl(trylast=True)
 def jobmaster_build_handler(handler_class: type[Any]) -> Any:
-    """Build a handler that needs nothing."""
+    """Build a handler that needs no arguments."""
     return handler_class()
 
 
 @hookspecs.hookimpl(trylast=True)
 def jobmaster_recurrence_kinds() -> Sequence[RecurrenceKind]:
-    """Bring the built-in kinds. Last to be called is first in the list: plug-ins do not take their texts over."""
+    """Return the built-in kinds. Called last, they come first in the list: plug-ins cannot take over their texts."""
     return [IntervalKind(), NaturalKind(), CronKind()]

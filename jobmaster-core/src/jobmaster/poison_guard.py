@@ -1,4 +1,4 @@
-"""Letting jobs run again that may have brought their worker down, so that the next crash tells which it was."""
+"""Running jobs again that may have crashed their worker, so that the next crash shows which one it was."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ STORE_PAUSE = 0.2
 class PoisonGuard:
     """Admits suspects of one worker.
 
-    Each suspect's start is written before it runs. One that two crashes count against is *accused*: only one
-    of those is on record as started at a time, so that the third is held against the guilty one alone.
+    Each suspect's start is written before it runs. A suspect with two crashes is *accused*: only one accused job is
+    recorded as started at a time, so that the third crash counts against the guilty one alone.
     """
 
     master: MasterRepository
@@ -59,10 +59,10 @@ class PoisonGuard:
         return False
 
     def written(self, reports: Sequence[Report]) -> None:
-        """Note that reports are written; with the accused job's own, the next of them has its turn.
+        """Note that reports are written; after the accused job's own report, the next accused job has its turn.
 
-        Not when its handler returns: until its end is on record its start is, and a crash that the next
-        one causes would count against both.
+        Not as soon as its handler returns: until its end is recorded, only its start is, and a crash that the next one
+        causes would count against both.
         """
         accused = self._accused
         if accused is None or all(report.job_id != accused.job.id for report in reports):
@@ -73,7 +73,7 @@ class PoisonGuard:
             owned.resume()
 
     async def _record_start(self, owned: OwnedBucket, entry: InFlight) -> bool:
-        """Write a start; after a failure its job keeps its turn, for it may be on record all the same."""
+        """Write a start; after a failure its job keeps its turn, as the start may be recorded all the same."""
         claim, status = entry.claim, JobStatus.PROCESSING
         mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
         try:

@@ -1,16 +1,16 @@
-r"""Text that people see, whoever wrote it: nothing in it moves a cursor, hides, turns around or begins another line.
+r"""Text for people, from any source: nothing in it moves a cursor, hides, changes direction or begins another line.
 
 The rule for a character, by its Unicode category:
 
 - controls (Cc), lone surrogates (Cs), line and paragraph separators (Zl, Zp) and format characters (Cf) are escaped, as
-  Python writes them: `\x1b`, `\u202e`. So are letters that fill a place with nothing, and tags;
-- Cf that shows is kept: the signs that Arabic, Syriac and Kaithi write around numbers and names;
-- a joiner (U+200C, U+200D) is kept behind a letter of a script that joins, or an emoji, and a variation selector behind
-  what has variants. Anywhere else they are invisible, and escaped;
-- line feed and tab are the output's own layout, and kept where it says so.
+  Python writes them: `\x1b`, `\u202e`. So are filler letters that show nothing, and tags;
+- visible Cf characters are kept: the signs that Arabic, Syriac and Kaithi write around numbers and names;
+- a joiner (U+200C, U+200D) is kept after a letter of a script that joins, or an emoji, and a variation selector after a
+  character that has variants. Anywhere else they are invisible, and escaped;
+- line feed and tab are the output's own layout, and are kept if the output allows them.
 
-All else is left as it is, so that what prints is never changed. `for_json` writes the same characters as JSON escapes, which
-every parser reads back as what they were.
+Everything else is left unchanged, so that printable text never changes. `for_json` writes the same characters as JSON
+escapes, which every parser reads back as the original characters.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import re
 from typing import Final
 
 MARK: Final = "  | "
-"""What the further lines of a log entry start with: none of them can be taken for an entry of its own."""
+"""The start of the further lines of a log entry: they cannot be mistaken for separate entries."""
 
 _VISIBLE_FORMATS: Final = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-"""Characters of category Cf that show: not among the unsafe ones below, and named here for the test of the rule."""
+"""Visible characters of category Cf: not among the unsafe ones below; listed here for the test of the rule."""
 
 _UNSAFE: Final = (
     r"\x00-\x1f\x7f-\x9f\xad"  # controls, soft hyphen
@@ -35,7 +35,7 @@ _UNSAFE: Final = (
 _JOINERS: Final = "\u200c\u200d"
 _SELECTORS: Final = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _JOINING: Final = "\u0600-\u1cff\u2190-\u2bff\u2e80-\ud7ff\uf900-\ufdff\ufe20-\ufefe\U00010000-\U000dffff"
-"""Where scripts that join, ideographs and emoji are: neither Latin, Greek or Cyrillic nor their punctuation."""
+"""The ranges of joining scripts, ideographs and emoji: no Latin, Greek or Cyrillic, nor their punctuation."""
 _WITH_VARIANTS: Final = f"{_JOINING}0-9#*\xa9\xae\u203c\u2049\u2122\u2139"
 
 _BEHIND: Final = rf"(?<=[{_JOINING}])(?<![{_UNSAFE}{_SELECTORS}])"
@@ -49,14 +49,14 @@ _NOT_ASCII: Final = re.compile(r"[^\n\x20-\x7e]")
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    """Return a text with what is unsafe escaped, but for the characters in `keep`: line feed, tab, or both."""
+    """Return a text with unsafe characters escaped, except those in `keep`: line feed, tab, or both."""
     if text.isascii() and text.isprintable():
         return text
     return _ESCAPED.sub(lambda found: found[0] if found[0] in keep else _python_escape(found[0]), text)
 
 
 def on_one_line(text: str) -> str:
-    """Return a text that is a part of a line: line feeds and tabs are escaped as well."""
+    """Return a text for part of a line: line feeds and tabs are escaped as well."""
     return printable(text, keep="")
 
 
@@ -71,20 +71,20 @@ def marked(text: str) -> str:
 
 
 def indented(text: str, indent: str = "    ") -> str:
-    """Return a message whose further lines are indented, if they are not: none can be taken for a message of its own."""
+    """Return a message with its further lines indented, so that they cannot be mistaken for separate messages."""
     first, *rest = printable(text).split("\n")
     return "\n".join([first, *(line if line.startswith(indent) else indent + line for line in rest)])
 
 
 def for_json(dumped: str) -> str:
-    """Return a JSON text that means the same, with escapes for what is unsafe. Line feeds in it are its layout."""
+    """Return an equivalent JSON text, with escapes for unsafe characters. Its line feeds are layout."""
     if dumped.isascii() and dumped.isprintable():
         return dumped
     return _ESCAPED.sub(lambda found: found[0] if found[0] == "\n" else _json_escape(found[0]), dumped)
 
 
 def in_ascii(dumped: str) -> str:
-    """Return a JSON text that means the same, with escapes for all that is not printable ASCII: no stream changes it."""
+    """Return an equivalent JSON text, with escapes for everything but printable ASCII: no stream changes it."""
     return _NOT_ASCII.sub(lambda found: _json_escape(found[0]), dumped)
 
 

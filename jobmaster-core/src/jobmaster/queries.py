@@ -1,4 +1,4 @@
-"""Questions about jobs and schedules, checked: what makes no sense is refused, and not answered with nothing."""
+"""Checked queries for jobs and schedules: a query that makes no sense is refused, not answered with nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jobmaster.states import JobStatus, Priority, ScheduleStatus
 LONGEST_PAGE: Final = 1000
 MOST_FILTERS: Final = 100
 MOST_FILTER_BYTES: Final = 1024 * 1024
-"""Of all that the filters of one query compare with, as it is stored."""
+"""The stored size of all values that the filters of one query compare with."""
 MOST_LINES: Final = 100_000
 _TEXTUAL: Final = frozenset({Operator.CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH})
 _ORDERED: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
@@ -49,7 +49,7 @@ Named: TypeAlias = str | JobDefinition | Handler | type[JobHandler]
 
 
 class JobConditions(TypedDict, total=False):
-    """What `Jobs.query` can ask for; None, and no status or metadata, leave a condition out."""
+    """The conditions of `Jobs.query`; None, and no status or metadata, leave a condition out."""
 
     status: JobStatus | StatusName | Iterable[JobStatus | StatusName]
     handler: Named | None
@@ -63,7 +63,7 @@ class JobConditions(TypedDict, total=False):
 
 
 class ScheduleConditions(TypedDict, total=False):
-    """What `Schedules.query` can ask for; None, and no status, leave a condition out."""
+    """The conditions of `Schedules.query`; None, and no status, leave a condition out."""
 
     status: ScheduleStatus | ScheduleStatusName | Iterable[ScheduleStatus | ScheduleStatusName]
     handler: Named | None
@@ -71,7 +71,7 @@ class ScheduleConditions(TypedDict, total=False):
 
 
 def build_query(**conditions: Unpack[JobConditions]) -> JobQuery:
-    """Return the query of conditions, as `Jobs.query` lists them; raises `InvalidQueryError`."""
+    """Return the query for conditions, as `Jobs.query` lists them; raises `InvalidQueryError`."""
     for name in conditions.keys() - _CONDITIONS:
         guess = get_close_matches(name, _CONDITIONS, n=1)
         hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(sorted(_CONDITIONS))})"
@@ -109,12 +109,12 @@ _CONDITIONS: Final = frozenset(signature(_query).parameters)
 
 
 def page_limit(limit: Any, name: str = "limit") -> int:
-    """Return how many are to be on a page; raises `InvalidQueryError`."""
+    """Return the number of items on a page; raises `InvalidQueryError`."""
     return _limit(limit, LONGEST_PAGE, name)
 
 
 def line_limit(limit: Any) -> int:
-    """Return how many log lines are wanted; raises `InvalidQueryError`."""
+    """Return the number of log lines; raises `InvalidQueryError`."""
     return _limit(limit, MOST_LINES, "limit")
 
 
@@ -126,7 +126,7 @@ def _limit(limit: Any, most: int, name: str) -> int:
 
 
 def searchable(name: str, text: Any) -> str:
-    """Return a text that a store can look for; raises `InvalidQueryError`."""
+    """Return a text that a store can search for; raises `InvalidQueryError`."""
     wanted: str = str(text) if isinstance(text, UUID) else text
     if not isinstance(wanted, str) or (fault := text_fault(wanted)):
         wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a text"
@@ -135,7 +135,7 @@ def searchable(name: str, text: Any) -> str:
 
 
 def flag(name: str, given: Any) -> bool | None:
-    """Return a condition that holds or does not, or None; raises `InvalidQueryError`."""
+    """Return a boolean condition, or None; raises `InvalidQueryError`."""
     found: bool | None = _optional(name, given, bool, "True, False or None")
     return found
 
@@ -158,7 +158,7 @@ def statuses_of(kind: type[Status], given: Any) -> frozenset[Status]:
 
 
 def _few(name: str, given: Iterable[Any]) -> list[Any]:
-    """Return what is given for a condition; raises `InvalidQueryError` for more than makes sense, or without an end."""
+    """Return the values of a condition; raises `InvalidQueryError` for too many or endless ones."""
     several = list(islice(given, MOST_FILTERS + 1))
     if len(several) > MOST_FILTERS:
         raise InvalidQueryError(f"{name}: over {MOST_FILTERS} are too many; give up to {MOST_FILTERS}")
@@ -222,7 +222,7 @@ def _filters(given: Any) -> Sequence[MetadataFilter]:
 
 
 def _filter(given: MetadataFilter) -> tuple[MetadataFilter, int]:
-    """Return a filter that a store can answer, and its bytes: what metadata cannot hold is nothing to look for."""
+    """Return a filter that a store can answer, and its bytes: values that metadata cannot hold are refused."""
     operator, value = operator_of(given), given.value
     if not isinstance(given.name, str):
         msg = f"metadata: {shown(given.name)} is no name; give a text"
@@ -244,7 +244,7 @@ def _filter(given: MetadataFilter) -> tuple[MetadataFilter, int]:
 
 
 def _options(given: MetadataFilter) -> list[Any]:
-    """Return the values of which one is wanted."""
+    """Return the values of which one has to match."""
     if not isinstance(given.value, Iterable) or isinstance(given.value, str | bytes | Mapping):
         msg = f"metadata {shown(given.name)}: in takes a list of values, not {shown(given.value)}"
         raise InvalidQueryError(msg)
@@ -256,7 +256,7 @@ def _options(given: MetadataFilter) -> list[Any]:
 
 
 def _named(condition: str, given: Any, what: str, longest: int) -> str | None:
-    """Return a name if it can be one; `what` says in an error what to give."""
+    """Return a valid name; `what` says in an error what to give."""
     name: str | None = _optional(condition, given, str, what)
     try:
         return None if name is None else check_name(condition, name, longest)

@@ -1,4 +1,4 @@
-"""URLs of a configuration file: paths in them are relative to that file, not to whoever reads it."""
+"""URLs of a configuration file: paths in them are relative to that file, not to the process that reads it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SERVERS: Final = frozenset({"postgresql", "postgres"})
 _PATHS: Final = frozenset({"sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir", "passfile"})
 """Options of servers' URLs that name a file on this host."""
 _WORDS: Final = frozenset({"", "system"})
-"""Values of those that name none."""
+"""Values of these options that do not name a file."""
 
 
 def beside(url: Any, folder: Path) -> Any:
-    """Return a URL whose relative paths start from a folder; what is no URL, or no clear one, is returned as it is."""
+    """Return a URL with its relative paths based on a folder; other values and unclear URLs are returned unchanged."""
     if not isinstance(url, str):
         return url
     scheme = url.partition("://")[0].rpartition("+")[2].lower()
@@ -56,7 +56,7 @@ def _moved(name: str, value: str, folder: Path) -> str:
 
 
 def urls_beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a configuration in which the URLs of all databases start from a folder."""
+    """Return a configuration in which the URLs of all databases are relative to a folder."""
     moved = {key: _table(value, folder) for key, value in values.items() if key in {"move_to", "archive_to"}}
     if isinstance(agents := values.get("agents"), list):
         moved["agents"] = [_table(agent, folder) for agent in agents]

@@ -1,4 +1,4 @@
-"""`Runtime`: a cluster while it runs, and which ones run in this process."""
+"""`Runtime`: a running cluster, and the registry of those in this process."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _running: dict[str, list[Runtime]] = {}
 
 
 class Runtime(ControlVerbs):
-    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` look.
+    """A running cluster. `scheduler` schedules and changes, `jobs` and `schedules` read.
 
-    What `ControlVerbs` adds steers the cluster itself.
+    The methods of `ControlVerbs` control the cluster itself.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Runtime(ControlVerbs):
         await self._all_of([*(worker.ready for worker in supervisor.workers), supervisor.declared])
 
     async def workers_stopped(self) -> None:
-        """Wait until every worker of this process has been asked to stop, and has; without workers, for ever.
+        """Wait until every worker of this process was asked to stop, and has stopped; without workers, forever.
 
         Raises `NotRunningError` if the cluster ends in another way, for example by a failure.
         """
@@ -116,9 +116,9 @@ class Runtime(ControlVerbs):
         return list(await self._env.master.list_hosts(self.id))
 
     async def durability_risks(self) -> dict[str, Sequence[DurabilityRisk]]:
-        """Return with which settings the stores may lose what they have accepted, by store: `master` or an agent's name.
+        """Return the settings with which stores may lose accepted jobs, by store: `master` or an agent's name.
 
-        Agents that this process cannot reach now are left out. What can be told depends on the provider.
+        Agents that this process cannot reach now are left out. What can be detected depends on the provider.
         """
         return await all_risks(self._env.master, self._env.agents)
 
@@ -129,18 +129,18 @@ class Runtime(ControlVerbs):
         patience: float = 60.0,
         on_moved: Callable[[MoveResult], None] = lambda _: None,
     ) -> MoveSummary:
-        """Move the whole cluster, and return what came of it. It can be repeated, whatever happened.
+        """Move the whole cluster, and return a summary. It can be repeated, regardless of the result.
 
-        The cluster's mode becomes `migrating`, and stays so: what is scheduled here later waits here.
+        The cluster's mode becomes `migrating`, and stays so: jobs that are scheduled here later wait here.
 
         Args:
-            target: what `Cluster.target` returns; what `Cluster.move_to` was told if not given.
-            patience: how many seconds to wait for jobs that workers have in hand.
+            target: what `Cluster.target` returns; by default the target of `Cluster.move_to`.
+            patience: how many seconds to wait for jobs that workers have in flight.
             on_moved: called for each batch that has moved.
 
         Raises:
-            ConfigurationError: there is no target, or it is the wrong one. Nothing was changed.
-            StoreUnavailableError: a database cannot be reached; what has not moved is still here.
+            ConfigurationError: there is no target, or the wrong one. Nothing was changed.
+            StoreUnavailableError: a database cannot be reached; everything that has not moved is still here.
 
         """
         env, wanted = self._env, target or self.cluster.move_target
@@ -180,7 +180,7 @@ def findable(runtime: Runtime) -> Iterator[None]:
 
 
 def find_runtime(cluster_id: str) -> Runtime:
-    """Return the runtime of a cluster that runs in this process, in this event loop where one runs.
+    """Return the runtime of a cluster that runs in this process; in an event loop, one of that loop.
 
     Raises `NotRunningError` if there is none.
     """
@@ -203,5 +203,5 @@ def find_scheduler(cluster_id: str) -> Scheduler:
 
 
 def handlers_at_work(runtime: Runtime) -> list[str]:
-    """Return the definition ids of what runs now, each once: from any thread, and without a lock."""
+    """Return the definition ids of the running jobs, each once: from any thread, and without a lock."""
     return runtime._supervisor.at_work()  # noqa: SLF001 - same module

@@ -1,7 +1,7 @@
-"""Recurring schedules as they are stored, asked for and changed. All immutable.
+"""Recurring schedules as they are stored, queried and changed. All immutable.
 
-A schedule is one row: what was asked for (a template of its jobs, and when they are due), and how far it has
-been planned. Each of its nominal times gives at most one job, whose id is derived from schedule and time.
+A schedule is one row: its definition (a template of its jobs, and when they are due), and how far it has been planned.
+Each of its nominal times gives at most one job, whose id is derived from schedule and time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from jobmaster.states import Overlap, Priority, ScheduleStatus
 MOST_MISSED: Final = 1000
 """The highest limit of `Misfire.run_all`."""
 AT_ONCE: Final = EPOCH
-"""A schedule to look at now has this as the moment to look at it: before any now."""
+"""The `look_at` of a schedule that has to be planned now: before any now."""
 
 
 class MisfireRule(StrEnum):
-    """What becomes of nominal times that passed while nobody was there to see them."""
+    """What happens to nominal times that passed while no planner was running."""
 
     RUN_ONCE = "run_once"
     SKIP = "skip"
@@ -40,7 +40,7 @@ class MisfireRule(StrEnum):
 
 @frozen
 class Misfire:
-    """A rule for missed nominal times; `run_all` has a limit, the number of newest ones that are run.
+    """A rule for missed nominal times; `run_all` has a limit, the number of newest times that are run.
 
     Write `Misfire.run_all(5)`, or the texts `"run_once"`, `"skip"` and `"run_all(5)"` where one is expected.
     """
@@ -68,7 +68,7 @@ class Misfire:
 
     @classmethod
     def parse(cls, text: str) -> Misfire:
-        """Return the rule of a text; raises `ValueError` for one that says none."""
+        """Return the rule of a text; raises `ValueError` for an invalid one."""
         found = re.fullmatch(r"(run_once|skip|run_all)(?:\((\d{1,6})\))?", text)
         if found is None or (found[2] and found[1] != MisfireRule.RUN_ALL):
             msg = f"{shown(text)} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)'"
@@ -85,7 +85,7 @@ class Misfire:
 class ScheduleReceipt:
     """The answer to `recurring`: the schedule is durable.
 
-    `created` is False when the call's key belongs to an earlier schedule, whose id is then given.
+    `created` is False if the call's key belongs to an earlier schedule; `schedule_id` is then the id of that schedule.
     """
 
     schedule_id: UUID
@@ -94,20 +94,19 @@ class ScheduleReceipt:
 
 @frozen(kw_only=True)
 class ScheduleRecord:
-    """A recurring schedule with all that the master knows of it.
+    """A recurring schedule with everything that the master knows about it.
 
-    `job` is the template of its jobs: its id, creation and key are the schedule's own, and its `scheduled_at`
-    is the moment from which the schedule counts. `name` is that of a static schedule, None for a dynamic one.
+    `job` is the template of its jobs: its id, creation and key are the schedule's own, and its `scheduled_at` is the
+    moment from which the schedule counts. `name` is the name of a static schedule, None for a dynamic one.
 
-    How far it is planned: every nominal time up to `planned_to` is decided; `waiting` are those that were due
-    and wait for their turn; the planner looks at it again at `look_at`; `newest_job_id` is the last job that was
-    made for it, and `busy` whether that has not ended yet. `version` grows with every change. `next_at` is the
-    next nominal time, and `last_job_id` the job of the last one that has come.
+    How far it is planned: every nominal time up to `planned_to` is decided; `waiting` are those that were due and wait
+    for their turn; the planner looks at it again at `look_at`; `newest_job_id` is the last job that was made for it,
+    and `busy` whether that job has not ended yet. `version` grows with every change. `next_at` is the next nominal
+    time, and `last_job_id` the job of the last nominal time that has come.
 
-    `read_at` is the store's now at which the record was read. A new one that `starts_now` counts from the store's
-    now at which it is stored, whatever its `starts_after` says: that is the clock of the host that asks.
-
-    `damaged` says what of its row cannot be read; nobody plans such a schedule.
+    `read_at` is the store's now at which the record was read. A new schedule that `starts_now` counts from the store's
+    now at which it is stored, not from its `starts_after`, which is by the clock of the calling host. `damaged` says
+    which part of its row cannot be read; such a schedule is not planned.
     """
 
     job: Job
@@ -199,7 +198,7 @@ class ScheduleRecord:
         return self.job.key
 
     def job_at(self, nominal: datetime, now: datetime) -> Job:
-        """Return the one job of a nominal time."""
+        """Return the job of a nominal time."""
         id_ = derived_id(self.id, to_micros(nominal))
         return evolve(self.job, id=id_, scheduled_at=nominal, created_at=now, key=None)
 
@@ -208,7 +207,7 @@ class ScheduleRecord:
 class Firing:
     """A job to be made for a schedule: due at its nominal time, or now if that has passed.
 
-    `nominal_at` is None for a job that was asked for out of turn.
+    `nominal_at` is None for a job that was requested out of turn.
     """
 
     job: Job
@@ -219,9 +218,9 @@ class Firing:
 class ScheduleWrite:
     """A change of one schedule, which holds only if its version is still `record.version`.
 
-    `record` is how it is to stand afterwards; `redefined` says that what was asked for changes too, and not
-    just how far it is planned. `restart` takes its future jobs away, to be planned anew from `record.planned_to` on.
-    `lapsed` is a condition: nobody has renewed its declaration meanwhile.
+    `record` is its new state; `redefined` says that its definition changes too, not just how far it is planned.
+    `restart` removes its future jobs, to be planned anew from `record.planned_to` on. `lapsed` is a condition: its
+    declaration was not renewed meanwhile.
     """
 
     record: ScheduleRecord
@@ -233,9 +232,9 @@ class ScheduleWrite:
 
 @frozen(kw_only=True)
 class DueSchedules:
-    """Schedules that are to be looked at, and the store's now.
+    """Schedules that have to be planned, and the store's now.
 
-    Without any, `next_in` is the time in seconds until there will be one (None: no schedule is active).
+    If there are none, `next_in` is the time in seconds until the next one (None: no schedule is active).
     """
 
     now: datetime
@@ -245,9 +244,9 @@ class DueSchedules:
 
 @frozen(kw_only=True)
 class ScheduleQuery:
-    """Which schedules to find. Every given condition must hold; they come by descending id.
+    """Which schedules to find. Every given condition must hold; they are ordered by descending id.
 
-    `after` continues below the last schedule of the page before (its id); `limit` is at most 1,000.
+    `after` is the id of the last schedule of the previous page, to continue after it; `limit` is at most 1,000.
     """
 
     statuses: frozenset[ScheduleStatus] = frozenset()
@@ -261,14 +260,14 @@ class Fires:
     """The nominal times of one schedule, up to its end: called with a moment, it returns the first one after it."""
 
     def __init__(self, kinds: Kinds, record: ScheduleRecord) -> None:
-        """Compile the schedule's expression; raises what its kind raises."""
+        """Compile the schedule's expression; raises any error of its kind."""
         self._recurrence = _compiled(kinds, record.kind, record.expression, record.time_zone)
         self._start, self._end = record.starts_after, record.ends_before
 
     def __call__(self, after: datetime) -> datetime | None:
         """Return the first nominal time strictly after a moment, or None when the schedule is over.
 
-        Raises `ValueError` if the kind returns one that is not: whoever asks for the next one would never end.
+        Raises `ValueError` if the kind returns a time that is not later: a caller that iterates would never end.
         """
         found = self._recurrence.next_after(after, self._start)
         if found is None or (self._end is not None and found >= self._end):

@@ -1,4 +1,4 @@
-"""When a recurring schedule fires and what happens if it cannot: checked when it is asked for."""
+"""When a recurring schedule fires and what happens if it cannot: checked when it is created or changed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _moment(name: str, value: Any) -> datetime | None:
 
 
 class RuleOptions(TypedDict, total=False):
-    """What a schedule can be told besides its expression; None is the same as not given."""
+    """The options of a schedule besides its expression; None is the same as not given."""
 
     kind: str | None
     time_zone: str | None
@@ -74,21 +74,21 @@ class RuleOptions(TypedDict, total=False):
 
 
 Expression: TypeAlias = str | timedelta | Interval | NaturalCron | Cron
-"""When a schedule fires; a plug-in's kind may bring types of its own."""
+"""When a schedule fires; a plug-in's kind may have its own types."""
 
 
 @frozen
 class ScheduleRules:
-    """What a recurring schedule is told besides its handler and its jobs' settings.
+    """The rules of a recurring schedule, besides its handler and its jobs' settings.
 
     Args:
         expression: when it fires: a text, a `timedelta`, an `Interval`, a `NaturalCron` or a `Cron`.
-        kind: the language of a text (`natural`, `cron`, `interval`, or one that a plug-in brings).
-        time_zone: the IANA name of its zone; without one it is the cluster's `time_zone`, or the host's.
+        kind: the language of a text (`natural`, `cron`, `interval`, or one of a plug-in).
+        time_zone: the IANA name of its zone; by default the cluster's `time_zone`, or the host's.
         starts_after: an aware datetime: it fires after that, and intervals count from there.
         ends_before: an aware datetime: it fires before that.
-        overlap: what happens when its last job has not ended: `skip`, `queue`, `allow`, `cancel_running`.
-        misfire: what happens to times that were missed: `run_once`, `skip`, `run_all(5)`.
+        overlap: what happens if its last job has not ended: `skip`, `queue`, `allow`, `cancel_running`.
+        misfire: what happens to missed times: `run_once`, `skip`, `run_all(5)`.
 
     Raises:
         ConfigurationError: one of them is wrong; the message names it and the remedy.
@@ -104,21 +104,21 @@ class ScheduleRules:
     misfire: Misfire = field(factory=Misfire.run_once, converter=_misfire, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        """Check what concerns two settings at once."""
+        """Check the settings that depend on each other."""
         if self.starts_after and self.ends_before and self.ends_before <= self.starts_after:
             msg = f"ends_before: {self.ends_before} is not after starts_after ({self.starts_after}); nothing would ever run"
             raise ConfigurationError(msg)
 
 
 _NEVER: Final = (int, float, bytes)
-"""Types of which no kind has its expressions: `every=5` does not say five of what."""
+"""Types that are not expressions of any kind: `every=5` does not say five of what."""
 _BUILT_IN: Final[Sequence[RecurrenceKind]] = (IntervalKind(), NaturalKind(), CronKind())
 
 
 def check_expression(rules: ScheduleRules) -> None:
-    """Raise `InvalidExpressionError` for an expression of a built-in kind that is wrong.
+    """Raise `InvalidExpressionError` for an invalid expression of a built-in kind.
 
-    Those of other kinds are judged at start, by the plug-ins of the cluster.
+    Expressions of other kinds are checked at start, by the plug-ins of the cluster.
     """
     for kind in _BUILT_IN:
         if rules.kind == kind.name or (rules.kind is None and kind.accepts(rules.expression)):
@@ -129,9 +129,9 @@ def check_expression(rules: ScheduleRules) -> None:
 
 
 def zone_name(rules: ScheduleRules, time_zone: str | None) -> str:
-    """Return the zone of a schedule: its own, or that of the cluster, or that of the host.
+    """Return the zone of a schedule: its own, or the cluster's, or the host's.
 
-    Raises `ConfigurationError` if it is that of the host, and nobody can tell which one that is.
+    Raises `ConfigurationError` if it is the host's, and that cannot be determined.
     """
     return rules.time_zone or time_zone or host_zone_name()
 
@@ -142,8 +142,8 @@ def schedule_of(
     """Return a new schedule, not yet stored, whose jobs are like `template`.
 
     `time_zone` is what `zone_name` returns; `name` makes it a static one. Raises `InvalidExpressionError` for an
-    expression that is wrong, or that never fires between start and end. Without a start it counts from the store's
-    now: what is checked here by the template's creation, which is when this host thinks that is.
+    expression that is invalid, or that never fires between start and end. Without a start it counts from the store's
+    now; the check here uses the template's creation, which is this host's estimate of that.
     """
     now = template.created_at
     zone = zone_of(rules.time_zone or time_zone)
@@ -176,7 +176,7 @@ def _first(record: ScheduleRecord, kinds: Kinds) -> datetime:
 
 
 def as_schedule_id(schedule_id: UUID | str) -> UUID | None:
-    """Return a schedule's id from its text; None for a text that is none."""
+    """Return a schedule's id from its text; None for a text that is not an id."""
     if isinstance(schedule_id, UUID):
         return schedule_id
     try:

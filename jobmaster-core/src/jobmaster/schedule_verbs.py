@@ -49,14 +49,14 @@ from jobmaster.schedule_rules import (
 from jobmaster.states import ScheduleStatus
 
 CHANGE_TRIES: Final = 20
-"""How often to change a schedule again that a planner has moved in the meantime."""
+"""How often to retry a change of a schedule that a planner has moved on meanwhile."""
 
 Change = Callable[[ScheduleRecord], ScheduleWrite | None]
-"""Returns what to write about a schedule, or None if it is as it should be."""
+"""Returns what to write for a schedule, or None if nothing has to change."""
 
 
 class RecurringChanges(JobOptions, RuleOptions, total=False):
-    """What `update_recurring` can change besides expression and data."""
+    """The options of `update_recurring`, besides expression and data."""
 
 
 class RecurringOptions(RecurringChanges, total=False):
@@ -67,7 +67,7 @@ class RecurringOptions(RecurringChanges, total=False):
 
 
 class ScheduleVerbs(ABC):
-    """What `Scheduler` can do with recurring schedules.
+    """The methods of `Scheduler` for recurring schedules.
 
     Errors common to all but `recurring`: `ScheduleNotFoundError` for an unknown id, `InvalidTransitionError` if the
     schedule's status does not allow it.
@@ -125,20 +125,20 @@ class ScheduleVerbs(ABC):
         """Schedule a job again and again; return a receipt with the schedule's id.
 
         Args:
-            handler: a handler, or a `JobDefinition` where its code is not at hand.
+            handler: a handler, or a `JobDefinition` if its code is not available.
             expression: when it fires: a text, a `timedelta`, an `Interval`, a `NaturalCron` or a `Cron`.
             args: values for the handler, the same each time: a mapping by name, or arguments by position.
-            keywords: arguments of the handler, and options: `kind`, the language of a text: `natural` (the default), `cron`,
-                `interval`; `time_zone`, an IANA name; `starts_after` and `ends_before`, aware datetimes; `overlap`:
-                `skip` (the default), `queue`, `allow`, `cancel_running`; `misfire`: `run_once` (the default), `skip`,
-                `run_all(5)`; and what the other calls take: `key`, `priority`, `lane`, `timeout`, `max_retries`,
-                `metadata`, `cluster`.
+            keywords: arguments of the handler, and options: `kind`, the language of a text: `natural` (the default),
+                `cron`, `interval`; `time_zone`, an IANA name; `starts_after` and `ends_before`, aware datetimes;
+                `overlap`: `skip` (the default), `queue`, `allow`, `cancel_running`; `misfire`: `run_once` (the
+                default), `skip`, `run_all(5)`; and the options of the other calls: `key`, `priority`, `lane`,
+                `timeout`, `max_retries`, `metadata`, `cluster`.
 
         Raises:
             InvalidExpressionError: the expression is wrong, or never fires.
             InvalidArgumentsError: another argument is wrong.
             KeyTakenError: the key belongs to a schedule of another handler.
-            ConfigurationError: no zone is given, and that of the host cannot be told.
+            ConfigurationError: no zone is given, and the host's cannot be determined.
 
         """
         with _refusing():
@@ -159,34 +159,34 @@ class ScheduleVerbs(ABC):
     def _made(self, rules: ScheduleRules, template: Job) -> ScheduleRecord:
         zone = zone_name(
             rules, self._env.settings.time_zone
-        )  # what is wrong with the host's is no fault of the call
+        )  # an error about the host's zone is not the call's fault
         with _refusing():
             return schedule_of(rules, template, self._env.plugins.kinds, zone)
 
     def _template(self, request: JobRequest) -> Job:
-        """Return the job that all jobs of a schedule are like."""
+        """Return the template of all jobs of a schedule."""
         return self._schedule.jobs([request])[0].job
 
-    # JobCommands
+    # Commands
 
     async def cancel_recurring(
         self, schedule_id: UUID | str, *, cluster: str | None = None
     ) -> ScheduleRecord:
-        """Cancel a schedule for good, and take away its jobs that are not due yet; return it as it is now.
+        """Cancel a schedule for good, and remove its jobs that are not due yet; return the new record.
 
-        A job that is due or runs goes on. A static schedule cannot be cancelled: its declaration would bring it
+        A job that is due or running continues. A static schedule cannot be cancelled: its declaration would bring it
         back.
         """
         return await self._on(cluster)._change(schedule_id, _cancelled)  # noqa: SLF001 - same class
 
     async def pause_recurring(self, schedule_id: UUID | str, *, cluster: str | None = None) -> ScheduleRecord:
-        """Let a schedule rest until `resume_recurring`, and take away its jobs that are not due yet."""
+        """Pause a schedule until `resume_recurring`, and remove its jobs that are not due yet."""
         return await self._on(cluster)._change(schedule_id, _paused)  # noqa: SLF001 - same class
 
     async def resume_recurring(
         self, schedule_id: UUID | str, *, cluster: str | None = None
     ) -> ScheduleRecord:
-        """Let a paused schedule go on. Times that passed meanwhile were not missed: they are not run."""
+        """Resume a paused schedule. Times that passed meanwhile do not count as missed: they are not run."""
         return await self._on(cluster)._change(schedule_id, _resumed)  # noqa: SLF001 - same class
 
     async def update_recurring(
@@ -199,10 +199,10 @@ class ScheduleVerbs(ABC):
         cluster: str | None = None,
         **changes: Unpack[RecurringChanges],
     ) -> ScheduleRecord:
-        """Change what a dynamic schedule asks for, from the next time on; return it as it is now.
+        """Change the definition of a dynamic schedule, from the next time on; return the new record.
 
-        Takes the options of `recurring` but `key`. What is left out stays; data and metadata are replaced as a
-        whole. Jobs that are not due yet are made anew.
+        Takes the options of `recurring` except `key`. Options that are left out stay as they are; data and metadata are
+        replaced as a whole. Jobs that are not due yet are made anew.
 
         Raises:
             InvalidExpressionError: the expression is wrong, or never fires.
@@ -290,13 +290,13 @@ def _out_of_turn(record: ScheduleRecord, job_id: UUID, now: datetime) -> Job:
 
 
 def _without_none(rules: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what was given as None: the same as not given."""
+    """Leave out rules given as None: the same as not given."""
     return {name: value for name, value in rules.items() if value is not None}
 
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Within the block, a wrong setting is an argument of a call that is refused."""
+    """Within the block, raise a wrong setting as an invalid argument of the call."""
     try:
         yield
     except InvalidExpressionError:
@@ -305,7 +305,7 @@ def _refusing() -> Iterator[None]:
         raise InvalidArgumentsError(str(error)) from None
 
 
-# What becomes of a schedule
+# Changes of a schedule
 
 
 def _cancelled(record: ScheduleRecord) -> ScheduleWrite | None:

@@ -1,4 +1,4 @@
-"""The scheduling verbs."""
+"""The scheduling methods."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from jobmaster.states import ClusterMode
 from jobmaster.weighing import MOST_JOBS
 
 MOST_CANCELLED: Final = 10_000
-"""Jobs that one call cancels: they are locked together."""
+"""The maximum number of jobs that one call cancels: they are locked together."""
 
 InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -53,17 +53,17 @@ InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 class Scheduler(ScheduleVerbs):
     """Schedules jobs on a running cluster. Each call returns once the job is durable.
 
-    Calls take a handler (or a `JobDefinition`, where its code is not at hand), then the values for it: as arguments, as in
-    a call of its function, or as one mapping by name. With a mapping, or without values, these options are keywords of
-    the call: `priority`, `lane`, `timeout`, `max_retries`, `metadata`, `key` (a second call with the same key returns
-    the first job), `confirm` (`"master"` returns only when the master has the job, where an agent would do otherwise),
-    and `cluster` (the id of another cluster that runs in this process). Beside arguments they are given with
-    `handler.with_options(...)`; a keyword that is no parameter of the handler is an option there as well, but type
+    Calls take a handler (or a `JobDefinition`, if its code is not available), then the values for it: as arguments, as
+    in a call of its function, or as one mapping by name. With a mapping, or without values, these options are keywords
+    of the call: `priority`, `lane`, `timeout`, `max_retries`, `metadata`, `key` (a second call with the same key
+    returns the first job), `confirm` (`"master"` returns only when the master has the job, not already when an agent
+    has it), and `cluster` (the id of another cluster that runs in this process). With arguments, options are given with
+    `handler.with_options(...)`; a keyword that is not a parameter of the handler is an option there as well, but type
     checkers do not know that.
 
-    Errors common to all: `SchedulingError` for a request that is refused (nothing was stored);
-    `StoreUnavailableError` if the store cannot be reached in time, in which case the job may or may not
-    have been accepted: with a `key`, the call can safely be repeated.
+    Errors common to all: `SchedulingError` for a request that is refused (nothing was stored); `StoreUnavailableError`
+    if the store cannot be reached in time; the job may or may not have been accepted then: with a `key`, the call can
+    safely be repeated.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Scheduler(ScheduleVerbs):
 
     @property
     def directory(self) -> Directory:
-        """The view of active buckets that jobs are placed by."""
+        """The view of active buckets by which jobs are placed."""
         return self._directory
 
     # Scheduling
@@ -140,7 +140,7 @@ class Scheduler(ScheduleVerbs):
         self, handler: type[ClassWithoutArguments], at: datetime, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[Any]: ...
     async def once_at(self, handler: Any, at: datetime, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
-        """Schedule a job for a moment, an aware datetime; one in the past means now."""
+        """Schedule a job for a moment, an aware datetime; a moment in the past means now."""
         return await self._once(ONCE_AT, handler, args, keywords, at=_given("at", at))
 
     @overload
@@ -202,7 +202,7 @@ class Scheduler(ScheduleVerbs):
     ) -> Sequence[JobReceipt[R]]:
         """Schedule many jobs in one round trip, all or none; returns their receipts in order.
 
-        BucketRequests come from `handler.request(...)`; their options `at` and `after` say when each is due.
+        Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
         scheduler = self._on(cluster)
         return await scheduler._submit(_requests(requests))  # noqa: SLF001 - same class
@@ -224,7 +224,7 @@ class Scheduler(ScheduleVerbs):
         return (await scheduler._submit([request]))[0]  # noqa: SLF001 - same class
 
     async def _submit(self, requests: Sequence[JobRequest[R]]) -> Sequence[JobReceipt[R]]:
-        # What has begun runs to its end, so this is where a loop of calls can be cancelled.
+        # A store call runs to its end once begun, so this is where a loop of calls can be cancelled.
         await anyio.lowlevel.checkpoint_if_cancelled()
         jobs = self._schedule.jobs(requests)
         wanted = self._env.agents.distributed and any(r.options.confirm == MASTER for r in requests)
@@ -240,10 +240,10 @@ class Scheduler(ScheduleVerbs):
         if self._env.mode is ClusterMode.ARCHIVED:
             raise ClusterArchivedError(self._env.cluster_id)
 
-    # JobCommands
+    # Commands
 
     async def cancel(self, job_id: UUID | str, *, cluster: str | None = None) -> CancelResult:
-        """Cancel a job. A waiting one is cancelled at once; a running one is stopped by its worker.
+        """Cancel a job. A waiting job is cancelled at once; a running job is stopped by its worker.
 
         Raises `JobNotFoundError` for an unknown id.
         """
@@ -252,7 +252,7 @@ class Scheduler(ScheduleVerbs):
     async def cancel_many(
         self, job_ids: Iterable[UUID | str], *, cluster: str | None = None
     ) -> Sequence[CancelResult]:
-        """Cancel up to 10,000 jobs in one round trip; returns what became of each, in order.
+        """Cancel up to 10,000 jobs in one round trip; return the result for each, in order.
 
         Raises `JobNotFoundError` for an unknown id, and `InvalidQueryError` for too many of them.
         """
@@ -270,8 +270,8 @@ class Scheduler(ScheduleVerbs):
     ) -> None:
         """Give a waiting job a new due time: an aware datetime, or a delay from now.
 
-        Raises `InvalidTransitionError` if it is due and a worker may have it in hand, or if it has
-        finished; `JobNotFoundError` for an unknown id.
+        Raises `InvalidTransitionError` if it is due and a worker may have it in flight, or if it has finished;
+        `JobNotFoundError` for an unknown id.
         """
         scheduler = self._on(cluster)
         env = scheduler._env  # noqa: SLF001 - same class
@@ -302,7 +302,7 @@ def _given(name: str, value: Any) -> Any:
 
 
 def _requests(given: Any) -> Sequence[JobRequest]:
-    """Return the requests of a bulk call; raises `InvalidArgumentsError` for what is none."""
+    """Return the requests of a bulk call; raises `InvalidArgumentsError` for anything else."""
     several = list(islice(given, MOST_JOBS + 1)) if isinstance(given, Iterable) else [given]
     if len(several) > MOST_JOBS:
         raise InvalidArgumentsError(
@@ -317,7 +317,7 @@ def _requests(given: Any) -> Sequence[JobRequest]:
 
 @contextmanager
 def _refused(why: str) -> Iterator[None]:
-    """Within the block, say why a job's status does not allow what was asked."""
+    """Within the block, say why a job's status does not allow the operation."""
     try:
         yield
     except InvalidTransitionError as error:
@@ -325,7 +325,7 @@ def _refused(why: str) -> Iterator[None]:
 
 
 def as_id(job_id: UUID | str, cluster_id: str) -> UUID:
-    """Return a job id; raises `JobNotFoundError` for a string that is none."""
+    """Return a job id; raises `JobNotFoundError` for a string that is not an id."""
     if isinstance(job_id, UUID):
         return job_id
     try:

@@ -1,4 +1,4 @@
-"""Looking at recurring schedules."""
+"""Reading recurring schedules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Schedules:
 
     @property
     def _env(self) -> Environment:
-        """What the verbs work with; raises `NotRunningError` where and when they cannot."""
+        """The environment of the verbs; raises `NotRunningError` where and when they cannot work."""
         self._scope.check()
         return self._environment
 
@@ -61,14 +61,14 @@ class Schedules:
         limit: int = 100,
         after: UUID | None = None,
     ) -> Sequence[ScheduleRecord]:
-        """Return a page of schedules by descending id: dynamic ones come the newest first.
+        """Return a page of schedules by descending id: dynamic ones are ordered newest first.
 
         Args:
             status: one or several; all if none is given.
             handler: a handler, a definition, or a definition id.
-            static: True for those that code declares, False for the others.
+            static: True for schedules that code declares, False for the others.
             limit: schedules on the page, at most 1,000.
-            after: the id of the last schedule of the page before.
+            after: the id of the last schedule of the previous page.
 
         Raises:
             InvalidQueryError: a value makes no sense.
@@ -92,7 +92,7 @@ class Schedules:
             after = page[-1].id
 
     async def upcoming(self, schedule_id: UUID | str, count: int = 10) -> list[datetime]:
-        """Return the next nominal times of a schedule in UTC, up to 1,000, whatever its status.
+        """Return the next nominal times of a schedule in UTC, up to 1,000, regardless of its status.
 
         Raises `ScheduleNotFoundError`, and `InvalidQueryError` for a `count` that is out of range.
         """

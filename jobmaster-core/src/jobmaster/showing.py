@@ -1,4 +1,4 @@
-"""What is refused, shown in an error: in bounds, whatever it is."""
+"""Showing refused values in errors: any value, in bounded length."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LONGEST_SHOWN: Final = 400
 
 
 def shown(value: object, limit: int = LONGEST_SHOWN) -> str:
-    """Return the `repr` of a value, cut where it is longer than `limit`, or a word for one that has none. Raises nothing."""
+    """Return the `repr` of a value, cut if it is longer than `limit`, or a placeholder if it fails. Raises nothing."""
     is_long = isinstance(value, str | bytes) and len(value) > limit
     try:
         text = repr(value[:limit] if is_long else value)  # type: ignore[index]  # a text
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - anybody's code, which may raise anything
+    except BaseException:  # noqa: BLE001 - user code may raise anything
         return f"<{type(value).__name__} that cannot be shown>"
     left_out = len(value) - limit if is_long else len(text) - limit  # type: ignore[arg-type]
     if left_out <= 0:
@@ -24,7 +24,7 @@ def shown(value: object, limit: int = LONGEST_SHOWN) -> str:
 
 
 def named(value: object, limit: int = LONGEST_SHOWN) -> str:
-    """Return the text of what somebody asked for by its id, cut as above."""
+    """Return the text of an id that a caller asked for, cut as above."""
     if isinstance(value, str):
         return shown(value, limit) if len(value) > limit else value
     try:

@@ -1,4 +1,4 @@
-"""A wake-up that can be used again and again."""
+"""A reusable wake-up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import anyio
 
 
 class Signal:
-    """Wakes one waiting loop. A `set` while nobody waits is kept for the next wait."""
+    """Wakes one waiting loop. A `set` without a waiter is kept for the next wait."""
 
     __slots__ = ("_event",)
 
@@ -14,11 +14,11 @@ class Signal:
         self._event = anyio.Event()
 
     def set(self) -> None:
-        """Wake whoever waits, or let the next wait return at once. From the loop's own thread only."""
+        """Wake the waiter, or let the next wait return at once. From the loop's own thread only."""
         self._event.set()
 
-    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - waits end so by design
-        """Wait for `set`, at most `timeout` seconds (None: for ever); return whether it was set."""
+    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the timeout is by design
+        """Wait for `set`, at most `timeout` seconds (None: forever); return whether it was set."""
         if timeout is not None and timeout <= 0:
             timeout = 0
         with anyio.move_on_after(timeout):

@@ -1,4 +1,4 @@
-"""States of jobs, buckets, workers, schedules and clusters, and the one table of allowed transitions of each.
+"""States of jobs, buckets, workers, schedules and clusters, and the table of allowed transitions of each.
 
 A provider stores the integer `code` of a state; people and JSON see its name. Codes are never reused.
 """
@@ -28,8 +28,8 @@ class CodedEnum(StrEnum):
     def from_code(cls, code: int) -> Self:
         """Return the member stored as `code`.
 
-        A code that nobody knows here, as of a later version or a damaged row, gives a stand-in: it is called
-        `unknown_<code>`, keeps the code, and is equal to no member. So one row does not break a list.
+        An unknown code, as of a later version or a damaged row, gives a stand-in: it is called `unknown_<code>`, keeps
+        the code, and does not equal any member. This way one row does not break a list.
         """
         return _members_by_code(cls).get(code) or cls._stand_in(code)
 
@@ -40,12 +40,12 @@ class CodedEnum(StrEnum):
         return made
 
     def __reduce_ex__(self, _protocol: object) -> tuple[Callable[[int], Self], tuple[int]]:
-        """Be found again by the code, a stand-in too."""
+        """Restore members and stand-ins by their code."""
         return type(self).from_code, (self.code,)
 
     @property
     def is_known(self) -> bool:
-        """Whether this is a member, and no stand-in for a code that nobody knows here."""
+        """Whether this is a member, and not a stand-in for an unknown code."""
         return self._name_ in type(self).__members__
 
 
@@ -61,7 +61,7 @@ def _members_by_code(cls: type[E]) -> dict[int, E]:
 
 
 class Priority(IntEnum):
-    """How urgent a job is. A worker gives each priority a bucket and a number of slots of its own."""
+    """How urgent a job is. A worker gives each priority its own bucket and number of slots."""
 
     VERY_LOW = 1
     LOW = 2
@@ -71,7 +71,7 @@ class Priority(IntEnum):
 
     @classmethod
     def from_code(cls, code: int) -> Self:
-        """Return the priority stored as `code`, or a stand-in called `unknown_<code>`, as other states do."""
+        """Return the priority stored as `code`, or a stand-in called `unknown_<code>`, as for other states."""
         if code in cls._value2member_map_:
             return cls(code)
         made = int.__new__(cls, code)
@@ -80,7 +80,7 @@ class Priority(IntEnum):
 
     @property
     def slots(self) -> int:
-        """Jobs of this priority that run at once in one bucket, before the worker's `parallelism`."""
+        """Jobs of this priority that run at once in one bucket, before applying the worker's `parallelism`."""
         return _SLOTS.get(self, _SLOTS[Priority.MEDIUM])
 
 
@@ -94,7 +94,7 @@ _SLOTS: Mapping[Priority, int] = {
 
 
 class JobStatus(CodedEnum):
-    """Where a job stands. The last three are terminal."""
+    """The status of a job. The last three are terminal."""
 
     SAVE_PENDING = "save_pending", 1
     HELD_ON_MASTER = "held_on_master", 2
@@ -107,7 +107,7 @@ class JobStatus(CodedEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job is finished: it runs again only when somebody asks for a retry."""
+        """Whether the job is finished: it runs again only if a retry is requested."""
         return self in TERMINAL
 
 
@@ -126,7 +126,7 @@ class AttemptOutcome(CodedEnum):
 
 
 class BucketStatus(CodedEnum):
-    """Life of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
+    """The life of a bucket: `active`, then `completing` (graceful) or `lost` and `draining` (crash)."""
 
     ACTIVE = "active", 1
     COMPLETING = "completing", 2
@@ -136,7 +136,7 @@ class BucketStatus(CodedEnum):
 
 
 class WorkerStatus(CodedEnum):
-    """Life of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
+    """The life of a worker: `active`, `stopping`, and then `stopped` by itself or `lost` by a crash."""
 
     ACTIVE = "active", 1
     STOPPING = "stopping", 2
@@ -145,14 +145,14 @@ class WorkerStatus(CodedEnum):
 
 
 class WorkerRequest(CodedEnum):
-    """What a worker was asked from outside. The one with the higher code counts: a stop ends a drain."""
+    """A request to a worker from outside. The one with the higher code wins: a stop ends a drain."""
 
     DRAIN = "drain", 1
     STOP = "stop", 2
 
 
 class WorkerMode(CodedEnum):
-    """Which duties a worker takes."""
+    """The duties that a worker takes."""
 
     FULL = "full", 1
     COORDINATOR = "coordinator", 2
@@ -176,7 +176,7 @@ class WorkerMode(CodedEnum):
 
 
 class ClusterMode(CodedEnum):
-    """What a cluster does as a whole."""
+    """The mode of a cluster as a whole."""
 
     ACTIVE = "active", 1
     PASSIVE = "passive", 2
@@ -185,7 +185,7 @@ class ClusterMode(CodedEnum):
 
 
 class ScheduleStatus(CodedEnum):
-    """Where a recurring schedule stands. The last two are terminal."""
+    """The status of a recurring schedule. The last two are terminal."""
 
     ACTIVE = "active", 1
     PAUSED = "paused", 2
@@ -200,7 +200,7 @@ class ScheduleStatus(CodedEnum):
 
 
 class Overlap(CodedEnum):
-    """What happens when a schedule's time comes and its last job has not ended."""
+    """What happens if a schedule's time comes before its last job has ended."""
 
     SKIP = "skip", 1
     QUEUE = "queue", 2
@@ -223,8 +223,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.HELD_ON_MASTER}),
     JobStatus.CANCELLED: frozenset({JobStatus.HELD_ON_MASTER}),
 }
-"""Which status may follow which. A short job goes from `assigned_to_bucket` straight to its end, because
-`queued` and `processing` are written only when they last. A terminal job leaves its state by `retry` alone."""
+"""Which status may follow which. A short job goes from `assigned_to_bucket` directly to its end, because `queued` and
+`processing` are written only when they last. A terminal job leaves its state only by `retry`."""
 
 BUCKET_TRANSITIONS: Mapping[BucketStatus, frozenset[BucketStatus]] = {
     BucketStatus.ACTIVE: frozenset({BucketStatus.COMPLETING, BucketStatus.LOST}),
@@ -249,7 +249,7 @@ OUTCOME_STATUSES: Mapping[AttemptOutcome, frozenset[JobStatus]] = {
     AttemptOutcome.LOST: frozenset({JobStatus.HELD_ON_MASTER, JobStatus.CANCELLED}),
     AttemptOutcome.POISONED: frozenset({JobStatus.FAILED}),
 }
-"""Where a job may stand after an attempt that ended so."""
+"""The statuses a job may have after an attempt with an outcome."""
 
 
 def check_transition(job: object, before: JobStatus, after: JobStatus) -> None:

@@ -22,7 +22,7 @@ _NO_DATA: Final = (
 
 
 class StaticOptions(JobOptions, RuleOptions, total=False):
-    """What `StaticSchedule` can set besides its expression."""
+    """The options of `StaticSchedule`, besides its expression."""
 
 
 @define(init=False)
@@ -33,11 +33,11 @@ class StaticSchedule:
     """
 
     name: str
-    """Unique in the cluster: the schedule is known by it from one release to the next."""
+    """Unique in the cluster: it identifies the schedule from one release to the next."""
     rules: ScheduleRules
     """When it fires, and what happens if it cannot."""
     request: JobRequest = field(repr=False)
-    """What its jobs are like."""
+    """The template of its jobs."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ def _request(target: Any, options: dict[str, Any]) -> JobRequest:
 
 
 def declared(registry: Registry, profiles: Iterable[StaticSchedule]) -> Sequence[StaticSchedule]:
-    """Return all static schedules: the profiles, and those on handlers, which bear their definition's id.
+    """Return all static schedules: the profiles, and those on handlers, which have their definition's id.
 
-    Raises `ConfigurationError` for two of one name, and for one whose handler needs data.
+    Raises `ConfigurationError` for two with one name, and for one whose handler needs data.
     """
     found: dict[str, StaticSchedule] = {}
     for schedule in (*profiles, *_on_handlers(registry)):

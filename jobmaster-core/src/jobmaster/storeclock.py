@@ -1,4 +1,4 @@
-"""The master's clock as one process sees it go: what it may be believed for."""
+"""The master's clock as observed by one process: what it can be trusted for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("jobmaster.clock")
 
 @define(eq=False)
 class StoreClock:
-    """Compares the clock of a master with the monotonic one of this host, for all in a process who end things by it."""
+    """Compares a master's clock with this host's monotonic one, for everything in a process that expires by it."""
 
     cluster_id: str
     master: MasterRepository
@@ -24,7 +24,7 @@ class StoreClock:
     _steadiness: Steadiness = field(factory=Steadiness, init=False)
 
     async def look(self) -> None:
-        """Ask the master what time it is; raises `StoreError`."""
+        """Read the master's time; raises `StoreError`."""
         asked_at = self.monotonic()
         now = await self.master.now()
         reading = Reading(now, asked_at, self.monotonic())
@@ -36,16 +36,16 @@ class StoreClock:
             self._steadiness.begin(reading, newest)
 
     def heard(self, now: datetime, asked_at: float) -> None:
-        """Note the master's clock as it came along with an answer to what was asked at a monotonic moment."""
+        """Note the master's clock as returned with the answer to a query made at a monotonic moment."""
         if self._steadiness.begun:
             self._note(Reading(now, asked_at, self.monotonic()))
 
     def cutoff(self, age: float) -> datetime | None:
-        """Return before which moment what is `age` seconds old may end for good, as of the last look; None: nothing may."""
+        """Return the moment before which things `age` seconds old may expire, as of the last look; None: nothing may."""
         return self._steadiness.cutoff(age)
 
     def wait(self, age: float) -> float:
-        """Return for how many seconds the clock has to go on steadily, as of the last look, until there is a cutoff."""
+        """Return for how many seconds the clock has to run steadily, as of the last look, until there is a cutoff."""
         return self._steadiness.wait(age)
 
     def is_calm(self, seconds: float, least: float = 0.0) -> bool:

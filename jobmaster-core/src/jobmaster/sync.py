@@ -1,4 +1,4 @@
-"""The scheduling verbs for code without an event loop."""
+"""The scheduling methods for code without an event loop."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from jobmaster.schedule_verbs import RecurringChanges, RecurringOptions
 
 
 class _LoopThread:
-    """An event loop in a thread of its own, and the way there.
+    """An event loop in its own thread, and the portal to it.
 
-    No generator, as `start_blocking_portal` is: in a forked child that never closes what it inherited, one would be closed
-    when the child ends, and wait for a thread that stayed in the parent.
+    Not a generator like `start_blocking_portal`: in a forked child that never closes what it inherited, a generator
+    would be closed when the child ends, and wait for a thread that stayed in the parent.
     """
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class _LoopThread:
 
 
 class SyncScheduler:
-    """The verbs of `Scheduler`, blocking. Runs the cluster without workers in a thread of its own.
+    """The methods of `Scheduler`, blocking. Runs the cluster without workers in its own thread.
 
-    Use it as a context manager, from any number of threads. Raises what the asynchronous verbs raise, and
-    `NotRunningError` where it is not open: also in a child that was forked after it was opened.
+    Use it as a context manager, from any number of threads. Raises the errors of the asynchronous methods, and
+    `NotRunningError` if it is not open, also in a child that was forked after it was opened.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -100,13 +100,13 @@ class SyncScheduler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close everything. In a child that was forked meanwhile, leave all to its parent."""
+        """Close everything. In a child that was forked meanwhile, leave everything to its parent."""
         self._runtime = None
         if self._process is this_process():
             self._stack.__exit__(kind, error, trace)
 
     def _opened(self) -> tuple[BlockingPortal, Runtime]:
-        """Return the way to the thread's loop, and what runs there; raises `NotRunningError` without them."""
+        """Return the portal to the thread's loop, and the runtime there; raises `NotRunningError` without them."""
         if self._portal is None or self._runtime is None:
             raise NotRunningError(_NOT_OPEN)
         if self._process is not this_process():
@@ -169,7 +169,7 @@ class SyncScheduler:
         self, handler: type[ClassWithoutArguments], at: datetime, /, **options: Unpack[ScheduleOptions]
     ) -> JobReceipt[Any]: ...
     def once_at(self, handler: Any, at: datetime, /, *args: Any, **keywords: Any) -> JobReceipt[Any]:
-        """Schedule a job for a moment, an aware datetime; one in the past means now."""
+        """Schedule a job for a moment, an aware datetime; a moment in the past means now."""
         receipt: JobReceipt[Any] = self._call("once_at", handler, at, *args, **keywords)
         return receipt
 
@@ -236,7 +236,7 @@ class SyncScheduler:
         return receipts
 
     def cancel(self, job_id: UUID | str) -> CancelResult:
-        """Cancel a job; returns what became of it."""
+        """Cancel a job; return the result."""
         result: CancelResult = self._call("cancel", job_id)
         return result
 
@@ -293,17 +293,17 @@ class SyncScheduler:
         return receipt
 
     def cancel_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
-        """Cancel a schedule for good; return it as it is now."""
+        """Cancel a schedule for good; return the new record."""
         record: ScheduleRecord = self._call("cancel_recurring", schedule_id)
         return record
 
     def pause_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
-        """Let a schedule rest until `resume_recurring`."""
+        """Pause a schedule until `resume_recurring`."""
         record: ScheduleRecord = self._call("pause_recurring", schedule_id)
         return record
 
     def resume_recurring(self, schedule_id: UUID | str) -> ScheduleRecord:
-        """Let a paused schedule go on."""
+        """Resume a paused schedule."""
         record: ScheduleRecord = self._call("resume_recurring", schedule_id)
         return record
 
@@ -317,7 +317,7 @@ class SyncScheduler:
         cluster: str | None = None,
         **changes: Unpack[RecurringChanges],
     ) -> ScheduleRecord:
-        """Change what a dynamic schedule asks for; arguments as for `Scheduler.update_recurring`."""
+        """Change the definition of a dynamic schedule; arguments as for `Scheduler.update_recurring`."""
         record: ScheduleRecord = self._call(
             "update_recurring", schedule_id, expression, data, cluster=cluster, **changes
         )

@@ -1,4 +1,4 @@
-"""Which cluster jobs and schedules are moved to."""
+"""The target cluster that jobs and schedules are moved to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _check_url(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 
 class MoveOptions(TypedDict, total=False):
-    """What `Cluster.move_to` can be told besides URL and name: fields of `MoveTarget`, where they are described."""
+    """Options of `Cluster.move_to` besides URL and name: fields of `MoveTarget`, which describes them."""
 
     mode: ClusterMode | Literal["passive", "active"]
     keep_keys: bool
@@ -44,14 +44,14 @@ class MoveOptions(TypedDict, total=False):
 
 @frozen(kw_only=True)
 class MoveTarget:
-    """What `Cluster.move_to` can set.
+    """The settings of `Cluster.move_to`.
 
     Attributes:
         url: URL of the target's cluster database.
-        cluster_id: the target's name; that of the source if not given.
-        mode: what the target starts as if it is not there yet: `passive` or `active`.
-        keep_keys: leave behind what has an idempotency key that another job has at the target.
-        history: move finished jobs and schedules that are over too.
+        cluster_id: the target's name; by default the source's.
+        mode: the initial mode of a target that does not exist yet: `passive` or `active`.
+        keep_keys: leave behind jobs whose idempotency key another job has at the target.
+        history: move finished jobs and ended schedules too.
 
     """
 
@@ -64,11 +64,11 @@ class MoveTarget:
 
 @frozen(kw_only=True)
 class ArchiveTarget:
-    """What `Cluster.archive_to` can set.
+    """The settings of `Cluster.archive_to`.
 
     Attributes:
         url: URL of the archive's cluster database.
-        cluster_id: the archive's name; that of the source if not given.
+        cluster_id: the archive's name; by default the source's.
 
     """
 
@@ -77,7 +77,7 @@ class ArchiveTarget:
 
 
 def check_elsewhere(setting: str, target: MoveTarget | ArchiveTarget, cluster_id: str, url: str) -> None:
-    """Raise `ConfigurationError` if a target is the cluster itself, as far as its URL tells."""
+    """Raise `ConfigurationError` if a target is, judging by its URL, the cluster itself."""
     if target.url == url and target.cluster_id in (None, cluster_id):
         raise itself(setting, cluster_id)
 

@@ -1,8 +1,8 @@
-"""Running what users wrote: in a context of its own, and in tasks that can be left behind.
+"""Running user code: in its own context, and in tasks that can be left behind.
 
-An event loop has no power over a coroutine that swallows its cancellation. But it resumes the coroutine by calling
-`send` or `throw`, and those calls can pass through an object of ours: it may run them in a context of its own, and
-it may stop making them, so that the task ends though the coroutine never does.
+An event loop cannot stop a coroutine that swallows its cancellation. But it resumes the coroutine by calling `send` or
+`throw`, and those calls can pass through an object of ours: it can run them in its own context, and it can stop making
+them, so that the task ends although the coroutine never does.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _SIGNAL_HANDLERS: Final = frozenset({"asyncio.runners", "trio._core._ki"})
 """Modules whose signal handlers raise `KeyboardInterrupt` in whatever runs at that moment."""
 
 _left: Final[list[Coroutine[Any, Any, Any]]] = []
-"""Coroutines that were left behind. Kept, for one that is collected is closed, which runs it again."""
+"""Coroutines that were left behind. Kept, because a collected coroutine is closed, which runs it again."""
 _going_on: Final[set[asyncio.Task[None]]] = set()
-"""Tasks that nobody else may hold on to."""
+"""Tasks to which there may be no other reference."""
 
 
-# What an exception is
+# Kinds of exceptions
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Return whether an exception, or one within a group, is a Ctrl-C of a person: not one that some code raised."""
+    """Return whether an exception, or one within a group, is a user's Ctrl-C, not a `KeyboardInterrupt` raised by code."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_ctrl_c(one) for one in error.exceptions)
     if not isinstance(error, KeyboardInterrupt) or error.__traceback__ is None:
@@ -51,9 +51,9 @@ def is_ctrl_c(error: BaseException) -> bool:
 
 
 async def reraise_if_ending(error: BaseException) -> None:
-    """Raise `error` again if this task is to end: it was cancelled from outside, or somebody pressed Ctrl-C.
+    """Raise `error` again if this task is to end: it was cancelled from outside, or a user pressed Ctrl-C.
 
-    To be called from an `except` clause that takes anything else for the fault of one job, or one round.
+    For `except` clauses that treat every other error as the failure of one job, or one round.
     """
     if is_ctrl_c(error):
         raise error
@@ -63,9 +63,9 @@ async def reraise_if_ending(error: BaseException) -> None:
 
 
 class Contained:
-    """Within the block, whatever is raised is logged, unless this task is to end: what comes after the block goes on.
+    """Within the block, log every error, unless this task is to end: the code after the block continues.
 
-    What is `expected` is not even logged.
+    Errors that are `expected` are not even logged.
     """
 
     def __init__(self, what: str, log: logging.Logger, *expected: type[Exception]) -> None:
@@ -88,13 +88,13 @@ def _is_cancelled_natively() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-# To its end
+# Running to the end
 
 
 async def run_to_end(function: Callable[[*Ts], Coroutine[Any, Any, None]], *args: *Ts) -> None:
-    """Await `function(*args)`, which others wait for as well: it goes on to its end, whoever cancels the caller.
+    """Await `function(*args)`, which others wait for as well: it runs to its end even if the caller is cancelled.
 
-    asyncio cancels tasks without asking for shields (`asyncio.wait_for` does), so there it is a task of its own.
+    asyncio cancels tasks regardless of shields (as `asyncio.wait_for` does), so there it is a separate task.
     """
     with anyio.CancelScope(shield=True):
         if sniffio.current_async_library() != "asyncio":
@@ -106,13 +106,13 @@ async def run_to_end(function: Callable[[*Ts], Coroutine[Any, Any, None]], *args
         await asyncio.shield(task)
 
 
-# A context of its own
+# Separate contexts
 
 
 def in_own_context(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
-    """Return an awaitable that runs a coroutine in a copy of the present context.
+    """Return an awaitable that runs a coroutine in a copy of the current context.
 
-    What the coroutine sets of context variables is seen by it alone, and by what it starts. It runs in the task that
+    Context variables that the coroutine sets are visible only to it and to what it starts. It runs in the task that
     awaits it: half a microsecond for each coroutine, instead of a task for each.
     """
     return _within(copy_context(), coroutine)
@@ -120,7 +120,7 @@ def in_own_context(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
 
 @coroutine_of_generator
 def _within(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Pass on what the event loop sends to a coroutine, each time in the same context."""
+    """Forward what the event loop sends to a coroutine, each time in the same context."""
     run, send = context.run, coroutine.send
     try:
         wanted = run(send, None)
@@ -130,7 +130,7 @@ def _within(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[An
             except GeneratorExit:
                 run(coroutine.close)
                 raise
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
+            except BaseException as error:  # noqa: BLE001 - every error is for the coroutine
                 wanted = run(coroutine.throw, error)
             else:
                 wanted = run(send, answer)
@@ -143,7 +143,7 @@ def _within(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[An
 
 
 class _Leavable(Coroutine[Any, Any, Any]):
-    """Passes on what the event loop sends to a coroutine, until told to leave it behind."""
+    """Forwards what the event loop sends to a coroutine, until told to leave it behind."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine, self.left = coroutine, False
@@ -168,7 +168,7 @@ class _Leavable(Coroutine[Any, Any, Any]):
         if self.left:
             return self._leave()
         if isinstance(error[0], GeneratorExit):
-            # A future's: thrown as it is, it would close the whole coroutine.
+            # From a future: thrown unchanged, it would close the whole coroutine.
             return self._coroutine.throw(RuntimeError("what was awaited raised GeneratorExit"))
         return self._coroutine.throw(*error)
 
@@ -176,7 +176,7 @@ class _Leavable(Coroutine[Any, Any, Any]):
         self._coroutine.close()
 
     def _leave(self) -> Any:
-        """End the task. One that trio could not end without harm to its tree of tasks stands still instead."""
+        """End the task. A task that trio cannot end without harm to its task tree is suspended forever instead."""
         _left.append(self._coroutine)
         if cannot_end():
             return stands_still()
@@ -184,9 +184,9 @@ class _Leavable(Coroutine[Any, Any, Any]):
 
 
 class LeavableTask:
-    """A task outside of any task group, which may be cancelled, and may be left behind.
+    """A task outside any task group, which can be cancelled, and can be left behind.
 
-    Whoever starts it sees to its end.
+    The code that starts it makes sure that it ends.
     """
 
     def __init__(self, name: str) -> None:
@@ -194,14 +194,12 @@ class LeavableTask:
         self.ended = anyio.Event()
         """Set once the task has ended, or was left behind."""
         self._gone = anyio.Event()
-        self._scope = anyio.CancelScope(
-            shield=True
-        )  # trio cancels what is beside its main task when that ends
+        self._scope = anyio.CancelScope(shield=True)  # trio cancels system tasks when its main task ends
         self._leavable: _Leavable | None = None
         self._native: asyncio.Task[Any] | None = None
 
     def start(self, function: Callable[[*Ts], Coroutine[Any, Any, None]], *args: *Ts) -> None:
-        """Run `function(*args)`, in a copy of the present context. What it raises is logged."""
+        """Run `function(*args)`, in a copy of the current context. Its errors are logged."""
 
         async def run() -> None:
             with self._scope:
@@ -217,7 +215,7 @@ class LeavableTask:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the event loop knows of it no more: after it was left, that takes a moment."""
+        """Whether the event loop has dropped it: after it was left, that takes a moment."""
         return self._gone.is_set()
 
     def cancel(self) -> None:
@@ -225,9 +223,9 @@ class LeavableTask:
         self._scope.cancel()
 
     def leave(self) -> None:
-        """Cancel it, and do not run it any further, however it takes that.
+        """Cancel it, and do not run it any further, even if it ignores that.
 
-        Under trio a task that waits within a shield, for a thread for one, stays until that is over.
+        Under trio a task that waits within a shield, for example for a thread, stays until that is over.
         """
         if self.ended.is_set() or self._leavable is None:
             return

@@ -1,7 +1,7 @@
-"""The text of an exception with its traceback, as Python prints it, at a bounded price.
+"""The text of an exception with its traceback, as Python prints it, at a bounded cost.
 
 A chain of ten thousand causes, a group of a hundred thousand exceptions or a message of fifty megabytes takes Python
-seconds and gigabytes to print, and nobody reads it: of such, the last and the first are shown.
+seconds and gigabytes to print, and nobody reads it: only the last and the first parts are shown.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final
 MOST_LINKED: Final = 100
 """Exceptions that are shown together: causes, contexts and members of groups."""
 MOST_FRAMES: Final = 2000
-"""Frames of a traceback up to which it is shown as Python does."""
+"""Frames of a traceback up to which it is shown as by Python."""
 FRAMES_SHOWN: Final = 100
-"""The last frames of a longer one, which are shown."""
+"""The number of last frames of a longer traceback that are shown."""
 LONGEST_TEXT: Final = 100_000
-"""Characters of an argument of an exception up to which it is shown as Python does."""
+"""Characters of an argument of an exception up to which it is shown as by Python."""
 _MEMBERS_SHOWN: Final = 15
 _ENOUGH: Final = 64_000
 """Characters of a bounded text: what comes before is not shown."""
@@ -29,9 +29,9 @@ _CONTEXT: Final = "\nDuring handling of the above exception, another exception o
 
 
 def exception_text(error: BaseException, trace: TracebackType | None) -> str:
-    """Return what Python would print of an exception with a traceback, or of one that is immense its end.
+    """Return what Python would print for an exception with a traceback, or only the end if it is immense.
 
-    Raises whatever the exception does when it is asked for its text.
+    Raises any error of the exception's own `__str__`.
     """
     if _is_immense(error, trace):
         return _bounded(error, trace)
@@ -48,7 +48,7 @@ def _is_immense(error: BaseException, trace: TracebackType | None) -> bool:
 
 
 def _linked(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that would be printed with it: what came before once, members of groups each time."""
+    """Yield an exception and all that would be printed with it: earlier ones once, members of groups each time."""
     pending, seen = [error], set[int]()
     while pending:
         one = pending.pop()
@@ -78,7 +78,7 @@ def _depth(trace: TracebackType | None) -> int:
 
 
 def _bounded(error: BaseException, trace: TracebackType | None) -> str:
-    """Return the text of an immense exception: from its end on backwards, as long as there is room."""
+    """Return the text of an immense exception: from its end backwards, as long as there is room."""
     parts = [_one(error, trace)]
     for after, one in pairwise(_chain(error)):
         parts.append(_CAUSE if one is after.__cause__ else _CONTEXT)

@@ -1,8 +1,8 @@
-"""URLs of stores, and the only way in which they, or what may be one, become text that somebody sees.
+"""URLs of stores, and the only way in which they, or values that may be URLs, become visible text.
 
-A password can be anywhere in a URL that was typed wrong: in the place of the user, the host, the port, the database, an
-option or its value, and with an `@`, a `/` or a `?` in it it tears the URL apart. So nothing of a URL is shown unless it
-is clear which part is which, and then only scheme, host and path.
+A password can be anywhere in a mistyped URL: in the place of the user, the host, the port, the database, an option or
+its value, and with an `@`, a `/` or a `?` in it, it splits the URL in the wrong place. So nothing of a URL is shown
+unless it is clear which part is which, and then only scheme, host and path.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from attrs import frozen
 from jobmaster.showing import shown as shown_value
 
 HIDDEN: Final = "(hidden, since it may hold a password)"
-"""What stands in a message for a value that is not shown."""
+"""The placeholder in messages for a value that is not shown."""
 CODES: Final = (
     "write special characters of user and password as % codes: %40 for @, %2F for /, %3F for ?, %23 for #"
 )
-"""The remedy for most of what goes wrong in URLs."""
+"""The remedy for most mistakes in URLs."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _HOST: Final = re.compile(r"(?:[\w.~-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]")
@@ -28,27 +28,27 @@ _PORT: Final = re.compile(r"[0-9]{0,5}")
 _DATABASE: Final = re.compile(r"/?[\w.~$ -]*")
 _OPTION: Final = re.compile(r"[A-Za-z_][\w.-]*=[^=]*|")
 _LONGEST: Final = 800
-"""Characters up to which a value that is refused is shown whole."""
+"""Characters up to which a refused value is shown in full."""
 
 
 class StoreUrl(str):
-    """The URL of a store: a string, but for its `repr`, which shows what `shown` returns."""
+    """The URL of a store: a string, except for its `repr`, which shows what `shown` returns."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Return what may be shown of it."""
+        """Return the part that may be shown."""
         return f"<{shown(self)}>"
 
 
 def store_url(value: Any) -> Any:
-    """Return text as a `StoreUrl`; what is no text is left to the check."""
+    """Return text as a `StoreUrl`; other values are left to the check."""
     return StoreUrl(value) if isinstance(value, str) else value
 
 
 @frozen(kw_only=True, repr=False)
 class UrlParts:
-    """The parts of a clear URL, as they are written: with their % codes."""
+    """The parts of a clear URL, as they are written, with their % codes."""
 
     scheme: str
     """In lower case."""
@@ -64,8 +64,8 @@ class UrlParts:
 def split(url: str) -> UrlParts | None:
     """Return the parts of a URL; None if it is not clear which is which, so that all of it may be a secret.
 
-    User and password end at the first `@` before a slash, as in libpq: they may hold a `?` or a `#`. Elsewhere those,
-    an `@` or a character that no host or port has are the rest of a password that was not written in % codes.
+    User and password end at the first `@` before a slash, as in libpq: they may hold a `?` or a `#`. Elsewhere these,
+    an `@` or a character that is invalid in a host or port are the rest of a password that was not written in % codes.
     """
     scheme, mark, rest = url.partition("://")
     if not mark or not _SCHEME.fullmatch(scheme) or not rest.isprintable():
@@ -93,7 +93,7 @@ def _is_host(text: str) -> bool:
 
 
 def _are_options(query: str) -> bool:
-    """Whether a query is one, if it has what could be the end of a password."""
+    """Whether a query is valid, if it contains what could be the end of a password."""
     return "@" not in query or all(_OPTION.fullmatch(option) for option in query.split("&"))
 
 
@@ -104,7 +104,7 @@ def scheme_of(url: Any) -> str:
 
 
 def url_fault(value: Any, example: str = "sqlite:///jobs.db") -> str | None:
-    """Return what is wrong with what is given as a URL, and the remedy, without showing it; None for a clear one."""
+    """Return what is wrong with a given URL, and the remedy, without showing it; None for a clear one."""
     remedy = f"write it as scheme://…, for example {example}"
     if not isinstance(value, str):
         return f"a {type(value).__name__} is not a URL; {remedy}"
@@ -122,7 +122,7 @@ _KNOWN: Final = frozenset({"memory", "sqlite", "postgresql", "postgres"})
 
 
 def shown(url: Any, known: Iterable[str] = _KNOWN) -> str:
-    """Return what of a URL holds no secret, such as `postgresql://…@db.example:5432/jobs?…`, or that it is hidden."""
+    """Return the parts of a URL without secrets, such as `postgresql://…@db.example:5432/jobs?…`, or that it is hidden."""
     scheme = scheme_of(url)
     if scheme not in known:
         return f"a URL {HIDDEN}"
@@ -143,9 +143,9 @@ def _shown_file(path: str) -> str:
 
 
 def said(value: Any) -> str:
-    """Return a refused value of a setting as it is shown in messages: hidden if it may be, or hold, a URL.
+    """Return a refused value of a setting as messages show it: hidden if it may be, or contain, a URL.
 
-    Arguments get swapped and variables mixed up, so that a URL stands where a name or a number belongs.
+    Arguments get swapped and variables mixed up, so that a URL may be where a name or a number belongs.
     """
     if isinstance(value, str):
         if not may_be_url(value):
@@ -160,7 +160,7 @@ def said(value: Any) -> str:
 
 
 def said_secret(value: Any) -> str:
-    """Return a refused value of a setting that is a secret, or holds some, as it is shown: only what cannot be one."""
+    """Return a refused value of a setting that is or contains a secret, as messages show it: only if it cannot be one."""
     return repr(value) if value is None or isinstance(value, bool | int | float) else _withheld(value)
 
 
@@ -169,23 +169,23 @@ def _withheld(value: Any) -> str:
 
 
 def said_path(path: object) -> str:
-    """Return a path as it is shown in messages, unless it may be a URL that stands in its place."""
+    """Return a path as messages show it, unless it may be a URL in the wrong place."""
     return HIDDEN if may_be_url(str(path)) else str(path)
 
 
 def hidden(value: Any) -> str:
-    """Return how a value is shown that holds a provider's own settings: not at all, unless it is empty."""
+    """Return how messages show a provider's own settings: hidden, unless empty."""
     return HIDDEN if value else repr(value)
 
 
 def may_be_url(text: str) -> bool:
-    """Whether a text may be, or hold, the URL of a store or another form of the same, however wrong."""
+    """Whether a text may be, or contain, the URL of a store or an equivalent, even a malformed one."""
     lower = text.lower()
     return any(mark in lower for mark in ("@", "://", ":/", "password", "passwd", "pwd=", "host=", "user="))
 
 
 def _is_harmless(values: Iterable[Any]) -> bool:
-    """Whether a collection holds nothing that is hidden; what is nested deeper than a table is not looked at."""
+    """Whether a collection contains nothing to hide; collections that are nested deeper than a table count as unsafe."""
     if isinstance(values, dict):
         return all(_is_plain(one) for pair in values.items() for one in pair)
     return isinstance(values, list | tuple | set | frozenset) and all(_is_plain(one) for one in values)
@@ -198,7 +198,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def secrets_in(url: str, known: Iterable[str] = _KNOWN) -> list[str]:
-    """Return what may be a secret: user, password and options of a URL, or all of one that is not clear."""
+    """Return what may be a secret: user, password and options of a URL, or the whole URL if it is not clear."""
     parts = split(url)
     if parts is None or parts.scheme not in known:
         return [url]

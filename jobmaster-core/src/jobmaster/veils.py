@@ -1,4 +1,4 @@
-"""What others say of URLs: drivers, name services, servers and plug-ins quote what they were told."""
+"""Hiding secrets in the messages of drivers, name services, servers and plug-ins, which quote parts of URLs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from jobmaster.errors import ConfigurationError
 from jobmaster.urls import scheme_of, secrets_in
 
 _PART: Final = 4
-"""How many characters in a row are a part of a secret that must not be seen."""
+"""How many consecutive characters of a secret must not be shown."""
 _AROUND: Final = "\"'()[]{}<>,.;:\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
-"""Characters around a word that are none of its own."""
+"""Characters around a word that do not belong to it."""
 
 
 class Veil:
-    """Hides the secrets of a URL in what a driver, a server or a plug-in says."""
+    """Hides the secrets of a URL in the messages of a driver, a server or a plug-in."""
 
     __slots__ = ("__weakref__", "_grams", "_short")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """`secrets` are texts of which no part may be seen; they are looked for as they are and without % codes."""
+        """`secrets` are texts of which no part may be shown; they are searched for unchanged and without % codes."""
         values = {form for secret in secrets for form in (secret, unquote(secret)) if form}
         self._grams = {
             _lower(value[at : at + _PART]) for value in values for at in range(len(value) - _PART + 1)
@@ -47,7 +47,7 @@ class Veil:
         return any(self._covered(told))
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """Return an error as the cause of another one, or None if it, or what it came from, shows a part of a secret."""
+        """Return an error as the cause of another one, or None if it, or one of its causes, shows a part of a secret."""
         return None if any(self.hides(str(one)) or self.hides(repr(one)) for one in _chain(error)) else error
 
     def _covered(self, told: str) -> bytearray:
@@ -65,7 +65,7 @@ NO_SECRETS: Final = Veil([])
 
 
 def veil_of(url: str, options: Mapping[str, Any] | None = None) -> Veil:
-    """Return what hides the secrets of a URL whose scheme is one, and the texts among a provider's own settings."""
+    """Return a veil over the secrets of a URL with a known scheme, and the texts among a provider's own settings."""
     return Veil([*secrets_in(url, [scheme_of(url)]), *_texts(options or {})])
 
 
@@ -78,7 +78,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def quoting_nothing(message: str) -> ConfigurationError:
-    """Return an error whose message quotes nothing that somebody gave: no word of it is hidden, whatever a URL shares."""
+    """Return an error whose message quotes no input: none of its words are hidden, even if a URL contains them."""
     error = ConfigurationError(message)
     error.__dict__["quotes_nothing"] = True
     return error
@@ -90,14 +90,14 @@ def quotes_nothing(error: BaseException) -> bool:
 
 
 def without_context(error: BaseException) -> None:
-    """Have an error, and those it came from, forget what they were raised `from None` in the middle of."""
+    """Remove the context of an error, and of its causes, if they were raised `from None`."""
     for one in _chain(error):
         if one.__suppress_context__ and one.__cause__ is None:
             one.__context__ = None
 
 
 def _lower(text: str) -> str:
-    """Return a text in lower case, with as many characters."""
+    """Return a text in lower case, with the same number of characters."""
     lower = text.lower()
     if len(lower) == len(text):
         return lower
@@ -105,7 +105,7 @@ def _lower(text: str) -> str:
 
 
 def _trimmed(word: str, start: int, covered: bytearray) -> tuple[int, int]:
-    """Return where a word begins and ends without what is around it, unless that is a part of a secret as well."""
+    """Return where a word begins and ends without surrounding characters, unless these are part of a secret as well."""
     end = start + len(word)
     while not covered[start] and word[0] in _AROUND:
         start, word = start + 1, word[1:]
@@ -115,7 +115,7 @@ def _trimmed(word: str, start: int, covered: bytearray) -> tuple[int, int]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it came from, each once."""
+    """Yield an error and all its causes and contexts, each once."""
     todo, seen = [error], set[int]()
     while todo:
         one = todo.pop()

@@ -1,4 +1,4 @@
-"""Settings of a cluster, of its workers and of its agents, checked when they are made."""
+"""Settings of a cluster, its workers and its agents, checked on creation."""
 
 from jobmaster.config.agent import AgentOptions, AgentSettings
 from jobmaster.config.checks import (

@@ -16,11 +16,11 @@ from jobmaster.urls import StoreUrl, hidden, store_url
 
 MOST_WEIGHT = 1000.0
 RESERVED_AGENTS = frozenset({STANDALONE, "master"})
-"""Names that receipts and buckets carry when no agent is involved."""
+"""Names that receipts and buckets have when no agent is involved."""
 
 
 class AgentOptions(TypedDict, total=False):
-    """What `Cluster.add_agent` can set besides name and URL: fields of `AgentSettings`, where they are described."""
+    """Options of `Cluster.add_agent` besides name and URL: fields of `AgentSettings`, which describes them."""
 
     weight: float
     repoint: bool
@@ -30,15 +30,15 @@ class AgentOptions(TypedDict, total=False):
 
 @frozen(kw_only=True)
 class AgentSettings:
-    """What `Cluster.add_agent` can set.
+    """The settings of `Cluster.add_agent`.
 
     Attributes:
-        name: unique in the cluster, for good: jobs and buckets carry it.
+        name: unique in the cluster, permanently: jobs and buckets refer to it.
         url: where the agent's store is.
-        weight: the share of new jobs it is to get, compared with that of the other agents.
-        repoint: allow a name that is known for another store, once nothing is left in that one.
-        table_prefix: what the agent's table names start with; the cluster's if not given.
-        store_options: the provider's own settings; the cluster's if not given.
+        weight: the agent's share of new jobs, relative to that of the other agents.
+        repoint: allow a name that is known for another store, once nothing is left in that store.
+        table_prefix: the prefix of the agent's table names; by default the cluster's.
+        store_options: the provider's own settings; by default the cluster's.
 
     """
 

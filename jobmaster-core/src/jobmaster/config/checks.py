@@ -1,4 +1,4 @@
-"""What settings are checked with when they are made."""
+"""The checks of settings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from jobmaster.urls import said, said_secret
 T = TypeVar("T")
 
 PriorityName: TypeAlias = Literal["very_low", "low", "medium", "high", "critical"]
-"""What stands for a `Priority` where one is asked for; other spellings such as `HIGH` are understood as well."""
+"""Names that are accepted for a `Priority`; other spellings such as `HIGH` are accepted as well."""
 
 Check = Callable[[Any, "Attribute[Any]", Any], None]
-"""What attrs calls with the instance, the attribute and the value; raises `ConfigurationError`."""
+"""attrs calls it with the instance, the attribute and the value; raises `ConfigurationError`."""
 
 LONGEST_NAME = 253
-"""Characters of the longest name of a cluster, worker, lane or agent: as many as DNS names and names of pods may have."""
+"""The maximum length of the name of a cluster, worker, lane or agent: that of DNS names and pod names."""
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[-_.:][A-Za-z0-9]+)*")
 _WORKER = re.compile(r"[A-Za-z0-9]+(?:[-_.:]+[A-Za-z0-9]+)*")
@@ -40,7 +40,7 @@ def check_name(setting: str, value: str, longest: int = LONGEST_NAME) -> str:
 
 
 def check_worker_name(value: str) -> str:
-    """Return `value` if it can name a worker, as any name of a host or pod can; raises `ConfigurationError`."""
+    """Return `value` if it can name a worker, as every host or pod name can; raises `ConfigurationError`."""
     return _checked_name("worker name", value, _WORKER, "- _ . : between them", LONGEST_NAME)
 
 
@@ -70,12 +70,12 @@ def check_key(key: Any) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Return the plain text of a subclass such as a `StrEnum`'s member, which drivers would store otherwise."""
+    """Return the plain text of an instance of a subclass such as a `StrEnum`, which drivers would store differently."""
     return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
 
 
 def as_priority(value: Any) -> Any:
-    """Return the priority of a name such as `high` or `very_low`; what is none is left to the check."""
+    """Return the priority of a name such as `high` or `very_low`; other values are left to the check."""
     if isinstance(value, str):
         return Priority.__members__.get(value.strip().upper().replace("-", "_"), value)
     return value
@@ -116,7 +116,7 @@ def between(low: float, high: float, *, optional: bool = False) -> Check:
 
 
 def to_seconds(value: Any) -> Any:
-    """Convert a `timedelta`; leave what is none to the check."""
+    """Convert a `timedelta`; leave other values to the check."""
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
@@ -127,7 +127,7 @@ def check_zone(_: Any, attribute: Attribute[Any], value: str | None) -> None:
 
 
 def check_prefix(_: Any, attribute: Attribute[Any], value: str) -> None:
-    """Check what table names are to start with; raises `ConfigurationError`."""
+    """Check the prefix of table names; raises `ConfigurationError`."""
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
         msg = f"{attribute.name}: {said(value)} cannot start table names; use lower-case letters, digits and _ (21 at most)"
         raise ConfigurationError(msg)
@@ -156,7 +156,7 @@ def positive(most: float) -> Check:
 
 
 def instance_of(kind: type[Any], what: str, *, secret: bool = False) -> Check:
-    """Return a check of a type; `what` says in an error what to give, `secret` that the value is not to be shown."""
+    """Return a check of a type; `what` says in errors what to give, `secret` that the value must not be shown."""
     shown = said_secret if secret else said
 
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -168,7 +168,7 @@ def instance_of(kind: type[Any], what: str, *, secret: bool = False) -> Check:
 
 
 def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise `ConfigurationError` with a guess for the first setting that there is not; `where` may be empty."""
+    """Raise `ConfigurationError` with a guess for the first unknown setting; `where` may be empty."""
     names = sorted(known)
     for name in given:
         if name not in names:

@@ -30,7 +30,7 @@ class SharedOptions(TypedDict, total=False):
 
 
 class ClusterOptions(SharedOptions, total=False):
-    """What `Cluster.configure` can set: the fields of `Settings`, where they are described."""
+    """The options of `Cluster.configure`: the fields of `Settings`, which describes them."""
 
     retry: RetryPolicy
     heartbeat: timedelta | float
@@ -50,28 +50,28 @@ class ClusterOptions(SharedOptions, total=False):
 
 @frozen(kw_only=True)
 class Settings:
-    """What `Cluster.configure` can set. Durations are seconds; a `timedelta` is converted.
+    """The settings of `Cluster.configure`. Durations are seconds; a `timedelta` is converted.
 
     Attributes:
         default_job_timeout: how long an attempt may take; None for no limit.
         default_max_retries: how often a failed job is tried again.
         retry: the backoff policy.
-        transient_threshold: with agents, how long before it is due one takes a job while the master cannot be reached.
-        time_zone: IANA name of the zone schedules are read in; None for that of the host they are made on.
-        max_message_bytes: the most bytes of encoded message data.
-        retention: how long finished jobs, attempts and logs are kept; None for ever.
+        transient_threshold: how long before a job is due an agent accepts it while the master cannot be reached.
+        time_zone: IANA name of the zone in which schedules are read; None for the zone of the host that creates them.
+        max_message_bytes: the maximum size of encoded message data in bytes.
+        retention: how long finished jobs, attempts and logs are kept; None for no limit.
         heartbeat: how often leases are renewed.
-        lease: how long a worker that says nothing keeps its buckets.
-        stop_grace: how long running jobs may go on after a stop is asked for.
+        lease: how long a worker without a heartbeat keeps its buckets.
+        stop_grace: how long running jobs may continue after a stop is requested.
         beat: jobs that are queued or running for longer than this are shown so on the master.
-        poll_interval: the longest time between two looks for work when no notification arrives.
-        save_after: a job that lies in a bucket of an agent for longer than this is saved on the master before its end.
-        fallback_patience: how long due jobs wait for a bucket before a coordinator runs them itself; None: for ever.
+        poll_interval: the longest time between two checks for work if no notification arrives.
+        save_after: a job that is in a bucket of an agent for longer than this is saved on the master before its end.
+        fallback_patience: how long due jobs wait for a bucket before a coordinator runs them itself; None: forever.
         misfire_grace: how late a recurring schedule's time may be noticed without counting as missed.
         store_timeout: the deadline of one unit of work on a store.
-        table_prefix: what table names start with.
+        table_prefix: the prefix of table names.
         auto_migrate: bring the schema up to date at start.
-        require_durable: refuse to start on a store that may lose what it has accepted, instead of a warning.
+        require_durable: refuse to start on a store that may lose accepted jobs, instead of a warning.
         store_options: the provider's own settings.
 
     """
@@ -109,7 +109,7 @@ class Settings:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check what concerns two settings at once."""
+        """Check the settings that depend on each other."""
         if self.lease < 2 * self.heartbeat:
             msg = (
                 f"lease: {written(self.lease)} leaves no room for a late heartbeat; "
@@ -123,11 +123,11 @@ class Settings:
         return self.store_options
 
     def shared(self) -> dict[str, Any]:
-        """Return the cluster-wide settings as JSON values, the form that is stored on the master."""
+        """Return the cluster-wide settings as JSON values, as they are stored on the master."""
         return {name: getattr(self, name) for name in SHARED}
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
-        """Return these settings with changes to cluster-wide ones; others are left out.
+        """Return these settings with changes to cluster-wide ones; other changes are ignored.
 
         Raises `ConfigurationError` for a value that does not fit.
         """
@@ -146,7 +146,7 @@ SHARED = (
 
 
 def cluster_mode(mode: ClusterMode | ModeName) -> ClusterMode:
-    """Return a cluster mode; raises `ConfigurationError` for what is none."""
+    """Return a cluster mode; raises `ConfigurationError` for an invalid one."""
     if mode not in list(ClusterMode):
         msg = f"mode: {said(mode)} is no cluster mode; use one of {', '.join(ClusterMode)}"
         raise ConfigurationError(msg)

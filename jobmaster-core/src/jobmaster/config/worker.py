@@ -43,7 +43,7 @@ def _worker_mode(value: WorkerMode | str) -> WorkerMode:
 
 
 def _buckets(value: Any) -> Any:
-    """Return the mapping with priorities for their names; what is no mapping is left to the check."""
+    """Return the mapping with names replaced by priorities; other values are left to the check."""
     if not isinstance(value, Mapping):
         return value
     named = {as_priority(priority): count for priority, count in value.items()}
@@ -74,14 +74,14 @@ def _check_parallelism(instance: Any, attribute: Attribute[Any], value: float | 
 
 
 def said_twice() -> ConfigurationError:
-    """Return the error for slots that are given in two ways."""
+    """Return the error for a number of slots that is given in two ways."""
     return ConfigurationError(
         "parallelism, concurrency: both say how many jobs run at once; give one (concurrency=50 is parallelism=10)"
     )
 
 
 class WorkerOptions(TypedDict, total=False):
-    """What `Cluster.add_worker` can set: the fields of `WorkerSettings`, where they are described."""
+    """The options of `Cluster.add_worker`: the fields of `WorkerSettings`, which describes them."""
 
     name: str | None
     agent: str | None
@@ -96,19 +96,20 @@ class WorkerOptions(TypedDict, total=False):
 
 @frozen(kw_only=True)
 class WorkerSettings:
-    """What `Cluster.add_worker` can set.
+    """The settings of `Cluster.add_worker`.
 
     Attributes:
         name: unique among the running workers of a process; generated from host and process if not given.
-        agent: the agent that its buckets are on; needed only where the cluster has several.
+        agent: the agent that its buckets are on; needed only if the cluster has several.
         lane: the lane it serves.
-        mode: which duties it takes.
-        batch_size: the most jobs one bucket holds in memory, and that one write carries.
-        batch_bytes: the most bytes of jobs that one bucket holds in memory beside those that run; one job is always read.
-        parallelism: multiplies the slots of every priority; the CPU count by default, at most 10.
-        concurrency: says the same in jobs: how many of `Priority.MEDIUM`, the default, run at once in one bucket. The other
-            priorities keep their proportion, with one slot at least. Give this or `parallelism`.
-        buckets: number of buckets by priority (`Priority.HIGH` or `"high"`), 1 where not given; 0 leaves a priority out.
+        mode: the duties it takes.
+        batch_size: the maximum number of jobs that one bucket holds in memory, and that one write contains.
+        batch_bytes: the maximum bytes of jobs that one bucket holds in memory beside running ones; one job is always read.
+        parallelism: multiplies the slots of every priority; by default the CPU count, at most 10.
+        concurrency: an alternative to `parallelism`, in jobs: how many jobs of `Priority.MEDIUM`, the default, run at
+            once in one bucket. The other priorities keep their proportion, with at least one slot. Give only one of the
+            two.
+        buckets: number of buckets by priority (`Priority.HIGH` or `"high"`), 1 if not given; 0 leaves a priority out.
 
     """
 
@@ -118,12 +119,12 @@ class WorkerSettings:
     mode: WorkerMode = field(default=WorkerMode.FULL, converter=_worker_mode)
     batch_size: int = field(default=1000, validator=whole(1, 100_000))
     batch_bytes: int = field(default=AT_ONCE, validator=whole(1024, 4 * 1024**3))
-    parallelism: float = field(default=None, validator=_check_parallelism)  # None only until it is worked out
+    parallelism: float = field(default=None, validator=_check_parallelism)  # None only until it is computed
     concurrency: int | None = field(default=None, validator=optional(whole(1, MOST_CONCURRENCY)))
     buckets: Mapping[Priority, int] = field(factory=dict, converter=_buckets, validator=_check_buckets)
 
     def __attrs_post_init__(self) -> None:
-        """Work the slots out; check names, and that there is something to do."""
+        """Compute the slots; check names, and that there is something to do."""
         self._settle_parallelism()
         check_name("lane", self.lane)
         if self.name is not None:
@@ -138,7 +139,7 @@ class WorkerSettings:
         wanted = self.parallelism
         if self.concurrency is not None:
             wanted = self.concurrency / Priority.MEDIUM.slots
-            if self.parallelism not in (None, wanted):  # the same comes from a copy of settings
+            if self.parallelism not in (None, wanted):  # a copy of settings has both, with the same value
                 raise said_twice()
         elif wanted is None:
             wanted = default_parallelism()

@@ -1,4 +1,4 @@
-"""What a provider implements. A provider is whatever passes the suite in `jobmaster_testing`."""
+"""The interfaces that a provider implements. A provider has to pass the suite in `jobmaster_testing`."""
 
 from jobmaster.contracts.agent import AgentRepository, Backlog, Message, SavePending
 from jobmaster.contracts.agents import AgentStore

@@ -19,11 +19,11 @@ from jobmaster.models import Bucket, BucketPage, Cursor, JobReceipt, NewJob, Pos
 class Message:
     """A job on its way to a bucket.
 
-    `saved` tells the two channels apart: a new job that the master does not know yet (save pending), or a
-    job that a coordinator assigned. `attempt` is the number of the run it is meant for; `retries`, `crashes`
-    and `suspect` are what its claim will say. `new.delay` counts from the agent's now; of one that is due,
-    `waited` says for how many seconds, where messages are read to be brought back. `placed` says how often its job had been
-    handed over by then: so the master tells its present message from one of before.
+    `saved` tells the two channels apart: a new job that the master does not know yet (save pending), or a job that a
+    coordinator assigned. `attempt` is the number of the run it is meant for; its claim will have these `retries`,
+    `crashes` and `suspect`. `new.delay` counts from the agent's now. `waited` is for how many seconds a due message has
+    been due, set where messages are read to be brought back. `placed` is how often the job had been handed over by
+    then, so that the master can tell the current message from earlier ones.
     """
 
     new: NewJob
@@ -38,7 +38,7 @@ class Message:
 
 @frozen(kw_only=True)
 class SavePending:
-    """Messages of jobs that the master does not know yet, in the order they were pushed, and where to go on."""
+    """Messages of jobs that the master does not know yet, in push order, and where to continue."""
 
     messages: Sequence[Message] = ()
     after: Position | None = None
@@ -46,7 +46,7 @@ class SavePending:
 
 @frozen(kw_only=True)
 class Backlog:
-    """What lies in a bucket: messages, how many of them are save pending, and for how long the oldest, in seconds."""
+    """The content of a bucket: messages, how many of them are save pending, and the age of the oldest in seconds."""
 
     messages: int
     save_pending: int = 0
@@ -54,16 +54,16 @@ class Backlog:
 
 
 class AgentRepository(SchemaStore, NotificationListener, ABC):
-    """Buckets of messages, each read by its owner alone."""
+    """Buckets of messages. Only its owner reads a bucket."""
 
     name: str
     """The agent's name in its cluster, unique and never repointed."""
 
     @abstractmethod
     async def fingerprint(self) -> str:
-        """Return what tells this agent's store from every other: made up once, with the schema, and kept there.
+        """Return the unique identity of this agent's store: generated once, with the schema, and kept there.
 
-        The master keeps it by the agent's name, so that a name that is pointed at another store is noticed.
+        The master keeps it by the agent's name, so that it notices a name that points to another store.
         """
 
     @abstractmethod
@@ -73,13 +73,13 @@ class AgentRepository(SchemaStore, NotificationListener, ABC):
         * Returns only when every message is durable; raises `StoreUnavailableError` otherwise.
         * Idempotent by (bucket, job id, attempt): the same message pushed again changes nothing, so that a
           caller that does not know whether its push arrived may repeat it.
-        * It may come to be after its caller was told that it failed, and after messages that others pushed later. So
-          a message may come when its job is over, and more than once: once acknowledged or withdrawn it counts as new,
-          and is handed out. Its owner knows what must not be run.
-        * A message for a bucket that is gone or no longer active is not refused and never stranded: it is
-          reported by `holdings` until somebody drains it.
-        * Keys are the master's: a new job with one comes here only where its rows are the bucket, and gets the
-          receipt of the job that has the key.
+        * A push may take effect after its caller was told that it failed, and after messages that others pushed later.
+          So a message may arrive when its job is over, and more than once: after it was acknowledged or withdrawn it
+          counts as new, and is handed out. The owner knows what must not be run.
+        * A message for a bucket that is gone or no longer active is not refused and never stranded: `holdings` reports
+          it until a worker drains it.
+        * The master owns the keys: a new job with a key comes here only where the master's rows are the bucket, and
+          gets the receipt of the job that has the key.
         """
 
     @abstractmethod
@@ -90,54 +90,55 @@ class AgentRepository(SchemaStore, NotificationListener, ABC):
     async def pull(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
-        """Read up to `limit` messages that are due by the store's clock and lie beyond `cursor`.
+        """Read up to `limit` messages that are due by the store's clock and come after `cursor`.
 
         * Only the bucket's owner calls this; it deletes nothing and takes no lock.
         * Order is by due time, then job id, where the capability `ordered` is declared.
         * A message may be handed out again (the owner ignores what it holds), but none that is due may be
           skipped for good, however late its push became visible.
-        * `known` holds the ids of jobs that the caller has in hand and that lie beyond `cursor`. A provider may leave
+        * `known` holds the ids of jobs that the caller has in flight and that come after `cursor`. A provider may leave
           them out, rather than read what is thrown away; they count towards `limit` all the same, which is greater.
-        * A page ends with the message that brings it over `PAGE_BYTES` (jobmaster.weighing) of data: then there is more.
-        * Before it returns, the store has on record that these messages may be in hand: `exposed` of a
-          later owner includes each of them until it is acknowledged.
+        * A page ends with the message that brings it over `PAGE_BYTES` (jobmaster.weighing) of data; there are more
+          messages then.
+        * Before it returns, the store has recorded that these messages may be in flight: `exposed` of a later owner
+          includes each of them until it is acknowledged.
         * Raises `LeaseLostError` if the bucket's epoch is no longer `bucket.epoch`.
         """
 
     @abstractmethod
     async def due_buckets(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
-        """Return the ids of those of the caller's buckets that hold a message that is due.
+        """Return the ids of the caller's buckets that hold a due message.
 
-        The safety net of owners with nothing in hand, which otherwise wait for notifications: one question for all
-        buckets, asked every few seconds.
+        The safety net of owners with nothing in flight, which otherwise wait for notifications: one query for all
+        buckets, every few seconds.
         """
 
     @abstractmethod
     async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
         """Remove messages, given as (job id, attempt), whose state the master holds. Idempotent.
 
-        One that is not there yet is not kept out: nothing of it is remembered.
+        A message that arrives later is not kept out: the agent does not remember the acknowledgement.
 
-        The caller has committed to the master first: a message leaves an agent only after that. A stale report is
-        no such commit, unless the caller knows that the bucket was still its own after it. Any epoch will do.
+        The caller has committed to the master first: a message leaves an agent only after that. A stale report is not
+        such a commit, unless the caller knows that it still owned the bucket after it. Any epoch will do.
         """
 
     @abstractmethod
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
-        """Read messages that a former owner of this bucket may have had in hand, for the new owner.
+        """Read messages that a former owner of this bucket may have had in flight, for the new owner.
 
         * The bucket belongs to the caller's epoch from then on, whether it was made here or not; a call with an
           earlier one raises `LeaseLostError`, as `pull` does.
-        * None that became due over a second after the last `pull` that found something is among them: a store that
-          bounds what is in hand by a moment keeps that moment near.
-        * The next call reads on, once these are acknowledged.
+        * Messages that became due over a second after the last `pull` that found something are not among them: a store
+          that bounds what is in flight by a moment keeps that moment close.
+        * Once these are acknowledged, the next call returns further ones.
         """
 
     @abstractmethod
     async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
-        """Return the ids of those buckets that hold messages which have been due for `waited` seconds, and are unread.
+        """Return the ids of the buckets that hold unread messages which have been due for `waited` seconds.
 
-        Unread is what `set_aside` would take. An agent that cannot take anything returns none.
+        Unread is what `set_aside` would move. An agent that cannot move anything returns none.
         """
 
     @abstractmethod
@@ -146,58 +147,59 @@ class AgentRepository(SchemaStore, NotificationListener, ABC):
     ) -> int:
         """Move due messages that the owner of a bucket has not read into the bucket `aside`; return their number.
 
-        * Only messages that have been due for `waited` seconds, and that the owner neither has in hand nor will be handed
-          out: whoever pulls at the same time learns of it before it has any of them.
-        * The first `keep` of them stay, and at most `limit` go, in the order of due time and id. Messages of the jobs
-          `but` stay.
-        * Anybody may ask for it, whoever owns the bucket, and whether the owner lives or not. `aside` is nobody's bucket:
-          what lies there is brought back to the master, by the caller or by whoever finds it.
+        * Only messages that have been due for `waited` seconds, and that the owner neither has in flight nor will
+          receive: an owner that pulls at the same time learns of the move before it has any of them.
+        * The first `keep` of them stay, and at most `limit` are moved, in the order of due time and id. Messages of the
+          jobs `but` stay.
+        * Any process may call this, no matter which worker owns the bucket or whether it is alive. The bucket `aside`
+          has no owner: the caller, or any process that finds its messages, brings them back to the master.
         * An agent that cannot do this exactly moves nothing.
         """
 
     @abstractmethod
     async def put_aside(self, bucket: Bucket, aside: UUID, messages: Sequence[tuple[UUID, int]]) -> None:
-        """Move messages, given as (job id, attempt), that the caller owns and has in hand into the bucket `aside`.
+        """Move messages, given as (job id, attempt), that the caller owns and has in flight into the bucket `aside`.
 
-        For an owner that gives them back unstarted. Idempotent; what is not in its bucket is left out. Afterwards the same
-        ones may be pushed there again, to be handed out as new. An agent that cannot move a message copies it before it
-        removes it. What lay aside of them before, and was not removed, is stale: it makes way.
+        For an owner that gives them back unstarted. Idempotent; messages that are not in its bucket are left out.
+        Afterwards the same messages may be pushed there again, and count as new. An agent that cannot move a message
+        copies it before it removes it. Copies of them that were in `aside` before, and were not removed, are stale:
+        they are replaced.
         """
 
     @abstractmethod
     async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
         """Remove messages that were set aside and are on the master now, as `drain` read them. Idempotent.
 
-        What was put there since about the same jobs stays: its `placed` is another one.
+        Messages of the same jobs that were put there since then stay: their `placed` differs.
         """
 
     @abstractmethod
     async def unsaved(self, bucket: Bucket, age: float, after: Position | None, limit: int) -> SavePending:
         """Read save-pending messages of an owned bucket that were pushed `age` seconds ago or earlier, due or not.
 
-        In the order of their push, beyond `after` (what the last call returned; None for the first). Deletes
-        nothing. The owner sees to it that the master learns of jobs that have to wait. `new.delay` is what is left.
+        In push order, beyond `after` (what the last call returned; None for the first). Deletes nothing. The owner
+        makes sure that the master learns of jobs that have to wait. `new.delay` is the remaining delay.
         """
 
     @abstractmethod
     async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
-        """Note that the master knows the jobs of these messages by now, given as (job id, attempt). Idempotent.
+        """Note that the master now knows the jobs of these messages, given as (job id, attempt). Idempotent.
 
-        From then on they are `saved`, and not save pending any more. An agent that cannot change a message does
-        nothing: its owner's reports bring the jobs once more, which changes nothing.
+        From then on they are `saved`, and no longer save pending. An agent that cannot change a message does nothing:
+        the owner's reports bring the jobs once more, which changes nothing.
         """
 
     @abstractmethod
     async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
-        """Read messages of a bucket, due or not, for who brings them back to the master.
+        """Read messages of a bucket, due or not, for a caller that brings them back to the master.
 
-        `new.delay` is what is left until they are due. Deletes nothing: they are acknowledged, with any epoch,
-        once the master has them, and the next call reads on. Works for buckets that nobody has registered.
+        `new.delay` is the time left until they are due. Deletes nothing: the caller acknowledges them, with any epoch,
+        once the master has them, and the next call returns further ones. Works for unregistered buckets too.
         """
 
     @abstractmethod
     async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
-        """Return the messages of these jobs, wherever they lie (`new.bucket_id`), saved or not, due or not.
+        """Return the messages of these jobs from all buckets (`new.bucket_id`), saved or not, due or not.
 
         An agent that is not `addressable` finds none.
         """
@@ -206,26 +208,25 @@ class AgentRepository(SchemaStore, NotificationListener, ABC):
     async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
         """Remove messages, given as (job id, attempt), that are not due yet; return the job ids of those removed.
 
-        None that is returned was ever handed out, or will be; one that could have been, or is about to be due, is
-        left where it is. If it raises, messages may be gone: the caller's handover stays open. The caller has
-        seen to it that the master holds the jobs. An agent that is not `addressable` removes
-        none.
+        A returned job's message was never handed out and never will be; a message that could have been handed out, or
+        is about to be due, stays where it is. If the call raises, messages may be gone: the caller's handover stays
+        open. The caller has made sure that the master holds the jobs. An agent that is not `addressable` removes none.
         """
 
     @abstractmethod
     async def holdings(self) -> Mapping[UUID, int]:
         """Return the number of messages by bucket id for every bucket *that holds messages*.
 
-        Known or not: this is how messages in a bucket that nobody has registered are found.
+        Known or not: this is how messages in an unregistered bucket are found.
         """
 
     @abstractmethod
     async def backlog(self, cluster_id: str) -> Mapping[UUID, Backlog]:
-        """Return what `holdings` counts of one cluster in more detail, for people to look at.
+        """Return what `holdings` counts in more detail, of one cluster, for operators to look at.
 
         Other clusters may have messages on the same store.
         """
 
     @abstractmethod
     async def drop_bucket(self, bucket_id: UUID) -> bool:
-        """Delete a bucket if it is empty; return whether nothing of it is left. Never deletes a message."""
+        """Delete a bucket if it is empty; return whether it is gone. Never deletes a message."""

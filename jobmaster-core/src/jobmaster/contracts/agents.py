@@ -9,7 +9,7 @@ from jobmaster.models import AgentRecord, HostRecord
 
 
 class AgentStore(ABC):
-    """Who takes part in a cluster besides its workers."""
+    """The agents and hosts that a cluster has besides its workers."""
 
     @abstractmethod
     async def register_agents(
@@ -17,21 +17,21 @@ class AgentStore(ABC):
     ) -> Sequence[AgentRecord]:
         """Store agents that are new to their cluster; return what is stored for each, in order.
 
-        One that is known keeps its fingerprint, so that the caller sees whether its name was pointed at another
-        store. Only for a name in `repoint` is it replaced. The kind is brought up to date. Idempotent.
+        A known agent keeps its fingerprint, so that the caller sees whether its name now points to another store. The
+        fingerprint is replaced only for a name in `repoint`. The kind is updated. Idempotent.
         """
 
     @abstractmethod
     async def list_agents(self, cluster_id: str) -> Sequence[AgentRecord]:
-        """Return the cluster's agents by name. `heartbeat_at` is the last one of a worker on it."""
+        """Return the cluster's agents by name. `heartbeat_at` is the last heartbeat of a worker on it."""
 
     @abstractmethod
     async def register_host(self, host: HostRecord) -> None:
-        """Store a host of the cluster, or what is new about it."""
+        """Store a host of the cluster, or update it."""
 
     @abstractmethod
     async def list_hosts(self, cluster_id: str) -> Sequence[HostRecord]:
-        """Return the cluster's hosts by name. `heartbeat_at` is the last one of a worker on it.
+        """Return the cluster's hosts by name. `heartbeat_at` is the last heartbeat of a worker on it.
 
-        A host of which no worker is left, alive or not yet pruned, is left out.
+        A host without any worker, alive or not yet pruned, is left out.
         """

@@ -1,4 +1,4 @@
-"""What a provider can do beyond the minimum. Declared, never guessed."""
+"""The optional abilities of a provider. They are declared, never guessed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Capabilities:
     """The optional abilities of a repository. The contract suite skips only what is declared absent.
 
     Args:
-        notifications: `listen` reports what other processes announce, quickly (milliseconds). Without it
-            only announcements of the same process arrive, and the runtime polls for the rest.
-        durable: what was accepted survives the end of the process (the memory provider's does not).
+        notifications: `listen` reports announcements of other processes within milliseconds. Without it only
+            announcements of the same process arrive, and the runtime polls for the rest.
+        durable: accepted jobs survive the end of the process (not so with the memory provider).
         shared: other processes that open the same URL see the same data.
         migrations: the store has a schema with numbered migrations.
-        transactional_enqueue: jobs can be inserted in a transaction of the user's own.
+        transactional_enqueue: jobs can be inserted in the user's own transaction.
         ordered: a bucket hands out its jobs by due time, then by id.
         addressable: an agent can find, note and withdraw single messages by their job's id.
 

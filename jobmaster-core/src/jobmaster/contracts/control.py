@@ -15,10 +15,10 @@ from jobmaster.states import ClusterMode, WorkerRequest
 
 @frozen(kw_only=True)
 class ClusterChange:
-    """What to change about a cluster; what is not named stays.
+    """Changes to a cluster; settings that are not named stay as they are.
 
-    `settings` are added to the cluster's `changes`, `reset` names those to take out of them again; `pause` and
-    `resume` name lanes.
+    `settings` are added to the cluster's `changes`, `reset` names settings to remove from them; `pause` and `resume`
+    name lanes.
     """
 
     mode: ClusterMode | None = None
@@ -28,7 +28,7 @@ class ClusterChange:
     resume: Sequence[str] = ()
 
     def applied_to(self, cluster: ClusterRecord) -> ClusterRecord:
-        """Return the cluster as it is after the change."""
+        """Return the cluster with the change applied."""
         changes = {name: value for name, value in cluster.changes.items() if name not in self.reset}
         return ClusterRecord(
             id=cluster.id,
@@ -42,36 +42,36 @@ class ClusterChange:
 
 @frozen(kw_only=True)
 class Orders:
-    """What a process goes by: its cluster, and what its workers were asked, by their names."""
+    """What a process has to follow: its cluster's record, and the requests to its workers, by worker name."""
 
     cluster: ClusterRecord
     requests: Mapping[str, WorkerRequest] = field(factory=dict)
 
 
 class ControlStore(ABC):
-    """What people change while a cluster runs. Processes are notified of it, and look by themselves now and then."""
+    """What operators change while a cluster runs. Processes are notified, and also check on their own now and then."""
 
     @abstractmethod
     async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:
-        """Apply a change; return the cluster as it is then, or None if this master has no such cluster.
+        """Apply a change; return the changed cluster, or None if this master has no such cluster.
 
-        Read, changed and written in one unit: of changes at the same time none undoes another.
+        Read, changed and written in one unit: concurrent changes do not undo each other.
         """
 
     @abstractmethod
     async def request_worker(self, cluster_id: str, name: str, request: WorkerRequest) -> Sequence[UUID]:
-        """Note a request on every worker of this name but those that have stopped; return the ids of those that run.
+        """Note a request on every worker of this name that has not stopped; return the ids of those that run.
 
-        * One that was declared lost may be back: its process lives, and finds the request among its orders. Where none
-          of this name runs, the ids are those of the lost ones.
-        * A request is for the registrations that there are: no process that is started later hears of it.
-        * A stop takes the place of a drain, and never the other way round. `list_workers` shows it.
+        * A worker that was declared lost may come back: if its process is alive, it finds the request among its orders.
+          If no worker of this name runs, the ids are those of the lost ones.
+        * A request concerns existing registrations only: a process that is started later does not see it.
+        * A stop replaces a drain, never the other way round. `list_workers` shows it.
         """
 
     @abstractmethod
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
-        """Return what a process goes by, or None if this master has no such cluster. Writes nothing.
+        """Return the orders of a process, or None if this master has no such cluster. Writes nothing.
 
-        BucketRequests are those to any registration of the process's workers, past ones too: a worker that registers
-        anew learns what it was asked before that.
+        Requests are those to any registration of the process's workers, past ones too: a worker that registers anew
+        sees the requests from before.
         """

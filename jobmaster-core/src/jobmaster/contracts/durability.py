@@ -1,4 +1,4 @@
-"""What a store says of itself where "accepted is durable" does not hold as it stands."""
+"""What a store reports about itself if "accepted is durable" does not hold with its settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class DurabilityRisk:
     """A setting of a server, a role, a file or its file system with which accepted jobs can get lost.
 
     Attributes:
-        setting: what it is called where it is set, for example `synchronous_commit`.
-        value: what it is now.
+        setting: its name where it is set, for example `synchronous_commit`.
+        value: its current value.
         means: what can happen, and when.
         remedy: what to do.
 
@@ -23,5 +23,5 @@ class DurabilityRisk:
     remedy: str
 
     def __str__(self) -> str:
-        """Return all of it in one line."""
+        """Return everything in one line."""
         return f"{self.setting} is {self.value}: {self.means}; {self.remedy}"

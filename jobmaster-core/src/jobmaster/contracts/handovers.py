@@ -25,9 +25,9 @@ class Room:
 
 @frozen(kw_only=True)
 class Handover:
-    """Jobs that the master has marked as in a bucket on an agent, and that are yet to be pushed there.
+    """Jobs that the master has marked as in a bucket on an agent, and that still have to be pushed there.
 
-    The messages are `saved`, and in the state that the master has the jobs in; their delays count from now.
+    The messages are `saved`, and in the state in which the master has the jobs; their delays count from now.
     """
 
     id: UUID
@@ -37,7 +37,7 @@ class Handover:
 
 @frozen(kw_only=True)
 class HandoverResult:
-    """What a `hand_over` call did; `next_in` and `next_for_rooms` are those of an `Assignment`."""
+    """The result of a `hand_over` call; `next_in` and `next_for_rooms` are as in an `Assignment`."""
 
     handovers: Sequence[Handover] = ()
     next_in: float | None = None
@@ -45,11 +45,11 @@ class HandoverResult:
 
 
 class HandoverStore(ABC):
-    """The way of held jobs to buckets on agents: marked on the master, pushed to the agent, forgotten.
+    """Handovers of held jobs to buckets on agents: marked on the master, pushed to the agent, forgotten.
 
-    A mark and a push cannot be one transaction. The handover, written with the mark and deleted after the push,
-    says what may be missing on the agent: whoever finds one that nobody cares for any more pushes its jobs
-    again, which changes nothing where they arrived.
+    A mark and a push cannot be one transaction. The handover, written with the mark and deleted after the push, says
+    which jobs may be missing on the agent. A process that finds an abandoned handover pushes its jobs again; jobs that
+    have already arrived do not change.
     """
 
     @abstractmethod
@@ -58,47 +58,47 @@ class HandoverStore(ABC):
     ) -> HandoverResult:
         """Do as `assign_due`, and return what it assigned as one handover for each bucket, in the same unit.
 
-        `pusher` is the worker (or process) that will push; it has `take_over_handovers` worth of time for that.
+        `pusher` is the worker (or process) that will push; it has until `take_over_handovers` for that.
         """
 
     @abstractmethod
     async def hand_over_parked(
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
-        """Do as `adopt_parked` for buckets on an agent, and return what it put there, one handover for each bucket."""
+        """Do as `adopt_parked` for buckets on an agent, and return one handover for each bucket it put jobs into."""
 
     @abstractmethod
     async def open_handover(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
-        """Note that messages of these jobs may be missing in a bucket, before that comes to be; return its id.
+        """Note in advance that messages of these jobs may be missing in a bucket; return the handover's id.
 
-        For who withdraws a message, or stores jobs in a bucket because a push was not answered. The jobs need
-        not exist yet.
+        For a caller that is about to withdraw a message, or stores jobs in a bucket because a push was not answered.
+        The jobs need not exist yet.
 
-        With `alone`, raises `InvalidTransitionError` if another handover of the bucket has one of the jobs: whoever
-        carries that one may be pushing its message again, and what is withdrawn would be back. Of several such
-        callers at once one gets a handover.
+        With `alone`, raises `InvalidTransitionError` if another handover of the bucket has one of the jobs: its pusher
+        may be pushing the message again, and the withdrawn message would be back. Only one of several such concurrent
+        callers gets a handover.
         """
 
     @abstractmethod
     async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
-        """Return the jobs of the handovers of a bucket: whoever carries these may be about to push them (again)."""
+        """Return the jobs of the handovers of a bucket: their pushers may be about to push them (again)."""
 
     @abstractmethod
     async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
-        """Forget handovers: all that their jobs need is on the agent. Idempotent.
+        """Forget handovers: everything that their jobs need is on the agent. Idempotent.
 
-        With `if_empty`, only those of whose jobs none lies in the bucket now.
+        With `if_empty`, only handovers that have no job left in the bucket.
         """
 
     @abstractmethod
     async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
-        """Hold the jobs of handovers on the master again, as they are, and forget these; return how many jobs.
+        """Hold the jobs of handovers on the master again, unchanged, and forget the handovers; return how many jobs.
 
-        One unit. For a push that certainly did not happen, of a handover that nobody had before. A job that is no
-        longer in the handover's bucket, or that a handover which is gone was about, is left alone. One that is to
-        be cancelled ends.
+        One unit. For a push that certainly did not happen, of a handover that no other process had before. A job that
+        is no longer in the handover's bucket, or whose handover is gone, is left alone. A job that is to be cancelled
+        ends.
         """
 
     @abstractmethod
@@ -107,7 +107,7 @@ class HandoverStore(ABC):
     ) -> Sequence[Handover]:
         """Take over handovers that were written or last taken `age` seconds ago or earlier.
 
-        Of several callers one gets each, the oldest first and under a new id: to who had it before it is gone, so
-        that a take-back which comes too late changes nothing. Its messages are of those jobs that are still in
-        its bucket; there may be none left, and then the caller closes it.
+        Only one of several callers gets each handover, the oldest first and under a new id: for its former pusher it is
+        gone, so that a late take-back changes nothing. Its messages are those of the jobs that are still in its bucket;
+        if none are left, the caller closes it.
         """

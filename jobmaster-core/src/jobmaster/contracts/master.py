@@ -1,8 +1,8 @@
 """The contract of the master: the source of truth and the audit trail.
 
-Every hot method takes and returns sequences. Every call is one short unit of work: it commits before it
-returns, carries a deadline of its own, and leaves nothing behind when it raises. `StoreUnavailableError`
-means "not known to have happened": every method may be called again with the same arguments.
+Every hot method takes and returns sequences. Every call is one short unit of work: it commits before it returns, has
+its own deadline, and leaves nothing behind when it raises. `StoreUnavailableError` means "not known to have happened":
+every method may be called again with the same arguments.
 
 A job is in exactly one of two places: it has a *live row* (it waits or runs) or its last attempt record is
 *final* (succeeded, failed, cancelled). Attempt records are only ever appended.
@@ -43,21 +43,20 @@ from jobmaster.models import (
 from jobmaster.states import BucketStatus, JobStatus, Priority
 
 OUT_OF_REACH: Final = 0.1
-"""Seconds by which a job in a bucket of the master's own rows has to be due later than now, for its owner surely not to
-have it in hand before a unit that takes it away is committed: an owner reads what is due, and waits for nobody."""
+"""How many seconds ahead a job in a bucket of the master's own rows has to be due, so that its owner cannot have it in
+flight before a unit that takes it away is committed: an owner reads what is due without waiting."""
 
 
 REQUESTS_KEPT: Final = 7 * 86400.0
-"""Seconds for which a request to a worker that was declared lost is kept: its host may only have been asleep."""
+"""Seconds for which a request to a lost worker is kept: its host may only have been asleep."""
 
 
 @frozen(kw_only=True)
 class Assignment:
-    """What an `assign_due` call did: jobs by bucket, and when the next held job comes into reach.
+    """The result of an `assign_due` call: jobs by bucket, and when the next held job comes within reach.
 
-    `next_in` is the time in seconds until another held job is due within the look-ahead (0 if some already
-    are, but found no room; None if nothing is held). `next_for_rooms` is the same of those for whose lane and priority
-    there was a room.
+    `next_in` is the time in seconds until another held job is due within the look-ahead (0 if some already are, but
+    found no room; None if nothing is held). `next_for_rooms` is the same for jobs whose lane and priority have a room.
     """
 
     assigned: Mapping[UUID, int] = field(factory=dict)
@@ -67,10 +66,10 @@ class Assignment:
 
 @frozen(kw_only=True)
 class HeartbeatReply:
-    """What a heartbeat is answered with: who of the workers is alive, and what there is to look after.
+    """The answer to a heartbeat: which of the workers are alive, and what has to be looked after.
 
-    `cancelling` are those of the living in whose buckets jobs are to be cancelled. `needs_rescue` is told to who
-    asked, and only while any of the workers is alive.
+    `cancelling` are the living workers that have jobs to cancel in their buckets. `needs_rescue` is set only if the
+    caller asked, and only while any of the workers is alive.
     """
 
     alive: frozenset[UUID] = frozenset()
@@ -80,7 +79,7 @@ class HeartbeatReply:
 
 @frozen(kw_only=True)
 class Mark:
-    """A job in hand whose state lasts: `queued` in memory, or `processing` since `started_at`."""
+    """A job in flight whose state lasts: `queued` in memory, or `processing` since `started_at`."""
 
     job_id: UUID
     attempt: int
@@ -90,7 +89,7 @@ class Mark:
 
 @frozen(kw_only=True)
 class CancelAnswer:
-    """What became of one cancel request; `bucket_id` is where to send the notifications of a `requested` one."""
+    """The result of one cancel request; `bucket_id` is where to send the notifications of a `requested` one."""
 
     job_id: UUID
     result: CancelResult
@@ -104,7 +103,7 @@ class ClusterStore(ABC):
     async def register_cluster(self, cluster: ClusterRecord) -> ClusterRecord:
         """Store a cluster or update its settings (its mode only when it is new); return what is stored.
 
-        What `change_cluster` keeps stays as it is.
+        Changes made with `change_cluster` stay.
         """
 
     @abstractmethod
@@ -115,7 +114,7 @@ class ClusterStore(ABC):
     async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
         """Store a worker with a lease of `lease` seconds from the store's now, and its buckets as active.
 
-        One unit: nobody ever sees a bucket whose worker has no lease. Idempotent.
+        One unit: no process ever sees a bucket whose worker has no lease. Idempotent.
         """
 
     @abstractmethod
@@ -126,11 +125,11 @@ class ClusterStore(ABC):
         lease: float,
         rescuing: str | None = None,
     ) -> HeartbeatReply:
-        """Renew the leases of workers and note the load of their buckets; return who lives, and what there is to do.
+        """Renew the leases of workers and note the load of their buckets; return which live, and what there is to do.
 
-        * A worker that somebody declared lost is not renewed and not alive: it must fence itself.
-        * Who names a cluster as `rescuing` is told whether it needs a rescue, as by `needs_rescue`.
-        * Leases hang on the answer: looks that cost more than a few entries of an index have no place here.
+        * A worker that was declared lost is not renewed and not alive: it must fence itself.
+        * A caller that names a cluster as `rescuing` is told whether it needs a rescue, as by `needs_rescue`.
+        * Leases depend on the answer: queries that read more than a few index entries do not belong here.
         """
 
     @abstractmethod
@@ -149,13 +148,13 @@ class ClusterStore(ABC):
     async def prune_workers(self, cluster_id: str, age: float, before: datetime | None = None) -> int:
         """Delete stopped and lost workers, and buckets that are ready to delete, older than `age` seconds.
 
-        Only what is from before `before`, too, if that is given: the store's clock may have jumped since its caller looked.
-        A lost worker that was asked for something is kept for `REQUESTS_KEPT` seconds at least: it may be back.
+        If `before` is given, they have to be from before it too: the store's clock may have jumped since the caller
+        looked. A lost worker with a request is kept for at least `REQUESTS_KEPT` seconds: it may come back.
         """
 
 
 class BucketStore(ABC):
-    """Buckets and who owns them."""
+    """Buckets and their owners."""
 
     @abstractmethod
     async def list_buckets(self, cluster_id: str) -> Sequence[Bucket]:
@@ -163,30 +162,31 @@ class BucketStore(ABC):
 
     @abstractmethod
     async def active_buckets(self, cluster_id: str) -> Sequence[Bucket]:
-        """Return the buckets that take new jobs: active, and their worker's lease has not run out.
+        """Return the buckets that take new jobs: active, with a worker whose lease has not run out.
 
-        Each with `unheard`, the seconds since its worker's last heartbeat, by the store's clock, and whether it is `silent`:
-        marked so since that heartbeat, and since its last load was told.
+        Each has `unheard`, the seconds since its worker's last heartbeat by the store's clock, and `silent`: whether it
+        was marked silent since that heartbeat and since its load was last reported.
         """
 
     @abstractmethod
     async def mark_silent(self, bucket_ids: Sequence[UUID]) -> None:
-        """Note that the owners of buckets leave due jobs unread: they are silent until there is some sign of life."""
+        """Note that the owners of buckets leave due jobs unread: they are silent until they show a sign of life."""
 
     @abstractmethod
     async def tell_loads(self, loads: Mapping[UUID, Load]) -> None:
-        """Note the loads of buckets, as a heartbeat does, between two of these. Buckets of lost workers are left alone."""
+        """Note the loads of buckets, as a heartbeat does, between two heartbeats. Buckets of lost workers are left alone."""
 
     @abstractmethod
     async def needs_rescue(self, cluster_id: str) -> bool:
-        """Return whether `take_lost_buckets` or `sweep_orphans` may find anything: never no when they would.
+        """Return whether `take_lost_buckets` or `sweep_orphans` may find anything; never false if they would.
 
-        For who is about to call the two, or has no lease to renew; others hear of it with each heartbeat. Writes nothing.
+        For callers that are about to call the two, or have no lease to renew; others learn it with each heartbeat.
+        Writes nothing.
         """
 
     @abstractmethod
     async def set_bucket_status(self, bucket: Bucket, status: BucketStatus) -> bool:
-        """Change the status of a bucket the caller owns (same epoch); return whether it was still its own."""
+        """Change the status of a bucket the caller owns (same epoch); return whether it still owned it."""
 
     @abstractmethod
     async def take_lost_buckets(
@@ -194,11 +194,11 @@ class BucketStore(ABC):
     ) -> Sequence[Bucket]:
         """Take over buckets that were left behind.
 
-        * Their owner's lease ran out, it stopped without them, or it gave them away as `lost`, for whoever can
+        * Their owner's lease ran out, it stopped without them, or it gave them away as `lost`, for a worker that can
           reach their agent.
-        * Only buckets of these agents, which the rescuer can reach; of all with None.
-        * Atomic: of several rescuers one gets a bucket. Its epoch grows by one, its owner is `rescuer`, its
-          status `draining`, its `former_owner` who had it; a worker whose lease ran out becomes `lost`.
+        * Only buckets of these agents, which the rescuer can reach; of all agents with None.
+        * Atomic: only one of several rescuers gets a bucket. Its epoch grows by one, its owner is `rescuer`, its status
+          `draining`, its `former_owner` the previous owner; a worker whose lease ran out becomes `lost`.
         * The moment a bucket is first found lost is kept: `exposed` looks at jobs due before it.
         """
 
@@ -224,20 +224,21 @@ class BucketStore(ABC):
     async def hold_unread(self, bucket: Bucket, waited: float, keep: int, limit: int) -> int:
         """Hold due jobs on the master again that the owner of a bucket has not read; return their number.
 
-        * Only jobs that have been due for `waited` seconds, and that its owner neither has in hand nor will be handed
-          out: whoever reads at the same time learns of it before it has any of them. Of an owner that cannot (code of
-          before, say), nothing is taken.
-        * The first `keep` of them stay, and at most `limit` go, in the order of due time and id. What is to be cancelled
-          stays.
-        * Anybody may ask for it, whoever owns the bucket, and whether the owner lives or not.
+        * Only jobs that have been due for `waited` seconds, and that the owner neither has in flight nor will receive:
+          an owner that reads at the same time learns of it before it has any of them. Nothing is taken from an owner
+          that cannot do this (one that runs older code, say).
+        * The first `keep` of them stay, and at most `limit` are taken, in the order of due time and id. Jobs that are
+          to be cancelled stay.
+        * Any process may call this, no matter which worker owns the bucket or whether it is alive.
         """
 
     @abstractmethod
     async def hold_messages(self, bucket_id: UUID, messages: Sequence[Message]) -> int:
         """Hold jobs on the master again that it has in a bucket on an agent; return how many.
 
-        For who has found their messages aside there (`AgentRepository.set_aside`). Jobs that are no longer in that bucket
-        at that attempt and placing, or that are to be cancelled, are left alone. Idempotent, however late it comes.
+        For a caller that found their messages aside there (`AgentRepository.set_aside`). Jobs that are no longer in
+        that bucket at that attempt and placing, or that are to be cancelled, are left alone. Idempotent, no matter how
+        late the call comes.
         """
 
     @abstractmethod
@@ -248,16 +249,16 @@ class BucketStore(ABC):
     async def release_bucket(self, bucket: Bucket) -> int:
         """Hold all jobs of an owned bucket on the master again, as they are; return their number.
 
-        For an owner that has none of them in hand any more. Those that are to be cancelled end instead: once it is
-        held, a job goes to another bucket, whose owner may run it before it hears of the request. A request that
-        comes at the same time finds the job either in the bucket or held, and takes effect both ways.
+        For an owner that has none of them in flight any more. Jobs that are to be cancelled end instead: a held job
+        goes to another bucket, whose owner may run it before it learns of the request. A concurrent request finds the
+        job either in the bucket or held, and takes effect in both cases.
 
         Raises `LeaseLostError` if the epoch is no longer the caller's.
         """
 
     @abstractmethod
     async def sweep_orphans(self, cluster_id: str) -> int:
-        """Hold jobs on the master again that lie in buckets nobody will ever read; return their number.
+        """Hold jobs on the master again that are in buckets no worker will ever read; return their number.
 
         Those are buckets that are ready to delete, or not registered (late pushes end up there). Jobs that are to be
         cancelled end instead, as with `release_bucket`.
@@ -271,9 +272,9 @@ class JobStore(ABC):
     async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         """Store jobs, each in its bucket or held; return their receipts in order.
 
-        * Idempotent by job id: one that is stored already, whatever became of it, changes nothing.
-        * A job whose idempotency key the cluster already has (or an earlier job of the same call) is not stored;
-          its receipt names that job and says `created=False`. If that job is of another definition, the call raises
+        * Idempotent by job id: a job that is already stored, in whatever state, does not change.
+        * A job whose idempotency key the cluster (or an earlier job of the same call) already has is not stored; its
+          receipt names that job and says `created=False`. If that job is of another definition, the call raises
           `KeyTakenError` instead, and stores none of its jobs.
         * `accepted_by` is `master`.
         """
@@ -283,7 +284,7 @@ class JobStore(ABC):
         """Put held jobs due within `ahead` seconds into buckets of their lane and priority, earliest first.
 
         * Parked jobs stay where they are. A bucket gets at most `free` jobs.
-        * Several callers at once never assign one job twice, and none waits for another.
+        * Concurrent callers never assign one job twice, and do not wait for each other.
         """
 
     @abstractmethod
@@ -295,9 +296,9 @@ class JobStore(ABC):
 
     @abstractmethod
     async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
-        """Write down states that last. Jobs that are no longer in the bucket at this attempt are left alone.
+        """Record states that last. Jobs that are no longer in the bucket at this attempt are left alone.
 
-        A mark never leads back: a job on record as processing stays so, with its start, when a late mark
+        A mark never leads backwards: a job that is recorded as processing stays so, with its start, when a late mark
         says that it is queued.
 
         Raises `LeaseLostError` if the epoch is no longer the caller's.
@@ -309,34 +310,34 @@ class JobStore(ABC):
 
         * A report holds only if the job is still in that bucket, at that attempt, and the bucket at that
           epoch. Otherwise it changes nothing.
-        * A report with an outcome appends an attempt record. A terminal one removes the live row in the same
-          unit; another one moves it (`delay` counts from the store's now).
-        * A report that brings its `job` stores it first, unless there is one with its id, in the same unit and
-          under the same condition: the bucket still has that epoch. A job that is stored by its report and
-          goes on has its live row from it. If the job was stored already, the report is one like any other.
+        * A report with an outcome appends an attempt record. A terminal report removes the live row in the same unit;
+          any other moves it (`delay` counts from the store's now).
+        * A report that brings its `job` stores it first, unless there is one with its id, in the same unit and under
+          the same condition: the bucket still has that epoch. A job that is stored by its report and goes on has its
+          live row from it. If the job was already stored, the report is treated like any other.
         * A job whose cancellation was requested does not go back to waiting: a non-terminal report ends it
           as cancelled.
         """
 
     @abstractmethod
     async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
-        """Return which of these attempts, given as (job id, number), have their end on record. Writes nothing.
+        """Return which of these attempts, given as (job id, number), have a recorded end. Writes nothing.
 
-        For an owner whose report was stale: the end may be on record by a call of its own that was not answered. What
-        has ended is over for good; the job's next run has another number. A job that was released or parked goes on
-        with the same one, and has no end.
+        For an owner whose report was stale: its own earlier, unanswered call may have recorded the end. An ended
+        attempt is over for good; the job's next run has another number. A job that was released or parked continues
+        with the same number, and its attempt has no end.
         """
 
     @abstractmethod
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
     ) -> Sequence[CancelAnswer]:
-        """Cancel jobs; return what became of each, in order. Raises `JobNotFoundError` for an unknown id.
+        """Cancel jobs; return the result for each, in order. Raises `JobNotFoundError` for an unknown id.
 
-        A job that no owner can have in hand (held, or in a bucket of the master's own rows but not due within
-        `OUT_OF_REACH`) is cancelled at once. Another one is marked, for its owner to see in `cancel_requests`: also
-        every job in a bucket on an agent, where its message lies or is on its way to. A request is never taken back:
-        the attempt that it finds waiting or running is the job's last, and nobody may start it any more.
+        A job that no owner can have in flight (held, or in a bucket of the master's own rows but not due within
+        `OUT_OF_REACH`) is cancelled at once. Any other job is marked, for its owner to see in `cancel_requests`; this
+        includes every job in a bucket on an agent, whether its message is there or on its way. A request is never
+        withdrawn: the attempt that it finds waiting or running is the job's last, and no worker may start it any more.
         """
 
     @abstractmethod
@@ -349,13 +350,13 @@ class JobStore(ABC):
     ) -> None:
         """Give a waiting job a new due time, `delay` seconds from now, and hold it on the master.
 
-        A job in a bucket on an agent can be rescheduled only by who has withdrawn its message under the
-        handover `withdrawn` of that bucket, which is over with this. Without it, or if it is not there any more
-        (somebody retook it, and the message is back), the job counts as in hand. So does one in a bucket of the master's
-        own rows that is due within `OUT_OF_REACH`.
+        A job in a bucket on an agent can be rescheduled only by the caller that has withdrawn its message under the
+        handover `withdrawn` of that bucket; this call closes the handover. Without it, or if it no longer exists
+        (another process took it over, and the message is back), the job counts as in flight. So does a job in a bucket
+        of the master's own rows that is due within `OUT_OF_REACH`.
 
-        Raises `InvalidTransitionError` if it may be in hand, is to be cancelled or is finished, `JobNotFoundError`
-        if unknown.
+        Raises `InvalidTransitionError` if it may be in flight, is to be cancelled or is finished, `JobNotFoundError` if
+        unknown.
         """
 
     @abstractmethod
@@ -379,14 +380,14 @@ class JobStore(ABC):
 
     @abstractmethod
     async def count_jobs(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
-        """Return how many jobs match (whatever `after` and `limit`), by status; statuses without any are left out."""
+        """Return how many jobs match (ignoring `after` and `limit`), by status; statuses without any are left out."""
 
     @abstractmethod
     async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
         """Return how many jobs are due and do not run, by lane; lanes without any are left out.
 
-        Held ones and those in buckets, here or on an agent. Parked ones do not count, nor do those on record as processing.
-        Reads neither the history nor jobs that are due later, and writes nothing.
+        Held jobs and jobs in buckets, here or on an agent. Parked jobs do not count, nor do jobs recorded as
+        processing. Reads neither the history nor jobs that are due later, and writes nothing.
         """
 
     @abstractmethod
@@ -418,4 +419,4 @@ class MasterRepository(
     TransferStore,
     NotificationListener,
 ):
-    """All that a master does. One instance serves one URL and any number of clusters."""
+    """The complete interface of a master. One instance serves one URL and any number of clusters."""

@@ -17,7 +17,7 @@ from jobmaster.schedule_models import (
 
 
 class ScheduleStore(ABC):
-    """Recurring schedules, and which jobs were made for them."""
+    """Recurring schedules, and the jobs that were made for them."""
 
     @abstractmethod
     async def add_schedules(
@@ -25,17 +25,17 @@ class ScheduleStore(ABC):
     ) -> Sequence[ScheduleReceipt]:
         """Store schedules; return their receipts in order.
 
-        * Idempotent by id. A schedule whose key another one of its cluster has is not stored: its receipt names
-          that one and says `created=False`. Schedules that have ended or were cancelled have given up their keys.
-          If that one is of another definition, the call raises `KeyTakenError` instead, and stores nothing.
-        * They are planned from the store's now on: `planned_to` is at least that. One that `starts_now` counts from
-          there as well: the store's now is its `starts_after`, and its `planned_to`.
+        * Idempotent by id. If another schedule of the cluster has its key, a schedule is not stored: its receipt names
+          that schedule and says `created=False`. Schedules that have ended or were cancelled have given up their keys.
+          If that schedule is of another definition, the call raises `KeyTakenError` instead, and stores nothing.
+        * They are planned from the store's now on: `planned_to` is at least that. A schedule that `starts_now` counts
+          from there as well: the store's now is its `starts_after` and its `planned_to`.
         * With a `lease`, their declaration lasts that many seconds from the store's now.
         """
 
     @abstractmethod
     async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
-        """Return those of these schedules that there are, in any order; all were read at the store's `read_at`."""
+        """Return those of these schedules that exist, in any order; all were read at the store's `read_at`."""
 
     @abstractmethod
     async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
@@ -47,23 +47,23 @@ class ScheduleStore(ABC):
     ) -> DueSchedules:
         """Return active schedules of these kinds whose `look_at` has come, the earliest first.
 
-        * Those `without` are left out, as if there were none of them: the caller cannot read them.
-        * The store's clock decides, and comes along as `now`.
+        * Those in `without` are left out, as if they did not exist: the caller cannot read them.
+        * The store's clock decides, and is returned as `now`.
         * `busy` tells whether the job `newest_job_id` is unfinished at that moment.
-        * Nothing is locked: several planners may get the same, and `write_schedules` settles it.
+        * Nothing is locked: several planners may get the same schedules, and `write_schedules` settles it.
         """
 
     @abstractmethod
     async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         """Change schedules and make their jobs, all in one unit; return the ids of those that were changed.
 
-        * A write holds only if the schedule's version is still `record.version`; it grows by one. Of several
-          callers at the same time one wins, and the others change nothing.
+        * A write holds only if the schedule's version is still `record.version`; it grows by one. One of several
+          concurrent callers wins, and the others change nothing.
         * Each firing stores a job, held on the master and due at its nominal time by the store's clock, or now
-          if that has passed. A job id that exists changes nothing: a nominal time has one job for ever.
-        * `restart` takes away the schedule's jobs that are not due yet and were never in anybody's hands, as if
-          they had not been made.
-        * One that is to be `lapsed` holds only if its declaration has run out by the store's now.
+          if that has passed. A job id that exists changes nothing: a nominal time only ever has one job.
+        * `restart` removes the schedule's jobs that are not due yet and were never in flight, as if they had not been
+          made.
+        * A write with `lapsed` holds only if the schedule's declaration has run out by the store's now.
         * What was asked for (template, expression, zone, end, policies) changes only with `redefined`.
         """
 
@@ -73,13 +73,13 @@ class ScheduleStore(ABC):
     ) -> frozenset[UUID]:
         """Renew declarations for `lease` seconds from the store's now.
 
-        Those that are inactive too, so that they have a lease when they are woken. Returns the ids of those that
-        are active or paused: the others have to be declared anew.
+        Also those of inactive schedules, so that they have a lease when they are woken. Returns the ids of the
+        schedules that are active or paused: the others have to be declared anew.
         """
 
     @abstractmethod
     async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
-        """Return active schedules whose declaration has run out, for somebody to make inactive."""
+        """Return active schedules whose declaration has run out, for the caller to make inactive."""
 
     @abstractmethod
     async def prune_schedules(

@@ -25,13 +25,13 @@ class SchemaStore(ABC):
         What the store refuses (no such database, a wrong password) is a `ConfigurationError` here and in the other
         calls about the schema; everywhere else it is a `StoreRefusedError`, which is an outage.
 
-        A store that connecting alone would make, as that of a file, is not made without `create`: then it raises
-        `ConfigurationError` if there is none. Who only looks opens it so.
+        A store that connecting alone would create, such as a file, is not created without `create`: the call raises
+        `ConfigurationError` if it does not exist. Callers that only look open it this way.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of every connection and thread. Idempotent; never raises for a store that is down."""
+        """Release every connection and thread. Idempotent; never raises for a store that is down."""
 
     @abstractmethod
     async def migrate(self) -> Sequence[str]:
@@ -41,12 +41,12 @@ class SchemaStore(ABC):
     async def pending_migrations(self) -> Sequence[str]:
         """Return the names of the migrations that `migrate` would apply.
 
-        Raises `SchemaError` if the schema is newer than this code and does not serve it: if one of the migrations that
-        this code does not know says that it serves only newer code.
+        Raises `SchemaError` if the schema is newer than this code and incompatible: one of the migrations that this
+        code does not know says that it serves only newer code.
         """
 
     async def newer_migrations(self) -> Sequence[str]:
-        """Return the names of migrations that newer code applied, and that serve this one; raises as `pending_migrations`.
+        """Return the names of compatible migrations that newer code applied; raises as `pending_migrations`.
 
         A store without numbered migrations has none.
         """
@@ -57,23 +57,23 @@ class SchemaStore(ABC):
         """Return the statements of all migrations, for a DBA to run; needs no connection."""
 
     async def durability_risks(self) -> Sequence[DurabilityRisk]:
-        """Return what the server, the role, the file or its file system is set to that can lose what was accepted.
+        """Return the settings of the server, the role, the file or its file system that can lose accepted jobs.
 
-        Settings of this store's own connections, as they are in effect, each with what it means and the remedy: flushes
-        that are not waited for or switched off, a server that only reads, a file that several hosts share. Needs no
-        schema, costs one short question, and can be asked again at any time. Raises `StoreUnavailableError`.
+        The settings in effect for this store's own connections, each with its meaning and the remedy: flushes that are
+        not awaited or are switched off, a read-only server, a file that several hosts share. Needs no schema, costs one
+        short query, and can be called again at any time. Raises `StoreUnavailableError`.
 
-        Not abstract: a store that knows of none, or cannot tell, returns none. One that is not `durable` is not asked.
+        Not abstract: a store that knows of none, or cannot tell, returns none. A store that is not `durable` is not asked.
         """
         return ()
 
     @abstractmethod
     async def now(self) -> datetime:
-        """Return the store's clock, which decides what is due and who owns what."""
+        """Return the time of the store's clock, which decides what is due and which worker owns what."""
 
 
 class NotificationListener(ABC):
-    """Telling other processes that there is something to see. Notifications may be lost: nothing depends on it."""
+    """Notifying other processes of changes. Notifications may be lost: nothing depends on them."""
 
     @abstractmethod
     async def announce(self, topics: Sequence[str]) -> None:
@@ -85,9 +85,9 @@ class NotificationListener(ABC):
     ) -> None:
         """Call `on_notification(topic)` for every announcement of these topics, until cancelled.
 
-        Whether a topic is among `topics` is asked when notifications come: who listens may change what it holds.
+        Membership in `topics` is checked when notifications arrive: the caller may change what it holds.
         `on_notification` runs in the caller's event loop and must not block. `on_ready` is called once the listener is
-        in place, so that the caller can look for what it missed. Raises `StoreUnavailableError` when the
-        connection breaks; the caller listens again. Asking for `Topics.ANY` asks for everything;
-        `Topics.ANY` may arrive whatever was asked for.
+        in place, so that the caller can check what it missed. Raises `StoreUnavailableError` when the connection
+        breaks; the caller listens again. Asking for `Topics.ANY` asks for everything; `Topics.ANY` may arrive no matter
+        what was asked for.
         """

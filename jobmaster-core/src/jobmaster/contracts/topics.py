@@ -1,4 +1,4 @@
-"""What notifications are about. A topic is a short string that every provider can carry in one message."""
+"""The topics of notifications. A topic is a short string that every provider can carry in one message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Topics:
     """Names of the topics of one cluster, and how to read them."""
 
     ANY = "*"
-    """Something changed, and the provider cannot say what: everybody has a look."""
+    """Something changed, and the provider cannot say what: every listener checks."""
 
     @staticmethod
     def bucket(bucket_id: UUID) -> str:
@@ -38,7 +38,7 @@ class Topics:
 
     @staticmethod
     def free(cluster_id: str) -> str:
-        """A worker has free slots: owners give back what waits, and coordinators see to the rest."""
+        """A worker has free slots: owners give back waiting jobs, and coordinators take care of the rest."""
         return f"f:{cluster_id}"
 
     @staticmethod
@@ -48,7 +48,7 @@ class Topics:
 
     @staticmethod
     def schedules(cluster_id: str) -> str:
-        """Recurring schedules were added or changed: coordinators look what is to be planned."""
+        """Recurring schedules were added or changed: coordinators check what has to be planned."""
         return f"s:{cluster_id}"
 
     @staticmethod

@@ -1,15 +1,15 @@
 """The part of the master's contract that moves jobs and schedules from one cluster to another, with their ids.
 
-Two clusters may be in two stores, so that no transaction covers both. What moves goes in a *consignment*, in
+Two clusters may be in two stores, so that no transaction covers both. Jobs and schedules move in a *consignment*, in
 four steps, each one unit of work and each harmless to repeat:
 
-1. The target *stages* it: whole, on disk, and not yet part of the cluster. Nothing sees it or runs it.
+1. The target *stages* it: complete, on disk, and not yet part of the cluster. Nothing sees it or runs it.
 2. The source *gives up* what it still has unchanged, and notes its *departure* in the same unit.
 3. The target *admits* what departed: from now on it is part of the cluster.
 4. The source *forgets* the departure.
 
-The source alone decides, in step 2. Before that a job can run in the source only, and after it in the target
-only; at every moment it is on disk in at least one of them. Who finds a departure goes on with step 3.
+The source alone decides, in step 2. Before that a job can run in the source only, and after it in the target only; at
+every moment it is on disk in at least one of them. A process that finds a departure continues with step 3.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from jobmaster.states import JobStatus
 
 @frozen(kw_only=True)
 class Standing:
-    """Where a job stands that is held on the master: what its live row says."""
+    """The state of a job that is held on the master, as in its live row."""
 
     ready_at: datetime
     attempt: int = 1
@@ -43,12 +43,12 @@ class Standing:
 
 @frozen(kw_only=True)
 class WholeJob:
-    """A job with all that belongs to it.
+    """A job with everything that belongs to it.
 
-    Without a `standing` it has finished as `status`, by its last attempt. `attempts` are all that are stored:
-    those too that stand for a cancellation before a run. A job of a recurring schedule has that one's
-    `schedule_id` and the nominal time that it was made for, if it was made for one. One that is `damaged` does not
-    move: stand-ins would take the place of what is stored.
+    Without a `standing` it has finished as `status`, by its last attempt. `attempts` are all stored attempts, including
+    those that stand for a cancellation before a run. A job of a recurring schedule has its `schedule_id` and the
+    nominal time that it was made for, if it was made for one. A `damaged` job does not move: stand-ins would replace
+    what is stored.
     """
 
     job: Job
@@ -67,7 +67,7 @@ class WholeJob:
 
     @property
     def place(self) -> Position:
-        """The place of a finished job among the others: when it finished, then its id."""
+        """The position of a finished job among the others: when it finished, then its id."""
         return Position(self.attempts[-1].finished_at, self.job.id)
 
 
@@ -81,7 +81,7 @@ class RejectReason(StrEnum):
     KNOWN = "known"
     """The store has a job or schedule with its id."""
     KEY_TAKEN = "key_taken"
-    """Another job, or another schedule that is not over, has its idempotency key."""
+    """Another job, or another schedule that has not ended, has its idempotency key."""
 
 
 @frozen(kw_only=True)
@@ -96,7 +96,7 @@ class Rejection:
 
 @frozen(kw_only=True)
 class Departure:
-    """What a cluster gave up in one consignment, and may not be admitted yet by the `target` that it went to."""
+    """What a cluster gave up in one consignment; its `target` may not have admitted it yet."""
 
     consignment: UUID
     target: str
@@ -104,13 +104,13 @@ class Departure:
 
 
 class TransferStore(ABC):
-    """Both ends of a move. A cluster may be the source of one and the target of another."""
+    """Both ends of a move. A cluster may be the source of one move and the target of another."""
 
     # The source
 
     @abstractmethod
     async def read_held(self, cluster_id: str, after: UUID | None, limit: int) -> Sequence[WholeJob]:
-        """Return held jobs, parked ones included, in the order of their ids, beyond `after`. Lock nothing."""
+        """Return held jobs, parked ones included, in the order of their ids, beyond `after`. Locks nothing."""
 
     @abstractmethod
     async def read_finished(
@@ -118,21 +118,20 @@ class TransferStore(ABC):
     ) -> Sequence[WholeJob]:
         """Return jobs that finished over `age` seconds ago, and before `before`, the earliest first, beyond `after`.
 
-        Lock nothing.
+        Locks nothing.
         """
 
     @abstractmethod
     async def release(
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
-        """Delete what is still as it was read, and note its departure to `target`, in one unit.
+        """Delete what has not changed since it was read, and note its departure to `target`, in one unit.
 
-        * `target` says which cluster of which store it goes to, in words of the caller's.
-        * A job that was held has to be held still, at that attempt, due at that time, parked and asked to be
-          cancelled as it was. One that had finished has to be finished by the same attempt. A schedule has to
-          have the same version. Anything else is left alone.
+        * `target` says which cluster of which store it goes to, in the caller's words.
+        * A held job has to be held still, with the same attempt, due time, parking and cancel request. A finished job
+          has to be finished by the same attempt. A schedule has to have the same version. Anything else is left alone.
         * Attempts, log lines and the nominal time of a job go with it.
-        * Returns the ids of all that departed in this consignment, by this call or an earlier one.
+        * Returns the ids of everything that departed in this consignment, by this call or an earlier one.
         """
 
     @abstractmethod
@@ -149,12 +148,12 @@ class TransferStore(ABC):
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
     ) -> Sequence[Rejection]:
-        """Put things on disk beside the cluster; return those that were not, and why.
+        """Store things on disk beside the cluster; return those that were rejected, and why.
 
         * Nothing of them is part of the cluster yet: no query, planner or coordinator sees them.
-        * Things whose id the cluster has are not staged, nor those whose idempotency key another one has,
-          unless their keys need not be kept.
-        * What is staged in this consignment already changes nothing.
+        * Things whose id the cluster has are not staged, nor things whose idempotency key another has, unless keys need
+          not be kept.
+        * Things that are already staged in this consignment do not change.
         """
 
     @abstractmethod
@@ -163,10 +162,10 @@ class TransferStore(ABC):
     ) -> Sequence[Rejection]:
         """Make staged things part of the cluster; return those that could not be, and why. One unit.
 
-        * They get the cluster's id, and are as they were in every other respect: jobs held, due when they were,
-          or finished; schedules planned as far as they were, with the next version, and if they are declared in
-          code, with time for the code that does.
-        * What could not be admitted stays staged. Everything else of the consignment is removed.
-        * What is no longer staged was admitted before, and changes nothing.
-        * If the key of one was taken since it was staged, it stays staged, or has none if keys need not be kept.
+        * They get the cluster's id, and keep everything else: jobs stay held, due at the same time, or finished;
+          schedules stay planned as far as they were, get the next version, and if they are declared in code, time for
+          that code to renew them.
+        * Things that could not be admitted stay staged. Everything else of the consignment is removed.
+        * Things that are no longer staged were admitted before, and do not change.
+        * A thing whose key was taken since it was staged stays staged, or loses its key if keys need not be kept.
         """

@@ -1,7 +1,7 @@
-"""Looking at a cluster from outside: what it looks like now, its jobs and schedules, and why a job does not run.
+"""Inspecting a cluster from outside: its current state, its jobs and schedules, and why a job does not run.
 
-Plain functions that take a `Cluster` and its open master, classes that say what was found, and the JSON documents of
-those. Nothing is registered, migrated, started or changed. The command line prints what they return.
+Plain functions that take a `Cluster` and its open master, classes for the results, and their JSON documents. Nothing is
+registered, migrated, started or changed. The command line prints the results.
 """
 
 from jobmaster.inspection.documents import agent_document as agent_document

@@ -1,4 +1,4 @@
-"""The JSON documents of what is looked at, as dictionaries. Their keys are documented and stay."""
+"""The JSON documents of inspection results, as dictionaries. Their keys are documented and stable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobmaster.states import JobStatus
 
 
 def job_summary(job: JobRecord) -> dict[str, Any]:
-    """Return the JSON form of a job in a list; its keys are documented and stay."""
+    """Return the JSON form of a job in a list; its keys are documented and stable."""
     return {name: value for name, value in job_document(job).items() if name not in _ONLY_OF_ONE}
 
 
@@ -39,7 +39,7 @@ def jobs_document(page: JobPage) -> dict[str, Any]:
 
 
 def reasons_document(reasons: Iterable[Reason]) -> dict[str, Any]:
-    """Return the JSON form of why a job does not run: `reasons`, each with `what` and `remedy`, which may be empty."""
+    """Return the JSON form of why a job does not run: `reasons`, each with `what` and a `remedy`, which may be empty."""
     return {"reasons": [{"what": one.what, "remedy": one.remedy} for one in reasons]}
 
 
@@ -47,20 +47,20 @@ def reasons_document(reasons: Iterable[Reason]) -> dict[str, Any]:
 
 
 def preview_document(made: Preview) -> dict[str, Any]:
-    """Return the JSON form of a preview; its keys are documented and stay."""
+    """Return the JSON form of a preview; its keys are documented and stable."""
     head = {"kind": made.kind, "expression": made.text, "time_zone": made.times.zone.key}
     return head | _times_as_plain(made.times)
 
 
 def schedule_summary(record: ScheduleRecord) -> dict[str, Any]:
-    """Return the JSON form of a schedule in a list; its keys are documented and stay."""
+    """Return the JSON form of a schedule in a list; its keys are documented and stable."""
     plain: dict[str, Any] = to_plain(record)
     del plain["data"]
     return plain
 
 
 def schedules_document(page: SchedulePage) -> dict[str, Any]:
-    """Return the JSON form of a page of schedules: `schedules`, and `next`, as that of jobs."""
+    """Return the JSON form of a page of schedules: `schedules`, and `next` as for jobs."""
     return {
         "schedules": [schedule_summary(one) for one in page.schedules],
         "next": page.next and str(page.next),
@@ -79,10 +79,10 @@ def _times_as_plain(times: Times) -> dict[str, Any]:
 
 
 _NOT_SHOWN = frozenset({"unheard", "silent"})
-"""What of a bucket says something only when it is asked for otherwise."""
+"""Fields of a bucket that are meaningful only in other queries."""
 
 
-# What a cluster is made of
+# Parts of a cluster
 
 
 def worker_document(snapshot: Snapshot, worker: WorkerRecord) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def lanes_document(lanes: Iterable[Lane]) -> dict[str, Any]:
 
 
 def cluster_document(record: ClusterRecord) -> dict[str, Any]:
-    """Return the JSON form of a cluster: its mode, its settings, what of them was changed, and paused lanes."""
+    """Return the JSON form of a cluster: its mode, its settings, their changes, and paused lanes."""
     plain: dict[str, Any] = to_plain(record)
     return plain
 
 
 def snapshot_document(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the JSON form of a snapshot; its keys are documented and stay."""
+    """Return the JSON form of a snapshot; its keys are documented and stable."""
     return {
         "now": iso(snapshot.now),
         "cluster": cluster_document(snapshot.cluster),

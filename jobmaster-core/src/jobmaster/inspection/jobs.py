@@ -1,4 +1,4 @@
-"""Looking at jobs: pages of them, and single ones with the reason why they wait."""
+"""Inspecting jobs: pages of jobs, and single jobs with the reason why they wait."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class JobPage:
 
     Args:
         jobs: the jobs.
-        next: the id of the last one if there may be more: the next page is that of a query with `after` this id.
-        notes: of a page without jobs, a note for each name in the query that nobody knows: it may be a slip.
+        next: the id of the last job if there may be more; a query with `after` this id returns the next page.
+        notes: for a page without jobs, a note for each unknown name in the query: it may be misspelled.
 
     """
 
@@ -36,7 +36,7 @@ class JobPage:
 
 
 async def find_jobs(cluster: Cluster, master: MasterRepository, query: JobQuery) -> JobPage:
-    """Return the jobs that a query is about, as `build_query` makes it, from an open master.
+    """Return the jobs that match a query, as `build_query` makes it, from an open master.
 
     Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
     """
@@ -48,13 +48,13 @@ async def find_jobs(cluster: Cluster, master: MasterRepository, query: JobQuery)
 
 
 async def get_job(cluster: Cluster, master: MasterRepository, job_id: UUID | str) -> JobRecord:
-    """Return a job with its attempts, logs and the reason why it waits, also one that only an agent knows so far.
+    """Return a job with its attempts, logs and the reason why it waits, even if only an agent knows it so far.
 
     Raises:
         JobNotFoundError: there is no such job.
-        StoreUnavailableError: the master, or an agent where the job may be, cannot be asked.
+        StoreUnavailableError: the master, or an agent that may have the job, cannot be reached.
         ClusterNotFoundError: the master has no such cluster.
-        SchemaError: what is to be read is not there before pending migrations are applied.
+        SchemaError: the data to read does not exist until pending migrations are applied.
 
     """
     record, job = await _found(cluster, master, job_id)
@@ -62,9 +62,9 @@ async def get_job(cluster: Cluster, master: MasterRepository, job_id: UUID | str
 
 
 async def why_waiting(cluster: Cluster, master: MasterRepository, job_id: UUID | str) -> Sequence[Reason]:
-    """Return why a job does not run, in the order in which to see to it; raises what `get_job` does.
+    """Return why a job does not run, in the order in which to resolve it; raises as `get_job`.
 
-    Empty for a job that runs or has finished, and where nothing is in its way: it waits for a free slot then.
+    Empty for a job that runs or has finished, and if nothing prevents it from running: it waits for a free slot then.
     """
     record, job = await _found(cluster, master, job_id)
     return await reasons_of(master, record, job)
@@ -82,7 +82,7 @@ async def _found(
 async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
     """Return a job that only an agent knows so far.
 
-    Raises `JobNotFoundError` if none does, or `StoreUnavailableError` naming the agents that could not be asked.
+    Raises `JobNotFoundError` if no agent does, or `StoreUnavailableError` naming the agents that could not be reached.
     """
     silent: list[str] = []
     for agent in cluster.open_agents():

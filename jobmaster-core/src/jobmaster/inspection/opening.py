@@ -1,4 +1,4 @@
-"""Opening a master to look at it: nothing is registered, migrated or started."""
+"""Opening a master for inspection: nothing is registered, migrated or started."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from jobmaster.models import ClusterRecord
 
 @asynccontextmanager
 async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
-    """Open the cluster's master within the block. A file that is not there is not made: its path may be a slip.
+    """Open the cluster's master within the block. A missing file is not created: its path may be misspelled.
 
-    Raises `SchemaError` for a schema that is too new for this code; pending migrations are no obstacle yet.
+    Raises `SchemaError` for a schema that is too new for this code; pending migrations are not an error here.
     """
     master = cluster.open_master()
     try:
@@ -40,8 +40,8 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
 async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecord:
     """Return the cluster as its master knows it.
 
-    Pending migrations alone are no obstacle. Raises `SchemaError` if what is to be read is not there before
-    they are applied, `ClusterNotFoundError` if the master has no such cluster.
+    Pending migrations alone are not an error. Raises `SchemaError` if the data to read does not exist until they are
+    applied, `ClusterNotFoundError` if the master has no such cluster.
     """
     try:
         with starting():
@@ -57,6 +57,6 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
 
 
 async def _explain(master: MasterRepository, error: JobMasterError) -> None:
-    """Raise `SchemaError` if pending migrations can be why a query failed."""
+    """Raise `SchemaError` if pending migrations can be the reason why a query failed."""
     if pending := await master.pending_migrations():
         raise SchemaError.behind("the schema", pending, "run `jobmaster migrate`") from error

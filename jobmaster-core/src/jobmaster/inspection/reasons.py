@@ -1,4 +1,4 @@
-"""Why a job does not run: what its due time, its cluster and its lane have to do with it, and what can be done about it."""
+"""Why a job does not run: reasons from its due time, its cluster and its lane, and what can be done about them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Reason:
     """Why a job does not run.
 
     Args:
-        what: what is in its way, as a sentence without a full stop.
-        remedy: what can be done about it; empty where nothing has to be.
+        what: what prevents it from running, as a sentence without a full stop.
+        remedy: what can be done about it; empty if nothing has to be done.
 
     """
 
@@ -29,17 +29,17 @@ class Reason:
 
     @classmethod
     def from_text(cls, text: str) -> Reason:
-        """Return the reason that a text tells, as it is on record of a job that is parked."""
+        """Return the reason from a text, as recorded for a parked job."""
         what, _, remedy = text.partition("; ")
         return cls(what, remedy)
 
 
 async def reasons_of(master: MasterRepository, cluster: ClusterRecord, job: JobRecord) -> list[Reason]:
-    """Return why a job does not run, in the order in which to see to it.
+    """Return why a job does not run, in the order in which to resolve it.
 
     Takes the cluster as its open master knows it, and one of its jobs. Returns nothing for a job that runs or has
-    finished, and where nothing is in its way: it waits for a free slot then. Raises `StoreUnavailableError` if the
-    master cannot be reached.
+    finished, and if nothing prevents it from running: it waits for a free slot then. Raises `StoreUnavailableError` if
+    the master cannot be reached.
     """
     if job.status is JobStatus.PROCESSING or job.status.is_terminal:
         return []
@@ -50,7 +50,7 @@ async def reasons_of(master: MasterRepository, cluster: ClusterRecord, job: JobR
 
 
 async def with_reason(master: MasterRepository, cluster: ClusterRecord, job: JobRecord) -> JobRecord:
-    """Return a job with the reason why it waits, if it is held and due, and no reason is on record."""
+    """Return a job with the reason why it waits, if it is held and due, and no reason is recorded."""
     if job.reason or job.status is not JobStatus.HELD_ON_MASTER:
         return job
     if job.ready_at is None or job.ready_at > await master.now():
@@ -60,7 +60,7 @@ async def with_reason(master: MasterRepository, cluster: ClusterRecord, job: Job
 
 
 async def _around(master: MasterRepository, cluster: ClusterRecord, job: JobRecord) -> list[Reason]:
-    """Return what keeps jobs like this one from running, whatever they are like themselves."""
+    """Return the reasons in the cluster and the lane that keep a job from running, apart from its own state."""
     found = []
     if cluster.mode is not ClusterMode.ACTIVE:
         found.append(

@@ -1,4 +1,4 @@
-"""Looking at recurring schedules, and at what expressions mean."""
+"""Inspecting recurring schedules, and the meaning of expressions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from jobmaster.schedule_models import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.schedule_rules import as_schedule_id
 
 MOST_DECLARED: Final = 1000
-"""Static schedules among which a name is looked for."""
+"""Static schedules that are searched for a name."""
 
 
 @frozen
 class Times:
-    """When something fires next, on the clock of a zone, and what that is in plain English.
+    """When something fires next, on the clock of a zone, and a description in plain English.
 
-    `problem` says why this process cannot tell.
+    `problem` says why this process cannot determine it.
     """
 
     zone: ZoneInfo
@@ -53,7 +53,7 @@ class Preview:
 
 
 def upcoming_of(record: ScheduleRecord, kinds: Kinds, now: datetime, count: int) -> Times:
-    """Return the next nominal times of a schedule that is not over."""
+    """Return the next nominal times of a schedule that has not ended."""
     zone = zone_of(record.time_zone)
     try:
         made = kinds.compile(record.expression, record.kind, zone)
@@ -77,8 +77,8 @@ class SchedulePage:
 
     Args:
         schedules: the schedules.
-        next: the id of the last one if there may be more: the next page is that of a query with `after` this id.
-        notes: of a page without schedules, a note if nobody knows the handler in the query: it may be a slip.
+        next: the id of the last schedule if there may be more; a query with `after` this id returns the next page.
+        notes: for a page without schedules, a note if the handler in the query is unknown: it may be misspelled.
 
     """
 
@@ -88,7 +88,7 @@ class SchedulePage:
 
 
 async def find_schedules(cluster: Cluster, master: MasterRepository, query: ScheduleQuery) -> SchedulePage:
-    """Return the recurring schedules that a query is about, from an open master.
+    """Return the recurring schedules that match a query, from an open master.
 
     Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
     """
@@ -101,12 +101,12 @@ async def find_schedules(cluster: Cluster, master: MasterRepository, query: Sche
 async def get_schedule(
     cluster: Cluster, master: MasterRepository, schedule_id: UUID | str, count: int
 ) -> tuple[ScheduleRecord, Times]:
-    """Return a schedule and when it fires next, up to `count` times, none if it is over.
+    """Return a schedule and when it fires next, up to `count` times; none if it has ended.
 
     Raises:
         ScheduleNotFoundError: there is no such schedule. It names the id of one that is declared under this name.
         ClusterNotFoundError: the master has no such cluster.
-        SchemaError: what is to be read is not there before pending migrations are applied.
+        SchemaError: the data to read does not exist until pending migrations are applied.
         StoreUnavailableError: the master cannot be reached.
 
     """
@@ -120,7 +120,7 @@ async def get_schedule(
 
 
 async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
-    """Return the error for what is no schedule's id; it may be the name that a static one is declared as."""
+    """Return the error for an unknown schedule id; it may be the name of a static schedule."""
     if as_schedule_id(text) is not None:
         return ScheduleNotFoundError(text, cluster.id)
     declared = await master.query_schedules(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))

@@ -1,4 +1,4 @@
-"""Names that nobody knows: they may be slips, and a note says so beside what was done or found all the same."""
+"""Unknown names: they may be misspelled, and a note says so beside the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jobmaster.models import STANDALONE, ClusterRecord, JobQuery
 from jobmaster.schedule_models import ScheduleQuery
 
 _LOOKED_AT: Final = 100
-"""The newest jobs and schedules, whose lanes and handlers may have been meant."""
+"""The number of newest jobs and schedules whose lanes and handlers may have been meant."""
 
 _NEAR: Final = 0.6
 _VERY_NEAR: Final = 0.8
-"""How like a name of a lane that no worker serves has to be: it may itself be a slip."""
+"""How similar the name of an unserved lane has to be: it may itself be misspelled."""
 
 
 async def notes_on(
@@ -29,7 +29,7 @@ async def notes_on(
     lane: str | None = None,
     handler: str | None = None,
 ) -> list[str]:
-    """Return a note for each of the names that nobody knows."""
+    """Return a note for each unknown name."""
     notes = [
         await lane_note(cluster, master, record, lane) if lane is not None else "",
         await _handler_note(cluster, master, handler) if handler is not None else "",
@@ -38,7 +38,7 @@ async def notes_on(
 
 
 async def lane_note(cluster: Cluster, master: MasterRepository, record: ClusterRecord, lane: str) -> str:
-    """Return a note about a lane that no worker serves and no job is in; of any other, nothing."""
+    """Return a note about a lane without workers and jobs; empty for any other."""
     workers = await master.list_workers(cluster.id)
     served = {worker.lane for worker in workers if worker.status in RUNNING and worker.mode.executes}
     known = served | {settings.lane for settings in cluster.workers} | record.paused_lanes
@@ -70,7 +70,7 @@ async def _is_used(cluster: Cluster, master: MasterRepository, handler: str) -> 
 async def bucket_notes(
     cluster: Cluster, master: MasterRepository, snapshot: Snapshot, *, lane: str | None, agent: str | None
 ) -> list[str]:
-    """Return a note for a lane and an agent that nobody knows, of which buckets were looked for in vain."""
+    """Return a note for an unknown lane and an unknown agent for which no buckets were found."""
     notes = await notes_on(cluster, master, snapshot.cluster, lane=lane)
     known = {
         STANDALONE,
@@ -82,7 +82,7 @@ async def bucket_notes(
 
 
 def _agent_note(agent: str, known: Collection[str]) -> str:
-    """Return a note about an agent that is not one of the known ones; of any other, nothing."""
+    """Return a note about an unknown agent; empty for a known one."""
     return "" if agent in known else f"the cluster has no agent {agent!r}{_meant(agent, known)}"
 
 

@@ -1,4 +1,4 @@
-"""A cluster at one moment: what its master knows, and what its agents hold."""
+"""A cluster at one moment: its state on the master, and the content of its agents."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Backlogs = Mapping[UUID, Backlog]
 
 @frozen(kw_only=True)
 class AgentSnapshot:
-    """An agent: what the master knows of it, what its buckets hold, or why that is not known."""
+    """An agent: its record on the master, the content of its buckets, or why that is unknown."""
 
     record: AgentRecord
     backlogs: Backlogs | None = None
@@ -53,17 +53,17 @@ class AgentSnapshot:
 
     @property
     def messages(self) -> int | None:
-        """How many messages it holds."""
+        """The number of its messages."""
         return None if self.backlogs is None else sum(one.messages for one in self.backlogs.values())
 
     @property
     def save_pending(self) -> int | None:
-        """How many of those the master does not know yet."""
+        """The number of those whose jobs the master does not know yet."""
         return None if self.backlogs is None else sum(one.save_pending for one in self.backlogs.values())
 
     @property
     def oldest_save_pending(self) -> float | None:
-        """For how many seconds the oldest of those has been there."""
+        """The age of the oldest of those in seconds."""
         ages = [one.oldest_save_pending for one in (self.backlogs or {}).values()]
         return max((age for age in ages if age is not None), default=None)
 
@@ -84,7 +84,7 @@ class Snapshot:
     now: datetime
     cluster: ClusterRecord
     jobs: Mapping[JobStatus, int]
-    """Those that only an agent knows included, if it could be asked."""
+    """Including those that only an agent knows, if it could be reached."""
     workers: Sequence[WorkerRecord]
     buckets: Sequence[Bucket]
     agents: Sequence[AgentSnapshot] = ()
@@ -101,15 +101,15 @@ class Snapshot:
     some_parked: Sequence[JobRecord] = ()
     """How many jobs wait for a handler, and the newest of them."""
     without_handlers: frozenset[str] = frozenset()
-    """Ids of workers that said to know no handlers."""
+    """Ids of workers that reported that they have no handlers."""
     volatile: Sequence[str] = ()
-    """What there is to say about stores in memory."""
+    """Warnings about stores in memory."""
     risks: Mapping[str, Sequence[DurabilityRisk]] = field(factory=dict)
-    """With which settings the stores that could be asked may lose what they have accepted, by store."""
+    """The settings with which stores may lose accepted jobs, by store, as far as the stores could be reached."""
 
     @property
     def waiting_by_lane(self) -> Mapping[str, int]:
-        """Jobs that are due and do not run by lane, those included that only an agent knows, if it could be asked."""
+        """Due jobs that do not run, by lane, including those that only an agent knows, if it could be reached."""
         found = Counter(self.known_waiting)
         for bucket in self.buckets:
             for agent in self.agents:
@@ -123,14 +123,14 @@ class Snapshot:
         return worker.status in RUNNING and in_time
 
     def is_suspended(self, worker: WorkerRecord) -> bool:
-        """Whether a live worker is to run nothing, because of the cluster's mode or its lane."""
+        """Whether a live worker must not run jobs, because of the cluster's mode or its lane."""
         rests = self.cluster.mode is not ClusterMode.ACTIVE or worker.lane in self.cluster.paused_lanes
         return rests and worker.mode.executes and self.is_alive(worker)
 
     def listed(self, *, every: bool) -> list[WorkerRecord]:
-        """Return the workers that run; with `every` also those that are over, but not the former lives of one process.
+        """Return the running workers; with `every` also ended ones, but not the former sessions of one process.
 
-        A worker that suspends, goes on or has lost its lease begins a new session, which is a registration of its own.
+        A worker that suspends, resumes or has lost its lease begins a new session, which is a separate registration.
         """
         newest: set[tuple[str, str, int]] = set()
         found = []
@@ -146,7 +146,7 @@ class Snapshot:
         return None if moment is None else (self.now - moment).total_seconds()
 
     def messages(self, bucket: Bucket) -> int | None:
-        """Return how many jobs lie in a bucket; None if its agent was not asked."""
+        """Return how many jobs are in a bucket; None if its agent was not asked."""
         if bucket.agent == STANDALONE:
             return self.holdings.get(bucket.id, 0)
         agent = next((one for one in self.agents if one.record.name == bucket.agent), None)
@@ -155,14 +155,14 @@ class Snapshot:
         return agent.backlogs[bucket.id].messages if bucket.id in agent.backlogs else 0
 
     def waiting(self, bucket: Bucket) -> int | None:
-        """Return how many of the jobs in a bucket do not run, as its owner last said; None if its agent was not asked."""
+        """Return how many jobs in a bucket do not run, by its owner's last report; None if its agent was not asked."""
         messages = self.messages(bucket)
         return None if messages is None else max(0, messages - bucket.running)
 
     def found_buckets(
         self, *, every: bool = False, lane: str | None = None, agent: str | None = None
     ) -> list[Bucket]:
-        """Return the buckets of a lane, on an agent; with `every` also those that are empty and ready to be deleted."""
+        """Return the buckets of a lane, on an agent; with `every` also empty ones that are ready to be deleted."""
         return [
             one
             for one in self.buckets
@@ -172,7 +172,7 @@ class Snapshot:
         ]
 
     def lanes(self) -> list[Lane]:
-        """Return the lanes that running workers serve, and those that are paused, by name."""
+        """Return the lanes that running workers serve, and the paused lanes, by name."""
         served = [w.lane for w in self.workers if w.status in RUNNING and w.mode.executes]
         paused = self.cluster.paused_lanes
         return [Lane(lane, lane in paused, served.count(lane)) for lane in sorted({*served, *paused})]
@@ -183,12 +183,12 @@ class Snapshot:
         return sum(count for status, count in self.jobs.items() if not status.is_terminal)
 
     def warnings(self) -> list[str]:
-        """Return what somebody should look at."""
+        """Return what an operator should look at."""
         found = [*self._of_the_cluster(), *self._of_workers(), *self._of_places(), *self._of_agents()]
         return [*found, *lines(self.risks), *self.volatile]
 
     def unserved(self) -> frozenset[Place]:
-        """Return the lanes and priorities that have due jobs and no active bucket, paused lanes left out."""
+        """Return the lanes and priorities that have due jobs and no active bucket, without paused lanes."""
         alive = {worker.id for worker in self.workers if self.is_alive(worker)}
         active = [b for b in self.buckets if b.status is BucketStatus.ACTIVE and b.worker_id in alive]
         missing = self.due - {(bucket.lane, bucket.priority) for bucket in active}
@@ -224,7 +224,7 @@ class Snapshot:
             yield f"the lease of {', '.join(expired)} has run out; {then}"
 
     def _of_places(self) -> Iterator[str]:
-        """Name what waits for somebody to come, while other jobs of the cluster may run."""
+        """Name the jobs that wait for a worker to start, while other jobs of the cluster may run."""
         if line := parked_line(self.some_parked, self.parked):
             yield line
         unserved = self.unserved()
@@ -242,13 +242,13 @@ class Snapshot:
 
 
 async def take_snapshot(cluster: Cluster, master: MasterRepository) -> Snapshot:
-    """Return what a cluster looks like now: what its master knows, and what those of its agents that answer hold.
+    """Return the current state of a cluster: what its master knows, and the content of those agents that answer.
 
-    Takes the cluster as this process describes it, and its master, which is open. An agent gets five seconds to answer.
+    Takes the cluster as this process describes it, and its open master. An agent gets five seconds to answer.
 
     Raises:
         ClusterNotFoundError: the master has no such cluster.
-        SchemaError: what is to be read is not there before pending migrations are applied.
+        SchemaError: the data to read does not exist until pending migrations are applied.
         StoreUnavailableError: the master cannot be reached.
 
     """
@@ -286,7 +286,7 @@ UNNAMED = "it is not named here; processes that do not name it bring back nothin
 
 
 async def _agents(cluster: Cluster, master: MasterRepository) -> list[AgentSnapshot]:
-    """Return the agents that the master knows, with the contents of those that are configured here."""
+    """Return the agents that the master knows, with the content of those that are configured here."""
     records = await master.list_agents(cluster.id)
     in_use = agents_in_use(await master.list_buckets(cluster.id))
     repositories = {repository.name: repository for repository in cluster.open_agents()}

@@ -1,8 +1,8 @@
-"""The in-memory provider, `memory://name`: the reference for what the contracts mean, and for tests.
+"""The in-memory provider, `memory://name`: the reference implementation of the contracts, and for tests.
 
-Nothing outlives the process. Masters of one process that name the same store share it, and so do agents:
-an agent's store is not a master's of the same name. `memory://` without a name is a store of its own.
-Every method does its work without yielding, under one lock.
+Nothing outlives the process. Masters of one process that name the same store share it, and so do agents; an agent's
+store is separate from a master's of the same name. `memory://` without a name is a separate store. Every method does
+its work without yielding, under one lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An agent in memory: the reference for what the agent's contract means."""
+"""An agent in memory: the reference implementation of the agent's contract."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class MemoryAgent(InMemory, AgentRepository):
                     del box.letters[key]
 
     def _unread(self, bucket_id: UUID, waited: float) -> list[Letter]:
-        """Return due messages in a bucket that its owner was never handed."""
+        """Return due messages in a bucket that were never handed out to its owner."""
         due = self._later(-waited)
         return [
             letter
@@ -168,7 +168,7 @@ class MemoryAgent(InMemory, AgentRepository):
                 if letter is not None:
                     letter.message = evolve(letter.message, saved=True)
 
-    # Who comes after the owner
+    # After the owner
 
     async def exposed(self, bucket: Bucket, limit: int) -> BucketPage:
         await anyio.lowlevel.checkpoint()
@@ -214,7 +214,7 @@ class MemoryAgent(InMemory, AgentRepository):
         del self._mailbox.letters[key]
         return True
 
-    # Looking
+    # Reading
 
     async def holdings(self) -> Mapping[UUID, int]:
         await anyio.lowlevel.checkpoint()

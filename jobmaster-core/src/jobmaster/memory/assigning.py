@@ -28,7 +28,7 @@ class MemoryAssigning(MemoryBase, JobStore):
             )
 
     def _next(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> dict[str, float | None]:
-        """Return in how many seconds the next held job comes into reach: any, and one of a place that has a room."""
+        """Return in how many seconds the next held job comes within reach: any, and one whose place has a room."""
         places, held = {(room.lane, room.priority) for room in rooms if room.free > 0}, self._held(cluster_id)
         fitting = [row for row in held if (row.job.lane, row.job.priority) in places]
         horizon = self._later(ahead)
@@ -39,7 +39,7 @@ class MemoryAssigning(MemoryBase, JobStore):
         return {"next_in": waits[0], "next_for_rooms": waits[1]}
 
     def _assign(self, cluster_id: str, ahead: float, rooms: Sequence[Room]) -> dict[UUID, list[Live]]:
-        """Place held jobs, those of one lane and priority by turns; return them by bucket."""
+        """Place held jobs, those of one lane and priority in turn; return them by bucket."""
         horizon = self._later(ahead)
         left = {room.bucket_id: room.free for room in rooms}
         turns: dict[tuple[str, Priority], deque[UUID]] = {}

@@ -1,4 +1,4 @@
-"""What the stores of the in-memory provider share: a clock and notifications; and what the parts of its master share."""
+"""The common base of the in-memory stores (a clock and notifications) and of the parts of the in-memory master."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from jobmaster.states import BucketStatus, JobStatus
 
 
 class InMemory(SchemaStore):
-    """A store without a schema, whose clock is the process's own or one that a test moves."""
+    """A store without a schema, with the process's own clock or one that a test moves."""
 
     def __init__(self, notifications: NotificationHub, clock: Clock | None) -> None:
         self._notifications = notifications
@@ -45,10 +45,10 @@ class InMemory(SchemaStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        """It tells its own process at once, and keeps nothing."""
+        """Notifies its own process at once, and keeps nothing."""
         return Capabilities(notifications=True, durable=False, shared=False)
 
-    async def open(self, *, create: bool = True) -> None:  # noqa: ARG002 - it comes and goes with the process
+    async def open(self, *, create: bool = True) -> None:  # noqa: ARG002 - it lives as long as the process
         await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
@@ -70,7 +70,7 @@ class InMemory(SchemaStore):
         return self._clock.now() + timedelta(seconds=delay)
 
     def _before(self, age: float, before: datetime | None) -> datetime:
-        """Return the moment before which what is over is `age` seconds old, and from before `before`."""
+        """Return the moment before which things are `age` seconds old, and from before `before`."""
         latest = self._later(-age)
         return latest if before is None else min(latest, before)
 
@@ -104,12 +104,12 @@ class MemoryBase(InMemory):
             return False
         if worker.lease_until is None or worker.heartbeat_at is None:
             return False
-        # A heartbeat more than a lease ahead was noted by a clock that has gone back since.
+        # A heartbeat more than a lease ahead was noted before the clock went back.
         lease = worker.lease_until - worker.heartbeat_at
         return worker.heartbeat_at - lease <= self._clock.now() <= worker.lease_until
 
     def _is_rescue_needed(self, cluster_id: str) -> bool:
-        """Return whether a lease has run out, a bucket was left behind, or jobs lie where nobody reads."""
+        """Return whether a lease has run out, a bucket was left behind, or jobs are in buckets without a reader."""
         store = self._store
         workers = [w for w in store.workers.values() if w.cluster_id == cluster_id and w.status in RUNNING]
         owned = [b for b in store.buckets.values() if b.cluster_id == cluster_id and b.status in OWNED]
@@ -134,7 +134,7 @@ class MemoryBase(InMemory):
         return changed
 
     def _owned(self, bucket: Bucket) -> Bucket:
-        """Return the stored bucket; raises `LeaseLostError` if somebody took it over."""
+        """Return the stored bucket; raises `LeaseLostError` if another worker took it over."""
         stored = self._store.buckets.get(bucket.id)
         if stored is None or stored.epoch != bucket.epoch:
             msg = f"bucket {bucket.id} is no longer owned at epoch {bucket.epoch}"
@@ -142,7 +142,7 @@ class MemoryBase(InMemory):
         return stored
 
     def _on_an_agent(self, bucket_id: UUID | None) -> bool:
-        """Return whether the messages of a bucket lie on an agent, out of this store's reach."""
+        """Return whether the messages of a bucket are on an agent, out of this store's reach."""
         bucket = self._store.buckets.get(bucket_id) if bucket_id else None
         return bucket is not None and bucket.agent != STANDALONE
 
@@ -162,9 +162,9 @@ class MemoryBase(InMemory):
                 )
 
     def _let_go(self, rows: Iterable[Live]) -> int:
-        """Hold rows that nobody has in hand, and end those that are to be cancelled; return how many are held.
+        """Hold rows that are not in flight, and end those that are to be cancelled; return how many are held.
 
-        Once it is held, a job goes to another bucket, whose owner may run it before it hears of the request.
+        A held job goes to another bucket, whose owner may run it before it learns of the request.
         """
         let_go = list(rows)
         for row in let_go:
@@ -175,7 +175,7 @@ class MemoryBase(InMemory):
         return sum(not row.cancel_requested for row in let_go)
 
     def _end_unstarted(self, row: Live, worker: str = "") -> None:
-        """End a job as cancelled that nobody has in hand."""
+        """End a job that is not in flight as cancelled."""
         now = self._clock.now()
         self._store.attempts.setdefault(row.job.id, []).append(never_started(row, worker, now))
         self._store.final[row.job.id] = JobStatus.CANCELLED, now

@@ -64,7 +64,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
             store.silent_at |= dict.fromkeys(bucket_ids, self._clock.now())
 
     def _unheard(self, worker_id: UUID) -> float:
-        """Return the seconds since a worker was last heard of."""
+        """Return the seconds since a worker's last heartbeat."""
         now = self._clock.now()
         return max(0.0, (now - (self._store.workers[worker_id].heartbeat_at or now)).total_seconds())
 
@@ -141,7 +141,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
             )
 
     def _record_claimed(self, bucket: Bucket, page: Sequence[Live]) -> None:
-        """Bound what the owner can have in hand by the furthest job that was ever handed out."""
+        """Bound what the owner can have in flight by the furthest job that was ever handed out."""
         if not page:
             return
         store, last = self._store, page[-1].position
@@ -172,7 +172,7 @@ class MemoryBuckets(MemoryBase, BucketStore):
             return self._let_go(self._unread(bucket.id, waited)[keep : keep + limit])
 
     def _unread(self, bucket_id: UUID, waited: float) -> list[Live]:
-        """Return due jobs of a bucket that its owner was never handed."""
+        """Return due jobs of a bucket that were never handed out to its owner."""
         due, to = self._later(-waited), self._store.handed_out.get(bucket_id)
         return [
             row

@@ -81,7 +81,7 @@ class MemoryClusters(MemoryBase, ClusterStore):
             )
 
     def _cancelling(self) -> set[UUID]:
-        """Return the workers in whose buckets jobs are to be cancelled."""
+        """Return the workers that have jobs to cancel in their buckets."""
         store = self._store
         marked = {row.bucket_id for row in store.live.in_buckets() if row.cancel_requested}
         return {store.buckets[id_].worker_id for id_ in marked if id_ in store.buckets}
@@ -133,5 +133,5 @@ class MemoryClusters(MemoryBase, ClusterStore):
 
 
 def _is_missed(worker: WorkerRecord) -> bool:
-    """Whether a worker was asked for something, and may be back to do it."""
+    """Whether a lost worker has a request, and may come back to follow it."""
     return worker.status is WorkerStatus.LOST and worker.request is not None

@@ -1,4 +1,4 @@
-"""Steering what runs, in memory."""
+"""Control of a running cluster, in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobmaster.states import WorkerRequest, WorkerStatus
 
 
 class MemoryControl(MemoryBase, ControlStore):
-    """Steering what runs, in memory."""
+    """Control of a running cluster, in memory."""
 
     async def change_cluster(self, cluster_id: str, change: ClusterChange) -> ClusterRecord | None:
         await anyio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""A dictionary whose values are also found by the group they are in, without looking at all of them."""
+"""A dictionary whose values can also be found by their group, without looking at all of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ G = TypeVar("G")
 
 
 class Grouped(dict[K, V], Generic[K, G, V]):
-    """Values by key, and by the group that `group_of` names for a key and its value.
+    """Values by key, and by the group that `group_of` returns for a key and its value.
 
-    Entries come by assignment and go by `del` and `pop`; who changes what a value's group depends on calls
-    `regroup`.
+    Entries are added by assignment and removed by `del` and `pop`; code that changes what a value's group depends on
+    calls `regroup`.
     """
 
     def __init__(self, group_of: Callable[[K, V], G]) -> None:
@@ -25,11 +25,11 @@ class Grouped(dict[K, V], Generic[K, G, V]):
 
     @property
     def groups(self) -> Mapping[G, Mapping[K, V]]:
-        """The groups that have any entry."""
+        """The groups that have entries."""
         return self._groups
 
     def among(self, group: G) -> Collection[V]:
-        """Return the values in a group, in the order they came into it."""
+        """Return the values in a group, in the order in which they joined it."""
         return self._groups.get(group, {}).values()
 
     def __setitem__(self, key: K, value: V) -> None:

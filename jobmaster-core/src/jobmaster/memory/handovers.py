@@ -95,7 +95,7 @@ class MemoryHandovers(MemoryAssigning, HandoverStore):
             return [self._retake(handover_id, pusher) for _, handover_id in sorted(old)[:limit]]
 
     def _retake(self, handover_id: UUID, pusher: UUID) -> Handover:
-        """Give a handover to another pusher, under a new id: to the one before, it is gone."""
+        """Give a handover to another pusher, under a new id: for the former pusher it is gone."""
         left = self._store.handovers.pop(handover_id)
         return self._handover(self._carry(left.cluster_id, left.bucket_id, left.job_ids, pusher))
 

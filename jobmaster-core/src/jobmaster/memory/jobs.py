@@ -98,7 +98,7 @@ class MemoryJobs(MemoryAssigning):
         return True
 
     def _reported(self, report: Report) -> Live | None:
-        """Return the row that a report is about, made from the job it brings if that is new; None if it is stale."""
+        """Return the row of a report, made from the job that it includes if that is new; None if the report is stale."""
         store = self._store
         bucket = store.buckets.get(report.bucket_id)
         if bucket is None or bucket.epoch != report.epoch:
@@ -110,7 +110,7 @@ class MemoryJobs(MemoryAssigning):
         return row if fits else None
 
     def _save(self, job: Job, report: Report) -> Live:
-        """Store a job that its owner brings; it lies in that bucket until the rest of the report is read."""
+        """Store a job from its owner's report; it is in the owner's bucket until the rest of the report is applied."""
         self._store.jobs[job.id] = job
         since = self._later(min(0.0, report.delay))
         row = Live(job, JobStatus.ASSIGNED_TO_BUCKET, since, report.bucket_id, attempt=report.attempt)

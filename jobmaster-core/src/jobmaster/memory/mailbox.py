@@ -1,4 +1,4 @@
-"""What lies on an in-memory agent: messages in buckets, and who owns these."""
+"""The content of an in-memory agent: messages in buckets, and the epochs of the buckets."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from jobmaster.models import Bucket, Claim, Job, Position
 from jobmaster.notifications import NotificationHub
 
 Key: TypeAlias = tuple[UUID, UUID, int]
-"""Bucket, job and attempt: what makes a message itself."""
+"""Bucket, job and attempt: they identify a message."""
 
 
 @define
 class Letter:
-    """A message as it lies in its bucket."""
+    """A message in its bucket."""
 
     message: Message
     ready_at: datetime
     pushed_at: datetime
     handed_out: bool = False
-    """Whether some owner of the bucket may have it in hand."""
+    """Whether an owner of the bucket may have it in flight."""
 
     @property
     def position(self) -> tuple[datetime, UUID]:
@@ -45,13 +45,13 @@ class Letter:
         return Position(self.pushed_at, self.message.new.job.id)
 
     def as_of(self, now: datetime) -> Message:
-        """Return the message with the delay that is left."""
+        """Return the message with the remaining delay."""
         left = (self.ready_at - now).total_seconds()
         new = evolve(self.message.new, delay=max(0.0, left))
         return evolve(self.message, new=new, waited=max(0.0, -left))
 
     def claim(self, bucket: Bucket) -> Claim:
-        """Return the message as what the bucket's owner claims."""
+        """Return the message as a claim of the bucket's owner."""
         message = self.message
         return Claim(
             job=message.new.job,
@@ -77,7 +77,7 @@ class Mailbox:
     letters: Grouped[Key, UUID, Letter] = field(factory=lambda: Grouped(lambda key, _: key[0]))
 
     def in_bucket(self, bucket_id: UUID) -> Sequence[Letter]:
-        """Return what lies in a bucket, in order."""
+        """Return the messages in a bucket, in order."""
         return sorted(self.letters.among(bucket_id), key=lambda letter: letter.position)
 
 

@@ -1,4 +1,4 @@
-"""Reading on in a bucket: what the rows of a master and the messages of an agent have in common."""
+"""Paging through a bucket: common to the rows of a master and the messages of an agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobmaster.weighing import PAGE_BYTES, job_weight
 
 
 class Placed(Protocol):
-    """Something that lies in a bucket, at a place in its order."""
+    """Something in a bucket, at a position in its order."""
 
     @property
     def position(self) -> tuple[datetime, UUID]:
@@ -22,7 +22,7 @@ class Placed(Protocol):
 
     @property
     def job(self) -> Job:
-        """What lies there."""
+        """The job there."""
 
 
 R = TypeVar("R", bound=Placed)
@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Placed)
 
 @frozen
 class Page(Generic[R]):
-    """The next due rows of a bucket, and where and when to read on."""
+    """The next due rows of a bucket, and where and when to continue."""
 
     rows: Sequence[R]
     cursor: Cursor
@@ -41,7 +41,7 @@ class Page(Generic[R]):
 def due_page(rows: Sequence[R], cursor: Cursor, limit: int, now: datetime) -> Page[R]:
     """Return up to `limit` due rows beyond the cursor, from all rows of the bucket in order.
 
-    Without more, the next page starts over: what becomes visible late may lie behind any place.
+    Without more, the next page starts over: rows that become visible late may be at any position.
     """
     after = (cursor.after.ready_at, cursor.after.job_id) if cursor.after else None
     due = [row for row in rows if row.position[0] <= now and (after is None or row.position > after)]
@@ -57,7 +57,7 @@ def due_page(rows: Sequence[R], cursor: Cursor, limit: int, now: datetime) -> Pa
 
 
 def within_bytes(rows: Sequence[R]) -> Sequence[R]:
-    """Return the rows before which there are less than `PAGE_BYTES`."""
+    """Return the rows that are preceded by less than `PAGE_BYTES`."""
     size = 0
     for place, row in enumerate(rows):
         if size >= PAGE_BYTES:

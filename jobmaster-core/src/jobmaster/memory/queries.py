@@ -1,4 +1,4 @@
-"""Looking at jobs in memory, and forgetting old ones."""
+"""Reading jobs in memory, and deleting old ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from jobmaster.states import JobStatus
 
 
 class MemoryQueries(MemoryBase, JobStore):
-    """Looking at jobs in memory, and forgetting old ones."""
+    """Reading jobs in memory, and deleting old ones."""
 
     def _record(self, job: Job) -> JobRecord:
         row = self._store.live.get(job.id)

@@ -34,7 +34,7 @@ OWNED = frozenset({BucketStatus.ACTIVE, BucketStatus.COMPLETING, BucketStatus.DR
 
 
 def _moved(row: Live, _: Any, bucket_id: UUID | None) -> UUID | None:
-    """Let a row that is stored be found in its new bucket."""
+    """Make a stored row findable in its new bucket."""
     if row.stored_in is not None and bucket_id != row.bucket_id:
         row.stored_in.regroup(row.job.id, row.bucket_id, bucket_id)
     return bucket_id
@@ -56,9 +56,9 @@ class Live:
     cancel_requested: bool = False
     parked: str | None = None
     placed: int = 0
-    """How often it was given to a bucket while it was held."""
+    """How often it was placed in a bucket while it was held."""
     due_at: datetime | None = None
-    """Since when it is due, if it was held when it came into a bucket: there it is due by the time it came."""
+    """Its original due time, if it was placed in a bucket while held: in the bucket it is due from its placing on."""
     stored_in: LiveRows | None = field(default=None, init=False, repr=False, eq=False)
 
     @property
@@ -82,13 +82,13 @@ class LiveRows(Grouped[UUID, UUID | None, Live]):
         row.stored_in = self
 
     def in_buckets(self) -> Iterator[Live]:
-        """Iterate over what is not held on the master."""
+        """Iterate over the rows that are not held on the master."""
         return (row for bucket_id, rows in self.groups.items() if bucket_id for row in rows.values())
 
 
 @define
 class Carried:
-    """A handover as it is stored: which jobs may be missing in a bucket, and who sees to it since when."""
+    """A stored handover: which jobs may be missing in a bucket, and which pusher has had it since when."""
 
     cluster_id: str
     bucket_id: UUID
@@ -108,9 +108,9 @@ class Store:
     buckets: dict[UUID, Bucket] = field(factory=dict)
     lost_at: dict[UUID, datetime] = field(factory=dict)
     handed_out: dict[UUID, tuple[datetime, UUID]] = field(factory=dict)
-    """The furthest place in each bucket that was ever handed out."""
+    """The furthest position in each bucket that was ever handed out."""
     silent_at: dict[UUID, datetime] = field(factory=dict)
-    """When buckets were last marked as silent, if no load was told since."""
+    """When buckets were last marked as silent, if no load was reported since."""
     jobs: dict[UUID, Job] = field(factory=dict)
     keys: dict[tuple[str, str], UUID] = field(factory=dict)
     live: LiveRows = field(factory=LiveRows)
@@ -124,7 +124,7 @@ class Store:
     hosts: dict[tuple[str, str], HostRecord] = field(factory=dict)
     handovers: dict[UUID, Carried] = field(factory=dict)
     arrivals: dict[tuple[str, UUID], dict[UUID, Moving]] = field(factory=dict)
-    """What is staged, by cluster and consignment."""
+    """Staged things, by cluster and consignment."""
     departures: dict[tuple[str, UUID], tuple[str, frozenset[UUID]]] = field(factory=dict)
     """What a cluster gave up in a consignment, and the cluster that it went to."""
 
@@ -133,7 +133,7 @@ stores: dict[str, Store] = {}
 
 
 def claim_of(row: Live, bucket: Bucket) -> Claim:
-    """Return a live row as what its bucket's owner claims."""
+    """Return a live row as a claim of its bucket's owner."""
     return Claim(
         job=row.job,
         bucket_id=bucket.id,
@@ -149,7 +149,7 @@ def claim_of(row: Live, bucket: Bucket) -> Claim:
 
 
 def attempt_of(report: Report, now: datetime) -> Attempt:
-    """Return the attempt record that a report comes to."""
+    """Return the attempt record of a report."""
     return Attempt(
         number=report.attempt,
         outcome=report.outcome or AttemptOutcome.CANCELLED,
@@ -176,7 +176,7 @@ def never_started(row: Live, worker: str, now: datetime) -> Attempt:
 
 
 def retries_in(attempts: Sequence[Attempt]) -> int:
-    """Return how many retries a job that has finished had: its failures that did not end it."""
+    """Return how many retries a finished job had: the failures that did not end it."""
     return sum(attempt.outcome in FAILURES for attempt in attempts[:-1])
 
 

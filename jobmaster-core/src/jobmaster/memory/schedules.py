@@ -85,7 +85,7 @@ class MemorySchedules(MemoryBase, ScheduleStore):
             return [self._shown(s) for s in found[: query.limit]]
 
     def _shown(self, schedule: ScheduleRecord) -> ScheduleRecord:
-        """Return a schedule with what its jobs say."""
+        """Return a schedule with the fields that depend on its jobs."""
         now = self._clock.now()
         times = {nominal: job_id for nominal, job_id in self._nominal_times(schedule) if nominal}
         last = max((time for time in times if time <= now), default=None)
@@ -221,7 +221,7 @@ def _matches(schedule: ScheduleRecord, query: ScheduleQuery) -> bool:
 
 
 def _asked_as(stored: ScheduleRecord, record: ScheduleRecord) -> ScheduleRecord:
-    """Return a record that asks for what is stored: only how far it is planned is new."""
+    """Return a record with the stored definition: only how far it is planned is new."""
     return evolve(
         stored,
         status=record.status,
@@ -234,7 +234,7 @@ def _asked_as(stored: ScheduleRecord, record: ScheduleRecord) -> ScheduleRecord:
 
 
 def _is_untouched(row: Live, now: datetime) -> bool:
-    """Whether nobody has had a job in hand, nor can have it before its row is gone."""
+    """Whether a job was never in flight, and cannot be before its row is gone."""
     reach = now if row.bucket_id is None else now + timedelta(seconds=OUT_OF_REACH)
     waits = row.status in (JobStatus.HELD_ON_MASTER, JobStatus.ASSIGNED_TO_BUCKET)
     return waits and row.attempt == 1 and row.ready_at > reach

@@ -1,4 +1,4 @@
-"""Moving between clusters in memory: both ends."""
+"""Moves between clusters in memory: both ends."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TIME_TO_DECLARE: Final = timedelta(hours=1)
 """How long a static schedule that arrives waits for a process that declares it."""
 
 Consignment: TypeAlias = tuple[str, UUID]
-"""A cluster, and the id of what goes there or comes from there."""
+"""A cluster, and the id of a consignment that goes there or comes from there."""
 
 
 class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
-    """Moving between clusters in memory."""
+    """Moves between clusters in memory."""
 
     # The source
 
@@ -55,7 +55,7 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
             return [self._whole(store.jobs[job_id]) for _, job_id in beyond[:limit]]
 
     def _whole(self, job: Job) -> WholeJob:
-        """Return a job that is held or has finished with all that belongs to it."""
+        """Return a held or finished job with everything that belongs to it."""
         schedule_id, nominal_at = self._store.firings.get(job.id, (None, None))
         row = self._store.live.get(job.id)
         return WholeJob(
@@ -154,7 +154,7 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         }
 
     def _holder(self, cluster_id: str, thing: Moving) -> UUID | None:
-        """Return the id of what has the idempotency key of a thing in its new cluster."""
+        """Return the id of the holder of a thing's idempotency key in its new cluster."""
         if thing.job.key is None:
             return None
         if isinstance(thing, WholeJob):
@@ -190,7 +190,7 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         return list((taken | known).values())
 
     def _let_in(self, cluster_id: str, thing: Moving) -> None:
-        """Make a thing part of the cluster. What it may have departed from here before is of no interest now."""
+        """Make a thing part of the cluster. An earlier departure of it from here no longer matters."""
         for source, consignment in list(self._store.departures):
             if source == cluster_id:
                 self._forget_departures((source, consignment), [thing.id])

@@ -1,7 +1,7 @@
-"""When recurring schedules fire: expressions of several kinds, compiled to what can be asked for the next time.
+"""When recurring schedules fire: expressions of several kinds, compiled to objects that return the next time.
 
 The built-in kinds are `interval`, `natural` and `cron`; plug-ins add theirs through the hook
-`jobmaster_recurrence_kinds`, as these do.
+`jobmaster_recurrence_kinds`, like the built-in ones.
 """
 
 from jobmaster.recurrence.expressions import Cron as Cron

@@ -1,9 +1,8 @@
-"""Cron lines: `*/5 * * * *`. croniter finds the times on a clock that never changes; here it changes.
+"""Cron lines: `*/5 * * * *`. croniter finds the times on a clock that never changes; this module adds clock changes.
 
-The rule is that of Debian's cron. A line whose minute or hour begins with `*` follows the clock: it fires
-whenever the clock shows a time that fits, twice if the clock shows it twice, not if it is skipped. Any other line
-names times of the day, each of which comes once a day: the first time the clock shows it, or at once when the
-clock has skipped it.
+The rule is that of Debian's cron. A line whose minute or hour begins with `*` follows the clock: it fires whenever the
+clock shows a time that fits, twice if the clock shows it twice, not if it is skipped. Any other line names times of the
+day, each of which occurs once a day: the first time the clock shows it, or at once when the clock has skipped it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SECOND: Final = timedelta(seconds=1)
 _SOME_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a time on a clock without a zone
 _KEPT: Final = 4096
 _LONGEST_SKIPPED: Final = timedelta(days=50 * 365)
-"""A line that the clock skips for so long, as the hour that is left out in spring, never fires."""
+"""A line whose times the clock skips for this long, such as the hour skipped in spring, never fires."""
 
 
 def checked(given: Any) -> str:
@@ -57,13 +56,13 @@ def _next_of(plain: str, wall: datetime) -> datetime | None:
 
 @lru_cache(maxsize=_KEPT)
 def _reader(plain: str) -> croniter:
-    """Return what reads a line. Making it takes longer than asking it; who asks takes a copy, as it remembers."""
+    """Return the reader of a line. Creating it is slower than using it; callers copy it, as it has state."""
     return croniter(plain, _SOME_DAY)
 
 
 @frozen
 class CronRecurrence:
-    """The times at which the clock of a zone shows what a cron line says."""
+    """The times at which the clock of a zone shows a time of a cron line."""
 
     text: str
     zone: ZoneInfo
@@ -87,7 +86,7 @@ class CronRecurrence:
         return end_of_gap(found, self.zone) if is_skipped(found, self.zone) else instant_of(found, self.zone)
 
     def _last_shown(self, since: datetime) -> datetime:
-        """Return the latest time that the clock has shown: while times come again, that before it was put back."""
+        """Return the latest time that the clock has shown: while times repeat, the one before it was put back."""
         wall = wall_at(since, self.zone)
         change = second_showing(instant_of(wall, self.zone), self.zone) if wall.fold else None
         return wall if change is None else wall_at(change - _SECOND, self.zone)
@@ -106,20 +105,20 @@ class CronRecurrence:
         return first if first >= moment else instant_of(found, self.zone, fold=1)
 
     def _change_before(self, found: datetime | None, moment: datetime) -> datetime | None:
-        """Return when the clock changes, from where the search begins anew, if that is on the way to a time."""
+        """Return when the clock changes, where the search starts again, if that is before a time is reached."""
         again = second_showing(moment, self.zone)
         if again is not None and (found is None or instant_of(found, self.zone) >= again):
             return again
         return end_of_gap(found, self.zone) if found is not None and is_skipped(found, self.zone) else None
 
     def describe(self) -> str:
-        """Return what it means in plain English, with the zone whose clock counts."""
+        """Return its meaning in plain English, with the zone whose clock applies."""
         text = _in_words(self._line) or f"At the times of the cron line {self.text!r}"
         return f"{text}, {self.zone.key} time"
 
 
 def _in_words(line: CronLine) -> str | None:
-    """Return a line in words. A day of the month and a day of the week are alternatives, which takes two."""
+    """Return a line in words. A day of the month and a day of the week are alternatives, which takes two descriptions."""
     *times, day, month, weekday = line.written
     if line.days_are_alternatives:
         first, other = _described(*times, day, month, "*"), _described(*times, "*", month, weekday)
@@ -128,7 +127,7 @@ def _in_words(line: CronLine) -> str | None:
 
 
 def _described(*fields: str) -> str | None:
-    """Return fields in words, or None if there are none: a weekend like `fri-sun`, or marks beside numbers."""
+    """Return fields in words, or None if that is not possible: a weekend like `fri-sun`, or marks beside numbers."""
     try:
         return describe(from_cron(" ".join(fields)))
     except ConversionError:

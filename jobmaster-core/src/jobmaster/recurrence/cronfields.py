@@ -1,4 +1,4 @@
-"""Reading cron lines: five fields, or six with the second first. Says which field is wrong, and where."""
+"""Reading cron lines: five fields, or six with the second first. Errors say which field is wrong, and where."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MACROS: Final = {
 
 
 class Field(NamedTuple):
-    """A field of a line: what it is called, its numbers, and words for them."""
+    """A field of a line: its name, its numbers, and words for them."""
 
     name: str
     low: int
@@ -46,22 +46,22 @@ _ITEM: Final = re.compile(
     r"(?P<first>\*|\?|[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?(?:/(?P<step>[0-9]{1,4}))?"
 )
 _TO_SUNDAY: Final = re.compile(r"(?<=[a-z1-6])(?<!sun)-(?:sun|0)(?!\w)")
-"""The end of a range of weekdays that is Sunday: to others it is a 7."""
+"""The end of a range of weekdays that is Sunday: other readers take it as 7."""
 _WORD: Final = re.compile(r"\S+")
 _OPEN: Final = re.compile(r"[*?]")
-"""In a day, what leaves it to the other one if it allows all: `*` and `?` do, `1-31` and `0-6` do not."""
+"""Marks in a day field that leave the choice to the other day field: `*` and `?` do, `1-31` and `0-6` do not."""
 _DAY_MARK: Final = re.compile(r"l|(?P<day>[0-9]{1,2})w")
 _WEEKDAY_MARK: Final = re.compile(r"(?P<day>[0-7]|[a-z]{3})(?:#(?P<nth>[1-5])|(?P<last>l))")
 
 
 @frozen
 class CronLine:
-    """A line that was read.
+    """A parsed line.
 
-    `plain` says the same in lines of which any may fit, the form that croniter takes: five fields of numbers, or
-    of one mark, and a sixth for the seconds at the end. `written` are the fields as they were given, for a description.
+    `plain` are equivalent lines of which any may fit, in the form that croniter takes: five fields of numbers, or of
+    one mark, and a sixth for the seconds at the end. `written` are the fields as they were given, for a description.
     `follows_clock` says whether minute or hour begin with `*`; `days_are_alternatives`, whether both days are
-    restricted, of which one has to fit.
+    restricted, so that one of them has to fit.
     """
 
     plain: tuple[str, ...]
@@ -72,7 +72,7 @@ class CronLine:
 
 @define
 class _Problems:
-    """What is wrong with a line, place by place."""
+    """The problems of a line, place by place."""
 
     text: str
     found: list[tuple[int, int, str, str]] = Factory(list)
@@ -93,7 +93,7 @@ class _Problems:
 
 
 def read_line(text: str) -> CronLine:
-    """Return a line in plain form; raises `InvalidExpressionError` that names every field that is wrong."""
+    """Return a line in plain form; raises `InvalidExpressionError` that names every wrong field."""
     remedy = remedy_for(text, KIND)
     if remedy:
         raise InvalidExpressionError(KIND, text, remedy, code="other_kind")
@@ -120,7 +120,7 @@ def read_line(text: str) -> CronLine:
 
 
 def _plain(read: list[list[str]]) -> Iterator[str]:
-    """Yield the lines that a line stands for; each field that was read is a list of alternatives."""
+    """Yield the plain lines of a line; each parsed field is a list of alternatives."""
     *seconds, [minute], [hour], days, [month], weekdays = read
     second = seconds[0][0] if seconds else "0"
     pairs = [(day, "*") for day in days if day != "*"] + [("*", day) for day in weekdays if day != "*"]
@@ -139,7 +139,7 @@ def _written_out(problems: _Problems) -> str:
 
 
 def _read_field(field: Field, start: int, text: str, problems: _Problems) -> list[str]:
-    """Return what a field allows: `*`, or numbers in one text, and each mark in one of its own."""
+    """Return what a field allows: `*`, or its numbers in one text and each mark in a separate one."""
     numbers: set[int] = set()
     marks: list[str] = []
     for item in text.split(","):
@@ -171,7 +171,7 @@ def _highest(field: Field) -> int:
 
 
 def _mark(field: Field, item: str) -> str:
-    """Return a mark as croniter takes it: the last day, the nearest weekday, the nth or last such weekday."""
+    """Return a mark in croniter's form: the last day, the nearest weekday, the nth or last such weekday."""
     if field is DAY and (match := _DAY_MARK.fullmatch(item)):
         return item if match["day"] is None or DAY.low <= int(match["day"]) <= DAY.high else ""
     match = _WEEKDAY_MARK.fullmatch(item) if field is WEEKDAY else None
@@ -215,7 +215,7 @@ def _numbers(field: Field, item: str) -> Iterator[int]:
 
 
 def _ends(field: Field, match: re.Match[str]) -> tuple[int, int]:
-    """Return first and last number of an item. `5/15` has no end: it goes on to that of the field."""
+    """Return first and last number of an item. `5/15` has no end: it continues to the end of the field."""
     highest = _highest(field)
     if match["first"] in "*?":
         return field.low, highest

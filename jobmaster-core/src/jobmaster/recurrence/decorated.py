@@ -1,4 +1,4 @@
-"""What `@handler(every=…)` and `@handler(cron=…)` mean. Their errors show what was written, and name their settings."""
+"""The meaning of `@handler(every=…)` and `@handler(cron=…)`. Errors show the given text and name the setting."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jobmaster.recurrence.mistaken import is_cron_line, is_in_words, is_interval
 from jobmaster.recurrence.natural import refusal_without
 
 _LEFT_OUT: Final = "every "
-"""What a text may leave out at its beginning."""
+"""The part that a text may leave out at its beginning."""
 _EVERY: Final = re.compile(r"\s*every\s+", re.IGNORECASE)
 
 
 def every_of(given: Any) -> Any:
-    """Return the expression that `every=` means: a text as it stands, or with `every` before it if only that can be read.
+    """Return the expression that `every=` means: a text unchanged, or prefixed with `every` if only that can be read.
 
-    Raises `InvalidExpressionError`, about the text as it was given, for one that cannot be read either way.
+    Raises `InvalidExpressionError`, about the text as given, if it cannot be read either way.
     """
     if not isinstance(given, str) or len(given) > LONGEST_TEXT or _is_read(given):
         return given

@@ -1,4 +1,4 @@
-"""Expressions in words and cron lines, and their kinds. What reads them takes long to import, so that comes when needed."""
+"""Expressions in words and cron lines, and their kinds. Their parsers are slow to import, so this is done on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NATURAL: Final = "natural"
 
 
 def import_readers() -> None:
-    """Import what reads expressions, so that it does not hold up a running event loop later."""
+    """Import the parsers of expressions, so that the import does not block a running event loop later."""
     import jobmaster.recurrence.cron
     import jobmaster.recurrence.natural  # noqa: F401 - both are imported for their sake
 
@@ -45,11 +45,11 @@ class NaturalKind:
     name = NATURAL
 
     def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is in words: a `NaturalCron`, or any text."""
+        """Return whether an expression is in words: a `NaturalCron`, or any text."""
         return isinstance(expression, str | NaturalCron)
 
     def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:
-        """Return the recurrence of a `NaturalCron` or a text; a zone in the text comes before `zone`."""
+        """Return the recurrence of a `NaturalCron` or a text; a zone in the text overrides `zone`."""
         made = expression if isinstance(expression, NaturalCron) else NaturalCron(expression)
         from jobmaster.recurrence.natural import compiled
 
@@ -82,7 +82,7 @@ class CronKind:
     name = CRON
 
     def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is a cron line: a `Cron`, as a mere text is in words."""
+        """Return whether an expression is a cron line: only a `Cron`, as a plain text is in words."""
         return isinstance(expression, Cron)
 
     def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:

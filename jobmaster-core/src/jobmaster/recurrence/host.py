@@ -26,18 +26,18 @@ _REMEDY: Final = (
     "name the zone that schedules are read in: Cluster.configure(time_zone='Europe/Paris'), for one"
 )
 _MOMENTS: Final = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=10 * n) for n in range(400)]
-"""Moments at which a file and the zone that is said to be in it are compared: eleven years, with any summer times."""
+"""Moments at which a file is compared with the zone that it should contain: eleven years, with any summer times."""
 
 
 def host_zone_name() -> str:
     """Return the IANA name of this host's time zone.
 
-    Looks at `TZ`, then at where `/etc/localtime` leads, or which zone is copied there. Without both, the C library
-    goes by UTC: so does this, with a warning. A schedule stores the name, so that all processes of a cluster agree
-    whichever hosts they run on.
+    Looks at `TZ`, then at where `/etc/localtime` leads, or which zone is copied there. Without both, the C library uses
+    UTC, and so does this function, with a warning. A schedule stores the name, so that all processes of a cluster
+    agree, no matter which hosts they run on.
 
     Raises:
-        ConfigurationError: there is a time zone, and its name cannot be told; the message says what was found.
+        ConfigurationError: there is a time zone, but its name cannot be determined; the message says what was found.
 
     """
     rule = os.environ.get("TZ")
@@ -49,7 +49,7 @@ def host_zone_name() -> str:
 
 
 def _ruled(rule: str) -> str:
-    """Return the name that the variable `TZ` says; an empty one means UTC."""
+    """Return the name in the variable `TZ`; an empty one means UTC."""
     name = rule.removeprefix(":")
     if name.startswith("/"):
         return _of_file(Path(name), f"TZ={rule!r}")
@@ -62,7 +62,7 @@ def _ruled(rule: str) -> str:
 
 
 def _of_file(path: Path, what: str) -> str:
-    """Return the name of the zone that a file or link is."""
+    """Return the name of the zone of a file or link."""
     linked = _linked(path)
     if linked is not None:
         known = _known(linked)
@@ -77,7 +77,7 @@ def _of_file(path: Path, what: str) -> str:
 
 
 def _linked(path: Path) -> str | None:
-    """Return the zone that a link leads to, by its place below a folder `zoneinfo`; None for a file elsewhere."""
+    """Return the zone that a link leads to, by its path below a folder `zoneinfo`; None for a file elsewhere."""
     for target in _targets(path):
         _, found, name = target.partition("/zoneinfo/")
         if found:
@@ -86,7 +86,7 @@ def _linked(path: Path) -> str | None:
 
 
 def _targets(path: Path) -> Iterator[str]:
-    """Return a path and what its links lead to, one after the other: the first name is the one that was chosen."""
+    """Yield a path and the targets of its links, one after the other: the first name is the chosen one."""
     target = path
     for _ in range(MOST_LINKS):
         yield str(target)
@@ -97,7 +97,7 @@ def _targets(path: Path) -> Iterator[str]:
 
 
 def _of_copy(content: bytes, what: str) -> str:
-    """Return the name of a zone whose file was copied: the written one if it fits, or that of the same file."""
+    """Return the name of a zone whose file was copied: the written name if it fits, or that of an identical file."""
     same, written = _same_files(content), _written()
     if written and (written in same or (not same and _behaves_like(content, written))):
         return written
@@ -108,7 +108,7 @@ def _of_copy(content: bytes, what: str) -> str:
 
 
 def _same_files(content: bytes) -> list[str]:
-    """Return the names of the zones whose files are just like one: several names of one zone."""
+    """Return the names of the zones whose files are identical: several names of one zone."""
     found = {
         _known(str(file.relative_to(folder)))
         for folder in map(Path, TZPATH)
@@ -119,7 +119,7 @@ def _same_files(content: bytes) -> list[str]:
 
 
 def _behaves_like(content: bytes, name: str) -> bool:
-    """Whether a file of another version of the database is that of a zone: it shows the same times."""
+    """Whether a file of another version of the database belongs to a zone: it shows the same times."""
     try:
         zone = ZoneInfo.from_file(io.BytesIO(content))
     except ValueError:
@@ -131,7 +131,7 @@ def _behaves_like(content: bytes, name: str) -> bool:
 
 
 def _written() -> str | None:
-    """Return the zone that `/etc/timezone` names, if there is such a file; raises for an unknown one."""
+    """Return the zone that `/etc/timezone` names, if the file exists; raises for an unknown zone."""
     try:
         name = _NAME.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def _written() -> str | None:
 
 
 def _known(name: str) -> str | None:
-    """Return the name of a zone as it is written; None for one that there is not."""
+    """Return the name of a zone as it is written; None for an unknown zone."""
     try:
         return zone_of(name.removeprefix("posix/").removeprefix("right/")).key
     except ConfigurationError:
@@ -157,7 +157,7 @@ def _nothing_said() -> str:
     return "UTC"
 
 
-@lru_cache(maxsize=1)  # said once
+@lru_cache(maxsize=1)  # warns once
 def _warn() -> None:
     log.warning("this host has no time zone (no TZ, no %s): schedules are read in UTC; %s", _LINK, _REMEDY)
 

@@ -1,6 +1,6 @@
 """Intervals: `90s`, `1h30m`, `PT5M`, `timedelta(minutes=5)`.
 
-They count elapsed time from the schedule's start, so that the clock's changes do not matter, and never drift.
+They count elapsed time from the schedule's start, so that clock changes do not matter, and never drift.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNITS: Final[Mapping[str, timedelta]] = {
     "minute": timedelta(minutes=1),
     "second": timedelta(seconds=1),
 }
-"""The units from the largest down, the order in which a text has them."""
+"""The units from the largest to the smallest, their order in a text."""
 _SHORT: Final = {"hr": "hour", "min": "minute", "sec": "second"} | {unit[0]: unit for unit in _UNITS}
 _PART: Final = re.compile(r"\s*(?P<count>\d{1,15}(?:\.\d{1,6})?)\s*(?P<unit>[A-Za-z]+)\s*", re.ASCII)
 _ISO_PART: Final = re.compile(r"(?P<count>\d{1,15}(?:\.\d{1,6})?)(?P<unit>[A-Za-z])", re.ASCII)
@@ -52,7 +52,7 @@ class Interval:
         minutes: float = 0,
         seconds: float = 0,
     ) -> None:
-        """Make an interval of the sum of all that is given; `every` is a `timedelta`, a text, or seconds.
+        """Make an interval of the sum of all arguments; `every` is a `timedelta`, a text, or seconds.
 
         Raises:
             InvalidExpressionError: the text is wrong, or the interval is below a second or above 100 years.
@@ -107,7 +107,7 @@ def in_one_unit(every: timedelta) -> tuple[str, str]:
 
 
 class _Part(NamedTuple):
-    """A number and its unit, and where in the text (from 0) they are."""
+    """A number and its unit, and their place in the text (from 0)."""
 
     start: int
     end: int
@@ -155,7 +155,7 @@ def _unit(word: str) -> str | None:
 
 
 def _iso_parts(text: str) -> Iterator[_Part]:
-    """Yield the parts of an ISO 8601 duration like `P1DT12H`, which has no months and years here."""
+    """Yield the parts of an ISO 8601 duration like `P1DT12H`, without months and years."""
     head, _, tail = text.upper().partition("T")
     yield from _iso_half(text, head, 1, "WD")
     yield from _iso_half(text, f"{head}T{tail}", len(head) + 1, "HMS")
@@ -220,7 +220,7 @@ class IntervalRecurrence:
             return None
 
     def describe(self) -> str:
-        """Return what it means in plain English."""
+        """Return its meaning in plain English."""
         return f"Every {_in_words(self.every)}"
 
 
@@ -230,7 +230,7 @@ class IntervalKind:
     name = KIND
 
     def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is an interval: a `timedelta` or an `Interval`."""
+        """Return whether an expression is an interval: a `timedelta` or an `Interval`."""
         return isinstance(expression, timedelta | Interval)
 
     def compile(self, expression: Any, zone: ZoneInfo) -> IntervalRecurrence:

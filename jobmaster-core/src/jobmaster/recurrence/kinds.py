@@ -1,4 +1,4 @@
-"""What a kind of recurrence is, and the registry of all kinds."""
+"""The interface of a kind of recurrence, and the registry of all kinds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jobmaster.errors import InvalidExpressionError
 from jobmaster.showing import named, shown
 
 LONGEST_TEXT: Final = 4000
-"""The most characters of a text that databases store."""
+"""The maximum number of characters of a text that databases store."""
 
 
 class Recurrence(Protocol):
-    """A compiled expression: says when a schedule fires. Immutable, so that all of a process may share it."""
+    """A compiled expression: determines when a schedule fires. Immutable, so that a whole process may share it."""
 
     @property
     def kind(self) -> str:
@@ -30,24 +30,24 @@ class Recurrence(Protocol):
         ...
 
     def next_after(self, after: datetime, start: datetime) -> datetime | None:
-        """Return the first nominal time strictly after a moment, in UTC, or None when there is no more.
+        """Return the first nominal time strictly after a moment, in UTC, or None if there are no more.
 
         Args:
             after: an aware datetime.
-            start: when the schedule starts, an aware datetime that never changes. What counts (an interval)
-                counts from here, so that the answer does not depend on what was asked before. No time lies
-                before it; it is itself one if it fits.
+            start: when the schedule starts, an aware datetime that never changes. Recurrences that count (intervals)
+                count from here, so that the answer does not depend on earlier calls. No time is before it; it is itself
+                a time if it fits.
 
         """
         ...
 
     def describe(self) -> str:
-        """Return what it means in plain English."""
+        """Return its meaning in plain English."""
         ...
 
 
 class RecurrenceKind(Protocol):
-    """A language of expressions. Made by a plug-in, and kept for as long as its cluster."""
+    """A language of expressions. Created by a plug-in, and kept for as long as its cluster."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class RecurrenceKind(Protocol):
         ...
 
     def accepts(self, expression: Any) -> bool:
-        """Say whether an expression is of this kind when its schedule names none."""
+        """Return whether an expression is of this kind if its schedule names none."""
         ...
 
     def compile(self, expression: Any, zone: ZoneInfo) -> Recurrence:
@@ -66,7 +66,7 @@ class RecurrenceKind(Protocol):
             zone: the schedule's time zone.
 
         Raises:
-            InvalidExpressionError: the expression is wrong; say where, and what was expected.
+            InvalidExpressionError: the expression is wrong; the message says where, and what was expected.
 
         """
         ...
@@ -133,7 +133,7 @@ def _check_length(kind: str, expression: Any) -> None:
 
 @contextmanager
 def _contained(kind: str, expression: Any) -> Iterator[None]:
-    """Within the block, an error of a kind's own is told as such."""
+    """Within the block, raise unexpected errors of a kind as `InvalidExpressionError`."""
     try:
         yield
     except InvalidExpressionError:

@@ -1,4 +1,4 @@
-"""Expressions of another kind than the one that reads them: the error names the kind that fits."""
+"""Expressions that are read as the wrong kind: the error names the kind that fits."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _INTERVAL: Final = re.compile(
     re.IGNORECASE,
 )
 _NAMES: Final = frozenset({"@hourly", "@daily", "@weekly", "@monthly", "@yearly"})
-"""Names of cron that could be words, too, and would mean something else: `@daily` is at midnight, `daily` is not."""
+"""Cron names that could also be words, with a different meaning: `@daily` is at midnight, `daily` is not."""
 
 
 def is_cron_line(text: str) -> bool:
-    """Say whether a text is meant as a cron line: five or six fields, or an `@name`."""
+    """Return whether a text is meant as a cron line: five or six fields, or an `@name`."""
     if text.strip().lower() in _NAMES:
         return True
     from naturalcron import ErrorCode, try_parse
@@ -40,17 +40,17 @@ def is_cron_line(text: str) -> bool:
 
 
 def is_interval(text: str) -> bool:
-    """Say whether a text is meant as a length of time, such as `90s` or `PT5M`."""
+    """Return whether a text is meant as a length of time, such as `90s` or `PT5M`."""
     return _INTERVAL.fullmatch(text.strip()) is not None
 
 
 def is_in_words(text: str) -> bool:
-    """Say whether a text begins as schedules in words do."""
+    """Return whether a text begins like a schedule in words."""
     return (text.lower().split() or [""])[0].lstrip("@") in _FIRST_WORDS and text[:1] != "@"
 
 
 def remedy_for(text: str, kind: str) -> str:
-    """Return what to pass for a text that another kind than `kind` reads, or nothing if there is none."""
+    """Return what to pass for a text of another kind than `kind`; empty if there is nothing."""
     if kind != "cron" and is_cron_line(text):
         return f'these are the fields of a cron line: pass kind="cron", or Cron({text.strip()!r})'
     if kind != "interval" and is_interval(text):

@@ -28,12 +28,12 @@ _KEPT: Final = 4096
 
 
 def checked(given: Any) -> str:
-    """Return words with single blanks between them; raises `InvalidExpressionError` that points at what is wrong."""
+    """Return words with single blanks between them; raises `InvalidExpressionError` that points at the mistake."""
     return _read(given).text
 
 
 def _read(given: Any) -> Expression:
-    """Return the expression of a text; raises `InvalidExpressionError` that points at what is wrong."""
+    """Return the expression of a text; raises `InvalidExpressionError` that points at the mistake."""
     if not isinstance(given, str):
         reason = 'a text expected, such as "every day at 18:00"'
         raise InvalidExpressionError(KIND, given, reason)
@@ -61,9 +61,9 @@ def _translated(error: ParseError) -> InvalidExpressionError:
 
 
 def refusal_without(start: str, text: str) -> InvalidExpressionError:
-    """Return why a text cannot be read, not even with a start before it that it may leave out.
+    """Return why a text cannot be read, not even with the start that it may leave out.
 
-    Where the start is all that its first words lack, what is wrong behind it is told, at its place in the text.
+    If its first words only lack the start, the error is about the rest, at its place in the text.
     """
     own, longer = try_parse(text)[1], try_parse(f"{start}{text}")[1]
     behind = _lacks_start(own, text) or _says_more(longer, own)
@@ -71,7 +71,7 @@ def refusal_without(start: str, text: str) -> InvalidExpressionError:
 
 
 def _says_more(longer: Sequence[Problem], own: Sequence[Problem]) -> bool:
-    """Say whether the same is wrong, and only the longer text is told what to write instead."""
+    """Return whether both have the same problem, and only the longer text's message says what to write instead."""
     said, other = longer[0].message, own[0].message
     return said != other and said.startswith(other)
 
@@ -83,7 +83,7 @@ def _lacks_start(problems: Sequence[Problem], text: str) -> bool:
 
 
 def _moved(problem: Problem, by: int) -> Problem:
-    """Return a problem with its place in a text that begins elsewhere on the first line."""
+    """Return a problem moved to its place in a text that begins elsewhere on the first line."""
     if problem.line > 1:
         return problem
     column, end = problem.column + by, problem.end_column + by
@@ -91,7 +91,7 @@ def _moved(problem: Problem, by: int) -> Problem:
 
 
 class _Answer(NamedTuple):
-    """The first time after a moment that was asked about."""
+    """The first time after a moment that was asked for."""
 
     asked: datetime
     found: datetime
@@ -99,13 +99,13 @@ class _Answer(NamedTuple):
 
 @frozen
 class NaturalRecurrence:
-    """The times at which the clock of a zone shows what the words say."""
+    """The times at which the clock of a zone shows a time of the words."""
 
     text: str
     zone: ZoneInfo
     _expression: Expression = field(eq=False, repr=False)
     _answers: dict[datetime, tuple[_Answer, ...]] = field(factory=dict, init=False, eq=False, repr=False)
-    """The last answers for each start, from which others follow without counting from the start again."""
+    """The last answers for each start, from which others are computed without counting from the start again."""
 
     kind = KIND
 
@@ -133,7 +133,7 @@ class NaturalRecurrence:
         passed = [answer.found for answer in known if answer.found <= since]
         if passed:
             return self._resumed(begin, max(passed), since)
-        # Who asks for one moment asks for others around it; a planner looks back from where it stands.
+        # A caller that asks for one moment asks for others around it; a planner looks back from its current moment.
         before = max(begin.astimezone(UTC), since - _DAY)
         found = self._resumed(begin, begin, before)
         return found if found is None or found > since else self._resumed(begin, found, since)
@@ -148,7 +148,7 @@ class NaturalRecurrence:
         return found
 
     def describe(self) -> str:
-        """Return what it means in plain English, with the zone whose clock counts."""
+        """Return its meaning in plain English, with the zone whose clock applies."""
         text = describe(self._expression)
         return text if self._expression.zone else f"{text}, {self.zone.key} time"
 
@@ -159,7 +159,7 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 
 @lru_cache(maxsize=_KEPT)
 def compiled(text: str, zone: ZoneInfo) -> NaturalRecurrence:
-    """Return the same recurrence for the same text, so that what it has worked out is kept."""
+    """Return the same recurrence for the same text, so that its answers are kept."""
     expression = parse(text)
     for warning in expression.warnings:
         log.warning("natural expression %r: %s", text, warning)

@@ -1,4 +1,4 @@
-"""What a zone's clock shows, and when. Instants are aware and UTC, wall times naive; both in whole seconds."""
+"""What a zone's clock shows, and when. Instants are aware and in UTC, wall times are naive; both in whole seconds."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ _SECOND = timedelta(seconds=1)
 
 
 def wall_at(instant: datetime, zone: ZoneInfo) -> datetime:
-    """Return what the clock shows; `fold` is 1 when it shows it for the second time."""
+    """Return the time that the clock shows; `fold` is 1 when it shows it for the second time."""
     return instant.astimezone(zone).replace(tzinfo=None)
 
 
 def instant_of(wall: datetime, zone: ZoneInfo, fold: int = 0) -> datetime:
-    """Return when the clock shows a time: for the first time, or with `fold` 1 the second.
+    """Return when the clock shows a time: for the first time, or with `fold` 1 for the second.
 
-    A time that is skipped is read with the offset before the change, with `fold` 1 that after it.
+    A skipped time is read with the offset before the change, with `fold` 1 with the offset after it.
     """
     return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
 
 
 def is_skipped(wall: datetime, zone: ZoneInfo) -> bool:
-    """Say whether the clock never shows a time, because it is put forward over it."""
+    """Return whether the clock never shows a time, because it is put forward past it."""
     return wall_at(instant_of(wall, zone), zone).replace(fold=0) != wall.replace(fold=0)
 
 
 def end_of_gap(skipped: datetime, zone: ZoneInfo) -> datetime:
-    """Return when the clock is put forward over a time that it skips."""
+    """Return when the clock is put forward past a skipped time."""
     return _change(instant_of(skipped, zone, fold=1), instant_of(skipped, zone), zone)
 
 
 def second_showing(instant: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return when the clock is put back, if what it shows at an instant comes a second time; else None."""
+    """Return when the clock is put back, if the time that it shows at an instant comes a second time; else None."""
     wall = wall_at(instant, zone)
     again = instant_of(wall, zone, fold=1)
     return _change(instant, again, zone) if wall.fold == 0 and again > instant else None

@@ -1,4 +1,4 @@
-"""Time zones by name, and what somebody may have meant who wrote none."""
+"""Time zones by name, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ZONES_OF_NO_PLACE: Final[dict[str, tuple[str, ...]]] = {
     "PST8PDT": ("America/Los_Angeles",),
     "WET": ("Europe/Lisbon",),
 }
-"""Zones of the database that are named like abbreviations, and places that may be meant. Some never change their clock."""
+"""Zones of the database with names like abbreviations, and places that may be meant. Some never change their clock."""
 
 
 def zone_of(name: str, setting: str = "time_zone") -> ZoneInfo:
     """Return the time zone of an IANA name such as `Europe/Paris`; upper and lower case do not matter.
 
-    Raises `ConfigurationError`, which names `setting` and what may have been meant: a zone that has the name of the same
-    place, never one that is merely written alike and has another offset.
+    Raises `ConfigurationError`, which names `setting` and a suggestion: a zone with the name of the same place, never
+    one that is merely spelled similarly and has another offset.
     """
     from naturalcron import UnknownZoneError, find_zone
 
@@ -46,7 +46,7 @@ def zone_of(name: str, setting: str = "time_zone") -> ZoneInfo:
 
 
 def remark_on(zone: ZoneInfo) -> str:
-    """Return what there is to say of a zone whose name may have been meant otherwise; of any other, nothing."""
+    """Return a remark on a zone whose name may have been meant differently; empty for any other."""
     places = " or ".join(map(repr, ZONES_OF_NO_PLACE.get(zone.key, ())))
     if not places:
         return ""
@@ -56,15 +56,15 @@ def remark_on(zone: ZoneInfo) -> str:
     )
 
 
-@cache  # said once
+@cache  # warns once
 def warn_of(zone: ZoneInfo) -> None:
-    """Log what there is to say of a zone that somebody has chosen."""
+    """Log the remark on a chosen zone, if there is one."""
     if remark := remark_on(zone):
         log.warning("%s", remark)
 
 
 _LONGEST: Final = 2000
-"""Characters of a name that an error shows whole."""
+"""The longest name, in characters, that an error shows in full."""
 
 
 def _unknown(setting: str, name: object, advice: str = "") -> str:
