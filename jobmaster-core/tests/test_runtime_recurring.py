@@ -361,7 +361,7 @@ async def test_a_host_whose_zone_cannot_be_told_is_never_in_utc(
         pass
 
 
-# JobCommands
+# Changing
 
 
 async def test_updating_changes_what_is_given_and_leaves_the_rest(producer: Build) -> None:

@@ -215,7 +215,7 @@ class Cluster:
         return self
 
     def target(self, url: str, cluster_id: str | None = None, **settings: Unpack[MoveOptions]) -> MoveTarget:
-        """Return a target for `Runtime.migrate`; takes the same arguments and raises the same errors as `move_to`."""
+        """Return a target for `Runtime.move`; takes the same arguments and raises the same errors as `move_to`."""
         target = make(MoveTarget, MOVE_TO, {"url": url, "cluster_id": cluster_id, **settings})
         check_elsewhere(MOVE_TO, target, self.id, self.master_url)
         return target

@@ -168,7 +168,7 @@ class AgentRepository(SchemaStore, NotificationListener, ABC):
 
     @abstractmethod
     async def remove_aside(self, aside: UUID, messages: Sequence[Message]) -> None:
-        """Remove messages that were set aside and are on the master now, as `drain` read them. Idempotent.
+        """Remove messages that were set aside and are on the master now, as `read_all` returned them. Idempotent.
 
         Messages of the same jobs that were put there since then stay: their `placed` differs.
         """
