@@ -74,7 +74,6 @@ def test_so_is_a_wrong_class(setting: str, tmp_path: Path) -> None:
     "body",
     [
         "@handler('Shop.Send')\ndef send(): ...",
-        "@handler('Shop.Send')\ndef send(job, priority): ...",
         "@handler('Shop.Send')\ndef send(job):\n    yield",
         "@handler('Shop.Send')\nclass send: ...",
     ],

@@ -70,7 +70,7 @@ async def test_a_broken_listener_says_so(wired: str, wire: Wire) -> None:
     async with open_master(wired) as master:
 
         async def listen() -> None:
-            with pytest.raises(StoreUnavailableError, match="listens for news"):
+            with pytest.raises(StoreUnavailableError, match="listens for notifications"):
                 await master.listen([Topics.ANY], lambda _: None, ready.set)
 
         async with anyio.create_task_group() as group:
