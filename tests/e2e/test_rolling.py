@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,6 +17,12 @@ from tests.e2e.workload import delayed_jobs, keyed_jobs, long_jobs, short_jobs, 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(150)]
 
 BATCH = 50
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Nothing dies here: on a busy machine, a lease of a second is lost by a process that lives."""
+    return {"lease": 6.0, "heartbeat": 1.0}
 
 
 @pytest.fixture
