@@ -86,7 +86,9 @@ async def test_held_jobs_go_to_the_agents_that_can_be_reached(producer: Build, u
         switch.on = True
 
 
-async def test_strays_come_back_from_the_agents_that_can_be_reached(producer: Build, url_of_b: str) -> None:
+async def test_orphaned_messages_come_back_from_the_agents_that_can_be_reached(
+    producer: Build, url_of_b: str
+) -> None:
     switch = Switch()
     async with (
         open_agent("B", url_of_b) as agent,

@@ -111,7 +111,7 @@ class WorkerSession:
         self.execute.poison_guard.written(reports)
         self.env.reports_written(reports)
 
-    # Its life
+    # Registering and running
 
     async def register(self) -> None:
         """Register the worker and its buckets. May be called again: its lease counts from the first call."""

@@ -170,7 +170,7 @@ class SurvivingContract(RunningTests, suite=True):
         assert (await world.stored_worker(bucket.worker_id)).status is WorkerStatus.LOST
         assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
 
-    async def test_stray_jobs_are_found(self, clusters: Clusters, world: World) -> None:
+    async def test_orphaned_jobs_are_found(self, clusters: Clusters, world: World) -> None:
         @handler("TestJob")
         async def stray(job: JobContext) -> None: ...
 
