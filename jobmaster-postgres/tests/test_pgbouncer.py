@@ -22,7 +22,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from jobmaster import Cluster, JobContext, StoreUnavailableError, handler
 from jobmaster.errors import ConfigurationError, StoreError
+from jobmaster_postgres.address import parse_address
+from jobmaster_postgres.connecting import connect
 from jobmaster_postgres.errors import POOLED
+from jobmaster_postgres.schema import Finder
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.options import Options, open_master, unopened_master
 from jobmaster_testing.probes import until
@@ -236,6 +239,27 @@ async def test_transaction_mode_that_is_unsaid_is_told_of(
             return POOLED in caplog.text
 
         await until(is_told, what="connections to be mixed up")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_with_transaction_mode_unsaid_the_schema_is_found_on_the_path_of_the_user(
+    bouncer: Bouncer,
+) -> None:
+    """Connections of the pooler that were used before have our own safe path, in which no tables are created."""
+    address = parse_address(bouncer("transaction", default_pool_size=3))
+    found: list[str | None] = []
+
+    async def find() -> None:
+        finder = Finder("jm_migration", address)
+        native = await connect(address, 5.0, None, finder)
+        native.pgconn.finish()
+        found.append(finder.schema)
+
+    for _ in range(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(find)
+    assert set(found) == {"public"}
 
 
 async def test_a_pooler_that_is_restarted_is_an_outage_that_passes(bouncer: Bouncer, database: str) -> None:

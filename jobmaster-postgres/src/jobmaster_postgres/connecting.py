@@ -13,7 +13,7 @@ from psycopg.types.string import TextBinaryLoader
 from jobmaster.errors import ConfigurationError
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.arrays import register_arrays
-from jobmaster_postgres.schema import DEFAULT, LOCAL_DEFAULT, PATH, SAFE_PATH, Finder, no_schema
+from jobmaster_postgres.schema import DEFAULT, PATH, SAFE_PATH, Finder, no_schema
 from jobmaster_postgres.wire import Native
 
 _OLDEST: Final = 130000
@@ -99,18 +99,19 @@ async def _set_up(native: Native, address: Address, time_limit: float, finder: F
     Not by the startup parameter `options`, which PgBouncer refuses. Where connections are shared, this lasts for one
     transaction.
     """
-    if not address.pooled:
-        await _settle(native, address, time_limit, finder)
-    elif finder is not None and not finder.is_certain:
+    if finder is not None and not finder.is_certain:
+        # One transaction, because a pooler that the URL does not mention may switch connections between two.
         async with native.transaction():
             await _settle(native, address, time_limit, finder)
+    elif not address.pooled:
+        await _settle(native, address, time_limit, finder)
 
 
 async def _settle(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
     path: Sequence[str] = ()
     if finder is not None and not finder.is_certain:
         # A pooler may return a connection on which another client, or this one, has set another path.
-        await native.execute(LOCAL_DEFAULT if address.pooled else DEFAULT)
+        await native.execute(DEFAULT)
         ((path,),) = await (await native.execute(PATH)).fetchall()
     settings = {} if _has_options(address) else _session_settings(time_limit)
     settings = {**settings, **_RELIED_ON}

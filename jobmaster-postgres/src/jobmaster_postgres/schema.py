@@ -25,9 +25,8 @@ TABLES: Final = "@schema@."
 NAME: Final = "@schema_name@"
 """Placeholder in statements for the schema's name as a text."""
 
-DEFAULT: Final = "SET search_path TO DEFAULT"
-LOCAL_DEFAULT: Final = "SET LOCAL search_path TO DEFAULT"
-"""Resets a session's path to that of its role and options; the second one does so for one transaction."""
+DEFAULT: Final = "SET LOCAL search_path TO DEFAULT"
+"""Resets the path to that of the session's role and options, for one transaction."""
 PATH: Final = "SELECT pg_catalog.current_schemas(false)::pg_catalog.text[]"
 """The schemas on the path that exist and may be used, in order. Must run before the path is set."""
 
