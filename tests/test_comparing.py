@@ -127,9 +127,9 @@ async def _store(world: World, metadata: Sequence[Metadata]) -> None:
 
 async def _agree(world: World, stored: Sequence[Metadata], query: JobQuery) -> None:
     expected = sorted(each.encoded for each in stored if matches(query.metadata[0], each))
-    found = await world.master.query_jobs(world.cluster_id, query)
+    found = await world.master.jobs.query(world.cluster_id, query)
     assert sorted(job.job.metadata.encoded for job in found) == expected, query.metadata
-    assert sum((await world.master.count_jobs(world.cluster_id, query)).values()) == len(expected)
+    assert sum((await world.master.jobs.count(world.cluster_id, query)).values()) == len(expected)
 
 
 async def test_for_any_accepted_value_and_filter_the_query_works_and_stores_agree(store: str) -> None:
@@ -202,7 +202,7 @@ async def test_what_is_no_operator_is_refused_with_the_list_of_them(store: str, 
     with pytest.raises(InvalidQueryError, match=r"no operator; use one of eq, ne, in, gt"):
         build_query(metadata=[wanted])
     async with open_master(store) as master:
-        for ask in (master.query_jobs, master.count_jobs):
+        for ask in (master.jobs.query, master.jobs.count):
             with pytest.raises(InvalidQueryError, match=r"no operator; use one of eq, ne, in, gt"):
                 await ask("Cluster", JobQuery(metadata=[wanted]))
 

@@ -156,7 +156,7 @@ async def world(place: Place) -> AsyncIterator[World]:
 
 
 async def listed(master: MasterRepository, cluster_id: str, query: JobQuery | None = None) -> list[JobRecord]:
-    found = list(await master.query_jobs(cluster_id, query or JobQuery()))
+    found = list(await master.jobs.query(cluster_id, query or JobQuery()))
     json.dumps([to_plain(one) for one in found])
     return found
 
@@ -182,7 +182,7 @@ async def test_a_damaged_job_harms_no_other_one(place: Place, world: World) -> N
     assert found.keys() == there
     assert {found[job.id].damaged for job in good} == {None}
     for job_id, (table, column, value) in bad.items():
-        record = await master.get_job(world.cluster_id, job_id)
+        record = await master.jobs.get(world.cluster_id, job_id)
         assert record is not None
         assert to_plain(record)
         for shown in (record, found[job_id]):
@@ -190,7 +190,7 @@ async def test_a_damaged_job_harms_no_other_one(place: Place, world: World) -> N
             assert shown.damaged is None or column in shown.damaged
 
     # So do counts and searches.
-    assert sum((await master.count_jobs(world.cluster_id, JobQuery())).values()) == len(there)
+    assert sum((await master.jobs.count(world.cluster_id, JobQuery())).values()) == len(there)
     for operator in Operator:
         text = ("acme",) if operator is Operator.IN else "acme"
         match = await matching(world, operator, text)
@@ -209,11 +209,11 @@ async def test_a_damaged_job_harms_no_other_one(place: Place, world: World) -> N
             assert await matching(world, operator, value) <= bad.keys()
 
     # The other jobs of the bucket are read, and those that are held find their way into it.
-    page = await master.read_bucket(bucket, Cursor(), 1000)
+    page = await master.claims.pull(bucket, Cursor(), 1000)
     await world.assign(Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1000))
-    again = await master.read_bucket(bucket, page.cursor, 1000)
+    again = await master.claims.pull(bucket, page.cursor, 1000)
     assert {job.id for job in good} <= {claim.job.id for claim in (*page.claims, *again.claims)}
-    assert len(await master.due_places(world.cluster_id)) <= 1
+    assert len(await master.assignments.due_places(world.cluster_id)) <= 1
 
 
 async def matching(world: World, operator: Operator, value: Any) -> set[UUID]:
@@ -383,7 +383,7 @@ async def test_who_starts_does_not_guess_what_a_damaged_cluster_was_told(
         async with serving(place):
             pass
     async with open_master(place.url) as master:
-        record = await master.get_cluster("Damaged")
+        record = await master.clusters.get("Damaged")
         assert record is not None
         assert column in str(record.damaged)
 
@@ -415,14 +415,14 @@ async def test_a_damaged_bucket_is_listed(place: Place, world: World, column: st
     await world.put(good, 1)
     place.damage("jm_bucket", column, value, "id = %s", bad.id)
 
-    found = {one.id: one for one in await world.master.list_buckets(world.cluster_id)}
-    page = await world.master.read_bucket(good, Cursor(), 10)
+    found = {one.id: one for one in await world.master.buckets.list_all(world.cluster_id)}
+    page = await world.master.claims.pull(good, Cursor(), 10)
 
     assert found.keys() == {bad.id, good.id}
     assert (found[bad.id].damaged is None) == (column == "claimed_ready_at")
     assert len(page.claims) == 1
-    await world.master.active_buckets(world.cluster_id)
-    await world.master.needs_rescue(world.cluster_id)
+    await world.master.buckets.list_active(world.cluster_id)
+    await world.master.rescue.is_needed(world.cluster_id)
 
 
 async def test_a_bucket_that_nobody_can_take_over_keeps_no_other_one_from_it(
@@ -432,7 +432,7 @@ async def test_a_bucket_that_nobody_can_take_over_keeps_no_other_one_from_it(
     place.damage("jm_bucket", "epoch", 2**31 - 1, "id = %s", bad.id)
 
     [taken] = await world.rescue()
-    found = {one.id: one.damaged for one in await world.master.list_buckets(world.cluster_id)}
+    found = {one.id: one.damaged for one in await world.master.buckets.list_all(world.cluster_id)}
 
     assert taken.id == good.id
     assert "epoch" in str(found[bad.id])
@@ -463,13 +463,13 @@ async def test_sqlite_keeps_values_of_any_type(tmp_path: Path, table: str, colum
 
         found = await listed(master, world.cluster_id)
         for one in found:
-            await master.get_job(world.cluster_id, one.id)
+            await master.jobs.get(world.cluster_id, one.id)
 
         assert {one.id for one in found if one.damaged is None} == {good.id}
         assert len(found) == 2
         assert await matching(world, Operator.EQ, "acme") >= {good.id}
-        await master.count_jobs(world.cluster_id, JobQuery())
-        await master.due_places(world.cluster_id)
+        await master.jobs.count(world.cluster_id, JobQuery())
+        await master.assignments.due_places(world.cluster_id)
 
 
 # Schedules
@@ -544,5 +544,5 @@ async def test_what_is_damaged_does_not_move_and_is_named(
 
         assert [left.id for left in result.left] == [bad.id]
         assert column in result.left[0].why
-        assert await target.get_job(there.cluster_id, good.id) is not None
-    assert await world.master.get_job(world.cluster_id, bad.id) is not None
+        assert await target.jobs.get(there.cluster_id, good.id) is not None
+    assert await world.master.jobs.get(world.cluster_id, bad.id) is not None

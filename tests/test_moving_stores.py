@@ -106,12 +106,12 @@ async def populate(world: World) -> None:
         waiting=(datetime(2026, 1, 31, tzinfo=UTC),),
         ends_before=datetime.now(UTC) + timedelta(days=1),
     )
-    await world.master.add_schedules([schedule])
+    await world.master.schedules.add([schedule])
 
 
 async def everything(world: World) -> tuple[list[JobRecord], Sequence[ScheduleRecord]]:
     jobs = [await world.record(job.id) for job in await world.all_jobs()]
-    return jobs, list(await world.master.query_schedules(world.cluster_id, ScheduleQuery()))
+    return jobs, list(await world.master.schedules.query(world.cluster_id, ScheduleQuery()))
 
 
 def route(source: World, target: World) -> Route:

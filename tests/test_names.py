@@ -246,7 +246,7 @@ async def test_names_of_253_characters_work_everywhere(
         await runtime.resume_lane(lane)
         workers = await runtime.list_workers()
         assert {(worker.name, worker.agent, worker.lane) for worker in workers} == {(POD, names[3], lane)}
-        assert {host.name for host in await runtime.master.list_hosts(runtime.id)} == {f"{POD}xy"}
+        assert {host.name for host in await runtime.master.members.list_hosts(runtime.id)} == {f"{POD}xy"}
         assert await runtime.stop_worker(POD) == 1
         with anyio.fail_after(10):
             await runtime.workers_stopped()
@@ -261,7 +261,7 @@ async def test_a_worker_is_named_after_a_host_of_any_name(
         await runtime.workers_ready()
         names = sorted(worker.name for worker in await runtime.list_workers())
         assert names == [f"{host}-{os.getpid()}", f"{host}-{os.getpid()}-2"]
-        assert {found.name for found in await runtime.master.list_hosts(runtime.id)} == {host}
+        assert {found.name for found in await runtime.master.members.list_hosts(runtime.id)} == {host}
         assert await runtime.stop_worker(names[1]) == 1
 
 

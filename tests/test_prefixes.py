@@ -95,11 +95,11 @@ class Installation:
         held = []
         async with self.opened() as (master, agent):
             if master is not None:
-                await master.insert_jobs([NewJob(job=make_job())])
-                held.append(sum((await master.count_jobs(CLUSTER, JobQuery())).values()))
+                await master.jobs.insert([NewJob(job=make_job())])
+                held.append(sum((await master.jobs.count(CLUSTER, JobQuery())).values()))
             if agent is not None:
-                await agent.push([make_message(make_bucket())])
-                held.append(sum((await agent.holdings()).values()))
+                await agent.messages.push([make_message(make_bucket())])
+                held.append(sum((await agent.buckets.holdings()).values()))
         return held
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import anyio
@@ -20,13 +20,12 @@ from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, Runtime, handler
 from jobmaster.cli import ExitCode, build_app
-from jobmaster.contracts import SchemaStore
+from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import SchemaError, StoreUnavailableError
 from jobmaster.models import ClusterRecord
 from jobmaster_postgres.dialect import PostgresDialect
-from jobmaster_sql import load_agent_queries, load_queries
+from jobmaster_sql import SqlSchema, load_agent_queries, load_queries
 from jobmaster_sql.migrations import Migration
-from jobmaster_sql.store import SqlStore
 from jobmaster_sqlite.driver import SqliteDialect
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.options import Options, open_agent, open_master, unopened_agent, unopened_master
@@ -38,7 +37,9 @@ pytestmark = pytest.mark.anyio
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 ROLES = ("master", "agent")
 
-Change = Callable[[SqlStore], str]
+Store: TypeAlias = MasterRepository | AgentRepository
+
+Change = Callable[[Store], str]
 """Returns the statements of a made-up migration for the schema of a store."""
 
 
@@ -55,15 +56,11 @@ class Place:
         """What their stores are opened with."""
         return Options(table_prefix=self.prefix)
 
-    def unopened(self, role: str) -> SqlStore:
+    def unopened(self, role: str) -> Store:
         """Return one of them as the code of this release opens it."""
-        store: SchemaStore = (
-            unopened_master(self.url, self.options)
-            if role == "master"
-            else unopened_agent("Agent-1", self.agent_url, self.options)
-        )
-        assert isinstance(store, SqlStore)
-        return store
+        if role == "master":
+            return unopened_master(self.url, self.options)
+        return unopened_agent("Agent-1", self.agent_url, self.options)
 
     def cluster(self, **settings: Any) -> Cluster:
         """Return a cluster with an agent."""
@@ -103,7 +100,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             connection.execute(f'DROP TABLE "{name}" CASCADE'.encode())
 
 
-def added(store: SqlStore) -> str:
+def added(store: Store) -> str:
     """Add what a release may add: columns to every table, a table, an index, and a wider view."""
     tables = sorted(set(re.findall(r"CREATE TABLE \{prefix\}(\w+)", "".join(m.text for m in known(store)))))
     columns = "".join(
@@ -115,26 +112,31 @@ def added(store: SqlStore) -> str:
     return f"{columns}{more}CREATE INDEX {{prefix}}remarks ON {{prefix}}{tables[-1]} (remark);\n"
 
 
-def taken_away(_: SqlStore) -> str:
+def taken_away(_: Store) -> str:
     """Do what code of before cannot live with."""
     return "ALTER TABLE {prefix}cluster RENAME COLUMN mode TO way;\n"
 
 
-def known(store: SqlStore) -> Sequence[Migration]:
-    return store._migrations
+def schema_of(store: Store) -> SqlSchema:
+    assert isinstance(store.schema, SqlSchema)
+    return store.schema
 
 
-def next_release(store: SqlStore, change: Change, serves: int | None = None) -> SqlStore:
+def known(store: Store) -> Sequence[Migration]:
+    return schema_of(store)._migrations
+
+
+def next_release(store: Store, change: Change, serves: int | None = None) -> Store:
     """Return a store as the code of the next release opens it; without `serves` its migration serves this one."""
     version = known(store)[-1].version + 1
     says = version - 1 if serves is None else serves
     text = f"-- serves: {says}\n{change(store)}"
-    store._migrations = [*known(store), Migration(version, f"{version:04}_made_up", text, says)]
+    schema_of(store)._migrations = [*known(store), Migration(version, f"{version:04}_made_up", text, says)]
     return store
 
 
 @asynccontextmanager
-async def opened(store: SqlStore) -> AsyncIterator[SqlStore]:
+async def opened(store: Store) -> AsyncIterator[Store]:
     await store.open()
     try:
         yield store
@@ -146,7 +148,7 @@ async def opened(store: SqlStore) -> AsyncIterator[SqlStore]:
 async def migrated(place: Place, role: str, change: Change = added, serves: int | None = None) -> str:
     """Migrate as the next release would; return the name of its migration."""
     async with opened(next_release(place.unopened(role), change, serves)) as store:
-        return list(await store.migrate())[-1]
+        return list(await store.schema.migrate())[-1]
 
 
 @handler("Rollout.Work")
@@ -236,23 +238,23 @@ def look(place: Place, command: str, folder: Path) -> Result:
 @pytest.mark.parametrize("role", ROLES)
 async def test_old_code_names_what_it_does_not_know_and_applies_nothing(place: Place, role: str) -> None:
     async with opened(place.unopened(role)) as store:
-        await store.migrate()
-        assert list(await store.newer_migrations()) == []
+        await store.schema.migrate()
+        assert list(await store.schema.newer()) == []
         name = await migrated(place, role)
 
-        assert list(await store.newer_migrations()) == [name]
-        assert list(await store.pending_migrations()) == []
-        assert list(await store.migrate()) == []
+        assert list(await store.schema.newer()) == [name]
+        assert list(await store.schema.pending()) == []
+        assert list(await store.schema.migrate()) == []
 
 
 async def test_a_migration_that_is_entered_by_hand_serves_everybody(place: Place) -> None:
     """Those of before said nothing of the kind, and what is added by hand need not."""
     async with opened(place.unopened("master")) as store:
-        await store.migrate()
+        await store.schema.migrate()
         place.execute(f"INSERT INTO {place.prefix}migration VALUES (9999, '9999_by_hand', 0)")  # noqa: S608 - our own
 
-        assert list(await store.newer_migrations()) == ["9999_by_hand"]
-        assert list(await store.migrate()) == []
+        assert list(await store.schema.newer()) == ["9999_by_hand"]
+        assert list(await store.schema.migrate()) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -260,7 +262,7 @@ async def test_a_migration_that_is_entered_by_hand_serves_everybody(place: Place
 async def test_a_script_says_what_its_migrations_serve(place: Place, role: str, serves_us: bool) -> None:
     store = place.unopened(role)
     newest = known(store)[-1].version
-    script = next_release(place.unopened(role), added, newest if serves_us else newest + 1).migration_script()
+    script = next_release(place.unopened(role), added, newest if serves_us else newest + 1).schema.script()
     if place.url.startswith("sqlite"):
         url = place.url if role == "master" else place.agent_url
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
@@ -270,10 +272,10 @@ async def test_a_script_says_what_its_migrations_serve(place: Place, role: str, 
 
     async with opened(store):
         if serves_us:
-            assert list(await store.newer_migrations()) == [f"{newest + 1:04}_made_up"]
+            assert list(await store.schema.newer()) == [f"{newest + 1:04}_made_up"]
         else:
             with pytest.raises(SchemaError, match="_made_up"):
-                await store.newer_migrations()
+                await store.schema.newer()
 
 
 def test_migrate_says_that_a_newer_schema_is_fine(place: Place, tmp_path: Path) -> None:
@@ -312,7 +314,7 @@ async def test_a_start_on_a_schema_that_is_too_new_is_refused_with_what_to_deplo
             async with place.cluster(auto_migrate=auto_migrate).add_worker().running():
                 pass
     async with opened(place.unopened(role)) as store:
-        for ask in (store.migrate, store.pending_migrations, store.newer_migrations):
+        for ask in (store.schema.migrate, store.schema.pending, store.schema.newer):
             with pytest.raises(SchemaError, match=said):
                 await ask()
 
@@ -338,10 +340,10 @@ async def test_a_process_that_runs_goes_on_as_long_as_its_statements_do_and_then
         later = evolve(place)
         release = next_release(later.unopened("master"), added)
         async with opened(next_release(release, taken_away, too_new + 1)) as store:
-            await store.migrate()
+            await store.schema.migrate()
 
         with pytest.raises(StoreUnavailableError, match="a newer release has changed the schema, deploy it"):
-            await master.register_cluster(ClusterRecord(id="Rollout-1"))
+            await master.clusters.register(ClusterRecord(id="Rollout-1"))
 
 
 @pytest.mark.postgres
@@ -380,9 +382,9 @@ async def test_an_agent_of_the_same_database_has_a_schema_of_its_own(place: Plac
     ):
         await migrated(evolve(place, agent_url=place.url), "agent", serves=99)
 
-        assert list(await master.pending_migrations()) == []
+        assert list(await master.schema.pending()) == []
         with pytest.raises(SchemaError, match="agent_"):
-            await agent.pending_migrations()
+            await agent.schema.pending()
 
 
 async def test_a_statement_that_was_prepared_survives_a_column_of_another_type(place: Place) -> None:
@@ -390,10 +392,10 @@ async def test_a_statement_that_was_prepared_survives_a_column_of_another_type(p
     async with open_master(place.url, place.options) as master:
         world = await make_world(master)
         job = await world.put_one()
-        await until(lambda: master.get_job(world.cluster_id, job.id))
+        await until(lambda: master.jobs.get(world.cluster_id, job.id))
         if place.url.startswith("postgres"):
             place.execute(f"DROP VIEW {place.prefix}jobs")
             place.execute(f"ALTER TABLE {place.prefix}job ALTER COLUMN max_retries TYPE bigint")
 
-        assert await master.get_job(world.cluster_id, job.id) is not None
+        assert await master.jobs.get(world.cluster_id, job.id) is not None
         assert await world.put_one() is not None

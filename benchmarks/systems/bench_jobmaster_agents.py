@@ -66,8 +66,8 @@ class JobMasterWithAgent(JobMaster):
             lane="default",
             priority=Priority.MEDIUM,
         )
-        await agent.create_buckets([bucket])
-        await self._running.master.register_worker(worker, [bucket], FOR_LONG)
+        await agent.buckets.create([bucket])
+        await self._running.master.workers.register(worker, [bucket], FOR_LONG)
         await agent.close()
 
     def _with_worker(self, **settings: Any) -> Cluster:
@@ -77,7 +77,7 @@ class JobMasterWithAgent(JobMaster):
         """Return how many jobs succeeded, and how many are unfinished, on the master or only on the agent."""
         finished, unfinished = await super().count()
         agent = self._agent()
-        backlog = await agent.backlog("Bench")
+        backlog = await agent.buckets.backlog("Bench")
         await agent.close()
         return finished, unfinished + sum(one.save_pending for one in backlog.values())
 

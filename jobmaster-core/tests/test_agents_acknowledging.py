@@ -44,18 +44,18 @@ class Owner:
         self.owned = OwnedBucket(
             self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, finished=Finished(10.0, lambda: 0.0)
         )
-        self.step = Acknowledge(master, agent)
+        self.step = Acknowledge(master.handovers, master.outcomes, agent.messages)
 
     async def claim(self) -> Claim:
-        await self.agent.create_buckets([self.bucket])
-        await self.master.register_worker(self.worker, [self.bucket], 60)
-        await self.agent.push([Message(new=make_new_job(self.bucket, cluster_id=CLUSTER))])
-        page = await self.agent.pull(self.bucket, Cursor(), 1)
+        await self.agent.buckets.create([self.bucket])
+        await self.master.workers.register(self.worker, [self.bucket], 60)
+        await self.agent.messages.push([Message(new=make_new_job(self.bucket, cluster_id=CLUSTER))])
+        page = await self.agent.claims.pull(self.bucket, Cursor(), 1)
         return page.claims[0]
 
     async def settle_parked(self, claim: Claim) -> None:
         report = make_report(claim, JobStatus.HELD_ON_MASTER, parked="no handler", job=claim.job)
-        assert await self.master.report([report]) == frozenset()
+        assert await self.master.outcomes.report([report]) == frozenset()
         self.owned.settled(report)
         self.step.submit([(self.owned, report)], frozenset())
 
@@ -70,13 +70,13 @@ async def test_what_a_former_owner_reports_in_vain_stays_on_the_agent(
 ) -> None:
     owner = Owner(master, agent("A"))
     claim = await owner.claim()
-    await master.retire_worker(owner.worker.id)
-    await master.take_lost_buckets(CLUSTER, uuid4(), 1)
+    await master.workers.retire(owner.worker.id)
+    await master.rescue.take_lost_buckets(CLUSTER, uuid4(), 1)
     owner.settle(claim, stale=True)
 
     with pytest.raises(LeaseLostError):
         await owner.step.run_once()
-    assert await agent("A").holdings() == {owner.bucket.id: 1}
+    assert await agent("A").buckets.holdings() == {owner.bucket.id: 1}
 
 
 async def test_what_is_stale_because_the_master_has_moved_it_on_leaves_the_agent(
@@ -87,7 +87,7 @@ async def test_what_is_stale_because_the_master_has_moved_it_on_leaves_the_agent
     owner.settle(claim, stale=True)
 
     assert await owner.step.run_once()
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
     assert not await owner.step.run_once()
     assert (owner.owned.unacknowledged, owner.step.pending) == (set(), 0)
 
@@ -111,13 +111,15 @@ async def test_a_parked_job_that_is_back_in_its_bucket_is_not_left_without_a_mes
     owner = Owner(master, agent("A"))
     claim = await owner.claim()
     await owner.settle_parked(claim)
-    [handover] = await master.hand_over_parked([owner.bucket], [claim.job.definition_id], 1, uuid4())
-    await agent("A").push(handover.messages)
-    await master.close_handovers([handover.id])
+    [handover] = await master.handovers.hand_over_parked(
+        [owner.bucket], [claim.job.definition_id], 1, uuid4()
+    )
+    await agent("A").messages.push(handover.messages)
+    await master.handovers.close([handover.id])
 
     await owner.step.run_once()
 
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
     assert await noted_as_missing(master) == [(owner.bucket.id, claim.job.id, 1)]
 
 
@@ -127,12 +129,12 @@ async def test_a_job_that_was_moved_and_is_back_in_its_bucket_is_not_left_withou
     """Its report was stale while it was held, and it is not over."""
     owner = Owner(master, agent("A"))
     claim = await owner.claim()
-    await master.insert_jobs([NewJob(job=claim.job)])
+    await master.jobs.insert([NewJob(job=claim.job)])
     owner.settle(claim, stale=True)
     room = Room(bucket_id=owner.bucket.id, lane=claim.job.lane, priority=claim.job.priority, free=1)
-    [handover] = (await master.hand_over(CLUSTER, 60, [room], uuid4())).handovers
-    await agent("A").push(handover.messages)
-    await master.close_handovers([handover.id])
+    [handover] = (await master.handovers.hand_over(CLUSTER, 60, [room], uuid4())).handovers
+    await agent("A").messages.push(handover.messages)
+    await master.handovers.close([handover.id])
 
     await owner.step.run_once()
 
@@ -140,7 +142,7 @@ async def test_a_job_that_was_moved_and_is_back_in_its_bucket_is_not_left_withou
 
 
 async def noted_as_missing(master: MemoryMaster) -> list[tuple[UUID, UUID, int]]:
-    taken = await master.take_over_handovers(CLUSTER, 0, uuid4(), 10)
+    taken = await master.handovers.take_over(CLUSTER, 0, uuid4(), 10)
     return [(one.bucket_id, m.new.job.id, m.attempt) for one in taken for m in one.messages]
 
 
@@ -164,10 +166,10 @@ async def test_a_worker_that_lost_a_bucket_asks_the_master_once_and_stops(
         await runtime.scheduler.once_now(stubborn)
         await runtime.scheduler.once_now(slow)
         await started.count(1)
-        with faults.held_up("A", "pull"):
-            await master.retire_worker((await runtime.list_workers())[0].id)
-            await master.take_lost_buckets(CLUSTER, uuid4(), 10)
+        with faults.held_up("A", "claims.pull"):
+            await master.workers.retire((await runtime.list_workers())[0].id)
+            await master.rescue.take_lost_buckets(CLUSTER, uuid4(), 10)
             faults.calls.clear()
             await anyio.sleep(4)
-        marks = [c for c in faults.calls if c.method == "mark" and c.args[1] == ()]
+        marks = [c for c in faults.calls if c.method == "outcomes.mark" and c.args[1] == ()]
         assert len(marks) <= 2

@@ -64,7 +64,7 @@ async def ended_as(runtime: Runtime, job_id: UUID, status: JobStatus) -> bool:
 
 
 async def is_empty(agent: MemoryAgent) -> bool:
-    return await agent.holdings() == {}
+    return await agent.buckets.holdings() == {}
 
 
 async def cancelled_for_good(runtime: Runtime, agent: MemoryAgent, job_id: UUID) -> None:
@@ -86,7 +86,7 @@ async def test_a_job_that_waits_on_an_agent_is_cancelled(
     async with distributed(noting.handler, save_after=save_after).running() as runtime:
         receipt = await runtime.scheduler.once_after(noting.handler, 100)
         await anyio.sleep(10)
-        assert (await master.get_job(CLUSTER, receipt.job_id) is not None) is known
+        assert (await master.jobs.get(CLUSTER, receipt.job_id) is not None) is known
         assert await runtime.scheduler.cancel(receipt.job_id) is CancelResult.REQUESTED
         await cancelled_for_good(runtime, agent("A"), receipt.job_id)
     assert noting.starts.items == []
@@ -122,7 +122,7 @@ async def test_a_job_that_is_handed_over_and_not_pushed_yet_is_cancelled(
 ) -> None:
     faults = Faults()
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        with faults.held_up("A", "push") as gate:
+        with faults.held_up("A", "messages.push") as gate:
             receipt = await runtime.scheduler.once_now(noting.handler, confirm="master")
             await gate.reached.wait()
             assert await runtime.scheduler.cancel(receipt.job_id) is CancelResult.REQUESTED
@@ -187,7 +187,7 @@ async def test_a_job_that_ends_while_it_is_looked_for_is_found(distributed: Buil
         async def cancel() -> None:
             answers.append(await runtime.scheduler.cancel(receipt.job_id))
 
-        with faults.held_up("A", "find") as gate:
+        with faults.held_up("A", "messages.find") as gate:
             async with anyio.create_task_group() as group:
                 group.start_soon(cancel)
                 await gate.reached.wait()
@@ -275,7 +275,7 @@ async def test_a_job_that_waits_on_an_agent_is_rescheduled(
         job = await runtime.jobs.wait(receipt.job_id, 10)
         assert (job.status, len(job.attempts)) == (JobStatus.SUCCEEDED, 1)
         await anyio.sleep(200)
-        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10) == []
     assert len(noting.starts.items) == 1
 
 
@@ -287,7 +287,7 @@ async def test_a_job_in_hand_is_not_rescheduled(
         await noting.starts.count(1)
         with pytest.raises(InvalidTransitionError, match="only a job that still waits"):
             await runtime.scheduler.reschedule(receipt.job_id, 5)
-        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10) == []
         noting.release.set()
         assert (await runtime.jobs.wait(receipt.job_id, 10)).status is JobStatus.SUCCEEDED
     assert len(noting.starts.items) == 1
@@ -297,7 +297,7 @@ async def test_a_job_in_hand_is_not_rescheduled(
 async def test_a_job_on_its_way_to_a_bucket_is_not_rescheduled(distributed: Build, noting: Noting) -> None:
     faults = Faults()
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        with faults.held_up("A", "push") as gate:
+        with faults.held_up("A", "messages.push") as gate:
             receipt = await runtime.scheduler.once_after(noting.handler, 60, confirm="master")
             await gate.reached.wait()
             with pytest.raises(InvalidTransitionError, match="only a job that still waits"):
@@ -310,7 +310,12 @@ async def test_a_job_on_its_way_to_a_bucket_is_not_rescheduled(distributed: Buil
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
     ("store", "method"),
-    [("A", "find"), ("A", "withdraw"), (MASTER, "open_handover"), (MASTER, "reschedule")],
+    [
+        ("A", "messages.find"),
+        ("A", "messages.withdraw"),
+        (MASTER, "handovers.open"),
+        (MASTER, "requests.reschedule"),
+    ],
 )
 async def test_a_rescheduling_that_fails_half_way_loses_nothing(
     distributed: Build, noting: Noting, store: str, method: str, when: Any

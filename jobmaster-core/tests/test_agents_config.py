@@ -123,7 +123,7 @@ async def test_two_names_for_one_store_can_be_mended(
     """A start that was refused leaves nothing on the master that would have the right one refused."""
     await refused(distributed(quick, workers=[{"agent": "A"}]).add_agent("B", f"{store_url}-A"))
     await works(distributed(quick, agents="", workers=[{}]).add_agent(stays, f"{store_url}-A"))
-    assert [known.name for known in await master.list_agents("Test-1")] == [stays]
+    assert [known.name for known in await master.members.list_agents("Test-1")] == [stays]
 
 
 async def test_another_name_for_a_store_that_is_known_is_refused(distributed: Build, store_url: str) -> None:

@@ -51,7 +51,7 @@ async def test_a_passive_cluster_brings_back_what_agents_hold(
         assert late.accepted_by == "master"
         await anyio.sleep(60)
 
-        assert [await agent(name).holdings() for name in "AB"] == [{}, {}]
+        assert [await agent(name).buckets.holdings() for name in "AB"] == [{}, {}]
         assert dict(await runtime.jobs.count_by_status()) == {JobStatus.HELD_ON_MASTER: 26}
         release.set()
         await runtime.set_mode("active")
@@ -86,4 +86,4 @@ async def test_a_drain_finishes_what_the_agent_holds(
         jobs = [await runtime.jobs.get(receipt.job_id) for receipt in receipts]
 
     assert {(job.status, len(job.attempts)) for job in jobs} == {(JobStatus.SUCCEEDED, 1)}
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}

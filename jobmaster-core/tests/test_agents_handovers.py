@@ -70,7 +70,7 @@ async def hold(runtime: Runtime, noting: Noting, count: int, **data: Any) -> lis
 
 
 async def none_is_open(master: MemoryMaster) -> bool:
-    return not await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10)
+    return not await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10)
 
 
 # To the agent
@@ -79,12 +79,12 @@ async def none_is_open(master: MemoryMaster) -> bool:
 async def test_a_push_that_did_not_happen_is_taken_back_and_goes_elsewhere(
     distributed: Build, noting: Noting, master: MemoryMaster
 ) -> None:
-    faults = Faults([Fault("push", store="A", count=100, error=StoreUnreachableError)])
+    faults = Faults([Fault("messages.push", store="A", count=100, error=StoreUnreachableError)])
     workers = [{"agent": name, "batch_size": 5} for name in "AB"]  # none gets more than ten at a time
     async with distributed(noting.handler, agents="AB", workers=workers, faults=faults).running() as runtime:
         job_ids = await hold(runtime, noting, 30)
         await ended(runtime, job_ids)
-        assert faults.made(MASTER, "return_handovers") != []
+        assert faults.made(MASTER, "handovers.undo") != []
         assert await none_is_open(master)
     assert len(noting.starts.items) == 30
 
@@ -94,28 +94,30 @@ async def test_a_push_that_did_not_happen_is_taken_back_and_goes_elsewhere(
 async def test_a_push_without_an_answer_is_repeated_and_starts_none_twice(
     distributed: Build, noting: Noting, master: MemoryMaster, when: Any, seconds: float
 ) -> None:
-    faults = Faults([Fault("push", when, store="A")])
+    faults = Faults([Fault("messages.push", when, store="A")])
     async with distributed(noting.handler, faults=faults).running() as runtime:
         job_ids = await hold(runtime, noting, 5, seconds=seconds)
         await ended(runtime, job_ids)
         await anyio.sleep(100)
-        assert faults.made(MASTER, "return_handovers") == []
-        assert faults.made("A", "push") == ([] if (when, seconds) == ("after", 0) else ["push"])
+        assert faults.made(MASTER, "handovers.undo") == []
+        assert faults.made("A", "messages.push") == (
+            [] if (when, seconds) == ("after", 0) else ["messages.push"]
+        )
         assert await none_is_open(master)
     assert len(noting.starts.items) == 5
 
 
 @pytest.mark.parametrize(
-    "method", ["hand_over", "close_handovers", "return_handovers", "take_over_handovers"]
+    "method", ["handovers.hand_over", "handovers.close", "handovers.undo", "handovers.take_over"]
 )
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_master_that_does_not_answer_in_between_costs_time_only(
     distributed: Build, noting: Noting, master: MemoryMaster, method: str, when: Any
 ) -> None:
-    error = StoreUnreachableError if method == "return_handovers" else StoreUnavailableError
+    error = StoreUnreachableError if method == "handovers.undo" else StoreUnavailableError
     pushes = (
-        [Fault("push", store="A", error=error)]
-        if method in ("return_handovers", "take_over_handovers")
+        [Fault("messages.push", store="A", error=error)]
+        if method in ("handovers.undo", "handovers.take_over")
         else []
     )
     faults = Faults([Fault(method, when, store=MASTER), *pushes])
@@ -135,7 +137,7 @@ async def test_what_a_dead_coordinator_had_to_push_is_pushed_by_another(
     coordinator = [{"mode": "coordinator"}]
     async with distributed(noting.handler, workers=[{"mode": "execution"}]).running() as runtime:
         async with distributed(noting.handler, workers=coordinator, faults=dying).running():
-            with dying.held_up("A", "push") as gate:
+            with dying.held_up("A", "messages.push") as gate:
                 job_ids = await hold(runtime, noting, 5)
                 await gate.reached.wait()
                 dying.away |= {MASTER, "A"}
@@ -146,7 +148,8 @@ async def test_what_a_dead_coordinator_had_to_push_is_pushed_by_another(
 
 
 @pytest.mark.parametrize(
-    ("store", "method"), [(MASTER, "hand_over"), ("A", "push"), (MASTER, "close_handovers")]
+    ("store", "method"),
+    [(MASTER, "handovers.hand_over"), ("A", "messages.push"), (MASTER, "handovers.close")],
 )
 async def test_who_is_told_to_stop_first_finishes_what_it_hands_over(
     distributed: Build, noting: Noting, master: MemoryMaster, store: str, method: str
@@ -176,16 +179,18 @@ async def test_a_handover_that_took_too_long_is_not_pushed(
     """By then another one may have pushed it, and its jobs may be over and done with."""
     worker = make_worker(cluster_id=CLUSTER, agent="A")
     bucket = make_bucket(worker)
-    await master.register_worker(worker, [bucket], 60)
-    await master.insert_jobs([make_new_job(cluster_id=CLUSTER)])
+    await master.workers.register(worker, [bucket], 60)
+    await master.jobs.insert([make_new_job(cluster_id=CLUSTER)])
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    pusher = HandoverPusher(master, {"A": agent("A")}, lambda _: None, virtual_clock.monotonic, patience=10)
+    pusher = HandoverPusher(
+        master.handovers, {"A": agent("A")}, lambda _: None, virtual_clock.monotonic, patience=10
+    )
     asked_at = virtual_clock.monotonic()
-    [handover] = (await master.hand_over(CLUSTER, 60, [room], uuid4())).handovers
+    [handover] = (await master.handovers.hand_over(CLUSTER, 60, [room], uuid4())).handovers
     await anyio.sleep(11)
 
     assert await pusher.push([("A", handover)], asked_at) == []
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
     assert await pusher.push([("A", handover)], virtual_clock.monotonic()) == [handover]
 
 
@@ -218,14 +223,14 @@ async def test_a_job_that_runs_again_goes_by_the_master(
         outcomes = [a.outcome for a in job.attempts]
         first = AttemptOutcome.FAILED if kind == "fails" else AttemptOutcome.SNOOZED
         assert outcomes == [first, AttemptOutcome.SUCCEEDED]
-        [handed_over] = [c for c in faults.calls if c.method == "push" and c.args[0][0].saved]
+        [handed_over] = [c for c in faults.calls if c.method == "messages.push" and c.args[0][0].saved]
         assert handed_over.args[0][0].attempt == 2
         await until(lambda: is_empty(agent("A")))
     assert noting.starts.items == [(job.id, 1), (job.id, 2)]
 
 
 async def is_empty(agent: MemoryAgent) -> bool:
-    return await agent.holdings() == {}
+    return await agent.buckets.holdings() == {}
 
 
 async def test_parked_jobs_are_adopted_through_the_agent(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 Build = Callable[..., Cluster]
 Agent = Callable[[str], MemoryAgent]
 
-WRITES = ("insert_jobs", "report", "mark", "assign_due", "hand_over")
+WRITES = ("jobs.insert", "outcomes.report", "outcomes.mark", "assignments.assign_due", "handovers.hand_over")
 """What a job could be written to the master by."""
 
 
@@ -102,8 +102,8 @@ async def test_what_only_the_master_can_promise_goes_there(
     async with distributed(quick, workers=[{"mode": "execution"}], faults=faults).running() as runtime:
         [receipt] = await runtime.scheduler.once_many([quick.request(**options)])
         assert receipt.accepted_by == "master"
-        assert await master.get_job("Test-1", receipt.job_id) is not None
-        assert faults.made("A", "push") == []
+        assert await master.jobs.get("Test-1", receipt.job_id) is not None
+        assert faults.made("A", "messages.push") == []
         async with distributed(quick).running() as consumer:
             await all_succeeded(consumer, [receipt])
 
@@ -200,26 +200,30 @@ async def test_a_short_job_costs_the_master_one_write(distributed: Build, agent:
         faults.calls.clear()
         for _ in range(5):
             await all_succeeded(runtime, [await runtime.scheduler.once_now(quick)])
-        assert faults.made(MASTER, *WRITES) == ["report"] * 5
-        assert faults.made("A", "push") == ["push"] * 5
+        assert faults.made(MASTER, *WRITES) == ["outcomes.report"] * 5
+        assert faults.made("A", "messages.push") == ["messages.push"] * 5
         await until(lambda: is_empty(agent("A")))
 
 
 async def is_empty(agent: MemoryAgent) -> bool:
-    return await agent.holdings() == {}
+    return await agent.buckets.holdings() == {}
 
 
 async def test_a_message_leaves_the_agent_after_its_report_is_written(distributed: Build) -> None:
     faults = Faults()
     async with distributed(quick, faults=faults).running() as runtime:
-        with faults.held_up(MASTER, "report") as gate:
+        with faults.held_up(MASTER, "outcomes.report") as gate:
             await runtime.scheduler.once_now(quick)
             await gate.reached.wait()
             await anyio.sleep(5)
-            assert faults.made("A", "acknowledge") == []
-        await until(lambda: faults.made("A", "acknowledge"))
-    steps = [c.method for c in faults.calls if c.method in ("push", "report", "acknowledge")]
-    assert steps == ["push", "report", "acknowledge"]
+            assert faults.made("A", "messages.acknowledge") == []
+        await until(lambda: faults.made("A", "messages.acknowledge"))
+    steps = [
+        c.method
+        for c in faults.calls
+        if c.method in ("messages.push", "outcomes.report", "messages.acknowledge")
+    ]
+    assert steps == ["messages.push", "outcomes.report", "messages.acknowledge"]
 
 
 # How they are seen
@@ -234,7 +238,7 @@ async def test_a_job_that_only_an_agent_knows_is_shown_as_save_pending(
         job = await runtime.jobs.get(receipt.job_id)
         assert (job.status, job.attempt, list(job.attempts)) == (JobStatus.SAVE_PENDING, 1, [])
         assert (job.data["n"], job.ready_at) == (7, job.scheduled_at)
-        assert await master.get_job("Test-1", receipt.job_id) is None
+        assert await master.jobs.get("Test-1", receipt.job_id) is None
         assert (await runtime.jobs.wait(receipt.job_id, 60)).status is JobStatus.SUCCEEDED
 
 
@@ -245,16 +249,16 @@ async def test_a_job_that_has_to_wait_is_saved_after_a_while(
     async with distributed(quick, save_after=2).running() as runtime:
         receipt = await runtime.scheduler.once_after(quick, 60)
         await anyio.sleep(1.5)
-        assert await master.get_job("Test-1", receipt.job_id) is None
+        assert await master.jobs.get("Test-1", receipt.job_id) is None
         await anyio.sleep(2)
-        job = await master.get_job("Test-1", receipt.job_id)
+        job = await master.jobs.get("Test-1", receipt.job_id)
         assert job is not None
         assert job.status is JobStatus.ASSIGNED_TO_BUCKET
         assert job.ready_at is not None
         assert abs(job.ready_at - job.scheduled_at) < timedelta(seconds=0.1)
-        assert [b.save_pending for b in (await agent("A").backlog("Test-1")).values()] == [0]
+        assert [b.save_pending for b in (await agent("A").buckets.backlog("Test-1")).values()] == [0]
         await all_succeeded(runtime, [receipt])
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
 
 
 async def test_jobs_that_wait_for_a_slot_are_saved_too(distributed: Build) -> None:

@@ -70,7 +70,7 @@ async def ended(runtime: Runtime, job_id: UUID) -> Job:
 
 
 async def is_empty(agent: MemoryAgent) -> bool:
-    return await agent.holdings() == {}
+    return await agent.buckets.holdings() == {}
 
 
 async def removed(agent: MemoryAgent) -> None:
@@ -79,7 +79,7 @@ async def removed(agent: MemoryAgent) -> None:
 
 async def push_again(agent: MemoryAgent, job: Job, bucket_id: UUID, *, saved: bool = True) -> None:
     """Have a pusher push a message that it got from the master before its job ended."""
-    await agent.push([Message(new=NewJob(job=job, bucket_id=bucket_id), saved=saved)])
+    await agent.messages.push([Message(new=NewJob(job=job, bucket_id=bucket_id), saved=saved)])
 
 
 async def cancel_on_its_way(runtime: Runtime, noting: Noting, gate: Any) -> UUID:
@@ -99,9 +99,9 @@ async def test_a_job_that_is_cancelled_before_its_message_comes_never_runs(
     distributed: Build, agent: Agent, noting: Noting, later: float
 ) -> None:
     """Its owner has to write the end twice, because the first answer gets lost: the second time, it is stale."""
-    faults = Faults([Fault("report", "after", store=MASTER)])
+    faults = Faults([Fault("outcomes.report", "after", store=MASTER)])
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        with faults.held_up("A", "push") as gate:
+        with faults.held_up("A", "messages.push") as gate:
             await cancel_on_its_way(runtime, noting, gate)
             await until(lambda: reported_twice(faults), timeout=60)
             await anyio.sleep(later)
@@ -120,7 +120,10 @@ async def run_another(distributed: Build, runtime: Runtime, noting: Noting) -> U
 
 
 async def reported_twice(faults: Faults) -> bool:
-    return faults.made(MASTER, "report", "ended_attempts") == ["report", "ended_attempts"]
+    return faults.made(MASTER, "outcomes.report", "outcomes.ended_attempts") == [
+        "outcomes.report",
+        "outcomes.ended_attempts",
+    ]
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -134,7 +137,7 @@ async def test_a_job_that_is_cancelled_in_line_does_not_run_when_its_message_com
         await noting.starts.count(1)
         second = await runtime.scheduler.once_now(noting.handler, confirm="master" if saved else None)
         await until(lambda: lies_on(agent("A"), 2))
-        [message] = await agent("A").find([second.job_id])
+        [message] = await agent("A").messages.find([second.job_id])
         assert await runtime.scheduler.cancel(second.job_id) is CancelResult.REQUESTED
         job = await ended(runtime, second.job_id)
         await anyio.sleep(LONG)
@@ -146,7 +149,7 @@ async def test_a_job_that_is_cancelled_in_line_does_not_run_when_its_message_com
 
 
 async def lies_on(agent: MemoryAgent, count: int) -> bool:
-    return sum((await agent.holdings()).values()) == count
+    return sum((await agent.buckets.holdings()).values()) == count
 
 
 @pytest.mark.parametrize("leaves", ["stops", "dies", "registers anew"])
@@ -158,7 +161,7 @@ async def test_a_job_that_is_cancelled_does_not_run_when_its_owner_leaves_before
     first = distributed(noting.handler, workers=[{"mode": "execution"}], faults=owning)
     second = distributed(noting.handler, workers=[{"mode": "execution"}])
     async with coordinator.running() as runtime:
-        with carrying.held_up("A", "push") as gate:
+        with carrying.held_up("A", "messages.push") as gate:
             async with first.running():
                 await cancel_on_its_way(runtime, noting, gate)
                 if leaves != "stops":
@@ -172,7 +175,7 @@ async def test_a_job_that_is_cancelled_does_not_run_when_its_owner_leaves_before
             async with second.running():
                 gate.opened.set()
                 await removed_for_good(agent("A"))
-                assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+                assert await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10) == []
     assert noting.starts.items == []
 
 
@@ -186,9 +189,9 @@ async def removed_for_good(agent: MemoryAgent) -> None:
 async def test_a_job_that_is_cancelled_and_retried_runs_once_whenever_its_first_message_comes(
     distributed: Build, agent: Agent, noting: Noting, unanswered: int
 ) -> None:
-    faults = Faults([Fault("report", "after", count=unanswered, store=MASTER)])
+    faults = Faults([Fault("outcomes.report", "after", count=unanswered, store=MASTER)])
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        with faults.held_up("A", "push") as gate:
+        with faults.held_up("A", "messages.push") as gate:
             job_id = await cancel_on_its_way(runtime, noting, gate)
             other = distributed(noting.handler, workers=[{"mode": "coordinator"}])
             async with other.running():
@@ -205,7 +208,7 @@ async def test_a_job_that_is_cancelled_and_retried_runs_once_whenever_its_first_
 async def test_a_job_whose_end_is_written_twice_does_not_run_when_its_message_comes_again(
     distributed: Build, agent: Agent, noting: Noting
 ) -> None:
-    faults = Faults([Fault("report", "after", store=MASTER)])
+    faults = Faults([Fault("outcomes.report", "after", store=MASTER)])
     async with distributed(noting.handler, faults=faults).running() as runtime:
         receipt = await runtime.scheduler.once_now(noting.handler, confirm="master")
         job = await ended(runtime, receipt.job_id)
@@ -223,21 +226,21 @@ async def test_a_late_message_costs_the_next_attempt_nothing_when_its_owner_dies
     """The message of the first attempt was handed out once more; the second one waits, and nobody had it in hand."""
     worker, rescuer = make_worker(cluster_id=CLUSTER, agent="A"), make_worker(cluster_id=CLUSTER, agent="A")
     bucket = make_bucket(worker)
-    await agent("A").create_buckets([bucket])
-    await master.register_worker(worker, [bucket], 60)
-    await master.register_worker(rescuer, [], 600)
-    await master.insert_jobs([make_new_job(cluster_id=CLUSTER)])
+    await agent("A").buckets.create([bucket])
+    await master.workers.register(worker, [bucket], 60)
+    await master.workers.register(rescuer, [], 600)
+    await master.jobs.insert([make_new_job(cluster_id=CLUSTER)])
     job = await run_in(master, agent("A"), bucket)
     await push_again(agent("A"), job, bucket.id)
-    assert len((await agent("A").pull(bucket, Cursor(), 10)).claims) == 1
+    assert len((await agent("A").claims.pull(bucket, Cursor(), 10)).claims) == 1
     await hand_over(master, agent("A"), bucket)
-    await master.retire_worker(worker.id)
+    await master.workers.retire(worker.id)
 
     await Rescue(
         CLUSTER, master, {"A": agent("A")}, lambda: ["A"], lambda: rescuer.id, virtual_clock.now
     ).run_once()
 
-    record = await master.get_job(CLUSTER, job.id)
+    record = await master.jobs.get(CLUSTER, job.id)
     assert record is not None
     assert (record.status, record.attempt) == (JobStatus.HELD_ON_MASTER, 2)
     assert [attempt.outcome for attempt in record.attempts] == [AttemptOutcome.FAILED]
@@ -246,18 +249,18 @@ async def test_a_late_message_costs_the_next_attempt_nothing_when_its_owner_dies
 
 async def hand_over(master: MemoryMaster, agent: MemoryAgent, bucket: Any) -> None:
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    [handover] = (await master.hand_over(CLUSTER, 60, [room], new_id())).handovers
-    await agent.push(handover.messages)
-    await master.close_handovers([handover.id])
+    [handover] = (await master.handovers.hand_over(CLUSTER, 60, [room], new_id())).handovers
+    await agent.messages.push(handover.messages)
+    await master.handovers.close([handover.id])
 
 
 async def run_in(master: MemoryMaster, agent: MemoryAgent, bucket: Any) -> Job:
     """Hand a job over to a bucket, and let its first attempt fail there."""
     await hand_over(master, agent, bucket)
-    [claim] = (await agent.pull(bucket, Cursor(), 10)).claims
+    [claim] = (await agent.claims.pull(bucket, Cursor(), 10)).claims
     failed = make_report(claim, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.FAILED, retries=1)
-    assert await master.report([failed]) == frozenset()
-    await agent.acknowledge(bucket, [(claim.job.id, claim.attempt)])
+    assert await master.outcomes.report([failed]) == frozenset()
+    await agent.messages.acknowledge(bucket, [(claim.job.id, claim.attempt)])
     return claim.job
 
 
@@ -269,7 +272,7 @@ async def test_a_job_whose_message_may_be_pushed_again_is_not_rescheduled(
     distributed: Build, master: MemoryMaster, noting: Noting
 ) -> None:
     """Pushed again after it was withdrawn, it would run at its old time, and at the new one once more."""
-    faults = Faults([Fault("push", "after", store="A")])
+    faults = Faults([Fault("messages.push", "after", store="A")])
     async with distributed(noting.handler, faults=faults).running() as runtime:
         receipt = await runtime.scheduler.once_after(noting.handler, 60, confirm="master")
         await anyio.sleep(5)
@@ -283,4 +286,4 @@ async def test_a_job_whose_message_may_be_pushed_again_is_not_rescheduled(
 
 
 async def nothing_is_open(master: MemoryMaster) -> bool:
-    return not master._store.handovers
+    return not master.rows.tables.handovers

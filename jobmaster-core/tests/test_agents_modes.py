@@ -23,13 +23,13 @@ Build = Callable[..., Cluster]
 Agent = Callable[[str], MemoryAgent]
 
 SCANS = {
-    "assign_due",
-    "hand_over",
-    "take_over_handovers",
-    "needs_rescue",
-    "take_lost_buckets",
-    "sweep_orphans",
-    "due_schedules",
+    "assignments.assign_due",
+    "handovers.hand_over",
+    "handovers.take_over",
+    "rescue.is_needed",
+    "rescue.take_lost_buckets",
+    "rescue.sweep_orphans",
+    "schedules.due",
 }
 COORDINATOR, EXECUTION = {"mode": "coordinator"}, {"mode": "execution"}
 
@@ -82,7 +82,7 @@ async def test_an_execution_worker_never_looks_on_the_master_for_jobs(
         await ended(runtime, await hold(runtime, noting, 20))
         await anyio.sleep(100)
         assert SCANS.isdisjoint(faults.made(MASTER))
-        assert not any(call.args[3:] for call in faults.calls if call.method == "heartbeat")
+        assert not any(call.args[3:] for call in faults.calls if call.method == "workers.heartbeat")
 
 
 @pytest.mark.parametrize("mode", ["coordinator", "drain"])
@@ -96,7 +96,7 @@ async def test_a_worker_that_executes_nothing_has_no_buckets(
         await anyio.sleep(60)
         assert await runtime.list_buckets() == []
         assert noting.starts.items == []
-        assert ("assign_due" in faults.made(MASTER)) is (mode == "coordinator")
+        assert ("assignments.assign_due" in faults.made(MASTER)) is (mode == "coordinator")
         async with distributed(noting.handler).running():
             await ended(runtime, job_ids)
 
@@ -144,7 +144,7 @@ async def test_the_fallback_closes_when_there_are_workers_again(
             await ended(runtime, await hold(runtime, noting, 5))
             assert {worker for _, worker in noting.starts.items[5:]} == {"E"}
             await anyio.sleep(30)
-            assert await master.bucket_holdings(runtime.id) == {}
+            assert await master.buckets.holdings(runtime.id) == {}
 
 
 async def only_on_agents(runtime: Runtime) -> bool:

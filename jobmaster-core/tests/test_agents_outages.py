@@ -76,7 +76,7 @@ async def each_ran_once(runtime: Runtime, noting: Noting, receipts: Sequence[Job
 
 
 async def nothing_is_open(master: MasterRepository) -> bool:
-    return not await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10)
+    return not await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10)
 
 
 # One agent
@@ -161,10 +161,10 @@ async def test_what_ended_while_its_agent_was_away_does_not_run_again(
         noting.release.set()
         await anyio.sleep(30)
         assert (await runtime.jobs.get(receipt.job_id)).status is JobStatus.SUCCEEDED
-        assert len(await agent("A").holdings()) == 1
+        assert len(await agent("A").buckets.holdings()) == 1
         faults.away.clear()
         await each_ran_once(runtime, noting, [receipt])
-        assert await agent("A").holdings() == {}
+        assert await agent("A").buckets.holdings() == {}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -172,7 +172,7 @@ async def test_a_push_without_an_answer_is_made_up_for_by_the_master(
     distributed: Build, noting: Noting, faults: Faults, master: MemoryMaster, when: Any
 ) -> None:
     async with distributed(noting.handler, agents="AB", faults=faults).running() as runtime:
-        faults.add(Fault("push", when, store="A"))
+        faults.add(Fault("messages.push", when, store="A"))
         receipts = await runtime.scheduler.once_many([noting.request() for _ in range(4)])
         assert {r.accepted_by for r in receipts} == {"master"}
         await each_ran_once(runtime, noting, receipts)
@@ -183,10 +183,10 @@ async def test_an_unanswered_push_of_jobs_that_go_on_for_long_starts_none_twice(
     distributed: Build, noting: Noting, faults: Faults, master: MemoryMaster
 ) -> None:
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        faults.add(Fault("push", "after", store="A"))
+        faults.add(Fault("messages.push", "after", store="A"))
         receipts = await runtime.scheduler.once_many([noting.request(waits=True) for _ in range(8)])
         await anyio.sleep(100)
-        assert faults.made("A", "push") == ["push"], "the handover was pushed again"
+        assert faults.made("A", "messages.push") == ["messages.push"], "the handover was pushed again"
         noting.release.set()
         await each_ran_once(runtime, noting, receipts)
         assert await nothing_is_open(master)
@@ -212,7 +212,7 @@ async def test_an_agent_that_is_away_at_the_start_is_joined_later(
 
 
 async def takes_jobs(runtime: Runtime) -> bool:
-    return bool(await runtime.master.active_buckets(CLUSTER))
+    return bool(await runtime.master.buckets.list_active(CLUSTER))
 
 
 async def test_an_agent_that_is_away_at_the_start_holds_up_no_other(
@@ -241,10 +241,12 @@ async def test_while_the_master_is_away_jobs_are_accepted_and_run(
             await anyio.sleep(pause)
         assert {r.accepted_by for r in receipts} == {"A"}
         assert len(noting.starts.items) == 6
-        assert sum((await agent("A").holdings()).values()) >= 5, "they stay until the master knows of them"
+        assert sum((await agent("A").buckets.holdings()).values()) >= 5, (
+            "they stay until the master knows of them"
+        )
         faults.away.clear()
         await each_ran_once(runtime, noting, receipts)
-        assert await agent("A").holdings() == {}
+        assert await agent("A").buckets.holdings() == {}
 
 
 async def test_a_worker_whose_master_stays_away_for_longer_than_its_lease_takes_part_again(
@@ -265,7 +267,7 @@ async def test_a_worker_whose_master_stays_away_for_longer_than_its_lease_takes_
 
 
 async def is_empty(agent: MemoryAgent) -> bool:
-    return await agent.holdings() == {}
+    return await agent.buckets.holdings() == {}
 
 
 # Both
@@ -285,7 +287,7 @@ async def test_with_both_away_the_call_fails_and_nothing_is_stored(
         faults.away.clear()
         await anyio.sleep(60)
         assert await runtime.jobs.count() == 1
-        assert await agent("A").holdings() == {}
+        assert await agent("A").buckets.holdings() == {}
         assert await nothing_is_open(master)
     assert len(noting.starts.items) == 1
 
@@ -296,13 +298,13 @@ async def test_nothing_half_accepted_of_an_unanswered_push_remains_a_riddle(
     """The push did not arrive, and the master is away: the call fails, and its jobs never run."""
     async with distributed(noting.handler, faults=faults).running() as runtime:
         await runtime.scheduler.once_now(noting.handler)
-        faults.add(Fault("push", store="A"))
+        faults.add(Fault("messages.push", store="A"))
         faults.away.add(MASTER)
         with pytest.raises(StoreUnavailableError):
             await runtime.scheduler.once_many([noting.request() for _ in range(3)])
         faults.away.clear()
         await anyio.sleep(100)
-        assert (await runtime.jobs.count(), await agent("A").holdings()) == (1, {})
+        assert (await runtime.jobs.count(), await agent("A").buckets.holdings()) == (1, {})
 
 
 async def test_a_push_without_an_answer_and_no_master_is_not_said_to_be_refused(
@@ -310,7 +312,7 @@ async def test_a_push_without_an_answer_and_no_master_is_not_said_to_be_refused(
 ) -> None:
     async with distributed(noting.handler, faults=faults).running() as runtime:
         await runtime.scheduler.once_now(noting.handler)
-        faults.add(Fault("push", "after", store="A"))
+        faults.add(Fault("messages.push", "after", store="A"))
         faults.away.add(MASTER)
         with pytest.raises(StoreUnavailableError, match="may have been accepted") as caught:
             await runtime.scheduler.once_now(noting.handler)

@@ -97,7 +97,7 @@ async def test_what_was_in_hand_has_a_lost_attempt_and_what_waited_has_none(
         await mortal.starts.count(1)
         await anyio.sleep(5)
         dying.away |= {MASTER, "A"}
-        letters = agent("A")._mailbox.letters.values()
+        letters = agent("A").mail.box.letters.values()
         in_hand = {letter.message.new.job.id for letter in letters if letter.handed_out}
         mortal.hangs = False
         async with distributed(mortal.handler).running():
@@ -109,13 +109,13 @@ async def test_what_was_in_hand_has_a_lost_attempt_and_what_waited_has_none(
             assert [a.outcome for a in job.attempts] == [*lost, AttemptOutcome.SUCCEEDED]
     assert 1 <= len(in_hand) < 8
     assert len(mortal.starts.items) == len(set(mortal.starts.items)) == 8 + 1
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
 
 
 async def test_a_job_that_ended_before_its_worker_died_does_not_run_again(
     distributed: Build, watcher: Cluster, agent: Agent, mortal: Mortal
 ) -> None:
-    dying = Faults([Fault("acknowledge", count=10_000)])
+    dying = Faults([Fault("messages.acknowledge", count=10_000)])
     mortal.hangs = False
     async with (
         watcher.running() as runtime,
@@ -129,7 +129,7 @@ async def test_a_job_that_ended_before_its_worker_died_does_not_run_again(
         job = await runtime.jobs.get(receipt.job_id)
     assert [a.outcome for a in job.attempts] == [AttemptOutcome.SUCCEEDED]
     assert len(mortal.starts.items) == 1
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
 
 
 async def test_only_the_job_that_brings_workers_down_is_poison(
@@ -173,7 +173,7 @@ async def test_only_the_job_that_brings_workers_down_is_poison(
 
 async def runs_on(runtime: Runtime, faults: Faults) -> bool:
     """Return whether the lease of everybody has run out."""
-    return bool(faults.away) and not await runtime.master.active_buckets(CLUSTER)
+    return bool(faults.away) and not await runtime.master.buckets.list_active(CLUSTER)
 
 
 def deadly_starts(mortal: Mortal, job_id: UUID, number: int) -> bool:
@@ -199,7 +199,7 @@ async def test_a_bucket_on_an_agent_that_is_away_is_rescued_when_it_is_back(
             rescuing.away.clear()
             await until(lambda: succeeded(runtime, 5), timeout=60)
             await until(lambda: buckets_end(runtime), timeout=60)
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
 
 
 @pytest.mark.usefixtures("bound_early")
@@ -207,7 +207,7 @@ async def test_no_bucket_waits_for_an_agent_that_was_found_to_be_away(
     distributed: Build, watcher: Cluster, mortal: Mortal
 ) -> None:
     """Each try may take as long as a connection: one a round is enough, or the buckets of others wait for all."""
-    dying, silent = Faults(), Fault("exposed", store="A", count=100, error=StoreUnreachableError)
+    dying, silent = Faults(), Fault("claims.exposed", store="A", count=100, error=StoreUnreachableError)
     rescuing = Faults([silent, Fault("now", store="A", count=100, error=StoreUnreachableError)])
     cluster = distributed(mortal.handler, agents="AB", faults=dying)
     async with watcher.running() as runtime, cluster.running() as first:
@@ -242,7 +242,7 @@ async def test_who_rescues(
             await anyio.sleep(60)
             counts = await runtime.jobs.count_by_status()
             assert counts.get(JobStatus.HELD_ON_MASTER, 0) == (5 if rescues else 0)
-            assert (await agent("A").holdings() == {}) is rescues
+            assert (await agent("A").buckets.holdings() == {}) is rescues
 
 
 # Messages that nobody would read
@@ -256,16 +256,16 @@ async def test_late_pushes_to_a_bucket_that_is_gone_are_run(
     worker = make_worker(cluster_id=CLUSTER, agent="A")
     bucket = make_bucket(worker, status=BucketStatus.READY_TO_DELETE)
     if registered:
-        await master.register_worker(worker, [bucket], 1)
-        await master.retire_worker(worker.id)
+        await master.workers.register(worker, [bucket], 1)
+        await master.workers.retire(worker.id)
     unsaved = [make_new_job(bucket, definition_id=DEFINITION, delay=n) for n in range(3)]
     saved = [make_new_job(bucket, definition_id=DEFINITION) for _ in range(3)]
-    await master.insert_jobs(saved)
-    await agent("A").push([Message(new=new) for new in unsaved])
-    await agent("A").push([Message(new=new, saved=True) for new in saved])
+    await master.jobs.insert(saved)
+    await agent("A").messages.push([Message(new=new) for new in unsaved])
+    await agent("A").messages.push([Message(new=new, saved=True) for new in saved])
     async with distributed(mortal.handler).running() as runtime:
         await until(lambda: succeeded(runtime, 6), timeout=LONG)
-        assert bucket.id not in await agent("A").holdings()
+        assert bucket.id not in await agent("A").buckets.holdings()
     assert len(mortal.starts.items) == 6
 
 
@@ -273,11 +273,11 @@ async def test_what_another_cluster_has_on_the_same_store_is_left_alone(
     distributed: Build, agent: Agent, mortal: Mortal
 ) -> None:
     others = make_bucket(make_worker(cluster_id="Another", agent="A"))
-    await agent("A").push([Message(new=make_new_job(others)) for _ in range(3)])
+    await agent("A").messages.push([Message(new=make_new_job(others)) for _ in range(3)])
     async with distributed(mortal.handler).running() as runtime:
         await anyio.sleep(LONG)
         assert await runtime.jobs.count() == 0
-    assert await agent("A").holdings() == {others.id: 3}
+    assert await agent("A").buckets.holdings() == {others.id: 3}
 
 
 # Stopping gracefully
@@ -294,8 +294,8 @@ async def test_a_graceful_stop_leaves_nothing_on_the_agent(
             await up.scheduler.once_after(mortal.handler, 60)
             await up.scheduler.once_after(mortal.handler, 60, confirm="master")
             await mortal.starts.count(1)
-        assert await agent("A").holdings() == {}
-        assert agent("A")._mailbox.epochs == {}
+        assert await agent("A").buckets.holdings() == {}
+        assert agent("A").mail.box.epochs == {}
         assert {b.status for b in await runtime.list_buckets()} == {BucketStatus.READY_TO_DELETE}
         assert {w.status for w in await runtime.list_workers()} == {"stopped"}
         assert await runtime.jobs.count_by_status() == {JobStatus.HELD_ON_MASTER: 12}
@@ -321,15 +321,15 @@ async def test_a_push_that_comes_while_a_bucket_is_given_up_is_brought_back(
         group.start_soon(worker)
         await until(runtime.list_buckets)
         bucket = next(b for b in await runtime.list_buckets() if b.priority == 3)
-        with faults.held_up("A", "drop_bucket") as gate:
+        with faults.held_up("A", "buckets.drop") as gate:
             stop.set()
             await gate.reached.wait()
             late = make_new_job(bucket, definition_id=DEFINITION)
-            await agent("A").push([Message(new=late)])
+            await agent("A").messages.push([Message(new=late)])
     async with watcher.running() as runtime:
         assert {b.status for b in await runtime.list_buckets()} == {BucketStatus.READY_TO_DELETE}
         assert (await runtime.jobs.get(late.job.id)).status is JobStatus.HELD_ON_MASTER
-    assert await agent("A").holdings() == {}
+    assert await agent("A").buckets.holdings() == {}
 
 
 @pytest.mark.usefixtures("bound_early")

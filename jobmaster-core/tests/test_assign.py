@@ -36,8 +36,8 @@ TARGET = 8
 async def master() -> AsyncIterator[MasterRepository]:
     made = Plugins().master(f"memory://{uuid4().hex}", Options())
     await made.open()
-    await made.migrate()
-    await made.register_cluster(make_cluster())
+    await made.schema.migrate()
+    await made.clusters.register(make_cluster())
     yield made
     await made.close()
 
@@ -54,10 +54,12 @@ def assigning(
     silence: Silence | None = None,
 ) -> Assign:
     known = {STANDALONE: InlineAgent(master, CLUSTER), **(agents or {})}
-    pusher = HandoverPusher(master, known, lambda _: None, lambda: 0.0, patience=10.0)
+    pusher = HandoverPusher(master.handovers, known, lambda _: None, lambda: 0.0, patience=10.0)
     return Assign(
         CLUSTER,
-        master,
+        master.assignments,
+        master.buckets,
+        master.handovers,
         known,
         lambda: list(known),
         pusher,
@@ -69,19 +71,19 @@ def assigning(
 
 
 async def hold(master: MasterRepository, count: int, *, lane: str = "default", delay: float = 0.0) -> None:
-    await master.insert_jobs([make_new_job(lane=lane, delay=delay) for _ in range(count)])
+    await master.jobs.insert([make_new_job(lane=lane, delay=delay) for _ in range(count)])
 
 
 async def bucket_of(master: MasterRepository) -> Bucket:
     worker = make_worker()
     bucket = make_bucket(worker)
-    await master.register_worker(worker, [bucket], 60.0)
+    await master.workers.register(worker, [bucket], 60.0)
     return bucket
 
 
 async def finish(master: MasterRepository, bucket: Bucket, count: int) -> None:
-    page = await master.read_bucket(bucket, Cursor(), count)
-    assert not await master.report([make_report(claim) for claim in page.claims])
+    page = await master.claims.pull(bucket, Cursor(), count)
+    assert not await master.outcomes.report([make_report(claim) for claim in page.claims])
 
 
 async def test_a_bucket_is_filled_up_to_the_target(master: MasterRepository, step: Assign) -> None:
@@ -91,7 +93,7 @@ async def test_a_bucket_is_filled_up_to_the_target(master: MasterRepository, ste
     result = await step.run_once()
 
     assert result.assigned == {bucket.id: STANDALONE}
-    assert await master.bucket_holdings(CLUSTER) == {bucket.id: TARGET}
+    assert await master.buckets.holdings(CLUSTER) == {bucket.id: TARGET}
     assert result.wait == 0
 
 
@@ -106,7 +108,7 @@ async def test_a_bucket_is_filled_again_once_a_quarter_of_it_is_done(
     assert not (await step.run_once()).assigned
     await finish(master, bucket, 1)
     assert (await step.run_once()).assigned == {bucket.id: STANDALONE}
-    assert await master.bucket_holdings(CLUSTER) == {bucket.id: TARGET}
+    assert await master.buckets.holdings(CLUSTER) == {bucket.id: TARGET}
 
 
 async def test_a_bucket_that_is_worked_off_at_once_is_given_more_each_time(master: MasterRepository) -> None:
@@ -116,7 +118,7 @@ async def test_a_bucket_that_is_worked_off_at_once_is_given_more_each_time(maste
     given = []
     for _ in range(6):
         await step.run_once()
-        given.append((await master.bucket_holdings(CLUSTER))[bucket.id])
+        given.append((await master.buckets.holdings(CLUSTER))[bucket.id])
         await finish(master, bucket, given[-1])
 
     assert given == [4, 8, 16, 32, 50, 50]
@@ -133,7 +135,7 @@ async def test_the_next_backlog_finds_a_bucket_as_if_it_were_new(master: MasterR
     await hold(master, 12)
     await step.run_once()
 
-    assert await master.bucket_holdings(CLUSTER) == {bucket.id: 4}
+    assert await master.buckets.holdings(CLUSTER) == {bucket.id: 4}
 
 
 async def test_the_pause_grows_while_there_is_no_room_and_starts_anew_after_that(
@@ -212,12 +214,12 @@ async def buckets_of(master: MasterRepository, *offers: int | None) -> list[Buck
     """Return buckets that do the same work, whose owners have told what they would have."""
     buckets = [await bucket_of(master) for _ in offers]
     offered = {b.id: Load(offered=o) for b, o in zip(buckets, offers, strict=True) if o is not None}
-    await master.tell_loads(offered)
+    await master.buckets.note_loads(offered)
     return buckets
 
 
 async def given_to(master: MasterRepository, buckets: Sequence[Bucket]) -> list[int]:
-    holdings = await master.bucket_holdings(CLUSTER)
+    holdings = await master.buckets.holdings(CLUSTER)
     return [holdings.get(bucket.id, 0) for bucket in buckets]
 
 
@@ -256,7 +258,7 @@ async def test_what_an_owner_has_counts_as_part_of_what_it_offers(
     await finish(master, slow, 1)
 
     assert (await step.run_once()).assigned == {slow.id: STANDALONE}
-    assert (await master.bucket_holdings(CLUSTER))[slow.id] == 5
+    assert (await master.buckets.holdings(CLUSTER))[slow.id] == 5
 
 
 async def test_an_owner_that_offers_more_than_before_is_given_more(
@@ -266,7 +268,7 @@ async def test_an_owner_that_offers_more_than_before_is_given_more(
     await hold(master, 10 * TARGET)
     await step.run_once()
 
-    await master.tell_loads({buckets[1].id: Load(offered=6)})
+    await master.buckets.note_loads({buckets[1].id: Load(offered=6)})
     await step.run_once()
 
     assert await given_to(master, buckets) == [2, 6]
@@ -280,13 +282,13 @@ async def test_an_owner_that_leaves_jobs_unread_is_given_nothing_until_it_shows_
 ) -> None:
     step = assigning(master, Refills(TARGET, 2, TARGET))
     buckets = await buckets_of(master, None, None)
-    await master.mark_silent([buckets[0].id])
+    await master.buckets.mark_silent([buckets[0].id])
     await hold(master, 10 * TARGET)
 
     await step.run_once()
     assert await given_to(master, buckets) == [0, TARGET]
 
-    await master.tell_loads({buckets[0].id: Load(in_flight=1, running=1)})
+    await master.buckets.note_loads({buckets[0].id: Load(in_flight=1, running=1)})
     await step.run_once()
     assert await given_to(master, buckets) == [TARGET, TARGET]
 
@@ -297,7 +299,7 @@ async def test_who_is_not_heard_of_is_given_nothing(master: MasterRepository) ->
     silent, living = await buckets_of(master, None, None)
     await hold(master, 10 * TARGET)
     await until(lambda: is_unheard(master, silent, 0.3))
-    await master.heartbeat([living.worker_id], {}, 60.0)
+    await master.workers.heartbeat([living.worker_id], {}, 60.0)
 
     await step.run_once()
 
@@ -305,12 +307,12 @@ async def test_who_is_not_heard_of_is_given_nothing(master: MasterRepository) ->
 
 
 async def is_unheard(master: MasterRepository, bucket: Bucket, seconds: float) -> bool:
-    return all(b.unheard > seconds for b in await master.active_buckets(CLUSTER) if b.id == bucket.id)
+    return all(b.unheard > seconds for b in await master.buckets.list_active(CLUSTER) if b.id == bucket.id)
 
 
 async def test_a_silent_owner_is_given_what_nobody_else_would_do(master: MasterRepository) -> None:
     step, bucket = assigning(master, Refills(TARGET, 2, TARGET)), await bucket_of(master)
-    await master.mark_silent([bucket.id])
+    await master.buckets.mark_silent([bucket.id])
     await hold(master, 1)
 
     assert (await step.run_once()).assigned == {bucket.id: STANDALONE}
@@ -321,16 +323,16 @@ async def test_large_jobs_are_handed_over_a_few_at_a_time(master: MasterReposito
     await agent.open()
     worker = make_worker(agent="A")
     bucket = make_bucket(worker, agent="A")
-    await master.register_worker(worker, [bucket], 60.0)
-    await agent.create_buckets([bucket])
+    await master.workers.register(worker, [bucket], 60.0)
+    await agent.buckets.create([bucket])
     step = assigning(master, Refills(100, 2, 100), {"A": agent})
     text = "x" * (AT_ONCE // 3)
 
     holdings = []
     for _ in range(3):
-        await master.insert_jobs([make_new_job(data={"text": text}) for _ in range(4)])
+        await master.jobs.insert([make_new_job(data={"text": text}) for _ in range(4)])
         await step.run_once()
-        holdings.append((await agent.holdings())[bucket.id])
+        holdings.append((await agent.buckets.holdings())[bucket.id])
 
     assert holdings == [4, 6, 8]
     await agent.close()

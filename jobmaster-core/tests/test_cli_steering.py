@@ -133,12 +133,12 @@ async def test_people_are_told_that_a_worker_was_lost_and_may_be_back(
 ) -> None:
     async with cluster.running(workers=False) as runtime:
         worker = make_worker(cluster_id=cluster.id, name="asleep")
-        await runtime.master.register_worker(worker, [make_bucket(worker)], 0.01)
+        await runtime.master.workers.register(worker, [make_bucket(worker)], 0.01)
         rescuer = make_worker(cluster_id=cluster.id, name="rescuer")
-        await runtime.master.register_worker(rescuer, [], 60)
+        await runtime.master.workers.register(rescuer, [], 60)
 
         async def is_taken() -> bool:
-            return bool(await runtime.master.take_lost_buckets(cluster.id, rescuer.id, 10))
+            return bool(await runtime.master.rescue.take_lost_buckets(cluster.id, rescuer.id, 10))
 
         await until(is_taken)
         result = await console.run("workers", "stop", "asleep")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from jobmaster import Cluster, ClusterMode, JobContext, JobStatus, Runtime, hand
 from jobmaster.contracts import Capabilities, ClusterChange, MasterRepository
 from jobmaster.plugins import Plugins
 from jobmaster_testing.clock import VirtualClock, virtual_backend
+from jobmaster_testing.wrapping import Around, Intercepted
 
 pytestmark = pytest.mark.anyio
 
@@ -48,22 +48,21 @@ class Counting:
         if scheme != "counted":
             return None
         inner = Plugins().master(f"memory://{name}", options)
-        return cast("MasterRepository", CountedMaster(inner, self.calls, hears=self._hears))
+        return cast("MasterRepository", CountedMaster(inner, self._count, hears=self._hears))
+
+    async def _count(self, name: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        self.calls[name] += 1
+        return await act()
 
 
-class CountedMaster:
-    def __init__(self, inner: MasterRepository, calls: Counter[str], *, hears: bool) -> None:
-        self._inner, self._calls, self._hears = inner, calls, hears
+class CountedMaster(Intercepted):
+    def __init__(self, inner: MasterRepository, around: Around, *, hears: bool) -> None:
+        super().__init__(inner, around)
+        self._hears = hears
 
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(notifications=self._hears)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if iscoroutinefunction(method):
-            self._calls[name] += 1
-        return method
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -92,8 +91,8 @@ async def test_an_idle_process_asks_two_questions_in_three_seconds(made: Build) 
         await anyio.sleep(minutes * 60)
         asked = Counter(counting.calls)
 
-    assert asked["read_orders"] >= minutes * 2
-    assert asked["needs_rescue"] == asked["cancel_requests"] == 0
+    assert asked["control.read_orders"] >= minutes * 2
+    assert asked["rescue.is_needed"] == asked["requests.read_cancels"] == 0
     assert asked.total() / (minutes * 60) < 0.68, dict(asked)
 
 
@@ -209,6 +208,6 @@ async def test_lost_notifications_cost_half_a_minute(made: Build) -> None:
     counting = Counting()
     async with made(counting).add_worker().running() as runtime:
         await anyio.sleep(60)
-        await runtime.master.change_cluster(runtime.id, ClusterChange(mode=ClusterMode.PASSIVE))
+        await runtime.master.control.change_cluster(runtime.id, ClusterChange(mode=ClusterMode.PASSIVE))
         await anyio.sleep(30)
         assert runtime.mode is ClusterMode.PASSIVE

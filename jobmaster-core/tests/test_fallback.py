@@ -32,7 +32,8 @@ class Standing:
         self.opened: list[Place] = []
         self.step = Fallback(
             cluster_id=world.cluster_id,
-            master=world.master,
+            assignments=world.master.assignments,
+            buckets=world.master.buckets,
             agents={},
             patience=PATIENCE,
             monotonic=lambda: self.now,
@@ -47,7 +48,7 @@ class Standing:
         self.opened += sorted(wanted - self.open)
         self.open = wanted
         ended = [jobs[lane] for lane, _ in wanted if lane not in self.busy]
-        await self.world.master.cancel(self.world.cluster_id, ended)
+        await self.world.master.requests.cancel(self.world.cluster_id, ended)
 
 
 async def _unserved(count: int, **urgent: Priority) -> tuple[World, dict[str, UUID]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
 from jobmaster._upkeep.handovers import Handovers
-from jobmaster.contracts import Message
+from jobmaster.contracts import Message, MessageStore
 from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreachableError
 from jobmaster.handover import HandoverPusher, return_bucket
 from jobmaster.memory import MemoryAgent, MemoryMaster
@@ -18,6 +19,7 @@ from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World, room
 from jobmaster_testing.factories import make_report
+from jobmaster_testing.wrapping import Passing
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +30,21 @@ class Moody(MemoryAgent):
     away = False
     mute = False
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.messages = cast("MessageStore", MoodyMessages(self.messages, self))
+
+
+class MoodyMessages(Passing[MessageStore]):
+    def __init__(self, inner: MessageStore, agent: Moody) -> None:
+        super().__init__(inner)
+        self._agent = agent
+
     async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
-        if self.away:
+        if self._agent.away:
             raise StoreUnreachableError("the test's agent is away")
-        receipts = await super().push(messages)
-        if self.mute:
+        receipts = await self.inner.push(messages)
+        if self._agent.mute:
             raise StoreUnavailableError("the test's agent does not answer")
         return receipts
 
@@ -54,21 +66,24 @@ async def bucket(world: World, agent: Moody) -> Bucket:
 
 @pytest.fixture
 def pusher(world: World, agent: Moody) -> HandoverPusher:
-    return HandoverPusher(world.master, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0)
+    return HandoverPusher(
+        world.master.handovers, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0
+    )
 
 
 @pytest.fixture
 def handovers(world: World, pusher: HandoverPusher) -> Handovers:
-    return Handovers(world.cluster_id, world.master, pusher, uuid4, age=0.0)
+    master = world.master
+    return Handovers(world.cluster_id, master.handovers, master.buckets, pusher, uuid4, age=0.0)
 
 
 async def carry(world: World, pusher: HandoverPusher, bucket: Bucket) -> None:
-    result = await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
+    result = await world.master.handovers.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
     await pusher.push([(bucket.agent, one) for one in result.handovers], 0.0)
 
 
 async def pull(agent: Moody, bucket: Bucket) -> Sequence[Claim]:
-    return (await agent.pull(bucket, Cursor(), 10)).claims
+    return (await agent.claims.pull(bucket, Cursor(), 10)).claims
 
 
 async def test_what_certainly_did_not_arrive_is_held_again(
@@ -95,14 +110,14 @@ async def test_what_may_have_arrived_is_not_held_again_though_its_agent_is_away_
     assert await handovers.run_once() == {}
 
     assert (await world.record(job)).bucket_id == bucket.id
-    assert await world.master.report([make_report(claim)]) == frozenset()
+    assert await world.master.outcomes.report([make_report(claim)]) == frozenset()
 
 
 async def test_what_did_not_arrive_is_pushed_when_its_agent_is_back(
     world: World, agent: Moody, bucket: Bucket, handovers: Handovers
 ) -> None:
     job = await world.put_one()
-    await world.master.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
+    await world.master.handovers.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
     agent.away = True
     assert await handovers.run_once() == {}
     assert await pull(agent, bucket) == []
@@ -128,4 +143,4 @@ async def test_who_gives_up_a_bucket_that_was_taken_over_removes_nothing(
     with pytest.raises(LeaseLostError):
         await return_bucket(world.master, agent, bucket)
 
-    assert [one.new.job.id for one in await agent.read_all(bucket.id, 10)] == [message.new.job.id]
+    assert [one.new.job.id for one in await agent.messages.read_all(bucket.id, 10)] == [message.new.job.id]

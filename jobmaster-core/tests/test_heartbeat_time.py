@@ -12,7 +12,7 @@ from attrs import define, field
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
 from jobmaster._upkeep.heartbeat import Heartbeat
-from jobmaster.contracts import HeartbeatReply, MasterRepository
+from jobmaster.contracts import HeartbeatReply, WorkerStore
 from jobmaster.ids import new_id
 from jobmaster.memory import MemoryMaster
 from jobmaster.ownership import WorkerLease
@@ -38,7 +38,7 @@ def anyio_backend(virtual_backend: Any) -> Any:
 
 @define
 class Answering:
-    """A master that takes its time when it is to look for what needs a rescue, and breaks off when it is `broken`."""
+    """Takes its time when it is to look for what needs a rescue, and breaks off when it is `broken`."""
 
     needs_rescue: bool = False
     takes: float = 0.0
@@ -66,7 +66,7 @@ class Answering:
 class Beating:
     """A process with one worker, and what it hears."""
 
-    master: Answering
+    workers: Answering
     clock: VirtualClock
     rescuing: str | None = "Test-1"
     rescues: int = 0
@@ -75,7 +75,7 @@ class Beating:
     def step(self) -> Heartbeat:
         lease = WorkerLease(new_id(), LEASE, self.clock.monotonic())
         return Heartbeat(
-            master=cast("MasterRepository", self.master),
+            workers=cast("WorkerStore", self.workers),
             leases=lambda: [lease],
             buckets=lambda _: (),
             duration=LEASE,
@@ -111,7 +111,7 @@ async def test_a_worker_that_retires_between_heartbeats_was_not_declared_lost(
     lease = WorkerLease(worker.id, LEASE, virtual_clock.monotonic())
     lost: list[WorkerLease] = []
     step = Heartbeat(
-        master=world.master,
+        workers=world.master.workers,
         leases=lambda: [lease],
         buckets=lambda _: (),
         duration=LEASE,
@@ -122,7 +122,7 @@ async def test_a_worker_that_retires_between_heartbeats_was_not_declared_lost(
         on_cancels=lambda _: None,
     )
     lease.retiring = retiring
-    await world.master.retire_worker(worker.id)
+    await world.master.workers.retire(worker.id)
 
     await step.run_once()
 
@@ -135,16 +135,16 @@ async def test_a_heartbeat_tells_of_what_it_hears(beating: Beating) -> None:
     await beat(step, 2)
     assert (beating.rescues, beating.cancels) == (0, [])
 
-    beating.master.needs_rescue, beating.master.cancelling = True, frozenset({worker})
+    beating.workers.needs_rescue, beating.workers.cancelling = True, frozenset({worker})
     await beat(step, 2)
     assert (beating.rescues, beating.cancels) == (2, [worker, worker])
-    assert beating.master.asked == ["Test-1"] * 4
+    assert beating.workers.asked == ["Test-1"] * 4
 
 
 async def test_who_does_not_rescue_does_not_ask(beating: Beating) -> None:
-    beating.rescuing, beating.master.needs_rescue, beating.master.takes = None, True, 10.0
+    beating.rescuing, beating.workers.needs_rescue, beating.workers.takes = None, True, 10.0
     await beat(beating.step(), 3)
-    assert (beating.rescues, beating.master.asked) == (0, [None] * 3)
+    assert (beating.rescues, beating.workers.asked) == (0, [None] * 3)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -152,8 +152,8 @@ async def test_after_a_look_that_took_long_or_failed_heartbeats_go_without_for_a
     beating: Beating, broken: bool
 ) -> None:
     """Leases hang on them. Meanwhile rescuers are to ask by themselves."""
-    step, master = beating.step(), beating.master
-    master.takes, master.broken = (0.0, True) if broken else (2.0, False)
+    step, workers = beating.step(), beating.workers
+    workers.takes, workers.broken = (0.0, True) if broken else (2.0, False)
     if broken:
         with pytest.raises(OSError):
             await step.run_once()
@@ -162,11 +162,11 @@ async def test_after_a_look_that_took_long_or_failed_heartbeats_go_without_for_a
     assert beating.rescues == 0
 
     await beat(step, 11)
-    assert (master.asked, beating.rescues) == (["Test-1"] + [None] * 11, 11)
+    assert (workers.asked, beating.rescues) == (["Test-1"] + [None] * 11, 11)
 
-    master.takes, master.broken = 0.0, False
+    workers.takes, workers.broken = 0.0, False
     await beat(step, 3)
-    assert (master.asked[-2:], beating.rescues) == (["Test-1"] * 2, 12)
+    assert (workers.asked[-2:], beating.rescues) == (["Test-1"] * 2, 12)
 
 
 # Whole processes
@@ -211,7 +211,7 @@ async def test_a_request_to_cancel_whose_notifications_got_lost_is_found_by_the_
         await waiting.started.count(1)
         await anyio.sleep(60)
         asked_at = anyio.current_time()
-        await runtime.master.cancel(runtime.id, [receipt.job_id])
+        await runtime.master.requests.cancel(runtime.id, [receipt.job_id])
         await waiting.stopped.count(1)
         assert (await runtime.jobs.wait(receipt.job_id, 5)).status is JobStatus.CANCELLED
     assert waiting.stopped.items[0] - asked_at <= HEARTBEAT
@@ -224,7 +224,7 @@ async def test_heartbeats_that_are_rarer_than_polls_do_not_take_their_place(made
         receipt = await runtime.scheduler.once_now(waiting.handler)
         await waiting.started.count(1)
         asked_at = anyio.current_time()
-        await runtime.master.cancel(runtime.id, [receipt.job_id])
+        await runtime.master.requests.cancel(runtime.id, [receipt.job_id])
         await waiting.stopped.count(1)
     assert waiting.stopped.items[0] - asked_at <= 5
 
@@ -237,14 +237,14 @@ async def test_leases_are_renewed_while_a_rescue_takes_long(made: Build) -> None
     ):
         await mortal.scheduler.once_now(waiting.handler)
         await waiting.started.count(1)
-        with rescuing.held_up(MASTER, "read_exposed") as gate:
+        with rescuing.held_up(MASTER, "claims.exposed") as gate:
             dying.away.add(MASTER)
             with anyio.fail_after(LEASE + 2 * HEARTBEAT):
                 await gate.reached.wait()
             before = await status(runtime, "R")
             rescuing.calls.clear()
             await anyio.sleep(4 * LEASE)
-            assert len(rescuing.made(MASTER, "heartbeat")) >= 4 * LEASE / HEARTBEAT - 1
+            assert len(rescuing.made(MASTER, "workers.heartbeat")) >= 4 * LEASE / HEARTBEAT - 1
             assert await status(runtime, "R") == before
         await until(lambda: is_held(runtime), timeout=HEARTBEAT)
 

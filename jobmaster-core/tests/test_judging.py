@@ -73,7 +73,7 @@ async def status(runtime: Runtime) -> ScheduleStatus:
     return schedule.status
 
 
-@pytest.mark.parametrize("method", ["expired_schedules", "write_schedules"])
+@pytest.mark.parametrize("method", ["schedules.expired", "schedules.write"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_what_nobody_declares_any_more_is_inactive_after_two_leases(
     build: Build, method: str, when: When

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from inspect import iscoroutinefunction
 from random import Random
 from typing import Any, cast
 from uuid import UUID
@@ -19,7 +18,7 @@ from jobmaster import AttemptOutcome, JobStatus, StoreUnavailableError
 from jobmaster._upkeep.archive import Archive
 from jobmaster._upkeep.move_cluster import MoveCluster
 from jobmaster._upkeep.transfer import AT_ONCE, Route
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, TransferStore
 from jobmaster.ids import new_id
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, Job, JobQuery, JobRecord
@@ -29,6 +28,7 @@ from jobmaster.weighing import AT_ONCE as BYTES_AT_ONCE
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World, room
 from jobmaster_testing.factories import ReportFields, make_job, make_log_line, make_new_job, make_schedule
+from jobmaster_testing.wrapping import Passing, intercepted, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -86,19 +86,19 @@ async def populate(world: World) -> dict[UUID, JobRecord]:
 
 async def add_schedule(world: World) -> ScheduleRecord:
     schedule = make_schedule(make_job(cluster_id=world.cluster_id))
-    await world.master.add_schedules([schedule])
+    await world.master.schedules.add([schedule])
     await plan(world)
     return schedule
 
 
 async def plan(world: World) -> None:
     """Make the next job of each schedule, as a planner would."""
-    for schedule in await world.master.query_schedules(world.cluster_id, ScheduleQuery()):
+    for schedule in await world.master.schedules.query(world.cluster_id, ScheduleQuery()):
         nominal = schedule.planned_to + MINUTE
         job = schedule.job_at(nominal, nominal)
         moved = evolve(schedule, planned_to=nominal, newest_job_id=job.id)
         write = ScheduleWrite(record=moved, firings=[Firing(job=job, nominal_at=nominal)])
-        await world.master.write_schedules([write])
+        await world.master.schedules.write([write])
 
 
 def as_of(world: World, record: JobRecord) -> JobRecord:
@@ -115,9 +115,9 @@ class Struck:
         self.left, self.when = number, when
 
     def __call__(self, master: MasterRepository) -> MasterRepository:
-        return cast("MasterRepository", _Struck(master, self))
+        return intercepted(master, self._around)
 
-    async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _around(self, _: str, call: Callable[[], Awaitable[Any]]) -> Any:
         self.left -= 1
         if self.left == 0 and self.when == "before":
             raise StoreUnavailableError("it broke before the call")
@@ -125,17 +125,6 @@ class Struck:
         if self.left == 0:
             raise StoreUnavailableError("it broke before the answer")
         return result
-
-
-class _Struck:
-    def __init__(self, master: MasterRepository, fault: Struck) -> None:
-        self._master, self._fault = master, fault
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._master, name)
-        if not iscoroutinefunction(method):
-            return method
-        return lambda *args, **kwargs: self._fault.around(lambda: method(*args, **kwargs))
 
 
 @STORES
@@ -161,28 +150,28 @@ async def test_a_move_that_fails_anywhere_is_finished_by_the_next_one(stores: in
 
 async def check_each_is_somewhere(source: World, target: World, before: dict[UUID, JobRecord]) -> None:
     """Check that each job is in one cluster, or has departed and is staged where it departed to."""
-    arrivals = cast("MemoryMaster", target.master)._store.arrivals
+    arrivals = cast("MemoryMaster", target.master).rows.tables.arrivals
     left = {
         id_
-        for departure in await source.master.departures(source.cluster_id, 1000)
+        for departure in await source.master.transfers.departures(source.cluster_id, 1000)
         for id_ in departure.ids
         if id_ in arrivals.get((target.cluster_id, departure.consignment), {})
     }
     for job_id in before:
-        here = await source.master.get_job(source.cluster_id, job_id)
-        there = await target.master.get_job(target.cluster_id, job_id)
+        here = await source.master.jobs.get(source.cluster_id, job_id)
+        there = await target.master.jobs.get(target.cluster_id, job_id)
         assert not (here and there), "a job is in both clusters"
         assert here or there or job_id in left, "a job is nowhere"
 
 
 async def check_all_arrived(source: World, target: World, before: dict[UUID, JobRecord]) -> None:
     assert len(await source.all_jobs()) == 0
-    assert list(await source.master.query_schedules(source.cluster_id, ScheduleQuery())) == []
-    assert list(await source.master.departures(source.cluster_id, 10)) == []
+    assert list(await source.master.schedules.query(source.cluster_id, ScheduleQuery())) == []
+    assert list(await source.master.transfers.departures(source.cluster_id, 10)) == []
     assert {j.id: await target.record(j.id) for j in await target.all_jobs()} == {
         job_id: as_of(target, record) for job_id, record in before.items()
     }
-    [schedule] = await target.master.query_schedules(target.cluster_id, ScheduleQuery())
+    [schedule] = await target.master.schedules.query(target.cluster_id, ScheduleQuery())
     assert schedule.busy
 
 
@@ -208,9 +197,9 @@ class Mover:
         self._stands.set()
 
     def _gated(self, master: MasterRepository) -> MasterRepository:
-        return cast("MasterRepository", _Struck(master, cast("Struck", self)))
+        return intercepted(master, self._around)
 
-    async def around(self, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _around(self, _: str, call: Callable[[], Awaitable[Any]]) -> Any:
         await self._gate()
         result = await call()
         await self._gate()
@@ -303,23 +292,23 @@ class Turmoil:
             await world.report(claim, status, outcome=outcome)
 
     async def _some(self, world: World, *statuses: JobStatus) -> list[JobRecord]:
-        found = await world.master.query_jobs(world.cluster_id, JobQuery(statuses=frozenset(statuses)))
+        found = await world.master.jobs.query(world.cluster_id, JobQuery(statuses=frozenset(statuses)))
         return [self.random.choice(found)] if found else []
 
     async def cancel(self, world: World) -> None:
         for job in await self._some(world, JobStatus.HELD_ON_MASTER):
-            await world.master.cancel(world.cluster_id, [job.id])
+            await world.master.requests.cancel(world.cluster_id, [job.id])
 
     async def reschedule(self, world: World) -> None:
         for job in await self._some(world, JobStatus.HELD_ON_MASTER):
-            await world.master.reschedule(world.cluster_id, job.id, self.random.choice([0, LATER]))
+            await world.master.requests.reschedule(world.cluster_id, job.id, self.random.choice([0, LATER]))
 
     async def retry(self, world: World) -> None:
         for job in await self._some(world, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
-            await world.master.retry(world.cluster_id, job.id)
+            await world.master.requests.retry(world.cluster_id, job.id)
 
     async def insert(self, world: World) -> None:
-        await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id)])
+        await world.master.jobs.insert([make_new_job(cluster_id=world.cluster_id)])
 
     async def end(self) -> None:
         """Let the movers vanish and a last one finish; check that all is at the target, with all its runs."""
@@ -360,19 +349,19 @@ async def test_a_schedule_waits_until_its_last_job_has_ended() -> None:
     assert await source.assign(room(bucket), ahead=LATER) == 1
 
     first = await MoveCluster(route(source, target)).run_once()
-    await source.master.release_bucket(bucket)
+    await source.master.buckets.release(bucket)
     second = await MoveCluster(route(source, target)).run_once()
 
     assert (first.jobs, first.schedules, first.waiting) == (0, 0, 1)
     assert (second.jobs, second.schedules, second.waiting) == (1, 1, 0)
-    [moved] = await target.master.get_schedules(target.cluster_id, [schedule.id])
+    [moved] = await target.master.schedules.get(target.cluster_id, [schedule.id])
     assert moved.busy
 
 
 async def test_a_static_schedule_moves_to_a_cluster_of_the_same_name_only() -> None:
     source, target = await worlds(2)
     template = make_job(cluster_id=source.cluster_id)
-    await source.master.add_schedules([make_schedule(template, name="Nightly")])
+    await source.master.schedules.add([make_schedule(template, name="Nightly")])
     namesake = World(target.master, source.cluster_id)
 
     elsewhere = await MoveCluster(route(source, target)).run_once()
@@ -401,10 +390,10 @@ async def test_a_job_whose_key_is_taken_stays_and_says_why() -> None:
 async def test_what_waits_at_the_target_for_its_key_is_told_of() -> None:
     source, target = await worlds(2)
     job = await source.put_one(key="k")
-    [whole] = await source.master.read_held(source.cluster_id, None, 10)
+    [whole] = await source.master.transfers.read_held(source.cluster_id, None, 10)
     consignment = new_id()
-    await target.master.stage(target.cluster_id, consignment, [whole])
-    await source.master.release(source.cluster_id, "there", consignment, [whole])
+    await target.master.transfers.stage(target.cluster_id, consignment, [whole])
+    await source.master.transfers.release(source.cluster_id, "there", consignment, [whole])
     await target.put_one(key="k")
 
     stuck = await MoveCluster(route(source, target)).run_once()
@@ -424,12 +413,12 @@ def evolve_route(way: Route, **changes: Any) -> Route:
 async def test_departures_to_another_place_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     source, target = await worlds(2)
     await source.put_one()
-    whole = await source.master.read_held(source.cluster_id, None, 10)
-    await source.master.release(source.cluster_id, "elsewhere", new_id(), whole)
+    whole = await source.master.transfers.read_held(source.cluster_id, None, 10)
+    await source.master.transfers.release(source.cluster_id, "elsewhere", new_id(), whole)
 
     await move_all(source, target)
 
-    assert len(await source.master.departures(source.cluster_id, 10)) == 1
+    assert len(await source.master.transfers.departures(source.cluster_id, 10)) == 1
     assert "not all that departed for elsewhere is admitted there yet" in caplog.text
 
 
@@ -440,7 +429,7 @@ async def test_more_than_one_consignment_of_everything_moves() -> None:
     for _ in range(AT_ONCE + 5):
         await source.finished(bucket)
     schedules = [make_schedule(make_job(cluster_id=source.cluster_id)) for _ in range(AT_ONCE + 5)]
-    await source.master.add_schedules(schedules)
+    await source.master.schedules.add(schedules)
 
     result = await MoveCluster(route(source, target), history=True).run_once()
 
@@ -453,9 +442,9 @@ async def test_more_than_one_consignment_of_everything_moves() -> None:
 async def over(world: World) -> ScheduleRecord:
     """Return a schedule that is over."""
     schedule = make_schedule(make_job(cluster_id=world.cluster_id))
-    await world.master.add_schedules([schedule])
-    [stored] = await world.master.get_schedules(world.cluster_id, [schedule.id])
-    await world.master.write_schedules([ScheduleWrite(record=evolve(stored, status=ScheduleStatus.ENDED))])
+    await world.master.schedules.add([schedule])
+    [stored] = await world.master.schedules.get(world.cluster_id, [schedule.id])
+    await world.master.schedules.write([ScheduleWrite(record=evolve(stored, status=ScheduleStatus.ENDED))])
     return schedule
 
 
@@ -470,20 +459,18 @@ async def test_jobs_of_many_bytes_move_in_several_consignments() -> None:
     jobs = await source.put(count=5, data={"text": "x" * (BYTES_AT_ONCE // 3)})
     staged: list[int] = []
 
-    class Counting:
-        """A target that notes how much is staged at once."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(target.master, name)
+    class Counting(Passing[TransferStore]):
+        """Notes how much is staged at once."""
 
         async def stage(
             self, cluster_id: str, consignment: UUID, things: Sequence[Any], **options: Any
         ) -> Any:
             staged.append(len(things))
-            return await target.master.stage(cluster_id, consignment, things, **options)
+            return await self.inner.stage(cluster_id, consignment, things, **options)
 
-    moving = evolve(route(source, target), target=cast("MasterRepository", Counting()))
-    shipment = await moving.send(await source.master.read_held(source.cluster_id, None, 100))
+    counting = with_stores(target.master, transfers=Counting(target.master.transfers))
+    moving = evolve(route(source, target), target=counting)
+    shipment = await moving.send(await source.master.transfers.read_held(source.cluster_id, None, 100))
 
     assert shipment.moved == {job.id for job in jobs}
     assert staged == [2, 2, 1]
@@ -494,7 +481,7 @@ async def test_what_is_past_its_retention_is_archived_and_nothing_else() -> None
     bucket = await source.bucket()
     waiting, done = await source.put_one(), await source.finished(bucket)
     ended, active = await over(source), make_schedule(make_job(cluster_id=source.cluster_id))
-    await source.master.add_schedules([active])
+    await source.master.schedules.add([active])
     await source.tick()
 
     await archive_all(source, target, LATER)
@@ -504,9 +491,9 @@ async def test_what_is_past_its_retention_is_archived_and_nothing_else() -> None
     assert len(kept) == 2
     assert [job.id for job in await source.all_jobs()] == [waiting.id]
     assert await target.status(done) is JobStatus.SUCCEEDED
-    found = await target.master.query_schedules(target.cluster_id, ScheduleQuery())
+    found = await target.master.schedules.query(target.cluster_id, ScheduleQuery())
     assert [schedule.id for schedule in found] == [ended.id]
-    left = await source.master.query_schedules(source.cluster_id, ScheduleQuery())
+    left = await source.master.schedules.query(source.cluster_id, ScheduleQuery())
     assert [schedule.id for schedule in left] == [active.id]
 
 

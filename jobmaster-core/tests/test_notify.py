@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: Seen[Sequence[str]] = Seen()
         self.open = anyio.Event()
+        self.notifications = self
 
     async def announce(self, topics: Sequence[str]) -> None:
         self.seen.add(topics)

@@ -28,7 +28,7 @@ def finder(depot: Depot) -> OrphanedMessages:
 async def is_there(depot: Depot, bucket: Bucket) -> bool:
     """Return whether the agent has a bucket at its owner's epoch."""
     try:
-        await depot.agent.pull(bucket, Cursor(), 1)
+        await depot.agent.claims.pull(bucket, Cursor(), 1)
     except LeaseLostError:
         return False
     return True
@@ -48,7 +48,7 @@ async def test_a_bucket_that_somebody_is_to_give_up_stays(
     depot: Depot, finder: OrphanedMessages, status: BucketStatus
 ) -> None:
     bucket = await depot.bucket()
-    await depot.world.master.set_bucket_status(bucket, status)
+    await depot.world.master.buckets.set_status(bucket, status)
 
     await finder.run_once()
 

@@ -21,10 +21,10 @@ async def test_a_job_that_ends_while_two_pages_are_on_their_way_is_known_to_both
 ) -> None:
     worker = make_worker(cluster_id="Test-1")
     bucket = make_bucket(worker)
-    await master.register_worker(worker, [bucket], 60)
-    await master.insert_jobs([make_new_job(bucket)])
+    await master.workers.register(worker, [bucket], 60)
+    await master.jobs.insert([make_new_job(bucket)])
     owned = OwnedBucket(bucket, WorkerLease(worker.id, 60, 0), 5, 10)
-    [claim] = (await InlineAgent(master, "Test-1").pull(bucket, Cursor(), 1)).claims
+    [claim] = (await InlineAgent(master, "Test-1").claims.pull(bucket, Cursor(), 1)).claims
     owned.take_in([claim], 0.0)
 
     reads = [ExitStack(), ExitStack()]

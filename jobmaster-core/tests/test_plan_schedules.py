@@ -23,7 +23,7 @@ from jobmaster import (
 )
 from jobmaster._upkeep.keep_static_schedules import TRIES, Declaration, KeepStaticSchedules
 from jobmaster._upkeep.plan_schedules import PlanSchedules
-from jobmaster.contracts import MasterRepository, Room
+from jobmaster.contracts import MasterRepository, Room, ScheduleStore
 from jobmaster.errors import InvalidExpressionError, StoreConflictError
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, Cursor, JobQuery
@@ -40,6 +40,7 @@ from jobmaster_testing.factories import (
     make_schedule,
     make_worker,
 )
+from jobmaster_testing.wrapping import Passing, intercepted, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -78,15 +79,27 @@ class Stage:
     bucket: Bucket
     ran: list[UUID] = field(factory=list)
 
-    def planner(self, master: Any = None) -> PlanSchedules:
-        used = cast("MasterRepository", master or self.master)
-        clock = StoreClock(CLUSTER, used, self.clock.monotonic)
-        return PlanSchedules(CLUSTER, used, Plugins().kinds, HORIZON, GRACE, self.clock.monotonic, clock)
+    def planner(self, master: MasterRepository | None = None) -> PlanSchedules:
+        used, monotonic = master or self.master, self.clock.monotonic
+        return PlanSchedules(
+            CLUSTER,
+            used.schedules,
+            used.requests,
+            Plugins().kinds,
+            HORIZON,
+            GRACE,
+            monotonic,
+            StoreClock(CLUSTER, used, monotonic),
+        )
+
+    def with_schedules(self, schedules: object) -> MasterRepository:
+        """Return this master with another store for schedules."""
+        return with_stores(self.master, schedules=schedules)
 
     async def add(self, period: str = "1m", **fields: Any) -> ScheduleRecord:
         job = make_job(scheduled_at=self.clock.now(), created_at=self.clock.now())
         schedule = make_schedule(job, expression=period, **fields)
-        await self.master.add_schedules([schedule])
+        await self.master.schedules.add([schedule])
         return schedule
 
     async def plan(self, planner: PlanSchedules | None = None) -> float | None:
@@ -99,10 +112,10 @@ class Stage:
     async def run_due(self) -> None:
         """Run all jobs that are due, at once."""
         room = Room(bucket_id=self.bucket.id, lane="default", priority=self.bucket.priority, free=1000)
-        await self.master.assign_due(CLUSTER, 0.0, [room])
-        page = await self.master.read_bucket(self.bucket, Cursor(), 1000)
+        await self.master.assignments.assign_due(CLUSTER, 0.0, [room])
+        page = await self.master.claims.pull(self.bucket, Cursor(), 1000)
         self.ran += [claim.job.id for claim in page.claims]
-        await self.master.report([make_report(claim) for claim in page.claims])
+        await self.master.outcomes.report([make_report(claim) for claim in page.claims])
 
     async def live(
         self, seconds: float, planners: list[PlanSchedules] | None = None, *, runs: bool = True
@@ -122,7 +135,7 @@ class Stage:
             await self.run_due()
 
     async def jobs(self) -> list[JobRecord]:
-        found = await self.master.query_jobs(CLUSTER, JobQuery(limit=1000))
+        found = await self.master.jobs.query(CLUSTER, JobQuery(limit=1000))
         return list(reversed(found))
 
     async def times(self) -> list[float]:
@@ -130,7 +143,7 @@ class Stage:
         return [seconds(job.nominal_at) for job in await self.jobs() if job.nominal_at]
 
     async def stored(self, schedule: ScheduleRecord) -> ScheduleRecord:
-        [found] = await self.master.get_schedules(CLUSTER, [schedule.id])
+        [found] = await self.master.schedules.get(CLUSTER, [schedule.id])
         return found
 
 
@@ -140,7 +153,7 @@ async def stage() -> Stage:
     master = MemoryMaster(uuid4().hex, clock)
     worker = make_worker()
     bucket = make_bucket(worker)
-    await master.register_worker(worker, [bucket], 1e9)
+    await master.workers.register(worker, [bucket], 1e9)
     return Stage(master, clock, bucket)
 
 
@@ -184,32 +197,28 @@ async def test_several_planners_make_each_job_once(stage: Stage) -> None:
         stage.clock.move(0.5)
 
     for schedule, period in zip(schedules, (1, 7, 60), strict=True):
-        jobs = await stage.master.query_jobs(CLUSTER, JobQuery(schedule_id=schedule.id, limit=1000))
+        jobs = await stage.master.jobs.query(CLUSTER, JobQuery(schedule_id=schedule.id, limit=1000))
         nominal = sorted((job.nominal_at - START).total_seconds() for job in jobs if job.nominal_at)
         assert nominal == [float(n) for n in range(period, int(nominal[-1]) + 1, period)]
         assert nominal[-1] >= 199 - period
     assert sum(found) == len(await stage.jobs())
 
 
-class Breaking:
-    """Hands calls on to a master; one of them breaks, before or after its work is done."""
+def breaking(master: MasterRepository, call: int, when: str) -> MasterRepository:
+    """Return a master, a call of which breaks, before or after its work is done."""
+    left = call
 
-    def __init__(self, inner: MasterRepository, call: int, when: str) -> None:
-        self._inner, self._left, self._when = inner, call, when
+    async def around(_: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and when == "before":
+            raise StoreUnavailableError("the process died before the call")
+        result = await act()
+        if left == 0:
+            raise StoreUnavailableError("the process died after the call")
+        return result
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._inner, name)
-
-        async def call(*args: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and self._when == "before":
-                raise StoreUnavailableError("the process died before the call")
-            result = await method(*args)
-            if self._left == 0:
-                raise StoreUnavailableError("the process died after the call")
-            return result
-
-        return call
+    return intercepted(master, around)
 
 
 async def plan_for_ever(planner: PlanSchedules) -> None:
@@ -226,7 +235,7 @@ async def test_a_planner_that_dies_between_two_steps_costs_no_time_and_doubles_n
     await stage.add(overlap=overlap)
     await stage.live(70, runs=False)
     stage.clock.move(52.0)
-    dying = stage.planner(Breaking(stage.master, call, when))
+    dying = stage.planner(breaking(stage.master, call, when))
     with pytest.raises(StoreUnavailableError):
         await plan_for_ever(dying)
 
@@ -339,7 +348,7 @@ async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> No
     await stage.add(overlap=Overlap.CANCEL_RUNNING)
     await stage.live(70, runs=False)
     room = Room(bucket_id=stage.bucket.id, lane="default", priority=stage.bucket.priority, free=10)
-    await stage.master.assign_due(CLUSTER, 0.0, [room])
+    await stage.master.assignments.assign_due(CLUSTER, 0.0, [room])
     stage.clock.move(50.0)
 
     result = await stage.planner().run_once()
@@ -350,14 +359,19 @@ async def test_cancel_running_tells_the_last_job_to_make_way(stage: Stage) -> No
     assert not second.cancel_requested
 
 
-class Forgetful(MemoryMaster):
+class Forgetful(Passing[ScheduleStore]):
     """Forgets all jobs between a planner's look and what it does about it."""
 
-    async def due_schedules(
+    def __init__(self, master: MemoryMaster) -> None:
+        super().__init__(master.schedules)
+        self._master = master
+
+    async def due(
         self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
     ) -> DueSchedules:
-        found = await super().due_schedules(cluster_id, kinds, limit, without)
-        for rows in (self._store.live, self._store.jobs, self._store.firings):
+        found = await self.inner.due(cluster_id, kinds, limit, without)
+        tables = self._master.rows.tables
+        for rows in (tables.live, tables.jobs, tables.firings):
             cast("dict[UUID, Any]", rows).clear()
         return found
 
@@ -365,30 +379,26 @@ class Forgetful(MemoryMaster):
 async def test_a_job_that_is_gone_makes_way(stage: Stage) -> None:
     await stage.add(overlap=Overlap.CANCEL_RUNNING)
     await stage.live(70, runs=False)
-    forgetful = Forgetful("", stage.clock)
-    forgetful._store = stage.master._store
     stage.clock.move(50.0)
 
-    await stage.planner(forgetful).run_once()
+    await stage.planner(stage.with_schedules(Forgetful(stage.master))).run_once()
 
     assert await stage.times() == [120.0]
 
 
-async def test_many_jobs_at_once_are_made_in_several_writes(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_jobs_at_once_are_made_in_several_writes(stage: Stage) -> None:
     sizes: list[int] = []
-    write = MemoryMaster.write_schedules
 
-    async def counting(self: MemoryMaster, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
-        sizes.append(sum(len(one.firings) for one in writes))
-        return await write(self, writes)
+    class Counting(Passing[ScheduleStore]):
+        async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+            sizes.append(sum(len(one.firings) for one in writes))
+            return await self.inner.write(writes)
 
-    monkeypatch.setattr(MemoryMaster, "write_schedules", counting)
+    counting = stage.with_schedules(Counting(stage.master.schedules))
     for _ in range(20):
         await stage.add("1s", overlap=Overlap.ALLOW)
 
-    await stage.plan()
+    await stage.plan(stage.planner(counting))
 
     assert (sum(sizes), max(sizes)) == (20 * 120, 8 * 120)
 
@@ -483,32 +493,32 @@ async def test_a_schedule_is_planned_soon_after_it_can_be_read(stage: Stage) -> 
     broken, planner = await stage.add("yearly, or so"), stage.planner()
     await stage.live(30, [planner])
     mended = evolve(await stage.stored(broken), expression="1m")
-    await stage.master.write_schedules([ScheduleWrite(record=mended, redefined=True)])
+    await stage.master.schedules.write([ScheduleWrite(record=mended, redefined=True)])
 
     await stage.live(31, [planner])
 
     assert await stage.times() == [60.0]
 
 
-class Picky(MemoryMaster):
+class Picky(Passing[ScheduleStore]):
     """Refuses to store the jobs of one schedule."""
 
     refused: UUID | None = None
 
-    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         if any(write.record.id == self.refused and write.firings for write in writes):
             raise StoreConflictError("no such jobs here")
-        return await super().write_schedules(writes)
+        return await self.inner.write(writes)
 
 
 async def test_a_schedule_whose_jobs_the_store_refuses_stops_nobody_else(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     sound, refused = await stage.add(), await stage.add()
-    picky = Picky("", stage.clock)
-    picky._store, picky.refused = stage.master._store, refused.id
+    picky = Picky(stage.master.schedules)
+    picky.refused = refused.id
 
-    await stage.live(61, [stage.planner(picky)])
+    await stage.live(61, [stage.planner(stage.with_schedules(picky))])
 
     assert {job.schedule_id for job in await stage.jobs()} == {sound.id}
     assert caplog.text.count(f"schedule {refused.id}: its jobs cannot be stored") == 1
@@ -519,7 +529,8 @@ async def test_a_job_that_is_gone_lets_those_of_other_schedules_make_way(stage: 
     gone, other = [await stage.add(overlap=Overlap.CANCEL_RUNNING) for _ in range(2)]
     await stage.live(70, runs=False)
     [lost] = [job for job in await stage.jobs() if job.schedule_id == gone.id]
-    for rows in (stage.master._store.live, stage.master._store.jobs, stage.master._store.firings):
+    tables = stage.master.rows.tables
+    for rows in (tables.live, tables.jobs, tables.firings):
         del cast("dict[UUID, Any]", rows)[lost.id]
     records = [await stage.stored(schedule) for schedule in (gone, other)]
 
@@ -570,7 +581,7 @@ def declaration(period: str = "1m", name: str = "Nightly", **fields: Any) -> Dec
 def declaring(stage: Stage, *declarations: Declaration, lease: float = 60.0) -> KeepStaticSchedules:
     return KeepStaticSchedules(
         cluster_id=CLUSTER,
-        master=cast("MasterRepository", stage.master),
+        schedules=stage.master.schedules,
         kinds=Plugins().kinds,
         declarations=declarations,
         lease=lease,
@@ -628,13 +639,12 @@ async def test_a_declaration_that_is_renewed_at_the_last_moment_goes_on(stage: S
     await one.run_once()
     stage.clock.move(61.0)
 
-    class Renewing(MemoryMaster):
-        async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    class Renewing(Passing[ScheduleStore]):
+        async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
             await one.run_once()
-            return await super().write_schedules(writes)
+            return await self.inner.write(writes)
 
-    other.master = cast("MasterRepository", Renewing("", stage.clock))
-    cast("Any", other.master)._store = stage.master._store
+    other.schedules = cast("ScheduleStore", Renewing(stage.master.schedules))
 
     assert await other.run_once() == 0
     assert (await stage.stored(declaration().record)).status is ScheduleStatus.ACTIVE
@@ -678,21 +688,22 @@ async def test_times_that_passed_unseen_are_treated_by_the_misfire_policy_whatev
     assert {job.job.max_retries for job in made} <= {wanted.max_retries}
 
 
-class Overtaken(MemoryMaster):
+class Overtaken(Passing[ScheduleStore]):
     """Lets a planner at a schedule between the look at it and the write, as often as it is told."""
 
-    planner: PlanSchedules
-    times = 1
+    def __init__(self, stage: Stage, times: int) -> None:
+        super().__init__(stage.master.schedules)
+        self.planner, self.clock, self.times = stage.planner(), stage.clock, times
 
-    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         if self.times and writes:
             self.times -= 1
             while (await self.planner.run_once()).wait == 0:
                 pass
-            cast("Any", self._clock).move(60.0)
+            self.clock.move(60.0)
             while (await self.planner.run_once()).wait == 0:
                 pass
-        return await super().write_schedules(writes)
+        return await self.inner.write(writes)
 
 
 @pytest.mark.parametrize("times", [1, 3, 25])
@@ -702,10 +713,8 @@ async def test_a_declaration_that_a_planner_overtakes_is_stored_all_the_same(
     await declaring(stage, declaration()).run_once()
     await stage.live(61)
     stage.clock.move(HOUR)
-    overtaken = Overtaken("", stage.clock)
-    overtaken._store, overtaken.planner, overtaken.times = stage.master._store, stage.planner(), times
     step = declaring(stage, declaration("7m"))
-    step.master = cast("MasterRepository", overtaken)
+    step.schedules = cast("ScheduleStore", Overtaken(stage, times))
 
     await step.run_once()
     if times > TRIES:
@@ -769,7 +778,7 @@ async def test_a_paused_schedule_stays_paused_when_it_is_declared(stage: Stage) 
     await declaring(stage, declaration()).run_once()
     record = await stage.stored(declaration().record)
     paused = evolve(record, status=ScheduleStatus.PAUSED, look_at=None)
-    await stage.master.write_schedules([ScheduleWrite(record=paused, restart=True)])
+    await stage.master.schedules.write([ScheduleWrite(record=paused, restart=True)])
 
     await declaring(stage, declaration("90s")).run_once()
     await declaring(stage, declaration("90s")).run_once()

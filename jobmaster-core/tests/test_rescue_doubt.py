@@ -8,18 +8,20 @@ from uuid import UUID
 import pytest
 
 from jobmaster._upkeep.rescue import DOUBT, Rescue
+from jobmaster.contracts import RescueStore
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
+from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
 
 
-class Late(MemoryMaster):
-    """A master that lets the first take-over happen when it is told to, and not when it is asked."""
+class Late(Passing[RescueStore]):
+    """Lets the first take-over happen when it is told to, and not when it is asked."""
 
     asked: UUID | None = None
 
@@ -32,20 +34,21 @@ class Late(MemoryMaster):
 
     async def happen(self) -> None:
         assert self.asked is not None
-        await super().take_lost_buckets(CLUSTER, self.asked, 10)
+        await self.inner.take_lost_buckets(CLUSTER, self.asked, 10)
 
 
 async def test_buckets_that_were_taken_after_all_are_brought_back() -> None:
-    master, clock = Late(), [0.0]
+    master, clock = MemoryMaster(), [0.0]
+    late = Late(master.rescue)
     worker, rescuer = make_worker(), make_worker()
     bucket = make_bucket(worker)
-    await master.register_worker(rescuer, [], 3600)
-    await master.register_worker(worker, [bucket], 3600)
-    await master.retire_worker(worker.id)
-    await master.insert_jobs([make_new_job(bucket)])
+    await master.workers.register(rescuer, [], 3600)
+    await master.workers.register(worker, [bucket], 3600)
+    await master.workers.retire(worker.id)
+    await master.jobs.insert([make_new_job(bucket)])
     rescue = Rescue(
         cluster_id=CLUSTER,
-        master=master,
+        master=with_stores(master, rescue=late),
         agents={STANDALONE: InlineAgent(master, CLUSTER)},
         reachable=lambda: [STANDALONE],
         rescuer=lambda: rescuer.id,
@@ -57,10 +60,10 @@ async def test_buckets_that_were_taken_after_all_are_brought_back() -> None:
         await rescue.run_once()
     clock[0] = DOUBT / 4
     assert (await rescue.run_once()).released == 0
-    await master.happen()
+    await late.happen()
     clock[0] = DOUBT / 2
     await rescue.run_once()
 
-    [stored] = await master.list_buckets(CLUSTER)
+    [stored] = await master.buckets.list_all(CLUSTER)
     assert stored.status is BucketStatus.READY_TO_DELETE
-    assert await master.bucket_holdings(CLUSTER) == {}
+    assert await master.buckets.holdings(CLUSTER) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_bucket, make_job, make_message, make_worker
 from jobmaster_testing.options import open_agent
 from jobmaster_testing.probes import until
+from jobmaster_testing.wrapping import intercepted
 
 pytestmark = pytest.mark.anyio
 
@@ -42,21 +43,12 @@ class Switch:
         before, switched, inner = url.partition("switched+")
         if before or not switched:
             return None
-        return cast("AgentRepository", Switched(self, Plugins().agent(name, inner, options)))
+        return intercepted(Plugins().agent(name, inner, options), self._reach)
 
-
-class Switched:
-    """Hands every call on to a real agent, if that can be reached."""
-
-    def __init__(self, switch: Switch, inner: AgentRepository) -> None:
-        self._switch, self._inner = switch, inner
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        return self._refuse if callable(found) and not self._switch.on and name != "close" else found
-
-    async def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise StoreUnreachableError("the test's agent is away")
+    async def _reach(self, _: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if not self.on:
+            raise StoreUnreachableError("the test's agent is away")
+        return await act()
 
 
 def two_agents(producer: Build, switch: Switch, url: str, **settings: Any) -> Cluster:
@@ -95,7 +87,9 @@ async def test_orphaned_messages_come_back_from_the_agents_that_can_be_reached(
         two_agents(producer, switch, url_of_b, lease=0.4).running() as runtime,
     ):
         switch.on = False
-        await agent.push([make_message(uuid4(), make_job(cluster_id="Test-1", definition_id="AgentAway"))])
+        await agent.messages.push(
+            [make_message(uuid4(), make_job(cluster_id="Test-1", definition_id="AgentAway"))]
+        )
 
         async def is_done() -> bool:
             return await runtime.jobs.count(status=JobStatus.SUCCEEDED) == 1
@@ -113,8 +107,8 @@ async def test_a_bucket_whose_agent_is_away_is_not_taken_over_and_over(
         env = runtime._env
         dead = make_worker(cluster_id="Test-1", agent="A")
         bucket = make_bucket(dead)
-        await env.agents["A"].create_buckets([bucket])
-        await env.master.register_worker(dead, [bucket], 0.2)
+        await env.agents["A"].buckets.create([bucket])
+        await env.master.workers.register(dead, [bucket], 0.2)
         switch.on = False
 
         async def epoch() -> int:

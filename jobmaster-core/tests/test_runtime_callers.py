@@ -6,7 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -26,10 +26,11 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import JobStore, MasterRepository
 from jobmaster.models import STANDALONE, NewJob
 from jobmaster.plugins import Plugins
 from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -40,21 +41,19 @@ Build = Callable[..., Cluster]
 async def note(_: JobContext) -> None: ...
 
 
-class Counted:
-    """A master that notes the size of each insert, and lets a test hold the first one up."""
+class Counted(Passing[JobStore]):
+    """Notes the size of each insert, and lets a test hold the first one up."""
 
-    def __init__(self, inner: MasterRepository, sizes: Seen[int], gate: anyio.Event) -> None:
-        self._inner, self._sizes, self._gate = inner, sizes, gate
+    def __init__(self, inner: JobStore, sizes: Seen[int], gate: anyio.Event) -> None:
+        super().__init__(inner)
+        self._sizes, self._gate = sizes, gate
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+    async def insert(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         self._sizes.add(len(jobs))
         await self._gate.wait()
         if any("refuse" in new.job.data for new in jobs):
             raise StoreConflictError("the store refuses one of these")
-        return await self._inner.insert_jobs(jobs)
+        return await self.inner.insert(jobs)
 
 
 class Counting:
@@ -74,7 +73,7 @@ class Counting:
         if scheme != "counted":
             return None
         inner = Plugins().master(f"memory://{name}", options)
-        return cast("MasterRepository", Counted(inner, self.sizes, self.gate))
+        return with_stores(inner, jobs=Counted(inner.jobs, self.sizes, self.gate))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -29,10 +29,11 @@ from jobmaster import (
     WorkerStatus,
     handler,
 )
-from jobmaster.contracts import ClusterChange, MasterRepository, Orders, Topics
+from jobmaster.contracts import ClusterChange, ControlStore, Orders, Topics
 from jobmaster.models import Bucket, Cursor, WorkerRecord
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +75,7 @@ async def counts(runtime: Runtime) -> dict[JobStatus, int]:
 
 
 async def active(runtime: Runtime, lane: str = "default") -> list[Bucket]:
-    return [b for b in await runtime.master.active_buckets(runtime.id) if b.lane == lane]
+    return [b for b in await runtime.master.buckets.list_active(runtime.id) if b.lane == lane]
 
 
 async def without_buckets(runtime: Runtime, lane: str = "default") -> None:
@@ -176,9 +177,9 @@ async def stranded(runtime: Runtime) -> UUID:
     """Return a job in the bucket of a worker whose lease has run out."""
     worker = make_worker(cluster_id=runtime.id, agent="standalone")
     bucket = make_bucket(worker)
-    await runtime.master.register_worker(worker, [bucket], 0.001)
+    await runtime.master.workers.register(worker, [bucket], 0.001)
     new = make_new_job(bucket, definition_id="Control.Quick")
-    await runtime.master.insert_jobs([new])
+    await runtime.master.jobs.insert([new])
     return new.job.id
 
 
@@ -333,7 +334,7 @@ async def test_what_cannot_be_changed_is_refused(
     async with producer(quick).running() as runtime:
         with pytest.raises(ConfigurationError, match=message):
             await runtime.configure(**{"retention": 5, **settings})
-        record = await runtime.master.get_cluster(runtime.id)
+        record = await runtime.master.clusters.get(runtime.id)
     assert record is not None
     assert dict(record.changes) == {}
 
@@ -343,7 +344,7 @@ async def test_a_stored_setting_that_this_version_does_not_take_stops_nothing(
 ) -> None:
     async with cluster(quick).running() as runtime:
         strange = ClusterChange(mode=ClusterMode.PASSIVE, settings={"retention": -1, "of_the_future": 1})
-        await runtime.master.change_cluster(runtime.id, strange)
+        await runtime.master.control.change_cluster(runtime.id, strange)
         await runtime.pause_lane("other")
         assert (runtime.mode, runtime.paused_lanes) == (ClusterMode.PASSIVE, frozenset({"other"}))
         assert runtime.settings.retention == 30 * 86400
@@ -403,7 +404,7 @@ async def test_a_worker_that_drains_finishes_what_it_has_and_takes_nothing_new(
         jobs = [await elsewhere.jobs.get(r.job_id) for r in its_own]
         assert [(job.status, len(job.attempts)) for job in jobs] == [(JobStatus.SUCCEEDED, 1)] * 6
         assert await held_again(elsewhere, late.job_id)
-        assert await elsewhere.master.bucket_holdings(elsewhere.id) == {}
+        assert await elsewhere.master.buckets.holdings(elsewhere.id) == {}
 
 
 def runtime_has_stopped(runtime: Runtime) -> bool:
@@ -430,11 +431,11 @@ async def parked_elsewhere(runtime: Runtime, definition_id: str) -> UUID:
     """Return a job that some worker has parked, for want of a handler."""
     worker = make_worker(cluster_id=runtime.id, agent="standalone")
     bucket = make_bucket(worker, priority=Priority.VERY_LOW)
-    await runtime.master.register_worker(worker, [bucket], 60)
+    await runtime.master.workers.register(worker, [bucket], 60)
     new = make_new_job(bucket, definition_id=definition_id)
-    await runtime.master.insert_jobs([new])
-    [claim] = (await runtime.master.read_bucket(bucket, Cursor(), 10)).claims
-    await runtime.master.report([make_report(claim, JobStatus.HELD_ON_MASTER, parked="no handler")])
+    await runtime.master.jobs.insert([new])
+    [claim] = (await runtime.master.claims.pull(bucket, Cursor(), 10)).claims
+    await runtime.master.outcomes.report([make_report(claim, JobStatus.HELD_ON_MASTER, parked="no handler")])
     runtime._env.notify.tell(Topics.parked(runtime.id))
     return new.job.id
 
@@ -472,18 +473,15 @@ async def test_nobody_of_that_name(producer: Build) -> None:
 # What was read before
 
 
-class Slow:
-    """A master whose first orders arrive late, and whose next ones never do."""
+class Slow(Passing[ControlStore]):
+    """First orders that arrive late, and next ones that never do."""
 
-    def __init__(self, inner: MasterRepository) -> None:
-        self._inner = inner
+    def __init__(self, inner: ControlStore) -> None:
+        super().__init__(inner)
         self.asked, self.arrives = anyio.Event(), anyio.Event()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     async def read_orders(self, cluster_id: str, process_id: UUID) -> Orders | None:
-        orders = await self._inner.read_orders(cluster_id, process_id)
+        orders = await self.inner.read_orders(cluster_id, process_id)
         if self.asked.is_set():
             await anyio.sleep_forever()
         self.asked.set()
@@ -493,8 +491,8 @@ class Slow:
 
 async def test_an_answer_that_was_under_way_does_not_take_a_change_back(producer: Build) -> None:
     async with producer(quick).running() as runtime:
-        slow = Slow(runtime.master)
-        runtime._env.master = cast("MasterRepository", slow)
+        slow = Slow(runtime.master.control)
+        runtime._env.master = with_stores(runtime.master, control=slow)
         async with anyio.create_task_group() as group:
             runtime._env.orders.set()
             await slow.asked.wait()
@@ -517,10 +515,10 @@ async def test_a_worker_that_lost_its_lease_heeds_what_it_was_asked_before_it_li
         producer(quick).running() as elsewhere,
     ):
         first = await named(elsewhere, "a")
-        await elsewhere.master.request_worker(
+        await elsewhere.master.control.request_worker(
             elsewhere.id, "a", WorkerRequest.STOP
         )  # of which no notifications come
-        await elsewhere.master.retire_worker(first.id)
+        await elsewhere.master.workers.retire(first.id)
 
         with anyio.fail_after(10):
             await runtime.workers_stopped()

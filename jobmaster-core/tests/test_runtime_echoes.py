@@ -1,6 +1,6 @@
 """Handovers that are pushed a second time: their jobs run once all the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import pytest
@@ -12,11 +12,12 @@ from jobmaster.handover import HandoverPusher
 from jobmaster.ids import new_id
 from jobmaster.in_flight import CANCELLED_KEPT
 from jobmaster.memory import MemoryAgent, MemoryMaster
-from jobmaster.models import Job, NewJob
+from jobmaster.models import Job, JobReceipt, NewJob
 from jobmaster.ownership import Finished
 from jobmaster.states import Priority
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
 from jobmaster_testing.probes import until
+from jobmaster_testing.wrapping import with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -40,8 +41,8 @@ async def test_a_message_that_comes_again_after_its_job_has_ended_is_removed_and
         agent = runtime._env.agents[AGENT]
         [bucket] = [b for b in await runtime.list_buckets() if b.priority is Priority.MEDIUM]
         again = Message(new=NewJob(job=job, bucket_id=bucket.id), attempt=1, saved=True)
-        await agent.push([again])
-        assert await agent.holdings() == {bucket.id: 1}
+        await agent.messages.push([again])
+        assert await agent.buckets.holdings() == {bucket.id: 1}
 
         await until(lambda: _is_empty(runtime))
 
@@ -57,29 +58,30 @@ async def _run_one(runtime: Runtime) -> Job:
 
 
 async def _is_empty(runtime: Runtime) -> bool:
-    return not await runtime._env.agents[AGENT].holdings()
+    return not await runtime._env.agents[AGENT].buckets.holdings()
 
 
 async def test_a_handover_that_may_have_arrived_before_is_not_taken_back() -> None:
     """Its agent cannot be reached now, but was when its first pusher pushed it, whose answer got lost."""
     master = MemoryMaster()
     bucket = make_bucket(make_worker(agent=AGENT))
-    await master.insert_jobs([make_new_job()])
+    await master.jobs.insert([make_new_job()])
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    result = await master.hand_over(CLUSTER, 10.0, [room], new_id())
-    pusher = HandoverPusher(master, {AGENT: Away(AGENT)}, lambda _: None, lambda: 0.0, patience=10.0)
+    result = await master.handovers.hand_over(CLUSTER, 10.0, [room], new_id())
+    away = with_stores(MemoryAgent(AGENT), messages=Away())
+    pusher = HandoverPusher(master.handovers, {AGENT: away}, lambda _: None, lambda: 0.0, patience=10.0)
 
     assert await pusher.push([(AGENT, one) for one in result.handovers], 0.0, retaken=True) == []
-    assert await master.bucket_holdings(CLUSTER) == {bucket.id: 1}
+    assert await master.buckets.holdings(CLUSTER) == {bucket.id: 1}
 
     assert await pusher.push([(AGENT, one) for one in result.handovers], 0.0) == []
-    assert await master.bucket_holdings(CLUSTER) == {}
+    assert await master.buckets.holdings(CLUSTER) == {}
 
 
-class Away(MemoryAgent):
-    """An agent that cannot be reached."""
+class Away:
+    """The messages of an agent that cannot be reached."""
 
-    async def push(self, _: object) -> list[object]:  # type: ignore[override]
+    async def push(self, _: Sequence[Message]) -> Sequence[JobReceipt]:
         raise StoreUnreachableError("the test's agent is away")
 
 

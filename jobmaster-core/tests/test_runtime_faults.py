@@ -77,10 +77,10 @@ class Life:
         """Put jobs into the bucket of a worker that dies with some of them in hand."""
         worker = make_worker(cluster_id=CLUSTER)
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
-        await master.register_worker(worker, [bucket], 0.05)
+        await master.workers.register(worker, [bucket], 0.05)
         jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(8)]
-        await master.insert_jobs(jobs)
-        await master.read_bucket(bucket, Cursor(), 4)
+        await master.jobs.insert(jobs)
+        await master.claims.pull(bucket, Cursor(), 4)
         self.accepted.update(new.job.id for new in jobs)
 
     async def run(self, watcher: Runtime, build: Callable[[], Cluster]) -> list[JobRecord]:
@@ -116,31 +116,31 @@ def faulty(cluster: Build, store_url: str) -> Faulty:
 
 
 WRITES = [
-    "insert_jobs",
-    "report",
-    "register_worker",
-    "heartbeat",
-    "mark",
-    "release_bucket",
-    "take_lost_buckets",
-    "assign_due",
+    "jobs.insert",
+    "outcomes.report",
+    "workers.register",
+    "workers.heartbeat",
+    "outcomes.mark",
+    "buckets.release",
+    "rescue.take_lost_buckets",
+    "assignments.assign_due",
 ]
 OTHERS = [
-    "active_buckets",
-    "bucket_holdings",
-    "read_bucket",
-    "list_workers",
-    "read_exposed",
-    "set_bucket_status",
-    "sweep_orphans",
-    "cancel_requests",
-    "adopt_parked",
-    "set_worker_stopping",
-    "retire_worker",
+    "buckets.list_active",
+    "buckets.holdings",
+    "claims.pull",
+    "workers.list_all",
+    "claims.exposed",
+    "buckets.set_status",
+    "rescue.sweep_orphans",
+    "requests.read_cancels",
+    "assignments.adopt_parked",
+    "workers.set_stopping",
+    "workers.retire",
     "now",
-    "due_schedules",
-    "announce",
-    "due_places",
+    "schedules.due",
+    "notifications.announce",
+    "assignments.due_places",
 ]
 
 
@@ -167,9 +167,9 @@ class SharedLife(Life):
         await super().leave_behind(master)
         worker = make_worker(cluster_id=CLUSTER)
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
-        await master.register_worker(worker, [bucket], 600.0)
+        await master.workers.register(worker, [bucket], 600.0)
         jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(5)]
-        await master.insert_jobs(jobs)
+        await master.jobs.insert(jobs)
         self.accepted.update(new.job.id for new in jobs)
 
     async def produce_more(self, runtime: Runtime) -> None:
@@ -177,7 +177,7 @@ class SharedLife(Life):
         await self.produce(runtime, 10, "long", 0.4)
 
 
-SHARING_CALLS = ["tell_loads", "unread_buckets", "hold_unread"]
+SHARING_CALLS = ["buckets.note_loads", "claims.unread", "buckets.hold_unread"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -201,11 +201,11 @@ class DistributedLife(Life):
         """Push jobs to the bucket of a worker that dies with some of them in hand; the master knows of none."""
         worker = make_worker(cluster_id=CLUSTER, agent="A")
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
-        await self._agent.create_buckets([bucket])
-        await master.register_worker(worker, [bucket], 0.05)
+        await self._agent.buckets.create([bucket])
+        await master.workers.register(worker, [bucket], 0.05)
         jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(8)]
-        await self._agent.push([Message(new=new) for new in jobs])
-        await self._agent.pull(bucket, Cursor(), 4)
+        await self._agent.messages.push([Message(new=new) for new in jobs])
+        await self._agent.claims.pull(bucket, Cursor(), 4)
         self.accepted.update(new.job.id for new in jobs)
         await self._leave_unread(master)
 
@@ -213,11 +213,11 @@ class DistributedLife(Life):
         """Push jobs to the bucket of a worker that is not heard of any more; the master knows of one of them."""
         worker = make_worker(cluster_id=CLUSTER, agent="A")
         bucket = make_bucket(worker, priority=Priority.MEDIUM)
-        await self._agent.create_buckets([bucket])
-        await master.register_worker(worker, [bucket], 60.0)
+        await self._agent.buckets.create([bucket])
+        await master.workers.register(worker, [bucket], 60.0)
         known, *jobs = [make_new_job(bucket, definition_id="Live", data=PLAIN) for _ in range(5)]
-        await master.insert_jobs([known])
-        await self._agent.push([Message(new=known, saved=True), *(Message(new=new) for new in jobs)])
+        await master.jobs.insert([known])
+        await self._agent.messages.push([Message(new=known, saved=True), *(Message(new=new) for new in jobs)])
         self.accepted.update(new.job.id for new in [known, *jobs])
 
     async def produce_more(self, runtime: Runtime) -> None:
@@ -225,40 +225,44 @@ class DistributedLife(Life):
         request = self.job.request(PLAIN, after=3)
         receipts = await runtime.scheduler.once_many([request] * 4)
         orphan = make_new_job(make_bucket(cluster_id=CLUSTER), definition_id="Live", data=PLAIN)
-        await self._agent.push([Message(new=orphan)])
+        await self._agent.messages.push([Message(new=orphan)])
         self.accepted |= {r.job_id for r in receipts} | {orphan.job.id}
 
 
 MASTER_CALLS = [
     *WRITES,
-    *(name for name in OTHERS if name not in ("bucket_holdings", "adopt_parked", "read_exposed")),
-    "hand_over",
-    "hand_over_parked",
-    "close_handovers",
-    "take_over_handovers",
-    "register_agents",
-    "list_buckets",
-    "tell_loads",
-    "handed_over",
-    "hold_messages",
+    *(
+        name
+        for name in OTHERS
+        if name not in ("buckets.holdings", "assignments.adopt_parked", "claims.exposed")
+    ),
+    "handovers.hand_over",
+    "handovers.hand_over_parked",
+    "handovers.close",
+    "handovers.take_over",
+    "members.register_agents",
+    "buckets.list_all",
+    "buckets.note_loads",
+    "handovers.jobs_of",
+    "buckets.hold_messages",
 ]
 AGENT_CALLS = [
     "open",
     "fingerprint",
-    "push",
-    "create_buckets",
-    "pull",
-    "due_buckets",
-    "acknowledge",
-    "exposed",
-    "unsaved",
-    "note_saved",
-    "read_all",
-    "holdings",
-    "drop_bucket",
-    "announce",
-    "unread",
-    "set_aside",
+    "messages.push",
+    "buckets.create",
+    "claims.pull",
+    "claims.due",
+    "messages.acknowledge",
+    "claims.exposed",
+    "messages.read_unsaved",
+    "messages.note_saved",
+    "messages.read_all",
+    "buckets.holdings",
+    "buckets.drop",
+    "notifications.announce",
+    "claims.unread",
+    "asides.set_aside",
 ]
 CALLS = [(MASTER, name) for name in MASTER_CALLS] + [("A", name) for name in AGENT_CALLS]
 
@@ -293,8 +297,8 @@ class TestDistributed:
         jobs = await self.live(distributed, life, faults)
         assert any(fault.hits for fault in faults), f"{method} was called {faults[0].calls} times"
         check(jobs, life.starts)
-        assert await master.bucket_holdings(CLUSTER) == await agent("A").holdings() == {}
-        assert await master.take_over_handovers(CLUSTER, 0, UUID(int=1), 10) == []
+        assert await master.buckets.holdings(CLUSTER) == await agent("A").buckets.holdings() == {}
+        assert await master.handovers.take_over(CLUSTER, 0, UUID(int=1), 10) == []
 
     async def live(self, distributed: Build, life: DistributedLife, faults: list[Fault]) -> list[JobRecord]:
         def build(beat: float = 0.1) -> Cluster:
@@ -336,7 +340,7 @@ async def live(
     async with producer(life.job).running() as watcher:
         jobs = await life.run(watcher, lambda: faulty(life, *faults))
         assert await watcher.jobs.count() == len(life.accepted) == count
-        assert await watcher.master.bucket_holdings(CLUSTER) == {}
+        assert await watcher.master.buckets.holdings(CLUSTER) == {}
 
     for fault in faults:
         assert fault.hits > 0, f"{fault.method} was called {fault.calls} times: the fault never struck"
@@ -378,7 +382,7 @@ async def test_the_life_makes_every_call(producer: Build, faulty: Faulty) -> Non
 async def test_a_call_whose_answer_is_lost_can_be_repeated_with_its_key(
     producer: Build, faulty: Faulty
 ) -> None:
-    life, fault = Life(), Fault("insert_jobs", "after", 1, 3)
+    life, fault = Life(), Fault("jobs.insert", "after", 1, 3)
     data = {"kind": "plain", "seconds": 0}
     async with producer(life.job).running() as watcher, faulty(life, fault).running() as runtime:
         with pytest.raises(StoreUnavailableError):
@@ -394,7 +398,7 @@ async def test_a_call_whose_answer_is_lost_can_be_repeated_with_its_key(
 async def test_a_call_that_never_reached_the_store_left_nothing_there(
     producer: Build, faulty: Faulty
 ) -> None:
-    life, fault = Life(), Fault("insert_jobs", "before", 1, 3)
+    life, fault = Life(), Fault("jobs.insert", "before", 1, 3)
     async with producer(life.job).running() as watcher, faulty(life, fault).running() as runtime:
         with pytest.raises(StoreUnavailableError):
             await runtime.scheduler.once_now(life.job, {"kind": "plain", "seconds": 0})

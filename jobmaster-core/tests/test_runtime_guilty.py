@@ -321,7 +321,7 @@ async def test_a_stop_ends_although_a_handler_does_not(cluster: Build, producer:
                 receipt = await runtime.scheduler.once_now(is_deaf)
                 await started.count(1)
         job = await watcher.jobs.get(receipt.job_id)
-        holdings = await watcher.master.bucket_holdings(watcher.id)
+        holdings = await watcher.master.buckets.holdings(watcher.id)
     release.set()  # under trio, one that is shielded keeps the event loop from ending
 
     assert (job.status, [a.outcome for a in job.attempts]) == (
@@ -362,7 +362,7 @@ class Refusing(Faults):
         self.refuses: Callable[[Any], bool] = lambda _: False
 
     async def call(self, store: str, method: str, act: Any, args: tuple[Any, ...]) -> Any:
-        if method == "report" and any(self.refuses(report) for report in args[0]):
+        if method == "outcomes.report" and any(self.refuses(report) for report in args[0]):
             raise self.error("cannot be written")
         return await super().call(store, method, act, args)
 
@@ -416,7 +416,7 @@ async def test_nothing_that_a_store_raises_ends_a_loop(
     with caplog.at_level(logging.CRITICAL):
         async with cluster(bystander, url=f"faulty+{store_url}").use(faults).running() as runtime:
             faults.raises = True
-            await until(lambda: faults.raised >= {"heartbeat", "due_buckets"})
+            await until(lambda: faults.raised >= {"workers.heartbeat", "claims.due"})
             faults.raises = False
             job = await runtime.jobs.wait((await runtime.scheduler.once_now(bystander)).job_id, 15)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
@@ -33,6 +33,7 @@ from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_bucket, make_job, make_new_job, make_schedule
 from jobmaster_testing.faults import Faults
 from jobmaster_testing.probes import until
+from jobmaster_testing.wrapping import intercepted
 
 pytestmark = pytest.mark.anyio
 
@@ -73,24 +74,12 @@ class Switched:
         before, switched, inner = url.partition("switched+")
         if before or not switched:
             return None
-        return cast("MasterRepository", _Switched(Plugins().master(inner, options), self))
+        return intercepted(Plugins().master(inner, options), self._reach)
 
-
-class _Switched:
-    def __init__(self, inner: MasterRepository, switch: Switched) -> None:
-        self._inner, self._switch = inner, switch
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if name in ("close", "capabilities", "migration_script"):
-            return method
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            if not self._switch.on:
-                raise StoreUnavailableError("the target is away")
-            return await method(*args, **kwargs)
-
-        return call
+    async def _reach(self, _: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if not self.on:
+            raise StoreUnavailableError("the target is away")
+        return await act()
 
 
 async def put_away(runtime: Runtime, mode: ClusterMode, count: int = 3) -> set[UUID]:
@@ -294,9 +283,9 @@ async def test_jobs_that_only_an_agent_knows_move_too(producer: Build, there: st
     source = producer(work, **SOON).add_agent("Agent-1", f"memory://{uuid4().hex}")
     async with source.running() as here:
         job_ids = await known_to_its_agent(here)
-        assert await here.master.bucket_holdings(here.id) == {}
+        assert await here.master.buckets.holdings(here.id) == {}
         summary = await here.move(here.cluster.target(there), patience=10)
-        assert await here._env.agents["Agent-1"].holdings() == {}
+        assert await here._env.agents["Agent-1"].buckets.holdings() == {}
     assert (summary.jobs, summary.unasked, summary.is_complete) == (3, [], True)
     async with producer(work, url=there).running() as runtime:
         assert {job.id async for job in runtime.jobs.all()} == job_ids
@@ -307,10 +296,10 @@ async def known_to_its_agent(here: Runtime) -> set[UUID]:
     world, agent = World(here.master, here.id), here._env.agents["Agent-1"]
     worker = await world.worker(agent="Agent-1", lease=0.05)
     bucket = make_bucket(worker)
-    await agent.create_buckets([bucket])
-    await here.master.register_worker(worker, [bucket], 0.05)
+    await agent.buckets.create([bucket])
+    await here.master.workers.register(worker, [bucket], 0.05)
     new = [make_new_job(bucket, definition_id="Moving.Work") for _ in range(3)]
-    await agent.push([Message(new=one) for one in new])
+    await agent.messages.push([Message(new=one) for one in new])
     return {one.job.id for one in new}
 
 
@@ -351,7 +340,7 @@ async def test_jobs_in_the_hands_of_a_worker_are_waited_for(producer: Build, the
         target = here.cluster.target(there)
         short = await here.move(target, patience=0)
         async with anyio.create_task_group() as group:
-            group.start_soon(world.master.release_bucket, bucket)
+            group.start_soon(world.master.buckets.release, bucket)
             long = await here.move(target, patience=10)
     assert (short.jobs, short.in_buckets, short.is_complete) == (0, 1, False)
     assert (long.jobs, long.in_buckets, long.is_complete) == (1, 0, True)
@@ -406,7 +395,7 @@ async def test_history_moves_if_it_is_asked_for(cluster: Build, producer: Build,
 async def test_a_declared_schedule_moves_on_to_a_cluster_of_its_name(producer: Build, there: str) -> None:
     async with producer(work).running() as here:
         template = make_job(cluster_id=here.id, definition_id="Moving.Work")
-        await here.master.add_schedules([make_schedule(template, name="Nightly")])
+        await here.master.schedules.add([make_schedule(template, name="Nightly")])
         same = await here.move(here.cluster.target(there))
     assert same.schedules == 1
 

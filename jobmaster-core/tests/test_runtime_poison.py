@@ -27,12 +27,12 @@ async def leave_accused(master: MasterRepository) -> set[UUID]:
     """Hold jobs that two crashes count against; return their ids."""
     worker = make_worker(cluster_id=CLUSTER)
     bucket = make_bucket(worker)
-    await master.register_worker(worker, [bucket], 60)
+    await master.workers.register(worker, [bucket], 60)
     jobs = [make_new_job(bucket, definition_id="Accused") for _ in range(COUNT)]
-    await master.insert_jobs(jobs)
-    page = await master.read_bucket(bucket, Cursor(), COUNT)
-    assert not await master.report([lost_twice(claim) for claim in page.claims])
-    await master.retire_worker(worker.id)
+    await master.jobs.insert(jobs)
+    page = await master.claims.pull(bucket, Cursor(), COUNT)
+    assert not await master.outcomes.report([lost_twice(claim) for claim in page.claims])
+    await master.workers.retire(worker.id)
     return {new.job.id for new in jobs}
 
 

@@ -124,7 +124,7 @@ async def test_a_try_to_register_that_was_refused_is_none_of_a_lease(
     async with made(working.handler).add_worker(name="A").running() as runtime:
         with away(faults):
             await anyio.sleep(2 * LEASE)
-            faults.add(Fault("heartbeat", count=2))
+            faults.add(Fault("workers.heartbeat", count=2))
         await until(lambda: has_workers(runtime, 2), timeout=HEARTBEAT)
         [running] = runtime._supervisor.workers
         await running.ready.wait()
@@ -148,10 +148,10 @@ async def test_a_lease_is_renewed_right_after_registering(
     made: Build, working: Working, faults: Faults
 ) -> None:
     """It may count from a try that was long ago, since that may have been heard."""
-    faults.add(Fault("register_worker", "after", count=1))
+    faults.add(Fault("workers.register", "after", count=1))
     async with made(working.handler).add_worker(name="A").running() as runtime:
         await runtime.workers_ready()
-        await until(lambda: bool(faults.made(MASTER, "heartbeat")), timeout=0.1)
+        await until(lambda: bool(faults.made(MASTER, "workers.heartbeat")), timeout=0.1)
 
 
 async def test_what_ended_while_the_master_was_away_is_on_record_when_it_is_back(
@@ -200,7 +200,7 @@ async def test_jobs_that_lay_in_a_former_lifes_buckets_are_run_at_once(made: Bui
 async def test_a_registration_nobody_answered_leaves_no_bucket_behind(
     made: Build, working: Working, faults: Faults
 ) -> None:
-    faults.add(Fault("register_worker", "after", count=12))
+    faults.add(Fault("workers.register", "after", count=12))
     """Nor does it need a rescue, of which this worker does none."""
     process = made(working.handler, lease=2.0, heartbeat=0.5).add_worker(name="A", mode="execution")
     async with process.running() as runtime:
@@ -215,7 +215,7 @@ async def test_a_former_life_that_cannot_write_does_not_keep_its_worker_from_end
     async with made(working.handler).add_worker(name="A").running() as runtime:
         await runtime.scheduler.once_now(working.handler, {"seconds": LEASE})
         await working.starts.count(1)
-        faults.add(Fault("report", count=1_000_000))
+        faults.add(Fault("outcomes.report", count=1_000_000))
         [running] = runtime._supervisor.workers
         assert running.current is not None
         running.current.fence("of a test")

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 import pytest
 
 from jobmaster import Cluster, StoreUnavailableError, hookimpl
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, WorkerStore
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Bucket, WorkerRecord
 from jobmaster.states import WorkerStatus
 from jobmaster_testing import VirtualClock
 from jobmaster_testing.faults import MASTER, Faults, Gate
+from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -27,19 +28,20 @@ def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
 
 
-class Unheard(MemoryMaster):
-    """A master whose answers to registrations get lost until a moment; only the first of them is heard at all."""
+class Unheard(Passing[WorkerStore]):
+    """Registrations whose answers get lost until a moment; only the first of them is heard at all."""
 
     def __init__(self, until: float) -> None:
-        super().__init__("", VirtualClock())
-        self.until = until
+        self.clock, self.until = VirtualClock(), until
+        self.master = MemoryMaster("", self.clock)
         self.asked: list[UUID] = []
+        super().__init__(self.master.workers)
 
-    async def register_worker(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
+    async def register(self, worker: WorkerRecord, buckets: Sequence[Bucket], lease: float) -> None:
         self.asked.append(worker.id)
-        if len(self.asked) == 1 or self._clock.monotonic() >= self.until:
-            await super().register_worker(worker, buckets, lease)
-        if self._clock.monotonic() < self.until:
+        if len(self.asked) == 1 or self.clock.monotonic() >= self.until:
+            await self.inner.register(worker, buckets, lease)
+        if self.clock.monotonic() < self.until:
             raise StoreUnavailableError("the answer got lost")
 
     @hookimpl
@@ -48,38 +50,38 @@ class Unheard(MemoryMaster):
 
     @hookimpl
     def jobmaster_master(self, url: str) -> MasterRepository | None:
-        return cast("MasterRepository", self) if url.startswith("unheard://") else None
+        return with_stores(self.master, workers=self) if url.startswith("unheard://") else None
 
 
-def served_by(master: Unheard) -> Cluster:
-    cluster = Cluster(CLUSTER, "unheard://", clock=master._clock).use(master)
+def served_by(unheard: Unheard) -> Cluster:
+    cluster = Cluster(CLUSTER, "unheard://", clock=unheard.clock).use(unheard)
     return cluster.configure(lease=LEASE, heartbeat=LEASE / 4).add_worker(name="Worker-01", parallelism=0.2)
 
 
 async def test_a_life_that_may_be_over_is_not_registered_again() -> None:
-    master = Unheard(until=2 * LEASE)
-    async with served_by(master).running() as runtime:
-        await master.take_lost_buckets(CLUSTER, UUID(int=1), 100)
+    unheard = Unheard(until=2 * LEASE)
+    async with served_by(unheard).running() as runtime:
+        await unheard.master.rescue.take_lost_buckets(CLUSTER, UUID(int=1), 100)
         [worker] = [w for w in await runtime.list_workers() if w.status is WorkerStatus.ACTIVE]
 
-        assert worker.id == master.asked[-1] != master.asked[0]
-        assert {b.worker_id for b in await master.active_buckets(CLUSTER)} == {worker.id}
+        assert worker.id == unheard.asked[-1] != unheard.asked[0]
+        assert {b.worker_id for b in await unheard.master.buckets.list_active(CLUSTER)} == {worker.id}
 
 
 async def test_the_lease_counts_from_the_first_try() -> None:
     """The master counts from the first call that it hears, whichever it answers."""
-    master = Unheard(until=LEASE / 4)
-    async with served_by(master).running() as runtime:
+    unheard = Unheard(until=LEASE / 4)
+    async with served_by(unheard).running() as runtime:
         with anyio.fail_after(LEASE):
             await runtime.workers_ready()
         [worker] = await runtime.list_workers()
         [running] = runtime._supervisor.workers
 
-        assert len(set(master.asked)) == 1 < len(master.asked)
+        assert len(set(unheard.asked)) == 1 < len(unheard.asked)
         assert running.lease is not None
         assert worker.lease_until is not None
-        left = (worker.lease_until - await master.now()).total_seconds()
-        assert running.lease.safe_until - master._clock.monotonic() < left
+        left = (worker.lease_until - await unheard.master.now()).total_seconds()
+        assert running.lease.safe_until - unheard.clock.monotonic() < left
 
 
 async def test_who_stops_while_a_new_life_is_being_registered_leaves_nothing_behind() -> None:
@@ -89,12 +91,12 @@ async def test_who_stops_while_a_new_life_is_being_registered_leaves_nothing_beh
     cluster.configure(store_options={"clock": clock}).add_worker(name="Worker-01", lane="Resting")
     with ExitStack() as stack:
         async with anyio.create_task_group() as group, cluster.running() as runtime:
-            gate = stack.enter_context(faults.held_up(MASTER, "register_worker"))
+            gate = stack.enter_context(faults.held_up(MASTER, "workers.register"))
             await runtime.pause_lane("Resting")  # ends the life with buckets, and begins one without
             await gate.reached.wait()
             group.start_soon(_open_in_a_second, gate)
 
-    workers = await MemoryMaster(store, clock).list_workers(CLUSTER)
+    workers = await MemoryMaster(store, clock).workers.list_all(CLUSTER)
     assert [worker.status for worker in workers] == [WorkerStatus.STOPPED] * 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -26,11 +26,12 @@ from jobmaster import (
     handler,
     hookimpl,
 )
-from jobmaster.contracts import HeartbeatReply, MasterRepository
+from jobmaster.contracts import ClaimStore, HeartbeatReply, MasterRepository, WorkerStore
 from jobmaster.models import Bucket, BucketPage, Cursor, Load
 from jobmaster.plugins import Plugins
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,7 @@ async def test_nothing_is_left_in_the_buckets_of_a_stopped_worker(cluster: Build
         async with cluster(quick).running() as runtime:
             await runtime.scheduler.once_many([quick.request(after=5) for _ in range(10)])
             await runtime.scheduler.once_now(quick)
-        assert await watcher.master.bucket_holdings(watcher.id) == {}
+        assert await watcher.master.buckets.holdings(watcher.id) == {}
         assert {b.status for b in await watcher.list_buckets()} == {BucketStatus.READY_TO_DELETE}
         assert (await statuses(watcher))[JobStatus.HELD_ON_MASTER] >= 10
 
@@ -140,7 +141,7 @@ async def test_jobs_sent_to_a_worker_that_has_left_are_run_by_the_next(
         async with cluster(quick).running():
             bucket = (await sender.list_buckets())[0]
         late = [make_new_job(bucket, definition_id="Quick") for _ in range(20)]
-        await sender.master.insert_jobs(late)
+        await sender.master.jobs.insert(late)
 
         async with cluster(quick).running():
             jobs = [await sender.jobs.wait(new.job.id, 10) for new in late]
@@ -196,15 +197,15 @@ class Ailing:
         scheme, _, name = url.partition("://")
         if scheme != "ailing":
             return None
-        return cast("MasterRepository", AilingMaster(self, Plugins().master(f"memory://{name}", options)))
+        master = Plugins().master(f"memory://{name}", options)
+        workers, claims = AilingWorkers(master.workers, self), AilingClaims(master.claims, self)
+        return with_stores(master, workers=workers, claims=claims)
 
 
-class AilingMaster:
-    def __init__(self, state: Ailing, inner: MasterRepository) -> None:
-        self._state, self._inner = state, inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+class AilingWorkers(Passing[WorkerStore]):
+    def __init__(self, inner: WorkerStore, state: Ailing) -> None:
+        super().__init__(inner)
+        self._state = state
 
     async def heartbeat(
         self,
@@ -217,15 +218,21 @@ class AilingMaster:
             raise StoreUnavailableError("no answer")
         if self._state.declared_lost:
             self._state.declared_lost = False
-            return await self._inner.heartbeat([], {}, lease)
-        return await self._inner.heartbeat(worker_ids, loads, lease, rescuing)
+            return await self.inner.heartbeat([], {}, lease)
+        return await self.inner.heartbeat(worker_ids, loads, lease, rescuing)
 
-    async def read_bucket(
+
+class AilingClaims(Passing[ClaimStore]):
+    def __init__(self, inner: ClaimStore, state: Ailing) -> None:
+        super().__init__(inner)
+        self._state = state
+
+    async def pull(
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         if self._state.reads_hang:
             await anyio.sleep_forever()
-        return await self._inner.read_bucket(bucket, cursor, limit, known)
+        return await self.inner.pull(bucket, cursor, limit, known)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from jobmaster import (
 from jobmaster.contracts import MasterRepository
 from jobmaster.plugins import Plugins
 from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.wrapping import Passing
 
 pytestmark = pytest.mark.anyio
 
@@ -171,12 +172,10 @@ class Refusing:
         return cast("MasterRepository", RefusingMaster(self, inner)) if scheme == "refusing" else None
 
 
-class RefusingMaster:
+class RefusingMaster(Passing[MasterRepository]):
     def __init__(self, state: Refusing, inner: MasterRepository) -> None:
-        self._state, self._inner = state, inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        super().__init__(inner)
+        self._state = state
 
     async def open(self) -> None:
         self._state.opening.add("")
@@ -187,7 +186,7 @@ class RefusingMaster:
 
     async def close(self) -> None:
         self._state.closed.add("")
-        await self._inner.close()
+        await self.inner.close()
 
 
 @pytest.fixture

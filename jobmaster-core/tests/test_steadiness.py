@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from attrs import define, evolve
@@ -24,6 +25,7 @@ from jobmaster._upkeep.plan_schedules import PATIENCE, PlanSchedules
 from jobmaster._upkeep.prune import WORKERS_KEPT, Prune
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster._upkeep.transfer import Route
+from jobmaster.contracts import ScheduleStore
 from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket, Cursor, JobQuery, NewJob
@@ -39,6 +41,7 @@ from jobmaster_testing.factories import (
     make_schedule,
     make_worker,
 )
+from jobmaster_testing.wrapping import Passing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, MONTH = 86_400.0, 30 * 86_400.0
@@ -158,24 +161,25 @@ class Stage:
         master = MemoryMaster(clock=host)
         worker = make_worker()
         bucket = make_bucket(worker)
-        await master.register_worker(worker, [bucket], 1e9)
+        await master.workers.register(worker, [bucket], 1e9)
         stage = cls(host, master, StoreClock(CLUSTER, master, host.monotonic), bucket)
         await stage.finish(5)
         gone = make_worker()
-        await master.register_worker(gone, [], 1e9)
-        await master.retire_worker(gone.id)
+        await master.workers.register(gone, [], 1e9)
+        await master.workers.retire(gone.id)
         return stage
 
     async def finish(self, count: int) -> None:
         jobs = [make_job() for _ in range(count)]
-        await self.master.insert_jobs([NewJob(job=job, bucket_id=self.bucket.id) for job in jobs])
-        page = await self.master.read_bucket(self.bucket, Cursor(), count)
+        await self.master.jobs.insert([NewJob(job=job, bucket_id=self.bucket.id) for job in jobs])
+        page = await self.master.claims.pull(self.bucket, Cursor(), count)
         reports = [make_report(claim, finished_at=self.host.now()) for claim in page.claims]
-        assert not await self.master.report(reports)
+        assert not await self.master.outcomes.report(reports)
 
     def prune(self, retention: float | None = MONTH) -> Prune:
         clock = StoreClock(CLUSTER, self.master, self.host.monotonic)
-        return Prune(CLUSTER, self.master, clock, retention)
+        master = self.master
+        return Prune(CLUSTER, master.jobs, master.schedules, master.workers, clock, retention)
 
     def schedule(self, period: str) -> ScheduleRecord:
         now = self.host.now()
@@ -184,10 +188,10 @@ class Stage:
         )
 
     async def count(self) -> int:
-        return len(await self.master.query_jobs(CLUSTER, JobQuery(limit=100)))
+        return len(await self.master.jobs.query(CLUSTER, JobQuery(limit=100)))
 
     async def workers(self) -> int:
-        return len(await self.master.list_workers(CLUSTER))
+        return len(await self.master.workers.list_all(CLUSTER))
 
 
 pytestmark = pytest.mark.anyio
@@ -214,14 +218,13 @@ async def test_a_clock_that_is_ahead_at_the_start_deletes_nothing() -> None:
 async def test_a_clock_that_jumps_between_look_and_statement_deletes_nothing() -> None:
     stage = await Stage.set_up()
 
-    class Jumping(MemoryMaster):
-        async def prune_schedules(self, *args: object, **kwargs: object) -> int:
+    class Jumping(Passing[ScheduleStore]):
+        async def prune(self, *args: Any) -> int:
             stage.host.offset = AHEAD
-            return await super().prune_schedules(*args, **kwargs)  # type: ignore[arg-type]
+            return await self.inner.prune(*args)
 
-    jumping = Jumping(clock=stage.host)
-    jumping._store = stage.master._store
-    prune = Prune(CLUSTER, jumping, StoreClock(CLUSTER, jumping, stage.host.monotonic), MONTH)
+    prune = stage.prune()
+    prune.schedules = cast("ScheduleStore", Jumping(stage.master.schedules))
     await prune.run_once()
     stage.host.seconds += SETTLING
 
@@ -292,7 +295,8 @@ async def _planner(stage: Stage, looks: Sequence[float]) -> list[int]:
     """Return how many jobs a planner makes at looks that are so many seconds apart."""
     planner = PlanSchedules(
         CLUSTER,
-        stage.master,
+        stage.master.schedules,
+        stage.master.requests,
         Plugins().kinds,
         timedelta(seconds=120),
         timedelta(seconds=10),
@@ -309,7 +313,7 @@ async def _planner(stage: Stage, looks: Sequence[float]) -> list[int]:
 async def test_a_planner_misses_no_times_by_a_clock_that_is_ahead_at_the_start() -> None:
     """It would plan up to then, and the schedule would be silent for as long."""
     stage = await Stage.set_up()
-    await stage.master.add_schedules([stage.schedule("1h")])
+    await stage.master.schedules.add([stage.schedule("1h")])
     assert await _planner(stage, [0]) == [0]
 
     stage.host.offset = AHEAD
@@ -321,7 +325,7 @@ async def test_a_planner_misses_no_times_by_a_clock_that_is_ahead_at_the_start()
 
 async def test_a_schedule_that_is_days_late_waits_for_a_minute() -> None:
     stage = await Stage.set_up()
-    await stage.master.add_schedules([stage.schedule("1h")])
+    await stage.master.schedules.add([stage.schedule("1h")])
     assert await _planner(stage, [0]) == [0]
     stage.host.seconds += 40 * DAY
 
@@ -333,7 +337,7 @@ async def test_a_schedule_that_is_days_late_waits_for_a_minute() -> None:
 async def test_a_planner_that_sees_the_clock_jump_waits_for_a_minute() -> None:
     stage = await Stage.set_up()
     await stage.clock.look()
-    await stage.master.add_schedules([stage.schedule("1m")])
+    await stage.master.schedules.add([stage.schedule("1m")])
     assert await _planner(stage, [0]) == [2]
     stage.host.offset = 3600.0
 
@@ -350,14 +354,14 @@ async def test_a_heartbeat_of_the_future_is_no_lease() -> None:
     stage = await Stage.set_up()
     worker = make_worker()
     stage.host.offset = AHEAD
-    await stage.master.register_worker(worker, [make_bucket(worker)], 15.0)
+    await stage.master.workers.register(worker, [make_bucket(worker)], 15.0)
     stage.host.offset = 0.0
 
-    assert await stage.master.needs_rescue(CLUSTER)
-    taken = await stage.master.take_lost_buckets(CLUSTER, stage.bucket.worker_id, 10, ["standalone"])
+    assert await stage.master.rescue.is_needed(CLUSTER)
+    taken = await stage.master.rescue.take_lost_buckets(CLUSTER, stage.bucket.worker_id, 10, ["standalone"])
 
     assert [bucket.lane for bucket in taken] == ["default"]
-    assert worker.id not in (await stage.master.heartbeat([worker.id], {}, 15.0)).alive
+    assert worker.id not in (await stage.master.workers.heartbeat([worker.id], {}, 15.0)).alive
 
 
 async def test_a_jump_of_the_stores_clock_declares_nobody_dead() -> None:
@@ -365,7 +369,7 @@ async def test_a_jump_of_the_stores_clock_declares_nobody_dead() -> None:
     stage = await Stage.set_up()
     dead, alive = make_worker(), make_worker()
     for worker in (dead, alive):
-        await stage.master.register_worker(worker, [make_bucket(worker)], 15.0)
+        await stage.master.workers.register(worker, [make_bucket(worker)], 15.0)
     await stage.clock.look()
 
     async def may_judge() -> bool:
@@ -390,8 +394,8 @@ async def test_a_jump_of_the_stores_clock_declares_nobody_dead() -> None:
     for seconds in (1, 5, 5, 5):
         stage.host.seconds += seconds
         taken.append((await rescue.run_once()).buckets)
-        await stage.master.heartbeat([alive.id], {}, 15.0)
+        await stage.master.workers.heartbeat([alive.id], {}, 15.0)
 
     assert taken == [0, 0, 0, 1]
-    records = {worker.id: worker.status for worker in await stage.master.list_workers(CLUSTER)}
+    records = {worker.id: worker.status for worker in await stage.master.workers.list_all(CLUSTER)}
     assert (records[dead.id], records[alive.id]) == (WorkerStatus.LOST, WorkerStatus.ACTIVE)

@@ -54,8 +54,8 @@ async def leave_unread(master: MemoryMaster, count: int) -> Bucket:
     """Put jobs into the bucket of a worker that reads nothing, and is not heard of."""
     worker = make_worker(cluster_id=CLUSTER)
     bucket = make_bucket(worker, priority=Priority.MEDIUM)
-    await master.register_worker(worker, [bucket], LEASE)
-    await master.insert_jobs([make_new_job(bucket, definition_id=DEFINITION) for _ in range(count)])
+    await master.workers.register(worker, [bucket], LEASE)
+    await master.jobs.insert([make_new_job(bucket, definition_id=DEFINITION) for _ in range(count)])
     return bucket
 
 
@@ -69,7 +69,7 @@ async def test_they_are_run_within_two_seconds(
     async with standalone(distributed, noting).running():
         await anyio.sleep(60)
         bucket = await leave_unread(master, 20)
-        await master.announce([f"b:{bucket.id}"])
+        await master.notifications.announce([f"b:{bucket.id}"])
         began = anyio.current_time()
         await noting.starts.count(20, timeout=LEASE / 2)
         assert anyio.current_time() - began < 2.5
@@ -84,7 +84,7 @@ async def test_who_was_busy_takes_them_when_it_has_free_slots(
         await runtime.scheduler.once_many(busy)
         await anyio.sleep(1)
         bucket = await leave_unread(master, 20)
-        await master.announce([f"b:{bucket.id}"])
+        await master.notifications.announce([f"b:{bucket.id}"])
         began = anyio.current_time()
         await noting.starts.count(len(busy) + 20, timeout=LEASE / 2)
         assert anyio.current_time() - began < 60
@@ -96,7 +96,7 @@ async def test_however_many_they_are_all_are_taken(
     async with standalone(distributed, noting).running():
         await anyio.sleep(60)
         bucket = await leave_unread(master, 2 * TAKEN_AT_ONCE + 10)
-        await master.announce([f"b:{bucket.id}"])
+        await master.notifications.announce([f"b:{bucket.id}"])
         began = anyio.current_time()
         await noting.starts.count(2 * TAKEN_AT_ONCE + 10, timeout=LEASE / 2)
         assert anyio.current_time() - began < 30

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise, repeat
+from typing import cast
 from uuid import UUID, uuid4
 
 import anyio
@@ -24,7 +25,7 @@ from jobmaster import (
 )
 from jobmaster._pipeline.buffer import Buffer
 from jobmaster._pipeline.report import Reporter
-from jobmaster.memory import MemoryMaster
+from jobmaster.contracts import OutcomeStore
 from jobmaster.models import Claim, NewJob, Report
 from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.weighing import AT_ONCE, MOST_JOBS, MOST_TOGETHER, in_parts, new_weight
@@ -136,7 +137,7 @@ async def test_endless_lists_are_refused(cluster: Build) -> None:
 async def test_reports_go_in_writes_that_are_bounded() -> None:
     written: list[int] = []
 
-    class Counting(MemoryMaster):
+    class Counting:
         async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
             written.append(len(reports))
             return frozenset()
@@ -144,7 +145,7 @@ async def test_reports_go_in_writes_that_are_bounded() -> None:
     worker = make_worker()
     bucket = make_bucket(worker)
     owned = OwnedBucket(bucket, WorkerLease(worker.id, 60, 0), 5, 10)
-    reporter = Reporter(Counting("weighing"))
+    reporter = Reporter(cast("OutcomeStore", Counting()))
     for _ in range(40):
         claim = Claim(
             job=make_new_job(bucket).job, bucket_id=bucket.id, epoch=1, attempt=1, ready_at=NOW, retries=0

@@ -47,7 +47,7 @@ async def agent(database: str, options: Options) -> AsyncIterator[AgentRepositor
 @pytest.fixture
 async def bucket(agent: AgentRepository) -> Bucket:
     bucket = make_bucket()
-    await agent.create_buckets([bucket])
+    await agent.buckets.create([bucket])
     return bucket
 
 
@@ -84,7 +84,7 @@ def of_all_sorts(bucket: Bucket) -> list[Message]:
 
 
 async def drained(agent: AgentRepository, bucket: Bucket) -> list[Message]:
-    return sorted(await agent.read_all(bucket.id, 1000), key=by_job)
+    return sorted(await agent.messages.read_all(bucket.id, 1000), key=by_job)
 
 
 def by_job(message: Message) -> int:
@@ -97,7 +97,7 @@ def by_job(message: Message) -> int:
 async def test_messages_of_all_sorts_come_back_as_they_were(agent: AgentRepository, bucket: Bucket) -> None:
     messages = of_all_sorts(bucket)
 
-    await agent.push(messages)
+    await agent.messages.push(messages)
 
     assert await drained(agent, bucket) == sorted(messages, key=by_job)
 
@@ -106,16 +106,16 @@ async def test_messages_of_few_sorts_come_back_as_they_were(agent: AgentReposito
     new = [make_message(bucket, make_job(data={"n": n})) for n in range(40)]
     again = [make_message(bucket, attempt=3, saved=True, retries=2, suspect=True) for _ in range(40)]
 
-    await agent.push([*again, *new])
+    await agent.messages.push([*again, *new])
 
     assert await drained(agent, bucket) == sorted([*new, *again], key=by_job)
 
 
 async def test_a_bulk_that_was_pushed_in_part_is_completed(agent: AgentRepository, bucket: Bucket) -> None:
     messages = [make_message(bucket) for _ in range(40)]
-    await agent.push(messages[10:30])
+    await agent.messages.push(messages[10:30])
 
-    await agent.push(messages)
+    await agent.messages.push(messages)
 
     assert await drained(agent, bucket) == messages
 
@@ -125,11 +125,11 @@ async def test_a_bulk_that_was_pushed_in_part_is_completed(agent: AgentRepositor
 
 async def test_a_message_that_is_nearly_due_is_left(agent: AgentRepository, bucket: Bucket) -> None:
     message = make_message(bucket, delay=0.9)
-    await agent.push([message])
+    await agent.messages.push([message])
 
-    assert await agent.withdraw(bucket.id, [(message.new.job.id, 1)]) == frozenset()
+    assert await agent.messages.withdraw(bucket.id, [(message.new.job.id, 1)]) == frozenset()
 
-    assert dict(await agent.holdings()) == {bucket.id: 1}
+    assert dict(await agent.buckets.holdings()) == {bucket.id: 1}
 
 
 async def test_a_withdrawal_that_took_too_long_is_not_known_to_have_happened(
@@ -142,10 +142,10 @@ async def test_a_withdrawal_that_took_too_long_is_not_known_to_have_happened(
     monkeypatch.setattr(withdrawing, "MARGIN", 0)
     message = make_message(bucket, delay=0.5)
     with slow_commits(observer, options.table_prefix, "DELETE"):
-        await agent.push([message])
+        await agent.messages.push([message])
 
         with pytest.raises(StoreUnavailableError, match="became due meanwhile"):
-            await agent.withdraw(bucket.id, [(message.new.job.id, 1)])
+            await agent.messages.withdraw(bucket.id, [(message.new.job.id, 1)])
 
 
 async def test_an_owner_takes_what_was_due_when_it_began_to_read(
@@ -157,8 +157,8 @@ async def test_an_owner_takes_what_was_due_when_it_began_to_read(
     (page,) = statements.messages(Query("bucket_page", {"bucket_id": bucket.id, **place}))
     with psycopg.connect(database) as reader:
         reader.execute("SELECT 1")
-        await agent.push([message])
-        await until(lambda: agent.due_buckets([bucket]))
+        await agent.messages.push([message])
+        await until(lambda: agent.claims.due([bucket]))
 
         assert psycopg.RawCursor(reader).execute(page.text, page.values).fetchall() == []
         reader.rollback()
@@ -194,9 +194,9 @@ async def test_a_push_without_an_answer_is_not_repeated(
         async with anyio.create_task_group() as group:
             group.start_soon(end_the_commit, observer, options)
             with pytest.raises(StoreUnavailableError):
-                await named_agent.push([make_message(make_bucket())])
+                await named_agent.messages.push([make_message(make_bucket())])
 
-    assert dict(await named_agent.holdings()) == {}
+    assert dict(await named_agent.buckets.holdings()) == {}
 
 
 async def test_a_withdrawal_without_an_answer_is_not_known_to_have_happened(
@@ -204,21 +204,21 @@ async def test_a_withdrawal_without_an_answer_is_not_known_to_have_happened(
 ) -> None:
     bucket = make_bucket()
     message = make_message(bucket, delay=60)
-    await named_agent.push([message])
+    await named_agent.messages.push([message])
     with slow_commits(observer, options.table_prefix, "DELETE"):
         async with anyio.create_task_group() as group:
             group.start_soon(end_the_commit, observer, options)
             with pytest.raises(StoreUnavailableError):
-                await named_agent.withdraw(bucket.id, [(message.new.job.id, 1)])
+                await named_agent.messages.withdraw(bucket.id, [(message.new.job.id, 1)])
 
 
 # Who owns a bucket
 
 
 async def test_what_nobody_read_is_not_exposed(agent: AgentRepository, bucket: Bucket) -> None:
-    await agent.push([make_message(bucket)])
+    await agent.messages.push([make_message(bucket)])
 
-    assert list((await agent.exposed(make_bucket(id=bucket.id, epoch=2), 10)).claims) == []
+    assert list((await agent.claims.exposed(make_bucket(id=bucket.id, epoch=2), 10)).claims) == []
 
 
 # The schema
@@ -227,10 +227,10 @@ async def test_what_nobody_read_is_not_exposed(agent: AgentRepository, bucket: B
 async def test_the_script_provisions_a_fresh_database(every_database: str, options: Options) -> None:
     agent = unopened_agent("Postgres-1", every_database, options)
     with psycopg.connect(every_database) as connection:
-        connection.execute(agent.migration_script())
+        connection.execute(agent.schema.script())
     try:
         await agent.open()
-        assert list(await agent.pending_migrations()) == []
+        assert list(await agent.schema.pending()) == []
         assert await agent.fingerprint()
     finally:
         await agent.close()
@@ -243,7 +243,7 @@ async def test_a_database_without_an_agents_schema_is_reported_as_such(
     try:
         await agent.open()
         with pytest.raises(SchemaError, match="jobmaster migrate"):
-            await agent.push([make_message(make_bucket())])
+            await agent.messages.push([make_message(make_bucket())])
     finally:
         await agent.close()
 
@@ -260,7 +260,7 @@ async def test_an_agent_that_is_not_there_was_pushed_nothing(options: Options) -
     agent = unopened_agent("Postgres-1", "postgresql://ann:secret@127.0.0.1:1/jobs", options)
     try:
         with pytest.raises(StoreUnreachableError):
-            await agent.push([make_message(make_bucket())])
+            await agent.messages.push([make_message(make_bucket())])
     finally:
         await agent.close()
 
@@ -268,13 +268,13 @@ async def test_an_agent_that_is_not_there_was_pushed_nothing(options: Options) -
 async def test_a_push_that_failed_may_be_repeated(wired: str, wire: Wire, options: Options) -> None:
     async with open_agent("Postgres-1", wired, options) as agent:
         message = make_message(make_bucket())
-        await agent.push([message])
+        await agent.messages.push([message])
         wire.cut()
         for error in (StoreUnavailableError, StoreUnreachableError):
             with pytest.raises(error):
-                await agent.push([message])
+                await agent.messages.push([message])
         wire.connect()
 
-        await agent.push([message])
+        await agent.messages.push([message])
 
-        assert list((await agent.holdings()).values()) == [1]
+        assert list((await agent.buckets.holdings()).values()) == [1]

@@ -40,7 +40,7 @@ async def agent(database: str, options: Options) -> AsyncIterator[AgentRepositor
 @pytest.fixture
 async def bucket(agent: AgentRepository) -> Bucket:
     bucket = make_bucket()
-    await agent.create_buckets([bucket])
+    await agent.buckets.create([bucket])
     return bucket
 
 
@@ -64,8 +64,8 @@ async def test_a_message_is_one_statement_each_way(
 ) -> None:
     message = make_message(bucket)
 
-    await agent.push([message])
-    await agent.acknowledge(bucket, [(message.new.job.id, 1)])
+    await agent.messages.push([message])
+    await agent.messages.acknowledge(bucket, [(message.new.job.id, 1)])
 
     assert statements == {"message_add": 1, "message_remove": 1}
 
@@ -75,8 +75,8 @@ async def test_many_messages_are_one_statement_each_way(
 ) -> None:
     messages = [make_message(bucket) for _ in range(MANY)]
 
-    await agent.push(messages)
-    await agent.acknowledge(bucket, [(message.new.job.id, 1) for message in messages])
+    await agent.messages.push(messages)
+    await agent.messages.acknowledge(bucket, [(message.new.job.id, 1) for message in messages])
 
     assert statements == {"messages_alike": 1, "message_remove": 1}
 
@@ -86,8 +86,8 @@ async def test_a_repeated_push_looks_at_each_message(
 ) -> None:
     messages = [make_message(bucket) for _ in range(MANY)]
 
-    await agent.push(messages)
-    await agent.push(messages)
+    await agent.messages.push(messages)
+    await agent.messages.push(messages)
 
     assert statements == {"messages_alike": 2, "messages_add": 1}
 
@@ -95,11 +95,11 @@ async def test_a_repeated_push_looks_at_each_message(
 async def test_jobs_that_trickle_in_share_a_write_to_claim(
     agent: AgentRepository, bucket: Bucket, statements: Counter[str]
 ) -> None:
-    page = await agent.pull(bucket, Cursor(), 100)
+    page = await agent.claims.pull(bucket, Cursor(), 100)
     statements.clear()
     for _ in range(5):
-        await agent.push([make_message(bucket)])
-        page = await agent.pull(bucket, page.cursor, 100)
+        await agent.messages.push([make_message(bucket)])
+        page = await agent.claims.pull(bucket, page.cursor, 100)
 
     assert len(page.claims) == 5
     assert 1 <= statements.pop("bucket_claim_to") < 5
@@ -109,11 +109,11 @@ async def test_jobs_that_trickle_in_share_a_write_to_claim(
 async def test_an_idle_owner_writes_nothing(
     agent: AgentRepository, bucket: Bucket, statements: Counter[str]
 ) -> None:
-    cursor = (await agent.pull(bucket, Cursor(), 100)).cursor  # the first page is looked at twice
+    cursor = (await agent.claims.pull(bucket, Cursor(), 100)).cursor  # the first page is looked at twice
     assert statements == {"bucket_page": 2, "bucket_state": 2}
     statements.clear()
     for _ in range(3):
-        cursor = (await agent.pull(bucket, cursor.anew(), 100)).cursor
+        cursor = (await agent.claims.pull(bucket, cursor.anew(), 100)).cursor
 
     assert statements == {"bucket_page": 3, "bucket_state": 3}
 
@@ -122,12 +122,12 @@ async def test_a_message_is_a_row_that_comes_and_goes(
     agent: AgentRepository, bucket: Bucket, options: Options, observer: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     messages = [make_message(bucket) for _ in range(MANY)]
-    await agent.push(messages)
+    await agent.messages.push(messages)
     cursor, more = Cursor(), True
     while more:
-        page = await agent.pull(bucket, cursor, 300)
+        page = await agent.claims.pull(bucket, cursor, 300)
         cursor, more = page.cursor, page.more
-    await agent.acknowledge(bucket, [(message.new.job.id, 1) for message in messages])
+    await agent.messages.acknowledge(bucket, [(message.new.job.id, 1) for message in messages])
     await agent.close()
 
     def written() -> dict[object, tuple[object, ...]]:

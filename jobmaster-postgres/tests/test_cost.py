@@ -142,11 +142,11 @@ async def test_a_full_page_is_read_once(database: str, statements: Counter[str])
         bucket = await world.bucket()
         await world.put(bucket, count=30)
         begun = (
-            await master.read_bucket(bucket, Cursor(), 1)
+            await master.claims.pull(bucket, Cursor(), 1)
         ).cursor.anew()  # the first page is looked at twice
         statements.clear()
-        page = await master.read_bucket(bucket, begun, 10)
-        await master.read_bucket(bucket, page.cursor, 10)
+        page = await master.claims.pull(bucket, begun, 10)
+        await master.claims.pull(bucket, page.cursor, 10)
 
     assert statements == {"bucket_page": 2, "bucket_state": 2, "bucket_claim_to": 2}
 
@@ -156,10 +156,10 @@ async def test_what_is_in_hand_is_not_read_again(database: str, statements: Coun
         world = await make_world(master)
         bucket = await world.bucket()
         await world.put(bucket, count=30)
-        before = await master.read_bucket(bucket, Cursor(), 30)
+        before = await master.claims.pull(bucket, Cursor(), 30)
         everything = [claim.job.id for claim in before.claims]
         statements.clear()
-        page = await master.read_bucket(bucket, before.cursor.anew(), 15, everything[:10])
+        page = await master.claims.pull(bucket, before.cursor.anew(), 15, everything[:10])
 
     assert [claim.job.id for claim in page.claims] == everything[10:15]
     assert statements == {"bucket_page_but": 1, "bucket_state": 1, "bucket_claim_to": 1}
@@ -172,8 +172,8 @@ async def test_a_job_that_came_by_an_agent_is_one_write(
         world = await make_world(master)
         bucket = await world.bucket()
         statements.clear()
-        await master.report([saving_report(bucket) for _ in range(JOBS)])
-        await master.report([saving_report(bucket)])
+        await master.outcomes.report([saving_report(bucket) for _ in range(JOBS)])
+        await master.outcomes.report([saving_report(bucket)])
 
     assert statements == {"reports_save_alike": 1, "report_save": 1}
     expected = {"job": (JOBS + 1, 0, 0), "live": (0, 0, 0), "attempt": (JOBS + 1, 0, 0)}
@@ -188,7 +188,7 @@ async def test_jobs_are_handed_over_in_three_statements(
         buckets = await world.buckets(3)
         await world.put(count=JOBS)
         statements.clear()
-        result = await master.hand_over(world.cluster_id, 1.0, [room(b) for b in buckets], new_id())
+        result = await master.handovers.hand_over(world.cluster_id, 1.0, [room(b) for b in buckets], new_id())
 
     assert sum(len(handover.messages) for handover in result.handovers) == JOBS
     assert statements == {"held_hand_over": 1, "handovers_add": 1, "held_next": 1}

@@ -107,7 +107,7 @@ async def test_a_role_may_be_set_right_by_the_url(place: Place) -> None:
 async def test_what_notifications_are_sent_with_is_no_setting(place: Place) -> None:
     """They switch `synchronous_commit` off, for themselves alone."""
     async with open_master(place.url("connections=1")) as master:
-        await master.announce(["x"])
+        await master.notifications.announce(["x"])
         assert list(await master.durability_risks()) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from jobmaster.contracts import Message
 from jobmaster.models import Bucket
 from jobmaster_postgres.master import PostgresMaster
+from jobmaster_postgres.placing import PostgresHandoverStore
 from jobmaster_sql.handovers import Messages, SqlHandoverStore
 from jobmaster_sql.placement import groups_of
 from jobmaster_testing.contracts.provider import make_world
@@ -24,7 +25,7 @@ async def world(database: str) -> AsyncIterator[World]:
         yield await make_world(master)
 
 
-@pytest.mark.parametrize("store", [PostgresMaster, SqlHandoverStore])
+@pytest.mark.parametrize("store", [PostgresHandoverStore, SqlHandoverStore])
 async def test_jobs_are_shared_out_with_all_that_is_known_of_them(
     world: World, store: type[SqlHandoverStore]
 ) -> None:
@@ -42,7 +43,7 @@ async def test_jobs_are_shared_out_with_all_that_is_known_of_them(
     assert {id_: record.bucket_id for id_, record in records.items()} == places
 
 
-@pytest.mark.parametrize("store", [PostgresMaster, SqlHandoverStore])
+@pytest.mark.parametrize("store", [PostgresHandoverStore, SqlHandoverStore])
 async def test_of_many_carriers_each_gets_other_jobs(world: World, store: type[SqlHandoverStore]) -> None:
     buckets = await world.buckets(4)
     jobs = await world.put(count=400)
@@ -65,5 +66,6 @@ async def mark(world: World, buckets: Sequence[Bucket], free: int, store: type[S
     """Put held jobs into buckets in the way of this store."""
     master = world.master
     assert isinstance(master, PostgresMaster)
+    handovers = store(master._driver)
     groups = groups_of([room(bucket, free) for bucket in buckets])
-    return await master._driver.run(lambda: store._mark_held(master, world.cluster_id, 0, groups))
+    return await master._driver.run(lambda: handovers.mark_held(world.cluster_id, 0, groups))

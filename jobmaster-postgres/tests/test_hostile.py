@@ -183,7 +183,7 @@ async def test_a_named_schema_is_the_only_one(hostile: Hostile) -> None:
     hostile.execute(*_table(hostile, "public", "named_"))
 
     async with open_master(f"{hostile.url}?schema=app", options) as master:
-        assert (await master.insert_jobs([NewJob(job=make_job())]))[0].created
+        assert (await master.jobs.insert([NewJob(job=make_job())]))[0].created
 
     assert hostile.count("app.named_job") == 1
     assert hostile.count("public.named_job") == 0
@@ -198,7 +198,7 @@ async def test_a_strangers_tables_on_the_path_are_passed_over(hostile: Hostile) 
     hostile.execute(*_table(hostile, "public", "passed_"))
 
     async with open_master(f"{hostile.url}?options=-csearch_path%3Dpublic%2Capp", options) as master:
-        assert (await master.insert_jobs([NewJob(job=make_job())]))[0].created
+        assert (await master.jobs.insert([NewJob(job=make_job())]))[0].created
 
     assert hostile.count("app.passed_job") == 1
 
@@ -229,7 +229,7 @@ def test_a_dbas_script_finds_nothing_of_others(hostile: Hostile, kind: str) -> N
     with psycopg.connect(hostile.url, autocommit=True) as connection:
         connection.execute("SET search_path = app, public")
 
-        connection.execute(store.migration_script().encode())
+        connection.execute(store.schema.script().encode())
 
         if kind == "master":
             connection.execute(

@@ -74,7 +74,7 @@ async def test_filters_mean_what_the_reference_says(world: World, operator: Oper
     for value in VALUES:
         wanted = MetadataFilter("v", operator, value)
 
-        found = await world.master.query_jobs(world.cluster_id, JobQuery(metadata=[wanted]))
+        found = await world.master.jobs.query(world.cluster_id, JobQuery(metadata=[wanted]))
 
         assert sorted(repr(job.metadata["v"]) for job in found) == sorted(map(repr, expected(wanted))), wanted
 
@@ -84,7 +84,7 @@ async def test_what_cannot_be_found_is_not_found(world: World, operator: Operato
     for value in ODD:
         wanted = MetadataFilter("v", operator, [value] if operator is Operator.IN else value)
 
-        assert list(await world.master.query_jobs(world.cluster_id, JobQuery(metadata=[wanted]))) == []
+        assert list(await world.master.jobs.query(world.cluster_id, JobQuery(metadata=[wanted]))) == []
 
 
 async def test_numbers_come_back_as_they_were(world: World) -> None:

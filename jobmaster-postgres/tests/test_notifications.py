@@ -38,9 +38,9 @@ async def test_many_topics_arrive_elsewhere(database: str) -> None:
         open_master(database) as there,
         anyio.create_task_group() as group,
     ):
-        group.start_soon(there.listen, [Topics.ANY], heard.add, ready.set)
+        group.start_soon(there.notifications.listen, [Topics.ANY], heard.add, ready.set)
         await ready.wait()
-        await here.announce(topics)
+        await here.notifications.announce(topics)
 
         assert await heard.count(1500) == topics
         group.cancel_scope.cancel()
@@ -55,10 +55,10 @@ async def test_own_notifications_are_heard_once(database: str) -> None:
         open_master(database) as there,
         anyio.create_task_group() as group,
     ):
-        group.start_soon(here.listen, [Topics.ANY], heard.add, ready.set)
+        group.start_soon(here.notifications.listen, [Topics.ANY], heard.add, ready.set)
         await ready.wait()
-        await here.announce(["mine"])
-        await there.announce(["theirs"])
+        await here.notifications.announce(["mine"])
+        await there.notifications.announce(["theirs"])
 
         assert await heard.count(2) == ["mine", "theirs"]
         group.cancel_scope.cancel()
@@ -71,7 +71,7 @@ async def test_a_broken_listener_says_so(wired: str, wire: Wire) -> None:
 
         async def listen() -> None:
             with pytest.raises(StoreUnavailableError, match="listens for notifications"):
-                await master.listen([Topics.ANY], lambda _: None, ready.set)
+                await master.notifications.listen([Topics.ANY], lambda _: None, ready.set)
 
         async with anyio.create_task_group() as group:
             group.start_soon(listen)
@@ -84,7 +84,7 @@ async def test_listening_to_a_server_that_is_gone(wired: str, wire: Wire) -> Non
     async with open_master(wired) as master:
         wire.cut()
         with pytest.raises(StoreUnavailableError):
-            await master.listen([Topics.ANY], lambda _: None, lambda: None)
+            await master.notifications.listen([Topics.ANY], lambda _: None, lambda: None)
         wire.connect()
 
 
@@ -95,9 +95,9 @@ async def test_behind_pgbouncer_only_own_notifications_are_heard(database: str) 
     async with open_master(url) as master, anyio.create_task_group() as group:
         assert not master.capabilities.notifications
         ready = anyio.Event()
-        group.start_soon(master.listen, ["mine"], heard.add, ready.set)
+        group.start_soon(master.notifications.listen, ["mine"], heard.add, ready.set)
         await ready.wait()
-        await master.announce(["other", "mine"])
+        await master.notifications.announce(["other", "mine"])
 
         assert await heard.count(1) == ["mine"]
         group.cancel_scope.cancel()

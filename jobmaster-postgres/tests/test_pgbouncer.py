@@ -169,7 +169,7 @@ async def test_many_first_starts_at_once(bouncer: Bouncer, mode: str, options: s
         for name in names:
             group.start_soon(start, name)
     async with open_master(url) as master:
-        assert [record is not None for record in [await master.get_cluster(name) for name in names]] == [
+        assert [record is not None for record in [await master.clusters.get(name) for name in names]] == [
             True
         ] * 6
 

@@ -13,7 +13,7 @@ from jobmaster_postgres.connecting import _ADAPTERS, _parameters
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.statements import Statements
 from jobmaster_sql import Query, load_queries
-from jobmaster_sql.reports import REQUEUE_VALUES
+from jobmaster_sql.outcomes import REQUEUE_VALUES
 from jobmaster_testing.factories import make_new_job
 from jobmaster_testing.options import Options, open_master
 
@@ -235,7 +235,7 @@ def long_history(planner: Planner, untouched_database: str) -> str:
 
     async def insert() -> None:
         async with open_master(untouched_database, Options(table_prefix="long_")) as master:
-            await master.insert_jobs([make_new_job() for _ in range(2000)])
+            await master.jobs.insert([make_new_job() for _ in range(2000)])
 
     anyio.run(insert)
     planner.execute(
@@ -252,7 +252,7 @@ def few_jobs(planner: Planner, untouched_database: str) -> str:
 
     async def insert() -> None:
         async with open_master(untouched_database, Options(table_prefix="few_")) as master:
-            await master.insert_jobs([make_new_job() for _ in range(5)])
+            await master.jobs.insert([make_new_job() for _ in range(5)])
 
     anyio.run(insert)
     planner.execute("ANALYZE few_job, few_live")

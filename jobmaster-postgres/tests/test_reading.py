@@ -34,7 +34,7 @@ async def test_a_page_whose_bucket_is_taken_before_it_is_on_record_is_not_handed
 
     async def read() -> None:
         try:
-            pages.append(await world.master.read_bucket(bucket, Cursor(), 2))
+            pages.append(await world.master.claims.pull(bucket, Cursor(), 2))
         except LeaseLostError as error:
             lost.append(error)
 

@@ -133,7 +133,7 @@ TROUBLES = {
 
 
 async def register(master: MasterRepository) -> None:
-    await master.register_cluster(ClusterRecord(id="Refused-1"))
+    await master.clusters.register(ClusterRecord(id="Refused-1"))
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
@@ -154,7 +154,7 @@ async def test_what_is_refused_in_use_is_an_outage_and_over_when_it_is_mended(
             assert not isinstance(caught.value, ConfigurationError)
         if trouble.affects_reads:
             with pytest.raises(StoreUnreachableError):
-                await master.get_cluster("Refused-1")
+                await master.clusters.get("Refused-1")
         scratch.cut()
         scratch.admin(trouble.undone, inside=trouble.inside)
         await register(master)
@@ -179,7 +179,7 @@ async def test_who_listens_goes_on_when_a_database_that_was_away_is_back(scratch
         await register(master)
 
         async def listen() -> None:
-            await master.listen(["a"], lambda _: None, lambda: ready.add(1))
+            await master.notifications.listen(["a"], lambda _: None, lambda: ready.add(1))
 
         scratch.cut()
         scratch.admin(trouble.done)

@@ -75,7 +75,7 @@ async def test_a_schema_that_is_dropped_and_made_anew_is_an_outage_that_passes(
             pass
 
         await work.runs_again(producer)
-        assert await producer.master.get_cluster("Restored-1") is not None
+        assert await producer.master.clusters.get("Restored-1") is not None
         assert [worker.name for worker in await producer.list_workers()] == ["w"]
     assert "run `jobmaster migrate`" in caplog.text or "does not exist" in caplog.text
 

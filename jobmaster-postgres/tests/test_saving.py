@@ -13,6 +13,7 @@ from attrs import evolve
 from jobmaster.models import Attempt, AttemptError, Bucket, Claim, JobRecord, NewJob, Report
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_postgres.master import PostgresMaster
+from jobmaster_postgres.outcomes import PostgresOutcomeStore
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_log_line, make_new_job, make_report
@@ -42,14 +43,16 @@ async def world(database: str) -> AsyncIterator[World]:
 async def test_the_short_way_comes_to_the_same_as_the_long_one(world: World) -> None:
     master = world.master
     assert isinstance(master, PostgresMaster)
+    assert isinstance(master.outcomes, PostgresOutcomeStore)
+    outcomes = master.outcomes
     for seed in range(20):
         short, long = await world.buckets(2)
         one, other = Random(seed), Random(seed)
         known, reports = await prepared(world, short, one)
         known_too, reports_too = await prepared(world, long, other)
 
-        stale = await master.report(reports)
-        stale_too = await master._driver.run(lambda: master._report_any(reports_too))  # noqa: B023 - runs at once
+        stale = await outcomes.report(reports)
+        stale_too = await master._driver.run(lambda: outcomes.report_any(reports_too))  # noqa: B023 - runs at once
 
         assert [r.job_id in stale for r in reports] == [r.job_id in stale_too for r in reports_too], seed
         pairs = zip([*known, *reports], [*known_too, *reports_too], strict=True)
@@ -65,7 +68,7 @@ async def prepared(world: World, bucket: Bucket, random: Random) -> tuple[list[R
             place = random.choice([bucket.id, bucket.id, None])
             await world.insert(NewJob(job=report.job, bucket_id=place))
     before = [report for report in reports if random.random() < 0.1]
-    await world.master.report(before)
+    await world.master.outcomes.report(before)
     reports += random.sample(reports, len(reports) // 10)
     return before, reports
 
@@ -97,7 +100,7 @@ def new_claim(bucket: Bucket, definition_id: str = "A") -> Claim:
 
 async def told(world: World, report: Report) -> Any:
     """Return what the master knows of a job, but for what tells it from another one."""
-    record = await world.master.get_job(world.cluster_id, report.job_id)
+    record = await world.master.jobs.get(world.cluster_id, report.job_id)
     return None if record is None else (_standing(record), [_run(attempt) for attempt in record.attempts])
 
 
@@ -121,7 +124,7 @@ async def test_what_others_store_at_the_same_time_is_looked_at_again(
     stale: list[frozenset[Any]] = []
 
     async def report() -> None:
-        stale.append(await world.master.report(reports))
+        stale.append(await world.master.outcomes.report(reports))
 
     observer.execute("BEGIN")
     store(observer, world, reports[-1])
@@ -167,8 +170,10 @@ async def test_a_job_whose_key_another_one_has_is_not_stored(world: World) -> No
     keyed = evolve(claim, job=evolve(claim.job, key="k"))
     free = evolve(claim := new_claim(bucket), job=evolve(claim.job, key="free"))
 
-    stale = await world.master.report([make_report(keyed), make_report(free), make_report(new_claim(bucket))])
+    stale = await world.master.outcomes.report(
+        [make_report(keyed), make_report(free), make_report(new_claim(bucket))]
+    )
 
     assert stale == {keyed.job.id}
     assert {job.id for job in await world.all_jobs()} >= {holder.id, free.job.id}
-    assert await world.master.get_job(world.cluster_id, keyed.job.id) is None
+    assert await world.master.jobs.get(world.cluster_id, keyed.job.id) is None

@@ -14,7 +14,7 @@ from jobmaster.ids import new_id
 from jobmaster.models import Bucket
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_postgres.master import PostgresMaster
-from jobmaster_sql import load_migrations
+from jobmaster_sql import SqlSchema, load_migrations
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_bucket, make_new_job
@@ -36,12 +36,12 @@ def fresh() -> Options:
 async def test_the_script_provisions_a_fresh_database(every_database: str, fresh: Options) -> None:
     master = unopened_master(every_database, fresh)
     with psycopg.connect(every_database) as connection:
-        connection.execute(master.migration_script())
+        connection.execute(master.schema.script())
 
     await master.open()
     try:
-        assert list(await master.pending_migrations()) == []
-        assert (await master.insert_jobs([make_new_job()]))[0].created
+        assert list(await master.schema.pending()) == []
+        assert (await master.jobs.insert([make_new_job()]))[0].created
     finally:
         await master.close()
 
@@ -51,7 +51,7 @@ async def test_a_database_without_schema_is_reported_as_such(database: str, fres
     await master.open()
     try:
         with pytest.raises(SchemaError, match="jobmaster migrate"):
-            await master.insert_jobs([make_new_job()])
+            await master.jobs.insert([make_new_job()])
     finally:
         await master.close()
 
@@ -61,7 +61,7 @@ async def test_a_schema_that_does_not_exist_is_named_with_the_remedy(database: s
 
     master = unopened_master(f"{database}{separator}schema=nowhere")
 
-    for ask in (master.open, master.pending_migrations, master.migrate):
+    for ask in (master.open, master.schema.pending, master.schema.migrate):
         with pytest.raises(SchemaError, match=r"there is no schema 'nowhere'; create it \(CREATE SCHEMA"):
             await ask()
     await master.close()
@@ -75,7 +75,7 @@ async def test_tables_can_be_in_a_schema_of_their_own(database: str, observer: O
     async with open_master(
         f"{database}{separator}schema=Back%20ground", Options(table_prefix="own_")
     ) as master:
-        assert (await master.insert_jobs([make_new_job()]))[0].created
+        assert (await master.jobs.insert([make_new_job()]))[0].created
 
     assert observer.execute('SELECT count(*) FROM "Back ground".own_job').fetchone() == (1,)
 
@@ -120,19 +120,20 @@ async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
 ) -> None:
     old = unopened_master(database, fresh)
     assert isinstance(old, PostgresMaster)
-    old._migrations = MIGRATIONS[:applied]
+    assert isinstance(old.schema, SqlSchema)
+    old.schema._migrations = MIGRATIONS[:applied]
     async with opened(old):
-        assert len(await old.migrate()) == applied
+        assert len(await old.schema.migrate()) == applied
         world = World(old, new_id().hex)  # not registered: a cluster's row says more on every schema
         bucket = make_bucket(cluster_id=world.cluster_id)
         put_bucket(database, fresh.table_prefix, bucket)
         waiting, cancelled = await world.put_one(delay=60), await world.put_one(delay=60)
-        await old.cancel(world.cluster_id, [cancelled.id])
+        await old.requests.cancel(world.cluster_id, [cancelled.id])
     async with opened(unopened_master(database, fresh)) as new:
-        assert list(await new.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
-        record = await new.get_job(world.cluster_id, waiting.id)
-        ended = await new.get_job(world.cluster_id, cancelled.id)
-        [stored] = await new.list_buckets(world.cluster_id)
+        assert list(await new.schema.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
+        record = await new.jobs.get(world.cluster_id, waiting.id)
+        ended = await new.jobs.get(world.cluster_id, cancelled.id)
+        [stored] = await new.buckets.list_all(world.cluster_id)
 
     assert record is not None
     assert (record.status, record.schedule_id) == (JobStatus.HELD_ON_MASTER, None)

@@ -61,20 +61,20 @@ def new_database(database: str) -> Iterator[MakeDatabase]:
 async def keeps_texts(master: MasterRepository) -> None:
     """See that texts come back as they were and are found, whether stored alone or by many."""
     cluster = make_cluster(f"Cluster {TEXT}")
-    await master.register_cluster(cluster)
+    await master.clusters.register(cluster)
     jobs = [
         make_job(cluster_id=cluster.id, lane=TEXT, data={"text": TEXT, "n": n}, metadata={"tag": TEXT})
         for n in range(20)
     ]
-    await master.insert_jobs([NewJob(job=jobs[0])])
-    await master.insert_jobs([NewJob(job=job) for job in jobs[1:]])
+    await master.jobs.insert([NewJob(job=jobs[0])])
+    await master.jobs.insert([NewJob(job=job) for job in jobs[1:]])
 
     for job in jobs:
-        record = await master.get_job(cluster.id, job.id)
+        record = await master.jobs.get(cluster.id, job.id)
         assert record is not None
         assert (record.job.data, record.job.lane) == (job.data, TEXT)
     wanted = JobQuery(metadata=[MetadataFilter("tag", Operator.EQ, TEXT)], lane=TEXT, limit=100)
-    assert len(await master.query_jobs(cluster.id, wanted)) == len(jobs)
+    assert len(await master.jobs.query(cluster.id, wanted)) == len(jobs)
 
 
 @pytest.mark.parametrize("mode", ["", "pgbouncer=transaction"])
@@ -192,7 +192,7 @@ async def test_tables_are_found_where_they_are_and_made_where_the_path_says(
     found = []
     for path in ("later,public", '"$user",public', '"$user",public,later', "none,later", "public,later"):
         async with open_master(f"{url}?options={quote('-csearch_path=' + path)}") as master:
-            await master.insert_jobs([NewJob(job=make_job())])
+            await master.jobs.insert([NewJob(job=make_job())])
         with psycopg.connect(url) as connection:
             counts = [
                 (name, connection.execute(f'SELECT count(*) FROM "{name}".jm_job'.encode()).fetchone())  # noqa: S608 - a test's name
@@ -251,7 +251,7 @@ async def test_a_schema_is_a_name_whatever_characters_it_has(new_database: MakeD
             connection.execute(f'CREATE SCHEMA "{quoted}"'.encode())
     for name in (*NAMES[:: 5 if mode else 1], "é" * 31):
         async with open_master(f"{url}?schema={quote(name, safe='')}{mode}") as master:
-            await master.insert_jobs([NewJob(job=make_job()) for _ in range(3)])
+            await master.jobs.insert([NewJob(job=make_job()) for _ in range(3)])
         with psycopg.connect(url) as connection:
             quoted = name.replace('"', '""')
             statement = f'SELECT count(*) FROM "{quoted}".jm_job'  # noqa: S608 - a test's name

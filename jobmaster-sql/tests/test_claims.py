@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobmaster.clock import from_micros
 from jobmaster.models import Cursor, Position
-from jobmaster_sql.claims import (
+from jobmaster_sql.bounds import (
     ALLOWANCE,
     MIN_PLACE,
     OVERLAP,

@@ -10,7 +10,7 @@ import pytest
 from jobmaster.contracts import AgentRepository
 from jobmaster.errors import SchemaError, StoreUnreachableError
 from jobmaster.models import Bucket, Cursor
-from jobmaster_sql import Answer, Unit
+from jobmaster_sql import Answer, SqlClaimStore, Unit
 from jobmaster_sqlite.agent import SqliteAgent
 from jobmaster_testing.factories import make_bucket, make_job, make_message
 from jobmaster_testing.options import Options, open_agent, unopened_agent
@@ -28,7 +28,7 @@ async def agent(url: str) -> AsyncIterator[AgentRepository]:
 @pytest.fixture
 async def bucket(agent: AgentRepository) -> Bucket:
     bucket = make_bucket()
-    await agent.create_buckets([bucket])
+    await agent.buckets.create([bucket])
     return bucket
 
 
@@ -50,27 +50,28 @@ async def test_many_messages_of_all_sorts_come_back_as_they_were(
         for n in range(400)
     ]
 
-    await agent.push(messages)
+    await agent.messages.push(messages)
 
-    assert list(await agent.read_all(bucket.id, 1000)) == messages
+    assert list(await agent.messages.read_all(bucket.id, 1000)) == messages
 
 
 async def test_a_message_that_is_nearly_due_is_left(agent: AgentRepository, bucket: Bucket) -> None:
     message = make_message(bucket, delay=0.9)
-    await agent.push([message])
+    await agent.messages.push([message])
 
-    assert await agent.withdraw(bucket.id, [(message.new.job.id, 1)]) == frozenset()
+    assert await agent.messages.withdraw(bucket.id, [(message.new.job.id, 1)]) == frozenset()
 
-    assert dict(await agent.holdings()) == {bucket.id: 1}
+    assert dict(await agent.buckets.holdings()) == {bucket.id: 1}
 
 
 async def test_an_owner_takes_what_was_due_when_it_began_to_read(
     agent: AgentRepository, bucket: Bucket
 ) -> None:
     assert isinstance(agent, SqliteAgent)
-    await agent.push([make_message(bucket, delay=0.05)])
-    steps = next(agent._find(bucket, Cursor(), 9, known=()))
-    await until(lambda: agent.due_buckets([bucket]))
+    assert isinstance(agent.claims, SqlClaimStore)
+    await agent.messages.push([make_message(bucket, delay=0.05)])
+    steps = next(agent.claims._find(bucket, Cursor(), 9, known=()))
+    await until(lambda: agent.claims.due([bucket]))
 
     def read() -> Unit[list[Answer]]:
         answers: list[Answer] = yield steps
@@ -79,13 +80,13 @@ async def test_an_owner_takes_what_was_due_when_it_began_to_read(
     page, _ = await agent._driver.run(read, read_only=True)
 
     assert page.rows == []
-    assert len((await agent.pull(bucket, Cursor(), 9)).claims) == 1
+    assert len((await agent.claims.pull(bucket, Cursor(), 9)).claims) == 1
 
 
 async def test_what_nobody_read_is_not_exposed(agent: AgentRepository, bucket: Bucket) -> None:
-    await agent.push([make_message(bucket)])
+    await agent.messages.push([make_message(bucket)])
 
-    assert list((await agent.exposed(make_bucket(id=bucket.id, epoch=2), 10)).claims) == []
+    assert list((await agent.claims.exposed(make_bucket(id=bucket.id, epoch=2), 10)).claims) == []
 
 
 # The schema
@@ -94,10 +95,10 @@ async def test_what_nobody_read_is_not_exposed(agent: AgentRepository, bucket: B
 async def test_the_script_provisions_a_fresh_file(url: str, path: Path) -> None:
     agent = unopened_agent("Sqlite-1", url, Options(table_prefix="my_"))
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(agent.migration_script())
+        connection.executescript(agent.schema.script())
     try:
         await agent.open()
-        assert list(await agent.pending_migrations()) == []
+        assert list(await agent.schema.pending()) == []
         assert await agent.fingerprint()
     finally:
         await agent.close()
@@ -108,7 +109,7 @@ async def test_a_file_without_an_agents_schema_is_reported_as_such(url: str) -> 
     try:
         await agent.open()
         with pytest.raises(SchemaError, match="jobmaster migrate"):
-            await agent.push([make_message(make_bucket())])
+            await agent.messages.push([make_message(make_bucket())])
     finally:
         await agent.close()
 
@@ -123,9 +124,9 @@ async def test_a_push_that_never_got_the_lock_did_not_happen(
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnreachableError):
-                await hasty.push([make_message(bucket)])
+                await hasty.messages.push([make_message(bucket)])
 
-    assert dict(await agent.holdings()) == {}
+    assert dict(await agent.buckets.holdings()) == {}
 
 
 async def test_a_file_that_cannot_be_opened_was_pushed_nothing(url: str, path: Path) -> None:
@@ -135,6 +136,6 @@ async def test_a_file_that_cannot_be_opened_was_pushed_nothing(url: str, path: P
         other.execute("CREATE TABLE t (a)")
         try:
             with pytest.raises(StoreUnreachableError):
-                await agent.push([make_message(make_bucket())])
+                await agent.messages.push([make_message(make_bucket())])
         finally:
             await agent.close()

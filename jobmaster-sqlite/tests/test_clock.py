@@ -48,7 +48,7 @@ def moment(ahead: float) -> datetime:
 
 
 async def _due_in(master: MasterRepository, job_id: Any) -> float:
-    record = await master.get_job(CLUSTER, job_id)
+    record = await master.jobs.get(CLUSTER, job_id)
     assert record is not None
     assert record.ready_at is not None
     return (record.ready_at - datetime.now(UTC)).total_seconds()
@@ -67,10 +67,10 @@ async def test_what_is_due_now_is_due_when_the_clock_goes_back(
     waiting, held, tried = (make_job(created_at=now, scheduled_at=now) for _ in range(3))
     later = make_job(created_at=moment(ahead), scheduled_at=moment(ahead + 60))
     async with open_master(url) as master:
-        await master.register_worker(worker, [bucket], 15.0)
-        await master.heartbeat([worker.id], {}, 15.0)
-        await master.insert_jobs([NewJob(job=tried, bucket_id=bucket.id)])
-        (claim,) = (await master.read_bucket(bucket, Cursor(), 10)).claims
+        await master.workers.register(worker, [bucket], 15.0)
+        await master.workers.heartbeat([worker.id], {}, 15.0)
+        await master.jobs.insert([NewJob(job=tried, bucket_id=bucket.id)])
+        (claim,) = (await master.claims.pull(bucket, Cursor(), 10)).claims
         retry = make_report(
             claim,
             JobStatus.HELD_ON_MASTER,
@@ -78,17 +78,17 @@ async def test_what_is_due_now_is_due_when_the_clock_goes_back(
             finished_at=moment(ahead),
             delay=30.0,
         )
-        await master.report([retry])
-        await master.insert_jobs([NewJob(job=waiting, bucket_id=bucket.id), NewJob(job=held)])
-        await master.insert_jobs([NewJob(job=later, bucket_id=bucket.id, delay=60.0)])
+        await master.outcomes.report([retry])
+        await master.jobs.insert([NewJob(job=waiting, bucket_id=bucket.id), NewJob(job=held)])
+        await master.jobs.insert([NewJob(job=later, bucket_id=bucket.id, delay=60.0)])
         set_clock(0.0)
         if not anew:
-            await master.heartbeat([worker.id], {}, 15.0)
+            await master.workers.heartbeat([worker.id], {}, 15.0)
     async with open_master(url) as master:
         if anew:
-            await master.heartbeat([worker.id], {}, 15.0)
+            await master.workers.heartbeat([worker.id], {}, 15.0)
 
-        (claim,) = (await master.read_bucket(bucket, Cursor(), 10)).claims
+        (claim,) = (await master.claims.pull(bucket, Cursor(), 10)).claims
         assert claim.job.id == waiting.id
         assert await _due_in(master, held.id) <= 0
         assert 0 < await _due_in(master, tried.id) <= 31
@@ -103,13 +103,13 @@ async def test_an_agents_messages_are_due_when_the_clock_goes_back(
     bucket = make_bucket()
     at_once, later = make_message(bucket), make_message(bucket, delay=60.0)
     async with open_agent("Agent-1", url) as agent:
-        await agent.create_buckets([bucket])
+        await agent.buckets.create([bucket])
         if not anew:
-            await agent.pull(bucket, Cursor(), 10)
-        await agent.push([at_once, later])
+            await agent.claims.pull(bucket, Cursor(), 10)
+        await agent.messages.push([at_once, later])
         set_clock(0.0)
 
-        page = await agent.pull(bucket, Cursor(), 10)
+        page = await agent.claims.pull(bucket, Cursor(), 10)
 
         assert [claim.job.id for claim in page.claims] == [at_once.new.job.id]
         assert page.next_due_in is not None
@@ -121,12 +121,12 @@ async def test_a_clock_that_goes_on_changes_nothing(url: str, set_clock: Step) -
     worker = make_worker()
     later = make_job(created_at=moment(0), scheduled_at=moment(DAY))
     async with open_master(url) as master:
-        await master.register_worker(worker, [], 1e7)
-        await master.insert_jobs([NewJob(job=later, delay=DAY)])
+        await master.workers.register(worker, [], 1e7)
+        await master.jobs.insert([NewJob(job=later, delay=DAY)])
         before = await _due_in(master, later.id)
         for seconds in (0.0, 3600.0, 0.0):
             set_clock(seconds)
-            await master.heartbeat([worker.id], {}, 1e7)
+            await master.workers.heartbeat([worker.id], {}, 1e7)
 
         assert await _due_in(master, later.id) == pytest.approx(before, abs=5)
 
@@ -137,13 +137,13 @@ async def test_what_comes_after_the_clock_went_back_is_read_at_once(url: str, se
     bucket = make_bucket(worker)
     set_clock(DAY)
     async with open_master(url) as master:
-        await master.register_worker(worker, [bucket], 1e7)
+        await master.workers.register(worker, [bucket], 1e7)
         owned = OwnedBucket(bucket, WorkerLease(worker.id, 1e7, time.monotonic()), 5, 10)
         agent = InlineAgent(master, CLUSTER)
-        claim = ClaimJobs(agent, owned, {"TestJob"}, lambda *_: None, lambda *_: None, time.monotonic)
+        claim = ClaimJobs(agent.claims, owned, {"TestJob"}, lambda *_: None, lambda *_: None, time.monotonic)
         await claim.run_once()
         set_clock(0.0)
-        await master.insert_jobs([NewJob(job=make_job(), bucket_id=bucket.id)])
+        await master.jobs.insert([NewJob(job=make_job(), bucket_id=bucket.id)])
 
         first, second = await claim.run_once(), await claim.run_once()
 

@@ -26,8 +26,8 @@ def umask() -> Iterator[None]:
 async def modes(url: str, folder: Path) -> dict[str, int]:
     """Return the modes of the files in a folder while a database there is in use."""
     async with open_master(url) as master:
-        await master.migrate()
-        await master.insert_jobs([make_new_job()])
+        await master.schema.migrate()
+        await master.jobs.insert([make_new_job()])
         return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}  # noqa: ASYNC240 - a moment
 
 

@@ -56,11 +56,11 @@ def values(path: Path) -> list[int]:
 
 
 async def insert_one(master: MasterRepository) -> None:
-    await master.insert_jobs([make_new_job()])
+    await master.jobs.insert([make_new_job()])
 
 
 async def count(master: MasterRepository) -> int:
-    return sum((await master.count_jobs(CLUSTER, JobQuery())).values())
+    return sum((await master.jobs.count(CLUSTER, JobQuery())).values())
 
 
 async def test_concurrent_callers_share_commits(master: MasterRepository, path: Path) -> None:

@@ -82,7 +82,7 @@ async def test_a_file_without_schema_is_reported_as_such(url: str) -> None:
     await master.open()
     try:
         with pytest.raises(SchemaError, match="jobmaster migrate"):
-            await master.insert_jobs([make_new_job()])
+            await master.jobs.insert([make_new_job()])
     finally:
         await master.close()
 

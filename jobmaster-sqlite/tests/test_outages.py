@@ -36,16 +36,16 @@ def path(folder: Path) -> Path:
 
 
 async def register(master: MasterRepository, name: str) -> None:
-    await master.register_cluster(ClusterRecord(id=name))
+    await master.clusters.register(ClusterRecord(id=name))
 
 
 async def can_read(master: MasterRepository, name: str) -> bool:
-    return await master.get_cluster(name) is not None
+    return await master.clusters.get(name) is not None
 
 
 async def cannot_read(master: MasterRepository) -> bool:
     try:
-        await master.get_cluster("Before")
+        await master.clusters.get("Before")
     except StoreUnreachableError:
         return True
     return False
@@ -121,7 +121,7 @@ async def test_what_happens_to_a_file_in_use_is_an_outage_and_over_when_it_is_me
         await register(master, "After")
         await until(lambda: can_read(master, "Before"), what="the reader to see it")
     async with open_master(f"sqlite:///{path}", QUICK) as master:
-        assert await master.get_cluster("After") is not None
+        assert await master.clusters.get("After") is not None
 
 
 async def test_a_file_that_is_gone_is_not_made_anew_while_it_is_in_use(path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_backup_that_is_restored_is_used_in_its_place(path: Path, folder
             await register(master, "Doubtful")
         await register(master, "After")
         await until(lambda: can_read(master, "After"), what="the reader to see it")
-        found = [await master.get_cluster(name) for name in ("Before", "After", "Lost", "Doubtful")]
+        found = [await master.clusters.get(name) for name in ("Before", "After", "Lost", "Doubtful")]
     assert [one is not None for one in found] == [True, True, False, False]
 
 
@@ -205,7 +205,7 @@ async def test_who_starts_beside_what_a_file_left_deletes_none_of_it(path: Path,
                     pass
         _bring_file_back(path, away)
     async with open_master(f"sqlite:///{path}", QUICK) as master:
-        assert await master.get_cluster("Accepted last") is not None
+        assert await master.clusters.get("Accepted last") is not None
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from jobmaster_testing.options import open_master
 async def main(url, count):
     async with open_master(url) as master:
         for _ in range(count):
-            await master.insert_jobs([make_new_job()])
+            await master.jobs.insert([make_new_job()])
 
 anyio.run(main, sys.argv[1], int(sys.argv[2]), backend=sys.argv[3])
 """
@@ -46,8 +46,8 @@ async def test_several_processes_create_and_fill_one_file(url: str) -> None:
     master = unopened_master(url)
     await master.open()
     try:
-        assert list(await master.pending_migrations()) == []
-        assert sum((await master.count_jobs(CLUSTER, JobQuery())).values()) == 300
+        assert list(await master.schema.pending()) == []
+        assert sum((await master.jobs.count(CLUSTER, JobQuery())).values()) == 300
     finally:
         await master.close()
 
@@ -55,7 +55,7 @@ async def test_several_processes_create_and_fill_one_file(url: str) -> None:
 async def test_what_another_process_commits_is_notifications(master: MasterRepository, url: str) -> None:
     heard: Seen[str] = Seen()
     async with create_task_group() as group:
-        group.start_soon(master.listen, [Topics.buckets("c")], heard.add, lambda: None)
+        group.start_soon(master.notifications.listen, [Topics.buckets("c")], heard.add, lambda: None)
         process = start(url, 1)
 
         await heard.count(1, timeout=30)

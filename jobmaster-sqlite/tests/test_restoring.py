@@ -16,7 +16,7 @@ import pytest
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, WorkerStatus, handler
 from jobmaster.contracts import Topics
 from jobmaster.errors import SchemaError, StoreError
-from jobmaster_sql import load_migrations
+from jobmaster_sql import SqlSchema, load_migrations
 from jobmaster_sqlite.master import SqliteMaster
 from jobmaster_testing.options import open_agent, open_master, unopened_master
 from jobmaster_testing.probes import Seen, until
@@ -141,13 +141,13 @@ async def test_who_only_listens_notices_at_once_that_another_file_is_there(
         backup = back_up(path)
         async with anyio.create_task_group() as group:
             ready = anyio.Event()
-            group.start_soon(master.listen, [Topics.ANY], notifications.add, ready.set)
+            group.start_soon(master.notifications.listen, [Topics.ANY], notifications.add, ready.set)
             await ready.wait()
             restore(path, backup)
             await until(lambda: "jobs.db: " in caplog.text, timeout=2)
             await notifications.count(1)
             group.cancel_scope.cancel()
-        assert await master.get_cluster("Restored-1") is None
+        assert await master.clusters.get("Restored-1") is None
 
 
 async def test_the_workers_of_a_file_that_was_replaced_start_anew(
@@ -183,7 +183,7 @@ async def test_a_backup_from_before_the_cluster_was_registered(
 
         async def is_known() -> bool:
             try:
-                return await runtime.master.get_cluster("Restored-1") is not None
+                return await runtime.master.clusters.get("Restored-1") is not None
             except StoreError:
                 return False
 
@@ -196,16 +196,17 @@ async def test_a_backup_of_an_older_schema_is_waited_for_to_be_migrated(url: str
     """A process that runs changes no schema. It says what to do, and goes on when that is done."""
     old = unopened_master(url.replace("jobs.db", "old.db"))
     assert isinstance(old, SqliteMaster)
-    old._migrations = load_migrations("jobmaster_sqlite")[:3]
+    assert isinstance(old.schema, SqlSchema)
+    old.schema._migrations = load_migrations("jobmaster_sqlite")[:3]
     await old.open()
-    await old.migrate()
+    await old.schema.migrate()
     await old.close()
     async with open_master(url) as master:
         restore(path, path.with_name("old.db"))
 
         async def says_what_to_do() -> bool:
             try:
-                await master.get_cluster("Restored-1")
+                await master.clusters.get("Restored-1")
             except StoreError as error:
                 return "run `jobmaster migrate`" in str(error) and not isinstance(error, SchemaError)
             return False
@@ -213,7 +214,7 @@ async def test_a_backup_of_an_older_schema_is_waited_for_to_be_migrated(url: str
         await until(says_what_to_do)
         async with open_master(url):
             pass
-        assert await master.get_cluster("Restored-1") is None
+        assert await master.clusters.get("Restored-1") is None
 
 
 @pytest.mark.parametrize("is_old", [True, False])
@@ -233,7 +234,7 @@ async def test_a_backup_of_an_agent_is_what_its_workers_go_on_with(
         later = await runtime.scheduler.once_after(work.handler, 3)
 
         async def is_saved() -> bool:
-            found = await runtime.master.get_job(runtime.id, later.job_id)
+            found = await runtime.master.jobs.get(runtime.id, later.job_id)
             return found is not None
 
         await until(is_saved)

@@ -11,7 +11,7 @@ from jobmaster.contracts import MasterRepository
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket
 from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster_sql import load_migrations
+from jobmaster_sql import SqlSchema, load_migrations
 from jobmaster_sqlite.master import SqliteMaster
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
@@ -26,13 +26,13 @@ MIGRATIONS = load_migrations("jobmaster_sqlite")
 async def test_the_script_provisions_a_fresh_file(url: str, path: Path) -> None:
     master = unopened_master(url, Options(table_prefix="my_"))
     connection = sqlite3.connect(path)
-    connection.executescript(master.migration_script())
+    connection.executescript(master.schema.script())
     connection.close()
 
     await master.open()
     try:
-        assert list(await master.pending_migrations()) == []
-        assert (await master.insert_jobs([make_new_job()]))[0].created
+        assert list(await master.schema.pending()) == []
+        assert (await master.jobs.insert([make_new_job()]))[0].created
     finally:
         await master.close()
 
@@ -67,19 +67,20 @@ async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
 ) -> None:
     old = unopened_master(url)
     assert isinstance(old, SqliteMaster)
-    old._migrations = MIGRATIONS[:applied]
+    assert isinstance(old.schema, SqlSchema)
+    old.schema._migrations = MIGRATIONS[:applied]
     async with opened(old):
-        assert len(await old.migrate()) == applied
+        assert len(await old.schema.migrate()) == applied
         world = World(old, new_id().hex)  # not registered: a cluster's row says more on every schema
         bucket = make_bucket(cluster_id=world.cluster_id)
         put_bucket(path, bucket)
         waiting, cancelled = await world.put_one(delay=60), await world.put_one(delay=60)
-        await old.cancel(world.cluster_id, [cancelled.id])
+        await old.requests.cancel(world.cluster_id, [cancelled.id])
     async with opened(unopened_master(url)) as new:
-        assert list(await new.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
-        record = await new.get_job(world.cluster_id, waiting.id)
-        ended = await new.get_job(world.cluster_id, cancelled.id)
-        [stored] = await new.list_buckets(world.cluster_id)
+        assert list(await new.schema.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
+        record = await new.jobs.get(world.cluster_id, waiting.id)
+        ended = await new.jobs.get(world.cluster_id, cancelled.id)
+        [stored] = await new.buckets.list_all(world.cluster_id)
 
     assert record is not None
     assert (record.status, record.schedule_id) == (JobStatus.HELD_ON_MASTER, None)

@@ -30,7 +30,7 @@ def test_the_master_contract_is_the_sum_of_its_parts() -> None:
         contracts.SchemaContract,
         contracts.ClusterContract,
         contracts.ControlContract,
-        contracts.AgentStoreContract,
+        contracts.MemberContract,
         contracts.BucketContract,
         contracts.JobContract,
         contracts.HandoverContract,

@@ -14,6 +14,6 @@ async def holdings(agents: Mapping[str, str]) -> Counter[tuple[str, UUID]]:
     found: Counter[tuple[str, UUID]] = Counter()
     for name, url in agents.items():
         async with open_agent(name, url) as agent:
-            held = await agent.holdings()
+            held = await agent.buckets.holdings()
         found.update({(name, bucket_id): count for bucket_id, count in held.items()})
     return found

@@ -263,20 +263,20 @@ async def test_after_a_crash_nothing_is_taken_before_its_owner_reads_on(
         for _ in range(5):
             await world.put_one(here)
         await depot.push(there, 5)
-        at_master = await master.read_bucket(here, Cursor(), 1)
-        at_agent = await agent.pull(there, Cursor(), 1)
+        at_master = await master.claims.pull(here, Cursor(), 1)
+        at_agent = await agent.claims.pull(there, Cursor(), 1)
         with connect(url) as connection:
             connection.execute("CHECKPOINT")
 
         async def taken() -> tuple[int, int]:
-            of_agent = await agent.set_aside(there, aside_of(there.id), 0.0, 0, 1)
-            return await master.hold_unread(here, 0.0, 0, 1), of_agent
+            of_agent = await agent.asides.set_aside(there, aside_of(there.id), 0.0, 0, 1)
+            return await master.buckets.hold_unread(here, 0.0, 0, 1), of_agent
 
         assert await taken() == (1, 1)
         own_server.crash() if end == "crash" else own_server.restart(end)
         assert await answered(taken) == (0, 0)
-        await master.read_bucket(here, at_master.cursor, 1)
-        await agent.pull(there, at_agent.cursor, 1)
+        await master.claims.pull(here, at_master.cursor, 1)
+        await agent.claims.pull(there, at_agent.cursor, 1)
         assert await taken() == (1, 1)
 
 
@@ -359,7 +359,7 @@ async def test_5000_schedules_that_are_due_at_once_fire_once_each(scenario: Scen
             for _ in range(CROWD)
         ]
         for few in (schedules[at : at + 500] for at in range(0, CROWD, 500)):
-            await runtime.master.add_schedules(few)
+            await runtime.master.schedules.add(few)
 
         async def all_ended() -> bool:
             counts = await runtime.jobs.count_by_status()

@@ -415,7 +415,7 @@ class Cluster:
         if workers:
             await check_one_way(env)
             warn_of_settings(env, self.master_url, self.agents)
-            await env.master.register_host(host_record(self.id, env.host))
+            await env.master.members.register_host(host_record(self.id, env.host))
 
 
 class _Builder:

@@ -107,7 +107,7 @@ class ControlVerbs:
         env = self._env
         if not isinstance(name, str) or text_fault(name):
             raise WorkerNotFoundError(name, env.cluster_id)
-        asked = await env.master.request_worker(env.cluster_id, name, request)
+        asked = await env.master.control.request_worker(env.cluster_id, name, request)
         if not asked:
             raise WorkerNotFoundError(name, env.cluster_id)
         env.notify.tell(*(Topics.worker(worker_id) for worker_id in asked))

@@ -12,7 +12,15 @@ from uuid import UUID
 
 from attrs import define
 
-from jobmaster.contracts import AgentRepository, Handover, MasterRepository, Message
+from jobmaster.contracts import (
+    AgentRepository,
+    Handover,
+    HandoverStore,
+    JobStore,
+    MasterRepository,
+    Message,
+    MessageStore,
+)
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.logtext import counted
 from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
@@ -34,7 +42,7 @@ class HandoverPusher:
     run and their messages may be removed, so that a second push would run them again.
     """
 
-    master: MasterRepository
+    handovers: HandoverStore
     agents: Mapping[str, AgentRepository]
     on_away: Callable[[str], None]
     monotonic: Callable[[], float]
@@ -61,7 +69,7 @@ class HandoverPusher:
 
     async def _push_to(self, name: str, handovers: Sequence[Handover], retaken: bool) -> Sequence[Handover]:
         try:
-            await self.agents[name].push([message for one in handovers for message in one.messages])
+            await self.agents[name].messages.push([message for one in handovers for message in one.messages])
         except StoreUnreachableError as error:
             self.on_away(name)
             await self._not_pushed(name, handovers, retaken, error)
@@ -71,7 +79,7 @@ class HandoverPusher:
             log.warning("agent %s did not answer; its jobs will be pushed again: %s", name, error)
             return ()
         self.on_answer(name)
-        await self.master.close_handovers([one.id for one in handovers])
+        await self.handovers.close([one.id for one in handovers])
         return handovers
 
     async def _not_pushed(
@@ -81,21 +89,21 @@ class HandoverPusher:
             log.warning("agent %s is away; its jobs will be pushed when it is back: %s", name, error)
         else:
             log.warning("agent %s is away; its jobs stay on the master: %s", name, error)
-            await self.master.return_handovers([one.id for one in handovers])
+            await self.handovers.undo([one.id for one in handovers])
 
 
-async def return_messages(master: MasterRepository, agent: AgentRepository, bucket: Bucket) -> int:
+async def return_messages(jobs: JobStore, messages: MessageStore, bucket: Bucket) -> int:
     """Bring all messages of a bucket to the master, where their jobs are held; return how many.
 
     Safe to run concurrently, and to interrupt anywhere.
     """
     count = 0
-    while messages := await agent.read_all(bucket.id, MESSAGES_AT_ONCE):
-        unsaved = [held(message) for message in messages if not message.saved]
+    while page := await messages.read_all(bucket.id, MESSAGES_AT_ONCE):
+        unsaved = [held(message) for message in page if not message.saved]
         if unsaved:
-            await master.insert_jobs(unsaved)
-        await agent.acknowledge(bucket, [(message.new.job.id, message.attempt) for message in messages])
-        count += len(messages)
+            await jobs.insert(unsaved)
+        await messages.acknowledge(bucket, [(message.new.job.id, message.attempt) for message in page])
+        count += len(page)
     return count
 
 
@@ -121,9 +129,9 @@ async def hold_unread(
     they would come back.
     """
     if bucket.agent == STANDALONE:
-        return await master.hold_unread(bucket, waited, keep, limit)
-    aside, carried = aside_of(bucket.id), await master.handed_over(bucket.id)
-    if not await agent.set_aside(bucket, aside, waited, keep, limit, carried):
+        return await master.buckets.hold_unread(bucket, waited, keep, limit)
+    aside, carried = aside_of(bucket.id), await master.handovers.jobs_of(bucket.id)
+    if not await agent.asides.set_aside(bucket, aside, waited, keep, limit, carried):
         return 0
     return await return_set_aside(master, agent, evolve(bucket, id=aside))
 
@@ -136,12 +144,12 @@ async def return_set_aside(master: MasterRepository, agent: AgentRepository, asi
     anywhere.
     """
     count, origin = 0, aside_of(aside.id)
-    while messages := await agent.read_all(aside.id, MESSAGES_AT_ONCE):
+    while messages := await agent.messages.read_all(aside.id, MESSAGES_AT_ONCE):
         unsaved = [held(message) for message in messages if not message.saved]
         if unsaved:
-            await master.insert_jobs(unsaved)
-        await master.hold_messages(origin, messages)
-        await agent.remove_aside(aside.id, messages)
+            await master.jobs.insert(unsaved)
+        await master.buckets.hold_messages(origin, messages)
+        await agent.asides.remove(aside.id, messages)
         count += len(messages)
     return count
 
@@ -155,12 +163,13 @@ async def return_bucket(master: MasterRepository, agent: AgentRepository, bucket
     """
     count = 0
     for _ in range(DRAINS):
-        await master.mark(bucket, ())  # raises unless it is ours; so was everything reported about it
-        drained = await return_messages(master, agent, bucket)
+        # Raises unless the bucket is ours; so was everything that was reported about it.
+        await master.outcomes.mark(bucket, ())
+        drained = await return_messages(master.jobs, agent.messages, bucket)
         # Rows that are the bucket, or rows of messages that the master knew of: these are counted already.
-        count += max(drained, await master.release_bucket(bucket))
-        if await agent.drop_bucket(bucket.id):
-            await master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+        count += max(drained, await master.buckets.release(bucket))
+        if await agent.buckets.drop(bucket.id):
+            await master.buckets.set_status(bucket, BucketStatus.READY_TO_DELETE)
             return count
     return None
 

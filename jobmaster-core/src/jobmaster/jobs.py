@@ -58,7 +58,7 @@ class Jobs:
             wanted = as_id(job_id, env.cluster_id)
         except JobNotFoundError:
             return None
-        found = await env.master.get_job(env.cluster_id, wanted)
+        found = await env.master.jobs.get(env.cluster_id, wanted)
         if found is None and env.agents.distributed:
             found = await JobCommands(env).find(wanted)
         return found
@@ -80,7 +80,7 @@ class Jobs:
 
         """
         query = evolve(build_query(**conditions), limit=page_limit(limit), after=page_start(after))
-        return await self._env.master.query_jobs(self._env.cluster_id, query)
+        return await self._env.master.jobs.query(self._env.cluster_id, query)
 
     async def all(self, **conditions: Unpack[JobConditions]) -> AsyncIterator[JobRecord]:
         """Iterate over all matching jobs, page by page; conditions as for `query`."""
@@ -96,7 +96,7 @@ class Jobs:
 
     async def count_by_status(self, **conditions: Unpack[JobConditions]) -> Mapping[JobStatus, int]:
         """Return how many jobs match, by status; conditions as for `query`."""
-        return await self._env.master.count_jobs(self._env.cluster_id, build_query(**conditions))
+        return await self._env.master.jobs.count(self._env.cluster_id, build_query(**conditions))
 
     async def waiting_by_lane(self) -> Mapping[str, int]:
         """Return how many jobs are due and wait for a slot, by lane: the depth of the queue, for scaling and alerts.
@@ -107,7 +107,7 @@ class Jobs:
         that cannot be reached.
         """
         env = self._env
-        found = Counter(await env.master.waiting_by_lane(env.cluster_id))
+        found = Counter(await env.master.jobs.waiting_by_lane(env.cluster_id))
         if env.agents.distributed:
             found.update(await unsaved_by_lane(env))
         return found
@@ -118,7 +118,7 @@ class Jobs:
         Raises `InvalidQueryError` for a value that makes no sense.
         """
         wanted = searchable("subject", subject), searchable("subject_id", subject_id)
-        return await self._env.master.list_logs(self._env.cluster_id, *wanted, line_limit(limit))
+        return await self._env.master.logs.read(self._env.cluster_id, *wanted, line_limit(limit))
 
     async def wait(
         self,

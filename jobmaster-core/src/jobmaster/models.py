@@ -366,11 +366,11 @@ class Bucket:
     """A partition of work for one (agent, worker, lane, priority).
 
     By its owner's last report (see `Load`), `load` counts the jobs in flight, and `running` those in slots. `free` and
-    `offered` say what else it would take. In the results of `active_buckets`, `unheard` is the number of seconds since
+    `offered` say what else it would take. In the results of `buckets.list_active`, `unheard` is the number of seconds since
     the owner's last heartbeat, and `silent` says that it left due jobs unread, and showed no sign of life since.
     `claimed_to` bounds what the owner can have in flight, once it has read something. `former_owner` is the worker it
-    was taken over from, in the results of `take_lost_buckets`. `damaged` says which part of its row cannot be read, as
-    in the records of workers, clusters and jobs.
+    was taken over from, in the results of `rescue.take_lost_buckets`. `damaged` says which part of its row cannot be
+    read, as in the records of workers, clusters and jobs.
     """
 
     id: UUID

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from jobmaster._policy import outcome
 from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
-from jobmaster.contracts import Mark, MasterRepository
+from jobmaster.contracts import Mark, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.models import Claim, Report
 from jobmaster.ownership import InFlight, OnReport, OwnedBucket
@@ -31,7 +31,7 @@ class PoisonGuard:
     recorded as started at a time, so that the third crash counts against the guilty one alone.
     """
 
-    master: MasterRepository
+    outcomes: OutcomeStore
     on_report: OnReport
     now: Callable[[], datetime]
     _accused: Claim | None = field(default=None, init=False)
@@ -77,7 +77,7 @@ class PoisonGuard:
         claim, status = entry.claim, JobStatus.PROCESSING
         mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
         try:
-            await self.master.mark(owned.bucket, [mark])
+            await self.outcomes.mark(owned.bucket, [mark])
         except LeaseLostError:
             entry.ended = True
             return False

@@ -101,19 +101,19 @@ class Runtime(ControlVerbs):
 
     async def list_workers(self) -> list[WorkerRecord]:
         """Return the cluster's workers, the newest first."""
-        return list(await self._env.master.list_workers(self.id))
+        return list(await self._env.master.workers.list_all(self.id))
 
     async def list_buckets(self) -> list[Bucket]:
         """Return the cluster's buckets."""
-        return list(await self._env.master.list_buckets(self.id))
+        return list(await self._env.master.buckets.list_all(self.id))
 
     async def list_agents(self) -> list[AgentRecord]:
         """Return the cluster's agents by name; none for a standalone cluster."""
-        return list(await self._env.master.list_agents(self.id))
+        return list(await self._env.master.members.list_agents(self.id))
 
     async def list_hosts(self) -> list[HostRecord]:
         """Return the hosts that workers of the cluster run on, by name."""
-        return list(await self._env.master.list_hosts(self.id))
+        return list(await self._env.master.members.list_hosts(self.id))
 
     async def durability_risks(self) -> dict[str, Sequence[DurabilityRisk]]:
         """Return the settings with which stores may lose accepted jobs, by store: `master` or an agent's name.

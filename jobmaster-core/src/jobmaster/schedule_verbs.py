@@ -152,7 +152,7 @@ class ScheduleVerbs(ABC):
             template = self._template(request)
         record = self._made(rules, template)
         await anyio.lowlevel.checkpoint_if_cancelled()
-        receipt = (await self._env.master.add_schedules([record]))[0]
+        receipt = (await self._env.master.schedules.add([record]))[0]
         self._tell_planners()
         return receipt
 
@@ -241,7 +241,7 @@ class ScheduleVerbs(ABC):
             write = change(record)
             if write is None:
                 return record
-            if await self._env.master.write_schedules([write]):
+            if await self._env.master.schedules.write([write]):
                 self._tell_planners()
                 return await self._stored(schedule_id)
         msg = f"schedule {schedule_id} keeps changing; try again"
@@ -249,7 +249,7 @@ class ScheduleVerbs(ABC):
 
     async def _stored(self, schedule_id: UUID | str) -> ScheduleRecord:
         env, wanted = self._env, as_schedule_id(schedule_id)
-        found = [] if wanted is None else await env.master.get_schedules(env.cluster_id, [wanted])
+        found = [] if wanted is None else await env.master.schedules.get(env.cluster_id, [wanted])
         if not found:
             raise ScheduleNotFoundError(schedule_id, env.cluster_id)
         return found[0]

@@ -49,7 +49,7 @@ class Schedules:
         env, wanted = self._env, as_schedule_id(schedule_id)
         if wanted is None:
             return None
-        found = await env.master.get_schedules(env.cluster_id, [wanted])
+        found = await env.master.schedules.get(env.cluster_id, [wanted])
         return found[0] if found else None
 
     async def query(
@@ -81,7 +81,7 @@ class Schedules:
             limit=page_limit(limit),
             after=page_start(after),
         )
-        return await self._env.master.query_schedules(self._env.cluster_id, query)
+        return await self._env.master.schedules.query(self._env.cluster_id, query)
 
     async def all(self, **conditions: Unpack[ScheduleConditions]) -> AsyncIterator[ScheduleRecord]:
         """Iterate over all matching schedules, page by page; conditions as for `query`."""

@@ -31,7 +31,7 @@ class StoreClock:
         if self._steadiness.begun:
             self._note(reading)
             return
-        newest = newest_of(await self.master.list_workers(self.cluster_id), now)
+        newest = newest_of(await self.master.workers.list_all(self.cluster_id), now)
         if not self._steadiness.begun:
             self._steadiness.begin(reading, newest)
 

@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from jobmaster.contracts import Capabilities
+from jobmaster.contracts import Capabilities, NotificationChannel
 from jobmaster.notifications import NotificationHub
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.driver import PostgresDriver
@@ -16,8 +16,8 @@ from jobmaster_postgres.notifications import Delivery, listen, payloads
 from jobmaster_sql import Query, Unit
 
 
-class Channel:
-    """Announces and listens for one master or agent; its methods implement theirs of the same names."""
+class Channel(NotificationChannel):
+    """The channel of one master or agent."""
 
     def __init__(self, address: Address, driver: PostgresDriver, name: str) -> None:
         """`name` is the channel's name: masters and agents of one database have different ones."""

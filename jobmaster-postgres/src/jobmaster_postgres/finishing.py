@@ -9,7 +9,7 @@ from uuid import UUID
 from jobmaster.models import Report
 from jobmaster.states import AttemptOutcome
 from jobmaster_sql import Answer, Query
-from jobmaster_sql.reports import error_values
+from jobmaster_sql.outcomes import error_values
 from jobmaster_sql.rows import log_values, optional_micros
 
 _ERROR: Final = ("error_type", "error_message", "error_traceback")

@@ -1,4 +1,4 @@
-"""Which statements store new jobs: one for a single job, one for each kind among many, or one for a mixture."""
+"""Which statements store new jobs."""
 
 from __future__ import annotations
 
@@ -12,27 +12,21 @@ from jobmaster.clock import to_micros
 from jobmaster.models import Job, NewJob
 from jobmaster.states import JobStatus
 from jobmaster_postgres.dialect import PostgresDialect
+from jobmaster_postgres.forms import Forms
 from jobmaster_sql import Batch, Query, Step
-from jobmaster_sql.jobs import JOB_VALUES
+from jobmaster_sql.columns import JOB_VALUES
 from jobmaster_sql.rows import job_values, micros, same_kind
 
 _DIALECT: Final = PostgresDialect()
 _VALUES: Final = (*JOB_VALUES, "bucket_id", "status", "delay")
-FEW: Final = 8
-"""Average number of jobs of a kind below which a statement for each kind is not worthwhile."""
 
 
 def insert_steps(jobs: Sequence[NewJob]) -> tuple[Query | Batch, ...]:
     """Return the statements that store jobs. Together they touch one row for each new job."""
-    if len(jobs) == 1:
-        return (_lone(jobs[0]),)
-    if any(new.job.key is not None for new in jobs):
+    if len(jobs) > 1 and any(new.job.key is not None for new in jobs):
         # The commit is not sent along: if a key turns out to be taken by another definition, nothing must be stored.
         return (_of_all_sorts(jobs, last=False),)
-    kinds = _kinds(jobs)
-    if len(kinds) * FEW > len(jobs):
-        return (_of_all_sorts(jobs),)
-    return tuple(_alike(kind) for kind in kinds)
+    return tuple(_FORMS.statements(jobs))
 
 
 def in_order(jobs: Sequence[NewJob]) -> Sequence[NewJob]:
@@ -61,18 +55,6 @@ def _of_all_sorts(jobs: Sequence[NewJob], *, last: bool = True) -> Batch:
 def _values(new: NewJob) -> tuple[Any, ...]:
     status = JobStatus.ASSIGNED_TO_BUCKET if new.bucket_id else JobStatus.HELD_ON_MASTER
     return (*job_values(new.job, _DIALECT), new.bucket_id, status.code, micros(new.delay))
-
-
-def _kinds(jobs: Iterable[NewJob]) -> list[list[NewJob]]:
-    kinds: dict[tuple[Any, ...], list[NewJob]] = {}
-    before: Job | None = None
-    alike: list[NewJob] = []
-    for new in jobs:
-        if before is None or not same_kind(new.job, before):
-            alike = kinds.setdefault(kind_of(new.job), [])
-        alike.append(new)
-        before = new.job
-    return list(kinds.values())
 
 
 def kind_of(job: Job) -> tuple[Any, ...]:
@@ -115,3 +97,12 @@ def stamps(moments: Iterable[datetime]) -> list[int]:
             last, stamp = moment, to_micros(moment)
         stamps.append(stamp)
     return stamps
+
+
+_FORMS: Final[Forms[NewJob, Query | Batch]] = Forms(
+    kind=lambda new: kind_of(new.job),
+    lone=_lone,
+    alike=_alike,
+    mixed=_of_all_sorts,
+    is_like=lambda new, before: same_kind(new.job, before.job),
+)

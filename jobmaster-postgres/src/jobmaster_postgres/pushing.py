@@ -1,15 +1,16 @@
-"""Which statements store messages: one for a single message, one for each kind among many, or one for a mixture."""
+"""Which statements store messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from jobmaster.contracts import Message
 from jobmaster_postgres.dialect import PostgresDialect
-from jobmaster_postgres.inserting import FEW, kind_of, shared_values, stamps
+from jobmaster_postgres.forms import Forms
+from jobmaster_postgres.inserting import kind_of, shared_values, stamps
 from jobmaster_sql import Batch, Query
-from jobmaster_sql.messages import MESSAGE_VALUES, message_values
+from jobmaster_sql.message_rows import MESSAGE_VALUES, message_values
 from jobmaster_sql.rows import micros
 
 _DIALECT: Final = PostgresDialect()
@@ -17,13 +18,14 @@ _DIALECT: Final = PostgresDialect()
 
 def push_steps(messages: Sequence[Message]) -> tuple[Query | Batch, ...]:
     """Return the statements that store messages which are probably new."""
-    if len(messages) == 1:
-        params = dict(zip(MESSAGE_VALUES, message_values(messages[0], _DIALECT), strict=True))
-        return (Query("message_add", params, last=True),)
-    kinds = _kinds(messages)
-    if len(kinds) * FEW > len(messages) or any(message.new.job.key is not None for message in messages):
+    if len(messages) > 1 and any(message.new.job.key is not None for message in messages):
         return (push_any(messages),)
-    return tuple(_alike(kind) for kind in kinds)
+    return tuple(_FORMS.statements(messages))
+
+
+def _lone(message: Message) -> Query:
+    params = dict(zip(MESSAGE_VALUES, message_values(message, _DIALECT), strict=True))
+    return Query("message_add", params, last=True)
 
 
 def push_any(messages: Sequence[Message]) -> Batch:
@@ -34,19 +36,9 @@ def push_any(messages: Sequence[Message]) -> Batch:
     )
 
 
-def _kinds(messages: Iterable[Message]) -> list[list[Message]]:
-    kinds: dict[tuple[Any, ...], list[Message]] = {}
-    for message in messages:
-        state = (
-            message.attempt,
-            message.saved,
-            message.retries,
-            message.crashes,
-            message.suspect,
-            message.placed,
-        )
-        kinds.setdefault((kind_of(message.new.job), state), []).append(message)
-    return list(kinds.values())
+def _kind_of(message: Message) -> tuple[Any, ...]:
+    state = message.attempt, message.saved, message.retries, message.crashes, message.suspect, message.placed
+    return kind_of(message.new.job), state
 
 
 def _alike(kind: Sequence[Message]) -> Query:
@@ -67,3 +59,6 @@ def _alike(kind: Sequence[Message]) -> Query:
         "data": [job.data.encoded for job in jobs],
     }
     return Query("messages_alike", params, last=True)
+
+
+_FORMS: Final[Forms[Message, Query | Batch]] = Forms(kind=_kind_of, lone=_lone, alike=_alike, mixed=push_any)

@@ -1,19 +1,17 @@
-"""Reports that bring their jobs and end them: short jobs that arrived through an agent, one write for each.
-
-Which statements store them: one for a single job, one for each kind among many, or one for a mixture.
-"""
+"""Reports that bring their jobs and end them: short jobs that arrived through an agent, one write for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from jobmaster.models import Job, Report
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.finishing import Part, any_end, is_plain
-from jobmaster_postgres.inserting import FEW, kind_of, shared_values, stamps
+from jobmaster_postgres.forms import Forms
+from jobmaster_postgres.inserting import kind_of, shared_values, stamps
 from jobmaster_sql import Query
-from jobmaster_sql.jobs import JOB_VALUES
+from jobmaster_sql.columns import JOB_VALUES
 from jobmaster_sql.rows import job_values, optional_micros
 
 _DIALECT: Final = PostgresDialect()
@@ -48,24 +46,12 @@ def save_parts(reports: Iterable[Report]) -> list[Part]:
             bucket_id = report.bucket_id.int
             place = bucket_id, report.epoch, report.worker, report.host, job.cluster_id, report.attempt
             places.setdefault(place, []).append((report, job))
-    return [part for brought in places.values() for part in _parts(brought)]
+    return [part for brought in places.values() for part in _FORMS.statements(brought)]
 
 
-def _parts(brought: Sequence[_Brought]) -> Iterator[Part]:
-    if len(brought) == 1:
-        yield _part("report_save", brought, _lone(*brought[0]))
-        return
-    kinds: dict[tuple[Any, ...] | None, list[_Brought]] = {}
-    for report, job in brought:
-        kind = kind_of(job) if is_plain(report) else None
-        kinds.setdefault(kind, []).append((report, job))
-    if len(kinds) * FEW > len(brought):
-        kinds = {None: list(brought)}
-    for kind, group in kinds.items():
-        if kind is None:
-            yield _part("reports_save", group, _of_all_sorts(group))
-        else:
-            yield _part("reports_save_alike", group, _alike(group))
+def _kind_of(brought: _Brought) -> tuple[Any, ...] | None:
+    report, job = brought
+    return kind_of(job) if is_plain(report) else None
 
 
 def _part(name: str, group: Sequence[_Brought], params: dict[str, Any]) -> Part:
@@ -81,15 +67,18 @@ def _part(name: str, group: Sequence[_Brought], params: dict[str, Any]) -> Part:
     return [report for report, _ in group], Query(name, params | place)
 
 
-def _lone(report: Report, job: Job) -> dict[str, Any]:
+def _lone(brought: _Brought) -> Part:
+    report, job = brought
     columns = any_end([report])
     values = {name: column[0] for name, column in columns.items()}
     values["finished_at"] = optional_micros(report.finished_at)
-    return dict(zip(_COLUMNS, job_values(job, _DIALECT), strict=False)) | values
+    return _part(
+        "report_save", [brought], dict(zip(_COLUMNS, job_values(job, _DIALECT), strict=False)) | values
+    )
 
 
-def _alike(group: Sequence[_Brought]) -> dict[str, Any]:
-    return shared_values(group[0][1]) | {
+def _alike(group: Sequence[_Brought]) -> Part:
+    params = shared_values(group[0][1]) | {
         "job_id": [job.id for _, job in group],
         "scheduled_at": stamps(job.scheduled_at for _, job in group),
         "created_at": stamps(job.created_at for _, job in group),
@@ -97,13 +86,18 @@ def _alike(group: Sequence[_Brought]) -> dict[str, Any]:
         "started_at": [optional_micros(report.started_at) for report, _ in group],
         "finished_at": [optional_micros(report.finished_at) for report, _ in group],
     }
+    return _part("reports_save_alike", group, params)
 
 
-def _of_all_sorts(group: Sequence[_Brought]) -> dict[str, Any]:
+def _of_all_sorts(group: Sequence[_Brought]) -> Part:
     reports = [report for report, _ in group]
     rows = [job_values(job, _DIALECT)[:-1] for _, job in group]
-    return {
+    params = {
         **dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)),
         **any_end(reports),
         "finished_at": [optional_micros(report.finished_at) for report in reports],
     }
+    return _part("reports_save", group, params)
+
+
+_FORMS: Final[Forms[_Brought, Part]] = Forms(kind=_kind_of, lone=_lone, alike=_alike, mixed=_of_all_sorts)

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from jobmaster.contracts import Moving, Rejection, RejectReason, TransferStore, WholeJob
+from jobmaster.contracts import Moving, Rejection, RejectReason, WholeJob
 from jobmaster.errors import StoreConflictError
 from jobmaster.schedule_models import ScheduleRecord
+from jobmaster_sql.columns import ATTEMPT_VALUES, JOB_VALUES, LOG_VALUES
 from jobmaster_sql.driver import Dialect
-from jobmaster_sql.jobs import ATTEMPT_VALUES, JOB_VALUES, SomeExistError
 from jobmaster_sql.moving_rows import (
     ARRIVING,
     FIRING,
@@ -26,7 +26,7 @@ from jobmaster_sql.moving_rows import (
     log_rows,
     thing_of,
 )
-from jobmaster_sql.reports import LOG_VALUES
+from jobmaster_sql.new_jobs import SomeExistError
 from jobmaster_sql.rows import job_values, micros
 from jobmaster_sql.schedule_rows import SCHEDULE_VALUES
 from jobmaster_sql.store import SqlStore
@@ -34,10 +34,18 @@ from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 TIME_TO_DECLARE: Final = 3600.0
 """Seconds that an arriving static schedule waits for a process that declares it."""
+
+
 _TRIES: Final = 10
 """Maximum number of attempts when other callers insert the same ids or keys between our read and our insert."""
+
+
 _ARRIVAL: Final = ("id", "cluster_id", "consignment", "body")
+
+
 _SCHEDULE: Final = (*SCHEDULE_VALUES, "version")
+
+
 T = TypeVar("T")
 
 
@@ -68,8 +76,8 @@ class _Present:
         return Rejection(id=thing.id, reason=RejectReason.KEY_TAKEN, holder=holder, key=thing.job.key)
 
 
-class SqlTargetStore(SqlStore, TransferStore):
-    """Implements the target's half of `TransferStore`."""
+class Arrivals(SqlStore):
+    """The target's half of `TransferStore`."""
 
     async def stage(
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster_sql.jobs import ATTEMPT_VALUES
+from jobmaster_sql.columns import ATTEMPT_VALUES
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 

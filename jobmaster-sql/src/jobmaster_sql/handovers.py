@@ -15,9 +15,10 @@ from jobmaster.ids import new_id
 from jobmaster.models import Bucket
 from jobmaster.states import JobStatus
 from jobmaster_sql.ending import end_marked
-from jobmaster_sql.jobs import SqlJobStore, next_in, place_params
-from jobmaster_sql.placement import Group, groups_of, share_out
+from jobmaster_sql.parked import parked_homes, parked_params
+from jobmaster_sql.placement import Group, groups_of, next_in, place_params, share_out
 from jobmaster_sql.rows import Row, message_of, micros
+from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 HANDOVER_VALUES: Final = ("id", "cluster_id", "bucket_id", "pusher", "job_ids")
@@ -35,8 +36,11 @@ Messages: TypeAlias = dict[UUID, list[Message]]
 """Messages by the id of the bucket that they are for."""
 
 
-class SqlHandoverStore(SqlJobStore, HandoverStore):
-    """Implements `HandoverStore`; the contract's docstrings say what each method does."""
+class SqlHandoverStore(SqlStore, HandoverStore):
+    """Implements `HandoverStore`; the contract's docstrings say what each method does.
+
+    Override points: `mark_held`, `note_steps`.
+    """
 
     async def hand_over(
         self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
@@ -48,7 +52,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         self, cluster_id: str, ahead: int, rooms: Sequence[Room], pusher: UUID
     ) -> Unit[HandoverResult]:
         groups = groups_of(rooms)
-        messages = (yield from self._mark_held(cluster_id, ahead, groups)) if groups else {}
+        messages = (yield from self.mark_held(cluster_id, ahead, groups)) if groups else {}
         handovers = _handovers(messages)
         following = Query("held_next", {"cluster_id": cluster_id}, last=True)
         answers: list[Answer] = yield (*self._note(cluster_id, pusher, handovers), following)
@@ -58,7 +62,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
             next_for_rooms=next_in(answers[-1], ahead, groups),
         )
 
-    def _mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
+    def mark_held(self, cluster_id: str, ahead: int, groups: Sequence[Group]) -> Unit[Messages]:
         """Put the held jobs that are due in `ahead` microseconds into each group's buckets; return the messages."""
         params = {"cluster_id": cluster_id, "ahead": ahead}
         return (
@@ -83,15 +87,15 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         return messages
 
     def _hand_to(self, bucket_id: UUID, messages: Sequence[Message]) -> Query:
-        params = {"bucket_id": self._dialect.uuid(bucket_id), "ids": self._dialect.uuids(_jobs_of(messages))}
+        params = {"bucket_id": self._dialect.uuid(bucket_id), "ids": self._dialect.uuids(_ids_of(messages))}
         return Query("live_hand_over", params)
 
     def _note(self, cluster_id: str, pusher: UUID, handovers: Sequence[Handover]) -> tuple[Step, ...]:
         """Return the steps that store handovers, if any."""
-        noted = [Note(h.id, h.bucket_id, _jobs_of(h.messages)) for h in handovers]
-        return self._handover_steps(cluster_id, pusher, noted) if noted else ()
+        noted = [Note(h.id, h.bucket_id, _ids_of(h.messages)) for h in handovers]
+        return self.note_steps(cluster_id, pusher, noted) if noted else ()
 
-    def _handover_steps(self, cluster_id: str, pusher: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
+    def note_steps(self, cluster_id: str, pusher: UUID, noted: Sequence[Note]) -> tuple[Step, ...]:
         """Return the steps that store handovers, at least one."""
         uuid, uuids = self._dialect.uuid, self._dialect.uuids
         rows = [
@@ -104,7 +108,7 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
         """Put parked jobs of these definitions into the bucket of their lane and priority, on an agent."""
-        homes = await self._parked_homes(buckets, definition_ids)
+        homes = await parked_homes(self._driver, buckets, definition_ids)
         if not homes:
             return []
         return await self._driver.run(lambda: self._hand_over_parked(homes, definition_ids, limit, pusher))
@@ -116,7 +120,9 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         for cluster_id, home in homes:
             if limit > 0:
                 room = home.with_room(limit)
-                known = Query("parked_contents", self._parked_params(cluster_id, room, definition_ids))
+                known = Query(
+                    "parked_contents", parked_params(cluster_id, room, definition_ids, self._dialect)
+                )
                 new = _handovers((yield from self._mark_found([room], [known])))
                 if new:
                     yield self._note(cluster_id, pusher, new)
@@ -124,21 +130,21 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
                     handovers += new
         return handovers
 
-    async def open_handover(
+    async def open(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         """Record that messages of these jobs may be missing in a bucket; return the id of the handover."""
-        unit = partial(self._open_handover, cluster_id, pusher, bucket_id, job_ids, alone=alone)
+        unit = partial(self._open, cluster_id, pusher, bucket_id, job_ids, alone=alone)
         # If it were retried after a lost answer, it would conflict with its own handover.
         return await self._driver.run(unit, again=not alone)
 
-    def _open_handover(
+    def _open(
         self, cluster_id: str, pusher: UUID, bucket_id: UUID, job_ids: Sequence[UUID], *, alone: bool
     ) -> Unit[UUID]:
         note = Note(new_id(), bucket_id, job_ids)
         if alone:
             yield from self._check_alone(note)
-        *steps, last = self._handover_steps(cluster_id, pusher, [note])
+        *steps, last = self.note_steps(cluster_id, pusher, [note])
         yield (*steps, evolve(last, last=True))
         return note.id
 
@@ -153,19 +159,19 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
                     job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                 )
 
-    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+    async def jobs_of(self, bucket_id: UUID) -> frozenset[UUID]:
         """Return the jobs of a bucket's handovers."""
         params = {"bucket_id": self._dialect.uuid(bucket_id)}
-        return await self._driver.run(lambda: self._handed_over(params), read_only=True)
+        return await self._driver.run(lambda: self._jobs_of(params), read_only=True)
 
-    def _handed_over(self, params: Mapping[str, Any]) -> Unit[frozenset[UUID]]:
+    def _jobs_of(self, params: Mapping[str, Any]) -> Unit[frozenset[UUID]]:
         answer: Answer = yield Query("handover_of_bucket", params, last=True)
         return frozenset(id_ for row in answer.rows for id_ in self._dialect.to_uuids(row[0]))
 
-    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
+    async def close(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         """Delete handovers whose messages are on the agent."""
         if handover_ids:
-            close = self._close_empty if if_empty else self._close_handovers
+            close = self._close_empty if if_empty else self._close
             await self._driver.run(lambda: close(handover_ids))
 
     def _close_empty(self, handover_ids: Sequence[UUID]) -> Unit[None]:
@@ -179,16 +185,16 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         empty = [id_ for id_, stored, jobs in carried if all(places.get(job) != stored for job in jobs)]
         yield Query("handover_delete", {"ids": self._dialect.array(empty)}, last=True)
 
-    def _close_handovers(self, handover_ids: Sequence[UUID]) -> Unit[None]:
+    def _close(self, handover_ids: Sequence[UUID]) -> Unit[None]:
         yield Query("handover_delete", {"ids": self._dialect.uuids(handover_ids)}, last=True)
 
-    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
+    async def undo(self, handover_ids: Sequence[UUID]) -> int:
         """Hold the jobs of handovers on the master again, and delete the handovers; return the number of jobs."""
         if not handover_ids:
             return 0
-        return await self._driver.run(lambda: self._take_back(handover_ids))
+        return await self._driver.run(lambda: self._undo(handover_ids))
 
-    def _take_back(self, handover_ids: Sequence[UUID]) -> Unit[int]:
+    def _undo(self, handover_ids: Sequence[UUID]) -> Unit[int]:
         ids = {"ids": self._dialect.uuids(handover_ids)}
         there: Answer = yield Query("handover_lock", ids)
         if not there.rows:
@@ -203,14 +209,12 @@ class SqlHandoverStore(SqlJobStore, HandoverStore):
         yield from end_marked(row for row in marked if (row[2], self._dialect.to_uuid(row[0])) in named)
         return sum(answer.touched for answer in answers[: len(held)])
 
-    async def take_over_handovers(
-        self, cluster_id: str, age: float, pusher: UUID, limit: int
-    ) -> Sequence[Handover]:
+    async def take_over(self, cluster_id: str, age: float, pusher: UUID, limit: int) -> Sequence[Handover]:
         """Take over handovers that are `age` seconds old, with the messages of jobs still in their buckets."""
         which = {"cluster_id": cluster_id, "age": micros(age), "limit": limit}
-        return await self._driver.run(lambda: self._retake(which, pusher))
+        return await self._driver.run(lambda: self._take_over(which, pusher))
 
-    def _retake(self, which: Mapping[str, Any], pusher: UUID) -> Unit[list[Handover]]:
+    def _take_over(self, which: Mapping[str, Any], pusher: UUID) -> Unit[list[Handover]]:
         old: Answer = yield Query("handover_old", which)
         if not old.rows:
             return []
@@ -246,5 +250,5 @@ def _handovers(messages: Messages) -> list[Handover]:
     return [Handover(id=new_id(), bucket_id=b, messages=found) for b, found in messages.items()]
 
 
-def _jobs_of(messages: Sequence[Message]) -> list[UUID]:
+def _ids_of(messages: Sequence[Message]) -> list[UUID]:
     return [message.new.job.id for message in messages]

@@ -7,19 +7,21 @@ from typing import Final
 
 import orjson
 
-from jobmaster.contracts import AgentStore
+from jobmaster.contracts import MemberStore
 from jobmaster.models import AgentRecord, HostRecord
 from jobmaster_sql.rows import agent_of, host_of, micros
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 _AGENT: Final = ("cluster_id", "name", "kind", "fingerprint", "repoint")
+
+
 _FORGOTTEN_AFTER: Final = 3600.0
 """Seconds after which a host without workers is deleted: containers have a new name each time."""
 
 
-class SqlMemberStore(SqlStore, AgentStore):
-    """Implements `AgentStore`; the contract's docstrings say what each method does."""
+class SqlMemberStore(SqlStore, MemberStore):
+    """Implements `MemberStore`; the contract's docstrings say what each method does."""
 
     async def register_agents(
         self, agents: Sequence[AgentRecord], *, repoint: Sequence[str] = ()

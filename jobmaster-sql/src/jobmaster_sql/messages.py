@@ -1,107 +1,133 @@
-"""Messages and rows: what an agent stores, and which columns its statements select."""
+"""The messages of an agent on any SQL database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from jobmaster.contracts import Message
-from jobmaster.models import NewJob
-from jobmaster_sql.driver import Dialect
-from jobmaster_sql.rows import Row, job_of, job_values, micros
-from jobmaster_sql.units import Query
-
-_JOB_COLUMNS: Final = (
-    "cluster_id",
-    "definition_id",
-    "lane",
-    "priority",
-    "scheduled_at",
-    "created_at",
-    "timeout_us",
-    "max_retries",
-    "data",
-    "metadata",
-    "idempotency_key",
-)
-_ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect", "placed")
-
-MESSAGE_VALUES: Final = (*_ROUTING, "job_id", *_JOB_COLUMNS, "delay")
-"""The columns of a stored message, in the order of `message_values`."""
-
-AGENT_MACROS: Final = {
-    "message_columns": ", ".join(f"m.{name}" for name in (*_ROUTING, "job_id", *_JOB_COLUMNS)),
-    # As `CLAIM_COLUMNS` of a master, from which owners learn about cancellations and starts.
-    "claim_columns": (
-        "m.attempt, m.ready_at, m.retries, m.crashes, m.suspect, 0 AS cancel_requested, NULL AS started_at, "
-        "m.job_id, m.definition_id, m.scheduled_at, m.created_at, m.timeout_us, m.max_retries, m.data, m.metadata, "
-        "m.idempotency_key, m.saved"
-    ),
-}
+from jobmaster.clock import to_micros
+from jobmaster.contracts import Message, MessageStore, SavePending
+from jobmaster.errors import StoreConflictError
+from jobmaster.models import Bucket, JobReceipt, NewJob, Position
+from jobmaster.weighing import new_weight, patience_for
+from jobmaster_sql.bounds import MIN_PLACE
+from jobmaster_sql.cells import moment_of
+from jobmaster_sql.driver import SqlDriver
+from jobmaster_sql.message_rows import MESSAGE_VALUES, by_attempt, message_of, message_values
+from jobmaster_sql.rows import micros
+from jobmaster_sql.store import SqlStore
+from jobmaster_sql.units import Answer, Batch, Query, Unit
+from jobmaster_sql.withdrawing import Withdrawal
 
 
-def message_values(message: Message, dialect: Dialect) -> tuple[Any, ...]:
-    """Return a message's values in the order of `MESSAGE_VALUES`."""
-    new = message.new
-    return (
-        dialect.optional_uuid(new.bucket_id),
-        message.attempt,
-        int(message.saved),
-        message.retries,
-        message.crashes,
-        int(message.suspect),
-        message.placed,
-        *job_values(new.job, dialect),
-        micros(new.delay),
-    )
+def push_patience(messages: Sequence[Message]) -> float | None:
+    """Return how many seconds storing the messages may take; None if the default time limit of a unit of work applies."""
+    return patience_for(sum(new_weight(message.new) for message in messages))
 
 
-def message_of(row: Row, dialect: Dialect) -> Message:
-    """Return the message in a row: the time until it is due, in microseconds, then the message's columns."""
-    wait, bucket_id, attempt, saved, retries, crashes, suspect, placed, *job = row
-    new = NewJob(
-        job=job_of(job, dialect), delay=max(0, wait) / 1_000_000, bucket_id=dialect.to_uuid(bucket_id)
-    )
-    return Message(
-        new=new,
-        attempt=attempt,
-        saved=bool(saved),
-        retries=retries,
-        crashes=crashes,
-        suspect=bool(suspect),
-        placed=placed or 0,
-        waited=max(0, -wait) / 1_000_000,
-    )
+class SqlMessageStore(SqlStore, MessageStore):
+    """Implements `MessageStore`; the contract's docstrings say what each method does.
 
+    Override points: `push_new`, `add_missing`, `began`.
+    """
 
-def by_attempt(
-    name: str, bucket_id: UUID, messages: Iterable[tuple[UUID, int]], dialect: Dialect
-) -> tuple[Query, ...]:
-    """Return the last statements of a unit about messages, given as (job id, attempt): one for each attempt number."""
-    attempts: dict[int, list[UUID]] = {}
-    for job_id, attempt in messages:
-        attempts.setdefault(attempt, []).append(job_id)
-    bucket = {"bucket_id": dialect.uuid(bucket_id)}
-    return tuple(
-        Query(name, {**bucket, "attempt": attempt, "job_ids": dialect.uuids(job_ids)}, last=True)
-        for attempt, job_ids in attempts.items()
-    )
+    def __init__(self, name: str, driver: SqlDriver) -> None:
+        """`name` is the agent's name; `driver` is shared by all stores of a repository."""
+        super().__init__(driver)
+        self._name = name
 
+    # Arriving messages
 
-def by_placing(
-    name: str, bucket_id: UUID, messages: Iterable[Message], dialect: Dialect
-) -> tuple[Query, ...]:
-    """Return the last statements of a unit about messages as read: one for each attempt number and placing."""
-    alike: dict[tuple[int, int], list[UUID]] = {}
-    for message in messages:
-        alike.setdefault((message.attempt, message.placed), []).append(message.new.job.id)
-    bucket = {"bucket_id": dialect.uuid(bucket_id)}
-    return tuple(
-        Query(
-            name,
-            {**bucket, "attempt": attempt, "placed": placed, "job_ids": dialect.uuids(job_ids)},
-            last=True,
+    async def push(self, messages: Sequence[Message]) -> Sequence[JobReceipt]:
+        """Store messages in their buckets; return their receipts in order."""
+        for message in messages:
+            _check_names_bucket(message.new)
+        if messages:
+            await self._push(messages)
+        return [JobReceipt(job_id=message.new.job.id, accepted_by=self._name) for message in messages]
+
+    async def _push(self, messages: Sequence[Message]) -> None:
+        """Store messages, without retrying if they may already be stored: some may have run and been removed by then."""
+        limit = push_patience(messages)
+        try:
+            await self._driver.run(lambda: self.push_new(messages), time_limit=limit, again=False)
+        except StoreConflictError:
+            await self._driver.run(lambda: self.add_missing(messages), time_limit=limit, again=False)
+
+    def push_new(self, messages: Sequence[Message]) -> Unit[None]:
+        """Add messages that are probably new; may raise `StoreConflictError`, without effect, if some are not."""
+        return self.add_missing(messages)
+
+    def add_missing(self, messages: Sequence[Message]) -> Unit[None]:
+        """Add the messages that are not stored yet."""
+        began = self.began()
+        rows = [(*message_values(message, self._dialect), *began.values()) for message in messages]
+        yield Batch("message_add", (*MESSAGE_VALUES, *began), rows, last=True)
+
+    def began(self) -> Mapping[str, Any]:
+        """Return the parameters that tell statements when the unit began, where they cannot find out themselves."""
+        return {}
+
+    async def read_unsaved(
+        self, bucket: Bucket, age: float, after: Position | None, limit: int
+    ) -> SavePending:
+        """Read messages of jobs that the master may not know, in push order."""
+        return await self._driver.run(lambda: self._read_unsaved(bucket, age, after, limit), read_only=True)
+
+    def _read_unsaved(
+        self, bucket: Bucket, age: float, after: Position | None, limit: int
+    ) -> Unit[SavePending]:
+        pushed_at, job_id = (to_micros(after.ready_at), after.job_id) if after else MIN_PLACE
+        params = {"bucket_id": self._dialect.uuid(bucket.id), "age": micros(age), "limit": limit}
+        place = {"pushed_at": pushed_at, "job_id": self._dialect.uuid(job_id)}
+        answer: Answer = yield Query("message_unsaved", params | place, last=True)
+        messages = [message_of(row[1:], self._dialect) for row in answer.rows]
+        if messages:
+            after = Position(moment_of(answer.rows[-1][0]), messages[-1].new.job.id)
+        return SavePending(messages=messages, after=after)
+
+    async def note_saved(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Record that the master knows the jobs of messages, given as (job id, attempt)."""
+        if messages:
+            await self._driver.run(lambda: self._change("message_saved", bucket, messages))
+
+    async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
+        """Read messages of a bucket, due or not, earliest first."""
+        params = {"bucket_id": self._dialect.uuid(bucket_id), "limit": limit}
+        return await self._driver.run(
+            lambda: self._messages(Query("message_drain", params, last=True)), read_only=True
         )
-        for (attempt, placed), job_ids in alike.items()
-    )
+
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        """Return the messages of the given jobs, in whichever buckets they are."""
+        if not job_ids:
+            return []
+        params = {"job_ids": self._dialect.uuids(job_ids)}
+        return await self._driver.run(
+            lambda: self._messages(Query("message_find", params, last=True)), read_only=True
+        )
+
+    def _messages(self, query: Query) -> Unit[list[Message]]:
+        answer: Answer = yield query
+        return [message_of(row, self._dialect) for row in answer.rows]
+
+    async def acknowledge(self, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> None:
+        """Remove messages, given as (job id, attempt), whose state is stored on the master."""
+        if messages:
+            await self._driver.run(lambda: self._change("message_remove", bucket, messages))
+
+    def _change(self, name: str, bucket: Bucket, messages: Sequence[tuple[UUID, int]]) -> Unit[None]:
+        yield by_attempt(name, bucket.id, messages, self._dialect)
+
+    async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:
+        """Remove messages that no owner has read or will read; return the ids of their jobs."""
+        if not messages:
+            return frozenset()
+        return await Withdrawal(self._driver, bucket_id, messages).run()
+
+
+def _check_names_bucket(new: NewJob) -> None:
+    if new.bucket_id is None:
+        msg = f"the message of job {new.job.id} names no bucket; jobs without one are held on the master"
+        raise ValueError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from attrs import frozen
@@ -10,6 +11,7 @@ from attrs import frozen
 from jobmaster.contracts import Room
 from jobmaster.models import Bucket
 from jobmaster.states import Priority
+from jobmaster_sql.units import Answer
 
 
 @frozen
@@ -69,3 +71,15 @@ def share_out(group: Group) -> Iterator[UUID]:
             left[bucket_id] -= 1
             if not left[bucket_id]:
                 del left[bucket_id]
+
+
+def next_in(next_due: Answer, ahead: int, groups: Sequence[Group] | None = None) -> float | None:
+    """Return the seconds until the next held job is at most `ahead` microseconds from due: any job, or one for `groups`."""
+    places = None if groups is None else {(group.lane, int(group.priority)) for group in groups}
+    due_in = [due for lane, priority, due in next_due.rows if places is None or (lane, priority) in places]
+    return max(0, min(due_in) - ahead) / 1_000_000 if due_in else None
+
+
+def place_params(group: Group) -> dict[str, Any]:
+    """Return the parameters that select which and how many jobs a group takes."""
+    return {"lane": group.lane, "priority": int(group.priority), "limit": group.free}

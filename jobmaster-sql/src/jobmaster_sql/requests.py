@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts import OUT_OF_REACH, CancelAnswer, JobStore
+from jobmaster.contracts import OUT_OF_REACH, CancelAnswer, RequestStore
 from jobmaster.errors import InvalidTransitionError, JobNotFoundError
 from jobmaster.models import CancelResult
 from jobmaster.states import JobStatus
@@ -28,8 +28,8 @@ class _Cancelling:
     waits: bool
 
 
-class SqlRequestStore(SqlStore, JobStore):
-    """Implements user requests for jobs; the contract's docstrings say what each method does."""
+class SqlRequestStore(SqlStore, RequestStore):
+    """Implements `RequestStore`; the contract's docstrings say what each method does."""
 
     async def cancel(
         self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
@@ -80,13 +80,13 @@ class SqlRequestStore(SqlStore, JobStore):
         bucket_id = self._dialect.to_uuid(row.bucket_id)
         return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=bucket_id)
 
-    async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
+    async def read_cancels(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
         """Return (bucket id, job id, attempt) of the cancel requests in some buckets."""
         if not bucket_ids:
             return []
-        return await self._driver.run(lambda: self._cancel_requests(bucket_ids), read_only=True)
+        return await self._driver.run(lambda: self._read_cancels(bucket_ids), read_only=True)
 
-    def _cancel_requests(self, bucket_ids: Sequence[UUID]) -> Unit[list[tuple[UUID, UUID, int]]]:
+    def _read_cancels(self, bucket_ids: Sequence[UUID]) -> Unit[list[tuple[UUID, UUID, int]]]:
         answer: Answer = yield Query("cancel_requests", {"ids": self._dialect.uuids(bucket_ids)}, last=True)
         uuid = self._dialect.to_uuid
         return [(uuid(bucket_id), uuid(job_id), attempt) for bucket_id, job_id, attempt in answer.rows]

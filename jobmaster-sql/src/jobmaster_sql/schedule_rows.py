@@ -23,8 +23,8 @@ from jobmaster_sql.cells import (
     moment_of,
 )
 from jobmaster_sql.checks import JOB_CHECKS
+from jobmaster_sql.columns import JOB_VALUES
 from jobmaster_sql.driver import Dialect
-from jobmaster_sql.jobs import JOB_VALUES
 from jobmaster_sql.rows import Row, job_of, job_values, optional_micros
 
 _RULES: Final = ("kind", "expression", "time_zone", "ends_before", "overlap", "misfire")

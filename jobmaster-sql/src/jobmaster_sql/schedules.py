@@ -21,8 +21,9 @@ from jobmaster.schedule_models import (
 )
 from jobmaster.states import codes
 from jobmaster_sql.cells import moment_of
+from jobmaster_sql.columns import JOB_VALUES
 from jobmaster_sql.driver import Dialect
-from jobmaster_sql.jobs import JOB_VALUES, KeyHolders, holder_of, key_holders
+from jobmaster_sql.new_jobs import KeyHolders, holder_of, key_holders
 from jobmaster_sql.rows import job_values, micros, old_params, optional_micros
 from jobmaster_sql.schedule_rows import (
     DEFINED,
@@ -38,7 +39,11 @@ from jobmaster_sql.units import Answer, Batch, Query, Step, Unit
 
 _ADD_TRIES: Final = 10
 """Maximum number of attempts when the holder of a key is gone by the time it is read."""
+
+
 _LIVE_AT: Final = ("job_id", "cluster_id", "ready_at", "lane", "priority")
+
+
 _FIRING: Final = ("job_id", "schedule_id", "nominal_at")
 
 
@@ -54,19 +59,19 @@ def job_macros(dialect: Dialect, prefix: str) -> Mapping[str, str]:
 class SqlScheduleStore(SqlStore, ScheduleStore):
     """Implements `ScheduleStore`; the contract's docstrings say what each method does."""
 
-    async def add_schedules(
+    async def add(
         self, schedules: Sequence[ScheduleRecord], lease: float | None = None
     ) -> Sequence[ScheduleReceipt]:
         """Store schedules; return their receipts in order."""
         if not schedules:
             return []
         for _ in range(_ADD_TRIES):
-            receipts = await self._driver.run(lambda: self._add_schedules(schedules, lease))
+            receipts = await self._driver.run(lambda: self._add(schedules, lease))
             if receipts is not None:
                 return receipts
         raise StoreConflictError("schedules with the same idempotency keys keep coming and going")
 
-    def _add_schedules(
+    def _add(
         self, schedules: Sequence[ScheduleRecord], lease: float | None
     ) -> Unit[list[ScheduleReceipt] | None]:
         """Return the receipts, or None if the holder of a key is already gone; raises `KeyTakenError`."""
@@ -86,14 +91,14 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
 
     # Reading
 
-    async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
+    async def get(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
         """Return those of these schedules that exist."""
         params = {"cluster_id": cluster_id, "ids": self._dialect.uuids(schedule_ids)}
         return await self._driver.run(lambda: self._schedules(Query("schedule_get", params)), read_only=True)
 
-    async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+    async def query(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
         """Return a page of schedules, newest first."""
-        names, params = self._schedule_conditions(query)
+        names, params = self._conditions(query)
         params |= {"cluster_id": cluster_id, "limit": query.limit}
         found = Query("+".join(["schedule_find", *names]), params)
         return await self._driver.run(lambda: self._schedules(found), read_only=True)
@@ -102,7 +107,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         answer: Answer = yield evolve(query, last=True)
         return [schedule_of(row, self._dialect) for row in answer.rows]
 
-    def _schedule_conditions(self, query: ScheduleQuery) -> tuple[list[str], dict[str, Any]]:
+    def _conditions(self, query: ScheduleQuery) -> tuple[list[str], dict[str, Any]]:
         names: list[str] = []
         params: dict[str, Any] = {}
         if query.statuses:
@@ -120,7 +125,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
 
     # Planning
 
-    async def due_schedules(
+    async def due(
         self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
     ) -> DueSchedules:
         """Return active schedules that are due for a look, and the store's now."""
@@ -129,9 +134,9 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
             "kinds": self._dialect.array(kinds),
             "without": self._dialect.uuids(list(without)),
         }
-        return await self._driver.run(lambda: self._due_schedules(params, limit), read_only=True)
+        return await self._driver.run(lambda: self._due(params, limit), read_only=True)
 
-    def _due_schedules(self, params: Mapping[str, Any], limit: int) -> Unit[DueSchedules]:
+    def _due(self, params: Mapping[str, Any], limit: int) -> Unit[DueSchedules]:
         first: Answer = yield Query("schedule_next", params)
         now, look_at = first.rows[0]
         if look_at is None or look_at > now:
@@ -140,25 +145,25 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         due = yield from self._schedules(Query("schedule_due", {**params, "limit": limit}))
         return DueSchedules(now=moment_of(now), due=due, next_in=0.0)
 
-    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         """Change schedules and make their jobs, all in one unit; return the ids of the changed schedules."""
         if not writes:
             return frozenset()
-        return await self._driver.run(lambda: self._write_schedules(writes))
+        return await self._driver.run(lambda: self._write(writes))
 
-    def _write_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[frozenset[UUID]]:
-        held = yield from self._lock_schedules(writes)
+    def _write(self, writes: Sequence[ScheduleWrite]) -> Unit[frozenset[UUID]]:
+        held = yield from self._lock(writes)
         fresh = [write for write in writes if _holds(write, held)]
         restarted = [write.record.id for write in fresh if write.restart]
         if restarted:
             yield from self._take_jobs_back(restarted)
-        yield from self._fire_schedules(fresh)
-        steps = self._schedule_changes(fresh)
+        yield from self._fire(fresh)
+        steps = self._changes(fresh)
         if steps:
             yield steps
         return frozenset(write.record.id for write in fresh)
 
-    def _lock_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[dict[UUID, tuple[int, bool]]]:
+    def _lock(self, writes: Sequence[ScheduleWrite]) -> Unit[dict[UUID, tuple[int, bool]]]:
         """Lock the schedules to the end of the unit; return their versions, and whether their declarations have run out."""
         ids = self._dialect.uuids([write.record.id for write in writes])
         answer: Answer = yield Query("schedule_lock", {"ids": ids})
@@ -175,7 +180,7 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
             ids = {"ids": self._dialect.array([row[0] for row in found.rows])}
             yield Query("live_prune", ids), Query("firing_prune", ids), Query("job_prune", ids)
 
-    def _fire_schedules(self, writes: Sequence[ScheduleWrite]) -> Unit[None]:
+    def _fire(self, writes: Sequence[ScheduleWrite]) -> Unit[None]:
         """Make the jobs that do not exist yet. No other caller makes them: their schedules are locked."""
         made = {f.job.id: (write.record.id, f) for write in writes for f in write.firings}
         if not made:
@@ -206,30 +211,26 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
             Batch("live_add_at", _LIVE_AT, live),
         )
 
-    def _schedule_changes(self, writes: Sequence[ScheduleWrite]) -> tuple[Step, ...]:
+    def _changes(self, writes: Sequence[ScheduleWrite]) -> tuple[Step, ...]:
         id_of = self._dialect.uuid
         moves = [(id_of(w.record.id), *moved_values(w.record, self._dialect)) for w in writes]
-        notifications = [
+        redefined = [
             (id_of(w.record.id), *defined_values(w.record, self._dialect)) for w in writes if w.redefined
         ]
         steps: list[Step] = []
-        if notifications:
-            steps.append(Batch("schedule_redefine", ("id", *DEFINED), notifications))
+        if redefined:
+            steps.append(Batch("schedule_redefine", ("id", *DEFINED), redefined))
         if moves:
             steps.append(Batch("schedule_move", ("id", *MOVED), moves))
         return tuple(steps)
 
     # Declarations
 
-    async def renew_schedules(
-        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
-    ) -> frozenset[UUID]:
+    async def renew(self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float) -> frozenset[UUID]:
         """Renew declarations; return the ids of those that have not lapsed."""
-        return await self._driver.run(lambda: self._renew_schedules(cluster_id, schedule_ids, lease))
+        return await self._driver.run(lambda: self._renew(cluster_id, schedule_ids, lease))
 
-    def _renew_schedules(
-        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
-    ) -> Unit[frozenset[UUID]]:
+    def _renew(self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float) -> Unit[frozenset[UUID]]:
         params = {"cluster_id": cluster_id, "ids": self._dialect.uuids(schedule_ids)}
         answers: list[Answer] = yield (
             Query("schedule_renew", params | {"lease": micros(lease)}),
@@ -237,19 +238,17 @@ class SqlScheduleStore(SqlStore, ScheduleStore):
         )
         return frozenset(self._dialect.to_uuid(row[0]) for row in answers[1].rows)
 
-    async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
+    async def expired(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
         """Return active schedules whose declaration has run out."""
         expired = Query("schedule_expired", {"cluster_id": cluster_id, "limit": limit})
         return await self._driver.run(lambda: self._schedules(expired), read_only=True)
 
-    async def prune_schedules(
-        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
-    ) -> int:
+    async def prune(self, cluster_id: str, age: float, limit: int, before: datetime | None = None) -> int:
         """Delete up to `limit` schedules that have been over for `age` seconds, and since before `before`."""
         params = {"cluster_id": cluster_id, "limit": limit, **old_params(age, before)}
-        return await self._driver.run(lambda: self._prune_schedules(params))
+        return await self._driver.run(lambda: self._prune(params))
 
-    def _prune_schedules(self, params: Mapping[str, Any]) -> Unit[int]:
+    def _prune(self, params: Mapping[str, Any]) -> Unit[int]:
         over: Answer = yield Query("schedule_over", params)
         if not over.rows:
             return 0

@@ -1,4 +1,4 @@
-"""Moving between clusters on any SQL database: the source's side."""
+"""Moving between clusters on any SQL database."""
 
 from __future__ import annotations
 
@@ -8,30 +8,42 @@ from typing import Any, Final
 from uuid import UUID
 
 from jobmaster.clock import to_micros
-from jobmaster.contracts import Departure, Moving, Standing, TransferStore, WholeJob
+from jobmaster.contracts import Departure, Moving, Rejection, Standing, TransferStore, WholeJob
 from jobmaster.models import Position
 from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import TERMINAL, JobStatus, codes
+from jobmaster_sql.arrivals import Arrivals
 from jobmaster_sql.cells import damage, is_moment, moment
 from jobmaster_sql.checks import JOB_CHECKS
-from jobmaster_sql.driver import Dialect
+from jobmaster_sql.driver import Dialect, SqlDriver
 from jobmaster_sql.moving_rows import standing_of
 from jobmaster_sql.rows import attempt_damage, attempt_of, job_of, log_of, old_params
 from jobmaster_sql.store import SqlStore
 from jobmaster_sql.units import Answer, Batch, Query, Unit
 
 _FIRST: Final = UUID(int=0)
+
+
 _STANDING_WIDTH: Final = 12
+
+
 _CHECKS: Final = {
     "ready_at": (2, is_moment),
     "nominal_at": (_STANDING_WIDTH - 1, is_moment),
     **{name: (_STANDING_WIDTH + place, check) for name, (place, check) in JOB_CHECKS.items()},
 }
+
+
 _DEPARTURE: Final = ("id", "cluster_id", "consignment", "target")
 
 
-class SqlSourceStore(SqlStore, TransferStore):
-    """Implements the source's half of `TransferStore`."""
+class SqlTransferStore(SqlStore, TransferStore):
+    """Implements `TransferStore`; the contract's docstrings say what each method does."""
+
+    def __init__(self, driver: SqlDriver) -> None:
+        """`driver` is shared by all stores of a repository."""
+        super().__init__(driver)
+        self._arrivals = Arrivals(driver)
 
     # Reading
 
@@ -167,6 +179,20 @@ class SqlSourceStore(SqlStore, TransferStore):
     def _forget_departures(self, cluster_id: str, consignment: UUID, ids: Sequence[UUID]) -> Unit[None]:
         params = {"cluster_id": cluster_id, "consignment": self._dialect.uuid(consignment)}
         yield Query("departure_forget", params | {"ids": self._dialect.uuids(ids)}, last=True)
+
+    # The target
+
+    async def stage(
+        self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
+    ) -> Sequence[Rejection]:
+        """Store things on disk beside the cluster; return the rejected ones with the reasons."""
+        return await self._arrivals.stage(cluster_id, consignment, things, keep_keys=keep_keys)
+
+    async def admit(
+        self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
+    ) -> Sequence[Rejection]:
+        """Make staged things part of the cluster; return the rejected ones with the reasons."""
+        return await self._arrivals.admit(cluster_id, consignment, ids, keep_keys=keep_keys)
 
 
 def _place(whole: WholeJob) -> tuple[datetime, UUID]:

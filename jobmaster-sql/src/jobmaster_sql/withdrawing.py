@@ -10,7 +10,7 @@ import anyio
 
 from jobmaster.errors import StoreUnavailableError
 from jobmaster_sql.driver import SqlDriver
-from jobmaster_sql.messages import by_attempt
+from jobmaster_sql.message_rows import by_attempt
 from jobmaster_sql.units import Answer, Query, Unit
 
 MARGIN: Final = 1_000_000

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.lowlevel
 
-from jobmaster.contracts import Capabilities
+from jobmaster.contracts import Capabilities, NotificationChannel
 from jobmaster.forks import in_forked_child
 from jobmaster.notifications import NotificationHub
 from jobmaster_sqlite.driver import SqliteDriver
@@ -37,8 +37,8 @@ def hub_of(path: Path, kind: str) -> NotificationHub:
         return _hubs.setdefault((path, kind), NotificationHub())
 
 
-class FileNotifications:
-    """Announces and listens for one master or agent; its methods implement theirs of the same names."""
+class FileNotifications(NotificationChannel):
+    """The channel of one master or agent."""
 
     def __init__(self, hub: NotificationHub, driver: SqliteDriver) -> None:
         """`driver` notifies `hub` when other processes commit."""

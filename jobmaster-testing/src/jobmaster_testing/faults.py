@@ -1,6 +1,9 @@
-"""Stores that fail on demand: the connection breaks before a call or its answer, or is not available at all.
+"""Masters and agents that fail on demand: the connection breaks before a call or its answer, or is not available at all.
 
 `Cluster.use(Faults(...))` serves `faulty+<url>` as `<url>`, for masters and agents alike.
+
+Methods are named with their store, as in `jobs.insert`; the repository's own (`open`, `now`, `fingerprint`,
+`durability_risks`) have plain names.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
+from jobmaster_testing.wrapping import STORES
 
 MASTER = "master"
 """The store name in calls of the master; calls of an agent have the agent's name instead."""
@@ -29,7 +33,7 @@ Act = Callable[[], Awaitable[Any]]
 class Fault:
     """Fails `count` calls of one method, starting with call number `first`, before or after the store did its work.
 
-    `store` names the store: the master, an agent by its name, or any store (None).
+    `method` is a name such as `outcomes.report` or `now`. `store` is the master, an agent by its name, or any (None).
     """
 
     method: str
@@ -65,7 +69,7 @@ class Fault:
 
 @frozen
 class Call:
-    """A call that a store has answered."""
+    """A call of a method, such as `jobs.insert`, that the master or an agent has answered."""
 
     store: str
     method: str
@@ -115,7 +119,10 @@ class Faults:
             gate.opened.set()
 
     def made(self, store: str, *methods: str) -> list[str]:
-        """Return the methods of a store that were called and answered, in that order: the given ones, or all."""
+        """Return the methods of the master or an agent that were called and answered, in that order.
+
+        Only the given ones, such as `jobs.insert`, or all.
+        """
         return [c.method for c in self.calls if c.store == store and (not methods or c.method in methods)]
 
     async def call(self, store: str, method: str, act: Act, args: tuple[Any, ...]) -> Any:
@@ -157,18 +164,26 @@ class Faults:
 
 
 class FaultyStore:
-    """Passes every call to a real store, and applies the faults for it."""
+    """Passes every call to a real master or agent, or to one of its stores, and applies the faults for it.
 
-    def __init__(self, store: str, inner: Any, faults: Faults) -> None:
-        self._store, self._inner, self._faults = store, inner, faults
+    `prefix` is what the names of the methods begin with: `jobs.` for the store `jobs`, nothing for the master itself.
+    """
+
+    def __init__(self, store: str, inner: Any, faults: Faults, prefix: str = "") -> None:
+        """Pass the calls for the master or agent `store` to `inner`."""
+        self._store, self._inner, self._faults, self._prefix = store, inner, faults, prefix
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if not iscoroutinefunction(method) or name == "close":
-            return method
+        attribute, qualified = getattr(self._inner, name), self._prefix + name
+        if qualified in STORES:
+            faulty = FaultyStore(self._store, attribute, self._faults, f"{name}.")
+            setattr(self, name, faulty)  # a store stays the same object: this method is not asked again
+            return faulty
+        if not iscoroutinefunction(attribute) or qualified == "close":
+            return attribute
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._faults.call(self._store, name, lambda: method(*args, **kwargs), args)
+            return await self._faults.call(self._store, qualified, lambda: attribute(*args, **kwargs), args)
 
         return call
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import anyio
 from attrs import field, frozen
 
-from jobmaster.contracts import AgentRepository, MasterRepository, SchemaStore
+from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.plugins import Plugins
 
-S = TypeVar("S", bound=SchemaStore)
+S = TypeVar("S", MasterRepository, AgentRepository)
 
 
 @frozen(kw_only=True)
@@ -59,7 +59,7 @@ async def open_agent(name: str, url: str, options: Options | None = None) -> Asy
 async def _opened(store: S) -> AsyncIterator[S]:
     await store.open()
     try:
-        await store.migrate()
+        await store.schema.migrate()
         yield store
     finally:
         with anyio.CancelScope(shield=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import define, field
 
-from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.contracts import HandoverStore, MessageStore, OutcomeStore
 from jobmaster.models import Bucket, Report
 from jobmaster.ownership import Attempt, OwnedBucket
 from jobmaster.signals import Signal
@@ -22,8 +22,9 @@ class Acknowledge:
     are finished.
     """
 
-    master: MasterRepository
-    agent: AgentRepository
+    handovers: HandoverStore
+    outcomes: OutcomeStore
+    messages: MessageStore
     batch_size: int = 1000
     _waiting: list[tuple[OwnedBucket, Attempt]] = field(factory=list, init=False)
     _doubtful: set[Attempt] = field(factory=set, init=False)
@@ -81,7 +82,7 @@ class Acknowledge:
         if returning:
             await self._remove_returning(owned.bucket, keys, returning)
         else:
-            await self.agent.acknowledge(owned.bucket, keys)
+            await self.messages.acknowledge(owned.bucket, keys)
         owned.acknowledged(keys)
         self._doubtful.difference_update(keys)
         self._may_return.difference_update(keys)
@@ -94,9 +95,9 @@ class Acknowledge:
         The handover is recorded first; through it those jobs are pushed once more.
         """
         job_ids = [job_id for job_id, _ in returning]
-        handover = await self.master.open_handover(bucket.cluster_id, bucket.id, job_ids, bucket.worker_id)
-        await self.agent.acknowledge(bucket, keys)
-        await self.master.close_handovers([handover], if_empty=True)
+        handover = await self.handovers.open(bucket.cluster_id, bucket.id, job_ids, bucket.worker_id)
+        await self.messages.acknowledge(bucket, keys)
+        await self.handovers.close([handover], if_empty=True)
 
     async def _look_into(self, owned: OwnedBucket, doubtful: AbstractSet[Attempt]) -> None:
         """Find out why reports were stale; raises `LeaseLostError` if bucket ownership changed.
@@ -106,8 +107,8 @@ class Acknowledge:
         job: then the attempt is over and must not run again.
         """
         if doubtful:
-            await self.master.mark(owned.bucket, ())
-            ended = await self.master.ended_attempts(list(doubtful))
+            await self.outcomes.mark(owned.bucket, ())
+            ended = await self.outcomes.ended_attempts(list(doubtful))
             owned.ended(ended)
             self._may_return |= doubtful - ended
 

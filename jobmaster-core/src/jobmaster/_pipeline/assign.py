@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from jobmaster._policy.placement import by_place
 from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence, limits
-from jobmaster.contracts import AgentRepository, Assignment, MasterRepository, Room
+from jobmaster.contracts import AgentRepository, Assignment, AssignmentStore, BucketStore, HandoverStore, Room
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.handover import HandoverPusher
 from jobmaster.models import STANDALONE, Bucket
@@ -49,7 +49,9 @@ class Assign:
     """
 
     cluster_id: str
-    master: MasterRepository
+    assignments: AssignmentStore
+    buckets: BucketStore
+    handovers: HandoverStore
     agents: Mapping[str, AgentRepository]
     reachable: Callable[[], Sequence[str]]
     pusher: HandoverPusher
@@ -70,7 +72,7 @@ class Assign:
     async def run_once(self) -> AssignResult:
         """Assign the jobs that are due within the look-ahead and find room."""
         if not self._behind:
-            peek = await self.master.assign_due(self.cluster_id, self.ahead(), ())
+            peek = await self.assignments.assign_due(self.cluster_id, self.ahead(), ())
             if peek.next_in is None or peek.next_in > 0:
                 self.refills.start_anew()
                 return AssignResult({}, peek.next_in)
@@ -84,7 +86,7 @@ class Assign:
 
     async def _buckets(self) -> Sequence[Bucket]:
         """Return the active buckets on agents that this process can reach, without those of silent owners."""
-        active, reached = await self.master.active_buckets(self.cluster_id), set(self.reachable())
+        active, reached = await self.buckets.list_active(self.cluster_id), set(self.reachable())
         heard = self.silence.heard(active)
         # Unreachable buckets count too: the only bucket in reach may not be the only one of its place.
         self._limits = {
@@ -105,7 +107,7 @@ class Assign:
         done = await self._hand_over(remote, agents) if remote else Assignment(next_in=0)
         if not inline or (remote and done.next_in != 0):
             return done
-        more = await self.master.assign_due(self.cluster_id, self.ahead(), inline)
+        more = await self.assignments.assign_due(self.cluster_id, self.ahead(), inline)
         return Assignment(
             assigned={**done.assigned, **more.assigned},
             next_in=more.next_in,
@@ -117,7 +119,7 @@ class Assign:
         found: dict[str, Mapping[UUID, int]] = {}
         for name in names:
             try:
-                found[name] = await self.agents[name].holdings()
+                found[name] = await self.agents[name].buckets.holdings()
             except StoreUnavailableError as error:
                 if name == STANDALONE:
                     raise
@@ -128,7 +130,7 @@ class Assign:
     async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
         """Mark jobs as handed over, and push them; return those that arrived."""
         asked_at = self.pusher.monotonic()
-        result = await self.master.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
+        result = await self.handovers.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
         self._unserved = self._unserved and not result.handovers
         weights = [new_weight(message.new) for one in result.handovers for message in one.messages]
         if weights:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from attrs import define, field, frozen
 
 from jobmaster._policy.outcome import cancelled_unstarted, parked, released
-from jobmaster.contracts import AgentRepository
+from jobmaster.contracts import ClaimStore
 from jobmaster.models import BucketPage, Claim, Cursor, Report
 from jobmaster.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 
@@ -33,7 +33,7 @@ class ClaimResult:
 class ClaimJobs:
     """Pulls from one bucket. Jobs that cannot run here are reported instead of lined up."""
 
-    agent: AgentRepository
+    claims: ClaimStore
     owned: OwnedBucket
     known: Container[str]
     on_report: OnReport
@@ -52,7 +52,7 @@ class ClaimJobs:
         with self.owned.reading():
             cursor = self._next_cursor(now)
             known = self.owned.in_hand_beyond(cursor)
-            page = await self.agent.pull(self.owned.bucket, cursor, room + len(known), known)
+            page = await self.claims.pull(self.owned.bucket, cursor, room + len(known), known)
             self.owned.keeps_waiting = page.more or page.next_due_in is not None
             went_back = _is_behind(page.cursor, self._cursor)
             self._cursor = page.cursor
@@ -115,14 +115,14 @@ def _is_behind(cursor: Cursor, before: Cursor) -> bool:
 
 
 async def hand_back_unread(
-    agent: AgentRepository, owned: OwnedBucket, on_report: OnReport, monotonic: Callable[[], float]
+    claims: ClaimStore, owned: OwnedBucket, on_report: OnReport, monotonic: Callable[[], float]
 ) -> None:
     """Release the due jobs of a closed bucket that were never read: they need not wait for long-running jobs."""
     cursor: Cursor | None = Cursor()
     while cursor is not None:
         with owned.reading():
             known = owned.in_hand_beyond(cursor)
-            page = await agent.pull(owned.bucket, cursor, owned.batch_size + len(known), known)
+            page = await claims.pull(owned.bucket, cursor, owned.batch_size + len(known), known)
             fresh = [claim for claim in page.claims if not owned.knows(claim)]
         for claim in fresh:
             owned.take_aside(claim, monotonic())

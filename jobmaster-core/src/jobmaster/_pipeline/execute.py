@@ -18,7 +18,7 @@ from jobmaster._policy.outcome import Verdict
 from jobmaster._policy.retry import RetryPolicy
 from jobmaster.attemptlog import ended as log_end
 from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import OutcomeStore
 from jobmaster.forks import end_child, this_process
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
@@ -112,7 +112,7 @@ class DeadlineWatch:
 class Execute:
     """Runs the claims of one worker's buckets, and reports each."""
 
-    master: MasterRepository
+    outcomes: OutcomeStore
     handlers: Mapping[str, Handler]
     retry: RetryPolicy
     threshold: Callable[[], float]
@@ -133,7 +133,7 @@ class Execute:
 
     def __attrs_post_init__(self) -> None:
         """Build the parts that depend on the fields."""
-        self.poison_guard = PoisonGuard(self.master, self.on_report, self.now)
+        self.poison_guard = PoisonGuard(self.outcomes, self.on_report, self.now)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed or the slot was left."""

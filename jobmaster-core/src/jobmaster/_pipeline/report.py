@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 from attrs import define, field
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import OutcomeStore
 from jobmaster.errors import StoreError, StoreUnavailableError
 from jobmaster.hookspecs import JobObserver
 from jobmaster.logtext import counted
@@ -36,7 +36,7 @@ class Reporter:
     only then may the messages go.
     """
 
-    master: MasterRepository
+    outcomes: OutcomeStore
     observers: Sequence[JobObserver] = ()
     on_written: Callable[[Sequence[Report]], None] = lambda _: None
     batch_size: int = 1000
@@ -86,7 +86,7 @@ class Reporter:
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         try:
-            stale = await self.master.report([report for _, report in batch])
+            stale = await self.outcomes.report([report for _, report in batch])
         except StoreUnavailableError:
             raise
         except Exception as error:
@@ -112,7 +112,7 @@ class Reporter:
         )
         bare = evolve(report, error=None, logs=())
         try:
-            stale = await self.master.report([bare])
+            stale = await self.outcomes.report([bare])
         except StoreUnavailableError:
             raise
         except Exception:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from jobmaster.contracts import AgentRepository, MasterRepository, Message
+from jobmaster.contracts import JobStore, Message, MessageStore
 from jobmaster.models import NewJob, Position
 from jobmaster.ownership import OwnedBucket
 
@@ -19,19 +19,19 @@ JOBS_AT_ONCE = 500
 class SaveWaiting:
     """Saves jobs that have waited in an owned bucket for `age` seconds."""
 
-    master: MasterRepository
-    agent: AgentRepository
+    jobs: JobStore
+    messages: MessageStore
     owned: OwnedBucket
     age: float
     _after: Position | None = field(default=None, init=False)
 
     async def run_once(self) -> bool:
         """Save a page of jobs; return whether there may be more."""
-        page = await self.agent.unsaved(self.owned.bucket, self.age, self._after, JOBS_AT_ONCE)
+        page = await self.messages.read_unsaved(self.owned.bucket, self.age, self._after, JOBS_AT_ONCE)
         waiting = [message for message in page.messages if self._waits(message)]
         if waiting:
-            await self.master.insert_jobs([self._in_bucket(message) for message in waiting])
-            await self.agent.note_saved(self.owned.bucket, [(m.new.job.id, m.attempt) for m in waiting])
+            await self.jobs.insert([self._in_bucket(message) for message in waiting])
+            await self.messages.note_saved(self.owned.bucket, [(m.new.job.id, m.attempt) for m in waiting])
         self._after = page.after
         return len(page.messages) == JOBS_AT_ONCE
 

@@ -103,7 +103,7 @@ class Share:
         return bool(other or changed)
 
     async def _write(self, loads: Mapping[UUID, Load], now: float) -> None:
-        await self.master.tell_loads(loads)
+        await self.master.buckets.note_loads(loads)
         for owned in self.owned:
             owned.told = loads.get(owned.id, owned.told)
         self._told_at = now
@@ -115,7 +115,7 @@ class Share:
         every = LOOK_EVERY if self._gave else ASK_EVERY if self.listening() else TELL_EVERY
         if self.notified_of_free() or at_once or now - self._asked_at >= every:
             self._asked_at = now
-            buckets = self.awake(await self.master.active_buckets(self.cluster_id))
+            buckets = self.awake(await self.master.buckets.list_active(self.cluster_id))
             full = {owned.id for owned in self.owned if not owned.free}
             found = hungry(b for b in buckets if b.id not in full)
             self._hungry = found if found and await self.anybody_assigns() else frozenset()
@@ -150,11 +150,12 @@ class Share:
 
         This includes leftovers of an earlier try.
         """
-        carried = await self.master.handed_over(owned.id)  # their pushers may be about to push them again
+        # Their pushers may be about to push these again.
+        carried = await self.master.handovers.jobs_of(owned.id)
         owned.keep([entry for entry in owned.giving if entry.claim.job.id in carried])
         giving, aside = list(owned.giving), evolve(owned.bucket, id=aside_of(owned.id))
         self._asides[owned.id] = aside
-        await self.agent.put_aside(
+        await self.agent.asides.put(
             owned.bucket, aside.id, [(h.claim.job.id, h.claim.attempt) for h in giving]
         )
         owned.given(giving)

@@ -52,7 +52,7 @@ class Silence:
     longest: float
 
     def is_silent(self, bucket: Bucket) -> bool:
-        """Return whether a bucket's owner is silent; `bucket` is as `active_buckets` returns it."""
+        """Return whether a bucket's owner is silent; `bucket` is as `buckets.list_active` returns it."""
         return bucket.silent or bucket.unheard > self.longest
 
     def heard(self, buckets: Iterable[Bucket]) -> list[Bucket]:

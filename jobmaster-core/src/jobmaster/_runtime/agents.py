@@ -239,8 +239,8 @@ class Agents(Mapping[str, AgentRepository]):
         await repository.open()
         await self._on_open(link.name, repository)
         if migrate:
-            await repository.migrate()
-        elif pending := await repository.pending_migrations():
+            await repository.schema.migrate()
+        elif pending := await repository.schema.pending():
             remedy = "run `jobmaster migrate`, or set auto_migrate=True"
             raise SchemaError.behind(f"the schema of agent {link.name!r}", pending, remedy)
         link.fingerprint = await repository.fingerprint()
@@ -268,7 +268,7 @@ class Agents(Mapping[str, AgentRepository]):
             fingerprint=link.fingerprint or "",
         )
         repoint = [link.name] if link.settings.repoint else []
-        (known,) = await self._master.register_agents([record], repoint=repoint)
+        (known,) = await self._master.members.register_agents([record], repoint=repoint)
         if known.fingerprint != link.fingerprint:
             msg = (
                 f"agent {link.name!r} points at another store than the one the cluster knows by this name; "
@@ -280,7 +280,7 @@ class Agents(Mapping[str, AgentRepository]):
 
     async def _check_unlike_others(self, link: Link) -> None:
         here = [(other.name, other.fingerprint) for other in self.links.values()]
-        known = [(a.name, a.fingerprint) for a in await self._master.list_agents(self._cluster_id)]
+        known = [(a.name, a.fingerprint) for a in await self._master.members.list_agents(self._cluster_id)]
         check_unlike(link.name, [name for name, _ in known if name != link.name])
         for name, fingerprint in [*here, *known]:
             if name != link.name and fingerprint == link.fingerprint:
@@ -296,7 +296,7 @@ class Agents(Mapping[str, AgentRepository]):
 
     async def unnamed(self) -> list[str]:
         """Return the names of the cluster's agents that are not configured in this process."""
-        known = await self._master.list_agents(self._cluster_id)
+        known = await self._master.members.list_agents(self._cluster_id)
         return [agent.name for agent in known if agent.name not in self.links]
 
     async def close(self) -> None:

@@ -65,7 +65,7 @@ class BucketLoops:
         """Return the loop that reads a bucket's due jobs into memory."""
         env = self.env
         step = ClaimJobs(
-            self.agent, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
+            self.agent.claims, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
         )
         busy_until = (
             env.monotonic() + BUSY_FOR
@@ -103,7 +103,7 @@ class BucketLoops:
         async def tick() -> float | None:
             idle = {owned.id: owned for owned in self.owned if not owned.in_flight and not owned.closed}
             if idle:
-                for bucket_id in await self.agent.due_buckets([owned.bucket for owned in idle.values()]):
+                for bucket_id in await self.agent.claims.due([owned.bucket for owned in idle.values()]):
                     idle[bucket_id].pull_again.set()
             return None
 
@@ -169,7 +169,10 @@ class BucketLoops:
     def _syncing(self) -> Service:
         """Save waiting jobs on the master; no query runs while no bucket has any."""
         env = self.env
-        steps = [SaveWaiting(env.master, self.agent, owned, env.settings.save_after) for owned in self.owned]
+        steps = [
+            SaveWaiting(env.master.jobs, self.agent.messages, owned, env.settings.save_after)
+            for owned in self.owned
+        ]
 
         async def tick() -> float | None:
             more = [await step.run_once() for step in steps if step.owned.keeps_waiting]
@@ -179,7 +182,14 @@ class BucketLoops:
 
     def _beating(self) -> Service:
         env = self.env
-        beat = Beat(env.master, self.agent, lambda: self.owned, env.settings.beat, env.monotonic)
+        beat = Beat(
+            env.master.outcomes,
+            env.master.jobs,
+            self.agent.messages,
+            lambda: self.owned,
+            env.settings.beat,
+            env.monotonic,
+        )
 
         async def tick() -> float | None:
             await beat.run_once()

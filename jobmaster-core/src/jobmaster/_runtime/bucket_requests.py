@@ -40,7 +40,7 @@ class BucketRequests:
         by_id = {owned.id: owned for owned in self.owned}
         if not by_id:
             return
-        for bucket_id, job_id, attempt in await self.env.master.cancel_requests(list(by_id)):
+        for bucket_id, job_id, attempt in await self.env.master.requests.read_cancels(list(by_id)):
             owned = by_id[bucket_id]
             claim = owned.cancel(job_id, attempt)
             if claim is not None:
@@ -56,7 +56,7 @@ class BucketRequests:
         if not self.remote:
             owned.pull_again.set()
             return
-        record = await self.env.master.get_job(self.env.cluster_id, job_id)
+        record = await self.env.master.jobs.get(self.env.cluster_id, job_id)
         if record is None or record.bucket_id != owned.id or owned.closed:
             return
         claim = _unclaimed(owned.bucket, record, attempt)
@@ -101,9 +101,9 @@ class BucketRequests:
     async def _adopt(self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int) -> int:
         master = self.env.master
         if not self.remote:
-            return await master.adopt_parked(buckets, definition_ids, limit)
+            return await master.assignments.adopt_parked(buckets, definition_ids, limit)
         asked_at = self.env.monotonic()
-        handovers = await master.hand_over_parked(buckets, definition_ids, limit, self.worker.id)
+        handovers = await master.handovers.hand_over_parked(buckets, definition_ids, limit, self.worker.id)
         given = [(self.worker.agent, one) for one in handovers]
         arrived = await self.env.handover_pusher().push(given, asked_at)
         return sum(len(one.messages) for one in arrived)

@@ -24,8 +24,8 @@ async def prepare_master(env: Environment, url: str) -> None:
     await env.master.open()
     await env.durability.check(MASTER, env.master)
     if env.settings.auto_migrate:
-        await env.master.migrate()
-    elif pending := await env.master.pending_migrations():
+        await env.master.schema.migrate()
+    elif pending := await env.master.schema.pending():
         remedy = "run `jobmaster migrate`, or set auto_migrate=True"
         raise SchemaError.behind(f"the schema of {shown(url, env.plugins.schemes)}", pending, remedy)
 
@@ -35,10 +35,10 @@ async def registered(env: Environment, mode: ClusterMode, *, settles: bool) -> C
 
     With `settles` the cluster takes on the settings of this process; otherwise its settings stay as they are.
     """
-    known = None if settles else await env.master.get_cluster(env.cluster_id)
+    known = None if settles else await env.master.clusters.get(env.cluster_id)
     if known is None:
         record = ClusterRecord(id=env.cluster_id, mode=mode, settings=env.settings.shared())
-        known = await env.master.register_cluster(record)
+        known = await env.master.clusters.register(record)
     return known
 
 
@@ -57,7 +57,7 @@ async def check_one_way(env: Environment) -> None:
 
 async def _warn_of(unnamed: Sequence[str], env: Environment) -> None:
     """Warn of agents that are in use and not configured here. The master also remembers those that are long gone."""
-    in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
+    in_use = agents_in_use(await env.master.buckets.list_all(env.cluster_id))
     if missing := [name for name in unnamed if name in in_use]:
         log.warning(
             "the cluster has agents that this process does not name (%s): it can bring back nothing from there",

@@ -18,8 +18,8 @@ async def cluster_view(env: Environment) -> ClusterView:
 
     Buckets of silent owners are included if no others do their work.
     """
-    buckets = await env.master.active_buckets(env.cluster_id)
-    waiting = await env.master.due_places(env.cluster_id, PATIENCE)
+    buckets = await env.master.buckets.list_active(env.cluster_id)
+    waiting = await env.master.assignments.due_places(env.cluster_id, PATIENCE)
     if waiting and not await anybody_assigns(env):
         waiting = frozenset()
     return ClusterView(env.silence.heard(buckets), waiting)
@@ -33,7 +33,7 @@ async def anybody_assigns(env: Environment) -> bool:
     asked_at = env.monotonic()
     if asked_at - env.assigns_asked_at >= KNOWN_FOR:
         now = await env.master.now()
-        workers = await env.master.list_workers(env.cluster_id)
+        workers = await env.master.workers.list_all(env.cluster_id)
         alive = (w for w in workers if w.status in RUNNING and w.lease_until and w.lease_until >= now)
         env.assigns, env.assigns_asked_at = any(w.mode.coordinates for w in alive), asked_at
     return env.assigns

@@ -43,7 +43,7 @@ class Control:
     async def run_once(self) -> None:
         """Read the orders for this process, and follow them."""
         async with self._lock:
-            orders = await self.env.master.read_orders(self.env.cluster_id, self.env.process_id)
+            orders = await self.env.master.control.read_orders(self.env.cluster_id, self.env.process_id)
             if orders is None:
                 await self._register_again()
                 return
@@ -55,7 +55,7 @@ class Control:
         """Register the cluster again with a master that knew it: an older backup may have been restored."""
         env = self.env
         log.warning("the master does not know cluster %s any more; it is registered again", env.cluster_id)
-        self._follow(await env.master.register_cluster(env.record()))
+        self._follow(await env.master.clusters.register(env.record()))
 
     async def change(self, change: ClusterChange) -> None:
         """Store a change, follow it here at once, and notify the other processes.
@@ -63,7 +63,7 @@ class Control:
         While the change is being stored, orders read before it are not followed.
         """
         async with self._lock:
-            cluster = await self.env.master.change_cluster(self.env.cluster_id, change)
+            cluster = await self.env.master.control.change_cluster(self.env.cluster_id, change)
             if cluster is not None:
                 self._follow(cluster)
         for worker in self.workers:

@@ -55,7 +55,9 @@ def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:
     sizes = [w.settings.batch_size for w in local_workers.workers if w.settings.mode is not WorkerMode.DRAIN]
     return Assign(
         cluster_id=env.cluster_id,
-        master=env.master,
+        assignments=env.master.assignments,
+        buckets=env.master.buckets,
+        handovers=env.master.handovers,
         agents=env.agents,
         reachable=env.agents.reachable,
         pusher=env.handover_pusher(),
@@ -76,7 +78,8 @@ def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Eve
     """
     step = PlanSchedules(
         env.cluster_id,
-        env.master,
+        env.master.schedules,
+        env.master.requests,
         env.plugins.kinds,
         _horizon(env),
         env.misfire_grace,
@@ -114,7 +117,7 @@ def declaring(env: Environment, local_workers: LocalWorkers, on_declared: Callab
     lasting = DECLARATION_LEASES * env.settings.lease
     step = KeepStaticSchedules(
         cluster_id=env.cluster_id,
-        master=env.master,
+        schedules=env.master.schedules,
         kinds=env.plugins.kinds,
         declarations=env.declarations,
         lease=lasting,

@@ -94,7 +94,7 @@ class Destination:
     async def _find(self) -> Route:
         wanted = _wanted(self.target)
         master = await self._open(wanted)
-        source = await self.source.get_cluster(self.source_id)
+        source = await self.source.clusters.get(self.source_id)
         record = await self._record(master, wanted, source)
         if source is not None and (source.id, source.created_at) == (record.id, record.created_at):
             raise itself(wanted.setting, self.source_id)
@@ -114,8 +114,8 @@ class Destination:
         await self._master.open()
         await Durability(self.source_id, self.settings.require_durable).check(wanted.setting, self._master)
         if self.settings.auto_migrate:
-            await self._master.migrate()
-        elif pending := await self._master.pending_migrations():
+            await self._master.schema.migrate()
+        elif pending := await self._master.schema.pending():
             remedy = "run `jobmaster migrate` on it, or set auto_migrate=True"
             raise SchemaError.behind(f"{wanted.setting}: the schema there", pending, remedy)
         return self._master
@@ -128,14 +128,14 @@ class Destination:
         On a move it also gets the settings that were changed at runtime, and the paused lanes.
         """
         cluster_id = wanted.cluster_id or self.source_id
-        known = await master.get_cluster(cluster_id)
+        known = await master.clusters.get(cluster_id)
         if known is not None:
             return known
         settings = source.settings if source is not None else {}
-        record = await master.register_cluster(
+        record = await master.clusters.register(
             ClusterRecord(id=cluster_id, mode=wanted.new, settings=settings)
         )
         if source is None or wanted.setting == ARCHIVE_TO:
             return record
         change = ClusterChange(settings=source.changes, pause=sorted(source.paused_lanes))
-        return await master.change_cluster(cluster_id, change) or record
+        return await master.control.change_cluster(cluster_id, change) or record

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field
 
 from jobmaster._runtime.agents import Agents
-from jobmaster.contracts import DurabilityRisk, SchemaStore
+from jobmaster.contracts import DurabilityRisk, Repository
 from jobmaster.errors import ConfigurationError, StoreError
 from jobmaster.targets import ARCHIVE_TO, MOVE_TO
 
@@ -28,7 +28,7 @@ _told: set[tuple[str, str, DurabilityRisk]] = set()
 """The warnings that this process has logged: cluster, store and risk."""
 
 
-async def risks_of(store: SchemaStore) -> Sequence[DurabilityRisk]:
+async def risks_of(store: Repository) -> Sequence[DurabilityRisk]:
     """Return the risks that an open store reports; a store that keeps nothing is not asked. Raises `StoreError`."""
     return await store.durability_risks() if store.capabilities.durable else [IN_MEMORY]
 
@@ -59,7 +59,7 @@ class Durability:
     """Whether a store with a risk is refused."""
     _risks: dict[str, Sequence[DurabilityRisk]] = field(factory=dict, init=False)
 
-    async def check(self, name: str, store: SchemaStore) -> None:
+    async def check(self, name: str, store: Repository) -> None:
         """Check a store that was just opened; raises `ConfigurationError` if it must be durable and is not."""
         risks = await risks_of(store)
         self._tell(name, risks)
@@ -68,7 +68,7 @@ class Durability:
             msg = f"require_durable: {store_name(name)} may lose what it has accepted: {faults} (or set it to False)"
             raise ConfigurationError(msg)
 
-    async def look(self, stores: Iterable[tuple[str, SchemaStore]]) -> None:
+    async def look(self, stores: Iterable[tuple[str, Repository]]) -> None:
         """Check stores that have been in use for a while; one that is away is skipped."""
         for name, store in stores:
             try:
@@ -95,7 +95,7 @@ class Durability:
         self._risks[name] = risks
 
 
-async def all_risks(master: SchemaStore, agents: Agents) -> dict[str, Sequence[DurabilityRisk]]:
+async def all_risks(master: Repository, agents: Agents) -> dict[str, Sequence[DurabilityRisk]]:
     """Return the risks of the master and the joined agents, by store; stores that cannot be asked are left out."""
     found: dict[str, Sequence[DurabilityRisk]] = {}
     for name, store in stores_of(master, agents):
@@ -106,7 +106,7 @@ async def all_risks(master: SchemaStore, agents: Agents) -> dict[str, Sequence[D
     return found
 
 
-def stores_of(master: SchemaStore, agents: Agents) -> list[tuple[str, SchemaStore]]:
+def stores_of(master: Repository, agents: Agents) -> list[tuple[str, Repository]]:
     """Return the master and the joined agents, by name."""
     joined = [(link.name, link.repository) for link in agents.links.values() if link.joined]
     return [(MASTER, master), *joined]

@@ -149,7 +149,12 @@ class Environment:
         patience = self.handover_age() - self.settings.store_timeout
         agents = self.agents
         return HandoverPusher(
-            self.master, agents, agents.leave_alone, self.monotonic, patience, on_answer=agents.answered
+            self.master.handovers,
+            agents,
+            agents.leave_alone,
+            self.monotonic,
+            patience,
+            on_answer=agents.answered,
         )
 
     def tell_bucket(self, agent: str, bucket_id: UUID) -> None:

@@ -71,7 +71,8 @@ class _Standby:
         self.coordinators, self.patience = coordinators, patience
         self.step = Fallback(
             cluster_id=env.cluster_id,
-            master=env.master,
+            assignments=env.master.assignments,
+            buckets=env.master.buckets,
             agents=env.agents,
             patience=patience,
             monotonic=env.monotonic,

@@ -40,7 +40,7 @@ def looking_at_durability(env: Environment) -> Service:
 def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signal) -> Service:
     """Return the service that renews the leases of all workers, fences those that lost theirs, and reports work to do."""
     beat = Heartbeat(
-        master=env.master,
+        workers=env.master.workers,
         leases=local_workers.leases,
         buckets=local_workers.owned,
         duration=env.settings.lease,
@@ -68,7 +68,16 @@ def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signa
 def pruning(env: Environment) -> Service:
     """Return the service that deletes jobs and schedules past their retention."""
     archived = env.archive_to is not None
-    prune = Prune(env.cluster_id, env.master, env.store_clock, env.settings.retention, archived=archived)
+    master = env.master
+    prune = Prune(
+        env.cluster_id,
+        master.jobs,
+        master.schedules,
+        master.workers,
+        env.store_clock,
+        env.settings.retention,
+        archived=archived,
+    )
 
     async def tick() -> float | None:
         if env.mode is ClusterMode.ARCHIVED:

@@ -32,7 +32,7 @@ class JobCommands:
         """
         env = self._env
         try:
-            answers = await env.master.cancel(env.cluster_id, job_ids)
+            answers = await env.master.requests.cancel(env.cluster_id, job_ids)
         except JobNotFoundError:
             if not env.agents.distributed:
                 raise
@@ -43,7 +43,7 @@ class JobCommands:
     async def _cancel_saved(self, job_ids: Sequence[UUID]) -> Sequence[CancelAnswer]:
         silent = await self._save(job_ids)
         try:
-            return await self._env.master.cancel(self._env.cluster_id, job_ids)
+            return await self._env.master.requests.cancel(self._env.cluster_id, job_ids)
         except JobNotFoundError as error:
             raise not_known(error, silent) from None
 
@@ -57,7 +57,7 @@ class JobCommands:
         env = self._env
         bucket = await self._bucket_of(job_id) if env.agents.distributed else None
         if bucket is None:
-            await env.master.reschedule(env.cluster_id, job_id, delay)
+            await env.master.requests.reschedule(env.cluster_id, job_id, delay)
         else:
             await self._reschedule_in(bucket, job_id, delay)
         env.notify.tell(Topics.held(env.cluster_id))
@@ -71,28 +71,28 @@ class JobCommands:
         """
         env = self._env
         agent = env.agents[bucket.agent]
-        found = await agent.find([job_id])
-        handover = await env.master.open_handover(
+        found = await agent.messages.find([job_id])
+        handover = await env.master.handovers.open(
             env.cluster_id, bucket.id, [job_id], env.process_id, alone=True
         )
         messages = [(m.new.job.id, m.attempt) for m in found if m.new.bucket_id == bucket.id]
-        if job_id not in await agent.withdraw(bucket.id, messages):
-            await env.master.close_handovers([handover])
+        if job_id not in await agent.messages.withdraw(bucket.id, messages):
+            await env.master.handovers.close([handover])
             raise InvalidTransitionError(job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER)
-        await env.master.reschedule(env.cluster_id, job_id, delay, handover)
+        await env.master.requests.reschedule(env.cluster_id, job_id, delay, handover)
 
     async def _bucket_of(self, job_id: UUID) -> Bucket | None:
         """Return the bucket on an agent that holds a job; saves the job if only the agent knows it."""
         env = self._env
-        record = await env.master.get_job(env.cluster_id, job_id)
+        record = await env.master.jobs.get(env.cluster_id, job_id)
         if record is None:
             silent = await self._save([job_id])
-            record = await env.master.get_job(env.cluster_id, job_id)
+            record = await env.master.jobs.get(env.cluster_id, job_id)
             if record is None:
                 raise not_known(JobNotFoundError(job_id, env.cluster_id), silent)
         if record.status not in IN_BUCKET:
             return None
-        buckets = await env.master.list_buckets(env.cluster_id)
+        buckets = await env.master.buckets.list_all(env.cluster_id)
         return next((b for b in buckets if b.id == record.bucket_id and b.agent != STANDALONE), None)
 
     # Retrying
@@ -101,7 +101,7 @@ class JobCommands:
         """Hold a finished job again; raises `InvalidTransitionError` if it has not finished, wherever it is."""
         env = self._env
         try:
-            await env.master.retry(env.cluster_id, job_id)
+            await env.master.requests.retry(env.cluster_id, job_id)
         except JobNotFoundError:
             if not env.agents.distributed or await self.find(job_id) is None:
                 raise
@@ -120,7 +120,7 @@ class JobCommands:
         env = self._env
         messages, silent = await self._on_agents([job_id])
         # It may be on its way from an agent to the master.
-        record = await env.master.get_job(env.cluster_id, job_id)
+        record = await env.master.jobs.get(env.cluster_id, job_id)
         if record is None and not messages and silent:
             raise not_known(JobNotFoundError(job_id, env.cluster_id), silent)
         return record or (save_pending(messages[0]) if messages else None)
@@ -129,7 +129,7 @@ class JobCommands:
         """Save jobs that only agents know, in their buckets; return the agents that could not be asked."""
         messages, silent = await self._on_agents(job_ids)
         if messages:
-            await self._env.master.insert_jobs([message.new for message in messages])
+            await self._env.master.jobs.insert([message.new for message in messages])
         return silent
 
     async def _on_agents(self, job_ids: Sequence[UUID]) -> tuple[Sequence[Message], Sequence[str]]:
@@ -139,7 +139,7 @@ class JobCommands:
         silent: list[str] = []
         for name in agents.usable():
             try:
-                found += [m for m in await agents[name].find(job_ids) if self._is_new(m)]
+                found += [m for m in await agents[name].messages.find(job_ids) if self._is_new(m)]
             except StoreUnavailableError:
                 silent.append(name)
         return found, silent

@@ -123,7 +123,7 @@ class JobRouter:
     # The master
 
     async def _flush_to_master(self, jobs: Sequence[NewJob]) -> Receipts:
-        receipts = await _repeatedly(lambda: self._env.master.insert_jobs(jobs))
+        receipts = await _repeatedly(lambda: self._env.master.jobs.insert(jobs))
         self._env.notify.tell(Topics.held(self._env.cluster_id))
         return self._accepted(jobs, receipts)
 
@@ -135,7 +135,7 @@ class JobRouter:
         if placed is None:
             return await self._flush_to_master(jobs)
         try:
-            receipts = await self._env.agents[agent].push([Message(new=new) for new in placed])
+            receipts = await self._env.agents[agent].messages.push([Message(new=new) for new in placed])
         except StoreUnreachableError as error:
             self._leave_alone(agent, error)
             return await self._flush_elsewhere(jobs)
@@ -175,8 +175,8 @@ class JobRouter:
         env = self._env
         for bucket_id in _bucket_ids(placed):
             ids = [new.job.id for new in placed if new.bucket_id == bucket_id]
-            await env.master.open_handover(env.cluster_id, bucket_id, ids, env.process_id)
-        receipts = await _repeatedly(lambda: env.master.insert_jobs(placed))
+            await env.master.handovers.open(env.cluster_id, bucket_id, ids, env.process_id)
+        receipts = await _repeatedly(lambda: env.master.jobs.insert(placed))
         return self._accepted(placed, receipts)
 
     def _accepted(self, jobs: Sequence[NewJob], receipts: Receipts) -> Receipts:

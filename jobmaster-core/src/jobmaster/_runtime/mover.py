@@ -115,7 +115,9 @@ class _Behind:
 async def tell(route: Route) -> None:
     """Notify the target's processes of new work. Notifications may be lost."""
     with suppress(StoreError):
-        await route.target.announce([Topics.held(route.target_id), Topics.schedules(route.target_id)])
+        await route.target.notifications.announce(
+            [Topics.held(route.target_id), Topics.schedules(route.target_id)]
+        )
 
 
 # In the foreground
@@ -186,17 +188,17 @@ class Move:
 
     async def _stand_still(self) -> None:
         """Make the cluster's coordinators and workers stand still."""
-        known = await self.env.master.get_cluster(self.env.cluster_id)
+        known = await self.env.master.clusters.get(self.env.cluster_id)
         if known is None or known.mode is not ClusterMode.MIGRATING:
             await self.set_mode(ClusterMode.MIGRATING)
 
 
 async def held_in_buckets(env: Environment) -> int:
     """Return how many unfinished jobs of a cluster lie in buckets, as far as its agents can be reached."""
-    ours = {bucket.id for bucket in await env.master.list_buckets(env.cluster_id)}
-    most = dict(await env.master.bucket_holdings(env.cluster_id))
+    ours = {bucket.id for bucket in await env.master.buckets.list_all(env.cluster_id)}
+    most = dict(await env.master.buckets.holdings(env.cluster_id))
     for agent in [agent for name, agent in env.agents.items() if name in env.agents.links]:
-        for bucket_id, count in (await agent.holdings()).items():
+        for bucket_id, count in (await agent.buckets.holdings()).items():
             if bucket_id in ours:
                 most[bucket_id] = max(count, most.get(bucket_id, 0))
     return sum(most.values())
@@ -204,5 +206,5 @@ async def held_in_buckets(env: Environment) -> int:
 
 async def unasked_agents(env: Environment) -> list[str]:
     """Return the agents that may hold jobs of a cluster and that this process cannot ask."""
-    in_use = agents_in_use(await env.master.list_buckets(env.cluster_id))
+    in_use = agents_in_use(await env.master.buckets.list_all(env.cluster_id))
     return sorted((in_use | env.agents.links.keys()) - set(env.agents))

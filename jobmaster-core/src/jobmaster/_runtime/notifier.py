@@ -132,7 +132,7 @@ class Notifier:
     async def _announce(self, topics: Iterable[str]) -> None:
         async with Contained("announcing news", log):
             try:
-                await self._store.announce(list(topics))
+                await self._store.notifications.announce(list(topics))
             except StoreError as error:
                 log.debug("news could not be announced, others will poll: %s", error)
 
@@ -148,7 +148,7 @@ class Notifier:
 
     async def _listen(self) -> None:
         try:
-            await self._store.listen(self, self.hear, self._on_ready)
+            await self._store.notifications.listen(self, self.hear, self._on_ready)
         except StoreError as error:
             if self.listening:
                 log.warning("listening for notifications was interrupted, polling meanwhile: %s", error)

@@ -91,7 +91,12 @@ def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
 def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
     """Return the service that finishes handovers left by their pushers."""
     step = Handovers(
-        env.cluster_id, env.master, env.handover_pusher(), local_workers.pusher_id, env.handover_age()
+        env.cluster_id,
+        env.master.handovers,
+        env.master.buckets,
+        env.handover_pusher(),
+        local_workers.pusher_id,
+        env.handover_age(),
     )
 
     async def tick() -> float | None:

@@ -34,14 +34,14 @@ class SessionCleanup:
 
     async def _tick(self) -> float | None:
         env, session = self._env, self._session
-        await env.master.set_worker_stopping(session.record.id)
+        await env.master.workers.set_stopping(session.record.id)
         env.notify.tell(Topics.buckets(env.cluster_id))
         while session.reporter.pending:
             await session.reporter.run_once()
         for owned in tuple(self._left):
             await self._give_back(owned)
         if not any(owned.in_flight for owned in session.owned):
-            await env.master.retire_worker(session.record.id)
+            await env.master.workers.retire(session.record.id)
         env.notify.tell(Topics.held(env.cluster_id))
         self._service.stop()
         return None

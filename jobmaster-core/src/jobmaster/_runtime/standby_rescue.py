@@ -31,13 +31,13 @@ class StandbyRescue:
             return
         if env.agents.distributed:
             await OrphanedMessages(env.cluster_id, env.master, env.agents).run_once()
-        if await env.master.needs_rescue(env.cluster_id):
+        if await env.master.rescue.is_needed(env.cluster_id):
             self._next = env.monotonic() + env.settings.lease
             await self._rescue(_worker(env))
 
     async def _rescue(self, worker: WorkerRecord) -> None:
         env = self.env
-        await env.master.register_worker(worker, [], env.settings.lease)
+        await env.master.workers.register(worker, [], env.settings.lease)
         rescue = Rescue(
             cluster_id=env.cluster_id,
             master=env.master,
@@ -49,9 +49,9 @@ class StandbyRescue:
         )
         try:
             while (await rescue.run_once()).found:
-                await env.master.heartbeat([worker.id], {}, env.settings.lease)
+                await env.master.workers.heartbeat([worker.id], {}, env.settings.lease)
         finally:
-            await env.master.retire_worker(worker.id)
+            await env.master.workers.retire(worker.id)
 
 
 def _worker(env: Environment) -> WorkerRecord:

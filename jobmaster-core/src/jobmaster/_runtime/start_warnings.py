@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from jobmaster._runtime.environment import Environment
 from jobmaster.clock import SystemClock
 from jobmaster.config import AgentSettings
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import JobStore, LogStore
 from jobmaster.errors import StoreError
 from jobmaster.models import JobQuery, JobRecord, LogLine, WorkerRecord
 from jobmaster.tasks import Contained
@@ -72,12 +72,12 @@ async def warn_of_no_handlers(env: Environment, worker: WorkerRecord) -> None:
         subject_id=env.cluster_id,
     )
     async with Contained("noting that there are no handlers", log, StoreError):
-        await env.master.add_logs(env.cluster_id, [line])
+        await env.master.logs.add(env.cluster_id, [line])
 
 
-async def without_handlers(master: MasterRepository, cluster_id: str) -> frozenset[str]:
+async def without_handlers(logs: LogStore, cluster_id: str) -> frozenset[str]:
     """Return the ids of all workers, past and present, that logged that they have no handlers."""
-    lines = await master.list_logs(cluster_id, "cluster", cluster_id, LINES)
+    lines = await logs.read(cluster_id, "cluster", cluster_id, LINES)
     return frozenset(str(line.fields[NOTED]) for line in lines if NOTED in line.fields)
 
 
@@ -87,14 +87,14 @@ async def without_handlers(master: MasterRepository, cluster_id: str) -> frozens
 async def warn_of_parked(env: Environment) -> None:
     """Warn of jobs that wait for a handler that is not known here either."""
     async with Contained("looking for parked jobs", log, StoreError):
-        parked = await find_parked(env.master, env.cluster_id)
+        parked = await find_parked(env.master.jobs, env.cluster_id)
         if line := parked_line([job for job in parked if job.definition_id not in env.registry]):
             log.warning("cluster %s: %s", env.cluster_id, line)
 
 
-async def find_parked(master: MasterRepository, cluster_id: str) -> Sequence[JobRecord]:
+async def find_parked(jobs: JobStore, cluster_id: str) -> Sequence[JobRecord]:
     """Return parked jobs, newest first, enough of them to name their definitions."""
-    return await master.query_jobs(cluster_id, JobQuery(parked=True, limit=PARKED_AT_ONCE))
+    return await jobs.query(cluster_id, JobQuery(parked=True, limit=PARKED_AT_ONCE))
 
 
 def parked_line(jobs: Sequence[JobRecord], count: int | None = None) -> str | None:

@@ -14,12 +14,12 @@ log = logging.getLogger("jobmaster.jobs")
 
 async def unsaved_by_lane(env: Environment) -> Mapping[str, int]:
     """Return the number of save-pending jobs by lane; agents that cannot be asked now are left out."""
-    lanes = {bucket.id: bucket.lane for bucket in await env.master.list_buckets(env.cluster_id)}
+    lanes = {bucket.id: bucket.lane for bucket in await env.master.buckets.list_all(env.cluster_id)}
     found: Counter[str] = Counter()
     for link in env.agents.links.values():
         if link.joined:
             try:
-                backlogs = await link.repository.backlog(env.cluster_id)
+                backlogs = await link.repository.buckets.backlog(env.cluster_id)
             except StoreError as error:
                 log.debug("agent %s could not be asked what waits there: %s", link.name, error)
                 continue

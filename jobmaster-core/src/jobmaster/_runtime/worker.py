@@ -150,7 +150,7 @@ class RunningWorker:
     async def _warn_of_namesakes(self, me: WorkerRecord) -> None:
         """Warn of a worker elsewhere with the same name: operators, and their requests, identify workers by name."""
         async with Contained("looking for namesakes", log, StoreError):
-            for other in await self.env.master.list_workers(self.env.cluster_id):
+            for other in await self.env.master.workers.list_all(self.env.cluster_id):
                 if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
                     log.warning(
                         "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "

@@ -65,7 +65,9 @@ class WorkerSession:
         self._asked_at: float | None = None
         self.owned = [self._own(bucket) for bucket in (() if suspended else _buckets(self.record, settings))]
         self.acknowledge: Acknowledge | None = None
-        self.reporter = Reporter(env.master, env.observers, self._reports_written, settings.batch_size)
+        self.reporter = Reporter(
+            env.master.outcomes, env.observers, self._reports_written, settings.batch_size
+        )
         self._requests = BucketRequests(env, self.record, self.owned, self.reporter.submit)
         self.stirred = Signal()
         self._free_heard = False
@@ -91,7 +93,7 @@ class WorkerSession:
     def _make_execute(self, name: str) -> Execute:
         env = self.env
         return Execute(
-            master=env.master,
+            outcomes=env.master.outcomes,
             handlers=env.registry,
             retry=env.settings.retry,
             threshold=lambda: NEVER_STAYS if self.remote else BINDS_AHEAD,
@@ -129,7 +131,7 @@ class WorkerSession:
         asked_at = self.env.monotonic() if self._asked_at is None else self._asked_at
         unheard, self._asked_at = self._asked_at, asked_at
         try:
-            await self.env.master.register_worker(self.record, buckets, self.env.settings.lease)
+            await self.env.master.workers.register(self.record, buckets, self.env.settings.lease)
         except StoreUnreachableError:
             self._asked_at = unheard
             raise
@@ -140,10 +142,12 @@ class WorkerSession:
         return self._asked_at is not None and not Lease(self.env.settings.lease, self._asked_at).is_safe(now)
 
     async def _use_agent(self, agent: AgentRepository, buckets: Sequence[Bucket]) -> None:
-        await agent.create_buckets(buckets)
+        await agent.buckets.create(buckets)
         self.agent = agent
         if self.remote and self.acknowledge is None:
-            self.acknowledge = Acknowledge(self.env.master, agent, self.settings.batch_size)
+            self.acknowledge = Acknowledge(
+                self.env.master.handovers, self.env.master.outcomes, agent.messages, self.settings.batch_size
+            )
             self.reporter.on_settled = self.acknowledge.submit
 
     async def run(self) -> None:
@@ -278,10 +282,10 @@ class WorkerSession:
 
         async def tick() -> float | None:
             if not self._completing:
-                await self.env.master.set_worker_stopping(self.record.id)
+                await self.env.master.workers.set_stopping(self.record.id)
                 self.env.notify.tell(Topics.buckets(self.env.cluster_id))
                 self._completing = True
-            if self.leaving or not ids or not ids & (await self.agent.holdings()).keys():
+            if self.leaving or not ids or not ids & (await self.agent.buckets.holdings()).keys():
                 service.stop()
             return DRAIN_LOOK
 
@@ -299,7 +303,7 @@ class WorkerSession:
                 await self._stop(grace)
 
     async def _stop(self, grace: float) -> None:
-        await self._quietly(self.env.master.set_worker_stopping(self.record.id))
+        await self._quietly(self.env.master.workers.set_stopping(self.record.id))
         self.env.notify.tell(Topics.buckets(self.env.cluster_id))
         self._hand_back_waiting()
         await self._let_running_end(grace)
@@ -340,7 +344,7 @@ class WorkerSession:
     async def _hand_back_unread(self) -> None:
         for owned in self.owned:
             if owned.in_flight:  # an empty one is given up as a whole
-                unit = hand_back_unread(self.agent, owned, self.reporter.submit, self.env.monotonic)
+                unit = hand_back_unread(self.agent.claims, owned, self.reporter.submit, self.env.monotonic)
                 await self._quietly(unit)
 
     async def _let_running_end(self, grace: float) -> None:
@@ -373,7 +377,7 @@ class WorkerSession:
             await self._quietly(return_bucket(self.env.master, self.agent, owned.bucket))
         if len(clean) == len(self.owned):
             self.lease.retiring = True
-            await self._quietly(self.env.master.retire_worker(self.record.id))
+            await self._quietly(self.env.master.workers.retire(self.record.id))
 
     async def _acknowledged(self) -> None:
         """Wait until the messages of all reported jobs have left the agent."""

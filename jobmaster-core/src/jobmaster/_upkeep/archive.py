@@ -39,7 +39,9 @@ class Archive:
     async def run_once(self, retention: float, before: datetime | None = None) -> ArchiveResult:
         """Move one batch of jobs, and after the last batch the schedules; only those over before `before`, if given."""
         settled, route = await self.route.settle(), self.route
-        jobs = await route.source.read_finished(route.source_id, retention, self._after, AT_ONCE, before)
+        jobs = await route.source.transfers.read_finished(
+            route.source_id, retention, self._after, AT_ONCE, before
+        )
         sent = await route.send(jobs) if jobs else Shipment()
         more = len(jobs) == AT_ONCE
         self._after = jobs[-1].place if more else None
@@ -57,7 +59,7 @@ class Archive:
         latest = latest if before is None else min(latest, before)
         moved: frozenset[UUID] = frozenset()
         left: list[Left] = []
-        while page := await route.source.query_schedules(route.source_id, query):
+        while page := await route.source.schedules.query(route.source_id, query):
             old = [one for one in page if one.changed_at is not None and one.changed_at < latest]
             sent = await route.send(old) if old else Shipment()
             moved, left = moved | sent.moved, [*left, *sent.left]

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from attrs import define
 
-from jobmaster.contracts import AgentRepository, Mark, MasterRepository
+from jobmaster.contracts import JobStore, Mark, MessageStore, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import NewJob, evolve
 from jobmaster.ownership import InFlight, OwnedBucket
@@ -21,8 +21,9 @@ class Beat:
     A job that came straight to the agent is stored on the master before its first mark.
     """
 
-    master: MasterRepository
-    agent: AgentRepository
+    outcomes: OutcomeStore
+    jobs: JobStore
+    messages: MessageStore
     buckets: Callable[[], Sequence[OwnedBucket]]
     after: float
     monotonic: Callable[[], float]
@@ -38,7 +39,7 @@ class Beat:
             return 0
         try:
             await self._save(owned, [entry for entry, _ in due if not entry.claim.saved])
-            await self.master.mark(owned.bucket, [_mark(entry, status) for entry, status in due])
+            await self.outcomes.mark(owned.bucket, [_mark(entry, status) for entry, status in due])
         except LeaseLostError:
             return 0
         for entry, status in due:
@@ -49,11 +50,11 @@ class Beat:
         """Store jobs on the master that it does not know yet; the agent, if it answers, notes that they are saved."""
         if not unsaved:
             return
-        await self.master.insert_jobs([NewJob(job=entry.claim.job, bucket_id=owned.id) for entry in unsaved])
+        await self.jobs.insert([NewJob(job=entry.claim.job, bucket_id=owned.id) for entry in unsaved])
         for entry in unsaved:
             entry.claim = evolve(entry.claim, saved=True)
         with suppress(StoreUnavailableError):
-            await self.agent.note_saved(owned.bucket, [(h.claim.job.id, h.claim.attempt) for h in unsaved])
+            await self.messages.note_saved(owned.bucket, [(h.claim.job.id, h.claim.attempt) for h in unsaved])
 
 
 def _lasting(entry: InFlight, before: float) -> JobStatus | None:

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field
 
 from jobmaster._policy.placement import Place, by_place
-from jobmaster.contracts import AgentRepository, MasterRepository
+from jobmaster.contracts import AgentRepository, AssignmentStore, BucketStore
 from jobmaster.handover import answers
 from jobmaster.models import STANDALONE
 
@@ -30,7 +30,8 @@ class Fallback:
     """
 
     cluster_id: str
-    master: MasterRepository
+    assignments: AssignmentStore
+    buckets: BucketStore
     agents: Mapping[str, AgentRepository]
     patience: float
     monotonic: Callable[[], float]
@@ -43,7 +44,7 @@ class Fallback:
 
     async def run_once(self, open_now: AbstractSet[Place], *, jobs_left: bool) -> frozenset[Place]:
         """Return the places to serve from now on; `jobs_left` says whether due jobs found no room recently."""
-        due = await self.master.due_places(self.cluster_id) if jobs_left else frozenset()
+        due = await self.assignments.due_places(self.cluster_id) if jobs_left else frozenset()
         places = frozenset(filter(self.may_serve, due | open_now))
         missing = places - await self._served_by_others(places) if places else places
         waited_long = self._waited_long_enough(missing - open_now)
@@ -71,7 +72,7 @@ class Fallback:
         return lasted >= (SHORTEST_TURN if idle and self.is_idle(place) else LONGEST_TURN)
 
     async def _served_by_others(self, places: AbstractSet[Place]) -> frozenset[Place]:
-        active = by_place(await self.master.active_buckets(self.cluster_id))
+        active = by_place(await self.buckets.list_active(self.cluster_id))
         agents = {place: {bucket.agent for bucket in active.get(place, ())} for place in places}
         reached = await self._reached({name for names in agents.values() for name in names} - {STANDALONE})
         return frozenset(place for place, names in agents.items() if names & reached)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import define
 
-from jobmaster.contracts import Handover, MasterRepository
+from jobmaster.contracts import BucketStore, Handover, HandoverStore
 from jobmaster.handover import HandoverPusher
 
 AT_ONCE = 20
@@ -18,7 +18,8 @@ class Handovers:
     """Takes over handovers that their pushers left for `age` seconds: the pusher died, or the agent did not answer."""
 
     cluster_id: str
-    master: MasterRepository
+    handovers: HandoverStore
+    buckets: BucketStore
     pusher: HandoverPusher
     me: Callable[[], UUID]
     age: float
@@ -26,11 +27,11 @@ class Handovers:
     async def run_once(self) -> Mapping[UUID, str]:
         """Push the abandoned handovers; return the buckets that got jobs, each with its agent."""
         asked_at = self.pusher.monotonic()
-        taken = await self.master.take_over_handovers(self.cluster_id, self.age, self.me(), AT_ONCE)
+        taken = await self.handovers.take_over(self.cluster_id, self.age, self.me(), AT_ONCE)
         if not taken:
             return {}
-        agents = {bucket.id: bucket.agent for bucket in await self.master.list_buckets(self.cluster_id)}
-        await self.master.close_handovers([one.id for one in taken if not self._matters(one, agents)])
+        agents = {bucket.id: bucket.agent for bucket in await self.buckets.list_all(self.cluster_id)}
+        await self.handovers.close([one.id for one in taken if not self._matters(one, agents)])
         left = [(agents[one.bucket_id], one) for one in taken if self._matters(one, agents)]
         arrived = await self.pusher.push(left, asked_at, retaken=True)
         return {one.bucket_id: agents[one.bucket_id] for one in arrived}

@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import define, evolve, field
 
 from jobmaster._policy.liveness import makes_progress
-from jobmaster.contracts import HeartbeatReply, MasterRepository
+from jobmaster.contracts import HeartbeatReply, WorkerStore
 from jobmaster.logtext import counted
 from jobmaster.models import Load
 from jobmaster.ownership import OwnedBucket, WorkerLease
@@ -35,7 +35,7 @@ class Heartbeat:
     answer `on_rescue` is called with each heartbeat, so that rescuers ask by themselves.
     """
 
-    master: MasterRepository
+    workers: WorkerStore
     leases: Callable[[], Sequence[WorkerLease]]
     buckets: Callable[[UUID], Sequence[OwnedBucket]]
     duration: float
@@ -69,12 +69,12 @@ class Heartbeat:
     ) -> HeartbeatReply:
         rescuing = self.rescuing()
         if rescuing is None:
-            return await self.master.heartbeat(worker_ids, loads, self.duration)
+            return await self.workers.heartbeat(worker_ids, loads, self.duration)
         if sent_at < self._apart_until:
-            reply = await self.master.heartbeat(worker_ids, loads, self.duration)
+            reply = await self.workers.heartbeat(worker_ids, loads, self.duration)
             return evolve(reply, needs_rescue=True)
         self._apart_until = sent_at + APART_LEASES * self.duration
-        reply = await self.master.heartbeat(worker_ids, loads, self.duration, rescuing)
+        reply = await self.workers.heartbeat(worker_ids, loads, self.duration, rescuing)
         if self.monotonic() - sent_at <= LOOK_SHARE * self.duration:
             self._apart_until = sent_at
         return reply

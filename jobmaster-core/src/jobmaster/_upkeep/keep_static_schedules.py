@@ -11,7 +11,7 @@ from uuid import UUID
 from attrs import define, evolve, field, frozen
 
 from jobmaster._upkeep.change_schedules import at_rest, redefined
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import ScheduleStore
 from jobmaster.recurrence import Kinds
 from jobmaster.schedule_models import ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
@@ -40,7 +40,7 @@ class KeepStaticSchedules:
     """
 
     cluster_id: str
-    master: MasterRepository
+    schedules: ScheduleStore
     kinds: Kinds
     declarations: Sequence[Declaration]
     lease: float
@@ -56,7 +56,7 @@ class KeepStaticSchedules:
     async def _keep(self) -> int:
         """Renew first, so that schedules activated after that have a lease."""
         ids = [declaration.record.id for declaration in self.declarations]
-        alive = await self.master.renew_schedules(self.cluster_id, ids, self.lease)
+        alive = await self.schedules.renew(self.cluster_id, ids, self.lease)
         if self._declared and alive.issuperset(ids):
             return 0
         return await self._declare()
@@ -81,15 +81,15 @@ class KeepStaticSchedules:
     async def _try(self, declarations: Sequence[Declaration]) -> tuple[int, list[Declaration]]:
         """Add new schedules and change those that differ; return how many, and which are not yet seen as declared."""
         ids = [one.record.id for one in declarations]
-        stored = {record.id: record for record in await self.master.get_schedules(self.cluster_id, ids)}
+        stored = {record.id: record for record in await self.schedules.get(self.cluster_id, ids)}
         new = [one for one in declarations if one.record.id not in stored]
         if new:
-            await self.master.add_schedules([one.record for one in new], self.lease)
+            await self.schedules.add([one.record for one in new], self.lease)
         known = [(one, stored[one.record.id]) for one in declarations if one.record.id in stored]
         writes = {
             one.record.id: write for one, record in known if (write := self._brought_up_to_date(one, record))
         }
-        written = await self.master.write_schedules(list(writes.values()))
+        written = await self.schedules.write(list(writes.values()))
         left = writes.keys() - written | {one.record.id for one in new}
         return len(new) + len(written), [one for one in declarations if one.record.id in left]
 
@@ -105,11 +105,11 @@ class KeepStaticSchedules:
 
     async def _rest(self) -> int:
         """Make inactive the schedules that no process has declared for a whole lease. Their future jobs go with them."""
-        expired = await self.master.expired_schedules(self.cluster_id, SCHEDULES_AT_ONCE)
+        expired = await self.schedules.expired(self.cluster_id, SCHEDULES_AT_ONCE)
         if not expired:
             return 0
         writes = [_to_rest(record) for record in expired]  # unless one of them is renewed meanwhile
-        rested: frozenset[UUID] = await self.master.write_schedules(writes)
+        rested: frozenset[UUID] = await self.schedules.write(writes)
         for record in expired:
             if record.id in rested:
                 log.warning("schedule %r is inactive: no process declares it any more", record.name)

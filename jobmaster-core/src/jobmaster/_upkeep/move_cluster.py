@@ -68,19 +68,19 @@ class MoveCluster:
 
     async def _move_held(self) -> None:
         route, after = self.route, None
-        while page := await route.source.read_held(route.source_id, after, AT_ONCE):
+        while page := await route.source.transfers.read_held(route.source_id, after, AT_ONCE):
             self._note(_of_jobs(await route.send(page)))
             after = page[-1].id
 
     async def _move_finished(self) -> None:
         route, after = self.route, None
-        while page := await route.source.read_finished(route.source_id, 0.0, after, AT_ONCE):
+        while page := await route.source.transfers.read_finished(route.source_id, 0.0, after, AT_ONCE):
             self._note(_of_jobs(await route.send(page)))
             after = page[-1].place
 
     async def _move_schedules(self, statuses: frozenset[ScheduleStatus]) -> None:
         route, query = self.route, ScheduleQuery(statuses=statuses, limit=AT_ONCE)
-        while page := await route.source.query_schedules(route.source_id, query):
+        while page := await route.source.schedules.query(route.source_id, query):
             await self._send_schedules(page)
             query = evolve(query, after=page[-1].id)
 
@@ -98,7 +98,7 @@ class MoveCluster:
             return False
         if record.newest_job_id in {left.id for left in self._result.left}:
             return False
-        return await self.route.source.get_job(self.route.source_id, record.newest_job_id) is not None
+        return await self.route.source.jobs.get(self.route.source_id, record.newest_job_id) is not None
 
     def _is_same_cluster(self) -> bool:
         return self.route.source_id == self.route.target_id

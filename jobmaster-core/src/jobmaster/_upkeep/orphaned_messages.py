@@ -45,8 +45,8 @@ class OrphanedMessages:
 
     async def _bring_back(self, agent: AgentRepository) -> int:
         # The agent first: a bucket is registered before any process may push to it.
-        holding = await agent.holdings()
-        buckets = await self.master.list_buckets(self.cluster_id)
+        holding = await agent.buckets.holdings()
+        buckets = await self.master.buckets.list_all(self.cluster_id)
         read = read_by_somebody(buckets)
         count = sum([await self._drain(agent, bucket_id) for bucket_id in holding if bucket_id not in read])
         await self._drop(agent, [b.id for b in buckets if b.agent == agent.name and b.id not in read])
@@ -55,18 +55,18 @@ class OrphanedMessages:
     async def _drop(self, agent: AgentRepository, bucket_ids: Sequence[UUID]) -> None:
         """Drop buckets that are over, once each."""
         before = self._dropped.get(agent.name, frozenset())
-        gone = [id_ for id_ in bucket_ids if id_ in before or await agent.drop_bucket(id_)]
+        gone = [id_ for id_ in bucket_ids if id_ in before or await agent.buckets.drop(id_)]
         self._dropped[agent.name] = frozenset(gone)
 
     async def _drain(self, agent: AgentRepository, bucket_id: UUID) -> int:
         """Bring back the messages of a bucket, unless it belongs to another cluster that shares the agent's store."""
-        first = await agent.read_all(bucket_id, 1)
+        first = await agent.messages.read_all(bucket_id, 1)
         if not first or first[0].new.job.cluster_id != self.cluster_id:
             return 0
         # Any bucket is treated like a set-aside one: for an ordinary one the master has no jobs under the origin's id.
         aside = _nobodys(self.cluster_id, agent.name, bucket_id)
         count = await return_set_aside(self.master, agent, aside)
-        await agent.drop_bucket(bucket_id)
+        await agent.buckets.drop(bucket_id)
         return count
 
 

@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from jobmaster._policy.schedule_plan import Plan, plan
 from jobmaster._policy.steadiness import DOUBTFUL_GAP
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import RequestStore, ScheduleStore
 from jobmaster.errors import JobNotFoundError, StoreError, StoreUnavailableError
 from jobmaster.logtext import counted
 from jobmaster.models import Job
@@ -61,7 +61,8 @@ class PlanSchedules:
     """
 
     cluster_id: str
-    master: MasterRepository
+    schedules: ScheduleStore
+    requests: RequestStore
     kinds: Kinds
     horizon: timedelta
     grace: timedelta
@@ -100,7 +101,7 @@ class PlanSchedules:
         now = asked_at = self.monotonic()
         self._aside = {id_: until for id_, until in self._aside.items() if until > now}
         try:
-            found = await self.master.due_schedules(
+            found = await self.schedules.due(
                 self.cluster_id, self.kinds.names, SCHEDULES_AT_ONCE, list(self._aside)
             )
         except BaseException:
@@ -132,7 +133,7 @@ class PlanSchedules:
         If the store refuses them, each is written alone: a single plan may be what it refuses.
         """
         try:
-            written = await self.master.write_schedules([move.write for move in moves])
+            written = await self.schedules.write([move.write for move in moves])
         except StoreUnavailableError:
             raise
         except StoreError as error:
@@ -173,7 +174,7 @@ class PlanSchedules:
         if not jobs:
             return frozenset()
         try:
-            answers = await self.master.cancel(self.cluster_id, jobs)
+            answers = await self.requests.cancel(self.cluster_id, jobs)
         except JobNotFoundError as error:
             if len(jobs) == 1:
                 log.info("a job that was to make way is gone: %s", error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import JobStore, ScheduleStore, WorkerStore
 from jobmaster.storeclock import StoreClock
 
 JOBS_AT_ONCE = 1000
@@ -23,7 +23,9 @@ class Prune:
     """
 
     cluster_id: str
-    master: MasterRepository
+    jobs: JobStore
+    schedules: ScheduleStore
+    workers: WorkerStore
     clock: StoreClock
     retention: float | None
     workers_kept: float = WORKERS_KEPT
@@ -33,15 +35,15 @@ class Prune:
         """Delete one batch; return the number of jobs deleted."""
         await self.clock.look()
         if (before := self.clock.cutoff(self.workers_kept)) is not None:
-            await self.master.prune_workers(self.cluster_id, self.workers_kept, before)
+            await self.workers.prune(self.cluster_id, self.workers_kept, before)
         return await self._prune_history()
 
     async def _prune_history(self) -> int:
         retention = None if self.archived else self.retention
         if retention is None or (before := self.clock.cutoff(retention)) is None:
             return 0
-        await self.master.prune_schedules(self.cluster_id, retention, SCHEDULES_AT_ONCE, before)
-        return await self.master.prune_jobs(self.cluster_id, retention, JOBS_AT_ONCE, before)
+        await self.schedules.prune(self.cluster_id, retention, SCHEDULES_AT_ONCE, before)
+        return await self.jobs.prune(self.cluster_id, retention, JOBS_AT_ONCE, before)
 
     def wait(self, deleted: int) -> float | None:
         """Return when to continue after a batch: at once if it was full, or in some seconds if the clock must settle."""

@@ -79,7 +79,7 @@ class Rescue:
         lost = released = 0
         if self._draining:
             lost, released = await self._drain_all()
-        orphans = await self.master.sweep_orphans(self.cluster_id)
+        orphans = await self.master.rescue.sweep_orphans(self.cluster_id)
         return RescueResult(len(taken), lost, released, orphans)
 
     @property
@@ -90,13 +90,15 @@ class Rescue:
     async def _is_needed(self) -> bool:
         if self.unfinished:
             return True
-        return await self.master.needs_rescue(self.cluster_id) and await self.may_judge()
+        return await self.master.rescue.is_needed(self.cluster_id) and await self.may_judge()
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those taken over although no answer said so."""
         before, self._doubtful_until = self._doubtful_until, self.monotonic() + DOUBT
         names = self.reachable()
-        taken = list(await self.master.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names))
+        taken = list(
+            await self.master.rescue.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names)
+        )
         if self.monotonic() < before:
             known = self._draining.keys() | {bucket.id for bucket in taken}
             taken += [b for b in await self._draining_for(rescuer) if b.id not in known]
@@ -104,12 +106,12 @@ class Rescue:
         return taken
 
     async def _draining_for(self, rescuer: UUID) -> Sequence[Bucket]:
-        buckets = await self.master.list_buckets(self.cluster_id)
+        buckets = await self.master.buckets.list_all(self.cluster_id)
         return [b for b in buckets if b.worker_id == rescuer and b.status is BucketStatus.DRAINING]
 
     async def _drain_all(self) -> tuple[int, int]:
         """Drain the buckets taken over, this time or before a failure; return (lost, released) jobs."""
-        workers = {w.id: w for w in await self.master.list_workers(self.cluster_id)}
+        workers = {w.id: w for w in await self.master.workers.list_all(self.cluster_id)}
         lost = released = 0
         for bucket in list(self._draining.values()):
             if bucket.agent not in self.reachable():  # it was a moment ago: let no bucket wait for it in vain
@@ -143,14 +145,14 @@ class Rescue:
 
     async def _give_away(self, bucket: Bucket) -> None:
         """Leave a bucket to a process that can reach its agent, which may later be this one."""
-        await self.master.set_bucket_status(bucket, BucketStatus.LOST)
+        await self.master.buckets.set_status(bucket, BucketStatus.LOST)
         del self._draining[bucket.id]
 
     async def _report_lost(self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None) -> int:
         """Record a lost attempt for each job that the dead owner may have been running."""
         known = await self._known_to_master(bucket)
         count, before = 0, frozenset[UUID]()
-        while claims := (await agent.exposed(bucket, JOBS_AT_ONCE)).claims:
+        while claims := (await agent.claims.exposed(bucket, JOBS_AT_ONCE)).claims:
             ids = frozenset(claim.job.id for claim in claims)
             if ids == before:
                 break
@@ -168,7 +170,7 @@ class Rescue:
         found: dict[Attempt, Claim] = {}
         cursor = Cursor()
         while True:
-            page = await self.master.read_bucket(bucket, cursor, JOBS_AT_ONCE)
+            page = await self.master.claims.pull(bucket, cursor, JOBS_AT_ONCE)
             found |= {_key(claim): claim for claim in page.claims}
             if not page.more:
                 return found
@@ -178,14 +180,14 @@ class Rescue:
         self, agent: AgentRepository, bucket: Bucket, owner: WorkerRecord | None, claims: Sequence[Claim]
     ) -> int:
         reports = [self._lost(claim, owner) for claim in claims]
-        stale = await self.master.report(reports)
+        stale = await self.master.outcomes.report(reports)
         if stale:
             # Raises if they are stale because bucket ownership changed: then their messages stay.
-            await self.master.mark(bucket, ())
+            await self.master.outcomes.mark(bucket, ())
         for claim, report in zip(claims, reports, strict=True):
             if report.job_id not in stale:
                 rescued(claim, report)
-        await agent.acknowledge(bucket, [(report.job_id, report.attempt) for report in reports])
+        await agent.messages.acknowledge(bucket, [(report.job_id, report.attempt) for report in reports])
         return len(reports) - len(stale)
 
     def _lost(self, claim: Claim, owner: WorkerRecord | None) -> Report:

@@ -55,7 +55,7 @@ class Route:
 
     async def settle(self) -> Shipment:
         """Have the target admit consignments that departed for it earlier."""
-        departures = await self.source.departures(self.source_id, DEPARTURES_AT_ONCE)
+        departures = await self.source.transfers.departures(self.source_id, DEPARTURES_AT_ONCE)
         ours = [departure for departure in departures if departure.target == self.destination]
         for other in sorted({d.target for d in departures if d.target != self.destination}):
             log.warning("not all that departed for %s is admitted there yet: finish that move there", other)
@@ -74,23 +74,25 @@ class Route:
 
     async def _send(self, things: Sequence[Moving]) -> Shipment:
         consignment = new_id()
-        rejections = await self.target.stage(self.target_id, consignment, things, keep_keys=self.keep_keys)
+        rejections = await self.target.transfers.stage(
+            self.target_id, consignment, things, keep_keys=self.keep_keys
+        )
         rejected = {rejection.id for rejection in rejections}
         left = [_left(rejection, things) for rejection in rejections]
         staged = [thing for thing in things if thing.id not in rejected]
         if not staged:
             return Shipment(left=left)
-        ids = await self.source.release(self.source_id, self.destination, consignment, staged)
+        ids = await self.source.transfers.release(self.source_id, self.destination, consignment, staged)
         arrived = await self._admit(Departure(consignment=consignment, target=self.destination, ids=ids))
         return Shipment(arrived.moved, [*left, *arrived.left])
 
     async def _admit(self, departure: Departure) -> Shipment:
         """Admit a departure at the target; an empty one only clears away what was staged in vain."""
         consignment, ids = departure.consignment, sorted(departure.ids)
-        stuck = await self.target.admit(self.target_id, consignment, ids, keep_keys=self.keep_keys)
+        stuck = await self.target.transfers.admit(self.target_id, consignment, ids, keep_keys=self.keep_keys)
         moved = departure.ids.difference(rejection.id for rejection in stuck)
         if moved:
-            await self.source.forget_departures(self.source_id, consignment, sorted(moved))
+            await self.source.transfers.forget_departures(self.source_id, consignment, sorted(moved))
         return Shipment(moved, [_on_the_way(rejection) for rejection in stuck])
 
 

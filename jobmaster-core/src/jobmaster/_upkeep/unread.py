@@ -40,7 +40,7 @@ class Unread:
 
     async def run_once(self) -> int:
         """Hold again the jobs that lie unread elsewhere; return how many."""
-        buckets = await self.master.active_buckets(self.cluster_id)
+        buckets = await self.master.buckets.list_active(self.cluster_id)
         self.listed = len(buckets)
         awake = self.silence.heard(buckets)
         places, own = hungry(awake), self.own()
@@ -65,14 +65,14 @@ class Unread:
             agent, [bucket for bucket in buckets.values() if not bucket.silent], UNREAD_FOR
         )
         if found:
-            await self.master.mark_silent([bucket.id for bucket in found])
+            await self.master.buckets.mark_silent([bucket.id for bucket in found])
             self.on_silent()
         found += await self._found(agent, [bucket for bucket in buckets.values() if bucket.silent], 0.0)
         return sum([await self._hold(agent, bucket) for bucket in found])
 
     async def _found(self, agent: AgentRepository, buckets: Sequence[Bucket], waited: float) -> list[Bucket]:
         """Return the buckets that hold due jobs which have waited unread for `waited` seconds."""
-        unread = await agent.unread(buckets, waited) if buckets else frozenset()
+        unread = await agent.claims.unread(buckets, waited) if buckets else frozenset()
         return [bucket for bucket in buckets if bucket.id in unread]
 
     async def _hold(self, agent: AgentRepository, bucket: Bucket) -> int:

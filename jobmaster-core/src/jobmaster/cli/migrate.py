@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import anyio
 import typer
@@ -15,7 +15,9 @@ from jobmaster.cli.reading import run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.streams import shown_in_line
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import SchemaStore
+from jobmaster.contracts import AgentRepository, MasterRepository
+
+_Store: TypeAlias = MasterRepository | AgentRepository
 
 
 def migrate(
@@ -40,9 +42,9 @@ def migrate(
     if sql:
         say(_script(found), end="")
     elif check:
-        _report(run_async(_each, found, lambda store: store.pending_migrations()), "pending", as_json=as_json)
+        _report(run_async(_each, found, lambda store: store.schema.pending()), "pending", as_json=as_json)
     else:
-        _report(run_async(_each, found, lambda store: store.migrate()), "applied", as_json=as_json)
+        _report(run_async(_each, found, lambda store: store.schema.migrate()), "applied", as_json=as_json)
 
 
 @frozen
@@ -53,9 +55,9 @@ class _Outcome:
     newer: Sequence[str]
 
 
-def _stores(cluster: Cluster) -> Mapping[str, SchemaStore]:
+def _stores(cluster: Cluster) -> Mapping[str, _Store]:
     """Return the stores of a cluster, not yet opened, by what the names of their migrations start with."""
-    agents = {f"{agent.name}: ": agent for agent in cluster.open_agents()}
+    agents: dict[str, _Store] = {f"{agent.name}: ": agent for agent in cluster.open_agents()}
     return {"": cluster.open_master(), **agents}
 
 
@@ -63,14 +65,14 @@ def _script(cluster: Cluster) -> str:
     """Return the statements for all stores; each is headed by its name, for they may be different databases."""
     stores = _stores(cluster)
     if len(stores) == 1:
-        return stores[""].migration_script()
+        return stores[""].schema.script()
     return "\n".join(
-        f"-- {prefix.removesuffix(': ') or 'master'}\n{store.migration_script()}"
+        f"-- {prefix.removesuffix(': ') or 'master'}\n{store.schema.script()}"
         for prefix, store in stores.items()
     )
 
 
-async def _each(cluster: Cluster, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]) -> _Outcome:
+async def _each(cluster: Cluster, work: Callable[[_Store], Awaitable[Sequence[str]]]) -> _Outcome:
     """Return what `work` returns for each store; names of an agent's migrations start with its own."""
     names: list[str] = []
     newer: list[str] = []
@@ -81,10 +83,10 @@ async def _each(cluster: Cluster, work: Callable[[SchemaStore], Awaitable[Sequen
     return _Outcome(names, newer)
 
 
-async def _opened(store: SchemaStore, work: Callable[[SchemaStore], Awaitable[Sequence[str]]]) -> _Outcome:
+async def _opened(store: _Store, work: Callable[[_Store], Awaitable[Sequence[str]]]) -> _Outcome:
     try:
         await store.open()
-        return _Outcome(await work(store), await store.newer_migrations())
+        return _Outcome(await work(store), await store.schema.newer())
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()

@@ -78,6 +78,6 @@ async def _changed(cluster: Cluster, verb: Verb, schedule_id: str) -> Any:
     async with opened(cluster) as master:
         await registered(cluster, master)
         if as_schedule_id(schedule_id) is None:
-            raise await unknown_schedule(cluster, master, schedule_id)
+            raise await unknown_schedule(cluster, master.schedules, schedule_id)
     async with cluster.configure(auto_migrate=False).running(workers=False) as runtime:
         return await verb(runtime.scheduler, schedule_id)

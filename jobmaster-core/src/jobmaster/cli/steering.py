@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import ClusterChange, MasterRepository, Topics
+from jobmaster.contracts import ClusterChange, MasterRepository, NotificationChannel, Topics
 from jobmaster.data import text_fault
 from jobmaster.errors import StoreError, WorkerNotFoundError
 from jobmaster.inspection.opening import opened, registered
@@ -28,8 +28,8 @@ async def changed(cluster: Cluster, change: ClusterChange) -> ClusterRecord:
 async def _changed(
     cluster: Cluster, master: MasterRepository, record: ClusterRecord, change: ClusterChange
 ) -> ClusterRecord:
-    record = await master.change_cluster(cluster.id, change) or record
-    await _announce(master, [Topics.cluster(cluster.id)])
+    record = await master.control.change_cluster(cluster.id, change) or record
+    await _announce(master.notifications, [Topics.cluster(cluster.id)])
     return record
 
 
@@ -53,18 +53,18 @@ async def asked(cluster: Cluster, name: str, request: WorkerRequest) -> Asked:
     """Ask the workers of a name. Raises `WorkerNotFoundError` if none runs, or may come back."""
     async with opened(cluster) as master:
         await registered(cluster, master)
-        ids = [] if text_fault(name) else await master.request_worker(cluster.id, name, request)
+        ids = [] if text_fault(name) else await master.control.request_worker(cluster.id, name, request)
         if not ids:
-            workers = await master.list_workers(cluster.id)
+            workers = await master.workers.list_all(cluster.id)
             raise WorkerNotFoundError(
                 name, cluster.id, [one.name for one in workers if one.status in RUNNING]
             )
-        await _announce(master, [Topics.worker(worker_id) for worker_id in ids])
-        lost = {w.id for w in await master.list_workers(cluster.id) if w.status is WorkerStatus.LOST}
+        await _announce(master.notifications, [Topics.worker(worker_id) for worker_id in ids])
+        lost = {w.id for w in await master.workers.list_all(cluster.id) if w.status is WorkerStatus.LOST}
     return Asked(ids, lost.issuperset(ids))
 
 
-async def _announce(master: MasterRepository, topics: Sequence[str]) -> None:
+async def _announce(notifications: NotificationChannel, topics: Sequence[str]) -> None:
     """Tell running processes. Those that do not hear it look by themselves soon."""
     with suppress(StoreError):
-        await master.announce(topics)
+        await notifications.announce(topics)

@@ -65,7 +65,7 @@ class ControlStore(ABC):
         * A worker that was declared lost may come back: if its process is alive, it finds the request among its orders.
           If no worker of this name runs, the ids are those of the lost ones.
         * A request concerns existing registrations only: a process that is started later does not see it.
-        * A stop replaces a drain, never the other way round. `list_workers` shows it.
+        * A stop replaces a drain, never the other way round. `workers.list_all` shows it.
         """
 
     @abstractmethod

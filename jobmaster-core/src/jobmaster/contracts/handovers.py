@@ -8,19 +8,9 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts.agent import Message
+from jobmaster.contracts.assignments import Room
+from jobmaster.contracts.messages import Message
 from jobmaster.models import Bucket
-from jobmaster.states import Priority
-
-
-@frozen(kw_only=True)
-class Room:
-    """A bucket that can take `free` more jobs of its lane and priority."""
-
-    bucket_id: UUID
-    lane: str
-    priority: Priority
-    free: int
 
 
 @frozen(kw_only=True)
@@ -56,19 +46,19 @@ class HandoverStore(ABC):
     async def hand_over(
         self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
     ) -> HandoverResult:
-        """Do as `assign_due`, and return what it assigned as one handover for each bucket, in the same unit.
+        """Do as `assignments.assign_due`, and return what it assigned as one handover for each bucket, in the same unit.
 
-        `pusher` is the worker (or process) that will push; it has until `take_over_handovers` for that.
+        `pusher` is the worker (or process) that will push; it has until `take_over` for that.
         """
 
     @abstractmethod
     async def hand_over_parked(
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
-        """Do as `adopt_parked` for buckets on an agent, and return one handover for each bucket it put jobs into."""
+        """Do as `assignments.adopt_parked` for buckets on an agent; return one handover for each bucket that got jobs."""
 
     @abstractmethod
-    async def open_handover(
+    async def open(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         """Note in advance that messages of these jobs may be missing in a bucket; return the handover's id.
@@ -82,18 +72,18 @@ class HandoverStore(ABC):
         """
 
     @abstractmethod
-    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+    async def jobs_of(self, bucket_id: UUID) -> frozenset[UUID]:
         """Return the jobs of the handovers of a bucket: their pushers may be about to push them (again)."""
 
     @abstractmethod
-    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
+    async def close(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         """Forget handovers: everything that their jobs need is on the agent. Idempotent.
 
         With `if_empty`, only handovers that have no job left in the bucket.
         """
 
     @abstractmethod
-    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
+    async def undo(self, handover_ids: Sequence[UUID]) -> int:
         """Hold the jobs of handovers on the master again, unchanged, and forget the handovers; return how many jobs.
 
         One unit. For a push that certainly did not happen, of a handover that no other process had before. A job that
@@ -102,9 +92,7 @@ class HandoverStore(ABC):
         """
 
     @abstractmethod
-    async def take_over_handovers(
-        self, cluster_id: str, age: float, pusher: UUID, limit: int
-    ) -> Sequence[Handover]:
+    async def take_over(self, cluster_id: str, age: float, pusher: UUID, limit: int) -> Sequence[Handover]:
         """Take over handovers that were written or last taken `age` seconds ago or earlier.
 
         Only one of several callers gets each handover, the oldest first and under a new id: for its former pusher it is

@@ -20,7 +20,7 @@ class ScheduleStore(ABC):
     """Recurring schedules, and the jobs that were made for them."""
 
     @abstractmethod
-    async def add_schedules(
+    async def add(
         self, schedules: Sequence[ScheduleRecord], lease: float | None = None
     ) -> Sequence[ScheduleReceipt]:
         """Store schedules; return their receipts in order.
@@ -34,15 +34,15 @@ class ScheduleStore(ABC):
         """
 
     @abstractmethod
-    async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
+    async def get(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
         """Return those of these schedules that exist, in any order; all were read at the store's `read_at`."""
 
     @abstractmethod
-    async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+    async def query(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
         """Return a page of schedules by descending id: dynamic ones come the newest first."""
 
     @abstractmethod
-    async def due_schedules(
+    async def due(
         self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
     ) -> DueSchedules:
         """Return active schedules of these kinds whose `look_at` has come, the earliest first.
@@ -50,11 +50,11 @@ class ScheduleStore(ABC):
         * Those in `without` are left out, as if they did not exist: the caller cannot read them.
         * The store's clock decides, and is returned as `now`.
         * `busy` tells whether the job `newest_job_id` is unfinished at that moment.
-        * Nothing is locked: several planners may get the same schedules, and `write_schedules` settles it.
+        * Nothing is locked: several planners may get the same schedules, and `write` settles it.
         """
 
     @abstractmethod
-    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         """Change schedules and make their jobs, all in one unit; return the ids of those that were changed.
 
         * A write holds only if the schedule's version is still `record.version`; it grows by one. One of several
@@ -68,9 +68,7 @@ class ScheduleStore(ABC):
         """
 
     @abstractmethod
-    async def renew_schedules(
-        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
-    ) -> frozenset[UUID]:
+    async def renew(self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float) -> frozenset[UUID]:
         """Renew declarations for `lease` seconds from the store's now.
 
         Also those of inactive schedules, so that they have a lease when they are woken. Returns the ids of the
@@ -78,11 +76,9 @@ class ScheduleStore(ABC):
         """
 
     @abstractmethod
-    async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
+    async def expired(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
         """Return active schedules whose declaration has run out, for the caller to make inactive."""
 
     @abstractmethod
-    async def prune_schedules(
-        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
-    ) -> int:
+    async def prune(self, cluster_id: str, age: float, limit: int, before: datetime | None = None) -> int:
         """Delete up to `limit` schedules that were over `age` seconds ago, and before `before`; their jobs stay."""

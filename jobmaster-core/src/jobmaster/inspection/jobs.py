@@ -41,7 +41,7 @@ async def find_jobs(cluster: Cluster, master: MasterRepository, query: JobQuery)
     Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
     """
     record = await registered(cluster, master)
-    if found := await master.query_jobs(cluster.id, query):
+    if found := await master.jobs.query(cluster.id, query):
         return JobPage(found, found[-1].id if len(found) == query.limit else None)
     named = {"lane": query.lane, "handler": query.definition_id}
     return JobPage([], notes=await notes_on(cluster, master, record, **named))
@@ -75,7 +75,7 @@ async def _found(
 ) -> tuple[ClusterRecord, JobRecord]:
     record = await registered(cluster, master)
     wanted = as_id(job_id, cluster.id)
-    job = await master.get_job(cluster.id, wanted)
+    job = await master.jobs.get(cluster.id, wanted)
     return record, job or await _on_agents(cluster, wanted)
 
 
@@ -100,7 +100,7 @@ async def _on_agents(cluster: Cluster, job_id: UUID) -> JobRecord:
 async def _asked(agent: AgentRepository, job_id: UUID) -> Sequence[Message]:
     try:
         await agent.open(create=False)
-        return await agent.find([job_id])
+        return await agent.messages.find([job_id])
     finally:
         with anyio.CancelScope(shield=True):
             await agent.close()

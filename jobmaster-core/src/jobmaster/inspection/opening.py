@@ -29,7 +29,7 @@ async def opened(cluster: Cluster) -> AsyncIterator[MasterRepository]:
     master = cluster.open_master()
     try:
         await master.open(create=False)
-        await master.newer_migrations()
+        await master.schema.newer()
         with starting():
             yield master
     finally:
@@ -45,7 +45,7 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
     """
     try:
         with starting():
-            record = await master.get_cluster(cluster.id)
+            record = await master.clusters.get(cluster.id)
     except StoreUnavailableError:
         raise
     except JobMasterError as error:
@@ -58,5 +58,5 @@ async def registered(cluster: Cluster, master: MasterRepository) -> ClusterRecor
 
 async def _explain(master: MasterRepository, error: JobMasterError) -> None:
     """Raise `SchemaError` if pending migrations can be the reason why a query failed."""
-    if pending := await master.pending_migrations():
+    if pending := await master.schema.pending():
         raise SchemaError.behind("the schema", pending, "run `jobmaster migrate`") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import BucketStore, MasterRepository
 from jobmaster.converters import iso
 from jobmaster.models import ClusterRecord, JobRecord, evolve
 from jobmaster.states import ClusterMode, JobStatus
@@ -46,7 +46,7 @@ async def reasons_of(master: MasterRepository, cluster: ClusterRecord, job: JobR
     found = [Reason.from_text(job.reason)] if job.reason else []
     if job.ready_at is not None and job.ready_at > await master.now():
         found.append(Reason(f"it is due at {iso(job.ready_at)}", "reschedule it to have it run sooner"))
-    return found + await _around(master, cluster, job)
+    return found + await _around(master.buckets, cluster, job)
 
 
 async def with_reason(master: MasterRepository, cluster: ClusterRecord, job: JobRecord) -> JobRecord:
@@ -55,11 +55,11 @@ async def with_reason(master: MasterRepository, cluster: ClusterRecord, job: Job
         return job
     if job.ready_at is None or job.ready_at > await master.now():
         return job
-    reasons = await _around(master, cluster, job)
+    reasons = await _around(master.buckets, cluster, job)
     return evolve(job, reason=str(reasons[0])) if reasons else job
 
 
-async def _around(master: MasterRepository, cluster: ClusterRecord, job: JobRecord) -> list[Reason]:
+async def _around(buckets: BucketStore, cluster: ClusterRecord, job: JobRecord) -> list[Reason]:
     """Return the reasons in the cluster and the lane that keep a job from running, apart from its own state."""
     found = []
     if cluster.mode is not ClusterMode.ACTIVE:
@@ -70,6 +70,6 @@ async def _around(master: MasterRepository, cluster: ClusterRecord, job: JobReco
         found.append(
             Reason(f"lane {job.lane!r} is paused", f"`jobmaster lane resume {job.lane}` has it served")
         )
-    elif job.lane not in {bucket.lane for bucket in await master.active_buckets(cluster.id)}:
+    elif job.lane not in {bucket.lane for bucket in await buckets.list_active(cluster.id)}:
         found.append(Reason(f"no worker serves lane {job.lane!r} now", f"start one with lane={job.lane!r}"))
     return found

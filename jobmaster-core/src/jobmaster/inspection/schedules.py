@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 
 from jobmaster.cluster import Cluster
-from jobmaster.contracts import MasterRepository
+from jobmaster.contracts import MasterRepository, ScheduleStore
 from jobmaster.errors import JobMasterError, ScheduleNotFoundError
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.slips import notes_on
@@ -93,7 +93,7 @@ async def find_schedules(cluster: Cluster, master: MasterRepository, query: Sche
     Raises `ClusterNotFoundError`, `SchemaError` or `StoreUnavailableError`, as `take_snapshot` does.
     """
     record = await registered(cluster, master)
-    if found := await master.query_schedules(cluster.id, query):
+    if found := await master.schedules.query(cluster.id, query):
         return SchedulePage(found, found[-1].id if len(found) == query.limit else None)
     return SchedulePage([], notes=await notes_on(cluster, master, record, handler=query.definition_id))
 
@@ -112,18 +112,18 @@ async def get_schedule(
     """
     wanted = as_schedule_id(schedule_id)
     await registered(cluster, master)
-    found = [] if wanted is None else await master.get_schedules(cluster.id, [wanted])
+    found = [] if wanted is None else await master.schedules.get(cluster.id, [wanted])
     now = await master.now()
     if not found:
-        raise await unknown_schedule(cluster, master, str(schedule_id))
+        raise await unknown_schedule(cluster, master.schedules, str(schedule_id))
     return found[0], upcoming_of(found[0], cluster.kinds(), now, count)
 
 
-async def unknown_schedule(cluster: Cluster, master: MasterRepository, text: str) -> ScheduleNotFoundError:
+async def unknown_schedule(cluster: Cluster, schedules: ScheduleStore, text: str) -> ScheduleNotFoundError:
     """Return the error for an unknown schedule id; it may be the name of a static schedule."""
     if as_schedule_id(text) is not None:
         return ScheduleNotFoundError(text, cluster.id)
-    declared = await master.query_schedules(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))
+    declared = await schedules.query(cluster.id, ScheduleQuery(static=True, limit=MOST_DECLARED))
     ids = {record.name: record.id for record in declared if record.name}
     guess = get_close_matches(text, list(ids), n=1)
     remedy = (

@@ -39,12 +39,12 @@ async def notes_on(
 
 async def lane_note(cluster: Cluster, master: MasterRepository, record: ClusterRecord, lane: str) -> str:
     """Return a note about a lane without workers and jobs; empty for any other."""
-    workers = await master.list_workers(cluster.id)
+    workers = await master.workers.list_all(cluster.id)
     served = {worker.lane for worker in workers if worker.status in RUNNING and worker.mode.executes}
     known = served | {settings.lane for settings in cluster.workers} | record.paused_lanes
-    if lane in known or await master.count_jobs(cluster.id, JobQuery(lane=lane)):
+    if lane in known or await master.jobs.count(cluster.id, JobQuery(lane=lane)):
         return ""
-    others = {job.lane for job in await master.query_jobs(cluster.id, JobQuery(limit=_LOOKED_AT))}
+    others = {job.lane for job in await master.jobs.query(cluster.id, JobQuery(limit=_LOOKED_AT))}
     served_now = f" (served now: {', '.join(sorted(served))})" if served else ""
     meant = _meant(lane, known) or _meant(lane, others, _VERY_NEAR)
     return f"no worker serves lane {lane!r}, and it has no jobs{meant or served_now}"
@@ -54,16 +54,16 @@ async def _handler_note(cluster: Cluster, master: MasterRepository, handler: str
     known = {made.definition.id for made in registered_handlers()}
     if handler in known or await _is_used(cluster, master, handler):
         return ""
-    jobs = await master.query_jobs(cluster.id, JobQuery(limit=_LOOKED_AT))
-    schedules = await master.query_schedules(cluster.id, ScheduleQuery(limit=_LOOKED_AT))
+    jobs = await master.jobs.query(cluster.id, JobQuery(limit=_LOOKED_AT))
+    schedules = await master.schedules.query(cluster.id, ScheduleQuery(limit=_LOOKED_AT))
     known |= {job.definition_id for job in jobs} | {one.definition_id for one in schedules}
     return f"no job and no schedule is of handler {handler!r}{_meant(handler, known)}"
 
 
 async def _is_used(cluster: Cluster, master: MasterRepository, handler: str) -> bool:
-    jobs = await master.count_jobs(cluster.id, JobQuery(definition_id=handler))
+    jobs = await master.jobs.count(cluster.id, JobQuery(definition_id=handler))
     return bool(
-        jobs or await master.query_schedules(cluster.id, ScheduleQuery(definition_id=handler, limit=1))
+        jobs or await master.schedules.query(cluster.id, ScheduleQuery(definition_id=handler, limit=1))
     )
 
 

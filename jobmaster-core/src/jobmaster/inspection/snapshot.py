@@ -253,23 +253,23 @@ async def take_snapshot(cluster: Cluster, master: MasterRepository) -> Snapshot:
 
     """
     record = await registered(cluster, master)
-    pending = await master.pending_migrations()
+    pending = await master.schema.pending()
     agents = await _agents(cluster, master)
     return Snapshot(
         now=await master.now(),
         cluster=record,
-        jobs=_with_save_pending(await master.count_jobs(cluster.id, JobQuery()), agents),
-        workers=await master.list_workers(cluster.id),
-        buckets=await master.list_buckets(cluster.id),
+        jobs=_with_save_pending(await master.jobs.count(cluster.id, JobQuery()), agents),
+        workers=await master.workers.list_all(cluster.id),
+        buckets=await master.buckets.list_all(cluster.id),
         agents=agents,
-        hosts=await master.list_hosts(cluster.id),
-        due=await master.due_places(cluster.id),
-        holdings=await master.bucket_holdings(cluster.id),
-        known_waiting=await master.waiting_by_lane(cluster.id),
+        hosts=await master.members.list_hosts(cluster.id),
+        due=await master.assignments.due_places(cluster.id),
+        holdings=await master.buckets.holdings(cluster.id),
+        known_waiting=await master.jobs.waiting_by_lane(cluster.id),
         pending=pending,
-        parked=sum((await master.count_jobs(cluster.id, JobQuery(parked=True))).values()),
-        some_parked=await find_parked(master, cluster.id),
-        without_handlers=await without_handlers(master, cluster.id),
+        parked=sum((await master.jobs.count(cluster.id, JobQuery(parked=True))).values()),
+        some_parked=await find_parked(master.jobs, cluster.id),
+        without_handlers=await without_handlers(master.logs, cluster.id),
         volatile=in_memory(cluster.master_url, cluster.agents),
         risks={MASTER: await risks_of(master), **{a.record.name: a.risks for a in agents}},
     )
@@ -287,8 +287,8 @@ UNNAMED = "it is not named here; processes that do not name it bring back nothin
 
 async def _agents(cluster: Cluster, master: MasterRepository) -> list[AgentSnapshot]:
     """Return the agents that the master knows, with the content of those that are configured here."""
-    records = await master.list_agents(cluster.id)
-    in_use = agents_in_use(await master.list_buckets(cluster.id))
+    records = await master.members.list_agents(cluster.id)
+    in_use = agents_in_use(await master.buckets.list_all(cluster.id))
     repositories = {repository.name: repository for repository in cluster.open_agents()}
     found: dict[str, AgentSnapshot] = {}
 
@@ -326,5 +326,5 @@ async def _opened_and_asked(record: AgentRecord, repository: AgentRepository) ->
         return AgentSnapshot(
             record=record, problem="its URL leads to another store than the one the cluster knows"
         )
-    backlogs, risks = await repository.backlog(record.cluster_id), await risks_of(repository)
+    backlogs, risks = await repository.buckets.backlog(record.cluster_id), await risks_of(repository)
     return AgentSnapshot(record=record, backlogs=backlogs, risks=risks)

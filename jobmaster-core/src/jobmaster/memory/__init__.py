@@ -12,30 +12,7 @@ from collections.abc import Mapping
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.hookspecs import StoreOptions, hookimpl
 from jobmaster.memory.agent import MemoryAgent
-from jobmaster.memory.agents import MemoryAgents
-from jobmaster.memory.buckets import MemoryBuckets
-from jobmaster.memory.clusters import MemoryClusters
-from jobmaster.memory.control import MemoryControl
-from jobmaster.memory.handovers import MemoryHandovers
-from jobmaster.memory.jobs import MemoryJobs
-from jobmaster.memory.queries import MemoryQueries
-from jobmaster.memory.schedules import MemorySchedules
-from jobmaster.memory.transfers import MemoryTransfers
-
-
-class MemoryMaster(
-    MemoryClusters,
-    MemoryControl,
-    MemoryAgents,
-    MemoryBuckets,
-    MemoryJobs,
-    MemoryTransfers,
-    MemoryQueries,
-    MemoryHandovers,
-    MemorySchedules,
-    MasterRepository,
-):
-    """A master whose rows are Python objects."""
+from jobmaster.memory.master import MemoryMaster
 
 
 @hookimpl

@@ -7,112 +7,115 @@ from datetime import datetime
 from uuid import UUID
 
 import anyio.lowlevel
+from attrs import define
 
 from jobmaster.contracts import Handover, HandoverResult, HandoverStore, Message, Room
 from jobmaster.errors import InvalidTransitionError
 from jobmaster.ids import new_id
-from jobmaster.memory.assigning import MemoryAssigning
+from jobmaster.memory.master_rows import MasterRows
+from jobmaster.memory.placing import place_due, place_parked, time_to_next
 from jobmaster.memory.rows import Carried, Live
 from jobmaster.models import Bucket, NewJob
 from jobmaster.states import JobStatus
 
 
-class MemoryHandovers(MemoryAssigning, HandoverStore):
+@define(eq=False, repr=False, slots=False)
+class MemoryHandovers(HandoverStore):
     """Handing held jobs over to agents, in memory."""
+
+    rows: MasterRows
 
     async def hand_over(
         self, cluster_id: str, ahead: float, rooms: Sequence[Room], pusher: UUID
     ) -> HandoverResult:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            assigned = self._assign(cluster_id, ahead, rooms)
+        with self.rows.unit():
+            assigned = place_due(self.rows, cluster_id, ahead, rooms)
             handovers = [
                 self._handover(self._carry(cluster_id, bucket_id, (r.job.id for r in rows), pusher))
                 for bucket_id, rows in assigned.items()
             ]
-            return HandoverResult(handovers=handovers, **self._next(cluster_id, ahead, rooms))
+            return HandoverResult(handovers=handovers, **time_to_next(self.rows, cluster_id, ahead, rooms))
 
     async def hand_over_parked(
         self, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int, pusher: UUID
     ) -> Sequence[Handover]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
+        with self.rows.unit():
             return [
                 self._handover(
                     self._carry(rows[0].job.cluster_id, bucket_id, [r.job.id for r in rows], pusher)
                 )
-                for bucket_id, rows in self._adopt(buckets, definition_ids, limit).items()
+                for bucket_id, rows in place_parked(self.rows, buckets, definition_ids, limit).items()
             ]
 
-    async def open_handover(
+    async def open(
         self, cluster_id: str, bucket_id: UUID, job_ids: Sequence[UUID], pusher: UUID, *, alone: bool = False
     ) -> UUID:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
+        with self.rows.unit():
             if alone:
                 self._check_alone(bucket_id, job_ids)
             return self._carry(cluster_id, bucket_id, job_ids, pusher)
 
     def _check_alone(self, bucket_id: UUID, job_ids: Sequence[UUID]) -> None:
-        for carried in self._store.handovers.values():
+        for carried in self.rows.tables.handovers.values():
             if carried.bucket_id == bucket_id:
                 for job_id in set(job_ids).intersection(carried.job_ids):
                     raise InvalidTransitionError(
                         job_id, JobStatus.ASSIGNED_TO_BUCKET, (), JobStatus.HELD_ON_MASTER
                     )
 
-    async def handed_over(self, bucket_id: UUID) -> frozenset[UUID]:
+    async def jobs_of(self, bucket_id: UUID) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            carried = [one for one in store.handovers.values() if one.bucket_id == bucket_id]
+        with self.rows.unit() as tables:
+            carried = [one for one in tables.handovers.values() if one.bucket_id == bucket_id]
             return frozenset(job_id for one in carried for job_id in one.job_ids)
 
-    async def close_handovers(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
+    async def close(self, handover_ids: Sequence[UUID], *, if_empty: bool = False) -> None:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             for handover_id in handover_ids:
-                carried = store.handovers.get(handover_id)
+                carried = tables.handovers.get(handover_id)
                 if carried is not None and not (if_empty and any(self._still_there(carried))):
-                    del store.handovers[handover_id]
+                    del tables.handovers[handover_id]
 
-    async def return_handovers(self, handover_ids: Sequence[UUID]) -> int:
+    async def undo(self, handover_ids: Sequence[UUID]) -> int:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            there = [store.handovers.pop(h) for h in handover_ids if h in store.handovers]
-            return sum(self._let_go(self._still_there(carried)) for carried in there)
+        with self.rows.unit() as tables:
+            there = [tables.handovers.pop(h) for h in handover_ids if h in tables.handovers]
+            return sum(self.rows.hold_or_end(self._still_there(carried)) for carried in there)
 
-    async def take_over_handovers(
-        self, cluster_id: str, age: float, pusher: UUID, limit: int
-    ) -> Sequence[Handover]:
+    async def take_over(self, cluster_id: str, age: float, pusher: UUID, limit: int) -> Sequence[Handover]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            until = self._later(-age)
+        with self.rows.unit() as tables:
+            until = self.rows.later(-age)
             old = [
                 (carried.taken_at, handover_id)
-                for handover_id, carried in store.handovers.items()
+                for handover_id, carried in tables.handovers.items()
                 if carried.cluster_id == cluster_id and carried.taken_at <= until
             ]
             return [self._retake(handover_id, pusher) for _, handover_id in sorted(old)[:limit]]
 
     def _retake(self, handover_id: UUID, pusher: UUID) -> Handover:
         """Give a handover to another pusher, under a new id: for the former pusher it is gone."""
-        left = self._store.handovers.pop(handover_id)
+        left = self.rows.tables.handovers.pop(handover_id)
         return self._handover(self._carry(left.cluster_id, left.bucket_id, left.job_ids, pusher))
 
     def _carry(self, cluster_id: str, bucket_id: UUID, job_ids: Iterable[UUID], pusher: UUID) -> UUID:
-        handover_id, now = new_id(), self._clock.now()
+        handover_id, now = new_id(), self.rows.now()
         carried = Carried(cluster_id, bucket_id, tuple(job_ids), pusher, now)
-        self._store.handovers[handover_id] = carried
+        self.rows.tables.handovers[handover_id] = carried
         return handover_id
 
     def _handover(self, handover_id: UUID) -> Handover:
-        carried, now = self._store.handovers[handover_id], self._clock.now()
+        carried, now = self.rows.tables.handovers[handover_id], self.rows.now()
         messages = [_message(row, carried.bucket_id, now) for row in self._still_there(carried)]
         return Handover(id=handover_id, bucket_id=carried.bucket_id, messages=messages)
 
     def _still_there(self, carried: Carried) -> Iterator[Live]:
         for job_id in carried.job_ids:
-            row = self._store.live.get(job_id)
+            row = self.rows.tables.live.get(job_id)
             if row is not None and row.bucket_id == carried.bucket_id:
                 yield row
 

@@ -1,209 +1,150 @@
-"""Jobs in memory, from the insert to the end."""
+"""Inserting and querying jobs in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
-import anyio
 import anyio.lowlevel
-from attrs import evolve
+from attrs import define, evolve
 
-from jobmaster.contracts import (
-    OUT_OF_REACH,
-    CancelAnswer,
-    Mark,
-)
-from jobmaster.errors import InvalidTransitionError, KeyTakenError
-from jobmaster.memory.assigning import MemoryAssigning
-from jobmaster.memory.rows import (
-    Live,
-    attempt_of,
-    never_started,
-)
-from jobmaster.models import (
-    Attempt,
-    Bucket,
-    CancelResult,
-    Job,
-    JobReceipt,
-    NewJob,
-    Report,
-)
+from jobmaster.comparing import Comparison
+from jobmaster.contracts import JobStore
+from jobmaster.errors import KeyTakenError
+from jobmaster.memory.master_rows import MasterRows
+from jobmaster.memory.rows import Live, no_run, retries_in
+from jobmaster.models import Job, JobQuery, JobReceipt, JobRecord, NewJob
 from jobmaster.states import JobStatus
 
 
-class MemoryJobs(MemoryAssigning):
-    """Jobs in memory, from the insert to the end."""
+@define(eq=False, repr=False, slots=False)
+class MemoryJobs(JobStore):
+    """Inserting and querying jobs in memory."""
 
-    async def insert_jobs(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
+    rows: MasterRows
+
+    async def insert(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
+        with self.rows.unit():
             self._check_keys(jobs)
             return [self._insert(new) for new in jobs]
 
     def _check_keys(self, jobs: Sequence[NewJob]) -> None:
         """Raise `KeyTakenError` if a key belongs to another definition's job, of the store or of the same call."""
-        store, given = self._store, dict[tuple[str, str], Job]()
+        tables, given = self.rows.tables, dict[tuple[str, str], Job]()
         for job in (new.job for new in jobs):
-            if job.key is not None and job.id not in store.jobs:
+            if job.key is not None and job.id not in tables.jobs:
                 place = job.cluster_id, job.key
-                holder_id = store.keys.get(place)
-                holder = given.setdefault(place, job) if holder_id is None else store.jobs[holder_id]
+                holder_id = tables.keys.get(place)
+                holder = given.setdefault(place, job) if holder_id is None else tables.jobs[holder_id]
                 if holder.definition_id != job.definition_id:
                     raise KeyTakenError(job.key, job.definition_id, holder.id, holder.definition_id)
 
     def _insert(self, new: NewJob) -> JobReceipt:
-        store, job = self._store, new.job
-        if job.id in store.jobs:
+        tables, job = self.rows.tables, new.job
+        if job.id in tables.jobs:
             return JobReceipt(job_id=job.id, accepted_by="master")
         if job.key is not None:
-            holder = store.keys.setdefault((job.cluster_id, job.key), job.id)
+            holder = tables.keys.setdefault((job.cluster_id, job.key), job.id)
             if holder != job.id:
                 return JobReceipt(job_id=holder, accepted_by="master", created=False)
-        store.jobs[job.id] = job
+        tables.jobs[job.id] = job
         status = JobStatus.ASSIGNED_TO_BUCKET if new.bucket_id else JobStatus.HELD_ON_MASTER
-        store.live[job.id] = Live(job, status, self._later(new.delay), new.bucket_id)
+        tables.live[job.id] = Live(job, status, self.rows.later(new.delay), new.bucket_id)
         return JobReceipt(job_id=job.id, accepted_by="master")
 
-    async def mark(self, bucket: Bucket, marks: Sequence[Mark]) -> None:
+    async def get(self, cluster_id: str, job_id: UUID) -> JobRecord | None:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            self._owned(bucket)
-            for mark in marks:
-                row = store.live.get(mark.job_id)
-                here = row and row.bucket_id == bucket.id and row.attempt == mark.attempt
-                if row and here and row.status.code <= mark.status.code:
-                    row.status, row.started_at = mark.status, mark.started_at
+        with self.rows.unit() as tables:
+            job = tables.jobs.get(job_id)
+            if job is None or job.cluster_id != cluster_id:
+                return None
+            runs = [a for a in tables.attempts.get(job_id, []) if not no_run(a)]
+            lines = self.rows.lines_of(cluster_id, "job", str(job_id))
+            return evolve(self._record(job), attempts=runs, logs=lines)
 
-    async def report(self, reports: Sequence[Report]) -> frozenset[UUID]:
+    def _record(self, job: Job) -> JobRecord:
+        row = self.rows.tables.live.get(job.id)
+        attempts = self.rows.tables.attempts.get(job.id, [])
+        last = attempts[-1].number if attempts else 1
+        schedule_id, nominal_at = self.rows.tables.firings.get(job.id, (None, None))
+        return JobRecord(
+            job=job,
+            status=self.rows.status_of(job.id),
+            ready_at=row.ready_at if row else None,
+            finished_at=None if row else self.rows.tables.final[job.id][1],
+            attempt=row.attempt if row else last,
+            retries=row.retries if row else retries_in(attempts),
+            bucket_id=row.bucket_id if row else None,
+            reason=row.parked if row else None,
+            cancel_requested=row.cancel_requested if row else False,
+            schedule_id=schedule_id,
+            nominal_at=nominal_at,
+        )
+
+    async def query(self, cluster_id: str, query: JobQuery) -> Sequence[JobRecord]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            return frozenset(report.job_id for report in reports if not self._report(report))
+        with self.rows.unit():
+            found = self._matching(cluster_id, query)
+            page = [job for job in found if query.after is None or job.id < query.after]
+            return [self._record(job) for job in page[: query.limit]]
 
-    def _report(self, report: Report) -> bool:
-        row = self._reported(report)
-        if row is None:
-            return False
-        status = report.status
-        if row.cancel_requested and not status.is_terminal:
-            status = JobStatus.CANCELLED
-        if report.outcome is not None:
-            self._append_attempt(report.job_id, attempt_of(report, self._clock.now()))
-            self._store.logs += [(row.job.cluster_id, line) for line in report.logs]
-        if status.is_terminal:
-            self._finish(row, status, report)
-        else:
-            self._requeue(row, report)
-        return True
-
-    def _reported(self, report: Report) -> Live | None:
-        """Return the row of a report, made from the job that it includes if that is new; None if the report is stale."""
-        store = self._store
-        bucket = store.buckets.get(report.bucket_id)
-        if bucket is None or bucket.epoch != report.epoch:
-            return None
-        if report.job is not None and report.job.id not in store.jobs:
-            return self._save(report.job, report)
-        row = store.live.get(report.job_id)
-        fits = row and (row.bucket_id, row.attempt) == (report.bucket_id, report.attempt)
-        return row if fits else None
-
-    def _save(self, job: Job, report: Report) -> Live:
-        """Store a job from its owner's report; it is in the owner's bucket until the rest of the report is applied."""
-        self._store.jobs[job.id] = job
-        since = self._later(min(0.0, report.delay))
-        row = Live(job, JobStatus.ASSIGNED_TO_BUCKET, since, report.bucket_id, attempt=report.attempt)
-        self._store.live[job.id] = row
-        return row
-
-    def _append_attempt(self, job_id: UUID, attempt: Attempt) -> None:
-        self._store.attempts.setdefault(job_id, []).append(attempt)
-
-    def _finish(self, row: Live, status: JobStatus, report: Report) -> None:
-        now = self._clock.now()
-        if report.outcome is None:
-            self._append_attempt(row.job.id, never_started(row, report.worker, now))
-        self._store.final[row.job.id] = status, report.finished_at or now
-        del self._store.live[row.job.id]
-
-    def _requeue(self, row: Live, report: Report) -> None:
-        goes_on = row.attempt == report.next_attempt
-        row.attempt, row.retries = report.next_attempt, report.retries
-        row.crashes, row.suspect, row.parked = report.crashes, report.suspect, report.parked
-        if report.status is JobStatus.HELD_ON_MASTER:
-            row.hold()
-        else:
-            row.status, row.started_at = report.status, None
-        if not goes_on:
-            row.ready_at = self._later(report.delay)
-        row.due_at = None
-
-    async def ended_attempts(self, attempts: Sequence[tuple[UUID, int]]) -> frozenset[tuple[UUID, int]]:
+    async def count(self, cluster_id: str, query: JobQuery) -> Mapping[JobStatus, int]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            ended = {(job_id, a.number) for job_id, _ in attempts for a in store.attempts.get(job_id, ())}
-            return frozenset(ended.intersection(attempts))
+        with self.rows.unit():
+            counts: dict[JobStatus, int] = {}
+            for job in self._matching(cluster_id, query):
+                status = self.rows.status_of(job.id)
+                counts[status] = counts.get(status, 0) + 1
+            return counts
 
-    async def cancel(
-        self, cluster_id: str, job_ids: Sequence[UUID], worker: str = ""
-    ) -> Sequence[CancelAnswer]:
+    def _matching(self, cluster_id: str, query: JobQuery) -> list[Job]:
+        filters = [Comparison.of(wanted) for wanted in query.metadata]
+        jobs = [
+            job
+            for job in self.rows.tables.jobs.values()
+            if job.cluster_id == cluster_id and self._matches(job, query) and _satisfies(job, filters)
+        ]
+        return sorted(jobs, key=lambda job: job.id, reverse=True)
+
+    def _matches(self, job: Job, query: JobQuery) -> bool:
+        row = self.rows.tables.live.get(job.id)
+        return (
+            (not query.statuses or self.rows.status_of(job.id) in query.statuses)
+            and query.definition_id in (None, job.definition_id)
+            and query.lane in (None, job.lane)
+            and query.priority in (None, job.priority)
+            and (query.scheduled_from is None or job.scheduled_at >= query.scheduled_from)
+            and (query.scheduled_to is None or job.scheduled_at < query.scheduled_to)
+            and (query.parked is None or query.parked == bool(row and row.parked))
+            and query.schedule_id in (None, self.rows.tables.firings.get(job.id, (None,))[0])
+        )
+
+    async def waiting_by_lane(self, cluster_id: str) -> Mapping[str, int]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            for job_id in job_ids:
-                self._known(cluster_id, job_id)
-            return [self._cancel(job_id, worker) for job_id in job_ids]
-
-    def _cancel(self, job_id: UUID, worker: str) -> CancelAnswer:
-        row = self._store.live.get(job_id)
-        if row is None:
-            return CancelAnswer(job_id=job_id, result=CancelResult.TOO_LATE)
-        if row.bucket_id and (self._is_in_reach(row) or self._on_an_agent(row.bucket_id)):
-            row.cancel_requested = True
-            return CancelAnswer(job_id=job_id, result=CancelResult.REQUESTED, bucket_id=row.bucket_id)
-        self._end_unstarted(row, worker)
-        return CancelAnswer(job_id=job_id, result=CancelResult.CANCELLED)
-
-    async def cancel_requests(self, bucket_ids: Sequence[UUID]) -> Sequence[tuple[UUID, UUID, int]]:
-        await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            return [
-                (bucket_id, row.job.id, row.attempt)
-                for bucket_id in bucket_ids
-                for row in store.live.among(bucket_id)
-                if row.cancel_requested
+        with self.rows.unit() as tables:
+            now = self.rows.now()
+            waiting = [
+                r for r in tables.live.values() if r.status is not JobStatus.PROCESSING and not r.parked
             ]
+            due = [row.job for row in waiting if row.ready_at <= now]
+            return Counter(job.lane for job in due if job.cluster_id == cluster_id)
 
-    async def reschedule(
-        self, cluster_id: str, job_id: UUID, delay: float, withdrawn: UUID | None = None
-    ) -> None:
+    async def prune(self, cluster_id: str, age: float, limit: int, before: datetime | None = None) -> int:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            self._known(cluster_id, job_id)
-            row = store.live.get(job_id)
-            if row is None or row.cancel_requested or not self._is_out_of_hand(row, withdrawn):
-                raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
-            row.hold()
-            row.ready_at, row.due_at = self._later(delay), None
-            store.jobs[job_id] = row.job = evolve(row.job, scheduled_at=row.ready_at)
-            if withdrawn is not None:
-                store.handovers.pop(withdrawn, None)
+        with self.rows.unit() as tables:
+            latest = self.rows.before(age, before)
+            old = [
+                job_id
+                for job_id, (_, finished) in tables.final.items()
+                if finished < latest and tables.jobs[job_id].cluster_id == cluster_id
+            ][:limit]
+            for job_id in old:
+                self.rows.forget_job(job_id)
+            return len(old)
 
-    def _is_out_of_hand(self, row: Live, withdrawn: UUID | None) -> bool:
-        if not self._on_an_agent(row.bucket_id):
-            return row.bucket_id is None or not self._is_in_reach(row)
-        carried = self._store.handovers.get(withdrawn) if withdrawn else None
-        return carried is not None and (carried.bucket_id == row.bucket_id and row.job.id in carried.job_ids)
 
-    def _is_in_reach(self, row: Live) -> bool:
-        return row.ready_at <= self._later(OUT_OF_REACH)
-
-    async def retry(self, cluster_id: str, job_id: UUID) -> None:
-        await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            job = self._known(cluster_id, job_id)
-            if job_id not in store.final:
-                raise InvalidTransitionError(job_id, self._status(job_id), (), JobStatus.HELD_ON_MASTER)
-            del store.final[job_id]
-            number = store.attempts[job_id][-1].number + 1
-            store.live[job_id] = Live(job, JobStatus.HELD_ON_MASTER, self._clock.now(), attempt=number)
+def _satisfies(job: Job, filters: Sequence[Comparison]) -> bool:
+    return all(wanted.matches(job.metadata) for wanted in filters)

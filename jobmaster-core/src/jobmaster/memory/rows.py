@@ -98,8 +98,8 @@ class Carried:
 
 
 @define
-class Store:
-    """All rows of one named store."""
+class Tables:
+    """All rows of one store."""
 
     lock: RLock = field(factory=RLock)
     notifications: NotificationHub = field(factory=NotificationHub)
@@ -129,7 +129,8 @@ class Store:
     """What a cluster gave up in a consignment, and the cluster that it went to."""
 
 
-stores: dict[str, Store] = {}
+named_tables: dict[str, Tables] = {}
+"""The tables of each store that was ever named in this process."""
 
 
 def claim_of(row: Live, bucket: Bucket) -> Claim:

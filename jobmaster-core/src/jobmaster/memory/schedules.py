@@ -6,15 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import anyio
 import anyio.lowlevel
-from attrs import evolve
+from attrs import define, evolve
 
 from jobmaster.contracts import OUT_OF_REACH, ScheduleStore
 from jobmaster.errors import KeyTakenError
-from jobmaster.memory.base import MemoryBase
+from jobmaster.memory.master_rows import MasterRows
 from jobmaster.memory.rows import Live
-from jobmaster.models import Job
 from jobmaster.schedule_models import (
     DueSchedules,
     Firing,
@@ -26,94 +24,90 @@ from jobmaster.schedule_models import (
 from jobmaster.states import JobStatus, ScheduleStatus
 
 
-class MemorySchedules(MemoryBase, ScheduleStore):
+@define(eq=False, repr=False, slots=False)
+class MemorySchedules(ScheduleStore):
     """Recurring schedules in memory."""
 
-    async def add_schedules(
+    rows: MasterRows
+
+    async def add(
         self, schedules: Sequence[ScheduleRecord], lease: float | None = None
     ) -> Sequence[ScheduleReceipt]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            until = None if lease is None else self._later(lease)
-            self._check_schedule_keys(schedules)
-            return [self._add_schedule(schedule, until) for schedule in schedules]
+        with self.rows.unit():
+            until = None if lease is None else self.rows.later(lease)
+            self._check_keys(schedules)
+            return [self._add(schedule, until) for schedule in schedules]
 
-    def _check_schedule_keys(self, schedules: Sequence[ScheduleRecord]) -> None:
+    def _check_keys(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Raise `KeyTakenError` if a key belongs to another definition's schedule, stored or of the same call."""
         given: dict[tuple[str, str], ScheduleRecord] = {}
         for schedule in schedules:
             if schedule.key is not None:
-                holder = self._schedule_with_key(schedule.job) or schedule
+                holder = self.rows.schedule_with_key(schedule.job) or schedule
                 holder = given.setdefault((schedule.cluster_id, schedule.key), holder)
                 if holder.definition_id != schedule.definition_id:
                     asked = schedule.definition_id
                     raise KeyTakenError(schedule.key, asked, holder.id, holder.definition_id, "schedule")
 
-    def _add_schedule(self, schedule: ScheduleRecord, until: datetime | None) -> ScheduleReceipt:
-        holder = self._schedule_with_key(schedule.job)
+    def _add(self, schedule: ScheduleRecord, until: datetime | None) -> ScheduleReceipt:
+        holder = self.rows.schedule_with_key(schedule.job)
         if holder is not None and holder.id != schedule.id:
             return ScheduleReceipt(schedule_id=holder.id, created=False)
-        now = self._clock.now()
+        now = self.rows.now()
         start = now if schedule.starts_now else schedule.starts_after
         planned_to = now if schedule.starts_now else max(schedule.planned_to, now)
         job = evolve(schedule.job, scheduled_at=start)
         stored = evolve(
             schedule, job=job, planned_to=planned_to, alive_until=until, changed_at=now, starts_now=False
         )
-        self._store.schedules.setdefault(schedule.id, stored)
+        self.rows.tables.schedules.setdefault(schedule.id, stored)
         return ScheduleReceipt(schedule_id=schedule.id)
-
-    def _schedule_with_key(self, job: Job) -> ScheduleRecord | None:
-        """Return the schedule that has a template's key."""
-        return next((s for s in self._schedules_of(job.cluster_id) if _has_key(s, job)), None)
-
-    def _schedules_of(self, cluster_id: str) -> list[ScheduleRecord]:
-        return [s for s in self._store.schedules.values() if s.cluster_id == cluster_id]
 
     # Reading
 
-    async def get_schedules(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
+    async def get(self, cluster_id: str, schedule_ids: Sequence[UUID]) -> Sequence[ScheduleRecord]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            return [self._shown(s) for s in self._schedules_of(cluster_id) if s.id in schedule_ids]
+        with self.rows.unit():
+            return [self._shown(s) for s in self.rows.schedules_of(cluster_id) if s.id in schedule_ids]
 
-    async def query_schedules(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
+    async def query(self, cluster_id: str, query: ScheduleQuery) -> Sequence[ScheduleRecord]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            found = [s for s in self._schedules_of(cluster_id) if _matches(s, query)]
+        with self.rows.unit():
+            found = [s for s in self.rows.schedules_of(cluster_id) if _matches(s, query)]
             found.sort(key=lambda s: s.id, reverse=True)
             return [self._shown(s) for s in found[: query.limit]]
 
     def _shown(self, schedule: ScheduleRecord) -> ScheduleRecord:
         """Return a schedule with the fields that depend on its jobs."""
-        now = self._clock.now()
+        now = self.rows.now()
         times = {nominal: job_id for nominal, job_id in self._nominal_times(schedule) if nominal}
         last = max((time for time in times if time <= now), default=None)
         following = min((time for time in times if time > now), default=schedule.next_at)
         return evolve(
             schedule,
             read_at=now,
-            busy=schedule.newest_job_id in self._store.live,
+            busy=schedule.newest_job_id in self.rows.tables.live,
             last_job_id=times[last] if last else None,
             next_at=following if schedule.status is ScheduleStatus.ACTIVE else None,
         )
 
     def _nominal_times(self, schedule: ScheduleRecord) -> Iterator[tuple[datetime | None, UUID]]:
-        for job_id, (schedule_id, nominal) in self._store.firings.items():
+        for job_id, (schedule_id, nominal) in self.rows.tables.firings.items():
             if schedule_id == schedule.id:
                 yield nominal, job_id
 
     # Planning
 
-    async def due_schedules(
+    async def due(
         self, cluster_id: str, kinds: Sequence[str], limit: int, without: Collection[UUID] = ()
     ) -> DueSchedules:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            now = self._clock.now()
+        with self.rows.unit():
+            now = self.rows.now()
             active = [
                 s
-                for s in self._schedules_of(cluster_id)
+                for s in self.rows.schedules_of(cluster_id)
                 if s.status is ScheduleStatus.ACTIVE and s.kind in kinds and s.look_at is not None
                 if s.id not in without
             ]
@@ -122,17 +116,17 @@ class MemorySchedules(MemoryBase, ScheduleStore):
             next_in = max(0.0, (looks[0][0] - now).total_seconds()) if looks else None
             return DueSchedules(now=now, due=due, next_in=next_in)
 
-    async def write_schedules(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
+    async def write(self, writes: Sequence[ScheduleWrite]) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            return frozenset(write.record.id for write in writes if self._write_schedule(write))
+        with self.rows.unit():
+            return frozenset(write.record.id for write in writes if self._write(write))
 
-    def _write_schedule(self, write: ScheduleWrite) -> bool:
+    def _write(self, write: ScheduleWrite) -> bool:
         record = write.record
-        stored = self._store.schedules.get(record.id)
+        stored = self.rows.tables.schedules.get(record.id)
         if stored is None or stored.version != record.version:
             return False
-        now = self._clock.now()
+        now = self.rows.now()
         if write.lapsed and not _has_lapsed(stored, now):
             return False
         if write.restart:
@@ -140,75 +134,69 @@ class MemorySchedules(MemoryBase, ScheduleStore):
         for firing in write.firings:
             self._fire(record.id, firing, now)
         asked = record if write.redefined else _asked_as(stored, record)
-        self._store.schedules[record.id] = evolve(
+        self.rows.tables.schedules[record.id] = evolve(
             asked, version=stored.version + 1, alive_until=stored.alive_until, changed_at=now
         )
         return True
 
     def _fire(self, schedule_id: UUID, firing: Firing, now: datetime) -> None:
-        job, store = firing.job, self._store
-        if job.id not in store.jobs:
-            store.jobs[job.id] = job
-            store.firings[job.id] = schedule_id, firing.nominal_at
+        job, tables = firing.job, self.rows.tables
+        if job.id not in tables.jobs:
+            tables.jobs[job.id] = job
+            tables.firings[job.id] = schedule_id, firing.nominal_at
             ready_at = max(firing.nominal_at or now, now)
-            store.live[job.id] = Live(job, JobStatus.HELD_ON_MASTER, ready_at)
+            tables.live[job.id] = Live(job, JobStatus.HELD_ON_MASTER, ready_at)
 
     def _take_back(self, schedule_id: UUID, now: datetime) -> None:
-        store = self._store
+        tables = self.rows.tables
         future = [
-            j for j, (owner, time) in store.firings.items() if owner == schedule_id and time and time > now
+            j for j, (owner, time) in tables.firings.items() if owner == schedule_id and time and time > now
         ]
         for job_id in future:
-            row = store.live.get(job_id)
-            if row is not None and _is_untouched(row, now) and not self._on_an_agent(row.bucket_id):
-                del store.live[job_id], store.jobs[job_id], store.firings[job_id]
+            row = tables.live.get(job_id)
+            if row is not None and _is_untouched(row, now) and not self.rows.is_on_an_agent(row.bucket_id):
+                del tables.live[job_id], tables.jobs[job_id], tables.firings[job_id]
 
     # Declarations
 
-    async def renew_schedules(
-        self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float
-    ) -> frozenset[UUID]:
+    async def renew(self, cluster_id: str, schedule_ids: Sequence[UUID], lease: float) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            until = self._later(lease)
+        with self.rows.unit() as tables:
+            until = self.rows.later(lease)
             standing = [
-                s for s in self._schedules_of(cluster_id) if s.id in schedule_ids and not s.status.is_terminal
+                s
+                for s in self.rows.schedules_of(cluster_id)
+                if s.id in schedule_ids and not s.status.is_terminal
             ]
-            store.schedules |= {s.id: evolve(s, alive_until=until) for s in standing}
+            tables.schedules |= {s.id: evolve(s, alive_until=until) for s in standing}
             return frozenset(s.id for s in standing if s.status is not ScheduleStatus.INACTIVE)
 
-    async def expired_schedules(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
+    async def expired(self, cluster_id: str, limit: int) -> Sequence[ScheduleRecord]:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
-            now = self._clock.now()
+        with self.rows.unit():
+            now = self.rows.now()
             return [
                 self._shown(s)
-                for s in self._schedules_of(cluster_id)
+                for s in self.rows.schedules_of(cluster_id)
                 if s.status is ScheduleStatus.ACTIVE and _has_lapsed(s, now)
             ][:limit]
 
-    async def prune_schedules(
-        self, cluster_id: str, age: float, limit: int, before: datetime | None = None
-    ) -> int:
+    async def prune(self, cluster_id: str, age: float, limit: int, before: datetime | None = None) -> int:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            latest = self._before(age, before)
+        with self.rows.unit() as tables:
+            latest = self.rows.before(age, before)
             old = [
                 s.id
-                for s in self._schedules_of(cluster_id)
+                for s in self.rows.schedules_of(cluster_id)
                 if s.status.is_terminal and s.changed_at is not None and s.changed_at < latest
             ][:limit]
             for schedule_id in old:
-                del store.schedules[schedule_id]
+                del tables.schedules[schedule_id]
             return len(old)
 
 
 def _has_lapsed(schedule: ScheduleRecord, now: datetime) -> bool:
     return schedule.alive_until is not None and schedule.alive_until < now
-
-
-def _has_key(schedule: ScheduleRecord, job: Job) -> bool:
-    return job.key is not None and job.key == schedule.key and not schedule.status.is_terminal
 
 
 def _matches(schedule: ScheduleRecord, query: ScheduleQuery) -> bool:

@@ -8,12 +8,11 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 import anyio.lowlevel
-from attrs import evolve
+from attrs import define, evolve
 
 from jobmaster.contracts import Departure, Moving, Rejection, RejectReason, Standing, TransferStore, WholeJob
-from jobmaster.memory.queries import MemoryQueries
+from jobmaster.memory.master_rows import MasterRows
 from jobmaster.memory.rows import Live
-from jobmaster.memory.schedules import MemorySchedules
 from jobmaster.models import Job, Position
 from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
@@ -25,17 +24,20 @@ Consignment: TypeAlias = tuple[str, UUID]
 """A cluster, and the id of a consignment that goes there or comes from there."""
 
 
-class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
-    """Moves between clusters in memory."""
+@define(eq=False, repr=False, slots=False)
+class MemoryTransfers(TransferStore):
+    """Moves between clusters in memory: both ends."""
+
+    rows: MasterRows
 
     # The source
 
     async def read_held(self, cluster_id: str, after: UUID | None, limit: int) -> Sequence[WholeJob]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             held = [
                 row.job
-                for row in store.live.among(None)
+                for row in tables.live.among(None)
                 if row.job.cluster_id == cluster_id and (after is None or row.job.id > after)
             ]
             return [self._whole(job) for job in sorted(held, key=lambda job: job.id)[:limit]]
@@ -44,26 +46,26 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         self, cluster_id: str, age: float, after: Position | None, limit: int, before: datetime | None = None
     ) -> Sequence[WholeJob]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
-            latest = self._before(age, before)
+        with self.rows.unit() as tables:
+            latest = self.rows.before(age, before)
             finished = sorted(
                 (finished_at, job_id)
-                for job_id, (_, finished_at) in store.final.items()
-                if store.jobs[job_id].cluster_id == cluster_id and finished_at < latest
+                for job_id, (_, finished_at) in tables.final.items()
+                if tables.jobs[job_id].cluster_id == cluster_id and finished_at < latest
             )
             beyond = [p for p in finished if after is None or p > (after.ready_at, after.job_id)]
-            return [self._whole(store.jobs[job_id]) for _, job_id in beyond[:limit]]
+            return [self._whole(tables.jobs[job_id]) for _, job_id in beyond[:limit]]
 
     def _whole(self, job: Job) -> WholeJob:
         """Return a held or finished job with everything that belongs to it."""
-        schedule_id, nominal_at = self._store.firings.get(job.id, (None, None))
-        row = self._store.live.get(job.id)
+        schedule_id, nominal_at = self.rows.tables.firings.get(job.id, (None, None))
+        row = self.rows.tables.live.get(job.id)
         return WholeJob(
             job=job,
-            status=self._status(job.id),
+            status=self.rows.status_of(job.id),
             standing=_standing(row) if row else None,
-            attempts=tuple(self._store.attempts.get(job.id, ())),
-            logs=tuple(self._lines(job.cluster_id, "job", str(job.id))),
+            attempts=tuple(self.rows.tables.attempts.get(job.id, ())),
+            logs=tuple(self.rows.lines_of(job.cluster_id, "job", str(job.id))),
             schedule_id=schedule_id,
             nominal_at=nominal_at,
         )
@@ -72,56 +74,56 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         self, cluster_id: str, target: str, consignment: UUID, things: Sequence[Moving]
     ) -> frozenset[UUID]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             leaving = [thing.id for thing in things if self._is_unchanged(cluster_id, thing)]
             for thing_id in leaving:
                 self._remove(thing_id)
             key = cluster_id, consignment
-            _, departed = store.departures.get(key, (target, frozenset()))
+            _, departed = tables.departures.get(key, (target, frozenset()))
             departed = departed.union(leaving)
             if departed:
-                store.departures[key] = target, departed
+                tables.departures[key] = target, departed
             return departed
 
     def _is_unchanged(self, cluster_id: str, thing: Moving) -> bool:
         if isinstance(thing, ScheduleRecord):
-            schedule = self._store.schedules.get(thing.id)
+            schedule = self.rows.tables.schedules.get(thing.id)
             return schedule is not None and (schedule.cluster_id, schedule.version) == (
                 cluster_id,
                 thing.version,
             )
-        job, row = self._store.jobs.get(thing.id), self._store.live.get(thing.id)
+        job, row = self.rows.tables.jobs.get(thing.id), self.rows.tables.live.get(thing.id)
         if job is None or job.cluster_id != cluster_id:
             return False
         if row is None or thing.standing is None:
-            last = self._store.attempts.get(thing.id, [])[-1:]
+            last = self.rows.tables.attempts.get(thing.id, [])[-1:]
             return row is None and thing.standing is None and last == [*thing.attempts[-1:]]
         return row.bucket_id is None and _standing(row) == thing.standing
 
     def _remove(self, thing_id: UUID) -> None:
-        if self._store.schedules.pop(thing_id, None) is None:
-            self._store.live.pop(thing_id, None)
-            self._forget(thing_id)
+        if self.rows.tables.schedules.pop(thing_id, None) is None:
+            self.rows.tables.live.pop(thing_id, None)
+            self.rows.forget_job(thing_id)
 
     async def departures(self, cluster_id: str, limit: int) -> Sequence[Departure]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             found = [
                 Departure(consignment=consignment, target=target, ids=ids)
-                for (source, consignment), (target, ids) in store.departures.items()
+                for (source, consignment), (target, ids) in tables.departures.items()
                 if source == cluster_id
             ]
             return sorted(found, key=lambda departure: departure.consignment)[:limit]
 
     async def forget_departures(self, cluster_id: str, consignment: UUID, ids: Sequence[UUID]) -> None:
         await anyio.lowlevel.checkpoint()
-        with self._unit():
+        with self.rows.unit():
             self._forget_departures((cluster_id, consignment), ids)
 
     def _forget_departures(self, key: Consignment, ids: Sequence[UUID]) -> None:
-        target, departed = self._store.departures.pop(key, ("", frozenset()))
+        target, departed = self.rows.tables.departures.pop(key, ("", frozenset()))
         if left := departed.difference(ids):
-            self._store.departures[key] = target, left
+            self.rows.tables.departures[key] = target, left
 
     # The target
 
@@ -129,19 +131,19 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         self, cluster_id: str, consignment: UUID, things: Sequence[Moving], *, keep_keys: bool = True
     ) -> Sequence[Rejection]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             here = [thing for thing in things if self._is_in(cluster_id, thing.id)]
             rejections = {thing.id: Rejection(id=thing.id, reason=RejectReason.KNOWN) for thing in here}
             if keep_keys:
                 rejections = self._taken_keys(cluster_id, things) | rejections
             new = {thing.id: thing for thing in things if thing.id not in rejections}
             if new:
-                staged = store.arrivals.setdefault((cluster_id, consignment), {})
+                staged = tables.arrivals.setdefault((cluster_id, consignment), {})
                 staged |= new | staged
             return list(rejections.values())
 
     def _is_in(self, cluster_id: str, thing_id: UUID) -> bool:
-        job, schedule = self._store.jobs.get(thing_id), self._store.schedules.get(thing_id)
+        job, schedule = self.rows.tables.jobs.get(thing_id), self.rows.tables.schedules.get(thing_id)
         found = job or schedule
         return found is not None and found.cluster_id == cluster_id
 
@@ -158,23 +160,23 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
         if thing.job.key is None:
             return None
         if isinstance(thing, WholeJob):
-            return self._store.keys.get((cluster_id, thing.job.key))
+            return self.rows.tables.keys.get((cluster_id, thing.job.key))
         if thing.status.is_terminal:
             return None
-        holder = self._schedule_with_key(evolve(thing.job, cluster_id=cluster_id))
+        holder = self.rows.schedule_with_key(evolve(thing.job, cluster_id=cluster_id))
         return None if holder is None else holder.id
 
     async def admit(
         self, cluster_id: str, consignment: UUID, ids: Sequence[UUID], *, keep_keys: bool = True
     ) -> Sequence[Rejection]:
         await anyio.lowlevel.checkpoint()
-        with self._unit() as store:
+        with self.rows.unit() as tables:
             key = cluster_id, consignment
-            staged = store.arrivals.pop(key, {})
+            staged = tables.arrivals.pop(key, {})
             departed = [staged[thing_id] for thing_id in ids if thing_id in staged]
             rejections = {o.id: o for o in self._rejections(cluster_id, departed, keep_keys=keep_keys)}
             if stuck := {thing.id: thing for thing in departed if thing.id in rejections}:
-                store.arrivals[key] = stuck
+                tables.arrivals[key] = stuck
             for thing in departed:
                 if thing.id not in rejections:
                     self._let_in(cluster_id, thing)
@@ -183,15 +185,15 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
     def _rejections(
         self, cluster_id: str, things: Sequence[Moving], *, keep_keys: bool
     ) -> Sequence[Rejection]:
-        store = self._store
-        here = [thing.id for thing in things if thing.id in store.jobs or thing.id in store.schedules]
+        tables = self.rows.tables
+        here = [thing.id for thing in things if thing.id in tables.jobs or thing.id in tables.schedules]
         taken = self._taken_keys(cluster_id, things) if keep_keys else {}
         known = {thing_id: Rejection(id=thing_id, reason=RejectReason.KNOWN) for thing_id in here}
         return list((taken | known).values())
 
     def _let_in(self, cluster_id: str, thing: Moving) -> None:
         """Make a thing part of the cluster. An earlier departure of it from here no longer matters."""
-        for source, consignment in list(self._store.departures):
+        for source, consignment in list(self.rows.tables.departures):
             if source == cluster_id:
                 self._forget_departures((source, consignment), [thing.id])
         free = self._holder(cluster_id, thing) is None
@@ -202,26 +204,26 @@ class MemoryTransfers(MemoryQueries, MemorySchedules, TransferStore):
             self._let_job_in(evolve(thing, job=job))
 
     def _let_schedule_in(self, schedule: ScheduleRecord) -> None:
-        now = self._clock.now()
+        now = self.rows.now()
         until = None if schedule.alive_until is None else now + TIME_TO_DECLARE
-        self._store.schedules[schedule.id] = evolve(
+        self.rows.tables.schedules[schedule.id] = evolve(
             schedule, alive_until=until, version=schedule.version + 1, changed_at=now
         )
 
     def _let_job_in(self, whole: WholeJob) -> None:
-        store, job = self._store, whole.job
-        store.jobs[job.id] = job
+        tables, job = self.rows.tables, whole.job
+        tables.jobs[job.id] = job
         if job.key is not None:
-            store.keys[job.cluster_id, job.key] = job.id
+            tables.keys[job.cluster_id, job.key] = job.id
         if whole.attempts:
-            store.attempts[job.id] = list(whole.attempts)
+            tables.attempts[job.id] = list(whole.attempts)
         if whole.schedule_id is not None:
-            store.firings[job.id] = whole.schedule_id, whole.nominal_at
-        store.logs += [(job.cluster_id, line) for line in whole.logs]
+            tables.firings[job.id] = whole.schedule_id, whole.nominal_at
+        tables.logs += [(job.cluster_id, line) for line in whole.logs]
         if whole.standing is None:
-            store.final[job.id] = whole.status, whole.attempts[-1].finished_at
+            tables.final[job.id] = whole.status, whole.attempts[-1].finished_at
         else:
-            store.live[job.id] = _live(job, whole.standing)
+            tables.live[job.id] = _live(job, whole.standing)
 
 
 def _standing(row: Live) -> Standing:

@@ -4,7 +4,7 @@
 -- Renewal and looks in one statement: this is what an idle worker asks most often. The looks see what was before it, so
 -- that a lease renewed too late still seems to have run out: whoever comes to the rescue finds nothing.
 UPDATE {prefix}worker SET heartbeat_at = {now}, lease_until = {now} + :lease
-WHERE {among:id:ids:uuid} AND status IN (1, 2)
+WHERE {among:id:ids:uuid} AND status IN ({workers_running})
 RETURNING id, {is_cancelling}, :rescuing::text IS NOT NULL AND {needs_rescue:rescuing}
 
 -- name: job_insert
@@ -103,7 +103,7 @@ INSERT INTO {prefix}live (
   job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
   cancel_requested
 )
-SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN 2 ELSE 3 END, (SELECT {now}) + delay, 1, 0, 0, 0,
+SELECT id, :cluster_id, bucket_id, CASE WHEN bucket_id IS NULL THEN {job_held_on_master} ELSE {job_assigned_to_bucket} END, (SELECT {now}) + delay, 1, 0, 0, 0,
   :lane, :priority, 0
 FROM (
   SELECT unnest(:id::uuid[]) AS id, unnest(:bucket_id::uuid[]) AS bucket_id, unnest(:delay::bigint[]) AS delay
@@ -151,7 +151,7 @@ shared AS (
 ),
 assigned AS (
   UPDATE {prefix}live l
-  SET bucket_id = s.bucket_id, status = 3, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
+  SET bucket_id = s.bucket_id, status = {job_assigned_to_bucket}, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
   WHERE l.ctid = s.place
   RETURNING l.bucket_id
@@ -176,7 +176,7 @@ shared AS (
 ),
 assigned AS (
   UPDATE {prefix}live l
-  SET bucket_id = s.bucket_id, status = 3, placed = COALESCE(l.placed, 0) + 1, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
+  SET bucket_id = s.bucket_id, status = {job_assigned_to_bucket}, placed = COALESCE(l.placed, 0) + 1, due_at = COALESCE(l.due_at, l.ready_at), ready_at = GREATEST(l.ready_at, s.now)
   FROM shared s
   WHERE l.ctid = s.place
   RETURNING l.job_id, l.bucket_id, l.attempt, l.ready_at, l.retries, l.crashes, l.suspect, l.placed
@@ -284,7 +284,7 @@ WHERE l.job_id = n.job_id
 
 -- name: live_assign
 UPDATE {prefix}live l
-SET bucket_id = n.bucket_id, status = 3, parked = NULL, due_at = COALESCE(l.due_at, l.ready_at),
+SET bucket_id = n.bucket_id, status = {job_assigned_to_bucket}, parked = NULL, due_at = COALESCE(l.due_at, l.ready_at),
     ready_at = GREATEST(l.ready_at, {now})
 FROM unnest(:job_id::uuid[], :bucket_id::uuid[]) AS n (job_id, bucket_id)
 WHERE l.job_id = n.job_id
@@ -324,6 +324,6 @@ WHERE id = :id AND epoch = :epoch AND COALESCE(taken, 0) = :taken
 -- name: bucket_for_taking
 -- After a crash of the server the bound may be an older one than the owner was told, until it writes the next.
 SELECT b.claimed_ready_at, b.claimed_job_id FROM {prefix}bucket b
-WHERE b.id = :id AND b.taken IS NOT NULL AND b.status IN (1, 2)
+WHERE b.id = :id AND b.taken IS NOT NULL AND b.status IN ({bucket_active}, {bucket_completing})
   AND b.claimed_in = (SELECT l.id FROM {prefix}server_life l WHERE l.started_at = pg_postmaster_start_time())
 {lock:b}

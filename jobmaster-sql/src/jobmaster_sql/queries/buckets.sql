@@ -10,13 +10,13 @@ ON CONFLICT (id) DO NOTHING
 -- name: bucket_load
 UPDATE {prefix}bucket SET load = :load, running = :running, free = :free, offered = :offered, silent_at = NULL
 WHERE id = :id
-  AND EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2))
+  AND EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN ({workers_running}))
 
 -- name: bucket_silent
 UPDATE {prefix}bucket SET silent_at = {now} WHERE {among:id:ids:uuid}
 
 -- name: bucket_complete
-UPDATE {prefix}bucket SET status = 2, status_changed_at = {now} WHERE worker_id = :worker_id AND status = 1
+UPDATE {prefix}bucket SET status = {bucket_completing}, status_changed_at = {now} WHERE worker_id = :worker_id AND status = {bucket_active}
 
 -- name: bucket_list
 SELECT {bucket_columns} FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id ORDER BY b.created_at, b.id
@@ -24,7 +24,7 @@ SELECT {bucket_columns} FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id O
 -- name: bucket_active
 SELECT {bucket_columns}, {now} - w.heartbeat_at, CASE WHEN b.silent_at >= w.heartbeat_at THEN 1 ELSE 0 END
 FROM {prefix}bucket b JOIN {prefix}worker w ON w.id = b.worker_id
-WHERE b.cluster_id = :cluster_id AND b.status = 1 AND w.status IN (1, 2) AND w.lease_until >= {now}
+WHERE b.cluster_id = :cluster_id AND b.status = {bucket_active} AND w.status IN ({workers_running}) AND w.lease_until >= {now}
 ORDER BY b.created_at, b.id
 
 -- name: bucket_set_status
@@ -34,8 +34,8 @@ UPDATE {prefix}bucket SET status = :status, status_changed_at = {now} WHERE id =
 -- Passing over locked rows makes rescuers share the work instead of waiting for one another. One that is lost (3)
 -- was given away by its owner, who lives.
 SELECT b.id, b.worker_id, b.epoch FROM {prefix}bucket b
-WHERE b.cluster_id = :cluster_id AND b.status <> 5 AND (:everywhere = 1 OR {among:b.agent:agents:text})
-  AND (b.status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN (1, 2)))
+WHERE b.cluster_id = :cluster_id AND b.status <> {bucket_ready_to_delete} AND (:everywhere = 1 OR {among:b.agent:agents:text})
+  AND (b.status = {bucket_lost} OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = b.worker_id AND w.status IN ({workers_running})))
 ORDER BY b.id
 LIMIT :limit
 {lock_free:b}
@@ -48,9 +48,9 @@ SELECT 1 WHERE {needs_rescue:cluster_id}
 -- left behind: another rescuer can have taken it just before it was locked.
 -- No epoch follows the last one: a row that says so is damaged, and must not keep the others from being taken.
 UPDATE {prefix}bucket
-SET epoch = epoch + 1, worker_id = :rescuer, status = 4, lost_at = COALESCE(lost_at, {now}), status_changed_at = {now}
+SET epoch = epoch + 1, worker_id = :rescuer, status = {bucket_draining}, lost_at = COALESCE(lost_at, {now}), status_changed_at = {now}
 WHERE {among:id:ids:uuid} AND epoch < 2147483647
-  AND (status = 3 OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN (1, 2)))
+  AND (status = {bucket_lost} OR NOT EXISTS (SELECT 1 FROM {prefix}worker w WHERE w.id = worker_id AND w.status IN ({workers_running})))
 
 -- name: bucket_get
 SELECT {bucket_columns} FROM {prefix}bucket b WHERE {among:b.id:ids:uuid} ORDER BY b.id
@@ -77,14 +77,14 @@ WHERE id = :id AND epoch = :epoch AND COALESCE(taken, 0) = :taken
 -- What lies behind the owner's bound it has not been handed, and never is: it looks at `taken` before it moves the bound
 -- (see bucket_claim_to). NULL there says that it does not, as of code of before.
 SELECT b.claimed_ready_at, b.claimed_job_id FROM {prefix}bucket b
-WHERE b.id = :id AND b.taken IS NOT NULL AND b.status IN (1, 2)
+WHERE b.id = :id AND b.taken IS NOT NULL AND b.status IN ({bucket_active}, {bucket_completing})
 {lock:b}
 
 -- name: bucket_taken
 UPDATE {prefix}bucket SET taken = taken + 1 WHERE id = :id
 
 -- name: bucket_hold_unread
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
 WHERE job_id IN (
   SELECT l.job_id FROM {prefix}live l
   WHERE l.bucket_id = :id AND l.ready_at <= {now} - :waited AND (l.ready_at, l.job_id) > (:ready_at, :job_id)
@@ -104,7 +104,7 @@ WHERE {among:b.id:ids:uuid} AND b.taken IS NOT NULL AND b.claimed_ready_at IS NO
   )
 
 -- name: live_hold
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
 WHERE {among:job_id:job_ids:uuid} AND bucket_id = :bucket_id AND attempt = :attempt AND COALESCE(placed, 0) = :placed
   AND cancel_requested = 0
 
@@ -154,7 +154,7 @@ GROUP BY bucket_id
 
 -- name: bucket_release
 -- What is to be cancelled ends, see live_marked: a request on its way makes this wait, and is then seen by both.
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
 WHERE bucket_id = :bucket_id AND cancel_requested = 0
 
 -- name: bucket_orphans
@@ -167,21 +167,21 @@ WITH RECURSIVE held(bucket_id) AS (
 )
 SELECT bucket_id FROM held
 WHERE bucket_id IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> 5)
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = held.bucket_id AND b.status <> {bucket_ready_to_delete})
 
 -- name: bucket_sweep
 -- Looks again whether each is still an orphan: somebody may have registered it in the meantime.
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
 WHERE {among:bucket_id:ids:uuid} AND cluster_id = :cluster_id AND cancel_requested = 0
-  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = {prefix}live.bucket_id AND b.status <> 5)
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = {prefix}live.bucket_id AND b.status <> {bucket_ready_to_delete})
 
 -- name: bucket_sweep_marked
 -- As live_marked, of what lies in buckets that are still orphans.
 SELECT l.job_id, l.cluster_id, l.bucket_id, l.attempt, {now} FROM {prefix}live l
 WHERE l.cancel_requested = 1 AND {among:l.bucket_id:ids:uuid} AND l.cluster_id = :cluster_id
-  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = l.bucket_id AND b.status <> 5)
+  AND NOT EXISTS (SELECT 1 FROM {prefix}bucket b WHERE b.id = l.bucket_id AND b.status <> {bucket_ready_to_delete})
 ORDER BY l.job_id
 {lock:l}
 
 -- name: bucket_prune
-DELETE FROM {prefix}bucket WHERE cluster_id = :cluster_id AND status = 5 AND status_changed_at < {now} - :age AND status_changed_at < :before
+DELETE FROM {prefix}bucket WHERE cluster_id = :cluster_id AND status = {bucket_ready_to_delete} AND status_changed_at < {now} - :age AND status_changed_at < :before

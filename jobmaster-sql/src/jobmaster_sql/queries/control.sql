@@ -7,11 +7,11 @@ UPDATE {prefix}cluster SET mode = :mode, changes = :changes, paused_lanes = :pau
 -- name: worker_request
 -- The weightier request stays: a stop (2) that follows a drain, or comes before it. What nobody here knows does not.
 -- Who was declared lost (4) may be back.
-UPDATE {prefix}worker SET request = CASE WHEN request = 2 THEN request ELSE :request END
-WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2, 4)
+UPDATE {prefix}worker SET request = CASE WHEN request = {request_stop} THEN request ELSE :request END
+WHERE cluster_id = :cluster_id AND name = :name AND status IN ({workers_running}, {worker_lost})
 
 -- name: worker_named
-SELECT id, status FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN (1, 2, 4)
+SELECT id, status FROM {prefix}worker WHERE cluster_id = :cluster_id AND name = :name AND status IN ({workers_running}, {worker_lost})
 
 -- name: orders_read
 -- All that a process wants to know now and then, in one question.

@@ -21,7 +21,7 @@ LIMIT :limit
 -- name: live_hand_over
 -- As live_assign, for all jobs of one bucket.
 UPDATE {prefix}live
-SET bucket_id = :bucket_id, status = 3, parked = NULL, placed = COALESCE(placed, 0) + 1, due_at = COALESCE(due_at, ready_at),
+SET bucket_id = :bucket_id, status = {job_assigned_to_bucket}, parked = NULL, placed = COALESCE(placed, 0) + 1, due_at = COALESCE(due_at, ready_at),
     ready_at = {greatest}(ready_at, {now})
 WHERE {among:job_id:ids:uuid}
 
@@ -58,7 +58,7 @@ UPDATE {prefix}handover SET id = :new_id, carrier = :pusher, taken_at = {now} WH
 -- name: live_take_back
 -- CASE keeps planners away from the index by bucket, which would have them walk through the whole bucket.
 -- What is to be cancelled ends, as in bucket_release.
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = COALESCE(due_at, ready_at), due_at = NULL
 WHERE {among:job_id:ids:uuid} AND cancel_requested = 0 AND CASE WHEN bucket_id = :bucket_id THEN 1 ELSE 0 END = 1
 
 -- name: live_contents

@@ -77,7 +77,7 @@ WHERE cluster_id = :cluster_id AND lane = :lane AND priority = :priority AND buc
 -- name: waiting_in_buckets
 -- For each bucket, the stretch of its index that is due.
 SELECT b.lane,
-  (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = b.id AND l.ready_at <= {now} AND l.status <> 5)
+  (SELECT COUNT(*) FROM {prefix}live l WHERE l.bucket_id = b.id AND l.ready_at <= {now} AND l.status <> {job_processing})
 FROM {prefix}bucket b WHERE b.cluster_id = :cluster_id
 
 -- name: final_count

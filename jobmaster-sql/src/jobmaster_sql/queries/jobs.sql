@@ -45,7 +45,7 @@ GROUP BY lane, priority
 -- Never due in the past: the bucket's owner may have read on from there. Since when it is really due is kept, so that it
 -- has its place in the order again if it comes back.
 UPDATE {prefix}live
-SET bucket_id = :bucket_id, status = 3, parked = NULL, due_at = COALESCE(due_at, ready_at),
+SET bucket_id = :bucket_id, status = {job_assigned_to_bucket}, parked = NULL, due_at = COALESCE(due_at, ready_at),
     ready_at = {greatest}(ready_at, {now})
 WHERE job_id = :job_id
 
@@ -135,7 +135,7 @@ SELECT l.status, l.bucket_id, l.ready_at, {now}, CASE WHEN {on_an_agent:l} THEN 
 FROM {prefix}live l WHERE l.job_id = :job_id {lock:l}
 
 -- name: live_reschedule
-UPDATE {prefix}live SET bucket_id = NULL, status = 2, started_at = NULL, ready_at = {now} + :delay, due_at = NULL
+UPDATE {prefix}live SET bucket_id = NULL, status = {job_held_on_master}, started_at = NULL, ready_at = {now} + :delay, due_at = NULL
 WHERE job_id = :job_id
 
 -- name: job_reschedule
@@ -151,7 +151,7 @@ INSERT INTO {prefix}live (
   job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
   cancel_requested
 )
-SELECT id, cluster_id, NULL, 2, {now}, :attempt, 0, 0, 0, lane, priority, 0 FROM {prefix}job WHERE id = :job_id
+SELECT id, cluster_id, NULL, {job_held_on_master}, {now}, :attempt, 0, 0, 0, lane, priority, 0 FROM {prefix}job WHERE id = :job_id
 
 -- name: parked_places
 SELECT DISTINCT l.cluster_id, l.lane, l.priority FROM {prefix}live l JOIN {prefix}job j ON j.id = l.job_id

@@ -16,7 +16,7 @@ ON CONFLICT DO NOTHING
 -- name: schedule_holders
 -- Who has these keys: of schedules that are over, nobody asks.
 SELECT cluster_id, idempotency_key, id, definition_id FROM {prefix}schedule
-WHERE {among:cluster_id:clusters:text} AND {among:idempotency_key:keys:text} AND status < 4
+WHERE {among:cluster_id:clusters:text} AND {among:idempotency_key:keys:text} AND status < {schedule_ended}
 
 -- name: schedule_get
 SELECT {schedule_columns}, {schedule_jobs} FROM {prefix}schedule j
@@ -32,14 +32,14 @@ LIMIT :limit
 -- The first entry of an index that holds active schedules alone: what an idle planner asks costs next to nothing.
 SELECT {now}, (
   SELECT look_at FROM {prefix}schedule
-  WHERE cluster_id = :cluster_id AND status = 1 AND {among:kind:kinds:text} AND {not_among:id:without:uuid}
+  WHERE cluster_id = :cluster_id AND status = {schedule_active} AND {among:kind:kinds:text} AND {not_among:id:without:uuid}
   ORDER BY look_at
   LIMIT 1
 )
 
 -- name: schedule_due
 SELECT {schedule_columns}, {schedule_jobs} FROM {prefix}schedule j
-WHERE j.cluster_id = :cluster_id AND j.status = 1 AND {among:j.kind:kinds:text} AND {not_among:j.id:without:uuid}
+WHERE j.cluster_id = :cluster_id AND j.status = {schedule_active} AND {among:j.kind:kinds:text} AND {not_among:j.id:without:uuid}
   AND j.look_at <= {now}
 ORDER BY j.look_at, j.id
 LIMIT :limit
@@ -71,7 +71,7 @@ INSERT INTO {prefix}live (
   job_id, cluster_id, bucket_id, status, ready_at, attempt, retries, crashes, suspect, lane, priority,
   cancel_requested
 )
-VALUES (:job_id, :cluster_id, NULL, 2, {greatest}(:ready_at, {now}), 1, 0, 0, 0, :lane, :priority, 0)
+VALUES (:job_id, :cluster_id, NULL, {job_held_on_master}, {greatest}(:ready_at, {now}), 1, 0, 0, 0, :lane, :priority, 0)
 
 -- name: firing_untouched
 -- Jobs that are not due, and that nobody can have in hand before their rows are gone: a bucket's owner reads what
@@ -79,7 +79,7 @@ VALUES (:job_id, :cluster_id, NULL, 2, {greatest}(:ready_at, {now}), 1, 0, 0, 0,
 -- out of reach.
 SELECT l.job_id FROM {prefix}firing f JOIN {prefix}live l ON l.job_id = f.job_id
 WHERE {among:f.schedule_id:ids:uuid} AND f.nominal_at > {now} AND l.ready_at > {now}
-  AND l.status IN (2, 3) AND l.attempt = 1 AND (l.bucket_id IS NULL OR l.ready_at > {now} + :reach)
+  AND l.status IN ({job_held_on_master}, {job_assigned_to_bucket}) AND l.attempt = 1 AND (l.bucket_id IS NULL OR l.ready_at > {now} + :reach)
   AND NOT {on_an_agent:l}
 ORDER BY l.job_id
 {lock:l}
@@ -92,14 +92,14 @@ DELETE FROM {prefix}live WHERE {among:job_id:ids:uuid}
 
 -- name: schedule_renew
 UPDATE {prefix}schedule SET alive_until = {now} + :lease
-WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN (1, 2, 3)
+WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN ({schedule_active}, {schedule_paused}, {schedule_inactive})
 
 -- name: schedule_alive
-SELECT id FROM {prefix}schedule WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN (1, 2)
+SELECT id FROM {prefix}schedule WHERE cluster_id = :cluster_id AND {among:id:ids:uuid} AND status IN ({schedule_active}, {schedule_paused})
 
 -- name: schedule_expired
 SELECT {schedule_columns}, {schedule_jobs} FROM {prefix}schedule j
-WHERE j.cluster_id = :cluster_id AND j.status = 1 AND j.alive_until < {now}
+WHERE j.cluster_id = :cluster_id AND j.status = {schedule_active} AND j.alive_until < {now}
 ORDER BY j.id
 LIMIT :limit
 

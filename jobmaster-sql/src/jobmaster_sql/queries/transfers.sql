@@ -110,7 +110,7 @@ INSERT INTO {prefix}live (
   cancel_requested, parked
 )
 VALUES (
-  :job_id, :cluster_id, NULL, 2, :ready_at, :attempt, :retries, :crashes, :suspect, :lane, :priority,
+  :job_id, :cluster_id, NULL, {job_held_on_master}, :ready_at, :attempt, :retries, :crashes, :suspect, :lane, :priority,
   :cancel_requested, :parked
 )
 

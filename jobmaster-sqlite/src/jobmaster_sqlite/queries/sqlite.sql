@@ -16,7 +16,7 @@ DELETE FROM {prefix}live WHERE job_id IN (SELECT value FROM json_each(:job_id))
 -- name: held_assign
 -- The due jobs of one lane and priority, all to one bucket.
 UPDATE {prefix}live
-SET bucket_id = :bucket_id, status = 3, due_at = COALESCE(due_at, ready_at), ready_at = MAX(ready_at, {now})
+SET bucket_id = :bucket_id, status = {job_assigned_to_bucket}, due_at = COALESCE(due_at, ready_at), ready_at = MAX(ready_at, {now})
 WHERE job_id IN (
   SELECT l.job_id FROM {prefix}live l
   WHERE l.cluster_id = :cluster_id AND l.bucket_id IS NULL AND l.parked IS NULL

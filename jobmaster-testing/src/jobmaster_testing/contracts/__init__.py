@@ -9,20 +9,22 @@ A provider's test module imports a contract and names its store:
         def store_url(self, tmp_path): return f"sqlite:///{tmp_path}/jobs.db"
 """
 
-from jobmaster_testing.contracts.agent_acknowledge import LeavingContract
+from jobmaster_testing.contracts.agent_claims_pull import PullingContract
 from jobmaster_testing.contracts.agent_fault_model import LifeContract
 from jobmaster_testing.contracts.agent_inline import InlineOnlyContract
 from jobmaster_testing.contracts.agent_messages import CarryingContract
-from jobmaster_testing.contracts.agent_pull import PullingContract
-from jobmaster_testing.contracts.agent_push import PushingContract
-from jobmaster_testing.contracts.agent_read_all import DrainingContract, DroppingContract
-from jobmaster_testing.contracts.agent_save import NotingContract, UnsavedContract
+from jobmaster_testing.contracts.agent_messages_acknowledge import LeavingContract
+from jobmaster_testing.contracts.agent_messages_push import PushingContract
+from jobmaster_testing.contracts.agent_messages_read_all import DrainingContract, DroppingContract
+from jobmaster_testing.contracts.agent_messages_unsaved import NotingContract, UnsavedContract
+from jobmaster_testing.contracts.agent_messages_withdraw import WithdrawingContract
 from jobmaster_testing.contracts.agent_schema import AgentNotificationsContract, AgentSchemaContract
-from jobmaster_testing.contracts.agent_withdraw import WithdrawingContract
+from jobmaster_testing.contracts.assignments_assign_due import AssigningContract
 from jobmaster_testing.contracts.base import Contract
+from jobmaster_testing.contracts.buckets_hold_unread import LoadContract, SettingAsideContract, TakingContract
 from jobmaster_testing.contracts.buckets_own import OwningContract
-from jobmaster_testing.contracts.buckets_read import ReadingContract
-from jobmaster_testing.contracts.buckets_unread import LoadContract, SettingAsideContract, TakingContract
+from jobmaster_testing.contracts.buckets_release import LettingGoContract
+from jobmaster_testing.contracts.claims_pull import ReadingContract
 from jobmaster_testing.contracts.clusters import ClusterContract
 from jobmaster_testing.contracts.clusters_separate import SeparationContract
 from jobmaster_testing.contracts.control import ControlContract
@@ -31,18 +33,16 @@ from jobmaster_testing.contracts.end_to_end import ManyJobsContract, RunningCont
 from jobmaster_testing.contracts.handovers_finish import CarryContract
 from jobmaster_testing.contracts.handovers_hand_over import HandingOverContract
 from jobmaster_testing.contracts.histories import HistoryContract
-from jobmaster_testing.contracts.jobs_arrive import ArrivingContract
-from jobmaster_testing.contracts.jobs_assign import AssigningContract
 from jobmaster_testing.contracts.jobs_insert import InsertingContract
-from jobmaster_testing.contracts.jobs_mark import MarkingContract
 from jobmaster_testing.contracts.jobs_metadata import MetadataContract
 from jobmaster_testing.contracts.jobs_query import FindingContract
-from jobmaster_testing.contracts.jobs_release import LettingGoContract
-from jobmaster_testing.contracts.jobs_remote import RemoteContract
-from jobmaster_testing.contracts.jobs_report import ReportingContract
-from jobmaster_testing.contracts.jobs_requests import CancelContract, RescheduleContract
-from jobmaster_testing.contracts.members import AgentStoreContract
+from jobmaster_testing.contracts.members import MemberContract
 from jobmaster_testing.contracts.notifications import NotificationsContract
+from jobmaster_testing.contracts.outcomes_mark import MarkingContract
+from jobmaster_testing.contracts.outcomes_new_jobs import ArrivingContract
+from jobmaster_testing.contracts.outcomes_report import ReportingContract
+from jobmaster_testing.contracts.requests import CancelContract, RescheduleContract
+from jobmaster_testing.contracts.requests_remote import RemoteContract
 from jobmaster_testing.contracts.schedules import PlanningContract, ScheduleKeepingContract
 from jobmaster_testing.contracts.schedules_end_to_end import RecurringContract
 from jobmaster_testing.contracts.store_schema import SchemaContract
@@ -53,7 +53,6 @@ from jobmaster_testing.contracts.transfers_move import MovingContract, ReadingTo
 
 __all__ = [
     "AgentContract",
-    "AgentStoreContract",
     "BucketContract",
     "ClusterContract",
     "Contract",
@@ -63,6 +62,7 @@ __all__ = [
     "InlineContract",
     "JobContract",
     "MasterContract",
+    "MemberContract",
     "NotificationsContract",
     "QueryContract",
     "ScheduleContract",
@@ -115,7 +115,7 @@ class MasterContract(
     SchemaContract,
     ClusterContract,
     ControlContract,
-    AgentStoreContract,
+    MemberContract,
     BucketContract,
     JobContract,
     HandoverContract,

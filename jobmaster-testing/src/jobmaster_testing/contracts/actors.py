@@ -78,7 +78,7 @@ class Actors:
         message = make_message(bucket, self.depot.job(), delay=self._delay())
         fate = self._one(list(Fate))
         if fate is not Fate.NEVER_ARRIVES:
-            await self.depot.agent.push([message])
+            await self.depot.agent.messages.push([message])
         if fate is Fate.ARRIVES:
             self.accepted.add(message.new.job.id)
         elif self._one([True, False]):
@@ -90,9 +90,9 @@ class Actors:
 
     async def _store_instead(self, message: Message, bucket: Bucket) -> None:
         master, job = self.depot.world.master, message.new.job
-        await master.open_handover(job.cluster_id, bucket.id, [job.id], new_id())
+        await master.handovers.open(job.cluster_id, bucket.id, [job.id], new_id())
         if self._one([True, True, False]):
-            await master.insert_jobs([message.new])
+            await master.jobs.insert([message.new])
             self.accepted.add(job.id)
 
     async def hold(self) -> None:
@@ -106,7 +106,7 @@ class Actors:
         await self._withdraw_one(sorted(self.accepted), [True, True, False])
 
     async def _withdraw_one(self, job_ids: Sequence[UUID], goes_on: Sequence[bool]) -> None:
-        found = await self.depot.agent.find(job_ids)
+        found = await self.depot.agent.messages.find(job_ids)
         waiting = sorted((m for m in found if m.new.delay), key=lambda m: m.new.job.id)
         if waiting:
             await self._withdraw(self._one(waiting), goes_on)
@@ -114,10 +114,10 @@ class Actors:
     async def _withdraw(self, message: Message, goes_on: Sequence[bool]) -> None:
         master, job, bucket_id = self.depot.world.master, message.new.job, message.new.bucket_id
         assert bucket_id is not None
-        await master.insert_jobs([message.new])
-        withdrawn = await master.open_handover(job.cluster_id, bucket_id, [job.id], new_id())
-        if not await self.depot.agent.withdraw(bucket_id, keys([message])):
-            await master.close_handovers([withdrawn])
+        await master.jobs.insert([message.new])
+        withdrawn = await master.handovers.open(job.cluster_id, bucket_id, [job.id], new_id())
+        if not await self.depot.agent.messages.withdraw(bucket_id, keys([message])):
+            await master.handovers.close([withdrawn])
             return
         if not all(goes_on) and self._one([True, False]):
             await self.retake()
@@ -129,7 +129,7 @@ class Actors:
         """Make a job due; a caller that has withdrawn its message may find that the message is back."""
         world = self.depot.world
         try:
-            await world.master.reschedule(world.cluster_id, job_id, 0, withdrawn)
+            await world.master.requests.reschedule(world.cluster_id, job_id, 0, withdrawn)
         except InvalidTransitionError:
             assert withdrawn, "a job that nobody can have in hand could not be moved"
 
@@ -139,7 +139,7 @@ class Actors:
         """Mark held jobs, to be pushed later."""
         rooms = [room(owner.bucket, 2) for owner in self.owners]
         world = self.depot.world
-        found = await world.master.hand_over(world.cluster_id, 1, rooms, new_id())
+        found = await world.master.handovers.hand_over(world.cluster_id, 1, rooms, new_id())
         self.carried += found.handovers
 
     async def push_handover(self) -> None:
@@ -150,19 +150,19 @@ class Actors:
             return
         handover, fate = queue.pop(0), self._one([*Fate, None])
         if fate in (Fate.ARRIVES, Fate.ANSWER_IS_LOST):
-            await self.depot.agent.push(handover.messages)
+            await self.depot.agent.messages.push(handover.messages)
         if fate is Fate.ARRIVES:
-            await self.depot.world.master.close_handovers([handover.id])
+            await self.depot.world.master.handovers.close([handover.id])
         if fate is Fate.NEVER_ARRIVES and not retaken:
-            await self.depot.world.master.return_handovers([handover.id])
+            await self.depot.world.master.handovers.undo([handover.id])
 
     async def retake(self) -> None:
         """Take over handovers that other coordinators left, or were too slow to push."""
         world = self.depot.world
         self.late, self.carried = self.late + self.carried, []
-        self.retaken += await world.master.take_over_handovers(world.cluster_id, 0, new_id(), 3)
+        self.retaken += await world.master.handovers.take_over(world.cluster_id, 0, new_id(), 3)
 
     async def give_up(self) -> None:
         """Let a coordinator that could not push its jobs take them back, maybe after others already did."""
         late, self.late = self.late, []
-        await self.depot.world.master.return_handovers([handover.id for handover in late])
+        await self.depot.world.master.handovers.undo([handover.id for handover in late])

@@ -29,7 +29,7 @@ class InlineOnlyContract(InlineTests, suite=True):
         first, second = await depot.buckets(2)
         taken = await depot.push_one(first, key="k")
 
-        [receipt] = await depot.agent.push([make_message(second, depot.job(key="k"))])
+        [receipt] = await depot.agent.messages.push([make_message(second, depot.job(key="k"))])
 
         assert (receipt.job_id, receipt.created) == (taken.new.job.id, False)
         assert await depot.pull(second) == []
@@ -47,7 +47,7 @@ class InlineOnlyContract(InlineTests, suite=True):
         job = await depot.world.put_one(delay=1)
         await depot.world.assign(room(bucket), ahead=30)
 
-        assert list(await depot.agent.read_all(bucket.id, 10)) == []
-        assert list(await depot.agent.find([job.id])) == []
-        assert await depot.agent.withdraw(bucket.id, [(job.id, 1)]) == frozenset()
+        assert list(await depot.agent.messages.read_all(bucket.id, 10)) == []
+        assert list(await depot.agent.messages.find([job.id])) == []
+        assert await depot.agent.messages.withdraw(bucket.id, [(job.id, 1)]) == frozenset()
         assert (await depot.world.record(job)).bucket_id == bucket.id

@@ -29,7 +29,7 @@ class CarryingContract(AgentTests, suite=True):
         job = depot.job()
         before = await depot.agent.now()
         message = make_message(bucket, job, saved=saved, attempt=3, retries=2, crashes=1, suspect=True)
-        await depot.agent.push([message])
+        await depot.agent.messages.push([message])
         after = await depot.agent.now()
 
         [claim] = await depot.pull(bucket)
@@ -63,10 +63,10 @@ class CarryingContract(AgentTests, suite=True):
             metadata={"day": date(2026, 2, 28), "ok": True, "n": 2**53 + 1},
         )
 
-        await depot.agent.push([make_message(bucket, job)])
+        await depot.agent.messages.push([make_message(bucket, job)])
 
         assert [claim.job for claim in await depot.pull(bucket)] == [job]
-        assert [message.new.job for message in await depot.agent.read_all(bucket.id, 10)] == [job]
+        assert [message.new.job for message in await depot.agent.messages.read_all(bucket.id, 10)] == [job]
 
     async def test_a_large_message_is_carried(self, depot: Depot) -> None:
         bucket = await depot.bucket()
@@ -80,20 +80,20 @@ class CarryingContract(AgentTests, suite=True):
         first, second = await depot.buckets(2)
         job = depot.job()
 
-        await depot.agent.push([make_message(first, job), make_message(second, job, saved=True)])
-        await depot.agent.push([make_message(second, job, attempt=2, saved=True)])
+        await depot.agent.messages.push([make_message(first, job), make_message(second, job, saved=True)])
+        await depot.agent.messages.push([make_message(second, job, attempt=2, saved=True)])
 
         assert await depot.holdings() == {first.id: 1, second.id: 2}
-        await depot.agent.acknowledge(second, [(job.id, 1)])
+        await depot.agent.messages.acknowledge(second, [(job.id, 1)])
         assert [c.attempt for c in await depot.pull(second)] == [2]
         assert [c.attempt for c in await depot.pull(first)] == [1]
 
     async def test_a_message_says_first_what_it_is(self, depot: Depot) -> None:
         bucket = await depot.bucket()
         job = depot.job()
-        await depot.agent.push([make_message(bucket, job)])
+        await depot.agent.messages.push([make_message(bucket, job)])
 
-        await depot.agent.push([make_message(bucket, job, saved=True, retries=1)])
+        await depot.agent.messages.push([make_message(bucket, job, saved=True, retries=1)])
 
         assert [(c.saved, c.retries) for c in await depot.pull(bucket)] == [(False, 0)]
 
@@ -126,8 +126,8 @@ class CarryingContract(AgentTests, suite=True):
 
         async with anyio.create_task_group() as group:
             for agent in [depot.agent, agent_peer] * 3:
-                group.start_soon(agent.push, messages)
-                group.start_soon(agent.push, messages[::-1])
+                group.start_soon(agent.messages.push, messages)
+                group.start_soon(agent.messages.push, messages[::-1])
 
         assert await depot.holdings() == {bucket.id: len(messages)}
         assert sorted(ids(await depot.pull(bucket))) == sorted(job_ids(messages))
@@ -138,9 +138,9 @@ class CarryingContract(AgentTests, suite=True):
 
         for number, batch in enumerate(batches):
             with anyio.move_on_after(number * 0.00025):
-                await depot.agent.push(batch)
+                await depot.agent.messages.push(batch)
 
-        stored = set(job_ids(await depot.agent.read_all(bucket.id, PLENTY)))
+        stored = set(job_ids(await depot.agent.messages.read_all(bucket.id, PLENTY)))
         whole = [batch for batch in batches if set(job_ids(batch)) <= stored]
         assert len(stored) == 3 * len(whole)
         await _check_usable(depot)
@@ -152,9 +152,9 @@ class CarryingContract(AgentTests, suite=True):
 
         for number, batch in enumerate(batches):
             with anyio.move_on_after(number * 0.00025):
-                await depot.agent.acknowledge(bucket, keys(batch))
+                await depot.agent.messages.acknowledge(bucket, keys(batch))
 
-        left = set(job_ids(await depot.agent.read_all(bucket.id, PLENTY)))
+        left = set(job_ids(await depot.agent.messages.read_all(bucket.id, PLENTY)))
         assert sum(3 for batch in batches if set(job_ids(batch)) <= left) == len(left)
         await _check_usable(depot)
 
@@ -163,7 +163,7 @@ class CarryingContract(AgentTests, suite=True):
         messages: list[Message] = [make_message(bucket, depot.job()) for _ in range(60)]
 
         async def use_the_agent(message: Message) -> None:
-            await depot.agent.push([message])
+            await depot.agent.messages.push([message])
             mine = next(c for c in await depot.pull(bucket) if c.job.id == message.new.job.id)
             await depot.finish(bucket, mine)
             await depot.holdings()
@@ -186,4 +186,4 @@ async def _check_usable(depot: Depot) -> None:
             for _ in range(20):
                 group.start_soon(depot.pull, bucket)
         await depot.finish(bucket, *await depot.pull(bucket))
-        assert await depot.agent.drop_bucket(bucket.id)
+        assert await depot.agent.buckets.drop(bucket.id)

@@ -77,8 +77,8 @@ class AgentSchemaContract(AgentTests, suite=True):
         job = depot.job()
         async with open_agent("Agent", agent_url, store_options) as agent:
             fingerprint = await agent.fingerprint()
-            await agent.create_buckets([bucket])
-            await agent.push([make_message(bucket, job)])
+            await agent.buckets.create([bucket])
+            await agent.messages.push([make_message(bucket, job)])
         async with open_agent("Agent", agent_url, store_options) as agent:
             assert await agent.fingerprint() == fingerprint
             assert [claim.job for claim in await Depot(depot.world, agent).pull(bucket)] == [job]
@@ -100,8 +100,8 @@ class AgentSchemaContract(AgentTests, suite=True):
     # Provisioning
 
     async def test_a_migrated_agent_has_nothing_pending(self, agent: AgentRepository) -> None:
-        assert list(await agent.pending_migrations()) == []
-        assert list(await agent.migrate()) == []
+        assert list(await agent.schema.pending()) == []
+        assert list(await agent.schema.migrate()) == []
 
     async def test_an_agent_applies_what_was_pending(
         self, agent: AgentRepository, agent_url: str, fresh_options: Options
@@ -110,10 +110,10 @@ class AgentSchemaContract(AgentTests, suite=True):
         fresh = unopened_agent("Fresh", agent_url, fresh_options)
         await fresh.open()
         try:
-            pending = list(await fresh.pending_migrations())
+            pending = list(await fresh.schema.pending())
             assert pending
-            assert list(await fresh.migrate()) == pending
-            assert list(await fresh.pending_migrations()) == []
+            assert list(await fresh.schema.migrate()) == pending
+            assert list(await fresh.schema.pending()) == []
         finally:
             await fresh.close()
 
@@ -126,7 +126,7 @@ class AgentSchemaContract(AgentTests, suite=True):
 
         async def migrate(store: AgentRepository) -> None:
             await store.open()
-            applied.extend(await store.migrate())
+            applied.extend(await store.schema.migrate())
 
         try:
             async with anyio.create_task_group() as group:
@@ -144,7 +144,7 @@ class AgentSchemaContract(AgentTests, suite=True):
     ) -> None:
         needs(agent.capabilities.migrations, "migrations")
 
-        script = unopened_agent("Fresh", agent_url, fresh_options).migration_script()
+        script = unopened_agent("Fresh", agent_url, fresh_options).schema.script()
 
         assert fresh_options.table_prefix in script
         assert script.count(";") > 1
@@ -172,14 +172,14 @@ class AgentSchemaContract(AgentTests, suite=True):
         message = await depot.push_one(bucket, delay=30)
         [key] = keys([message])
 
-        assert dict(await other_agent.holdings()) == {}
-        assert list(await other_agent.read_all(bucket.id, 10)) == []
-        assert list(await other_agent.find([key[0]])) == []
-        assert await other_agent.withdraw(bucket.id, [key]) == frozenset()
-        await other_agent.acknowledge(bucket, [key])
-        assert await other_agent.drop_bucket(bucket.id)
+        assert dict(await other_agent.buckets.holdings()) == {}
+        assert list(await other_agent.messages.read_all(bucket.id, 10)) == []
+        assert list(await other_agent.messages.find([key[0]])) == []
+        assert await other_agent.messages.withdraw(bucket.id, [key]) == frozenset()
+        await other_agent.messages.acknowledge(bucket, [key])
+        assert await other_agent.buckets.drop(bucket.id)
 
-        assert job_ids(await depot.agent.read_all(bucket.id, 10)) == [key[0]]
+        assert job_ids(await depot.agent.messages.read_all(bucket.id, 10)) == [key[0]]
         assert await depot.holdings() == {bucket.id: 1}
 
 

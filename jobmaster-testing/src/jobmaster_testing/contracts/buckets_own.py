@@ -1,4 +1,4 @@
-"""Requirements for `BucketStore` when buckets change owners."""
+"""Requirements for `BucketStore` and `RescueStore` when buckets change owners."""
 # ruff: noqa: D102, PLR2004, S101 - test names say it all; expected values are literals; tests assert
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class OwningContract(MasterTests, suite=True):
         worker = make_worker(cluster_id=world.cluster_id, agent="Nats-1", lane="Pay · roll")
         bucket = make_bucket(worker, priority=Priority.CRITICAL)
 
-        await world.master.register_worker(worker, [bucket], LONG)
+        await world.master.workers.register(worker, [bucket], LONG)
 
-        [stored] = await world.master.list_buckets(world.cluster_id)
+        [stored] = await world.master.buckets.list_all(world.cluster_id)
         assert stored.created_at is not None
         assert stored == evolve(
             bucket, created_at=stored.created_at, status_changed_at=stored.status_changed_at
@@ -38,23 +38,23 @@ class OwningContract(MasterTests, suite=True):
     async def test_new_buckets_take_jobs_at_once(self, world: World) -> None:
         buckets = await world.buckets(3)
 
-        active = await world.master.active_buckets(world.cluster_id)
+        active = await world.master.buckets.list_active(world.cluster_id)
 
         assert {b.id for b in active} == {b.id for b in buckets}
 
     async def test_only_active_buckets_with_a_lease_take_jobs(self, world: World) -> None:
         active, completing, closed = await world.buckets(3)
-        await world.master.set_bucket_status(completing, BucketStatus.COMPLETING)
+        await world.master.buckets.set_status(completing, BucketStatus.COMPLETING)
         await world.close_bucket(closed)
         stopping, stopped, lost = await world.bucket(), await world.bucket(), await world.bucket(lease=SHORT)
-        await world.master.set_worker_stopping(stopping.worker_id)
-        await world.master.retire_worker(stopped.worker_id)
+        await world.master.workers.set_stopping(stopping.worker_id)
+        await world.master.workers.retire(stopped.worker_id)
         await world.rescue(2)
 
-        found = await world.master.active_buckets(world.cluster_id)
+        found = await world.master.buckets.list_active(world.cluster_id)
 
         assert [b.id for b in found] == [active.id]
-        assert len(await world.master.list_buckets(world.cluster_id)) == 6
+        assert len(await world.master.buckets.list_all(world.cluster_id)) == 6
         assert lost.id not in {b.id for b in found}
 
     async def test_a_bucket_whose_lease_ran_out_takes_no_jobs(self, world: World) -> None:
@@ -64,12 +64,12 @@ class OwningContract(MasterTests, suite=True):
         while await world.master.now() <= until:
             await world.tick()
 
-        assert list(await world.master.active_buckets(world.cluster_id)) == []
+        assert list(await world.master.buckets.list_active(world.cluster_id)) == []
 
     async def test_the_owner_changes_the_status(self, world: World) -> None:
         bucket = await world.bucket()
 
-        assert await world.master.set_bucket_status(bucket, BucketStatus.COMPLETING)
+        assert await world.master.buckets.set_status(bucket, BucketStatus.COMPLETING)
 
         assert (await world.stored_bucket(bucket)).status is BucketStatus.COMPLETING
 
@@ -77,8 +77,8 @@ class OwningContract(MasterTests, suite=True):
         former = await world.bucket(lease=SHORT)
         [taken] = await world.rescue()
 
-        assert not await world.master.set_bucket_status(former, BucketStatus.READY_TO_DELETE)
-        assert not await world.master.set_bucket_status(make_bucket(), BucketStatus.READY_TO_DELETE)
+        assert not await world.master.buckets.set_status(former, BucketStatus.READY_TO_DELETE)
+        assert not await world.master.buckets.set_status(make_bucket(), BucketStatus.READY_TO_DELETE)
 
         assert (await world.stored_bucket(taken)).status is BucketStatus.DRAINING
 
@@ -87,10 +87,10 @@ class OwningContract(MasterTests, suite=True):
     async def test_buckets_with_a_running_owner_are_not_taken(self, world: World) -> None:
         await world.buckets(2)
         stopping = await world.bucket()
-        await world.master.set_worker_stopping(stopping.worker_id)
+        await world.master.workers.set_stopping(stopping.worker_id)
         rescuer = await world.worker()
 
-        assert list(await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
+        assert list(await world.master.rescue.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
 
     async def test_a_bucket_is_taken_only_after_the_lease_ran_out(self, world: World) -> None:
         bucket = await world.bucket(lease=0.3)
@@ -105,13 +105,15 @@ class OwningContract(MasterTests, suite=True):
         bucket = await world.bucket(lease=SHORT)
         first_end = (await world.stored_worker(bucket.worker_id)).lease_until
         assert first_end is not None
-        assert (await world.master.heartbeat([bucket.worker_id], {}, LONG)).alive == {bucket.worker_id}
+        assert (await world.master.workers.heartbeat([bucket.worker_id], {}, LONG)).alive == {
+            bucket.worker_id
+        }
         while await world.master.now() <= first_end:
             await world.tick()
 
         rescuer = await world.worker()
 
-        assert list(await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
+        assert list(await world.master.rescue.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
 
     async def test_a_taken_bucket_has_a_new_owner_and_epoch(self, world: World) -> None:
         bucket = await world.bucket(lease=SHORT)
@@ -133,28 +135,28 @@ class OwningContract(MasterTests, suite=True):
     async def test_buckets_that_a_stopped_worker_left_are_taken(self, world: World) -> None:
         kept, closed = await world.buckets(2)
         await world.close_bucket(closed)
-        await world.master.set_worker_stopping(kept.worker_id)
-        await world.master.retire_worker(kept.worker_id)
+        await world.master.workers.set_stopping(kept.worker_id)
+        await world.master.workers.retire(kept.worker_id)
 
         assert [b.id for b in await world.rescue()] == [kept.id]
         assert (await world.stored_worker(kept.worker_id)).status is WorkerStatus.STOPPED
 
     async def test_a_bucket_that_was_given_away_is_taken_though_its_owner_lives(self, world: World) -> None:
         bucket = await world.bucket()
-        await world.master.set_bucket_status(bucket, BucketStatus.LOST)
+        await world.master.buckets.set_status(bucket, BucketStatus.LOST)
 
-        assert await world.master.needs_rescue(world.cluster_id)
-        [taken] = await world.master.take_lost_buckets(world.cluster_id, new_id(), 10)
+        assert await world.master.rescue.is_needed(world.cluster_id)
+        [taken] = await world.master.rescue.take_lost_buckets(world.cluster_id, new_id(), 10)
 
         assert (taken.id, taken.epoch, taken.status) == (bucket.id, 2, BucketStatus.DRAINING)
 
     async def test_not_more_than_the_limit_is_taken(self, world: World) -> None:
         buckets = await world.buckets(3)
-        await world.master.retire_worker(buckets[0].worker_id)
+        await world.master.workers.retire(buckets[0].worker_id)
         rescuer = await world.worker()
 
         taken = [
-            [b.id for b in await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 2)]
+            [b.id for b in await world.master.rescue.take_lost_buckets(world.cluster_id, rescuer.id, 2)]
             for _ in range(3)
         ]
 
@@ -171,12 +173,12 @@ class OwningContract(MasterTests, suite=True):
 
     async def test_of_several_rescuers_one_gets_a_bucket(self, world: World, peer: MasterRepository) -> None:
         buckets = await world.buckets(8)
-        await world.master.retire_worker(buckets[0].worker_id)
+        await world.master.workers.retire(buckets[0].worker_id)
         rescuers = [await world.worker() for _ in range(4)]
         taken: list[Bucket] = []
 
         async def rescue(master: MasterRepository, rescuer: UUID) -> None:
-            while found := await master.take_lost_buckets(world.cluster_id, rescuer, 3):
+            while found := await master.rescue.take_lost_buckets(world.cluster_id, rescuer, 3):
                 taken.extend(found)
 
         async with anyio.create_task_group() as group:
@@ -186,7 +188,7 @@ class OwningContract(MasterTests, suite=True):
         assert sorted(b.id for b in taken) == sorted(b.id for b in buckets)
         assert {b.epoch for b in taken} == {2}
         assert {b.id: b.worker_id for b in taken} == {
-            b.id: b.worker_id for b in await world.master.list_buckets(world.cluster_id)
+            b.id: b.worker_id for b in await world.master.buckets.list_all(world.cluster_id)
         }
 
     # Checking whether a rescue is needed
@@ -194,7 +196,7 @@ class OwningContract(MasterTests, suite=True):
     async def test_a_quiet_cluster_needs_no_rescue(self, world: World) -> None:
         active, stopping, gone = await world.buckets(3)
         await world.put(active, 2)
-        await world.master.set_worker_stopping(stopping.worker_id)
+        await world.master.workers.set_stopping(stopping.worker_id)
         await world.close_bucket(gone)
 
         assert not await _needs_rescue(world)
@@ -202,15 +204,17 @@ class OwningContract(MasterTests, suite=True):
     async def test_a_lease_that_ran_out_needs_a_rescue(self, world: World) -> None:
         await world.worker(lease=SHORT)
 
-        await until(lambda: world.master.needs_rescue(world.cluster_id), what="the lease to run out")
+        await until(lambda: world.master.rescue.is_needed(world.cluster_id), what="the lease to run out")
 
         assert await _needs_rescue(world)
-        assert await world.master.take_lost_buckets(world.cluster_id, (await world.worker()).id, 9) == []
+        assert (
+            await world.master.rescue.take_lost_buckets(world.cluster_id, (await world.worker()).id, 9) == []
+        )
         assert not await _needs_rescue(world)
 
     async def test_a_bucket_left_behind_needs_a_rescue(self, world: World) -> None:
         bucket = await world.bucket()
-        await world.master.retire_worker(bucket.worker_id)
+        await world.master.workers.retire(bucket.worker_id)
 
         assert await _needs_rescue(world)
 
@@ -222,28 +226,33 @@ class OwningContract(MasterTests, suite=True):
 
         assert await _needs_rescue(world)
 
-        await world.master.sweep_orphans(world.cluster_id)
+        await world.master.rescue.sweep_orphans(world.cluster_id)
         assert not await _needs_rescue(world)
 
     async def test_a_heartbeat_tells_of_a_rescue_only_who_asks_and_only_of_that_cluster(
         self, world: World
     ) -> None:
         bucket = await world.bucket()
-        await world.master.retire_worker(bucket.worker_id)
+        await world.master.workers.retire(bucket.worker_id)
         alive = [(await world.worker()).id for _ in range(2)]
 
         for asked in (None, f"{world.cluster_id}-other"):
-            assert await world.master.heartbeat(alive, {}, LONG, asked) == HeartbeatReply(
+            assert await world.master.workers.heartbeat(alive, {}, LONG, asked) == HeartbeatReply(
                 alive=frozenset(alive)
             )
-        told = await world.master.heartbeat(alive, {bucket.id: Load(in_flight=1)}, LONG, world.cluster_id)
+        told = await world.master.workers.heartbeat(
+            alive, {bucket.id: Load(in_flight=1)}, LONG, world.cluster_id
+        )
         assert told == HeartbeatReply(alive=frozenset(alive), needs_rescue=True)
 
     async def test_a_lost_worker_hears_of_no_rescue(self, world: World) -> None:
         left = await world.bucket()
-        await world.master.retire_worker(left.worker_id)
+        await world.master.workers.retire(left.worker_id)
 
-        assert await world.master.heartbeat([left.worker_id], {}, LONG, world.cluster_id) == HeartbeatReply()
+        assert (
+            await world.master.workers.heartbeat([left.worker_id], {}, LONG, world.cluster_id)
+            == HeartbeatReply()
+        )
 
     # Giving up
 
@@ -258,8 +267,8 @@ class OwningContract(MasterTests, suite=True):
         elsewhere = await world.put_one(other)
         before = await world.record(future)
 
-        assert await world.master.release_bucket(bucket) == 4
-        assert await world.master.release_bucket(bucket) == 0
+        assert await world.master.buckets.release(bucket) == 4
+        assert await world.master.buckets.release(bucket) == 0
 
         for job in (retried.job, *waiting, future):
             record = await world.record(job)
@@ -276,8 +285,8 @@ class OwningContract(MasterTests, suite=True):
         await world.close_bucket(closed)
         lost = await world.insert(make_new_job(new_id(), cluster_id=world.cluster_id))
 
-        assert await world.master.sweep_orphans(world.cluster_id) == 3
-        assert await world.master.sweep_orphans(world.cluster_id) == 0
+        assert await world.master.rescue.sweep_orphans(world.cluster_id) == 3
+        assert await world.master.rescue.sweep_orphans(world.cluster_id) == 0
 
         assert await world.status(kept) is JobStatus.ASSIGNED_TO_BUCKET
         assert {await world.status(job) for job in [*late, *lost]} == {JobStatus.HELD_ON_MASTER}
@@ -286,10 +295,10 @@ class OwningContract(MasterTests, suite=True):
     async def test_jobs_in_lost_and_completing_buckets_are_no_orphans(self, world: World) -> None:
         completing, lost = await world.bucket(), await world.bucket(lease=SHORT)
         jobs = [await world.put_one(completing), await world.put_one(lost)]
-        await world.master.set_bucket_status(completing, BucketStatus.COMPLETING)
+        await world.master.buckets.set_status(completing, BucketStatus.COMPLETING)
         await world.rescue()
 
-        assert await world.master.sweep_orphans(world.cluster_id) == 0
+        assert await world.master.rescue.sweep_orphans(world.cluster_id) == 0
 
         assert {await world.status(job) for job in jobs} == {JobStatus.ASSIGNED_TO_BUCKET}
 
@@ -299,7 +308,7 @@ class OwningContract(MasterTests, suite=True):
         await world.rescue()
 
         with pytest.raises(LeaseLostError):
-            await world.master.release_bucket(former)
+            await world.master.buckets.release(former)
 
         assert await world.status(job) is JobStatus.ASSIGNED_TO_BUCKET
 
@@ -307,9 +316,9 @@ class OwningContract(MasterTests, suite=True):
 async def _needs_rescue(world: World) -> bool:
     """Return whether a rescue is needed, checking that heartbeats of rescuers and direct calls agree."""
     rescuer = await world.worker(name="Asking")
-    reply = await world.master.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
+    reply = await world.master.workers.heartbeat([rescuer.id], {}, LONG, world.cluster_id)
     assert reply.alive == {rescuer.id}
-    assert reply.needs_rescue is await world.master.needs_rescue(world.cluster_id)
+    assert reply.needs_rescue is await world.master.rescue.is_needed(world.cluster_id)
     return reply.needs_rescue
 
 

@@ -29,7 +29,7 @@ class ClusterContract(MasterTests, suite=True):
     """Clusters and workers."""
 
     async def test_an_unknown_cluster_is_none(self, world: World) -> None:
-        assert await world.master.get_cluster(f"{world.cluster_id}-other") is None
+        assert await world.master.clusters.get(f"{world.cluster_id}-other") is None
 
     async def test_a_cluster_comes_back_as_it_was_registered(
         self, master: MasterRepository, world: World
@@ -43,21 +43,21 @@ class ClusterContract(MasterTests, suite=True):
         }
         cluster = make_cluster(name, ClusterMode.PASSIVE, **settings)
 
-        stored = await master.register_cluster(cluster)
+        stored = await master.clusters.register(cluster)
 
         assert stored.created_at is not None
         assert stored == evolve(cluster, created_at=stored.created_at)
-        assert await master.get_cluster(name) == stored
+        assert await master.clusters.get(name) == stored
 
     async def test_registering_again_updates_settings_but_not_the_mode(self, world: World) -> None:
-        first = await world.master.get_cluster(world.cluster_id)
+        first = await world.master.clusters.get(world.cluster_id)
         assert first is not None
 
         again = make_cluster(world.cluster_id, ClusterMode.ARCHIVED, max_retries=9)
-        stored = await world.master.register_cluster(again)
+        stored = await world.master.clusters.register(again)
 
         assert stored == evolve(again, mode=ClusterMode.ACTIVE, created_at=first.created_at)
-        assert await world.master.get_cluster(world.cluster_id) == stored
+        assert await world.master.clusters.get(world.cluster_id) == stored
 
     async def test_a_worker_comes_back_with_its_lease(self, world: World) -> None:
         before = await world.master.now()
@@ -83,45 +83,45 @@ class ClusterContract(MasterTests, suite=True):
         cluster_id, agent, lane, name = (f"{kind}{new_id().hex}".ljust(LONGEST_NAME, "x") for kind in "calw")
         host = f"{name}-and-more"  # as its operating system names it
         master = world.master
-        await master.register_cluster(make_cluster(cluster_id))
-        await master.register_agents([make_agent(agent, cluster_id)])
-        await master.register_host(make_host(host, cluster_id))
+        await master.clusters.register(make_cluster(cluster_id))
+        await master.members.register_agents([make_agent(agent, cluster_id)])
+        await master.members.register_host(make_host(host, cluster_id))
         worker = make_worker(cluster_id=cluster_id, name=name, agent=agent, lane=lane, host=host)
         bucket = make_bucket(worker)
-        await master.register_worker(worker, [bucket], LONG)
+        await master.workers.register(worker, [bucket], LONG)
         new = make_new_job(bucket, definition_id="d" * 200, key="k" * 200)
-        await master.insert_jobs([new])
+        await master.jobs.insert([new])
 
-        [stored] = await master.list_workers(cluster_id)
+        [stored] = await master.workers.list_all(cluster_id)
         assert stored == _with_times_of(worker, stored)
-        assert [found.name for found in await master.list_agents(cluster_id)] == [agent]
-        assert [found.name for found in await master.list_hosts(cluster_id)] == [host]
-        assert [(found.lane, found.agent) for found in await master.active_buckets(cluster_id)] == [
+        assert [found.name for found in await master.members.list_agents(cluster_id)] == [agent]
+        assert [found.name for found in await master.members.list_hosts(cluster_id)] == [host]
+        assert [(found.lane, found.agent) for found in await master.buckets.list_active(cluster_id)] == [
             (lane, agent)
         ]
-        record = await master.get_job(cluster_id, new.job.id)
+        record = await master.jobs.get(cluster_id, new.job.id)
         assert record is not None
         assert record.job == new.job
-        assert list(await master.request_worker(cluster_id, name, WorkerRequest.STOP)) == [worker.id]
+        assert list(await master.control.request_worker(cluster_id, name, WorkerRequest.STOP)) == [worker.id]
 
     async def test_registering_a_worker_again_changes_nothing(self, world: World) -> None:
         worker = make_worker(cluster_id=world.cluster_id)
         bucket = make_bucket(worker)
-        await world.master.register_worker(worker, [bucket], LONG)
+        await world.master.workers.register(worker, [bucket], LONG)
         first = await world.stored_bucket(bucket)
 
-        await world.master.register_worker(worker, [bucket], LONG)
+        await world.master.workers.register(worker, [bucket], LONG)
 
-        assert [w.id for w in await world.master.list_workers(world.cluster_id)] == [worker.id]
-        assert list(await world.master.list_buckets(world.cluster_id)) == [first]
+        assert [w.id for w in await world.master.workers.list_all(world.cluster_id)] == [worker.id]
+        assert list(await world.master.buckets.list_all(world.cluster_id)) == [first]
 
     async def test_registering_a_lost_worker_again_does_not_bring_it_back(self, world: World) -> None:
         worker = make_worker(cluster_id=world.cluster_id)
         bucket = make_bucket(worker)
-        await world.master.register_worker(worker, [bucket], SHORT)
+        await world.master.workers.register(worker, [bucket], SHORT)
         [taken] = await world.rescue()
 
-        await world.master.register_worker(worker, [bucket], LONG)
+        await world.master.workers.register(worker, [bucket], LONG)
 
         stored = await world.stored_bucket(bucket)
         assert (stored.epoch, stored.worker_id, stored.status) == (
@@ -137,16 +137,16 @@ class ClusterContract(MasterTests, suite=True):
             created.append((await world.worker(name=f"Worker-{number}")).id)
             await world.tick()
 
-        assert [w.id for w in await world.master.list_workers(world.cluster_id)] == created[::-1]
+        assert [w.id for w in await world.master.workers.list_all(world.cluster_id)] == created[::-1]
 
     async def test_a_heartbeat_renews_leases_and_notes_loads(self, world: World) -> None:
         worker = make_worker(cluster_id=world.cluster_id)
         bucket = make_bucket(worker)
-        await world.master.register_worker(worker, [bucket], 5)
+        await world.master.workers.register(worker, [bucket], 5)
         await world.tick()
         before = await world.master.now()
 
-        reply = await world.master.heartbeat(
+        reply = await world.master.workers.heartbeat(
             [worker.id],
             {bucket.id: Load(in_flight=7, running=5, free=1, offered=9), new_id(): Load(in_flight=9)},
             LONG,
@@ -164,23 +164,23 @@ class ClusterContract(MasterTests, suite=True):
     async def test_a_heartbeat_answers_for_each_worker(self, world: World) -> None:
         alive = await world.worker()
         stopping = await world.worker()
-        await world.master.set_worker_stopping(stopping.id)
+        await world.master.workers.set_stopping(stopping.id)
         stopped = await world.worker()
-        await world.master.retire_worker(stopped.id)
+        await world.master.workers.retire(stopped.id)
         lost = await _lost_worker(world)
         unknown = make_worker().id
 
         asked = [alive.id, stopping.id, stopped.id, lost, unknown]
-        answer = await world.master.heartbeat(asked, {}, LONG)
+        answer = await world.master.workers.heartbeat(asked, {}, LONG)
 
         assert answer == HeartbeatReply(alive=frozenset({alive.id, stopping.id}))
-        assert await world.master.heartbeat([], {}, LONG) == HeartbeatReply()
+        assert await world.master.workers.heartbeat([], {}, LONG) == HeartbeatReply()
 
     async def test_a_lost_worker_is_not_renewed(self, world: World) -> None:
         worker = await _lost_worker(world)
         before = await world.stored_worker(worker)
 
-        assert await world.master.heartbeat([worker], {}, LONG, world.cluster_id) == HeartbeatReply()
+        assert await world.master.workers.heartbeat([worker], {}, LONG, world.cluster_id) == HeartbeatReply()
 
         assert await world.stored_worker(worker) == before
         assert before.status is WorkerStatus.LOST
@@ -189,7 +189,7 @@ class ClusterContract(MasterTests, suite=True):
         bucket = await world.bucket(lease=SHORT)
         await world.rescue()
 
-        await world.master.heartbeat([bucket.worker_id], {bucket.id: Load(in_flight=99)}, LONG)
+        await world.master.workers.heartbeat([bucket.worker_id], {bucket.id: Load(in_flight=99)}, LONG)
 
         assert (await world.stored_bucket(bucket)).load == 0
 
@@ -198,9 +198,9 @@ class ClusterContract(MasterTests, suite=True):
         other = await world.bucket()
         await world.close_bucket(given_up)
 
-        await world.master.set_worker_stopping(active.worker_id)
+        await world.master.workers.set_stopping(active.worker_id)
 
-        found = {b.id: b.status for b in await world.master.list_buckets(world.cluster_id)}
+        found = {b.id: b.status for b in await world.master.buckets.list_all(world.cluster_id)}
         assert found == {
             active.id: BucketStatus.COMPLETING,
             given_up.id: BucketStatus.READY_TO_DELETE,
@@ -210,33 +210,35 @@ class ClusterContract(MasterTests, suite=True):
 
     async def test_a_worker_that_stopped_by_itself_is_stopped(self, world: World) -> None:
         worker = await world.worker()
-        await world.master.set_worker_stopping(worker.id)
+        await world.master.workers.set_stopping(worker.id)
 
-        await world.master.retire_worker(worker.id)
+        await world.master.workers.retire(worker.id)
 
         assert (await world.stored_worker(worker.id)).status is WorkerStatus.STOPPED
 
     async def test_a_lost_worker_stays_lost_when_it_says_goodbye(self, world: World) -> None:
         worker = await _lost_worker(world)
 
-        await world.master.set_worker_stopping(worker)
-        await world.master.retire_worker(worker)
+        await world.master.workers.set_stopping(worker)
+        await world.master.workers.retire(worker)
 
         assert (await world.stored_worker(worker)).status is WorkerStatus.LOST
 
     async def test_pruning_deletes_old_stopped_and_lost_workers(self, world: World) -> None:
         running = await world.worker()
         stopped = await world.worker()
-        await world.master.retire_worker(stopped.id)
+        await world.master.workers.retire(stopped.id)
         await _lost_worker(world)
-        rescuers = {w.id for w in await world.master.list_workers(world.cluster_id) if w.name == "Rescuer"}
+        rescuers = {
+            w.id for w in await world.master.workers.list_all(world.cluster_id) if w.name == "Rescuer"
+        }
         await world.tick()
 
-        assert await world.master.prune_workers(world.cluster_id, 3600) == 0
-        assert len(await world.master.list_workers(world.cluster_id)) == 4
-        assert await world.master.prune_workers(world.cluster_id, 0) > 0
+        assert await world.master.workers.prune(world.cluster_id, 3600) == 0
+        assert len(await world.master.workers.list_all(world.cluster_id)) == 4
+        assert await world.master.workers.prune(world.cluster_id, 0) > 0
 
-        left = {w.id for w in await world.master.list_workers(world.cluster_id)}
+        left = {w.id for w in await world.master.workers.list_all(world.cluster_id)}
         assert left == {running.id} | rescuers
 
     async def test_pruning_deletes_old_buckets_that_nobody_needs(self, world: World) -> None:
@@ -244,19 +246,19 @@ class ClusterContract(MasterTests, suite=True):
         await world.close_bucket(done)
         await world.tick()
 
-        await world.master.prune_workers(world.cluster_id, 3600)
-        assert len(await world.master.list_buckets(world.cluster_id)) == 2
-        await world.master.prune_workers(world.cluster_id, 0)
+        await world.master.workers.prune(world.cluster_id, 3600)
+        assert len(await world.master.buckets.list_all(world.cluster_id)) == 2
+        await world.master.workers.prune(world.cluster_id, 0)
 
-        assert [b.id for b in await world.master.list_buckets(world.cluster_id)] == [active.id]
+        assert [b.id for b in await world.master.buckets.list_all(world.cluster_id)] == [active.id]
 
     async def test_pruning_leaves_buckets_to_be_rescued(self, world: World) -> None:
         bucket = await world.bucket()
         await world.put(bucket, 2)
-        await world.master.retire_worker(bucket.worker_id)
+        await world.master.workers.retire(bucket.worker_id)
         await world.tick()
 
-        await world.master.prune_workers(world.cluster_id, 0)
+        await world.master.workers.prune(world.cluster_id, 0)
 
         assert [b.id for b in await world.rescue()] == [bucket.id]
 

@@ -25,15 +25,15 @@ class SeparationContract(MasterTests, suite=True):
     async def test_clusters_share_no_jobs(self, world: World, other: World) -> None:
         mine, theirs = await world.put_one(), await other.put_one()
 
-        assert await world.master.get_job(world.cluster_id, theirs.id) is None
+        assert await world.master.jobs.get(world.cluster_id, theirs.id) is None
         assert ids(await world.all_jobs()) == [mine.id]
-        assert dict(await world.master.count_jobs(world.cluster_id, JobQuery())) == {
+        assert dict(await world.master.jobs.count(world.cluster_id, JobQuery())) == {
             JobStatus.HELD_ON_MASTER: 1
         }
 
     async def test_clusters_share_no_keys(self, world: World, other: World) -> None:
-        [mine] = await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id, key="k")])
-        [theirs] = await world.master.insert_jobs([make_new_job(cluster_id=other.cluster_id, key="k")])
+        [mine] = await world.master.jobs.insert([make_new_job(cluster_id=world.cluster_id, key="k")])
+        [theirs] = await world.master.jobs.insert([make_new_job(cluster_id=other.cluster_id, key="k")])
 
         assert mine.created
         assert theirs.created
@@ -42,7 +42,7 @@ class SeparationContract(MasterTests, suite=True):
         self, world: World, other: World
     ) -> None:
         clusters = [world.cluster_id, other.cluster_id] * 2
-        receipts = await world.master.insert_jobs([make_new_job(cluster_id=c, key="k") for c in clusters])
+        receipts = await world.master.jobs.insert([make_new_job(cluster_id=c, key="k") for c in clusters])
 
         assert [r.created for r in receipts] == [True, True, False, False]
         assert [r.job_id for r in receipts[2:]] == [r.job_id for r in receipts[:2]]
@@ -51,7 +51,7 @@ class SeparationContract(MasterTests, suite=True):
         bucket = await world.bucket()
         theirs = await other.put_one()
 
-        found = await world.master.assign_due(world.cluster_id, 10, [room(bucket)])
+        found = await world.master.assignments.assign_due(world.cluster_id, 10, [room(bucket)])
 
         assert (dict(found.assigned), found.next_in) == ({}, None)
         assert await other.status(theirs) is JobStatus.HELD_ON_MASTER
@@ -60,8 +60,8 @@ class SeparationContract(MasterTests, suite=True):
         mine, theirs = await world.bucket(), await other.bucket()
         await other.parked(theirs)
 
-        assert await world.master.adopt_parked([mine], ["TestJob"], 10) == 0
-        assert await world.master.adopt_parked([mine, theirs], ["TestJob"], 10) == 1
+        assert await world.master.assignments.adopt_parked([mine], ["TestJob"], 10) == 0
+        assert await world.master.assignments.adopt_parked([mine, theirs], ["TestJob"], 10) == 1
 
     async def test_clusters_share_no_requests(self, world: World, other: World) -> None:
         bucket = await other.bucket()
@@ -69,11 +69,11 @@ class SeparationContract(MasterTests, suite=True):
         master = world.master
 
         with pytest.raises(JobNotFoundError):
-            await master.cancel(world.cluster_id, [held.id])
+            await master.requests.cancel(world.cluster_id, [held.id])
         with pytest.raises(JobNotFoundError):
-            await master.reschedule(world.cluster_id, held.id, 60)
+            await master.requests.reschedule(world.cluster_id, held.id, 60)
         with pytest.raises(JobNotFoundError):
-            await master.retry(world.cluster_id, done.id)
+            await master.requests.retry(world.cluster_id, done.id)
 
         assert await other.status(held) is JobStatus.HELD_ON_MASTER
         assert await other.status(done) is JobStatus.SUCCEEDED
@@ -82,18 +82,18 @@ class SeparationContract(MasterTests, suite=True):
         mine, theirs = await world.bucket(), await other.bucket()
         master = world.master
 
-        assert [w.id for w in await master.list_workers(world.cluster_id)] == [mine.worker_id]
-        assert [b.id for b in await master.list_buckets(world.cluster_id)] == [mine.id]
-        assert [b.id for b in await master.active_buckets(world.cluster_id)] == [mine.id]
+        assert [w.id for w in await master.workers.list_all(world.cluster_id)] == [mine.worker_id]
+        assert [b.id for b in await master.buckets.list_all(world.cluster_id)] == [mine.id]
+        assert [b.id for b in await master.buckets.list_active(world.cluster_id)] == [mine.id]
         await other.put_one(theirs)
-        assert dict(await master.bucket_holdings(world.cluster_id)) == {}
+        assert dict(await master.buckets.holdings(world.cluster_id)) == {}
 
     async def test_clusters_share_no_rescue(self, world: World, other: World) -> None:
         theirs = await other.bucket()
-        await other.master.retire_worker(theirs.worker_id)
+        await other.master.workers.retire(theirs.worker_id)
         rescuer = await world.worker()
 
-        assert list(await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
+        assert list(await world.master.rescue.take_lost_buckets(world.cluster_id, rescuer.id, 10)) == []
         assert [b.id for b in await other.rescue()] == [theirs.id]
 
     async def test_clusters_share_no_sweeping(self, world: World, other: World) -> None:
@@ -101,44 +101,46 @@ class SeparationContract(MasterTests, suite=True):
         await other.put(closed, 2)
         await other.close_bucket(closed)
 
-        assert await world.master.sweep_orphans(world.cluster_id) == 0
-        assert await other.master.sweep_orphans(other.cluster_id) == 2
+        assert await world.master.rescue.sweep_orphans(world.cluster_id) == 0
+        assert await other.master.rescue.sweep_orphans(other.cluster_id) == 2
 
     async def test_clusters_share_no_pruning(self, world: World, other: World) -> None:
         bucket = await other.bucket()
         job = await other.finished(bucket)
         await other.close_bucket(bucket)
-        await other.master.retire_worker(bucket.worker_id)
+        await other.master.workers.retire(bucket.worker_id)
         await world.tick()
 
-        assert await world.master.prune_jobs(world.cluster_id, 0, 10) == 0
-        await world.master.prune_workers(world.cluster_id, 0)
+        assert await world.master.jobs.prune(world.cluster_id, 0, 10) == 0
+        await world.master.workers.prune(world.cluster_id, 0)
 
         assert await other.status(job) is JobStatus.SUCCEEDED
-        assert len(await other.master.list_workers(other.cluster_id)) == 1
-        assert len(await other.master.list_buckets(other.cluster_id)) == 1
+        assert len(await other.master.workers.list_all(other.cluster_id)) == 1
+        assert len(await other.master.buckets.list_all(other.cluster_id)) == 1
 
     async def test_clusters_share_no_logs(self, world: World, other: World) -> None:
         line = make_log_line("x", subject="cluster", subject_id="same")
-        await world.master.add_logs(other.cluster_id, [line])
+        await world.master.logs.add(other.cluster_id, [line])
 
-        assert list(await world.master.list_logs(world.cluster_id, "cluster", "same", 10)) == []
-        assert list(await world.master.list_logs(other.cluster_id, "cluster", "same", 10)) == [line]
+        assert list(await world.master.logs.read(world.cluster_id, "cluster", "same", 10)) == []
+        assert list(await world.master.logs.read(other.cluster_id, "cluster", "same", 10)) == [line]
 
     async def test_clusters_share_no_modes(self, world: World, other: World) -> None:
         change = ClusterChange(mode=ClusterMode.ARCHIVED, settings={"retention": 1}, pause=["lane"])
-        await world.master.change_cluster(other.cluster_id, change)
+        await world.master.control.change_cluster(other.cluster_id, change)
 
-        mine = await world.master.get_cluster(world.cluster_id)
+        mine = await world.master.clusters.get(world.cluster_id)
         assert mine is not None
         assert (mine.mode, dict(mine.changes), mine.paused_lanes) == (ClusterMode.ACTIVE, {}, frozenset())
 
     async def test_clusters_share_no_requests_to_workers(self, world: World, other: World) -> None:
         mine, theirs = await world.worker(name="w"), await other.worker(name="w")
 
-        assert list(await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == [mine.id]
+        assert list(await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == [
+            mine.id
+        ]
 
         assert (await other.stored_worker(theirs.id)).request is None
-        orders = await world.master.read_orders(other.cluster_id, mine.process_id)
+        orders = await world.master.control.read_orders(other.cluster_id, mine.process_id)
         assert orders is not None
         assert dict(orders.requests) == {}

@@ -26,7 +26,7 @@ class ControlContract(MasterTests, suite=True):
     # The cluster
 
     async def test_a_change_touches_what_it_names(self, world: World) -> None:
-        before = await world.master.register_cluster(make_cluster(world.cluster_id, retention=9.5))
+        before = await world.master.clusters.register(make_cluster(world.cluster_id, retention=9.5))
         steps: list[tuple[ClusterChange, dict[str, Any]]] = [
             (ClusterChange(mode=ClusterMode.PASSIVE), {"mode": ClusterMode.PASSIVE}),
             (ClusterChange(settings={"time_zone": None, "ratio": 0.5}), {"changes": _CHANGES}),
@@ -40,19 +40,19 @@ class ControlContract(MasterTests, suite=True):
             expected = evolve(before, **after)
             before = await _changed(world, change)
             assert before == expected
-            assert await world.master.get_cluster(world.cluster_id) == expected
+            assert await world.master.clusters.get(world.cluster_id) == expected
 
     async def test_an_unknown_cluster_cannot_be_changed(self, world: World) -> None:
         change = ClusterChange(mode=ClusterMode.PASSIVE)
 
-        assert await world.master.change_cluster(f"{world.cluster_id}-other", change) is None
+        assert await world.master.control.change_cluster(f"{world.cluster_id}-other", change) is None
 
     async def test_registering_again_leaves_changes_alone(self, world: World) -> None:
         change = ClusterChange(mode=ClusterMode.PASSIVE, settings={"retention": 1}, pause=["lane"])
         changed = await _changed(world, change)
 
         again = make_cluster(world.cluster_id, ClusterMode.ACTIVE, retention=2)
-        assert await world.master.register_cluster(again) == evolve(changed, settings={"retention": 2})
+        assert await world.master.clusters.register(again) == evolve(changed, settings={"retention": 2})
 
     async def test_changes_at_the_same_time_do_not_undo_one_another(
         self, world: World, peer: MasterRepository
@@ -64,9 +64,9 @@ class ControlContract(MasterTests, suite=True):
         async with anyio.create_task_group() as group:
             for number, change in enumerate(changes):
                 master = (world.master, peer)[number % 2]
-                group.start_soon(master.change_cluster, world.cluster_id, change)
+                group.start_soon(master.control.change_cluster, world.cluster_id, change)
 
-        stored = await world.master.get_cluster(world.cluster_id)
+        stored = await world.master.clusters.get(world.cluster_id)
         assert stored is not None
         assert stored.mode is ClusterMode.MIGRATING
         assert stored.paused_lanes == {f"lane-{n}" for n in range(10)}
@@ -78,13 +78,13 @@ class ControlContract(MasterTests, suite=True):
         active, stopping, stopped, other = [
             await world.worker(name=name) for name in ("w", "w", "w", "other")
         ]
-        await world.master.set_worker_stopping(stopping.id)
-        await world.master.retire_worker(stopped.id)
+        await world.master.workers.set_stopping(stopping.id)
+        await world.master.workers.retire(stopped.id)
 
-        asked = await world.master.request_worker(world.cluster_id, "w", WorkerRequest.DRAIN)
+        asked = await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.DRAIN)
 
         assert set(asked) == {active.id, stopping.id}
-        requests = {w.id: w.request for w in await world.master.list_workers(world.cluster_id)}
+        requests = {w.id: w.request for w in await world.master.workers.list_all(world.cluster_id)}
         assert requests == {
             active.id: WorkerRequest.DRAIN,
             stopping.id: WorkerRequest.DRAIN,
@@ -98,7 +98,7 @@ class ControlContract(MasterTests, suite=True):
     ) -> None:
         lost = await _lost(world, "w")
 
-        assert list(await world.master.request_worker(world.cluster_id, "w", request_)) == [lost.id]
+        assert list(await world.master.control.request_worker(world.cluster_id, "w", request_)) == [lost.id]
 
         assert (await world.stored_worker(lost.id)).request is request_
         assert await _asked(world, lost.process_id) == {"w": request_}
@@ -107,7 +107,7 @@ class ControlContract(MasterTests, suite=True):
 
     async def test_a_process_that_is_started_after_a_request_hears_nothing_of_it(self, world: World) -> None:
         await _lost(world, "w")
-        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
 
         later = await world.worker(name="w")
 
@@ -118,24 +118,26 @@ class ControlContract(MasterTests, suite=True):
         """Lost workers are asked too: among workers of the same name, it is unknown which one is meant."""
         lost, running = await _lost(world, "w"), await world.worker(name="w")
 
-        asked = await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        asked = await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
 
         assert list(asked) == [running.id]
         assert (await world.stored_worker(lost.id)).request is WorkerRequest.STOP
 
     async def test_a_request_that_a_lost_worker_has_not_heard_is_kept(self, world: World) -> None:
         lost, other = await _lost(world, "w"), await _lost(world, "other")
-        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
         await world.tick()
 
-        await world.master.prune_workers(world.cluster_id, 0)
+        await world.master.workers.prune(world.cluster_id, 0)
 
-        ids = {worker.id for worker in await world.master.list_workers(world.cluster_id)}
+        ids = {worker.id for worker in await world.master.workers.list_all(world.cluster_id)}
         assert lost.id in ids
         assert other.id not in ids
 
     async def test_nobody_of_that_name_is_asked(self, world: World) -> None:
-        assert list(await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == []
+        assert (
+            list(await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)) == []
+        )
 
     async def test_a_stop_stays_a_stop(self, world: World) -> None:
         worker = await world.worker(name="w")
@@ -144,14 +146,16 @@ class ControlContract(MasterTests, suite=True):
             (WorkerRequest.STOP, WorkerRequest.STOP),
             (WorkerRequest.DRAIN, WorkerRequest.STOP),
         ):
-            assert list(await world.master.request_worker(world.cluster_id, "w", request)) == [worker.id]
+            assert list(await world.master.control.request_worker(world.cluster_id, "w", request)) == [
+                worker.id
+            ]
             assert (await world.stored_worker(worker.id)).request is result
 
     async def test_a_heartbeat_leaves_a_request_alone(self, world: World) -> None:
         worker = await world.worker(name="w")
-        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
 
-        assert (await world.master.heartbeat([worker.id], {}, LONG)).alive == {worker.id}
+        assert (await world.master.workers.heartbeat([worker.id], {}, LONG)).alive == {worker.id}
 
         stored = await world.stored_worker(worker.id)
         assert (stored.status, stored.request) == (WorkerStatus.ACTIVE, WorkerRequest.STOP)
@@ -169,29 +173,29 @@ class ControlContract(MasterTests, suite=True):
             ("third", WorkerRequest.DRAIN),
             ("elsewhere", WorkerRequest.STOP),
         ):
-            await world.master.request_worker(world.cluster_id, name, request)
+            await world.master.control.request_worker(world.cluster_id, name, request)
 
-        orders = await world.master.read_orders(world.cluster_id, process)
+        orders = await world.master.control.read_orders(world.cluster_id, process)
 
         requests = {"second": WorkerRequest.STOP, "third": WorkerRequest.DRAIN}
         assert orders == Orders(cluster=cluster, requests=requests)
 
     async def test_a_process_without_workers_has_orders(self, world: World) -> None:
-        cluster = await world.master.get_cluster(world.cluster_id)
+        cluster = await world.master.clusters.get(world.cluster_id)
         assert cluster is not None
 
-        assert await world.master.read_orders(world.cluster_id, new_id()) == Orders(cluster=cluster)
-        assert await world.master.read_orders(f"{world.cluster_id}-other", new_id()) is None
+        assert await world.master.control.read_orders(world.cluster_id, new_id()) == Orders(cluster=cluster)
+        assert await world.master.control.read_orders(f"{world.cluster_id}-other", new_id()) is None
 
     async def test_a_worker_that_registers_anew_finds_what_it_was_asked_before(self, world: World) -> None:
         worker = make_worker(cluster_id=world.cluster_id, name="w")
-        await world.master.register_worker(worker, [], SHORT)
-        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
-        await world.master.retire_worker(worker.id)
+        await world.master.workers.register(worker, [], SHORT)
+        await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.STOP)
+        await world.master.workers.retire(worker.id)
         await world.worker(name="w", process_id=worker.process_id)
-        await world.master.request_worker(world.cluster_id, "w", WorkerRequest.DRAIN)
+        await world.master.control.request_worker(world.cluster_id, "w", WorkerRequest.DRAIN)
 
-        orders = await world.master.read_orders(world.cluster_id, worker.process_id)
+        orders = await world.master.control.read_orders(world.cluster_id, worker.process_id)
 
         assert orders is not None
         assert dict(orders.requests) == {"w": WorkerRequest.STOP}
@@ -201,10 +205,10 @@ async def _lost(world: World, name: str) -> WorkerRecord:
     """Return a worker that was declared lost, and whose buckets are gone."""
     rescuer = await world.worker(name="Rescuer")
     worker = make_worker(cluster_id=world.cluster_id, name=name)
-    await world.master.register_worker(worker, [make_bucket(worker)], SHORT)
+    await world.master.workers.register(worker, [make_bucket(worker)], SHORT)
 
     async def take() -> bool:
-        taken = await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 10)
+        taken = await world.master.rescue.take_lost_buckets(world.cluster_id, rescuer.id, 10)
         for bucket in taken:
             await world.close_bucket(bucket)
         return bool(taken)
@@ -214,7 +218,7 @@ async def _lost(world: World, name: str) -> WorkerRecord:
 
 
 async def _asked(world: World, process_id: UUID) -> dict[str, WorkerRequest]:
-    orders = await world.master.read_orders(world.cluster_id, process_id)
+    orders = await world.master.control.read_orders(world.cluster_id, process_id)
     assert orders is not None
     return dict(orders.requests)
 
@@ -223,6 +227,6 @@ _CHANGES = {"time_zone": None, "ratio": 0.5}
 
 
 async def _changed(world: World, change: ClusterChange) -> ClusterRecord:
-    changed = await world.master.change_cluster(world.cluster_id, change)
+    changed = await world.master.control.change_cluster(world.cluster_id, change)
     assert changed is not None
     return changed

@@ -118,7 +118,7 @@ class SurvivingContract(RunningTests, suite=True):
             receipts = await runtime.scheduler.once_many([deploy.request() for _ in range(30)])
             await started.count(1)
 
-        holdings = await world.master.bucket_holdings(world.cluster_id)
+        holdings = await world.master.buckets.holdings(world.cluster_id)
         waiting = [await world.record(receipt.job_id) for receipt in receipts]
         assert dict(holdings) == {}
         assert {(job.status, job.retries) for job in waiting} == {(JobStatus.HELD_ON_MASTER, 0)}
@@ -135,11 +135,11 @@ class SurvivingContract(RunningTests, suite=True):
         async def nothing(job: JobContext) -> None: ...
 
         async with clusters.running(nothing):
-            [worker] = await world.master.list_workers(world.cluster_id)
+            [worker] = await world.master.workers.list_all(world.cluster_id)
             assert worker.status is WorkerStatus.ACTIVE
 
-        [worker] = await world.master.list_workers(world.cluster_id)
-        buckets = await world.master.list_buckets(world.cluster_id)
+        [worker] = await world.master.workers.list_all(world.cluster_id)
+        buckets = await world.master.buckets.list_all(world.cluster_id)
         assert worker.status is WorkerStatus.STOPPED
         assert {bucket.status for bucket in buckets} == {BucketStatus.READY_TO_DELETE}
 
@@ -153,7 +153,7 @@ class SurvivingContract(RunningTests, suite=True):
         claim = next(claim for claim in await world.claims(bucket) if claim.job.id == running.id)
         started = await world.master.now()
         mark = Mark(job_id=claim.job.id, attempt=1, status=JobStatus.PROCESSING, started_at=started)
-        await world.master.mark(bucket, [mark])
+        await world.master.outcomes.mark(bucket, [mark])
 
         async with clusters.running(survivor) as runtime:
             lost = await ended(runtime, running.id)
@@ -168,7 +168,7 @@ class SurvivingContract(RunningTests, suite=True):
         assert "it is not known whether the attempt had started" in said_of_the_first(unknown)
         assert spared.status is JobStatus.SUCCEEDED
         assert (await world.stored_worker(bucket.worker_id)).status is WorkerStatus.LOST
-        assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
+        assert dict(await world.master.buckets.holdings(world.cluster_id)) == {}
 
     async def test_orphaned_jobs_are_found(self, clusters: Clusters, world: World) -> None:
         @handler("TestJob")

@@ -35,13 +35,13 @@ class Depot:
     async def buckets(self, count: int, *, lease: float = LONG) -> list[Bucket]:
         """Create buckets on the agent, and register a worker with them."""
         buckets = await self.world.buckets(count, lease=lease, agent=self.agent.name)
-        await self.agent.create_buckets(buckets)
+        await self.agent.buckets.create(buckets)
         self._used.update(bucket.id for bucket in buckets)
         return buckets
 
     async def take_over(self, bucket: Bucket) -> Bucket:
         """Let a bucket's owner vanish; return the bucket as its next owner has it."""
-        await self.world.master.retire_worker(bucket.worker_id)
+        await self.world.master.workers.retire(bucket.worker_id)
         return next(taken for taken in await self.world.rescue() if taken.id == bucket.id)
 
     # Messages
@@ -58,7 +58,7 @@ class Depot:
         given: JobFields = {"cluster_id": self.world.cluster_id, **fields}
         messages = [Message(new=make_new_job(bucket, delay=delay, **given)) for _ in range(count)]
         self._used.add(bucket if isinstance(bucket, UUID) else bucket.id)
-        await self.agent.push(messages)
+        await self.agent.messages.push(messages)
         return messages
 
     async def push_one(
@@ -69,7 +69,7 @@ class Depot:
 
     async def pull(self, bucket: Bucket) -> list[Claim]:
         """Return the jobs that the owner of a bucket can run now."""
-        return list((await self.agent.pull(bucket, Cursor(), PLENTY)).claims)
+        return list((await self.agent.claims.pull(bucket, Cursor(), PLENTY)).claims)
 
     async def claim(self, bucket: Bucket) -> Claim:
         """Push a new job and pull it."""
@@ -78,33 +78,33 @@ class Depot:
 
     async def finish(self, bucket: Bucket, *claims: Claim) -> None:
         """Act as an owner does: report to the master first, then acknowledge to the agent."""
-        assert await self.world.master.report([make_report(c) for c in claims]) == frozenset()  # noqa: S101
-        await self.agent.acknowledge(bucket, [(c.job.id, c.attempt) for c in claims])
+        assert await self.world.master.outcomes.report([make_report(c) for c in claims]) == frozenset()  # noqa: S101
+        await self.agent.messages.acknowledge(bucket, [(c.job.id, c.attempt) for c in claims])
 
     async def drain(self, bucket: Bucket, *, page: int = PLENTY) -> list[Message]:
         """Take all messages from a bucket, a page at a time, and return them."""
         seen: list[Message] = []
-        while found := await self.agent.read_all(bucket.id, page):
-            await self.agent.acknowledge(bucket, keys(found))
+        while found := await self.agent.messages.read_all(bucket.id, page):
+            await self.agent.messages.acknowledge(bucket, keys(found))
             seen += found
         return seen
 
     async def exposed(self, bucket: Bucket) -> list[Claim]:
         """Return what a former owner may have had in flight."""
-        return list((await self.agent.exposed(bucket, PLENTY)).claims)
+        return list((await self.agent.claims.exposed(bucket, PLENTY)).claims)
 
     async def unsaved(self, bucket: Bucket, age: float = 0.0) -> list[UUID]:
         """Return the ids of save-pending jobs in push order."""
-        return job_ids((await self.agent.unsaved(bucket, age, None, PLENTY)).messages)
+        return job_ids((await self.agent.messages.read_unsaved(bucket, age, None, PLENTY)).messages)
 
     async def holdings(self) -> dict[UUID, int]:
         """Return the number of messages by bucket, for the buckets of this test."""
-        found = await self.agent.holdings()
+        found = await self.agent.buckets.holdings()
         return {bucket_id: count for bucket_id, count in found.items() if bucket_id in self._used}
 
     async def backlog(self) -> dict[UUID, Backlog]:
         """Return the backlogs of the buckets of this test."""
-        found = await self.agent.backlog(self.world.cluster_id)
+        found = await self.agent.buckets.backlog(self.world.cluster_id)
         return {bucket_id: backlog for bucket_id, backlog in found.items() if bucket_id in self._used}
 
     async def tick(self) -> None:
@@ -113,7 +113,7 @@ class Depot:
 
 
 def keys(messages: Sequence[Message]) -> list[tuple[UUID, int]]:
-    """Return messages in the form that `acknowledge` takes: (job id, attempt)."""
+    """Return messages in the form that `messages.acknowledge` takes: (job id, attempt)."""
     return [(message.new.job.id, message.attempt) for message in messages]
 
 

@@ -56,7 +56,7 @@ class FaultModel(Actors):
         await self._pull(self._one(self.owners))
 
     async def _pull(self, owner: Owner) -> None:
-        page = await self.depot.agent.pull(owner.bucket, Cursor(), self._one([1, 3, PLENTY]))
+        page = await self.depot.agent.claims.pull(owner.bucket, Cursor(), self._one([1, 3, PLENTY]))
         in_hand = {(claim.job.id, claim.attempt) for claim in owner.in_hand}
         for claim in page.claims:
             if (claim.job.id, claim.attempt) in owner.done:
@@ -85,7 +85,7 @@ class FaultModel(Actors):
         """Report about a claim; return whether the report held. `other` is the outcome of a run that is not the last."""
         outcome = AttemptOutcome(status) if status.is_terminal else other
         report = make_report(claim, status, outcome=outcome, retries=claim.retries + 1)
-        stale = await self.depot.world.master.report([report])
+        stale = await self.depot.world.master.outcomes.report([report])
         if not stale and status.is_terminal:
             self.ended[claim.job.id] += 1
         return not stale
@@ -93,7 +93,7 @@ class FaultModel(Actors):
     async def _is_mine(self, bucket: Bucket) -> bool:
         """Return whether the owner with this epoch still owns a bucket."""
         try:
-            await self.depot.world.master.mark(bucket, [])
+            await self.depot.world.master.outcomes.mark(bucket, [])
         except LeaseLostError:
             return False
         return True
@@ -104,17 +104,17 @@ class FaultModel(Actors):
 
     async def _acknowledge(self, owner: Owner) -> None:
         done, owner.unacknowledged = owner.unacknowledged, []
-        await self.depot.agent.acknowledge(owner.bucket, [(c.job.id, c.attempt) for c in done])
+        await self.depot.agent.messages.acknowledge(owner.bucket, [(c.job.id, c.attempt) for c in done])
 
     async def save(self) -> None:
         """Let an owner store waiting jobs on the master."""
         await self._save(self._one(self.owners))
 
     async def _save(self, owner: Owner) -> None:
-        found = await self.depot.agent.unsaved(owner.bucket, 0, None, 3)
-        await self.depot.world.master.insert_jobs([message.new for message in found.messages])
+        found = await self.depot.agent.messages.read_unsaved(owner.bucket, 0, None, 3)
+        await self.depot.world.master.jobs.insert([message.new for message in found.messages])
         if self._one([True, False]):
-            await self.depot.agent.note_saved(owner.bucket, keys(found.messages))
+            await self.depot.agent.messages.note_saved(owner.bucket, keys(found.messages))
 
     # Deaths and rescues
 
@@ -126,7 +126,7 @@ class FaultModel(Actors):
 
     async def _kill(self, owner: Owner) -> None:
         self.owners.remove(owner)
-        await self.depot.world.master.retire_worker(owner.bucket.worker_id)
+        await self.depot.world.master.workers.retire(owner.bucket.worker_id)
         self.ghosts = [*self.ghosts[-1:], owner]
         await self._new_owner()
 
@@ -154,10 +154,12 @@ class FaultModel(Actors):
     async def _rescue(self, steps: int) -> bool:
         world = self.depot.world
         rescuer = await world.worker(name="Rescuer", agent=self.depot.agent.name)
-        taken = await world.master.take_lost_buckets(world.cluster_id, rescuer.id, 1, [self.depot.agent.name])
+        taken = await world.master.rescue.take_lost_buckets(
+            world.cluster_id, rescuer.id, 1, [self.depot.agent.name]
+        )
         for bucket in taken:
             await self._empty(bucket, steps)
-        await world.master.retire_worker(rescuer.id)
+        await world.master.workers.retire(rescuer.id)
         return bool(taken)
 
     async def _empty(self, bucket: Bucket, steps: int) -> None:
@@ -166,30 +168,30 @@ class FaultModel(Actors):
             for claim in exposed:
                 await self._write(claim, JobStatus.HELD_ON_MASTER, AttemptOutcome.LOST)
         if steps > 1:
-            await self.depot.agent.acknowledge(bucket, [(c.job.id, c.attempt) for c in exposed])
+            await self.depot.agent.messages.acknowledge(bucket, [(c.job.id, c.attempt) for c in exposed])
         if steps > 2:  # noqa: PLR2004 - how far a rescuer gets
             await self._bring_back(bucket)
         if steps > 3:  # noqa: PLR2004 - as above
-            await self.depot.world.master.release_bucket(bucket)
+            await self.depot.world.master.buckets.release(bucket)
         if not self.calm and self._one([True, False, False]):
             await self._push_to(bucket)
-        if steps > 4 and await self.depot.agent.drop_bucket(bucket.id):  # noqa: PLR2004 - as above
-            await self.depot.world.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+        if steps > 4 and await self.depot.agent.buckets.drop(bucket.id):  # noqa: PLR2004 - as above
+            await self.depot.world.master.buckets.set_status(bucket, BucketStatus.READY_TO_DELETE)
 
     async def _bring_back(self, bucket: Bucket) -> None:
-        while messages := await self.depot.agent.read_all(bucket.id, 3):
+        while messages := await self.depot.agent.messages.read_all(bucket.id, 3):
             held = [evolve(m.new, bucket_id=None) for m in messages if not m.saved]
-            await self.depot.world.master.insert_jobs(held)
-            await self.depot.agent.acknowledge(bucket, keys(messages))
+            await self.depot.world.master.jobs.insert(held)
+            await self.depot.agent.messages.acknowledge(bucket, keys(messages))
 
     async def sweep(self) -> None:
         """Bring back messages and rows in buckets that no owner reads."""
         world = self.depot.world
-        buckets = {b.id: b for b in await world.master.list_buckets(world.cluster_id)}
+        buckets = {b.id: b for b in await world.master.buckets.list_all(world.cluster_id)}
         for bucket_id in await self.depot.holdings():
             if buckets[bucket_id].status is BucketStatus.READY_TO_DELETE:
                 await self._bring_back(buckets[bucket_id])
-        await world.master.sweep_orphans(world.cluster_id)
+        await world.master.rescue.sweep_orphans(world.cluster_id)
 
     # The end
 
@@ -213,10 +215,10 @@ class FaultModel(Actors):
 
     async def _push_all(self) -> None:
         world = self.depot.world
-        taken = await world.master.take_over_handovers(world.cluster_id, 0, new_id(), PLENTY)
+        taken = await world.master.handovers.take_over(world.cluster_id, 0, new_id(), PLENTY)
         for handover in taken:
-            await self.depot.agent.push(handover.messages)
-            await world.master.close_handovers([handover.id])
+            await self.depot.agent.messages.push(handover.messages)
+            await world.master.handovers.close([handover.id])
 
     async def _run_all(self) -> None:
         """Make all jobs due, and run them."""
@@ -242,7 +244,7 @@ class FaultModel(Actors):
             return
         known = {record.id for record in await self.depot.world.all_jobs()}
         missing = sorted(self.accepted - known)
-        found = {message.new.job.id for message in await self.depot.agent.find(missing)}
+        found = {message.new.job.id for message in await self.depot.agent.messages.find(missing)}
         assert found == set(missing), f"jobs that were accepted are nowhere: {set(missing) - found}"
 
     async def _check_all_have_ended(self) -> None:
@@ -254,8 +256,8 @@ class FaultModel(Actors):
     async def _check_nothing_is_left(self) -> None:
         world = self.depot.world
         assert await self.depot.holdings() == {}
-        assert dict(await world.master.bucket_holdings(world.cluster_id)) == {}
-        assert await world.master.take_over_handovers(world.cluster_id, 0, new_id(), 1) == []
-        statuses = Counter(bucket.status for bucket in await world.master.list_buckets(world.cluster_id))
+        assert dict(await world.master.buckets.holdings(world.cluster_id)) == {}
+        assert await world.master.handovers.take_over(world.cluster_id, 0, new_id(), 1) == []
+        statuses = Counter(bucket.status for bucket in await world.master.buckets.list_all(world.cluster_id))
         assert statuses.keys() == {BucketStatus.ACTIVE, BucketStatus.READY_TO_DELETE}
         assert statuses[BucketStatus.ACTIVE] == len(self.owners)

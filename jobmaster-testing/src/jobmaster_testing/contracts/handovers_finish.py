@@ -24,7 +24,7 @@ from jobmaster_testing.probes import until
 
 
 class CarryContract(MasterTests, suite=True):
-    """`close_handovers`, `return_handovers`, `open_handover` and `take_over_handovers`."""
+    """`close`, `undo`, `open` and `take_over`."""
 
     @pytest.fixture
     async def bucket(self, world: World) -> Bucket:
@@ -36,9 +36,9 @@ class CarryContract(MasterTests, suite=True):
     async def test_a_closed_handover_is_forgotten(self, world: World, bucket: Bucket) -> None:
         job, handover = await _handed_over(world, bucket)
 
-        await world.master.close_handovers([handover.id, new_id()])
-        await world.master.close_handovers([handover.id])
-        await world.master.close_handovers([])
+        await world.master.handovers.close([handover.id, new_id()])
+        await world.master.handovers.close([handover.id])
+        await world.master.handovers.close([])
 
         assert await retake(world) == []
         assert (await world.record(job)).bucket_id == bucket.id
@@ -47,7 +47,7 @@ class CarryContract(MasterTests, suite=True):
         _, first = await _handed_over(world, bucket)
         second_job, _ = await _handed_over(world, bucket)
 
-        await world.master.close_handovers([first.id])
+        await world.master.handovers.close([first.id])
 
         assert _job_ids(await retake(world)) == [second_job.id]
 
@@ -59,9 +59,9 @@ class CarryContract(MasterTests, suite=True):
         [claim] = [c for c in await world.claims(bucket) if c.job.id == moved.id]
         await world.report(claim, JobStatus.HELD_ON_MASTER)
         await hand_over(world, await world.bucket(agent=AGENT))
-        unknown = await world.master.open_handover(world.cluster_id, bucket.id, [new_id()], new_id())
+        unknown = await world.master.handovers.open(world.cluster_id, bucket.id, [new_id()], new_id())
 
-        await world.master.close_handovers([kept.id, empty.id, unknown, new_id()], if_empty=True)
+        await world.master.handovers.close([kept.id, empty.id, unknown, new_id()], if_empty=True)
 
         [first, second] = sorted(await retake(world), key=lambda one: one.bucket_id != bucket.id)
         assert (_job_ids([first]), first.bucket_id) == (_job_ids([kept]), bucket.id)
@@ -78,7 +78,7 @@ class CarryContract(MasterTests, suite=True):
         due_at = (await world.record(later)).ready_at
         [handover] = (await hand_over(world, bucket, ahead=60)).handovers
 
-        assert await world.master.return_handovers([handover.id]) == 2
+        assert await world.master.handovers.undo([handover.id]) == 2
 
         records = [await world.record(claim.job), await world.record(later)]
         assert {(r.status, r.bucket_id) for r in records} == {(JobStatus.HELD_ON_MASTER, None)}
@@ -94,26 +94,26 @@ class CarryContract(MasterTests, suite=True):
         given = [await _handed_over(world, bucket) for bucket in buckets]
         kept, _ = await _handed_over(world, buckets[0])
 
-        assert await world.master.return_handovers([handover.id for _, handover in given]) == 2
-        assert await world.master.return_handovers([]) == 0
+        assert await world.master.handovers.undo([handover.id for _, handover in given]) == 2
+        assert await world.master.handovers.undo([]) == 0
 
         assert {await world.status(job) for job, _ in given} == {JobStatus.HELD_ON_MASTER}
         assert await world.status(kept) is JobStatus.ASSIGNED_TO_BUCKET
 
     async def test_jobs_of_a_handover_that_is_gone_are_left_alone(self, world: World, bucket: Bucket) -> None:
         job, handover = await _handed_over(world, bucket)
-        await world.master.close_handovers([handover.id])
+        await world.master.handovers.close([handover.id])
 
-        assert await world.master.return_handovers([handover.id, new_id()]) == 0
+        assert await world.master.handovers.undo([handover.id, new_id()]) == 0
 
         assert await world.status(job) is JobStatus.ASSIGNED_TO_BUCKET
 
     async def test_nothing_is_taken_back_twice(self, world: World, bucket: Bucket) -> None:
         job, handover = await _handed_over(world, bucket)
-        assert await world.master.return_handovers([handover.id]) == 1
+        assert await world.master.handovers.undo([handover.id]) == 1
         await _handed_over(world, bucket, job)
 
-        assert await world.master.return_handovers([handover.id]) == 0
+        assert await world.master.handovers.undo([handover.id]) == 0
 
         assert (await world.record(job)).bucket_id == bucket.id
 
@@ -123,10 +123,10 @@ class CarryContract(MasterTests, suite=True):
         [handover] = (await hand_over(world, bucket)).handovers
         done, *_ = await world.claims(bucket)
         await world.report(done)
-        await world.master.release_bucket(bucket)
+        await world.master.buckets.release(bucket)
         await hand_over(world, other)
 
-        assert await world.master.return_handovers([handover.id]) == 0
+        assert await world.master.handovers.undo([handover.id]) == 0
 
         places = {(await world.record(job)).bucket_id for job in jobs if job.id != done.job.id}
         assert places == {other.id}
@@ -157,13 +157,13 @@ class CarryContract(MasterTests, suite=True):
         [theirs] = await retake(world)
 
         assert theirs.id != mine.id
-        assert await world.master.return_handovers([mine.id]) == 0
-        await world.master.close_handovers([mine.id])
+        assert await world.master.handovers.undo([mine.id]) == 0
+        await world.master.handovers.close([mine.id])
 
         assert (await world.record(job)).bucket_id == bucket.id
         [again] = await retake(world)
         assert again.messages == theirs.messages
-        assert await world.master.return_handovers([again.id]) == 1
+        assert await world.master.handovers.undo([again.id]) == 1
 
     async def test_retaken_messages_are_as_the_jobs_are_now(self, world: World, bucket: Bucket) -> None:
         await world.put(count=2)
@@ -202,7 +202,7 @@ class CarryContract(MasterTests, suite=True):
         self, world: World, bucket: Bucket
     ) -> None:
         await _handed_over(world, bucket)
-        await world.master.release_bucket(bucket)
+        await world.master.buckets.release(bucket)
 
         [handover] = await retake(world)
 
@@ -251,7 +251,7 @@ class CarryContract(MasterTests, suite=True):
         elsewhere, here = await world.put_one(other), await world.put_one(bucket)
         named = [here.id, elsewhere.id, (await world.put_one()).id, new_id()]
 
-        await world.master.open_handover(world.cluster_id, bucket.id, named, new_id())
+        await world.master.handovers.open(world.cluster_id, bucket.id, named, new_id())
 
         [handover] = await retake(world)
         assert (handover.bucket_id, _job_ids([handover])) == (bucket.id, [here.id])
@@ -261,7 +261,7 @@ class CarryContract(MasterTests, suite=True):
     ) -> None:
         new = make_message(bucket, delay=30).new
         new = evolve(new, job=evolve(new.job, cluster_id=world.cluster_id))
-        await world.master.open_handover(world.cluster_id, bucket.id, [new.job.id], new_id())
+        await world.master.handovers.open(world.cluster_id, bucket.id, [new.job.id], new_id())
 
         await world.insert(new)
 
@@ -272,9 +272,9 @@ class CarryContract(MasterTests, suite=True):
 
     async def test_jobs_of_an_opened_handover_are_taken_back(self, world: World, bucket: Bucket) -> None:
         job = await world.put_one(bucket)
-        opened = await world.master.open_handover(world.cluster_id, bucket.id, [job.id], new_id())
+        opened = await world.master.handovers.open(world.cluster_id, bucket.id, [job.id], new_id())
 
-        assert await world.master.return_handovers([opened]) == 1
+        assert await world.master.handovers.undo([opened]) == 1
 
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
 
@@ -289,7 +289,7 @@ class CarryContract(MasterTests, suite=True):
         [retaken] = await retake(world)
         with pytest.raises(InvalidTransitionError):
             await _open_alone(world.master, bucket, job)
-        await world.master.close_handovers([handover.id, retaken.id])
+        await world.master.handovers.close([handover.id, retaken.id])
         await _open_alone(world.master, bucket, job, free)
 
         [opened] = await retake(world)
@@ -301,7 +301,7 @@ class CarryContract(MasterTests, suite=True):
         other = await world.bucket(agent=AGENT)
         job, neighbour = await world.put_one(bucket), await world.put_one(bucket)
         for where, which in ((other, job), (bucket, neighbour)):
-            await world.master.open_handover(world.cluster_id, where.id, [which.id], new_id())
+            await world.master.handovers.open(world.cluster_id, where.id, [which.id], new_id())
 
         await _open_alone(world.master, bucket, job)
 
@@ -334,40 +334,40 @@ class CarryContract(MasterTests, suite=True):
         self, world: World, bucket: Bucket, steps: int
     ) -> None:
         async with open_agent(AGENT, "memory://") as agent:
-            await agent.create_buckets([bucket])
+            await agent.buckets.create([bucket])
             jobs = [*await world.put(count=3), *await world.put(delay=30)]
             handovers = list((await hand_over(world, bucket, ahead=60)).handovers)
             await _carry(world, agent, handovers, steps)
 
             await _carry(world, agent, await retake(world), steps=2)
 
-            claims = (await agent.pull(bucket, Cursor(), 10)).claims
+            claims = (await agent.claims.pull(bucket, Cursor(), 10)).claims
             assert sorted(ids(claims)) == sorted(ids(jobs[:3]))
-            assert dict(await agent.holdings()) == {bucket.id: 4}
-            assert await world.master.report([make_report(c) for c in claims]) == frozenset()
+            assert dict(await agent.buckets.holdings()) == {bucket.id: 4}
+            assert await world.master.outcomes.report([make_report(c) for c in claims]) == frozenset()
             assert [len(await world.attempts(c.job)) for c in claims] == [1, 1, 1]
             assert await retake(world) == []
 
     async def test_a_push_without_an_answer_is_made_good(self, world: World, bucket: Bucket) -> None:
         async with open_agent(AGENT, "memory://") as agent:
-            await agent.create_buckets([bucket])
+            await agent.buckets.create([bucket])
             arrived, lost = [make_message(bucket, _job_in(world, bucket)) for _ in range(2)]
-            await agent.push([arrived])
-            await world.master.open_handover(
+            await agent.messages.push([arrived])
+            await world.master.handovers.open(
                 world.cluster_id, bucket.id, [arrived.new.job.id, lost.new.job.id], new_id()
             )
             await world.insert(arrived.new, lost.new)
 
             await _carry(world, agent, await retake(world), steps=2)
 
-            claims = (await agent.pull(bucket, Cursor(), 10)).claims
+            claims = (await agent.claims.pull(bucket, Cursor(), 10)).claims
             assert sorted(ids(claims)) == sorted([arrived.new.job.id, lost.new.job.id])
-            assert await world.master.report([make_report(c) for c in claims]) == frozenset()
+            assert await world.master.outcomes.report([make_report(c) for c in claims]) == frozenset()
             assert len(await world.all_jobs()) == 2
 
 
 async def _open_alone(master: MasterRepository, bucket: Bucket, *jobs: Job) -> UUID:
-    return await master.open_handover(bucket.cluster_id, bucket.id, ids(jobs), new_id(), alone=True)
+    return await master.handovers.open(bucket.cluster_id, bucket.id, ids(jobs), new_id(), alone=True)
 
 
 async def _handed_over(world: World, bucket: Bucket, job: Job | None = None) -> tuple[Job, Handover]:
@@ -380,9 +380,9 @@ async def _handed_over(world: World, bucket: Bucket, job: Job | None = None) -> 
 async def _carry(world: World, agent: AgentRepository, handovers: list[Handover], steps: int) -> None:
     """Do the first steps of a coordinator with handovers."""
     if steps > 0:
-        await agent.push([message for handover in handovers for message in handover.messages])
+        await agent.messages.push([message for handover in handovers for message in handover.messages])
     if steps > 1:
-        await world.master.close_handovers([handover.id for handover in handovers])
+        await world.master.handovers.close([handover.id for handover in handovers])
 
 
 async def _a_while_ago(world: World) -> datetime:
@@ -401,7 +401,7 @@ async def _retake_from(
 ) -> list[Handover]:
     """Take over handovers from before a moment, but not those that were retaken a while after it."""
     age = (await master.now() - moment).total_seconds()
-    return list(await master.take_over_handovers(world.cluster_id, age, new_id(), limit))
+    return list(await master.handovers.take_over(world.cluster_id, age, new_id(), limit))
 
 
 def _job_in(world: World, bucket: Bucket) -> Job:

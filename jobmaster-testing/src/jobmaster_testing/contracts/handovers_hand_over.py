@@ -19,7 +19,7 @@ AGENT = "Agent-1"
 
 
 class HandingOverContract(MasterTests, suite=True):
-    """`hand_over` assigns as `assign_due` does, and returns the messages."""
+    """`hand_over` assigns as `assignments.assign_due` does, and returns the messages."""
 
     async def test_nothing_is_handed_over(self, world: World) -> None:
         bucket = await world.bucket(agent=AGENT)
@@ -166,7 +166,7 @@ class HandingOverContract(MasterTests, suite=True):
         seen: list[UUID] = []
 
         async def adopt(master: MasterRepository, bucket: Bucket) -> None:
-            found = await master.hand_over_parked([bucket], ["TestJob"], 3, new_id())
+            found = await master.handovers.hand_over_parked([bucket], ["TestJob"], 3, new_id())
             seen.extend(m.new.job.id for handover in found for m in handover.messages)
 
         async with anyio.create_task_group() as group:
@@ -195,7 +195,7 @@ class HandingOverContract(MasterTests, suite=True):
 
         async def hand(master: MasterRepository, bucket: Bucket) -> None:
             for _ in range(3):
-                found = await master.hand_over(world.cluster_id, 1, [room(bucket, 5)], new_id())
+                found = await master.handovers.hand_over(world.cluster_id, 1, [room(bucket, 5)], new_id())
                 seen.extend(m.new.job.id for m in messages(found))
 
         async with anyio.create_task_group() as group:
@@ -236,18 +236,18 @@ async def hand_over(world: World, bucket: Bucket, *, ahead: float = 1, free: int
 
 
 async def _hand_over(world: World, rooms: Sequence[Room], ahead: float = 1) -> HandoverResult:
-    return await world.master.hand_over(world.cluster_id, ahead, rooms, new_id())
+    return await world.master.handovers.hand_over(world.cluster_id, ahead, rooms, new_id())
 
 
 async def _adopt(
     world: World, buckets: Sequence[Bucket], definition_ids: Sequence[str], limit: int = 100
 ) -> Sequence[Handover]:
-    return await world.master.hand_over_parked(buckets, definition_ids, limit, new_id())
+    return await world.master.handovers.hand_over_parked(buckets, definition_ids, limit, new_id())
 
 
 async def retake(world: World, age: float = 0.0, limit: int = 1000) -> list[Handover]:
     """Take over old handovers for another coordinator."""
-    return list(await world.master.take_over_handovers(world.cluster_id, age, new_id(), limit))
+    return list(await world.master.handovers.take_over(world.cluster_id, age, new_id(), limit))
 
 
 def is_nothing(found: HandoverResult) -> bool:

@@ -90,7 +90,7 @@ class History:
             key = self._one([None, None, f"key-{self.random.randint(1, 5)}"])
             job = make_new_job(bucket, delay=0 if due else LATER, cluster_id=self.world.cluster_id, key=key)
             new.append(job)
-        receipts = await self.world.master.insert_jobs(new)
+        receipts = await self.world.master.jobs.insert(new)
         expected = [self.model.insert(n.job, n.bucket_id, due=n.delay == 0) for n in new]
         assert [receipt.job_id for receipt in receipts] == expected
 
@@ -98,7 +98,7 @@ class History:
         """Assign held jobs; the store chooses among those that are due."""
         bucket, free = self._bucket(), self._one([0, 1, 3, 100])
         before = set(self.model.held())
-        found = await self.world.master.assign_due(self.world.cluster_id, 1, [room(bucket, free)])
+        found = await self.world.master.assignments.assign_due(self.world.cluster_id, 1, [room(bucket, free)])
         records = [r for r in await self.world.all_jobs() if r.id in before and r.bucket_id == bucket.id]
         assert len(records) == min(free, len(before)) == found.assigned.get(bucket.id, 0)
         self.model.place(ids(records), bucket.id)
@@ -122,7 +122,7 @@ class History:
             status, fields = JobStatus.HELD_ON_MASTER, {"outcome": None, "parked": self._one([None, "why"])}
         report = make_report(claim, status, **fields)
         stale = {claim.job.id} if self.model.is_stale(claim) else set()
-        assert await self.world.master.report([report]) == stale
+        assert await self.world.master.outcomes.report([report]) == stale
         self.model.report(claim, report)
 
     async def mark(self) -> None:
@@ -132,7 +132,7 @@ class History:
             return
         claim, status = self._one(claims), self._one([JobStatus.QUEUED, JobStatus.PROCESSING])
         mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status)
-        await self.world.master.mark(self.buckets[claim.bucket_id], [mark])
+        await self.world.master.outcomes.mark(self.buckets[claim.bucket_id], [mark])
         self.model.mark(claim, status)
 
     async def cancel(self) -> None:
@@ -140,7 +140,7 @@ class History:
         if (expected := self._job()) is None:
             return
         job_id = expected.job.id
-        [answer] = await self.world.master.cancel(self.world.cluster_id, [job_id])
+        [answer] = await self.world.master.requests.cancel(self.world.cluster_id, [job_id])
         assert answer.result is self.model.cancel(job_id)
 
     async def retry(self) -> None:
@@ -148,7 +148,9 @@ class History:
         if (expected := self._job()) is None:
             return
         job_id, finished = expected.job.id, expected.status.is_terminal
-        assert finished == await _allowed(lambda: self.world.master.retry(self.world.cluster_id, job_id))
+        assert finished == await _allowed(
+            lambda: self.world.master.requests.retry(self.world.cluster_id, job_id)
+        )
         if finished:
             record = await self.world.record(job_id)
             assert all(record.attempt > attempt.number for attempt in record.attempts)
@@ -161,28 +163,28 @@ class History:
         job_id, delay = expected.job.id, self._one([0.0, LATER])
         can_move = self.model.can_move(job_id)
         master, cluster_id = self.world.master, self.world.cluster_id
-        assert can_move == await _allowed(lambda: master.reschedule(cluster_id, job_id, delay))
+        assert can_move == await _allowed(lambda: master.requests.reschedule(cluster_id, job_id, delay))
         if can_move:
             self.model.reschedule(job_id, due=delay == 0)
 
     async def release(self) -> None:
         """Release a bucket; a former owner cannot."""
         bucket = self._bucket()
-        assert await self.world.master.release_bucket(bucket) == self.model.release(bucket.id)
+        assert await self.world.master.buckets.release(bucket) == self.model.release(bucket.id)
         for former in self.former[-1:]:
             with pytest.raises(LeaseLostError):
-                await self.world.master.release_bucket(former)
+                await self.world.master.buckets.release(former)
 
     async def adopt(self) -> None:
         """Adopt all parked jobs."""
         bucket, parked = self._bucket(), self.model.parked()
-        assert await self.world.master.adopt_parked([bucket], ["TestJob"], 1000) == len(parked)
+        assert await self.world.master.assignments.adopt_parked([bucket], ["TestJob"], 1000) == len(parked)
         self.model.place(parked, bucket.id)
 
     async def rescue(self) -> None:
         """Let a worker vanish, and another one take over its bucket."""
         bucket = self._bucket()
-        await self.world.master.retire_worker(bucket.worker_id)
+        await self.world.master.workers.retire(bucket.worker_id)
         [taken] = await self.world.rescue()
         self.former.append(bucket)
         self.buckets[bucket.id] = taken
@@ -197,7 +199,7 @@ class History:
         assert records.keys() == self.model.jobs.keys()
         for job_id, expected in self.model.jobs.items():
             assert expected.agrees_with(records[job_id]), (expected, records[job_id])
-        counts = await self.world.master.count_jobs(self.world.cluster_id, JobQuery())
+        counts = await self.world.master.jobs.count(self.world.cluster_id, JobQuery())
         assert sum(counts.values()) == len(records)
 
     async def check_attempts(self) -> None:

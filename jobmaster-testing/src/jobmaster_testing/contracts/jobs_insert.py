@@ -51,14 +51,14 @@ class InsertingContract(MasterTests, suite=True):
     """Storing jobs once, even if calls are repeated."""
 
     async def test_nothing_to_insert(self, world: World) -> None:
-        assert list(await world.master.insert_jobs([])) == []
+        assert list(await world.master.jobs.insert([])) == []
 
     async def test_receipts_come_in_order(self, world: World) -> None:
         bucket = await world.bucket()
         new = [make_new_job(bucket if n % 2 else None, cluster_id=world.cluster_id) for n in range(6)]
         new.reverse()
 
-        receipts = await world.master.insert_jobs(new)
+        receipts = await world.master.jobs.insert(new)
 
         assert list(receipts) == [JobReceipt(job_id=n.job.id, accepted_by="master") for n in new]
 
@@ -77,7 +77,7 @@ class InsertingContract(MasterTests, suite=True):
             key="ключ 'k'",
         )
 
-        await world.master.insert_jobs([evolve(make_new_job(), job=job)])
+        await world.master.jobs.insert([evolve(make_new_job(), job=job)])
 
         assert (await world.record(job)).job == job
 
@@ -138,7 +138,7 @@ class InsertingContract(MasterTests, suite=True):
         new = evolve(make_new_job(bucket), job=claim.job)
         first = await world.record(claim.job)
 
-        receipts = await world.master.insert_jobs([new, new])
+        receipts = await world.master.jobs.insert([new, new])
 
         assert list(receipts) == [JobReceipt(job_id=claim.job.id, accepted_by="master")] * 2
         assert await world.record(claim.job) == first
@@ -147,7 +147,7 @@ class InsertingContract(MasterTests, suite=True):
         bucket = await world.bucket()
         job = await world.finished(bucket)
 
-        [receipt] = await world.master.insert_jobs([evolve(make_new_job(bucket), job=job)])
+        [receipt] = await world.master.jobs.insert([evolve(make_new_job(bucket), job=job)])
 
         assert receipt == JobReceipt(job_id=job.id, accepted_by="master")
         assert await world.status(job) is JobStatus.SUCCEEDED
@@ -156,9 +156,9 @@ class InsertingContract(MasterTests, suite=True):
     async def test_a_bulk_call_whose_answer_got_lost_can_be_sent_again(self, world: World) -> None:
         bucket = await world.bucket()
         jobs = [make_new_job(bucket) for _ in range(30)]
-        await world.master.insert_jobs(jobs[:20])
+        await world.master.jobs.insert(jobs[:20])
 
-        receipts = await world.master.insert_jobs(jobs)
+        receipts = await world.master.jobs.insert(jobs)
 
         assert [(receipt.job_id, receipt.created) for receipt in receipts] == [
             (new.job.id, True) for new in jobs
@@ -169,7 +169,7 @@ class InsertingContract(MasterTests, suite=True):
         bucket = await world.bucket()
         new = make_new_job(bucket)
 
-        receipts = await world.master.insert_jobs([new, new, make_new_job(bucket)])
+        receipts = await world.master.jobs.insert([new, new, make_new_job(bucket)])
 
         assert [r.job_id for r in receipts[:2]] == [new.job.id] * 2
         assert len(await world.claims(bucket)) == 2
@@ -178,10 +178,10 @@ class InsertingContract(MasterTests, suite=True):
         first = await world.put_one(key="order-1", data={"n": 1})
         second = make_new_job(cluster_id=world.cluster_id, key="order-1", data={"n": 2})
 
-        [receipt] = await world.master.insert_jobs([second])
+        [receipt] = await world.master.jobs.insert([second])
 
         assert receipt == JobReceipt(job_id=first.id, accepted_by="master", created=False)
-        assert await world.master.get_job(world.cluster_id, second.job.id) is None
+        assert await world.master.jobs.get(world.cluster_id, second.job.id) is None
 
     @pytest.mark.parametrize("alone", [True, False])
     async def test_a_key_of_another_definition_is_refused_and_nothing_is_stored(
@@ -192,13 +192,13 @@ class InsertingContract(MasterTests, suite=True):
         others = [make_new_job(cluster_id=world.cluster_id, key=key) for key in (None, "order-2", "order-1")]
 
         with pytest.raises(KeyTakenError) as caught:
-            await world.master.insert_jobs([wrong] if alone else [*others[:2], wrong, *others[2:]])
+            await world.master.jobs.insert([wrong] if alone else [*others[:2], wrong, *others[2:]])
 
         error = caught.value
         assert (error.key, error.definition_id) == ("order-1", "Ship")
         assert (error.holder, error.held_by) == (first.id, "Bill")
         assert ids(await world.all_jobs()) == [first.id]
-        assert (await world.master.insert_jobs(others[:2]))[1].created, "nor did it take a key"
+        assert (await world.master.jobs.insert(others[:2]))[1].created, "nor did it take a key"
 
     async def test_a_key_for_two_definitions_in_one_call_is_refused(self, world: World) -> None:
         new = [
@@ -207,7 +207,7 @@ class InsertingContract(MasterTests, suite=True):
         ]
 
         with pytest.raises(KeyTakenError) as caught:
-            await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id), *new])
+            await world.master.jobs.insert([make_new_job(cluster_id=world.cluster_id), *new])
 
         assert {caught.value.definition_id, caught.value.held_by} == {"Bill", "Ship"}
         assert await world.all_jobs() == []
@@ -224,7 +224,7 @@ class InsertingContract(MasterTests, suite=True):
                 for key in (None, "order-1")
             ]
             try:
-                receipts = await master.insert_jobs(new)
+                receipts = await master.jobs.insert(new)
             except KeyTakenError as error:
                 refused.append(error)
             else:
@@ -242,7 +242,7 @@ class InsertingContract(MasterTests, suite=True):
     async def test_a_key_twice_in_a_call_is_stored_once(self, world: World) -> None:
         new = [make_new_job(cluster_id=world.cluster_id, key=key) for key in ("a", "b", "a", "b", "a")]
 
-        receipts = await world.master.insert_jobs(new)
+        receipts = await world.master.jobs.insert(new)
 
         assert [r.job_id for r in receipts] == [new[n].job.id for n in (0, 1, 0, 1, 0)]
         assert [r.created for r in receipts] == [True, True, False, False, False]
@@ -256,7 +256,7 @@ class InsertingContract(MasterTests, suite=True):
             make_new_job(cluster_id=world.cluster_id, key="other"),
         ]
 
-        receipts = await world.master.insert_jobs(new)
+        receipts = await world.master.jobs.insert(new)
 
         assert [r.job_id for r in receipts] == [new[0].job.id, known.id, known.id, new[3].job.id]
         assert [r.created for r in receipts] == [True, False, True, True]
@@ -264,12 +264,12 @@ class InsertingContract(MasterTests, suite=True):
     async def test_a_key_outlives_its_job_until_the_job_is_pruned(self, world: World) -> None:
         bucket = await world.bucket()
         first = await world.finished(bucket, key="k")
-        [again] = await world.master.insert_jobs([make_new_job(bucket, key="k")])
+        [again] = await world.master.jobs.insert([make_new_job(bucket, key="k")])
         assert again == JobReceipt(job_id=first.id, accepted_by="master", created=False)
         await world.tick()
-        assert await world.master.prune_jobs(world.cluster_id, 0, 10) == 1
+        assert await world.master.jobs.prune(world.cluster_id, 0, 10) == 1
 
-        [free] = await world.master.insert_jobs([make_new_job(bucket, key="k")])
+        [free] = await world.master.jobs.insert([make_new_job(bucket, key="k")])
 
         assert free.created
         assert free.job_id != first.id
@@ -277,7 +277,7 @@ class InsertingContract(MasterTests, suite=True):
     async def test_keys_are_compared_exactly(self, world: World) -> None:
         keys = ["order", "Order", "order ", "ördre", "o%", "", "x" * 200]
 
-        receipts = await world.master.insert_jobs(
+        receipts = await world.master.jobs.insert(
             [make_new_job(cluster_id=world.cluster_id, key=key) for key in keys]
         )
 
@@ -290,7 +290,7 @@ class InsertingContract(MasterTests, suite=True):
 
         async def insert(master: MasterRepository) -> None:
             keyed = [make_new_job(cluster_id=world.cluster_id, key=f"key-{n}") for n in range(5)]
-            receipts.extend(await master.insert_jobs(keyed))
+            receipts.extend(await master.jobs.insert(keyed))
 
         async with anyio.create_task_group() as group:
             for master in [world.master, peer] * 4:
@@ -309,7 +309,7 @@ class InsertingContract(MasterTests, suite=True):
         expected = [JobReceipt(job_id=n.job.id, accepted_by="master") for n in new]
 
         async def insert(master: MasterRepository) -> None:
-            assert list(await master.insert_jobs(new)) == expected
+            assert list(await master.jobs.insert(new)) == expected
 
         async with anyio.create_task_group() as group:
             for master in [world.master, peer] * 4:
@@ -325,7 +325,7 @@ class InsertingContract(MasterTests, suite=True):
 
         async def insert(master: MasterRepository, ordered: list[str]) -> None:
             new = [make_new_job(cluster_id=world.cluster_id, key=key) for key in ordered]
-            receipts.extend(await master.insert_jobs(new))
+            receipts.extend(await master.jobs.insert(new))
 
         async with anyio.create_task_group() as group:
             for master in [world.master, peer] * 2:
@@ -339,7 +339,7 @@ class InsertingContract(MasterTests, suite=True):
         bucket = await world.bucket()
         new = [make_new_job(bucket, data={"n": n}) for n in range(2000)]
 
-        receipts = await world.master.insert_jobs(new)
+        receipts = await world.master.jobs.insert(new)
 
         assert [r.job_id for r in receipts] == [n.job.id for n in new]
         assert len(await world.claims(bucket, 3000)) == 2000
@@ -353,11 +353,11 @@ class InsertingContract(MasterTests, suite=True):
         ]
 
         with pytest.raises(KeyTakenError):
-            await world.master.insert_jobs(new)
+            await world.master.jobs.insert(new)
         assert len(await world.all_jobs()) == 1
 
-        receipts = await world.master.insert_jobs([n for n in new if n.job.key is None])
+        receipts = await world.master.jobs.insert([n for n in new if n.job.key is None])
         assert all(receipt.created for receipt in receipts)
-        again = await world.master.insert_jobs([n for n in new if n.job.key is None])
+        again = await world.master.jobs.insert([n for n in new if n.job.key is None])
         assert [receipt.job_id for receipt in again] == [receipt.job_id for receipt in receipts]
         assert len(await world.all_jobs()) == 4

@@ -185,7 +185,7 @@ class MetadataContract(MasterTests, suite=True):
         jobs = await _with_metadata(world, [{"odd": bool(n % 2)} for n in range(9)])
         odd, found = MetadataFilter("odd", Operator.EQ, value=True), []
         query = JobQuery(metadata=[odd], limit=3)
-        while page := await world.master.query_jobs(world.cluster_id, query):
+        while page := await world.master.jobs.query(world.cluster_id, query):
             found += ids(page)
             query = JobQuery(metadata=[odd], limit=3, after=page[-1].id)
 
@@ -204,6 +204,6 @@ async def _with_metadata(world: World, values: Sequence[Mapping[str, Any]]) -> l
 async def _expect(world: World, jobs: Sequence[Job], *filters: MetadataFilter) -> None:
     """Check that query and count agree on these jobs."""
     query = JobQuery(metadata=filters)
-    found = ids(await world.master.query_jobs(world.cluster_id, query))
+    found = ids(await world.master.jobs.query(world.cluster_id, query))
     assert found == sorted(ids(jobs), reverse=True), filters
-    assert sum((await world.master.count_jobs(world.cluster_id, query)).values()) == len(jobs)
+    assert sum((await world.master.jobs.count(world.cluster_id, query)).values()) == len(jobs)

@@ -22,11 +22,11 @@ class FindingContract(MasterTests, suite=True):
     """Finding and counting jobs, their logs, and deleting them."""
 
     async def test_an_unknown_job_is_not_found(self, world: World) -> None:
-        assert await world.master.get_job(world.cluster_id, new_id()) is None
+        assert await world.master.jobs.get(world.cluster_id, new_id()) is None
 
     async def test_nothing_is_found_in_an_empty_cluster(self, world: World) -> None:
         assert list(await world.all_jobs()) == []
-        assert dict(await world.master.count_jobs(world.cluster_id, JobQuery())) == {}
+        assert dict(await world.master.jobs.count(world.cluster_id, JobQuery())) == {}
 
     async def test_the_newest_come_first(self, world: World) -> None:
         jobs = await world.put(count=5)
@@ -36,10 +36,10 @@ class FindingContract(MasterTests, suite=True):
     async def test_found_pages_follow_one_another(self, world: World) -> None:
         jobs = sorted(ids(await world.put(count=5)), reverse=True)
 
-        first = await world.master.query_jobs(world.cluster_id, JobQuery(limit=2))
+        first = await world.master.jobs.query(world.cluster_id, JobQuery(limit=2))
         await world.put()
-        second = await world.master.query_jobs(world.cluster_id, JobQuery(limit=2, after=first[-1].id))
-        third = await world.master.query_jobs(world.cluster_id, JobQuery(limit=2, after=second[-1].id))
+        second = await world.master.jobs.query(world.cluster_id, JobQuery(limit=2, after=first[-1].id))
+        third = await world.master.jobs.query(world.cluster_id, JobQuery(limit=2, after=second[-1].id))
 
         assert [ids(page) for page in (first, second, third)] == [jobs[:2], jobs[2:4], jobs[4:]]
 
@@ -114,7 +114,7 @@ class FindingContract(MasterTests, suite=True):
         await world.put(count=3)
         query = JobQuery(limit=1, after=new_id())
 
-        counts = dict(await world.master.count_jobs(world.cluster_id, query))
+        counts = dict(await world.master.jobs.count(world.cluster_id, query))
 
         assert counts == {status: 1 for status in JobStatus if status is not JobStatus.SAVE_PENDING} | {
             JobStatus.HELD_ON_MASTER: 4
@@ -122,7 +122,7 @@ class FindingContract(MasterTests, suite=True):
 
     async def test_a_retried_job_is_found_by_its_new_status_alone(self, world: World) -> None:
         job = await world.finished(await world.bucket())
-        await world.master.retry(world.cluster_id, job.id)
+        await world.master.requests.retry(world.cluster_id, job.id)
 
         await _expect(world, JobQuery(statuses=frozenset({JobStatus.SUCCEEDED})))
         await _expect(world, JobQuery(statuses=frozenset({JobStatus.HELD_ON_MASTER})), job)
@@ -133,14 +133,14 @@ class FindingContract(MasterTests, suite=True):
         lines = [make_log_line(f"m{n}", subject="worker", subject_id="w-1", n=n, ratio=0.5) for n in range(4)]
         other = make_log_line("other", subject="bucket", subject_id="w-1")
 
-        await world.master.add_logs(world.cluster_id, [*lines[:2], other])
-        await world.master.add_logs(world.cluster_id, lines[2:])
-        await world.master.add_logs(world.cluster_id, [])
+        await world.master.logs.add(world.cluster_id, [*lines[:2], other])
+        await world.master.logs.add(world.cluster_id, lines[2:])
+        await world.master.logs.add(world.cluster_id, [])
 
-        assert list(await world.master.list_logs(world.cluster_id, "worker", "w-1", 10)) == lines
-        assert list(await world.master.list_logs(world.cluster_id, "worker", "w-1", 2)) == lines[-2:]
-        assert list(await world.master.list_logs(world.cluster_id, "bucket", "w-1", 10)) == [other]
-        assert list(await world.master.list_logs(world.cluster_id, "worker", "w-2", 10)) == []
+        assert list(await world.master.logs.read(world.cluster_id, "worker", "w-1", 10)) == lines
+        assert list(await world.master.logs.read(world.cluster_id, "worker", "w-1", 2)) == lines[-2:]
+        assert list(await world.master.logs.read(world.cluster_id, "bucket", "w-1", 10)) == [other]
+        assert list(await world.master.logs.read(world.cluster_id, "worker", "w-2", 10)) == []
 
     # Pruning
 
@@ -150,18 +150,18 @@ class FindingContract(MasterTests, suite=True):
         await world.report(claim, logs=[make_log_line("x", subject_id=str(claim.job.id), attempt=1)])
         await world.tick()
 
-        assert await world.master.prune_jobs(world.cluster_id, 0, 10) == 1
-        assert await world.master.prune_jobs(world.cluster_id, 0, 10) == 0
+        assert await world.master.jobs.prune(world.cluster_id, 0, 10) == 1
+        assert await world.master.jobs.prune(world.cluster_id, 0, 10) == 0
 
-        assert await world.master.get_job(world.cluster_id, claim.job.id) is None
+        assert await world.master.jobs.get(world.cluster_id, claim.job.id) is None
         assert list(await world.all_jobs()) == []
-        logs = await world.master.list_logs(world.cluster_id, "job", str(claim.job.id), 10)
+        logs = await world.master.logs.read(world.cluster_id, "job", str(claim.job.id), 10)
         assert list(logs) == []
 
     async def test_young_finished_jobs_are_kept(self, world: World) -> None:
         job = await world.finished(await world.bucket())
 
-        assert await world.master.prune_jobs(world.cluster_id, 3600, 10) == 0
+        assert await world.master.jobs.prune(world.cluster_id, 3600, 10) == 0
 
         assert await world.status(job) is JobStatus.SUCCEEDED
 
@@ -171,10 +171,10 @@ class FindingContract(MasterTests, suite=True):
         claim = await world.claim(bucket)
         await world.report(claim, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.FAILED, retries=1)
         retried = await world.finished(bucket)
-        await world.master.retry(world.cluster_id, retried.id)
+        await world.master.requests.retry(world.cluster_id, retried.id)
         await world.tick()
 
-        assert await world.master.prune_jobs(world.cluster_id, 0, 100) == 0
+        assert await world.master.jobs.prune(world.cluster_id, 0, 100) == 0
 
         assert set(ids(await world.all_jobs())) == set(ids([*jobs, claim.job, retried]))
         assert len(await world.attempts(claim.job)) == 1
@@ -184,10 +184,10 @@ class FindingContract(MasterTests, suite=True):
         for _ in range(3):
             await world.finished(bucket)
         await world.put_one()
-        await world.master.cancel(world.cluster_id, ids(await world.put(count=2)))
+        await world.master.requests.cancel(world.cluster_id, ids(await world.put(count=2)))
         await world.tick()
 
-        assert [await world.master.prune_jobs(world.cluster_id, 0, 3) for _ in range(3)] == [3, 2, 0]
+        assert [await world.master.jobs.prune(world.cluster_id, 0, 3) for _ in range(3)] == [3, 2, 0]
         assert len(await world.all_jobs()) == 1
 
 
@@ -208,8 +208,8 @@ async def _one_of_each(world: World) -> dict[JobStatus, Job]:
 
 async def _expect(world: World, query: JobQuery, *jobs: Job) -> None:
     """Check that query and count agree on these jobs."""
-    found = await world.master.query_jobs(world.cluster_id, query)
-    counts = await world.master.count_jobs(world.cluster_id, query)
+    found = await world.master.jobs.query(world.cluster_id, query)
+    counts = await world.master.jobs.count(world.cluster_id, query)
     assert ids(found) == sorted(ids(jobs), reverse=True)
     assert sum(counts.values()) == len(jobs)
     assert {record.status for record in found} == set(counts)

@@ -1,4 +1,4 @@
-"""Requirements for `NotificationListener`."""
+"""Requirements for `NotificationChannel`."""
 # ruff: noqa: D102, S101 - test names say it all; tests assert
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class NotificationsContract(MasterTests, suite=True):
         for _ in range(20):
             topic = Topics.bucket(new_id())
             async with _listening(teller, [topic]) as heard:
-                await teller.announce([topic])
+                await teller.notifications.announce([topic])
                 await heard.count(1)
 
     async def test_every_listener_hears(self, teller: Telling) -> None:
@@ -67,7 +67,7 @@ class NotificationsContract(MasterTests, suite=True):
         wanted, other = Topics.bucket(new_id()), Topics.bucket(new_id())
 
         async with _listening(teller, [wanted]) as heard:
-            await teller.announce([other])
+            await teller.notifications.announce([other])
             await _announce_until_heard(teller, wanted, heard)
 
         assert set(heard.items) <= {wanted, Topics.ANY}
@@ -83,7 +83,7 @@ class NotificationsContract(MasterTests, suite=True):
             await _announce_until_heard(teller, second, heard)
             wanted.discard(first)
             heard.items.clear()
-            await teller.announce([first])
+            await teller.notifications.announce([first])
             await _announce_until_heard(teller, second, heard)
 
         assert first not in heard.items
@@ -94,14 +94,14 @@ class NotificationsContract(MasterTests, suite=True):
         async with _listening(teller, topics) as heard:
 
             async def announce() -> bool:
-                await teller.announce(topics)
+                await teller.notifications.announce(topics)
                 return set(topics) <= set(heard.items) or Topics.ANY in heard.items
 
             await until(announce, what="all topics to be heard")
 
     async def test_nobody_has_to_listen(self, teller: Telling) -> None:
-        await teller.announce([Topics.held(uuid4().hex)])
-        await teller.announce([])
+        await teller.notifications.announce([Topics.held(uuid4().hex)])
+        await teller.notifications.announce([])
 
     async def test_a_listener_ends_when_it_is_cancelled(self, teller: Telling) -> None:
         topic = Topics.bucket(new_id())
@@ -109,7 +109,7 @@ class NotificationsContract(MasterTests, suite=True):
             await _announce_until_heard(teller, topic, heard)
         count = len(heard.items)
 
-        await teller.announce([topic])
+        await teller.notifications.announce([topic])
         async with _listening(teller, [topic]) as again:
             await _announce_until_heard(teller, topic, again)
 
@@ -122,7 +122,7 @@ async def _listening(teller: Telling, topics: Container[str]) -> AsyncIterator[S
     heard: Seen[str] = Seen()
     ready = anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(teller.listen, topics, heard.add, ready.set)
+        group.start_soon(teller.notifications.listen, topics, heard.add, ready.set)
         with anyio.fail_after(10):
             await ready.wait()
         yield heard
@@ -131,7 +131,7 @@ async def _listening(teller: Telling, topics: Container[str]) -> AsyncIterator[S
 
 async def _announce_until_heard(teller: Telling, topic: str, heard: Seen[str]) -> None:
     async def announce() -> bool:
-        await teller.announce([topic])
+        await teller.notifications.announce([topic])
         return topic in heard.items or Topics.ANY in heard.items
 
     await until(announce, what=f"news of {topic}")

@@ -54,5 +54,5 @@ class MasterTests(Contract, suite=True):
 async def make_world(master: MasterRepository) -> World:
     """Register a new cluster on a master."""
     world = World(master, f"Cluster-{uuid4().hex}")
-    await master.register_cluster(make_cluster(world.cluster_id))
+    await master.clusters.register(make_cluster(world.cluster_id))
     return world

@@ -28,14 +28,14 @@ KINDS = ["interval", "cron"]
 async def add(world: World, key: str | None = None, **fields: Unpack[ScheduleFields]) -> ScheduleRecord:
     """Store a schedule and return it as it is stored."""
     schedule = make_schedule(make_job(cluster_id=world.cluster_id, key=key), **fields)
-    [receipt] = await world.master.add_schedules([schedule])
+    [receipt] = await world.master.schedules.add([schedule])
     assert receipt.created
     return await stored(world, schedule)
 
 
 async def stored(world: World, schedule: ScheduleRecord) -> ScheduleRecord:
     """Return a schedule as the store has it."""
-    [found] = await world.master.get_schedules(world.cluster_id, [schedule.id])
+    [found] = await world.master.schedules.get(world.cluster_id, [schedule.id])
     return found
 
 
@@ -48,13 +48,13 @@ async def fire(world: World, schedule: ScheduleRecord, *nominal: datetime) -> Sc
     """Make the jobs of some nominal times; return the schedule afterwards."""
     firings = [firing(schedule, time) for time in nominal]
     moved = evolve(schedule, planned_to=nominal[-1], newest_job_id=firings[-1].job.id)
-    assert await world.master.write_schedules([ScheduleWrite(record=moved, firings=firings)]) == {schedule.id}
+    assert await world.master.schedules.write([ScheduleWrite(record=moved, firings=firings)]) == {schedule.id}
     return await stored(world, schedule)
 
 
 async def find(world: World, query: ScheduleQuery) -> list[ScheduleRecord]:
     """Return the results of a query."""
-    return list(await world.master.query_schedules(world.cluster_id, query))
+    return list(await world.master.schedules.query(world.cluster_id, query))
 
 
 class ScheduleKeepingContract(MasterTests, suite=True):
@@ -85,7 +85,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
             waiting=(moment, moment + HOUR),
         )
 
-        await world.master.add_schedules([schedule])
+        await world.master.schedules.add([schedule])
         found = await stored(world, schedule)
 
         assert found.changed_at is not None
@@ -106,7 +106,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
         for template in skewed:
             schedule = make_schedule(template, planned_to=template.scheduled_at, starts_now=True)
-            await world.master.add_schedules([schedule])
+            await world.master.schedules.add([schedule])
             found = await stored(world, schedule)
 
             assert now <= found.starts_after <= found.planned_to <= await world.master.now()
@@ -115,20 +115,20 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         schedule = await add(world)
         changed = evolve(schedule, expression="2m")
 
-        [receipt] = await world.master.add_schedules([changed])
+        [receipt] = await world.master.schedules.add([changed])
 
         assert receipt.created
         assert (await stored(world, schedule)).expression == "1m"
 
     async def test_nothing_to_add_or_write(self, world: World) -> None:
-        assert list(await world.master.add_schedules([])) == []
-        assert await world.master.write_schedules([]) == frozenset()
+        assert list(await world.master.schedules.add([])) == []
+        assert await world.master.schedules.write([]) == frozenset()
 
     async def test_a_schedules_key_in_use_gives_the_first_schedule(self, world: World) -> None:
         first = await add(world, key="k")
         other = make_schedule(make_job(cluster_id=world.cluster_id, key="k"))
 
-        [receipt] = await world.master.add_schedules([other])
+        [receipt] = await world.master.schedules.add([other])
 
         assert (receipt.schedule_id, receipt.created) == (first.id, False)
         assert len(await find(world, ScheduleQuery())) == 1
@@ -141,7 +141,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         keyless = make_schedule(make_job(cluster_id=world.cluster_id))
 
         with pytest.raises(KeyTakenError) as caught:
-            await world.master.add_schedules([keyless, other])
+            await world.master.schedules.add([keyless, other])
 
         assert (caught.value.holder, caught.value.held_by) == (first.id, first.definition_id)
         assert [schedule.id for schedule in await find(world, ScheduleQuery())] == [first.id]
@@ -153,14 +153,14 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         ]
 
         with pytest.raises(KeyTakenError):
-            await world.master.add_schedules(pair)
+            await world.master.schedules.add(pair)
 
         assert await find(world, ScheduleQuery()) == []
 
     async def test_one_call_with_one_key_twice_adds_one_schedule(self, world: World) -> None:
         pair = [make_schedule(make_job(cluster_id=world.cluster_id, key="k")) for _ in range(2)]
 
-        receipts = await world.master.add_schedules(pair)
+        receipts = await world.master.schedules.add(pair)
 
         assert [receipt.created for receipt in receipts] == [True, False]
         assert {receipt.schedule_id for receipt in receipts} == {pair[0].id}
@@ -172,7 +172,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
         async def call(master: MasterRepository) -> None:
             schedule = make_schedule(make_job(cluster_id=world.cluster_id, key="k"))
-            [receipt] = await master.add_schedules([schedule])
+            [receipt] = await master.schedules.add([schedule])
             found.add(receipt.schedule_id)
 
         async with anyio.create_task_group() as group:
@@ -184,7 +184,7 @@ class ScheduleKeepingContract(MasterTests, suite=True):
 
     async def test_a_schedule_that_is_over_gives_its_key_up(self, world: World) -> None:
         first = await add(world, key="k")
-        await world.master.write_schedules(
+        await world.master.schedules.write(
             [ScheduleWrite(record=evolve(first, status=ScheduleStatus.CANCELLED))]
         )
 
@@ -212,21 +212,21 @@ class ScheduleKeepingContract(MasterTests, suite=True):
     async def test_clusters_share_no_schedules(self, world: World) -> None:
         schedule, other = await add(world, key="k"), await make_world(world.master)
 
-        assert list(await world.master.get_schedules(other.cluster_id, [schedule.id])) == []
+        assert list(await world.master.schedules.get(other.cluster_id, [schedule.id])) == []
         assert await find(other, ScheduleQuery()) == []
-        assert (await world.master.due_schedules(other.cluster_id, KINDS, 10)).next_in is None
-        assert await world.master.renew_schedules(other.cluster_id, [schedule.id], LONG) == frozenset()
+        assert (await world.master.schedules.due(other.cluster_id, KINDS, 10)).next_in is None
+        assert await world.master.schedules.renew(other.cluster_id, [schedule.id], LONG) == frozenset()
         assert (await add(other, key="k")).id != schedule.id
 
     async def test_a_declaration_lapses_unless_it_is_renewed(self, world: World) -> None:
         kept, left = [make_schedule(make_job(cluster_id=world.cluster_id), name=name) for name in ("A", "B")]
-        await world.master.add_schedules([kept, left], SHORT)
+        await world.master.schedules.add([kept, left], SHORT)
         undeclared = await add(world)
 
-        assert await world.master.renew_schedules(world.cluster_id, [kept.id], LONG) == {kept.id}
+        assert await world.master.schedules.renew(world.cluster_id, [kept.id], LONG) == {kept.id}
 
         async def expired() -> list[object]:
-            return [s.id for s in await world.master.expired_schedules(world.cluster_id, 10)]
+            return [s.id for s in await world.master.schedules.expired(world.cluster_id, 10)]
 
         await until(expired, what="a declaration to lapse")
         assert await expired() == [left.id]
@@ -236,19 +236,19 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         self, world: World
     ) -> None:
         back, gone = [make_schedule(make_job(cluster_id=world.cluster_id), name=name) for name in ("A", "B")]
-        await world.master.add_schedules([back, gone], SHORT)
+        await world.master.schedules.add([back, gone], SHORT)
 
         async def expired() -> list[ScheduleRecord]:
-            found = await world.master.expired_schedules(world.cluster_id, 10)
+            found = await world.master.schedules.expired(world.cluster_id, 10)
             return list(found) if len(found) == 2 else []
 
         lapsed = await until(expired, what="both declarations to lapse")
-        await world.master.renew_schedules(world.cluster_id, [back.id], LONG)
+        await world.master.schedules.renew(world.cluster_id, [back.id], LONG)
         writes = [
             ScheduleWrite(record=evolve(one, status=ScheduleStatus.INACTIVE), lapsed=True) for one in lapsed
         ]
 
-        assert await world.master.write_schedules(writes) == {gone.id}
+        assert await world.master.schedules.write(writes) == {gone.id}
         assert (await stored(world, back)).status is ScheduleStatus.ACTIVE
 
     async def test_only_what_stands_is_renewed(self, world: World) -> None:
@@ -256,16 +256,16 @@ class ScheduleKeepingContract(MasterTests, suite=True):
         over = [await add(world, status=s) for s in (ScheduleStatus.INACTIVE, ScheduleStatus.CANCELLED)]
         everyone = [active.id, paused.id, *(schedule.id for schedule in over), new_id()]
 
-        assert await world.master.renew_schedules(world.cluster_id, everyone, LONG) == {active.id, paused.id}
+        assert await world.master.schedules.renew(world.cluster_id, everyone, LONG) == {active.id, paused.id}
 
     async def test_schedules_that_are_over_are_forgotten(self, world: World) -> None:
         over = [await add(world, status=s) for s in (ScheduleStatus.ENDED, ScheduleStatus.CANCELLED)]
         paused = await add(world, status=ScheduleStatus.PAUSED)
         await world.tick()
 
-        assert await world.master.prune_schedules(world.cluster_id, LONG, 10) == 0
-        assert await world.master.prune_schedules(world.cluster_id, 0.0, 1) == 1
-        assert await world.master.prune_schedules(world.cluster_id, 0.0, 10) == len(over) - 1
+        assert await world.master.schedules.prune(world.cluster_id, LONG, 10) == 0
+        assert await world.master.schedules.prune(world.cluster_id, 0.0, 1) == 1
+        assert await world.master.schedules.prune(world.cluster_id, 0.0, 10) == len(over) - 1
         assert [schedule.id for schedule in await find(world, ScheduleQuery())] == [paused.id]
 
 
@@ -278,17 +278,17 @@ class PlanningContract(MasterTests, suite=True):
         await add(world, status=ScheduleStatus.PAUSED)
         before = await world.master.now()
 
-        found = await world.master.due_schedules(world.cluster_id, KINDS, 10)
+        found = await world.master.schedules.due(world.cluster_id, KINDS, 10)
 
         assert [schedule.id for schedule in found.due] == [early.id, late.id]
         assert before <= found.now <= await world.master.now()
-        assert len((await world.master.due_schedules(world.cluster_id, KINDS, 1)).due) == 1
+        assert len((await world.master.schedules.due(world.cluster_id, KINDS, 1)).due) == 1
 
     async def test_the_next_look_is_told(self, world: World) -> None:
-        assert (await world.master.due_schedules(world.cluster_id, KINDS, 10)).next_in is None
+        assert (await world.master.schedules.due(world.cluster_id, KINDS, 10)).next_in is None
         await add(world, look_at=await world.master.now() + HOUR)
 
-        found = await world.master.due_schedules(world.cluster_id, KINDS, 10)
+        found = await world.master.schedules.due(world.cluster_id, KINDS, 10)
 
         assert (list(found.due), found.next_in is not None) == ([], True)
         assert 3500 < (found.next_in or 0) <= 3600
@@ -296,8 +296,8 @@ class PlanningContract(MasterTests, suite=True):
     async def test_schedules_of_unknown_kinds_are_left_to_others(self, world: World) -> None:
         schedule = await add(world, kind="moon", expression="full")
 
-        assert (await world.master.due_schedules(world.cluster_id, KINDS, 10)).next_in is None
-        assert [s.id for s in (await world.master.due_schedules(world.cluster_id, ["moon"], 10)).due] == [
+        assert (await world.master.schedules.due(world.cluster_id, KINDS, 10)).next_in is None
+        assert [s.id for s in (await world.master.schedules.due(world.cluster_id, ["moon"], 10)).due] == [
             schedule.id
         ]
 
@@ -305,10 +305,10 @@ class PlanningContract(MasterTests, suite=True):
         unreadable, also = await add(world), await add(world)
         without = [unreadable.id, also.id, new_id()]
 
-        assert (await world.master.due_schedules(world.cluster_id, KINDS, 10, without)).next_in is None
+        assert (await world.master.schedules.due(world.cluster_id, KINDS, 10, without)).next_in is None
         later = await add(world, look_at=AT_ONCE + HOUR)
 
-        found = await world.master.due_schedules(world.cluster_id, KINDS, 1, without)
+        found = await world.master.schedules.due(world.cluster_id, KINDS, 1, without)
 
         assert [schedule.id for schedule in found.due] == [later.id]
 
@@ -340,7 +340,7 @@ class PlanningContract(MasterTests, suite=True):
 
         for _ in range(2):
             write = ScheduleWrite(record=await stored(world, schedule), firings=[Firing(job=job)])
-            assert await world.master.write_schedules([write])
+            assert await world.master.schedules.write([write])
 
         record = await world.record(job)
         assert (record.schedule_id, record.nominal_at) == (schedule.id, None)
@@ -352,12 +352,12 @@ class PlanningContract(MasterTests, suite=True):
         await world.put_one()
         query = JobQuery(schedule_id=schedule.id)
 
-        found = await world.master.query_jobs(world.cluster_id, query)
-        counts = await world.master.count_jobs(world.cluster_id, query)
+        found = await world.master.jobs.query(world.cluster_id, query)
+        counts = await world.master.jobs.count(world.cluster_id, query)
 
         assert [job.nominal_at for job in found] == [now + 2 * HOUR, now + HOUR, now - HOUR]
         assert dict(counts) == {JobStatus.HELD_ON_MASTER: 3}
-        assert list(await world.master.query_jobs(world.cluster_id, JobQuery(schedule_id=new_id()))) == []
+        assert list(await world.master.jobs.query(world.cluster_id, JobQuery(schedule_id=new_id()))) == []
 
     async def test_a_schedule_shows_its_last_and_its_next_time(self, world: World) -> None:
         schedule, now = await add(world), await world.master.now()
@@ -374,7 +374,7 @@ class PlanningContract(MasterTests, suite=True):
         await fire(world, schedule, now - HOUR)
         stale = ScheduleWrite(record=schedule, firings=[firing(schedule, now)], restart=True, redefined=True)
 
-        assert await world.master.write_schedules([stale]) == frozenset()
+        assert await world.master.schedules.write([stale]) == frozenset()
 
         assert len(await world.all_jobs()) == 1
         assert (await stored(world, schedule)).version == 2
@@ -385,7 +385,7 @@ class PlanningContract(MasterTests, suite=True):
         writes = [ScheduleWrite(record=s, firings=[firing(s, now)]) for s in (one, other)]
         unknown = ScheduleWrite(record=make_schedule(make_job(cluster_id=world.cluster_id)))
 
-        assert await world.master.write_schedules([*writes, unknown]) == {other.id}
+        assert await world.master.schedules.write([*writes, unknown]) == {other.id}
 
         assert len(await world.all_jobs()) == 2
 
@@ -396,7 +396,7 @@ class PlanningContract(MasterTests, suite=True):
 
         async def plan(master: MasterRepository) -> None:
             writes = [ScheduleWrite(record=s, firings=[firing(s, now + HOUR)]) for s in schedules]
-            won.extend(await master.write_schedules(writes))
+            won.extend(await master.schedules.write(writes))
 
         async with anyio.create_task_group() as group:
             for master in (world.master, peer) * 4:
@@ -424,7 +424,7 @@ class PlanningContract(MasterTests, suite=True):
         now = await world.master.now()
 
         async def busy() -> bool:
-            [due] = (await world.master.due_schedules(world.cluster_id, KINDS, 10)).due
+            [due] = (await world.master.schedules.due(world.cluster_id, KINDS, 10)).due
             return due.busy
 
         assert not await busy()
@@ -442,19 +442,19 @@ class PlanningContract(MasterTests, suite=True):
         schedule, bucket, now = await add(world), await world.bucket(), await world.master.now()
         times = [now - HOUR, now + HOUR, now + 2 * HOUR]
         moved = await fire(world, schedule, *times)
-        await world.master.assign_due(world.cluster_id, 5400, [room(bucket)])
+        await world.master.assignments.assign_due(world.cluster_id, 5400, [room(bucket)])
 
         again = evolve(moved, planned_to=now)
-        await world.master.write_schedules([ScheduleWrite(record=again, restart=True)])
+        await world.master.schedules.write([ScheduleWrite(record=again, restart=True)])
 
         assert [job.nominal_at for job in await world.all_jobs()] == [now - HOUR]
         assert (await stored(world, schedule)).planned_to == now
-        assert dict(await world.master.bucket_holdings(world.cluster_id)) == {bucket.id: 1}
+        assert dict(await world.master.buckets.holdings(world.cluster_id)) == {bucket.id: 1}
 
     async def test_what_a_restart_took_back_can_be_made_anew(self, world: World) -> None:
         schedule, nominal = await add(world), await world.master.now() + HOUR
         moved = await fire(world, schedule, nominal)
-        await world.master.write_schedules([ScheduleWrite(record=moved, restart=True)])
+        await world.master.schedules.write([ScheduleWrite(record=moved, restart=True)])
         assert list(await world.all_jobs()) == []
 
         await fire(world, await stored(world, schedule), nominal)
@@ -469,7 +469,7 @@ class PlanningContract(MasterTests, suite=True):
         [claim] = await world.claims(bucket)
         await world.report(claim, JobStatus.HELD_ON_MASTER, delay=60.0)
 
-        await world.master.write_schedules([ScheduleWrite(record=moved, restart=True)])
+        await world.master.schedules.write([ScheduleWrite(record=moved, restart=True)])
 
         assert ids(await world.all_jobs()) == [claim.job.id]
 
@@ -478,9 +478,9 @@ class PlanningContract(MasterTests, suite=True):
         job = evolve(schedule.job, lane="Other", max_retries=9)
         wanted = evolve(schedule, job=job, expression="2m", overlap=Overlap.ALLOW, misfire=Misfire.skip())
 
-        await world.master.write_schedules([ScheduleWrite(record=wanted)])
+        await world.master.schedules.write([ScheduleWrite(record=wanted)])
         kept = await stored(world, schedule)
-        await world.master.write_schedules([ScheduleWrite(record=evolve(wanted, version=2), redefined=True)])
+        await world.master.schedules.write([ScheduleWrite(record=evolve(wanted, version=2), redefined=True)])
         changed = await stored(world, schedule)
 
         assert (kept.job, kept.expression, kept.version) == (schedule.job, "1m", 2)
@@ -491,10 +491,10 @@ class PlanningContract(MasterTests, suite=True):
         schedule = await add(world)
         moved = await fire(world, schedule, await world.master.now() - HOUR)
         over = evolve(moved, status=ScheduleStatus.CANCELLED)
-        await world.master.write_schedules([ScheduleWrite(record=over)])
+        await world.master.schedules.write([ScheduleWrite(record=over)])
         await world.tick()
 
-        assert await world.master.prune_schedules(world.cluster_id, 0.0, 10) == 1
+        assert await world.master.schedules.prune(world.cluster_id, 0.0, 10) == 1
 
         [job] = await world.all_jobs()
         assert job.schedule_id == schedule.id

@@ -44,7 +44,7 @@ class SchemaContract(MasterTests, suite=True):
     ) -> None:
         job = await world.put_one()
 
-        assert await peer.get_job(world.cluster_id, job.id) == await world.record(job)
+        assert await peer.jobs.get(world.cluster_id, job.id) == await world.record(job)
 
     async def test_what_was_accepted_survives_the_repository(
         self, store_url: str, store_options: Options
@@ -55,7 +55,7 @@ class SchemaContract(MasterTests, suite=True):
             job = await world.put_one()
 
         async with open_master(store_url, store_options) as master:
-            assert await master.get_job(world.cluster_id, job.id) is not None
+            assert await master.jobs.get(world.cluster_id, job.id) is not None
 
     async def test_what_can_lose_jobs_is_said_with_what_it_means_and_the_remedy(self, world: World) -> None:
         check_risks(await world.master.durability_risks())
@@ -83,8 +83,8 @@ class SchemaContract(MasterTests, suite=True):
         await until(later, what="the store's clock to move")
 
     async def test_a_migrated_store_has_nothing_pending(self, world: World) -> None:
-        assert list(await world.master.pending_migrations()) == []
-        assert list(await world.master.migrate()) == []
+        assert list(await world.master.schema.pending()) == []
+        assert list(await world.master.schema.migrate()) == []
 
     async def test_migrate_applies_what_was_pending(
         self, store_url: str, master: MasterRepository, fresh_options: Options
@@ -93,10 +93,10 @@ class SchemaContract(MasterTests, suite=True):
         fresh = unopened_master(store_url, fresh_options)
         await fresh.open()
         try:
-            pending = list(await fresh.pending_migrations())
+            pending = list(await fresh.schema.pending())
             assert pending
-            assert list(await fresh.migrate()) == pending
-            assert list(await fresh.pending_migrations()) == []
+            assert list(await fresh.schema.migrate()) == pending
+            assert list(await fresh.schema.pending()) == []
         finally:
             await fresh.close()
 
@@ -109,7 +109,7 @@ class SchemaContract(MasterTests, suite=True):
 
         async def migrate(store: MasterRepository) -> None:
             await store.open()
-            applied.extend(await store.migrate())
+            applied.extend(await store.schema.migrate())
 
         try:
             async with anyio.create_task_group() as group:
@@ -117,7 +117,7 @@ class SchemaContract(MasterTests, suite=True):
                     group.start_soon(migrate, store)
             assert applied
             assert len(applied) == len(set(applied))
-            assert list(await stores[0].pending_migrations()) == []
+            assert list(await stores[0].schema.pending()) == []
         finally:
             for store in stores:
                 await store.close()
@@ -129,15 +129,15 @@ class SchemaContract(MasterTests, suite=True):
         job = await world.put_one()
 
         async with open_master(store_url, fresh_options) as other:
-            assert await other.get_cluster(world.cluster_id) is None
-            assert await other.get_job(world.cluster_id, job.id) is None
+            assert await other.clusters.get(world.cluster_id) is None
+            assert await other.jobs.get(world.cluster_id, job.id) is None
 
     async def test_the_migration_script_needs_no_connection(
         self, store_url: str, master: MasterRepository, fresh_options: Options
     ) -> None:
         needs(master.capabilities.migrations, "migrations")
 
-        script = unopened_master(store_url, fresh_options).migration_script()
+        script = unopened_master(store_url, fresh_options).schema.script()
 
         assert fresh_options.table_prefix in script
         assert script.count(";") > 1

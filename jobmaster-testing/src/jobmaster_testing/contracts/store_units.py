@@ -20,11 +20,11 @@ class UnitContract(MasterTests, suite=True):
         new = [make_new_job(bucket) for _ in range(60)]
 
         async def use_the_store(one: NewJob) -> None:
-            await world.master.insert_jobs([one])
-            await world.master.assign_due(world.cluster_id, 1, [room(bucket)])
+            await world.master.jobs.insert([one])
+            await world.master.assignments.assign_due(world.cluster_id, 1, [room(bucket)])
             claims = await world.claims(bucket)
             mine = next(claim for claim in claims if claim.job.id == one.job.id)
-            assert await world.master.report([make_report(mine)]) == frozenset()
+            assert await world.master.outcomes.report([make_report(mine)]) == frozenset()
             await world.record(one.job)
 
         with anyio.fail_after(30):
@@ -32,7 +32,7 @@ class UnitContract(MasterTests, suite=True):
                 for one in new:
                     group.start_soon(use_the_store, one)
 
-        counts = await world.master.count_jobs(world.cluster_id, JobQuery())
+        counts = await world.master.jobs.count(world.cluster_id, JobQuery())
         assert dict(counts) == {JobStatus.SUCCEEDED: len(new)}
 
     async def test_a_cancelled_insert_happened_or_did_not(self, world: World) -> None:
@@ -41,7 +41,7 @@ class UnitContract(MasterTests, suite=True):
 
         for number, batch in enumerate(batches):
             with anyio.move_on_after(number * 0.00025):
-                await world.master.insert_jobs(batch)
+                await world.master.jobs.insert(batch)
 
         stored = set(ids(await world.all_jobs()))
         whole = [batch for batch in batches if {new.job.id for new in batch} <= stored]
@@ -56,7 +56,7 @@ class UnitContract(MasterTests, suite=True):
 
         for number, batch in enumerate(batches):
             with anyio.move_on_after(number * 0.00025):
-                await world.master.report([make_report(claim) for claim in batch])
+                await world.master.outcomes.report([make_report(claim) for claim in batch])
 
         done = {job.id for job in await world.all_jobs() if job.status.is_terminal}
         assert sum(3 for batch in batches if set(ids(batch)) <= done) == len(done)
@@ -73,7 +73,7 @@ class UnitContract(MasterTests, suite=True):
                 async with anyio.create_task_group() as group:
                     group.start_soon(world.all_jobs)
                     group.start_soon(world.claims, bucket)
-                    group.start_soon(world.master.active_buckets, world.cluster_id)
+                    group.start_soon(world.master.buckets.list_active, world.cluster_id)
 
         await _check_usable(world)
 
@@ -94,7 +94,7 @@ async def _check_usable(world: World) -> None:
         jobs = await world.put(bucket, 5)
         async with anyio.create_task_group() as group:
             for _ in range(20):
-                group.start_soon(world.master.read_bucket, bucket, Cursor(), 10)
+                group.start_soon(world.master.claims.pull, bucket, Cursor(), 10)
         for claim in await world.claims(bucket):
             await world.report(claim)
         assert {await world.status(job) for job in jobs} == {JobStatus.SUCCEEDED}

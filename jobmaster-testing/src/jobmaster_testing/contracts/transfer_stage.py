@@ -33,12 +33,12 @@ LATER = 1000.0
 
 async def held(world: World, limit: int = 100) -> list[WholeJob]:
     """Return the held jobs of a cluster as whole jobs."""
-    return list(await world.master.read_held(world.cluster_id, None, limit))
+    return list(await world.master.transfers.read_held(world.cluster_id, None, limit))
 
 
 async def finished(world: World, age: float = 0.0) -> list[WholeJob]:
     """Return the finished jobs of a cluster as whole jobs."""
-    return list(await world.master.read_finished(world.cluster_id, age, None, 100))
+    return list(await world.master.transfers.read_finished(world.cluster_id, age, None, 100))
 
 
 async def leave(
@@ -46,8 +46,8 @@ async def leave(
 ) -> tuple[UUID, frozenset[UUID]]:
     """Stage things at the target and release them at the source; return the consignment and the ids that departed."""
     number = consignment or new_id()
-    assert list(await target.master.stage(target.cluster_id, number, things)) == []
-    departed = await world.master.release(world.cluster_id, target.cluster_id, number, things)
+    assert list(await target.master.transfers.stage(target.cluster_id, number, things)) == []
+    departed = await world.master.transfers.release(world.cluster_id, target.cluster_id, number, things)
     return number, departed
 
 
@@ -55,13 +55,13 @@ async def move(world: World, target: World, *things: Moving) -> None:
     """Move things from one cluster to another, all the way."""
     consignment, departed = await leave(world, target, *things)
     assert departed == {thing.id for thing in things}
-    assert list(await target.master.admit(target.cluster_id, consignment, list(departed))) == []
-    await world.master.forget_departures(world.cluster_id, consignment, list(departed))
+    assert list(await target.master.transfers.admit(target.cluster_id, consignment, list(departed))) == []
+    await world.master.transfers.forget_departures(world.cluster_id, consignment, list(departed))
 
 
 async def departed_from(world: World, limit: int = 100) -> list[Departure]:
     """Return a cluster's departures that are not deleted yet."""
-    return list(await world.master.departures(world.cluster_id, limit))
+    return list(await world.master.transfers.departures(world.cluster_id, limit))
 
 
 def departure(target: World, consignment: UUID, *things: UUID) -> Departure:
@@ -97,13 +97,13 @@ async def add_schedule(
 ) -> ScheduleRecord:
     """Store a schedule and return it as stored."""
     schedule = make_schedule(make_job(cluster_id=world.cluster_id, key=key), **fields)
-    await world.master.add_schedules([schedule])
+    await world.master.schedules.add([schedule])
     return (await schedules(world, schedule.id))[0]
 
 
 async def schedules(world: World, *schedule_ids: UUID) -> Sequence[ScheduleRecord]:
     """Return schedules as the store has them."""
-    return await world.master.get_schedules(world.cluster_id, schedule_ids)
+    return await world.master.schedules.get(world.cluster_id, schedule_ids)
 
 
 class TransferTests(MasterTests, suite=True):
@@ -119,12 +119,12 @@ async def fire(world: World, schedule: ScheduleRecord, job: Job, nominal: dateti
     """Make the job of a nominal time."""
     moved = evolve(schedule, planned_to=nominal, newest_job_id=job.id)
     write = ScheduleWrite(record=moved, firings=[Firing(job=job, nominal_at=nominal)])
-    assert await world.master.write_schedules([write]) == {schedule.id}
+    assert await world.master.schedules.write([write]) == {schedule.id}
 
 
 async def find_schedules(world: World) -> Sequence[ScheduleRecord]:
     """Return all schedules of a cluster."""
-    return await world.master.query_schedules(world.cluster_id, ScheduleQuery())
+    return await world.master.schedules.query(world.cluster_id, ScheduleQuery())
 
 
 def ids_of(jobs: Sequence[WholeJob]) -> list[UUID]:

@@ -37,8 +37,8 @@ class AdmittingContract(TransferTests, suite=True):
         nowhere = evolve(one, job=evolve(one.job, id=new_id()))
         consignment, departed = await leave(world, target, one, nowhere)
 
-        await target.master.admit(target.cluster_id, consignment, list(departed))
-        await target.master.admit(target.cluster_id, consignment, [one.id, two.id, nowhere.id])
+        await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
+        await target.master.transfers.admit(target.cluster_id, consignment, [one.id, two.id, nowhere.id])
 
         assert ids(await target.all_jobs()) == [one.id]
         assert ids_of(await held(world)) == [two.id]
@@ -48,7 +48,10 @@ class AdmittingContract(TransferTests, suite=True):
         consignment, departed = await leave(world, target, *await held(world))
 
         for _ in range(2):
-            assert list(await target.master.admit(target.cluster_id, consignment, list(departed))) == []
+            assert (
+                list(await target.master.transfers.admit(target.cluster_id, consignment, list(departed)))
+                == []
+            )
 
         record = await target.record(job)
         assert (len(record.attempts), len(record.logs)) == (1, 1)
@@ -58,23 +61,23 @@ class AdmittingContract(TransferTests, suite=True):
     ) -> None:
         job, bucket = await world.put_one(), await target.bucket()
         consignment, departed = await leave(world, target, *await held(world))
-        await target.master.admit(target.cluster_id, consignment, list(departed))
+        await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
         await target.assign(room(bucket))
         await target.report((await target.claims(bucket))[0])
         await target.tick()
-        await target.master.prune_jobs(target.cluster_id, 0, 10)
+        await target.master.jobs.prune(target.cluster_id, 0, 10)
 
-        await target.master.admit(target.cluster_id, consignment, list(departed))
+        await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
 
-        assert await target.master.get_job(target.cluster_id, job.id) is None
+        assert await target.master.jobs.get(target.cluster_id, job.id) is None
 
     async def test_staging_again_changes_nothing(self, world: World, target: World) -> None:
         await world.put_one()
         whole, consignment = await held(world), new_id()
-        await target.master.stage(target.cluster_id, consignment, whole)
+        await target.master.transfers.stage(target.cluster_id, consignment, whole)
 
         _, departed = await leave(world, target, *whole, consignment=consignment)
-        await target.master.admit(target.cluster_id, consignment, list(departed))
+        await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
 
         assert len(await target.all_jobs()) == 1
 
@@ -82,21 +85,21 @@ class AdmittingContract(TransferTests, suite=True):
         job = await world.put_one()
         stale = await held(world)
         abandoned = new_id()
-        await target.master.stage(target.cluster_id, abandoned, stale)
-        await world.master.reschedule(world.cluster_id, job.id, LATER)
+        await target.master.transfers.stage(target.cluster_id, abandoned, stale)
+        await world.master.requests.reschedule(world.cluster_id, job.id, LATER)
         before = await world.record(job)
 
         await move(world, target, *await held(world))
 
         assert await target.record(job) == as_of(target, before)
-        await target.master.admit(target.cluster_id, abandoned, [])
+        await target.master.transfers.admit(target.cluster_id, abandoned, [])
         assert await target.record(job) == as_of(target, before)
 
     async def test_what_the_cluster_has_is_not_staged(self, world: World) -> None:
         job, schedule = await world.put_one(), await add_schedule(world)
         whole: list[Moving] = [*await held(world), schedule]
 
-        found = await world.master.stage(world.cluster_id, new_id(), whole)
+        found = await world.master.transfers.stage(world.cluster_id, new_id(), whole)
 
         assert sorted(found, key=lambda one: one.id) == sorted(
             (Rejection(id=id_, reason=RejectReason.KNOWN) for id_ in (job.id, schedule.id)),
@@ -108,8 +111,10 @@ class AdmittingContract(TransferTests, suite=True):
         holder = await target.put_one(key="k")
         whole, consignment = await held(world), new_id()
 
-        found = await target.master.stage(target.cluster_id, consignment, whole)
-        departed = await world.master.release(world.cluster_id, target.cluster_id, consignment, [whole[-1]])
+        found = await target.master.transfers.stage(target.cluster_id, consignment, whole)
+        departed = await world.master.transfers.release(
+            world.cluster_id, target.cluster_id, consignment, [whole[-1]]
+        )
 
         assert list(found) == [Rejection(id=job.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")]
         assert departed == {free.id}
@@ -121,7 +126,7 @@ class AdmittingContract(TransferTests, suite=True):
         holder = await target.put_one(key="k")
 
         for _ in range(2):
-            found = await target.master.admit(target.cluster_id, consignment, list(departed))
+            found = await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
             assert list(found) == [
                 Rejection(id=job.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")
             ]
@@ -135,8 +140,8 @@ class AdmittingContract(TransferTests, suite=True):
         await target.put_one(key="k")
         whole, consignment = await held(world), new_id()
 
-        found = await target.master.stage(target.cluster_id, consignment, whole, keep_keys=False)
-        await world.master.release(world.cluster_id, target.cluster_id, consignment, whole)
+        found = await target.master.transfers.stage(target.cluster_id, consignment, whole, keep_keys=False)
+        await world.master.transfers.release(world.cluster_id, target.cluster_id, consignment, whole)
         await admit_without_keys(target, consignment, taken.id, free.id)
 
         assert list(found) == []
@@ -147,7 +152,7 @@ class AdmittingContract(TransferTests, suite=True):
         over = await ended(world, await add_schedule(world, key="j"))
         await add_schedule(target, key="j")
 
-        found = await target.master.stage(target.cluster_id, new_id(), [schedule, over])
+        found = await target.master.transfers.stage(target.cluster_id, new_id(), [schedule, over])
 
         assert list(found) == [
             Rejection(id=schedule.id, reason=RejectReason.KEY_TAKEN, holder=holder.id, key="k")
@@ -156,7 +161,7 @@ class AdmittingContract(TransferTests, suite=True):
     async def test_what_comes_back_has_not_departed(self, world: World, target: World) -> None:
         job = await world.put_one()
         consignment, departed = await leave(world, target, *await held(world))
-        await target.master.admit(target.cluster_id, consignment, list(departed))
+        await target.master.transfers.admit(target.cluster_id, consignment, list(departed))
 
         await move(target, world, *await held(target))
 
@@ -167,10 +172,10 @@ class AdmittingContract(TransferTests, suite=True):
 async def ended(world: World, schedule: ScheduleRecord) -> ScheduleRecord:
     """End a schedule, and return it afterwards."""
     over = evolve(schedule, status=ScheduleStatus.ENDED, look_at=None)
-    assert await world.master.write_schedules([ScheduleWrite(record=over)]) == {schedule.id}
+    assert await world.master.schedules.write([ScheduleWrite(record=over)]) == {schedule.id}
     return (await schedules(world, schedule.id))[0]
 
 
 async def admit_without_keys(target: World, consignment: UUID, *things: UUID) -> Sequence[Rejection]:
     """Admit things, without keys that are taken."""
-    return await target.master.admit(target.cluster_id, consignment, things, keep_keys=False)
+    return await target.master.transfers.admit(target.cluster_id, consignment, things, keep_keys=False)

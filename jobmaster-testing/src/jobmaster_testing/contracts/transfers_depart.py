@@ -35,9 +35,9 @@ class GivingUpContract(TransferTests, suite=True):
         job = await world.put_one(key="k")
         schedule = await add_schedule(world)
 
-        await target.master.stage(target.cluster_id, new_id(), [*await held(world), schedule])
+        await target.master.transfers.stage(target.cluster_id, new_id(), [*await held(world), schedule])
 
-        assert await target.master.get_job(target.cluster_id, job.id) is None
+        assert await target.master.jobs.get(target.cluster_id, job.id) is None
         assert await target.assign(room(await target.bucket())) == 0
         assert list(await find_schedules(target)) == []
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
@@ -75,7 +75,7 @@ class GivingUpContract(TransferTests, suite=True):
     async def test_a_job_that_was_rescheduled_meanwhile_stays(self, world: World, target: World) -> None:
         job = await world.put_one()
         whole = await held(world)
-        await world.master.reschedule(world.cluster_id, job.id, LATER)
+        await world.master.requests.reschedule(world.cluster_id, job.id, LATER)
 
         assert (await leave(world, target, *whole))[1] == frozenset()
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
@@ -94,7 +94,7 @@ class GivingUpContract(TransferTests, suite=True):
     async def test_a_job_that_was_cancelled_meanwhile_stays(self, world: World, target: World) -> None:
         job = await world.put_one()
         whole = await held(world)
-        await world.master.cancel(world.cluster_id, [job.id])
+        await world.master.requests.cancel(world.cluster_id, [job.id])
 
         assert (await leave(world, target, *whole))[1] == frozenset()
         assert await world.status(job) is JobStatus.CANCELLED
@@ -107,8 +107,8 @@ class GivingUpContract(TransferTests, suite=True):
         whole = await held(world)
         await world.assign(room(bucket))
         await world.claims(bucket)
-        await world.master.cancel(world.cluster_id, [job.id])
-        await world.master.release_bucket(bucket)
+        await world.master.requests.cancel(world.cluster_id, [job.id])
+        await world.master.buckets.release(bucket)
 
         assert (await leave(world, target, *whole))[1] == frozenset()
         assert await world.status(job) is JobStatus.CANCELLED
@@ -116,7 +116,7 @@ class GivingUpContract(TransferTests, suite=True):
     async def test_a_finished_job_that_was_retried_meanwhile_stays(self, world: World, target: World) -> None:
         job = await world.finished(await world.bucket(), JobStatus.FAILED)
         whole = await finished(world)
-        await world.master.retry(world.cluster_id, job.id)
+        await world.master.requests.retry(world.cluster_id, job.id)
 
         assert (await leave(world, target, *whole))[1] == frozenset()
         assert await world.status(job) is JobStatus.HELD_ON_MASTER
@@ -127,7 +127,7 @@ class GivingUpContract(TransferTests, suite=True):
         bucket = await world.bucket()
         job = await world.finished(bucket, JobStatus.FAILED)
         whole = await finished(world)
-        await world.master.retry(world.cluster_id, job.id)
+        await world.master.requests.retry(world.cluster_id, job.id)
         await world.assign(room(bucket))
         [claim] = await world.claims(bucket)
         await world.report(claim)
@@ -137,7 +137,7 @@ class GivingUpContract(TransferTests, suite=True):
 
     async def test_a_schedule_that_was_planned_meanwhile_stays(self, world: World, target: World) -> None:
         schedule = await add_schedule(world)
-        await world.master.write_schedules([ScheduleWrite(record=evolve(schedule, look_at=None))])
+        await world.master.schedules.write([ScheduleWrite(record=evolve(schedule, look_at=None))])
 
         assert (await leave(world, target, schedule))[1] == frozenset()
         assert len(await schedules(world, schedule.id)) == 1
@@ -146,7 +146,10 @@ class GivingUpContract(TransferTests, suite=True):
         job, schedule = await target.put_one(), await add_schedule(target)
         theirs: list[Moving] = [*await held(target), schedule]
 
-        assert await world.master.release(world.cluster_id, "Elsewhere", new_id(), theirs) == frozenset()
+        assert (
+            await world.master.transfers.release(world.cluster_id, "Elsewhere", new_id(), theirs)
+            == frozenset()
+        )
         assert await target.status(job) is JobStatus.HELD_ON_MASTER
         assert len(await schedules(target, schedule.id)) == 1
 
@@ -155,7 +158,7 @@ class GivingUpContract(TransferTests, suite=True):
         whole = await held(world)
         consignment, departed = await leave(world, target, *whole)
 
-        again = await world.master.release(world.cluster_id, target.cluster_id, consignment, whole)
+        again = await world.master.transfers.release(world.cluster_id, target.cluster_id, consignment, whole)
 
         assert again == departed == set(ids_of(whole))
 
@@ -185,6 +188,6 @@ class GivingUpContract(TransferTests, suite=True):
         assert await departed_from(world) == both
         assert await departed_from(world, 1) == both[:1]
         for _ in range(2):
-            await world.master.forget_departures(world.cluster_id, first, [one.id])
+            await world.master.transfers.forget_departures(world.cluster_id, first, [one.id])
         assert await departed_from(world) == [departure(target, first, two.id), both[1]]
         assert ids_of(await held(world)) == [four.id]

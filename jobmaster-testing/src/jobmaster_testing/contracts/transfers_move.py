@@ -46,7 +46,7 @@ class MovingContract(TransferTests, suite=True):
 
         await move(world, target, whole)
 
-        assert await world.master.get_job(world.cluster_id, job.id) is None
+        assert await world.master.jobs.get(world.cluster_id, job.id) is None
         assert await target.record(job) == as_of(target, before)
         assert whole.standing is not None
         assert await held(target) == [evolve(whole, job=evolve(whole.job, cluster_id=target.cluster_id))]
@@ -54,7 +54,7 @@ class MovingContract(TransferTests, suite=True):
     async def test_a_held_job_that_arrived_runs_on(self, world: World, target: World) -> None:
         bucket, its_bucket = await world.bucket(), await target.bucket()
         job = await failed_once(world, bucket)
-        await world.master.reschedule(world.cluster_id, job.id, 0)
+        await world.master.requests.reschedule(world.cluster_id, job.id, 0)
 
         await move(world, target, *await held(world))
         assert await target.assign(room(its_bucket)) == 1
@@ -68,7 +68,7 @@ class MovingContract(TransferTests, suite=True):
     async def test_a_job_that_was_tried_twice_keeps_both_attempts(self, world: World, target: World) -> None:
         bucket = await world.bucket()
         job = await failed_once(world, bucket)
-        await world.master.reschedule(world.cluster_id, job.id, 0)
+        await world.master.requests.reschedule(world.cluster_id, job.id, 0)
         await world.assign(room(bucket))
         [claim] = await world.claims(bucket)
         await world.report(claim, JobStatus.HELD_ON_MASTER, outcome=AttemptOutcome.SNOOZED)
@@ -92,8 +92,8 @@ class MovingContract(TransferTests, suite=True):
         standing = Standing(ready_at=await target.master.now(), cancel_requested=True)
         whole = WholeJob(job=job, status=JobStatus.HELD_ON_MASTER, standing=standing)
 
-        await target.master.stage(target.cluster_id, consignment, [whole])
-        await target.master.admit(target.cluster_id, consignment, [job.id])
+        await target.master.transfers.stage(target.cluster_id, consignment, [whole])
+        await target.master.transfers.admit(target.cluster_id, consignment, [job.id])
 
         assert (await target.record(job)).cancel_requested
 
@@ -102,7 +102,7 @@ class MovingContract(TransferTests, suite=True):
         done = await world.finished(bucket)
         broken = await world.finished(bucket, JobStatus.FAILED, key="k")
         given_up = await world.put_one()
-        await world.master.cancel(world.cluster_id, [given_up.id])
+        await world.master.requests.cancel(world.cluster_id, [given_up.id])
         before = [await world.record(job) for job in (done, broken, given_up)]
 
         whole = await finished(world)
@@ -111,15 +111,15 @@ class MovingContract(TransferTests, suite=True):
         assert [job.status for job in whole] == ["succeeded", "failed", "cancelled"]
         assert [await target.record(job.id) for job in before] == [as_of(target, job) for job in before]
         assert len(await world.all_jobs()) == 0
-        await target.master.retry(target.cluster_id, broken.id)
+        await target.master.requests.retry(target.cluster_id, broken.id)
         assert (await target.record(broken)).attempt == 2
 
     async def test_a_job_keeps_its_key(self, world: World, target: World) -> None:
         job = await world.put_one(key="k")
 
         await move(world, target, *await held(world))
-        [there] = await target.master.insert_jobs([make_new_job(cluster_id=target.cluster_id, key="k")])
-        [here] = await world.master.insert_jobs([make_new_job(cluster_id=world.cluster_id, key="k")])
+        [there] = await target.master.jobs.insert([make_new_job(cluster_id=target.cluster_id, key="k")])
+        [here] = await world.master.jobs.insert([make_new_job(cluster_id=world.cluster_id, key="k")])
 
         assert (there.job_id, there.created) == (job.id, False)
         assert here.created
@@ -132,7 +132,7 @@ class MovingContract(TransferTests, suite=True):
         await move(target, world, *await held(target))
 
         assert await world.record(job) == before
-        assert await target.master.get_job(target.cluster_id, job.id) is None
+        assert await target.master.jobs.get(target.cluster_id, job.id) is None
 
     async def test_a_schedule_arrives_as_it_left(self, world: World, target: World) -> None:
         now = await world.master.now()
@@ -169,7 +169,7 @@ class MovingContract(TransferTests, suite=True):
 
         await move(world, target, *await held(world))
         await move(world, target, planned)
-        [found] = await target.master.query_jobs(target.cluster_id, JobQuery(schedule_id=schedule.id))
+        [found] = await target.master.jobs.query(target.cluster_id, JobQuery(schedule_id=schedule.id))
         [moved] = await schedules(target, schedule.id)
 
         assert (found.id, found.nominal_at) == (job.id, nominal)
@@ -183,19 +183,19 @@ class MovingContract(TransferTests, suite=True):
         await move(world, target, schedule)
 
         stale = ScheduleWrite(record=evolve(schedule, look_at=None))
-        assert await world.master.write_schedules([stale]) == frozenset()
+        assert await world.master.schedules.write([stale]) == frozenset()
         assert (await schedules(target, schedule.id))[0].look_at == AT_ONCE
 
     async def test_a_declared_schedule_has_time_to_be_declared_there(
         self, world: World, target: World
     ) -> None:
         template = make_job(cluster_id=world.cluster_id)
-        await world.master.add_schedules([make_schedule(template, name="Nightly")], 0.0)
+        await world.master.schedules.add([make_schedule(template, name="Nightly")], 0.0)
         await world.tick()
 
         await move(world, target, *await schedules(world, template.id))
 
-        assert list(await target.master.expired_schedules(target.cluster_id, 10)) == []
+        assert list(await target.master.schedules.expired(target.cluster_id, 10)) == []
         [found] = await schedules(target, template.id)
         assert found.alive_until is not None
 
@@ -222,7 +222,7 @@ class ReadingToMoveContract(TransferTests, suite=True):
         jobs = await world.put(count=5)
         first = await held(world, 2)
 
-        rest = await world.master.read_held(world.cluster_id, first[-1].id, 10)
+        rest = await world.master.transfers.read_held(world.cluster_id, first[-1].id, 10)
 
         assert ids_of(first) + ids_of(rest) == sorted(ids(jobs))
 
@@ -244,7 +244,7 @@ class ReadingToMoveContract(TransferTests, suite=True):
 
         pages: list[WholeJob] = []
         after: Position | None = None
-        while page := await world.master.read_finished(world.cluster_id, 0, after, 3):
+        while page := await world.master.transfers.read_finished(world.cluster_id, 0, after, 3):
             pages += page
             after = page[-1].place
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from jobmaster.contracts import Mark, MasterRepository, Room, SchemaStore
+from jobmaster.contracts import Mark, MasterRepository, Repository, Room
 from jobmaster.models import (
     STANDALONE,
     Attempt,
@@ -61,7 +61,7 @@ class World:
         """Register a worker that owns `buckets`."""
         given: WorkerFields = {"cluster_id": self.cluster_id, **fields}
         worker = make_worker(**given)
-        await self.master.register_worker(worker, buckets, lease)
+        await self.master.workers.register(worker, buckets, lease)
         return worker
 
     async def bucket(
@@ -87,16 +87,16 @@ class World:
         """Register a worker with some buckets and return them."""
         worker = make_worker(cluster_id=self.cluster_id, lane=lane, agent=agent)
         buckets = [make_bucket(worker, priority=priority) for _ in range(count)]
-        await self.master.register_worker(worker, buckets, lease)
+        await self.master.workers.register(worker, buckets, lease)
         return buckets
 
     async def stored_bucket(self, bucket: Bucket) -> Bucket:
         """Return a bucket as stored."""
-        return next(b for b in await self.master.list_buckets(self.cluster_id) if b.id == bucket.id)
+        return next(b for b in await self.master.buckets.list_all(self.cluster_id) if b.id == bucket.id)
 
     async def stored_worker(self, worker_id: UUID) -> WorkerRecord:
         """Return a worker as stored."""
-        return next(w for w in await self.master.list_workers(self.cluster_id) if w.id == worker_id)
+        return next(w for w in await self.master.workers.list_all(self.cluster_id) if w.id == worker_id)
 
     async def rescue(self, count: int = 1, rescuer: WorkerRecord | None = None) -> list[Bucket]:
         """Wait until `count` buckets are lost, and take them over for a (new) worker with a long lease."""
@@ -104,7 +104,7 @@ class World:
         taken: list[Bucket] = []
 
         async def take() -> bool:
-            taken.extend(await self.master.take_lost_buckets(self.cluster_id, owner.id, 100))
+            taken.extend(await self.master.rescue.take_lost_buckets(self.cluster_id, owner.id, 100))
             return len(taken) >= count
 
         await until(take, what=f"{count} lost buckets")
@@ -114,7 +114,7 @@ class World:
 
     async def insert(self, *jobs: NewJob) -> list[Job]:
         """Insert jobs in one call and return them."""
-        await self.master.insert_jobs(jobs)
+        await self.master.jobs.insert(jobs)
         return [new.job for new in jobs]
 
     async def put(
@@ -128,7 +128,7 @@ class World:
         """Insert `count` similar jobs: in a bucket (on its lane and priority), or held."""
         given: JobFields = {"cluster_id": self.cluster_id, **fields}
         new = [make_new_job(bucket, delay=delay, **given) for _ in range(count)]
-        await self.master.insert_jobs(new)
+        await self.master.jobs.insert(new)
         return [one.job for one in new]
 
     async def put_one(
@@ -139,7 +139,7 @@ class World:
 
     async def claims(self, bucket: Bucket, limit: int = 1000) -> list[Claim]:
         """Return the jobs that the owner of a bucket can run now."""
-        return list((await self.master.read_bucket(bucket, Cursor(), limit)).claims)
+        return list((await self.master.claims.pull(bucket, Cursor(), limit)).claims)
 
     async def claim(self, bucket: Bucket, **fields: Unpack[JobFields]) -> Claim:
         """Put a job into a bucket and claim it."""
@@ -151,13 +151,13 @@ class World:
     ) -> Report:
         """Report about a claim, and check that it was not stale."""
         report = make_report(claim, status, **fields)
-        assert await self.master.report([report]) == frozenset()
+        assert await self.master.outcomes.report([report]) == frozenset()
         return report
 
     async def mark(self, bucket: Bucket, job: Job, status: JobStatus, attempt: int = 1) -> None:
         """Record that a job of the bucket is queued, or processing since now."""
         started = await self.master.now() if status is JobStatus.PROCESSING else None
-        await self.master.mark(
+        await self.master.outcomes.mark(
             bucket, [Mark(job_id=job.id, attempt=attempt, status=status, started_at=started)]
         )
 
@@ -177,7 +177,7 @@ class World:
 
     async def record(self, job: Job | UUID) -> JobRecord:
         """Return a job as stored."""
-        found = await self.master.get_job(self.cluster_id, job if isinstance(job, UUID) else job.id)
+        found = await self.master.jobs.get(self.cluster_id, job if isinstance(job, UUID) else job.id)
         assert found is not None
         return found
 
@@ -191,11 +191,13 @@ class World:
 
     async def all_jobs(self) -> Sequence[JobRecord]:
         """Return all jobs of the cluster (up to 1,000), newest first."""
-        return await self.master.query_jobs(self.cluster_id, JobQuery(limit=1000))
+        return await self.master.jobs.query(self.cluster_id, JobQuery(limit=1000))
 
     async def assign(self, *rooms: Room, ahead: float = 1.0) -> int:
         """Assign held jobs and return how many were assigned."""
-        return sum((await self.master.assign_due(self.cluster_id, ahead, rooms)).assigned.values())
+        return sum(
+            (await self.master.assignments.assign_due(self.cluster_id, ahead, rooms)).assigned.values()
+        )
 
     async def tick(self) -> None:
         """Wait until the store's clock has moved on."""
@@ -204,11 +206,11 @@ class World:
     async def close_bucket(self, bucket: Bucket) -> None:
         """Let the owner close a bucket in an orderly way."""
         if bucket.status is BucketStatus.ACTIVE:
-            assert await self.master.set_bucket_status(bucket, BucketStatus.COMPLETING)
-        assert await self.master.set_bucket_status(bucket, BucketStatus.READY_TO_DELETE)
+            assert await self.master.buckets.set_status(bucket, BucketStatus.COMPLETING)
+        assert await self.master.buckets.set_status(bucket, BucketStatus.READY_TO_DELETE)
 
 
-async def clock_moved(store: SchemaStore) -> None:
+async def clock_moved(store: Repository) -> None:
     """Wait until a store's clock has moved on."""
     before = await store.now()
 

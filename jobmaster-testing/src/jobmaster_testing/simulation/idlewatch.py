@@ -124,9 +124,9 @@ class IdleWatch:
         """Inspect a store call that has just happened."""
         if not self.is_on:
             return
-        if name == "register_worker":
+        if name == "workers.register":
             self._registered(process, *args[:2])
-        elif name in ("set_worker_stopping", "retire_worker"):
+        elif name in ("workers.set_stopping", "workers.retire"):
             self._leaves(args[0])
         elif isinstance(answer, BucketPage):
             self._reads(answer)

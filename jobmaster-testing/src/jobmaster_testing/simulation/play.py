@@ -236,7 +236,7 @@ class Play:
             self._is_silent(worker) or self._is_replaced(worker) for worker in world.rows.workers.values()
         ):
             return False
-        return not await MemoryMaster(world.master_name, world.clock).needs_rescue(CLUSTER)
+        return not await MemoryMaster(world.master_name, world.clock).rescue.is_needed(CLUSTER)
 
     def _is_silent(self, worker: WorkerRecord) -> bool:
         """Return whether a worker counts as running but does not run: its lease has yet to expire."""

@@ -1,4 +1,7 @@
-"""The stores as one process sees them: every call may fail before or after it happens, be late, or be the last one."""
+"""The master and agents as one process sees them: every call may fail before or after it happens, be late, or be the last.
+
+Calls are named with their store, as in `jobs.insert`; the repository's own, such as `now`, have plain names.
+"""
 
 from __future__ import annotations
 
@@ -10,59 +13,51 @@ import anyio
 import anyio.lowlevel
 from attrs import evolve
 
-from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository
+from jobmaster.contracts import AgentRepository, Capabilities, MasterRepository, NotificationChannel
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.hookspecs import JobObserver, hookimpl
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster_testing.simulation.processes import Process
+from jobmaster_testing.wrapping import STORES
 
 if TYPE_CHECKING:
     from jobmaster_testing.simulation.world import World
 
 SCHEME = "simulated"
-PLAIN = frozenset({"open", "migrate", "pending_migrations", "now", "fingerprint"})
+PLAIN = frozenset({"open", "schema.migrate", "schema.pending", "now", "fingerprint"})
 """Calls that may fail, but are neither late nor deadly."""
 
 
-class Connection:
-    """Passes the calls of one process to a repository, with the faults of the weather."""
+class Line:
+    """The line from one process to the master or an agent (`store`), with the faults of the weather."""
 
-    def __init__(self, world: World, process: Process, store: str, inner: Any) -> None:
+    def __init__(self, world: World, process: Process, store: str) -> None:
         self._world = world
         self._process = process
         self._store = store
-        self._inner = inner
 
     @property
-    def name(self) -> str:
-        """The agent's name."""
-        return str(self._inner.name)
+    def notifies(self) -> bool:
+        """Whether the scenario has notifications."""
+        return self._world.scenario.notifications
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """The store's own, except for notifications where the scenario has none."""
-        own: Capabilities = self._inner.capabilities
-        return evolve(own, notifications=own.notifications and self._world.scenario.notifications)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if not iscoroutinefunction(method):
-            return method
+    def calls(self, name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return a method as it is called over this line."""
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             await anyio.lowlevel.checkpoint()  # a caller that is cancelled by now has sent nothing
             with anyio.CancelScope(shield=True):  # from here on the call is one unit, as with every provider
-                return await self._unit(name, lambda: method(*args, **kwargs), args)
+                return await self.unit(name, lambda: method(*args, **kwargs), args)
 
         return call
 
-    async def close(self) -> None:
-        """Close the connection, which cannot fail."""
-        await anyio.lowlevel.checkpoint()
-
     async def listen(
-        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
+        self,
+        channel: NotificationChannel,
+        topics: Container[str],
+        on_notification: Callable[[str], None],
+        on_ready: Callable[[], None],
     ) -> None:
         """Listen until the connection breaks; a notification may get lost."""
         self._check_line()
@@ -74,14 +69,13 @@ class Connection:
 
         with weather.connected(self._process, self._store) as cut:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._inner.listen, topics, hear, on_ready)
+                group.start_soon(channel.listen, topics, hear, on_ready)
                 await cut.wait()
                 group.cancel_scope.cancel()
         raise StoreUnavailableError("the connection was cut")
 
-    # One unit of work
-
-    async def _unit(self, name: str, act: Callable[[], Awaitable[Any]], args: Sequence[Any]) -> Any:
+    async def unit(self, name: str, act: Callable[[], Awaitable[Any]], args: Sequence[Any]) -> Any:
+        """Make a call, which is one unit of work; return its answer, or raise its error, if that arrives."""
         world, process, weather = self._world, self._process, self._world.weather
         await process.gate()
         self._check_line()
@@ -132,6 +126,59 @@ class Connection:
             await self._process.gate()
 
 
+class Connection:
+    """Passes the calls of one process to a repository, over its line."""
+
+    def __init__(self, line: Line, inner: Any) -> None:
+        self._line = line
+        self._inner = inner
+        self.notifications = ChannelConnection(line, "notifications", inner.notifications)
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return str(self._inner.name)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The store's own, except for notifications where the scenario has none."""
+        own: Capabilities = self._inner.capabilities
+        return evolve(own, notifications=own.notifications and self._line.notifies)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._inner, name)
+        if name in STORES:
+            store = StoreConnection(self._line, name, attribute)
+            setattr(self, name, store)  # it stays the same object: this method is not asked again
+            return store
+        return self._line.calls(name, attribute) if iscoroutinefunction(attribute) else attribute
+
+    async def close(self) -> None:
+        """Close the connection, which cannot fail."""
+        await anyio.lowlevel.checkpoint()
+
+
+class StoreConnection:
+    """Passes the calls of one process to a store of a repository (`part`), over its line."""
+
+    def __init__(self, line: Line, part: str, inner: Any) -> None:
+        self._line, self._part, self._inner = line, part, inner
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        return self._line.calls(f"{self._part}.{name}", method) if iscoroutinefunction(method) else method
+
+
+class ChannelConnection(StoreConnection):
+    """Passes notifications to one process, over its line."""
+
+    async def listen(
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Listen until the connection breaks; a notification may get lost."""
+        await self._line.listen(self._inner, topics, on_notification, on_ready)
+
+
 class SimulatedStores:
     """A plug-in that serves `simulated://` URLs to one process, and watches its jobs."""
 
@@ -149,7 +196,7 @@ class SimulatedStores:
         if not url.startswith(f"{SCHEME}://"):
             return None
         inner = MemoryMaster(self._world.master_name, self._world.clock)
-        return cast("MasterRepository", Connection(self._world, self._process, "master", inner))
+        return cast("MasterRepository", Connection(Line(self._world, self._process, "master"), inner))
 
     @hookimpl
     def jobmaster_agent(self, name: str, url: str) -> AgentRepository | None:
@@ -157,7 +204,7 @@ class SimulatedStores:
         if not url.startswith(f"{SCHEME}://"):
             return None
         inner = MemoryAgent(name, self._world.agent_store(name), self._world.clock)
-        return cast("AgentRepository", Connection(self._world, self._process, name, inner))
+        return cast("AgentRepository", Connection(Line(self._world, self._process, name), inner))
 
     @hookimpl
     def jobmaster_observer(self) -> JobObserver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -39,9 +39,9 @@ class Watch:
 
     def before(self, process: Process, name: str, args: Sequence[Any]) -> None:
         """Inspect a call that is about to happen."""
-        if name == "read_all":
+        if name == "messages.read_all":
             self.drained.add((process.name, args[0]))
-        if name == "acknowledge":
+        if name == "messages.acknowledge":
             for job_id, attempt in args[1]:
                 self._acknowledges(process, args[0], job_id, attempt)
 
@@ -65,9 +65,8 @@ class Watch:
 
     def after(self, process: Process, store: str, name: str, args: Sequence[Any], answer: Any) -> None:
         """Inspect a call that has just happened."""
-        look = _AFTER.get(name)
-        if look is not None:
-            look(self, process, store, args, answer)
+        if name == "claims.pull":
+            self._pulled(process, store, args, answer)
 
     def _pulled(self, process: Process, store: str, args: Sequence[Any], answer: BucketPage) -> None:
         """Check that a bucket has one owner: it is not read under an epoch after it was read there under a later one.
@@ -127,6 +126,3 @@ class Watch:
         if due is not None and run.started_at < due and not (asked and asked.retried):
             early = (due - run.started_at).total_seconds()
             self.complain(f"job {run.job_id}, attempt {run.attempt}: started {early:.4f} s too early")
-
-
-_AFTER: dict[str, Callable[..., None]] = {"pull": Watch._pulled, "read_bucket": Watch._pulled}  # noqa: SLF001

@@ -15,7 +15,7 @@ import anyio.abc
 from jobmaster.cluster import Cluster, Runtime
 from jobmaster.context import JobContext
 from jobmaster.memory.mailbox import Mailbox, mailboxes
-from jobmaster.memory.rows import Store, stores
+from jobmaster.memory.rows import Tables, named_tables
 from jobmaster.models import JobReceipt
 from jobmaster.states import Priority, WorkerMode
 from jobmaster_testing.clock import VirtualClock
@@ -53,7 +53,7 @@ class World:
         """Processes that died and have not been handled yet."""
         self.died = anyio.Event()
         self.master_name = f"simulation-{next(_worlds)}"
-        self.rows = Store()
+        self.rows = Tables()
         self.boxes: dict[str, Mailbox] = {}
         self.is_calm = False
         """Whether there are no more requests."""
@@ -68,13 +68,13 @@ class World:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Within the block, the world's stores exist."""
-        self.rows = stores[self.master_name] = Store()
+        self.rows = named_tables[self.master_name] = Tables()
         for agent in self.scenario.agents:
             self.boxes[agent] = mailboxes[self.agent_store(agent)] = Mailbox(fingerprint=agent)
         try:
             yield
         finally:
-            del stores[self.master_name]
+            del named_tables[self.master_name]
             for agent in self.scenario.agents:
                 del mailboxes[self.agent_store(agent)]
 
