@@ -26,23 +26,23 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from typer.testing import CliRunner
 
+import jobmaster._time.relative
 import jobmaster.cluster
+import jobmaster.config.targets
 import jobmaster.plugins
-import jobmaster.relative
-import jobmaster.targets
 import jobmaster.urls
 import jobmaster_postgres
 import jobmaster_sqlite
 from jobmaster import Cluster, ConfigurationError, hookimpl
+from jobmaster._setup.fileconfig import build_cluster
+from jobmaster._time.relative import urls_beside
 from jobmaster.cli import build_app
 from jobmaster.cli.demo.view import show_where
 from jobmaster.config import AgentSettings, Settings
+from jobmaster.config.targets import ArchiveTarget, MoveTarget
 from jobmaster.errors import StoreUnreachableError
-from jobmaster.fileconfig import build_cluster
 from jobmaster.hookspecs import StoreOptions
 from jobmaster.plugins import Plugins
-from jobmaster.relative import urls_beside
-from jobmaster.targets import ArchiveTarget, MoveTarget
 from jobmaster.urls import shown, split
 from jobmaster_testing.options import Options
 from jobmaster_testing.servers import postgres_url
@@ -196,7 +196,7 @@ ENTRIES: Mapping[str, Entry] = {
     "SqliteAgent": lambda url: jobmaster_sqlite.SqliteAgent("a", url, Options()),
     "jobmaster.urls.shown": shown,
     "jobmaster.urls.split": split,
-    "jobmaster.relative.urls_beside": lambda url: (
+    "jobmaster._time.relative.urls_beside": lambda url: (
         urls_beside({"master": url, "agents": [{"url": url}]}, Path("/srv")) and None
     ),
     # The wrong argument, the wrong setting
@@ -590,7 +590,8 @@ def test_a_url_is_still_the_text_it_was() -> None:
 # Nobody is forgotten
 
 PLACES: tuple[ModuleType, ...] = (
-    jobmaster.cluster, jobmaster.targets, jobmaster.config.agent, jobmaster.plugins, jobmaster_postgres, jobmaster_sqlite,
+    jobmaster.cluster, jobmaster.config.targets, jobmaster.config.agent, jobmaster.plugins,
+    jobmaster_postgres, jobmaster_sqlite,
 )  # fmt: skip
 
 

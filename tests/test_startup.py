@@ -54,10 +54,10 @@ def test_the_package_imports_no_more_than_keeps_its_log_safe() -> None:
     assert {name for name in found if name.startswith("jobmaster.")} == {
         "jobmaster._path",
         "jobmaster._starting",
-        "jobmaster.logtext",
-        "jobmaster.ownlog",
-        "jobmaster.printable",
-        "jobmaster.tracebacks",
+        "jobmaster._text.logtext",
+        "jobmaster._logs.ownlog",
+        "jobmaster._text.printable",
+        "jobmaster._text.tracebacks",
     }
 
 

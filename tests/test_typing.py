@@ -17,18 +17,16 @@ from jobmaster import (
     definitions,
     handlers,
     models,
-    options,
     queries,
     schedule_rules,
-    schedule_verbs,
     static_schedules,
-    targets,
 )
-from jobmaster.config import SHARED, AgentSettings, Settings, WorkerSettings
+from jobmaster._arguments import options
+from jobmaster.config import SHARED, AgentSettings, Settings, WorkerSettings, targets
+from jobmaster.config.targets import MoveTarget
 from jobmaster.models import JobReceipt, Operator
 from jobmaster.schedule_rules import ScheduleRules
 from jobmaster.states import ClusterMode, JobStatus, Overlap, Priority, ScheduleStatus, WorkerMode
-from jobmaster.targets import MoveTarget
 from tests.typing.check import CHECKERS, differences, marked
 
 
@@ -53,8 +51,8 @@ ACCEPTED: Mapping[type, Iterable[str]] = {
     handlers.HandlerOptions: options.OPTION_NAMES,
     handlers.HandlerSettings: {*definitions.SETTING_NAMES, *options.RULE_NAMES, "every", "cron"},
     # Who makes it durable first is no question of a schedule, which only the master has.
-    schedule_verbs.RecurringOptions: options.RECURRING.options,
-    schedule_verbs.RecurringChanges: options.UPDATE.options - {"key", "cluster"},
+    schedule_rules.RecurringOptions: options.RECURRING.options,
+    schedule_rules.RecurringChanges: options.UPDATE.options - {"key", "cluster"},
     static_schedules.StaticOptions: options.STATIC.options | options.RULE_NAMES,
     queries.JobConditions: signature(queries._query).parameters,
     targets.MoveOptions: fields_dict(MoveTarget).keys() - {"url", "cluster_id"},

@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from jobmaster import Cluster, JobContext, handler
+from jobmaster._flow.ownership import Finished, OwnedBucket, WorkerLease
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster.contracts import Message, Room
 from jobmaster.errors import LeaseLostError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Claim, Cursor, NewJob
-from jobmaster.ownership import Finished, OwnedBucket, WorkerLease
 from jobmaster.states import JobStatus
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.faults import Faults

@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from jobmaster import AttemptOutcome, Cluster, JobContext, JobDefinition, JobStatus, Runtime, handler
+from jobmaster._flow.handover import HandoverPusher
 from jobmaster.contracts import Room
 from jobmaster.errors import Snooze, StoreUnavailableError, StoreUnreachableError
-from jobmaster.handover import HandoverPusher
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults, Gate

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from jobmaster._flow.handover import HandoverPusher
+from jobmaster._flow.inline import InlineAgent
 from jobmaster._pipeline.assign import FIRST_PAUSE, LONGEST_PAUSE, UNSERVED_PAUSE, Assign
 from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.handover import HandoverPusher
-from jobmaster.inline import InlineAgent
 from jobmaster.models import STANDALONE, Bucket, Cursor, Load
 from jobmaster.plugins import Plugins
 from jobmaster.weighing import AT_ONCE

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from jobmaster import AttemptOutcome, Cluster, Discard, JobContext, JobRecord, JobStatus, Snooze, handler
-from jobmaster import attemptlog as attempt_log
+from jobmaster._flow import attemptlog as attempt_log
 from jobmaster._policy.outcome import Verdict
 from jobmaster.models import AttemptError, Claim
 from jobmaster_testing import make_context

@@ -15,7 +15,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from jobmaster import Cluster, importing
+from jobmaster import Cluster
+from jobmaster._process import importing
 from jobmaster.cli import ExitCode, build_app
 
 WAYS = ("JOBMASTER_APP", "JOBMASTER_CONFIG", "JOBMASTER_CLUSTER", "JOBMASTER_MASTER")

@@ -22,13 +22,13 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, handler
+from jobmaster._text.printable import in_ascii
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.cli.grid import Table
 from jobmaster.cli.logs import JsonFormatter
 from jobmaster.cli.output import print_json
 from jobmaster.cli.streams import ESCAPE, shown, write_anything
 from jobmaster.cli.terminal import console
-from jobmaster.printable import in_ascii
 
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8", "utf-16"]
 LETTERS = "Zoë → … ─ “нет” 👋 \N{RIGHT-TO-LEFT OVERRIDE} 日本 \ud800 ✓"

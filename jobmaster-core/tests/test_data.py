@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobmaster.conversion import MisfitError, restored
+from jobmaster._arguments.conversion import MisfitError, restored
 from jobmaster.data import LONGEST_NAME, MessageData, Metadata
 from jobmaster.errors import InvalidDataError
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from jobmaster import Cluster, ConfigurationError, Handler, JobContext, debuglog, handler
-from jobmaster.debuglog import ROOT
+from jobmaster import Cluster, ConfigurationError, Handler, JobContext, handler
+from jobmaster._logs import debuglog
+from jobmaster._logs.debuglog import ROOT
 
 pytestmark = pytest.mark.anyio
 

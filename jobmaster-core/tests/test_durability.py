@@ -12,9 +12,9 @@ import pytest
 
 from jobmaster import Cluster, ConfigurationError, hookimpl
 from jobmaster._runtime.durability import LOOK_EVERY
+from jobmaster._setup.fileconfig import build_cluster
 from jobmaster.contracts import AgentRepository, Capabilities, DurabilityRisk, MasterRepository
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.fileconfig import build_cluster
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.clock import VirtualClock
 

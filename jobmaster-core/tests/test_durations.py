@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster.durations import LONGEST, written
+from jobmaster._time.durations import LONGEST, written
 
 SIZES = {"day": 86400, "days": 86400, "h": 3600, "min": 60, "s": 1, "year": 31557600, "years": 31557600}
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 
 from jobmaster import Cluster, ClusterMode, ConfigurationError, Priority, RetryPolicy, WorkerMode
+from jobmaster._setup.fileconfig import build_cluster
 from jobmaster.config import Settings
-from jobmaster.fileconfig import build_cluster
 
 MINIMAL: Mapping[str, Any] = {"cluster": "File-1", "master": "memory://"}
 

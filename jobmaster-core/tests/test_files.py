@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobmaster.errors import ConfigurationError
-from jobmaster.files import (
+from jobmaster._process.files import (
     OWNER_ONLY,
     check_link,
     check_regular,
@@ -18,6 +17,7 @@ from jobmaster.files import (
     make_folder,
     open_to_append,
 )
+from jobmaster.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True, params=[0o000, 0o022, 0o077])

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from jobmaster._flow.handover import HandoverPusher, return_bucket
 from jobmaster._upkeep.handovers import Handovers
 from jobmaster.contracts import Message, MessageStore
 from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreachableError
-from jobmaster.handover import HandoverPusher, return_bucket
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
 from jobmaster.states import JobStatus

@@ -11,11 +11,11 @@ import pytest
 from attrs import define, field
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster._flow.ownership import WorkerLease
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster.contracts import HeartbeatReply, WorkerStore
 from jobmaster.ids import new_id
 from jobmaster.memory import MemoryMaster
-from jobmaster.ownership import WorkerLease
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.faults import MASTER, Faults

@@ -18,13 +18,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobmaster import Cluster, JobContext, handler
+from jobmaster._logs.ownlog import LOGGERS
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.cli.exits import reported_errors
 from jobmaster.cli.logs import JsonFormatter, TextFormatter
 from jobmaster.cli.output import print_error, print_note, say
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.errors import InvalidExpressionError, JobMasterError
-from jobmaster.ownlog import LOGGERS
 from naturalcron import ParseError, parse
 
 ROOT = Path(__file__).parents[2]

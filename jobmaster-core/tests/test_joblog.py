@@ -14,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobmaster import JobContext, handler
-from jobmaster.cli.logs import JsonFormatter, TextFormatter
-from jobmaster.context import captured_lines
-from jobmaster.joblog import (
+from jobmaster._logs.joblog import (
     LONGEST_FIELD,
     LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
@@ -25,6 +23,8 @@ from jobmaster.joblog import (
     MOST_FIELDS,
     JobLogger,
 )
+from jobmaster.cli.logs import JsonFormatter, TextFormatter
+from jobmaster.context import captured_lines
 from jobmaster.models import LogLine
 from jobmaster_testing import make_context
 

@@ -10,8 +10,8 @@ import pytest
 from jobmaster._pipeline.report import _log_stale
 from jobmaster._runtime.rescuer import _log
 from jobmaster._runtime.service import Service
+from jobmaster._text.logtext import counted
 from jobmaster._upkeep.rescue import RescueResult
-from jobmaster.logtext import counted
 
 
 def test_one_is_told_as_one() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jobmaster import AttemptOutcome, ConfigurationError, FixedBackoff, JobStatus, Retry, RetryPolicy, Snooze
 from jobmaster._policy import outcome
 from jobmaster._policy.outcome import LONGEST_MESSAGE, LONGEST_TRACEBACK, Verdict, describe
-from jobmaster.durations import LONGEST, to_delay
+from jobmaster._time.durations import LONGEST, to_delay
 from jobmaster.models import Claim
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 

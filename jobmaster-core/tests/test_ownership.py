@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from jobmaster.inline import InlineAgent
+from jobmaster._flow.inline import InlineAgent
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import Claim, Cursor
-from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 
 pytestmark = pytest.mark.anyio

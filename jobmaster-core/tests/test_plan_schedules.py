@@ -21,6 +21,7 @@ from jobmaster import (
     ScheduleStatus,
     StoreUnavailableError,
 )
+from jobmaster._flow.storeclock import StoreClock
 from jobmaster._upkeep.keep_static_schedules import TRIES, Declaration, KeepStaticSchedules
 from jobmaster._upkeep.plan_schedules import PlanSchedules
 from jobmaster.contracts import MasterRepository, Room, ScheduleStore
@@ -31,7 +32,6 @@ from jobmaster.plugins import Plugins
 from jobmaster.recurrence import Kinds, Recurrence
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.schedule_models import DueSchedules, ScheduleWrite
-from jobmaster.storeclock import StoreClock
 from jobmaster_testing.factories import (
     CLUSTER,
     make_bucket,

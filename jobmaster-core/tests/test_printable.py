@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobmaster.printable import (
+from jobmaster._text.printable import (
     _VISIBLE_FORMATS,
     MARK,
     as_entry,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobmaster import Cluster
-from jobmaster.relative import beside, urls_beside
+from jobmaster._time.relative import beside, urls_beside
 
 FOLDER = Path("/srv/app of ours")
 QUOTED = "/srv/app%20of%20ours"

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
+from jobmaster._flow.inline import InlineAgent
 from jobmaster._upkeep.rescue import DOUBT, Rescue
 from jobmaster.contracts import RescueStore
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus

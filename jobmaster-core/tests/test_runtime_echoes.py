@@ -6,14 +6,14 @@ from uuid import uuid4
 import pytest
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
+from jobmaster._flow.handover import HandoverPusher
+from jobmaster._flow.in_flight import CANCELLED_KEPT
+from jobmaster._flow.ownership import Finished
 from jobmaster.contracts import Message, Room
 from jobmaster.errors import StoreUnreachableError
-from jobmaster.handover import HandoverPusher
 from jobmaster.ids import new_id
-from jobmaster.in_flight import CANCELLED_KEPT
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Job, JobReceipt, NewJob
-from jobmaster.ownership import Finished
 from jobmaster.states import Priority
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
 from jobmaster_testing.probes import until

@@ -11,6 +11,8 @@ from attrs import define, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobmaster._flow.inline import InlineAgent
+from jobmaster._flow.storeclock import StoreClock
 from jobmaster._policy.steadiness import (
     CONFIRMING,
     DOUBTFUL_GAP,
@@ -26,13 +28,11 @@ from jobmaster._upkeep.prune import WORKERS_KEPT, Prune
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster._upkeep.transfer import Route
 from jobmaster.contracts import ScheduleStore
-from jobmaster.inline import InlineAgent
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket, Cursor, JobQuery, NewJob
 from jobmaster.plugins import Plugins
 from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import Overlap, WorkerStatus
-from jobmaster.storeclock import StoreClock
 from jobmaster_testing.factories import (
     CLUSTER,
     make_bucket,

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 import sniffio
 
-from jobmaster.tasks import LeavableTask, in_own_context, is_ctrl_c, reraise_if_ending, run_to_end
+from jobmaster._process.tasks import LeavableTask, in_own_context, is_ctrl_c, reraise_if_ending, run_to_end
 from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio

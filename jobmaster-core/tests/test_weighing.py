@@ -23,11 +23,11 @@ from jobmaster import (
     Operator,
     handler,
 )
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._pipeline.buffer import Buffer
 from jobmaster._pipeline.report import Reporter
 from jobmaster.contracts import OutcomeStore
 from jobmaster.models import Claim, NewJob, Report
-from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.weighing import AT_ONCE, MOST_JOBS, MOST_TOGETHER, in_parts, new_weight
 from jobmaster_testing.factories import make_bucket, make_log_line, make_new_job, make_report, make_worker
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from jobmaster import ids
+from jobmaster._flow.inline import InlineAgent
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster.contracts import MasterRepository
-from jobmaster.inline import InlineAgent
 from jobmaster.models import Cursor, NewJob
-from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import AttemptOutcome, JobStatus
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_job, make_message, make_report, make_worker
 from jobmaster_testing.options import open_agent, open_master

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from jobmaster import JobStatus, MetadataFilter, Operator, Runtime, StoreError, StoreUnavailableError
-from jobmaster.handover import aside_of
+from jobmaster._flow.handover import aside_of
 from jobmaster.models import Cursor
 from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.world import World

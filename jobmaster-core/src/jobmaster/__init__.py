@@ -10,17 +10,14 @@ import jobmaster._starting  # then this, since all the rest takes a while to imp
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import jobmaster.ownlog  # noqa: F401 - what is logged from here on is safe to read
+import jobmaster._logs.ownlog  # noqa: F401 - what is logged from here on is safe to read
 
 if TYPE_CHECKING:
-    from jobmaster._policy.retry import ExponentialBackoff as ExponentialBackoff
-    from jobmaster._policy.retry import FixedBackoff as FixedBackoff
-    from jobmaster._policy.retry import RetryPolicy as RetryPolicy
-    from jobmaster._runtime.mover import MoveSummary as MoveSummary
     from jobmaster.cluster import Cluster as Cluster
     from jobmaster.config import AgentOptions as AgentOptions
     from jobmaster.config import ClusterOptions as ClusterOptions
     from jobmaster.config import WorkerOptions as WorkerOptions
+    from jobmaster.config.targets import MoveTarget as MoveTarget
     from jobmaster.context import JobCancelled as JobCancelled
     from jobmaster.context import JobContext as JobContext
     from jobmaster.context import current_job as current_job
@@ -74,15 +71,19 @@ if TYPE_CHECKING:
     from jobmaster.models import JobRecord as JobRecord
     from jobmaster.models import MetadataFilter as MetadataFilter
     from jobmaster.models import Operator as Operator
+    from jobmaster.moves import MoveSummary as MoveSummary
     from jobmaster.queries import JobConditions as JobConditions
     from jobmaster.recurrence import Cron as Cron
     from jobmaster.recurrence import Interval as Interval
     from jobmaster.recurrence import NaturalCron as NaturalCron
+    from jobmaster.retry import ExponentialBackoff as ExponentialBackoff
+    from jobmaster.retry import FixedBackoff as FixedBackoff
+    from jobmaster.retry import RetryPolicy as RetryPolicy
     from jobmaster.runtime import Runtime as Runtime
     from jobmaster.schedule_models import Misfire as Misfire
     from jobmaster.schedule_models import ScheduleReceipt as ScheduleReceipt
     from jobmaster.schedule_models import ScheduleRecord as ScheduleRecord
-    from jobmaster.schedule_verbs import RecurringOptions as RecurringOptions
+    from jobmaster.schedule_rules import RecurringOptions as RecurringOptions
     from jobmaster.scheduler import Scheduler as Scheduler
     from jobmaster.schedules import Schedules as Schedules
     from jobmaster.states import AttemptOutcome as AttemptOutcome
@@ -97,12 +98,11 @@ if TYPE_CHECKING:
     from jobmaster.states import WorkerStatus as WorkerStatus
     from jobmaster.static_schedules import StaticSchedule as StaticSchedule
     from jobmaster.sync import SyncScheduler as SyncScheduler
-    from jobmaster.targets import MoveTarget as MoveTarget
     from jobmaster.version import __version__ as __version__
 
 _NAMES: Final = {
-    "jobmaster._policy.retry": "ExponentialBackoff FixedBackoff RetryPolicy",
-    "jobmaster._runtime.mover": "MoveSummary",
+    "jobmaster.retry": "ExponentialBackoff FixedBackoff RetryPolicy",
+    "jobmaster.moves": "MoveSummary",
     "jobmaster.cluster": "Cluster",
     "jobmaster.config": "AgentOptions ClusterOptions WorkerOptions",
     "jobmaster.context": "JobCancelled JobContext current_job",
@@ -124,7 +124,7 @@ _NAMES: Final = {
     "jobmaster.queries": "JobConditions",
     "jobmaster.recurrence": "Cron Interval NaturalCron",
     "jobmaster.schedule_models": "Misfire ScheduleReceipt ScheduleRecord",
-    "jobmaster.schedule_verbs": "RecurringOptions",
+    "jobmaster.schedule_rules": "RecurringOptions",
     "jobmaster.runtime": "Runtime",
     "jobmaster.scheduler": "Scheduler",
     "jobmaster.schedules": "Schedules",
@@ -133,7 +133,7 @@ _NAMES: Final = {
         "WorkerMode WorkerRequest WorkerStatus"
     ),
     "jobmaster.sync": "SyncScheduler",
-    "jobmaster.targets": "MoveTarget",
+    "jobmaster.config.targets": "MoveTarget",
     "jobmaster.version": "__version__",
 }
 """The names above by the module that defines them, for lookups at run time."""

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from jobmaster._logs.debuglog import DebugLog
+from jobmaster._process.files import OWNER_ONLY, checked_mode
 from jobmaster._runtime.agents import Agents, Link, check_unlike
 from jobmaster._runtime.cluster_setup import check_one_way, prepare_master, registered
 from jobmaster._runtime.destination import Destination
@@ -16,8 +18,8 @@ from jobmaster._runtime.host import host_record
 from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.start_warnings import warn_of_settings
 from jobmaster._runtime.static_schedules import declarations
+from jobmaster._setup.cluster_run import ClusterRun
 from jobmaster.clock import Clock, SystemClock
-from jobmaster.cluster_run import ClusterRun
 from jobmaster.config import (
     AgentOptions,
     AgentSettings,
@@ -32,10 +34,16 @@ from jobmaster.config import (
     make,
     said_twice,
 )
+from jobmaster.config.targets import (
+    ARCHIVE_TO,
+    MOVE_TO,
+    ArchiveTarget,
+    MoveOptions,
+    MoveTarget,
+    check_elsewhere,
+)
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.debuglog import DebugLog
 from jobmaster.errors import ConfigurationError
-from jobmaster.files import OWNER_ONLY, checked_mode
 from jobmaster.handlers import Handler, JobHandler, Registry, registered_handlers
 from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
@@ -44,7 +52,6 @@ from jobmaster.recurrence.expressions import import_readers
 from jobmaster.runtime import Runtime, find_runtime, find_scheduler
 from jobmaster.states import ClusterMode
 from jobmaster.static_schedules import StaticSchedule
-from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveOptions, MoveTarget, check_elsewhere
 from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
 
 if TYPE_CHECKING:
@@ -109,11 +116,11 @@ class Cluster:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | Path) -> Cluster:
-        """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster.fileconfig`.
+        """Build a cluster from a mapping, or from a TOML or JSON file; see `jobmaster._setup.fileconfig`.
 
         Relative paths in the URLs of a file are relative to its folder, those of a mapping to the working directory.
         """
-        from jobmaster.fileconfig import build_cluster
+        from jobmaster._setup.fileconfig import build_cluster
 
         return build_cluster(cls, config)
 
@@ -184,7 +191,7 @@ class Cluster:
         Args:
             url: the target's cluster database.
             cluster_id: the target's name; by default this cluster's. It is created if it does not exist.
-            settings: `mode`, `keep_keys`, `history`: see `jobmaster.targets.MoveTarget`.
+            settings: `mode`, `keep_keys`, `history`: see `jobmaster.config.targets.MoveTarget`.
 
         Raises:
             ConfigurationError: the target is this cluster, or a setting is wrong.

@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 from attrs import frozen
 
+from jobmaster._text.showing import shown
 from jobmaster.data import LONGEST_INT, Metadata, encode_value, is_too_wide, text_fault
 from jobmaster.errors import InvalidDataError, InvalidQueryError
 from jobmaster.models import MetadataFilter, Operator
-from jobmaster.showing import shown
 
 _MOST_DIGITS: Final = LONGEST_INT * 3 // 10 + 16
 """Digits of the longest integer, with some margin. Longer integers, which only old rows have, are not read."""

@@ -9,8 +9,8 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
+from jobmaster._logs.joblog import JobLogger
 from jobmaster.data import MessageData, Metadata
-from jobmaster.joblog import JobLogger
 from jobmaster.models import Claim, LogLine
 from jobmaster.states import Priority
 

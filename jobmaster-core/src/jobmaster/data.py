@@ -34,9 +34,9 @@ from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 import orjson
 
-from jobmaster.enums import EnumMember, LoadedEnums
+from jobmaster._process.enums import EnumMember, LoadedEnums
+from jobmaster._text.showing import shown
 from jobmaster.errors import InvalidDataError
-from jobmaster.showing import shown
 
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from jobmaster._policy.retry import Backoff, RetryPolicy, as_backoff
+from jobmaster._arguments.options import OPTION_NAMES, REQUEST, RULE_NAMES, Verb, check_meant, misplaced
+from jobmaster._process.places import placed
+from jobmaster._text.showing import shown
 from jobmaster.config import (
     LONGEST,
     PriorityName,
@@ -25,9 +27,7 @@ from jobmaster.config import (
 from jobmaster.data import MessageData, Metadata
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, SchedulingError
 from jobmaster.models import OfResult, R_co, record
-from jobmaster.options import OPTION_NAMES, REQUEST, RULE_NAMES, Verb, check_meant, misplaced
-from jobmaster.places import placed
-from jobmaster.showing import shown
+from jobmaster.retry import Backoff, RetryPolicy, as_backoff
 from jobmaster.states import Priority
 
 MOST_RETRIES = 1000

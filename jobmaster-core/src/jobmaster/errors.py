@@ -38,9 +38,9 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Final
 
-from jobmaster.durations import to_delay
-from jobmaster.printable import printable
-from jobmaster.showing import named, shown
+from jobmaster._text.printable import printable
+from jobmaster._text.showing import named, shown
+from jobmaster._time.durations import to_delay
 
 
 class JobMasterError(Exception):

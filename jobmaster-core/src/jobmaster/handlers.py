@@ -23,7 +23,10 @@ from typing import (
     overload,
 )
 
-from jobmaster.arguments import Arguments, Values, signature_of
+from jobmaster._arguments.arguments import Arguments, Values, signature_of
+from jobmaster._arguments.options import REQUEST, RULE_NAMES, Verb, check_options, misplaced
+from jobmaster._process.places import placed
+from jobmaster._text.showing import shown
 from jobmaster.config import check_known
 from jobmaster.context import JobContext
 from jobmaster.data import MessageData
@@ -43,11 +46,8 @@ from jobmaster.definitions import (
 )
 from jobmaster.errors import ConfigurationError, DuplicateDefinitionError, UnknownHandlerError
 from jobmaster.models import R_co
-from jobmaster.options import REQUEST, RULE_NAMES, Verb, check_options, misplaced
-from jobmaster.places import placed
 from jobmaster.recurrence import Cron, Interval, NaturalCron
 from jobmaster.schedule_rules import RuleOptions, ScheduleRules, check_expression
-from jobmaster.showing import shown
 from jobmaster.urls import said
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from uuid import UUID
 
 import anyio
 
+from jobmaster._process.signals import Signal
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.job_commands import JobCommands
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.unsaved import unsaved_by_lane
-from jobmaster.durations import written
+from jobmaster._time.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.models import JobRecord, LogLine, evolve
 from jobmaster.queries import JobConditions, build_query, line_limit, page_limit, page_start, searchable
 from jobmaster.scheduler import as_id
-from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
 log = logging.getLogger("jobmaster.jobs")

@@ -13,16 +13,16 @@ from typing import Any
 import pluggy
 
 from jobmaster import hookspecs, memory
+from jobmaster._process.importing import is_installed
+from jobmaster._process.tasks import is_ctrl_c
 from jobmaster.config import as_text, check_name
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import ConfigurationError, UnknownSchemeError
 from jobmaster.hookspecs import JobObserver, Middleware, StoreOptions
-from jobmaster.importing import is_installed
 from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster.recurrence import Kinds, RecurrenceKind
 from jobmaster.recurrence.expressions import CronKind, NaturalKind
 from jobmaster.recurrence.interval import IntervalKind
-from jobmaster.tasks import is_ctrl_c
 from jobmaster.urls import said, scheme_of, url_fault
 from jobmaster.veils import quotes_nothing, veil_of
 

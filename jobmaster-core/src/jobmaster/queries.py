@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
+from jobmaster._text.showing import shown
 from jobmaster.clock import require_aware
 from jobmaster.comparing import operator_of
 from jobmaster.config import LONGEST_NAME, PriorityName, as_priority, check_name, check_priority
@@ -19,7 +20,6 @@ from jobmaster.definitions import Fact, JobDefinition
 from jobmaster.errors import ConfigurationError, InvalidDataError, InvalidQueryError
 from jobmaster.handlers import Handler, JobHandler, handler_of
 from jobmaster.models import JobQuery, MetadataFilter, Operator
-from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority, ScheduleStatus
 
 LONGEST_PAGE: Final = 1000

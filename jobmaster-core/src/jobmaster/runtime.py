@@ -12,19 +12,20 @@ from anyio.abc import TaskGroup
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import all_risks
 from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.mover import Move, MoveSummary
+from jobmaster._runtime.mover import Move
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._upkeep.move_cluster import MoveResult
+from jobmaster._verbs.control_verbs import ControlVerbs
+from jobmaster.config.targets import MoveTarget
 from jobmaster.contracts import DurabilityRisk, MasterRepository
-from jobmaster.control_verbs import ControlVerbs
 from jobmaster.errors import ConfigurationError, NotRunningError
 from jobmaster.jobs import Jobs
 from jobmaster.loops import in_a_loop
 from jobmaster.models import AgentRecord, Bucket, HostRecord, WorkerRecord
+from jobmaster.moves import MoveSummary
 from jobmaster.scheduler import Scheduler
 from jobmaster.schedules import Schedules
-from jobmaster.targets import MoveTarget
 
 if TYPE_CHECKING:
     from jobmaster.cluster import Cluster

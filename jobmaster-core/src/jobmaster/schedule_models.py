@@ -16,12 +16,12 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from jobmaster._text.showing import shown
 from jobmaster.clock import EPOCH, to_micros
 from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import derived_id
 from jobmaster.models import Job, evolve
 from jobmaster.recurrence import Kinds, Recurrence, zone_of
-from jobmaster.showing import shown
 from jobmaster.states import Overlap, Priority, ScheduleStatus
 
 MOST_MISSED: Final = 1000

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from attrs import Attribute, field, frozen
 
+from jobmaster._text.showing import shown
 from jobmaster.clock import require_aware
+from jobmaster.definitions import JobOptions
 from jobmaster.errors import ConfigurationError, InvalidExpressionError
 from jobmaster.models import Job, evolve
 from jobmaster.recurrence import Cron, Interval, Kinds, NaturalCron, RecurrenceKind, zone_of
@@ -19,7 +21,6 @@ from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.interval import IntervalKind
 from jobmaster.recurrence.zones import warn_of
 from jobmaster.schedule_models import Fires, Misfire, ScheduleRecord
-from jobmaster.showing import shown
 from jobmaster.states import Overlap
 
 
@@ -183,3 +184,14 @@ def as_schedule_id(schedule_id: UUID | str) -> UUID | None:
         return UUID(schedule_id)
     except (ValueError, AttributeError, TypeError):
         return None
+
+
+class RecurringChanges(JobOptions, RuleOptions, total=False):
+    """The options of `update_recurring`, besides expression and data."""
+
+
+class RecurringOptions(RecurringChanges, total=False):
+    """Options of `recurring`."""
+
+    key: str | None
+    cluster: str | None

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import anyio.lowlevel
 
+from jobmaster._arguments.options import ONCE_AFTER, ONCE_AT, ONCE_NOW, Verb
 from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
 from jobmaster._runtime.cluster_view import cluster_view
 from jobmaster._runtime.directory import Directory
@@ -18,6 +19,8 @@ from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.job_commands import JobCommands
 from jobmaster._runtime.job_router import MASTER, JobRouter
 from jobmaster._runtime.runtime_scope import RuntimeScope
+from jobmaster._text.showing import shown
+from jobmaster._verbs.schedule_verbs import ScheduleVerbs
 from jobmaster.definitions import CallOptions, Data, JobRequest, ScheduleOptions
 from jobmaster.errors import (
     ClusterArchivedError,
@@ -38,9 +41,6 @@ from jobmaster.handlers import (
     target_of,
 )
 from jobmaster.models import CancelResult, JobReceipt
-from jobmaster.options import ONCE_AFTER, ONCE_AT, ONCE_NOW, Verb
-from jobmaster.schedule_verbs import ScheduleVerbs
-from jobmaster.showing import shown
 from jobmaster.states import ClusterMode
 from jobmaster.weighing import MOST_JOBS
 

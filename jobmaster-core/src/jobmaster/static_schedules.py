@@ -7,12 +7,12 @@ from typing import Any, Final, Unpack
 
 from attrs import define, field
 
+from jobmaster._arguments.options import RULE_NAMES, STATIC
+from jobmaster._process.places import placed
 from jobmaster.config import check_name
 from jobmaster.definitions import JobOptions, JobRequest
 from jobmaster.errors import ConfigurationError, SchedulingError
 from jobmaster.handlers import ClassWithoutArguments, Registry, TakesNothing, target_of
-from jobmaster.options import RULE_NAMES, STATIC
-from jobmaster.places import placed
 from jobmaster.schedule_rules import Expression, RuleOptions, ScheduleRules, check_expression
 
 _NO_DATA: Final = (

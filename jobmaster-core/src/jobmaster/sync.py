@@ -32,8 +32,7 @@ from jobmaster.handlers import (
 from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.runtime import Runtime
 from jobmaster.schedule_models import ScheduleReceipt, ScheduleRecord
-from jobmaster.schedule_rules import Expression
-from jobmaster.schedule_verbs import RecurringChanges, RecurringOptions
+from jobmaster.schedule_rules import Expression, RecurringChanges, RecurringOptions
 
 
 class _LoopThread:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from jobmaster.showing import shown as shown_value
+from jobmaster._text.showing import shown as shown_value
 
 HIDDEN: Final = "(hidden, since it may hold a password)"
 """The placeholder in messages for a value that is not shown."""

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import frozen
 
+from jobmaster._process.files import OWNER_ONLY, checked_mode
 from jobmaster.errors import ConfigurationError
-from jobmaster.files import OWNER_ONLY, checked_mode
 from jobmaster.urls import CODES, split
 
 SYNCHRONOUS: Final = frozenset({"full", "normal"})

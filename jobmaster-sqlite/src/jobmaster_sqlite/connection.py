@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from jobmaster._process.files import check_link, check_regular, make_file
 from jobmaster.comparing import Comparison
 from jobmaster.data import Metadata
 from jobmaster.errors import ConfigurationError
-from jobmaster.files import check_link, check_regular, make_file
 from jobmaster.models import Operator
 from jobmaster.weighing import PAGE_BYTES
 from jobmaster_sql import Answer, Batch, Queries, Query, Step

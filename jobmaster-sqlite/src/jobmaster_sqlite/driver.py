@@ -15,8 +15,8 @@ import orjson
 from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.to_thread import run_sync
 
+from jobmaster._process.files import is_wider
 from jobmaster.errors import ConfigurationError, StoreRefusedError
-from jobmaster.files import is_wider
 from jobmaster.notifications import NotificationHub
 from jobmaster_sql import Dialect, Queries, Query, SqlDriver, Unit, UnitFactory
 from jobmaster_sqlite.address import Address

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import anyio.to_thread
 
+from jobmaster._arguments.options import REQUEST
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster.clock import SystemClock
 from jobmaster.config import Settings
 from jobmaster.context import JobContext, set_current
 from jobmaster.handlers import HandlerWithOptions, handler_of, target_of
 from jobmaster.models import Claim
-from jobmaster.options import REQUEST
 from jobmaster_testing.factories import CLUSTER
 
 Build = Callable[[type[Any]], Any]

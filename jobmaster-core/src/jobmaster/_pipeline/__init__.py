@@ -12,5 +12,5 @@
 
 Beside the flow, `save_waiting` brings jobs that wait on an agent to the master, and `share` gives jobs to other workers.
 
-Steps do not import one another: they share the contracts and `jobmaster.ownership`.
+Steps do not import one another: they share the contracts and `jobmaster._flow.ownership`.
 """

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from attrs import define, field
 
+from jobmaster._flow.ownership import Attempt, OwnedBucket
+from jobmaster._process.signals import Signal
 from jobmaster.contracts import HandoverStore, MessageStore, OutcomeStore
 from jobmaster.models import Bucket, Report
-from jobmaster.ownership import Attempt, OwnedBucket
-from jobmaster.signals import Signal
 
 
 @define(eq=False)

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from jobmaster._flow.handover import HandoverPusher
 from jobmaster._policy.placement import by_place
 from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence, limits
 from jobmaster.contracts import AgentRepository, Assignment, AssignmentStore, BucketStore, HandoverStore, Room
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.handover import HandoverPusher
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.weighing import AT_ONCE, new_weight
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from attrs import define
 
+from jobmaster._process.tasks import reraise_if_ending, run_to_end
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import JobReceipt, NewJob
-from jobmaster.tasks import reraise_if_ending, run_to_end
 from jobmaster.weighing import AT_ONCE, new_weight
 
 Flush = Callable[[Sequence[NewJob]], Awaitable[Sequence[JobReceipt]]]

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from attrs import define, field, frozen
 
+from jobmaster._flow.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 from jobmaster._policy.outcome import cancelled_unstarted, parked, released
 from jobmaster.contracts import ClaimStore
 from jobmaster.models import BucketPage, Claim, Cursor, Report
-from jobmaster.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 
 RESCAN = 30.0
 """Seconds after which a bucket is read from its start again, whatever the cursor says: the safety net for

@@ -13,21 +13,21 @@ import anyio.lowlevel
 import anyio.to_thread
 from attrs import define, field
 
+from jobmaster._flow.attemptlog import ended as log_end
+from jobmaster._flow.ownership import NEVER, InFlight, OnReport, OwnedBucket, Slot, StopReason
+from jobmaster._flow.poison_guard import PoisonGuard
 from jobmaster._policy import outcome
 from jobmaster._policy.outcome import Verdict
-from jobmaster._policy.retry import RetryPolicy
-from jobmaster.attemptlog import ended as log_end
+from jobmaster._process.signals import Signal
+from jobmaster._process.tasks import Contained, in_own_context, reraise_if_ending
 from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
 from jobmaster.contracts import OutcomeStore
 from jobmaster.forks import end_child, this_process
 from jobmaster.handlers import Builder, Handler
 from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
-from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket, Slot, StopReason
-from jobmaster.poison_guard import PoisonGuard
-from jobmaster.signals import Signal
+from jobmaster.retry import RetryPolicy
 from jobmaster.states import AttemptOutcome
-from jobmaster.tasks import Contained, in_own_context, reraise_if_ending
 
 log = logging.getLogger("jobmaster.execute")
 

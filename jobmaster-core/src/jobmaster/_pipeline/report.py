@@ -10,13 +10,13 @@ from uuid import UUID
 import anyio
 from attrs import define, field
 
+from jobmaster._flow.ownership import NEVER, OwnedBucket
+from jobmaster._process.signals import Signal
+from jobmaster._text.logtext import counted
 from jobmaster.contracts import OutcomeStore
 from jobmaster.errors import StoreError, StoreUnavailableError
 from jobmaster.hookspecs import JobObserver
-from jobmaster.logtext import counted
 from jobmaster.models import Report, evolve
-from jobmaster.ownership import NEVER, OwnedBucket
-from jobmaster.signals import Signal
 from jobmaster.weighing import in_parts, report_weight
 
 log = logging.getLogger("jobmaster.report")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from jobmaster._flow.ownership import OwnedBucket
 from jobmaster.contracts import JobStore, Message, MessageStore
 from jobmaster.models import NewJob, Position
-from jobmaster.ownership import OwnedBucket
 
 JOBS_AT_ONCE = 500
 

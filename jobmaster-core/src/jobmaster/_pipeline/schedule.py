@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import define, frozen
 
+from jobmaster._text.showing import named, shown
 from jobmaster.clock import Clock, require_aware
 from jobmaster.config import DEFAULT_LANE, LONGEST, Settings, check_key, seconds
 from jobmaster.data import MessageData, Metadata, encode
@@ -16,7 +17,6 @@ from jobmaster.definitions import NO_OPTIONS, UNSET, CallOptions, JobDefinition,
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError, MessageTooLargeError
 from jobmaster.ids import new_ids
 from jobmaster.models import Job, NewJob
-from jobmaster.showing import named, shown
 from jobmaster.states import Priority
 from jobmaster.weighing import MOST_TOGETHER
 

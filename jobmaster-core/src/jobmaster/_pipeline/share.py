@@ -8,13 +8,13 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
+from jobmaster._flow.handover import aside_of, hold_unread, return_set_aside
+from jobmaster._flow.ownership import NEVER, InFlight, OnReport, OwnedBucket
 from jobmaster._policy import outcome
 from jobmaster._policy.placement import Place
 from jobmaster._policy.sharing import hungry
 from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.handover import aside_of, hold_unread, return_set_aside
 from jobmaster.models import Bucket, Load
-from jobmaster.ownership import NEVER, InFlight, OnReport, OwnedBucket
 
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks at a worker's jobs in flight, while any come or go."""

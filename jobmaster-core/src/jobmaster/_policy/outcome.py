@@ -5,13 +5,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
-from jobmaster._policy.retry import DEFAULT_POLICY, Random, RetryPolicy
-from jobmaster.durations import to_delay, written
+from jobmaster._text.logtext import cut, cut_front, storable
+from jobmaster._text.tracebacks import FRAMES_SHOWN, exception_text
+from jobmaster._time.durations import to_delay, written
 from jobmaster.errors import Discard, Retry, Snooze
-from jobmaster.logtext import cut, cut_front, storable
 from jobmaster.models import AttemptError, Claim, Report, record
+from jobmaster.retry import DEFAULT_POLICY, Random, RetryPolicy
 from jobmaster.states import AttemptOutcome, JobStatus
-from jobmaster.tracebacks import FRAMES_SHOWN, exception_text
 
 LONGEST_NAME = 500
 LONGEST_MESSAGE = 4_000

@@ -10,7 +10,7 @@ from functools import partial
 import anyio
 from attrs import define, field
 
-from jobmaster._policy.retry import ExponentialBackoff
+from jobmaster._flow.inline import InlineAgent
 from jobmaster._runtime.notifier import Notifier
 from jobmaster.config import AgentSettings
 from jobmaster.contracts import AgentRepository, MasterRepository
@@ -22,8 +22,8 @@ from jobmaster.errors import (
     StoreUnreachableError,
     starting,
 )
-from jobmaster.inline import InlineAgent
 from jobmaster.models import STANDALONE, AgentRecord
+from jobmaster.retry import ExponentialBackoff
 from jobmaster.urls import scheme_of
 
 log = logging.getLogger("jobmaster.agents")

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 from attrs import define
 
+from jobmaster._flow.ownership import Attempt, OwnedBucket
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.report import Reporter
 from jobmaster._pipeline.save_waiting import SaveWaiting
 from jobmaster._pipeline.share import LOOK_EVERY, Share
+from jobmaster._process.signals import Signal
 from jobmaster._runtime.cluster_view import anybody_assigns
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.notifier import Notifier
@@ -19,8 +21,6 @@ from jobmaster._upkeep.beat import Beat
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import LeaseLostError
 from jobmaster.models import Bucket
-from jobmaster.ownership import Attempt, OwnedBucket
-from jobmaster.signals import Signal
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that receives no notifications."""

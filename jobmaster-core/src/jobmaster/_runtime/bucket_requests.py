@@ -7,10 +7,10 @@ from uuid import UUID
 
 from attrs import define, field
 
+from jobmaster._flow.ownership import NEVER, OnReport, OwnedBucket
 from jobmaster._policy import outcome
 from jobmaster._runtime.environment import Environment
 from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, WorkerRecord
-from jobmaster.ownership import NEVER, OnReport, OwnedBucket
 
 ADOPTED_AT_ONCE = 1000
 TAKE_EVERY = 0.5

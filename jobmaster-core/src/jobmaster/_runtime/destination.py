@@ -7,12 +7,12 @@ from attrs import define, field, frozen
 from jobmaster._runtime.durability import Durability
 from jobmaster._upkeep.transfer import Route
 from jobmaster.config import Settings
+from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, itself
 from jobmaster.contracts import ClusterChange, MasterRepository
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
 from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode
-from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, itself
 from jobmaster.urls import StoreUrl
 
 

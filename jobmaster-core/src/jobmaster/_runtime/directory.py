@@ -12,11 +12,11 @@ from uuid import UUID
 
 from attrs import frozen
 
+from jobmaster._flow.in_flight import NEVER
 from jobmaster._policy.placement import Place, Ranking, agent_for
+from jobmaster._process.tasks import Contained
 from jobmaster.errors import StoreError
-from jobmaster.in_flight import NEVER
 from jobmaster.models import STANDALONE, Bucket, NewJob
-from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.directory")
 

@@ -9,9 +9,9 @@ from typing import Final
 from attrs import define, field
 
 from jobmaster._runtime.agents import Agents
+from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO
 from jobmaster.contracts import DurabilityRisk, Repository
 from jobmaster.errors import ConfigurationError, StoreError
-from jobmaster.targets import ARCHIVE_TO, MOVE_TO
 
 log = logging.getLogger("jobmaster.durability")
 

@@ -11,8 +11,11 @@ from uuid import UUID
 import anyio.lowlevel
 from attrs import define, field
 
+from jobmaster._flow.handover import HandoverPusher
+from jobmaster._flow.storeclock import StoreClock
 from jobmaster._policy.liveness import Watch
 from jobmaster._policy.sharing import LATE, Silence
+from jobmaster._process.signals import Signal
 from jobmaster._runtime.agents import Agents
 from jobmaster._runtime.destination import Destination
 from jobmaster._runtime.durability import Durability
@@ -23,14 +26,11 @@ from jobmaster.config import Settings
 from jobmaster.contracts import MasterRepository, Topics
 from jobmaster.errors import ConfigurationError
 from jobmaster.handlers import Registry
-from jobmaster.handover import HandoverPusher
 from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
 from jobmaster.models import ClusterRecord, Job, JobReceipt, NewJob, Report
 from jobmaster.plugins import Plugins
-from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode, JobStatus
-from jobmaster.storeclock import StoreClock
 
 LISTENING_POLLS_LESS = 5
 """How many times longer the safety net may wait while notifications arrive."""

@@ -8,16 +8,16 @@ from typing import Final
 
 from anyio.abc import TaskGroup
 
+from jobmaster._flow.ownership import NEVER
 from jobmaster._policy.placement import Place
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker import RunningWorker
+from jobmaster._text.logtext import counted
 from jobmaster._upkeep.fallback import MOST, SHORTEST_TURN, Fallback
 from jobmaster.config import WorkerSettings
-from jobmaster.logtext import counted
 from jobmaster.models import STANDALONE, evolve
-from jobmaster.ownership import NEVER
 from jobmaster.states import Priority, WorkerMode
 
 log = logging.getLogger("jobmaster.cluster")

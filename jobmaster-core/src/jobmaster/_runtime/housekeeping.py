@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobmaster._process.signals import Signal
 from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.durability import LOOK_EVERY, stores_of
 from jobmaster._runtime.environment import Environment
@@ -9,7 +10,6 @@ from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
-from jobmaster.signals import Signal
 from jobmaster.states import ClusterMode
 
 PRUNE_EVERY = 300.0

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
-from jobmaster.ownership import OwnedBucket, WorkerLease
 from jobmaster.states import ClusterMode, WorkerMode
 
 RETURN_SHARE: Final = 0.9

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.destination import Destination
@@ -18,9 +18,10 @@ from jobmaster._runtime.service import NOTIFICATION_SPACING, Service, Tick
 from jobmaster._runtime.standby_rescue import StandbyRescue
 from jobmaster._upkeep.archive import Archive
 from jobmaster._upkeep.move_cluster import MoveCluster, MoveResult
-from jobmaster._upkeep.transfer import Left, Route
+from jobmaster._upkeep.transfer import Route
 from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreError
+from jobmaster.moves import Left, MoveSummary
 from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.moving")
@@ -121,28 +122,6 @@ async def tell(route: Route) -> None:
 
 
 # In the foreground
-
-
-@frozen(kw_only=True)
-class MoveSummary:
-    """The result of a whole move. Items in `left` could not move; `in_buckets` jobs are still with their workers.
-
-    `unasked` are agents that may hold jobs and that are not configured in this process or could not be reached.
-    """
-
-    target: str
-    jobs: int = 0
-    schedules: int = 0
-    left: Sequence[Left] = ()
-    in_buckets: int = 0
-    waiting: int = 0
-    """Schedules whose last job has not ended yet."""
-    unasked: Sequence[str] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to move."""
-        return not (self.left or self.in_buckets or self.waiting or self.unasked)
 
 
 @define(eq=False)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import anyio
 
+from jobmaster._process.signals import Signal
+from jobmaster._process.tasks import Contained
 from jobmaster.contracts import AgentRepository, MasterRepository, Topics
 from jobmaster.errors import StoreError
-from jobmaster.signals import Signal
-from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.notify")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._flow.ownership import OwnedBucket, Slot
 from jobmaster._pipeline.execute import Execute
-from jobmaster.ownership import OwnedBucket, Slot
-from jobmaster.tasks import LeavableTask
+from jobmaster._process.tasks import LeavableTask
 
 CLEAN_UP = 10.0
 """Seconds for which a handler that was left may go on, in case it has something to clean up."""

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 import anyio
 from attrs import define, field
 
+from jobmaster._process.signals import Signal
+from jobmaster._process.tasks import reraise_if_ending
+from jobmaster._text.logtext import counted
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.forks import this_process
-from jobmaster.logtext import counted
-from jobmaster.signals import Signal
-from jobmaster.tasks import reraise_if_ending
 
 log = logging.getLogger("jobmaster.service")
 

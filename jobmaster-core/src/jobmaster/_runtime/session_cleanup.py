@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from jobmaster._flow.handover import return_bucket
+from jobmaster._flow.ownership import OwnedBucket
 from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import Service
 from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster.contracts import Topics
 from jobmaster.errors import LeaseLostError
-from jobmaster.handover import return_bucket
-from jobmaster.ownership import OwnedBucket
 
 log = logging.getLogger("jobmaster.worker")
 

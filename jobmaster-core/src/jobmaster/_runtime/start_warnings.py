@@ -6,13 +6,13 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from jobmaster._process.tasks import Contained
 from jobmaster._runtime.environment import Environment
 from jobmaster.clock import SystemClock
 from jobmaster.config import AgentSettings
 from jobmaster.contracts import JobStore, LogStore
 from jobmaster.errors import StoreError
 from jobmaster.models import JobQuery, JobRecord, LogLine, WorkerRecord
-from jobmaster.tasks import Contained
 from jobmaster.urls import scheme_of
 
 log = logging.getLogger("jobmaster.start")

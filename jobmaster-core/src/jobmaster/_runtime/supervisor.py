@@ -9,6 +9,8 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._flow.ownership import StopReason
+from jobmaster._process.signals import Signal
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.coordinator import assigning, declaring, recurring
 from jobmaster._runtime.environment import Environment
@@ -21,8 +23,6 @@ from jobmaster._runtime.service import Service
 from jobmaster._runtime.unread_jobs import UnreadJobs
 from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
-from jobmaster.ownership import StopReason
-from jobmaster.signals import Signal
 
 LAST_STEPS = 5.0
 """Seconds that a stop gives to jobs on their way between stores."""

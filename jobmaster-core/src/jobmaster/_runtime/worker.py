@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._flow.ownership import WorkerLease
+from jobmaster._process.tasks import Contained
 from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.bucket_requests import TAKE_EVERY
 from jobmaster._runtime.environment import Environment
@@ -16,14 +18,12 @@ from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
 from jobmaster._runtime.session_cleanup import SessionCleanup
 from jobmaster._runtime.start_warnings import warn_of_no_handlers
 from jobmaster._runtime.worker_session import WorkerSession
+from jobmaster._text.logtext import counted
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
-from jobmaster.logtext import counted
 from jobmaster.models import WorkerRecord
-from jobmaster.ownership import WorkerLease
 from jobmaster.states import WorkerRequest, WorkerStatus
-from jobmaster.tasks import Contained
 
 log = logging.getLogger("jobmaster.worker")
 

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 import anyio
 from anyio.abc import TaskGroup
 
+from jobmaster._flow.handover import return_bucket
+from jobmaster._flow.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
 from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import hand_back_unread
 from jobmaster._pipeline.execute import UNLIMITED, DeadlineWatch, Execute
@@ -16,6 +18,8 @@ from jobmaster._pipeline.report import Reporter
 from jobmaster._policy import outcome
 from jobmaster._policy.liveness import Lease
 from jobmaster._policy.placement import BINDS_AHEAD
+from jobmaster._process.signals import Signal
+from jobmaster._process.tasks import Contained
 from jobmaster._runtime.bucket_loops import SHORT_PAUSE, BucketLoops
 from jobmaster._runtime.bucket_requests import BucketRequests
 from jobmaster._runtime.environment import Environment
@@ -25,13 +29,9 @@ from jobmaster._runtime.service import Service
 from jobmaster.config import WorkerSettings
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, StoreUnreachableError
-from jobmaster.handover import return_bucket
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
-from jobmaster.ownership import Finished, OwnedBucket, Slot, StopReason, WorkerLease
-from jobmaster.signals import Signal
 from jobmaster.states import Priority
-from jobmaster.tasks import Contained
 from jobmaster.version import __version__
 
 log = logging.getLogger("jobmaster.worker")

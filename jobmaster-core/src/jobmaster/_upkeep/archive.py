@@ -8,8 +8,9 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from jobmaster._upkeep.transfer import AT_ONCE, Left, Route, Shipment
+from jobmaster._upkeep.transfer import AT_ONCE, Route, Shipment
 from jobmaster.models import Position
+from jobmaster.moves import Left
 from jobmaster.schedule_models import ScheduleQuery
 from jobmaster.states import ScheduleStatus
 

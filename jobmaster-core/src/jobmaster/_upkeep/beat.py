@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from attrs import define
 
+from jobmaster._flow.ownership import InFlight, OwnedBucket
 from jobmaster.contracts import JobStore, Mark, MessageStore, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import NewJob, evolve
-from jobmaster.ownership import InFlight, OwnedBucket
 from jobmaster.states import JobStatus
 
 

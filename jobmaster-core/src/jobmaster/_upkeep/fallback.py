@@ -8,9 +8,9 @@ from typing import Final
 
 from attrs import define, field
 
+from jobmaster._flow.handover import answers
 from jobmaster._policy.placement import Place, by_place
 from jobmaster.contracts import AgentRepository, AssignmentStore, BucketStore
-from jobmaster.handover import answers
 from jobmaster.models import STANDALONE
 
 MOST: Final = 32

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from attrs import define
 
+from jobmaster._flow.handover import HandoverPusher
 from jobmaster.contracts import BucketStore, Handover, HandoverStore
-from jobmaster.handover import HandoverPusher
 
 AT_ONCE = 20
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from attrs import define, evolve, field
 
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._policy.liveness import makes_progress
+from jobmaster._text.logtext import counted
 from jobmaster.contracts import HeartbeatReply, WorkerStore
-from jobmaster.logtext import counted
 from jobmaster.models import Load
-from jobmaster.ownership import OwnedBucket, WorkerLease
 
 log = logging.getLogger("jobmaster.heartbeat")
 

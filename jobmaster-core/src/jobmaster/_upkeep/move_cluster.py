@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
 
-from jobmaster._upkeep.transfer import AT_ONCE, Left, Route, Shipment
+from jobmaster._upkeep.transfer import AT_ONCE, Route, Shipment
+from jobmaster.moves import Left
 from jobmaster.schedule_models import ScheduleQuery, ScheduleRecord
 from jobmaster.states import ScheduleStatus
 

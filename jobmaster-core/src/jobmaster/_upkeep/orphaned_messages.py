@@ -8,9 +8,9 @@ from uuid import UUID
 
 from attrs import define, field
 
+from jobmaster._flow.handover import return_set_aside
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.handover import return_set_aside
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus, Priority
 

@@ -10,17 +10,17 @@ from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
+from jobmaster._flow.storeclock import StoreClock
 from jobmaster._policy.schedule_plan import Plan, plan
 from jobmaster._policy.steadiness import DOUBTFUL_GAP
+from jobmaster._process.tasks import is_ctrl_c
+from jobmaster._text.logtext import counted
 from jobmaster.contracts import RequestStore, ScheduleStore
 from jobmaster.errors import JobNotFoundError, StoreError, StoreUnavailableError
-from jobmaster.logtext import counted
 from jobmaster.models import Job
 from jobmaster.recurrence import Kinds
 from jobmaster.schedule_models import AT_ONCE, DueSchedules, Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
-from jobmaster.storeclock import StoreClock
-from jobmaster.tasks import is_ctrl_c
 
 log = logging.getLogger("jobmaster.schedules")
 

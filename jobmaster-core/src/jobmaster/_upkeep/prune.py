@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define
 
+from jobmaster._flow.storeclock import StoreClock
 from jobmaster.contracts import JobStore, ScheduleStore, WorkerStore
-from jobmaster.storeclock import StoreClock
 
 JOBS_AT_ONCE = 1000
 SCHEDULES_AT_ONCE = 1000

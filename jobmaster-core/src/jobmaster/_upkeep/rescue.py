@@ -10,13 +10,13 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from jobmaster._flow.attemptlog import rescued
+from jobmaster._flow.handover import answers, return_bucket
+from jobmaster._flow.in_flight import Attempt
 from jobmaster._policy.lost import lost_error
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
-from jobmaster.attemptlog import rescued
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
-from jobmaster.handover import answers, return_bucket
-from jobmaster.in_flight import Attempt
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
 

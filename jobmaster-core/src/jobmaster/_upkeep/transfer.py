@@ -11,6 +11,7 @@ from attrs import define, frozen
 
 from jobmaster.contracts import Departure, MasterRepository, Moving, Rejection, RejectReason, WholeJob
 from jobmaster.ids import new_id
+from jobmaster.moves import Left
 from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.weighing import in_parts, job_weight, line_weight
 
@@ -19,15 +20,6 @@ log = logging.getLogger("jobmaster.transfer")
 AT_ONCE: Final = 200
 """Jobs or schedules in one consignment: a unit of work should be short, and they may be large."""
 DEPARTURES_AT_ONCE: Final = 1000
-
-
-@frozen
-class Left:
-    """A job or schedule (`what`) that could not move, and why, in words that name the remedy."""
-
-    what: str
-    id: UUID
-    why: str
 
 
 @frozen

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from attrs import define
 
+from jobmaster._flow.handover import hold_unread
 from jobmaster._policy.sharing import UNREAD_FOR, Silence, hungry
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.handover import hold_unread
 from jobmaster.models import STANDALONE, Bucket
 
 TAKEN_AT_ONCE: Final = 1000

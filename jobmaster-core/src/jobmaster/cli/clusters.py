@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from jobmaster._setup.fileconfig import is_duration, setting_from_text
+from jobmaster._time.durations import written
+from jobmaster._verbs.control_verbs import check_shared
 from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import read, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
@@ -14,9 +17,6 @@ from jobmaster.cli.steering import changed
 from jobmaster.cli.terminal import console, table
 from jobmaster.config import Settings
 from jobmaster.contracts import ClusterChange
-from jobmaster.control_verbs import check_shared
-from jobmaster.durations import written
-from jobmaster.fileconfig import is_duration, setting_from_text
 from jobmaster.inspection.documents import cluster_document
 from jobmaster.inspection.opening import registered
 from jobmaster.models import ClusterRecord

@@ -9,15 +9,15 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from jobmaster._text.printable import as_entry, marked
+from jobmaster._time.durations import written
 from jobmaster.cli.output import duration, short
 from jobmaster.cli.streams import shown, shown_in_line
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import stored
 from jobmaster.data import MessageData, Metadata
-from jobmaster.durations import written
 from jobmaster.inspection.jobs import JobPage
 from jobmaster.models import Attempt, JobRecord, LogLine
-from jobmaster.printable import as_entry, marked
 
 
 def show_jobs(page: JobPage) -> None:

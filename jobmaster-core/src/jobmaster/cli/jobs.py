@@ -9,17 +9,17 @@ from uuid import UUID
 import typer
 from attrs import evolve
 
+from jobmaster._setup.fileconfig import priority_named
+from jobmaster._text.showing import shown
 from jobmaster.cli.job_views import show_job, show_jobs
 from jobmaster.cli.output import JsonOption, print_json, print_notes
 from jobmaster.cli.reading import read
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.errors import ConfigurationError
-from jobmaster.fileconfig import priority_named
 from jobmaster.inspection.documents import job_document, jobs_document
 from jobmaster.inspection.jobs import find_jobs, get_job
 from jobmaster.models import MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
-from jobmaster.showing import shown
 from jobmaster.states import JobStatus, Priority
 
 app = typer.Typer(no_args_is_help=True, help="Look at jobs.")

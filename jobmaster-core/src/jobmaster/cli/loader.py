@@ -12,10 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jobmaster._process.importing import failing_at, import_named, is_found, look_in, passed_over
 from jobmaster.cli.output import print_note
 from jobmaster.cluster import Cluster
 from jobmaster.errors import ConfigurationError
-from jobmaster.importing import failing_at, import_named, is_found, look_in, passed_over
 from jobmaster.urls import HIDDEN, may_be_url
 
 

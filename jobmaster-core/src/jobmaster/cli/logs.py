@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from jobmaster.logtext import as_json, message_of, traceback_text
-from jobmaster.printable import as_entry, in_ascii, marked
+from jobmaster._text.logtext import as_json, message_of, traceback_text
+from jobmaster._text.printable import as_entry, in_ascii, marked
 
 
 class LogFormat(StrEnum):

@@ -7,19 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from jobmaster._runtime.mover import MoveSummary
+from jobmaster._text.logtext import counted
 from jobmaster._upkeep.move_cluster import MoveResult
-from jobmaster._upkeep.transfer import Left
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cli.output import JsonOption, print_json
 from jobmaster.cli.reading import Backend, BackendOption, run_async
 from jobmaster.cli.source import AppOption, ClusterOption, ConfigOption, MasterOption, Source, find_cluster
 from jobmaster.cli.terminal import console, table
 from jobmaster.cluster import Cluster
+from jobmaster.config.targets import MoveTarget
 from jobmaster.inspection.opening import opened, registered
-from jobmaster.logtext import counted
+from jobmaster.moves import Left, MoveSummary
 from jobmaster.states import ClusterMode
-from jobmaster.targets import MoveTarget
 
 _ANY = "any://"
 MOST_SHOWN = 20

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
+from jobmaster._text.printable import indented
 from jobmaster.cli.streams import shown
-from jobmaster.printable import indented
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only, for programs.")]
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from jobmaster._setup.fileconfig import check_known
 from jobmaster.errors import ConfigurationError
-from jobmaster.fileconfig import check_known
 from jobmaster.urls import said
 
 FILE: Final = "pyproject.toml"

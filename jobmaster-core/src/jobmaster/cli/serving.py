@@ -17,13 +17,13 @@ from typing import NoReturn
 
 import anyio
 
+from jobmaster._text.logtext import counted
+from jobmaster._text.printable import printable
 from jobmaster.cli.exits import ExitCode
 from jobmaster.cluster import Cluster
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.forks import in_forked_child
-from jobmaster.logtext import counted
 from jobmaster.loops import loop_caller
-from jobmaster.printable import printable
 from jobmaster.runtime import Runtime, handlers_at_work
 from jobmaster.states import ClusterMode
 

@@ -12,11 +12,11 @@ from typing import Annotated, Final
 import typer
 from attrs import evolve, frozen
 
+from jobmaster._setup.fileconfig import PREFIX, build_cluster
 from jobmaster.cli.exits import note_cluster
 from jobmaster.cli.loader import load_cluster
 from jobmaster.cli.project import FILE, TABLE, find_project
 from jobmaster.cluster import Cluster, import_ahead
-from jobmaster.fileconfig import PREFIX, build_cluster
 from jobmaster.urls import said, said_path
 
 _PANEL = "Which cluster"

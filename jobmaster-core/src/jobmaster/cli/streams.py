@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from jobmaster.printable import on_one_line, printable
+from jobmaster._text.printable import on_one_line, printable
 
 ESCAPE: Final = "jobmaster.escape"
 """The error handler for encoding that replaces what an encoding has not."""

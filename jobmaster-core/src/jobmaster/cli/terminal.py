@@ -8,9 +8,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from jobmaster._text.printable import indented
 from jobmaster.cli.grid import Table
 from jobmaster.cli.streams import shown, shown_in_line
-from jobmaster.printable import indented
 
 PIPE_WIDTH: Final = 1_000_000
 """Columns of what nobody sees in a terminal, so that nothing is cut or broken: a row is a line."""

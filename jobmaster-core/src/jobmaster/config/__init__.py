@@ -1,5 +1,6 @@
 """Settings of a cluster, its workers and its agents, checked on creation."""
 
+from jobmaster._time.durations import LONGEST
 from jobmaster.config.agent import AgentOptions, AgentSettings
 from jobmaster.config.checks import (
     LONGEST_NAME,
@@ -21,7 +22,6 @@ from jobmaster.config.worker import (
     default_parallelism,
     said_twice,
 )
-from jobmaster.durations import LONGEST
 from jobmaster.states import ClusterMode
 
 __all__ = [

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from attrs import Attribute, fields_dict
 
+from jobmaster._text.showing import shown
+from jobmaster._time.durations import to_duration, written
 from jobmaster.data import text_fault
-from jobmaster.durations import to_duration, written
 from jobmaster.errors import ConfigurationError
 from jobmaster.recurrence import zone_of
-from jobmaster.showing import shown
 from jobmaster.states import Priority
 from jobmaster.urls import said, said_secret
 

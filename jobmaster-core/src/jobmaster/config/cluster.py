@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from attrs import evolve, field, frozen
 
-from jobmaster._policy.retry import RetryPolicy
+from jobmaster._time.durations import LONGEST, written
 from jobmaster.config.checks import between, check_prefix, check_zone, instance_of, to_seconds, whole
-from jobmaster.durations import LONGEST, written
 from jobmaster.errors import ConfigurationError
+from jobmaster.retry import RetryPolicy
 from jobmaster.states import ClusterMode
 from jobmaster.urls import hidden, said
 

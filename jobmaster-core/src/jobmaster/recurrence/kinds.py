@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
+from jobmaster._text.showing import named, shown
 from jobmaster.errors import InvalidExpressionError
-from jobmaster.showing import named, shown
 
 LONGEST_TEXT: Final = 4000
 """The maximum number of characters of a text that databases store."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from jobmaster._flow.inline import InlineAgent
 from jobmaster.contracts import AgentRepository, Backlog
-from jobmaster.inline import InlineAgent
 from jobmaster_testing.contracts.agent import AgentTests
 from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.world import World, room

@@ -10,8 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from jobmaster._flow.handover import aside_of, hold_unread, return_set_aside
 from jobmaster.contracts import Message
-from jobmaster.handover import aside_of, hold_unread, return_set_aside
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, BucketPage, Cursor, Load, NewJob, evolve
 from jobmaster.states import JobStatus

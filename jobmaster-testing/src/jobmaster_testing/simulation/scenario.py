@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from jobmaster._policy.retry import ExponentialBackoff, RetryPolicy
+from jobmaster.retry import ExponentialBackoff, RetryPolicy
 from jobmaster.states import Priority, WorkerMode
 
 PRIORITIES = (Priority.MEDIUM, Priority.HIGH)

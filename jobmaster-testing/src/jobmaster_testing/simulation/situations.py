@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from jobmaster._policy.retry import RetryPolicy
+from jobmaster.retry import RetryPolicy
 from jobmaster.states import Priority, WorkerMode
 from jobmaster_testing.simulation.handlers import COMMON, RARE
 from jobmaster_testing.simulation.scenario import BACKOFF, Event, Faults, Load, ProcessSpec, Scenario

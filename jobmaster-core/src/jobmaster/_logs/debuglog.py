@@ -14,11 +14,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
+from jobmaster._process.files import OWNER_ONLY, check_link, make_folder, open_to_append
+from jobmaster._text.logtext import as_json, message_of
 from jobmaster.errors import ConfigurationError
-from jobmaster.files import OWNER_ONLY, check_link, make_folder, open_to_append
 from jobmaster.forks import in_forked_child
 from jobmaster.hookspecs import JobObserver, hookimpl
-from jobmaster.logtext import as_json, message_of
 from jobmaster.models import JobReceipt, NewJob, Report
 
 ROOT: Final = "jobmaster"

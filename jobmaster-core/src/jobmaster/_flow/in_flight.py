@@ -9,9 +9,9 @@ import anyio
 from attrs import define
 
 from jobmaster._policy.liveness import Lease
+from jobmaster._process.signals import Signal
 from jobmaster.context import JobContext, request_stop
 from jobmaster.models import Claim
-from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 
 NEVER = float("inf")

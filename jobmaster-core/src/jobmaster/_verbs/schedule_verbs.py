@@ -12,11 +12,12 @@ from uuid import UUID
 import anyio.lowlevel
 from attrs import evolve
 
+from jobmaster._arguments.options import RECURRING, RULE_NAMES, UPDATE
 from jobmaster._pipeline.schedule import Schedule
 from jobmaster._runtime.environment import Environment
 from jobmaster._upkeep.change_schedules import at_rest, redefined
 from jobmaster.contracts import Topics
-from jobmaster.definitions import UNSET, Data, JobDefinition, JobOptions, JobRequest
+from jobmaster.definitions import UNSET, Data, JobDefinition, JobRequest
 from jobmaster.errors import (
     ConfigurationError,
     InvalidArgumentsError,
@@ -36,11 +37,11 @@ from jobmaster.handlers import (
 )
 from jobmaster.ids import new_id
 from jobmaster.models import Job, JobReceipt
-from jobmaster.options import RECURRING, RULE_NAMES, UPDATE
 from jobmaster.schedule_models import AT_ONCE, Firing, ScheduleReceipt, ScheduleRecord, ScheduleWrite
 from jobmaster.schedule_rules import (
     Expression,
-    RuleOptions,
+    RecurringChanges,
+    RecurringOptions,
     ScheduleRules,
     as_schedule_id,
     schedule_of,
@@ -53,17 +54,6 @@ CHANGE_TRIES: Final = 20
 
 Change = Callable[[ScheduleRecord], ScheduleWrite | None]
 """Returns what to write for a schedule, or None if nothing has to change."""
-
-
-class RecurringChanges(JobOptions, RuleOptions, total=False):
-    """The options of `update_recurring`, besides expression and data."""
-
-
-class RecurringOptions(RecurringChanges, total=False):
-    """Options of `recurring`."""
-
-    key: str | None
-    cluster: str | None
 
 
 class ScheduleVerbs(ABC):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from attrs import define
 
+from jobmaster._text.logtext import counted
 from jobmaster.contracts import (
     AgentRepository,
     Handover,
@@ -22,7 +23,6 @@ from jobmaster.contracts import (
     MessageStore,
 )
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
-from jobmaster.logtext import counted
 from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
 from jobmaster.states import BucketStatus
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-from jobmaster.logtext import (
+from jobmaster._text.logtext import (
     beside,
     cut,
     cut_front,

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from jobmaster.printable import for_json, on_one_line
-from jobmaster.tracebacks import exception_text
+from jobmaster._text.printable import for_json, on_one_line
+from jobmaster._text.tracebacks import exception_text
 
 LONGEST_INTEGER: Final = 2**63
 """Integers from here on are kept as text: the stores' JSON cannot hold them."""

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import anyio
 
+from jobmaster._flow.in_flight import NEVER, Attempt, Finished, InFlight, Slot, StopReason, WorkerLease
 from jobmaster._policy.pace import SOON, Pace
+from jobmaster._process.signals import Signal
 from jobmaster.data import MessageData
-from jobmaster.in_flight import NEVER, Attempt, Finished, InFlight, Slot, StopReason, WorkerLease
 from jobmaster.models import Bucket, Claim, Cursor, Load, Report, evolve
-from jobmaster.signals import Signal
 from jobmaster.states import JobStatus
 from jobmaster.weighing import AT_ONCE
 

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from jobmaster._process.places import frames_of_user, frames_outside
 from jobmaster.errors import ConfigurationError, JobMasterError
-from jobmaster.places import frames_of_user, frames_outside
 
 _folders: list[Path] = []
 """The folders that were put on the path for an application: installed packages are not there."""

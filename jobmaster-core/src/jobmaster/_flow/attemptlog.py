@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from jobmaster._policy.outcome import LONGEST_TRACEBACK, Verdict
+from jobmaster._text.logtext import cut_front, one_line, storable, tell_of_lost_line, traceback_text
+from jobmaster._time.durations import written
 from jobmaster.context import JobContext, identity, runs_in_thread
-from jobmaster.durations import written
-from jobmaster.logtext import cut_front, one_line, storable, tell_of_lost_line, traceback_text
 from jobmaster.models import AttemptError, Claim, Report
 from jobmaster.states import AttemptOutcome, JobStatus
 

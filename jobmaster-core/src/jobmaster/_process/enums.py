@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from jobmaster.showing import named, shown
+from jobmaster._text.showing import named, shown
 
 
 @frozen

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from jobmaster.logtext import message_of, traceback_text
-from jobmaster.printable import as_entry, marked
+from jobmaster._text.logtext import message_of, traceback_text
+from jobmaster._text.printable import as_entry, marked
 
 _AREAS: Final = (
     "agents assign attempts attempts.final cli clock cluster config control directory durability "

@@ -8,8 +8,8 @@
 | `settings` | names of `jobmaster.config.Settings`, except `retry`                              |
 | `agents`   | a list of `jobmaster.config.AgentSettings`: `name`, `url`, …                       |
 | `workers`  | a list of `jobmaster.config.WorkerSettings`; `buckets` by priority: `{high = 2}`  |
-| `move_to` | a table of `jobmaster.targets.MoveTarget`: `url`, `cluster_id`, …                  |
-| `archive_to` | a table of `jobmaster.targets.ArchiveTarget`: `url`, `cluster_id`                  |
+| `move_to` | a table of `jobmaster.config.targets.MoveTarget`: `url`, `cluster_id`, …                  |
+| `archive_to` | a table of `jobmaster.config.targets.ArchiveTarget`: `url`, `cluster_id`                  |
 | `imports`  | modules to import, so that their handlers are registered                          |
 
 A duration is a number of seconds or a text such as `"30s"` (units: ms, s, m, h, d); `"none"` means no limit where a
@@ -35,13 +35,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from attrs import fields, fields_dict
 
+from jobmaster._process.importing import import_named, look_in
+from jobmaster._time.relative import urls_beside
 from jobmaster.cluster import Cluster
 from jobmaster.config import Settings
+from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget
 from jobmaster.errors import ConfigurationError
-from jobmaster.importing import import_named, look_in
-from jobmaster.relative import urls_beside
 from jobmaster.states import ClusterMode, Priority, WorkerMode
-from jobmaster.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget
 from jobmaster.urls import HIDDEN, may_be_url, said, said_secret
 
 log = logging.getLogger("jobmaster.config")

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from jobmaster.annotations import UnsupportedTypeError, bare, check_supported, is_carried
-from jobmaster.conversion import MisfitError, checked, prepared, restored
+from jobmaster._arguments.annotations import UnsupportedTypeError, bare, check_supported, is_carried
+from jobmaster._arguments.conversion import MisfitError, checked, prepared, restored
 from jobmaster.data import MessageData
 from jobmaster.errors import ConfigurationError, InvalidArgumentsError
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import Attribute, field, frozen
 
-from jobmaster.durations import to_delay, to_duration
+from jobmaster._time.durations import to_delay, to_duration
 from jobmaster.errors import ConfigurationError
 from jobmaster.urls import said
 

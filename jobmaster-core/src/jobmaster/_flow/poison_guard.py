@@ -9,12 +9,12 @@ from datetime import datetime
 import anyio
 from attrs import define, field
 
+from jobmaster._flow.ownership import InFlight, OnReport, OwnedBucket
 from jobmaster._policy import outcome
 from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import Mark, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreError
 from jobmaster.models import Claim, Report
-from jobmaster.ownership import InFlight, OnReport, OwnedBucket
 from jobmaster.states import JobStatus
 
 log = logging.getLogger("jobmaster.poison_guard")

@@ -33,7 +33,7 @@ from cattrs import Converter
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-from jobmaster.annotations import (
+from jobmaster._arguments.annotations import (
     LISTS,
     MAPPINGS,
     SCALARS,
@@ -50,8 +50,8 @@ from jobmaster.annotations import (
     is_typed_dict,
     is_union,
 )
-from jobmaster.enums import EnumMember, LoadedEnums
-from jobmaster.showing import shown
+from jobmaster._process.enums import EnumMember, LoadedEnums
+from jobmaster._text.showing import shown
 
 Read = Callable[[Any, Any], Any]
 """Returns a value of a type, from what a job carries or from a value of the type; raises `MisfitError`."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from jobmaster._text.showing import shown
 from jobmaster.errors import InvalidArgumentsError
-from jobmaster.showing import shown
 
 JOB_OPTIONS: Final = frozenset({"timeout", "max_retries", "priority", "lane", "metadata"})
 """Options of a call for the settings of its job."""

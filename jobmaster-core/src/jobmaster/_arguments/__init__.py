@@ -1,0 +1,1 @@
+"""How the arguments of a call become data, and data the arguments of a handler."""

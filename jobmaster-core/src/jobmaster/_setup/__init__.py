@@ -1,0 +1,1 @@
+"""How a cluster is set up from a file, and how it runs."""

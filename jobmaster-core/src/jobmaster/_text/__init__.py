@@ -1,0 +1,1 @@
+"""Texts that people see: what is shown, and how."""
