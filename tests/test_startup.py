@@ -52,8 +52,10 @@ def test_the_package_imports_no_more_than_keeps_its_log_safe() -> None:
 
     assert packages(found) & HEAVY == set()
     assert {name for name in found if name.startswith("jobmaster.")} == {
+        "jobmaster._logs",
         "jobmaster._path",
         "jobmaster._starting",
+        "jobmaster._text",
         "jobmaster._text.logtext",
         "jobmaster._logs.ownlog",
         "jobmaster._text.printable",

@@ -10,6 +10,7 @@ from random import Random
 from threading import Lock
 from uuid import UUID, SafeUUID
 
+from jobmaster.errors import JobNotFoundError
 from jobmaster.forks import in_forked_child
 
 _lock = Lock()
@@ -123,3 +124,13 @@ def id_of(value: int) -> UUID:
     _set(made, "int", value)
     _set(made, "is_safe", SafeUUID.unknown)
     return made
+
+
+def as_id(job_id: UUID | str, cluster_id: str) -> UUID:
+    """Return a job id; raises `JobNotFoundError` for a string that is not an id."""
+    if isinstance(job_id, UUID):
+        return job_id
+    try:
+        return UUID(job_id)
+    except (ValueError, AttributeError, TypeError):
+        raise JobNotFoundError(job_id, cluster_id) from None

@@ -18,9 +18,9 @@ from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.unsaved import unsaved_by_lane
 from jobmaster._time.durations import written
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
+from jobmaster.ids import as_id
 from jobmaster.models import JobRecord, LogLine, evolve
 from jobmaster.queries import JobConditions, build_query, line_limit, page_limit, page_start, searchable
-from jobmaster.scheduler import as_id
 from jobmaster.states import JobStatus
 
 log = logging.getLogger("jobmaster.jobs")

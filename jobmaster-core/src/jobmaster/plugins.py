@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
 
-from jobmaster import hookspecs, memory
+from jobmaster import hookspecs
 from jobmaster._process.importing import is_installed
 from jobmaster._process.tasks import is_ctrl_c
 from jobmaster.config import as_text, check_name
@@ -40,7 +41,8 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         for plugin in extra:
             self._register(plugin)
-        self._register(memory)
+        # By its name, like any provider.
+        self._register(import_module("jobmaster.memory"))
         self._register(sys.modules[__name__], name="jobmaster-defaults")
         self._load_installed()
         self._schemes = self._collect_schemes()

@@ -21,7 +21,8 @@ from jobmaster.clock import EPOCH, to_micros
 from jobmaster.data import MessageData, Metadata
 from jobmaster.ids import derived_id
 from jobmaster.models import Job, evolve
-from jobmaster.recurrence import Kinds, Recurrence, zone_of
+from jobmaster.recurrence.kinds import Kinds, Recurrence
+from jobmaster.recurrence.zones import zone_of
 from jobmaster.states import Overlap, Priority, ScheduleStatus
 
 MOST_MISSED: Final = 1000

@@ -27,7 +27,6 @@ from jobmaster.errors import (
     InvalidArgumentsError,
     InvalidQueryError,
     InvalidTransitionError,
-    JobNotFoundError,
 )
 from jobmaster.handlers import (
     Args,
@@ -40,6 +39,7 @@ from jobmaster.handlers import (
     TakesNothing,
     target_of,
 )
+from jobmaster.ids import as_id
 from jobmaster.models import CancelResult, JobReceipt
 from jobmaster.states import ClusterMode
 from jobmaster.weighing import MOST_JOBS
@@ -322,13 +322,3 @@ def _refused(why: str) -> Iterator[None]:
         yield
     except InvalidTransitionError as error:
         raise InvalidTransitionError(error.job, error.before, (), error.after, why) from None
-
-
-def as_id(job_id: UUID | str, cluster_id: str) -> UUID:
-    """Return a job id; raises `JobNotFoundError` for a string that is not an id."""
-    if isinstance(job_id, UUID):
-        return job_id
-    try:
-        return UUID(job_id)
-    except (ValueError, AttributeError, TypeError):
-        raise JobNotFoundError(job_id, cluster_id) from None

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from uuid import UUID
 
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from jobmaster.cluster import Cluster
 from jobmaster.definitions import UNSET, Data, JobRequest, ScheduleOptions
 from jobmaster.errors import NotRunningError
 from jobmaster.forks import this_process
@@ -33,6 +32,9 @@ from jobmaster.models import CancelResult, JobReceipt, JobRecord
 from jobmaster.runtime import Runtime
 from jobmaster.schedule_models import ScheduleReceipt, ScheduleRecord
 from jobmaster.schedule_rules import Expression, RecurringChanges, RecurringOptions
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
 
 
 class _LoopThread:

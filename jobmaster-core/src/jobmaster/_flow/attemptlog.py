@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobmaster._policy.outcome import LONGEST_TRACEBACK, Verdict
 from jobmaster._text.logtext import cut_front, one_line, storable, tell_of_lost_line, traceback_text
 from jobmaster._time.durations import written
 from jobmaster.context import JobContext, identity, runs_in_thread
-from jobmaster.models import AttemptError, Claim, Report
 from jobmaster.states import AttemptOutcome, JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster.models import AttemptError, Claim, Report
 
 attempts = logging.getLogger("jobmaster.attempts")
 """WARNING: an attempt failed, timed out or was lost, and the job is tried again."""

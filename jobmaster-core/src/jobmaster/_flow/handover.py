@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define
 
 from jobmaster._text.logtext import counted
-from jobmaster.contracts import (
-    AgentRepository,
-    Handover,
-    HandoverStore,
-    JobStore,
-    MasterRepository,
-    Message,
-    MessageStore,
-)
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
 from jobmaster.states import BucketStatus
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import (
+        AgentRepository,
+        Handover,
+        HandoverStore,
+        JobStore,
+        MasterRepository,
+        Message,
+        MessageStore,
+    )
 
 log = logging.getLogger("jobmaster.handover")
 

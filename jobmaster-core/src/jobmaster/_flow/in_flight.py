@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
@@ -11,8 +12,10 @@ from attrs import define
 from jobmaster._policy.liveness import Lease
 from jobmaster._process.signals import Signal
 from jobmaster.context import JobContext, request_stop
-from jobmaster.models import Claim
-from jobmaster.states import JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster.models import Claim
+    from jobmaster.states import JobStatus
 
 NEVER = float("inf")
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import anyio
 from attrs import define, field
 
-from jobmaster._flow.ownership import InFlight, OnReport, OwnedBucket
 from jobmaster._policy import outcome
 from jobmaster._policy.poison import CRASHES_UNTIL_ACCUSED
 from jobmaster.contracts import Mark, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreError
-from jobmaster.models import Claim, Report
 from jobmaster.states import JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import InFlight, OnReport, OwnedBucket
+    from jobmaster.models import Claim, Report
 
 log = logging.getLogger("jobmaster.poison_guard")
 

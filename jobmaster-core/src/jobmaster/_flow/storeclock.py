@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from jobmaster._policy.steadiness import Reading, Steadiness, newest_of
-from jobmaster.contracts import MasterRepository
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import MasterRepository
 
 log = logging.getLogger("jobmaster.clock")
 

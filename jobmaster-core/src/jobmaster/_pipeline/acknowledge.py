@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, field
 
-from jobmaster._flow.ownership import Attempt, OwnedBucket
 from jobmaster._process.signals import Signal
-from jobmaster.contracts import HandoverStore, MessageStore, OutcomeStore
-from jobmaster.models import Bucket, Report
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import Attempt, OwnedBucket
+    from jobmaster.contracts import HandoverStore, MessageStore, OutcomeStore
+    from jobmaster.models import Bucket, Report
 
 
 @define(eq=False)

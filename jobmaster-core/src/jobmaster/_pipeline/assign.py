@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, field, frozen
 
-from jobmaster._flow.handover import HandoverPusher
 from jobmaster._policy.placement import by_place
-from jobmaster._policy.refill import Refills
 from jobmaster._policy.sharing import Silence, limits
 from jobmaster.contracts import AgentRepository, Assignment, AssignmentStore, BucketStore, HandoverStore, Room
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.weighing import AT_ONCE, new_weight
+
+if TYPE_CHECKING:
+    from jobmaster._flow.handover import HandoverPusher
+    from jobmaster._policy.refill import Refills
 
 log = logging.getLogger("jobmaster.assign")
 

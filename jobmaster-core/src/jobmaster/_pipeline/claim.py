@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from jobmaster._flow.ownership import NEVER, OnEcho, OnReport, OwnedBucket
 from jobmaster._policy.outcome import cancelled_unstarted, parked, released
-from jobmaster.contracts import ClaimStore
 from jobmaster.models import BucketPage, Claim, Cursor, Report
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import ClaimStore
 
 RESCAN = 30.0
 """Seconds after which a bucket is read from its start again, whatever the cursor says: the safety net for

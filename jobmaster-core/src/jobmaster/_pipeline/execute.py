@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -17,17 +17,19 @@ from jobmaster._flow.attemptlog import ended as log_end
 from jobmaster._flow.ownership import NEVER, InFlight, OnReport, OwnedBucket, Slot, StopReason
 from jobmaster._flow.poison_guard import PoisonGuard
 from jobmaster._policy import outcome
-from jobmaster._policy.outcome import Verdict
 from jobmaster._process.signals import Signal
 from jobmaster._process.tasks import Contained, in_own_context, reraise_if_ending
 from jobmaster.context import JobContext, captured_lines, claim_of, noting_its_thread, set_current
-from jobmaster.contracts import OutcomeStore
 from jobmaster.forks import end_child, this_process
-from jobmaster.handlers import Builder, Handler
-from jobmaster.hookspecs import JobObserver, Middleware
 from jobmaster.models import Claim, Report
-from jobmaster.retry import RetryPolicy
 from jobmaster.states import AttemptOutcome
+
+if TYPE_CHECKING:
+    from jobmaster._policy.outcome import Verdict
+    from jobmaster.contracts import OutcomeStore
+    from jobmaster.handlers import Builder, Handler
+    from jobmaster.hookspecs import JobObserver, Middleware
+    from jobmaster.retry import RetryPolicy
 
 log = logging.getLogger("jobmaster.execute")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
@@ -13,11 +14,13 @@ from attrs import define, field
 from jobmaster._flow.ownership import NEVER, OwnedBucket
 from jobmaster._process.signals import Signal
 from jobmaster._text.logtext import counted
-from jobmaster.contracts import OutcomeStore
 from jobmaster.errors import StoreError, StoreUnavailableError
-from jobmaster.hookspecs import JobObserver
 from jobmaster.models import Report, evolve
 from jobmaster.weighing import in_parts, report_weight
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import OutcomeStore
+    from jobmaster.hookspecs import JobObserver
 
 log = logging.getLogger("jobmaster.report")
 

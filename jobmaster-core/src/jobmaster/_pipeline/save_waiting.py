@@ -6,11 +6,15 @@ time or for a free slot, is saved before that, so that it is visible.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field
 
-from jobmaster._flow.ownership import OwnedBucket
-from jobmaster.contracts import JobStore, Message, MessageStore
 from jobmaster.models import NewJob, Position
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket
+    from jobmaster.contracts import JobStore, Message, MessageStore
 
 JOBS_AT_ONCE = 500
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from attrs import define, evolve, field
@@ -11,10 +11,12 @@ from attrs import define, evolve, field
 from jobmaster._flow.handover import aside_of, hold_unread, return_set_aside
 from jobmaster._flow.ownership import NEVER, InFlight, OnReport, OwnedBucket
 from jobmaster._policy import outcome
-from jobmaster._policy.placement import Place
 from jobmaster._policy.sharing import hungry
-from jobmaster.contracts import AgentRepository, MasterRepository
-from jobmaster.models import Bucket, Load
+
+if TYPE_CHECKING:
+    from jobmaster._policy.placement import Place
+    from jobmaster.contracts import AgentRepository, MasterRepository
+    from jobmaster.models import Bucket, Load
 
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks at a worker's jobs in flight, while any come or go."""

@@ -6,13 +6,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from attrs import define, field
 
 from jobmaster._flow.inline import InlineAgent
-from jobmaster._runtime.notifier import Notifier
-from jobmaster.config import AgentSettings
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import (
     ConfigurationError,
@@ -25,6 +24,10 @@ from jobmaster.errors import (
 from jobmaster.models import STANDALONE, AgentRecord
 from jobmaster.retry import ExponentialBackoff
 from jobmaster.urls import scheme_of
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.notifier import Notifier
+    from jobmaster.config import AgentSettings
 
 log = logging.getLogger("jobmaster.agents")
 

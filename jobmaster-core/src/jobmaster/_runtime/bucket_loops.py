@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define
 
-from jobmaster._flow.ownership import Attempt, OwnedBucket
-from jobmaster._pipeline.acknowledge import Acknowledge
 from jobmaster._pipeline.claim import ClaimJobs
-from jobmaster._pipeline.report import Reporter
 from jobmaster._pipeline.save_waiting import SaveWaiting
 from jobmaster._pipeline.share import LOOK_EVERY, Share
-from jobmaster._process.signals import Signal
 from jobmaster._runtime.cluster_view import anybody_assigns
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.notifier import Notifier
-from jobmaster._runtime.service import Service
+from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster._upkeep.beat import Beat
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import LeaseLostError
-from jobmaster.models import Bucket
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import Attempt, OwnedBucket
+    from jobmaster._pipeline.acknowledge import Acknowledge
+    from jobmaster._pipeline.report import Reporter
+    from jobmaster._process.signals import Signal
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.notifier import Notifier
+    from jobmaster.models import Bucket
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that receives no notifications."""
@@ -28,8 +31,6 @@ IDLE_POLL = 300.0
 """Longest wait in seconds of a claim loop with nothing in flight: one glance checks all of those."""
 BUSY_FOR = 5.0
 """Seconds for which a bucket counts as busy after it had jobs."""
-SHORT_PAUSE = 1.0
-"""Longest pause in seconds between two tries while the store is away."""
 TAKEN_OVER = "one of its buckets was taken over"
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, field
 
 from jobmaster._flow.ownership import NEVER, OnReport, OwnedBucket
 from jobmaster._policy import outcome
-from jobmaster._runtime.environment import Environment
 from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, WorkerRecord
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 ADOPTED_AT_ONCE = 1000
 TAKE_EVERY = 0.5

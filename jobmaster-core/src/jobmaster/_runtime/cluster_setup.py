@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jobmaster._policy.placement import agents_in_use
 from jobmaster._runtime.durability import MASTER
-from jobmaster._runtime.environment import Environment
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
-from jobmaster.states import ClusterMode
 from jobmaster.urls import shown
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster.states import ClusterMode
 
 log = logging.getLogger("jobmaster.cluster")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobmaster._policy.sharing import PATIENCE
 from jobmaster._runtime.directory import ClusterView
-from jobmaster._runtime.environment import Environment
 from jobmaster.states import WorkerStatus
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 KNOWN_FOR: Final = 2.0
 RUNNING: Final = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import anyio
 
-from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
-from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.errors import ConfigurationError
-from jobmaster.models import ClusterRecord
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.worker import RunningWorker
+    from jobmaster.models import ClusterRecord
 
 log = logging.getLogger("jobmaster.control")
 

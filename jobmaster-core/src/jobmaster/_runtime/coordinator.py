@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import anyio
 
 from jobmaster._pipeline.assign import Assign
 from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._policy.refill import Refills
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.fallback import Shortage
-from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import LONGEST_PAUSE, NOTIFICATION_SPACING, Service
 from jobmaster._upkeep.keep_static_schedules import KeepStaticSchedules
 from jobmaster._upkeep.plan_schedules import PlanResult, PlanSchedules
 from jobmaster.contracts import Topics
 from jobmaster.states import ClusterMode, WorkerMode
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.fallback import Shortage
+    from jobmaster._runtime.local_workers import LocalWorkers
 
 LONGEST_LOOK = 1.0
 """Longest wait in seconds that means due jobs were left for lack of room, rather than for lack of any bucket."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field, frozen
 
 from jobmaster._runtime.durability import Durability
 from jobmaster._upkeep.transfer import Route
-from jobmaster.config import Settings
 from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget, itself
 from jobmaster.contracts import ClusterChange, MasterRepository
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.models import ClusterRecord
-from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode
-from jobmaster.urls import StoreUrl
+
+if TYPE_CHECKING:
+    from jobmaster.config import Settings
+    from jobmaster.plugins import Plugins
+    from jobmaster.urls import StoreUrl
 
 
 @frozen(kw_only=True)

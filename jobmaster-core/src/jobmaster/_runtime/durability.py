@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from jobmaster._runtime.agents import Agents
 from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO
 from jobmaster.contracts import DurabilityRisk, Repository
 from jobmaster.errors import ConfigurationError, StoreError
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.agents import Agents
 
 log = logging.getLogger("jobmaster.durability")
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio.lowlevel
@@ -16,21 +17,23 @@ from jobmaster._flow.storeclock import StoreClock
 from jobmaster._policy.liveness import Watch
 from jobmaster._policy.sharing import LATE, Silence
 from jobmaster._process.signals import Signal
-from jobmaster._runtime.agents import Agents
-from jobmaster._runtime.destination import Destination
-from jobmaster._runtime.durability import Durability
-from jobmaster._runtime.notifier import Notifier
-from jobmaster._upkeep.keep_static_schedules import Declaration
-from jobmaster.clock import Clock
-from jobmaster.config import Settings
 from jobmaster.contracts import MasterRepository, Topics
 from jobmaster.errors import ConfigurationError
-from jobmaster.handlers import Registry
-from jobmaster.hookspecs import JobObserver
 from jobmaster.ids import new_id
 from jobmaster.models import ClusterRecord, Job, JobReceipt, NewJob, Report
-from jobmaster.plugins import Plugins
 from jobmaster.states import ClusterMode, JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.agents import Agents
+    from jobmaster._runtime.destination import Destination
+    from jobmaster._runtime.durability import Durability
+    from jobmaster._runtime.notifier import Notifier
+    from jobmaster._upkeep.keep_static_schedules import Declaration
+    from jobmaster.clock import Clock
+    from jobmaster.config import Settings
+    from jobmaster.handlers import Registry
+    from jobmaster.hookspecs import JobObserver
+    from jobmaster.plugins import Plugins
 
 LISTENING_POLLS_LESS = 5
 """How many times longer the safety net may wait while notifications arrive."""

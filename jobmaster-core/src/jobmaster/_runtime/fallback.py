@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio.abc import TaskGroup
 
 from jobmaster._flow.ownership import NEVER
-from jobmaster._policy.placement import Place
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
-from jobmaster._runtime.worker import RunningWorker
 from jobmaster._text.logtext import counted
 from jobmaster._upkeep.fallback import MOST, SHORTEST_TURN, Fallback
-from jobmaster.config import WorkerSettings
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.states import Priority, WorkerMode
+
+if TYPE_CHECKING:
+    from jobmaster._policy.placement import Place
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.local_workers import LocalWorkers
+    from jobmaster._runtime.worker import RunningWorker
+    from jobmaster.config import WorkerSettings
 
 log = logging.getLogger("jobmaster.cluster")
 
@@ -143,7 +145,7 @@ class _Standby:
         coordinator = self._coordinator_for(place)
         if coordinator is None:
             return
-        running = RunningWorker(self.env, f"{coordinator.name}-fallback", _settings(coordinator, place))
+        running = coordinator.another(f"{coordinator.name}-fallback", _settings(coordinator, place))
         level = logging.DEBUG if self._has_told else logging.WARNING
         log.log(level, "nobody else runs jobs of %s: %s does", _named(place), running.name)
         self.running[place] = running

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from jobmaster._process.signals import Signal
-from jobmaster._runtime.bucket_loops import SHORT_PAUSE
+from typing import TYPE_CHECKING
+
 from jobmaster._runtime.durability import LOOK_EVERY, stores_of
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.local_workers import LocalWorkers
-from jobmaster._runtime.service import Service
+from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster._upkeep.prune import Prune
 from jobmaster.states import ClusterMode
+
+if TYPE_CHECKING:
+    from jobmaster._process.signals import Signal
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.local_workers import LocalWorkers
 
 PRUNE_EVERY = 300.0
 """Seconds between two looks for jobs and schedules past their retention."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from jobmaster._runtime.environment import Environment
 from jobmaster.contracts import CancelAnswer, Message, Topics
 from jobmaster.errors import (
     InvalidTransitionError,
@@ -15,6 +15,9 @@ from jobmaster.errors import (
 )
 from jobmaster.models import STANDALONE, Bucket, CancelResult, JobRecord
 from jobmaster.states import IN_BUCKET, JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 
 class JobCommands:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
 
 from jobmaster._pipeline.buffer import Buffer
 from jobmaster._policy.placement import BINDS_AHEAD
-from jobmaster._runtime.directory import Directory
-from jobmaster._runtime.environment import Environment
 from jobmaster.contracts import Message, Topics
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster.models import STANDALONE, JobReceipt, NewJob
 from jobmaster.states import ClusterMode
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.directory import Directory
+    from jobmaster._runtime.environment import Environment
 
 log = logging.getLogger("jobmaster.scheduler")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from jobmaster._flow.ownership import OwnedBucket, WorkerLease
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
 from jobmaster.states import ClusterMode, WorkerMode
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket, WorkerLease
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.worker import RunningWorker
 
 RETURN_SHARE: Final = 0.9
 """Share of a heartbeat that workers which were cut off get to return: they check every heartbeat."""

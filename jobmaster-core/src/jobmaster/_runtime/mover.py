@@ -5,24 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import anyio
 from attrs import define, field
 
 from jobmaster._policy.placement import agents_in_use
-from jobmaster._runtime.destination import Destination
-from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.service import NOTIFICATION_SPACING, Service, Tick
 from jobmaster._runtime.standby_rescue import StandbyRescue
 from jobmaster._upkeep.archive import Archive
 from jobmaster._upkeep.move_cluster import MoveCluster, MoveResult
-from jobmaster._upkeep.transfer import Route
 from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreError
 from jobmaster.moves import Left, MoveSummary
 from jobmaster.states import ClusterMode
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.destination import Destination
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._upkeep.transfer import Route
 
 log = logging.getLogger("jobmaster.moving")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jobmaster._process.signals import Signal
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._text.logtext import counted
 from jobmaster._upkeep.handovers import Handovers
 from jobmaster._upkeep.orphaned_messages import OrphanedMessages
 from jobmaster._upkeep.rescue import Rescue, RescueResult
 from jobmaster.contracts import Topics
+
+if TYPE_CHECKING:
+    from jobmaster._process.signals import Signal
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.local_workers import LocalWorkers
 
 log = logging.getLogger("jobmaster.cluster")
 

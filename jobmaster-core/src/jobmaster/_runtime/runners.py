@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 from anyio.abc import TaskGroup
 
-from jobmaster._flow.ownership import OwnedBucket, Slot
-from jobmaster._pipeline.execute import Execute
 from jobmaster._process.tasks import LeavableTask
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket, Slot
+    from jobmaster._pipeline.execute import Execute
 
 CLEAN_UP = 10.0
 """Seconds for which a handler that was left may go on, in case it has something to clean up."""

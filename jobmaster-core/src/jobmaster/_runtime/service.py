@@ -19,6 +19,8 @@ log = logging.getLogger("jobmaster.service")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+SHORT_PAUSE = 1.0
+"""Longest pause in seconds between two tries while the store is away."""
 
 NOTIFICATION_SPACING = 0.05
 """Spacing in seconds of services that get many notifications of which few concern them."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from jobmaster._flow.handover import return_bucket
-from jobmaster._flow.ownership import OwnedBucket
-from jobmaster._runtime.bucket_loops import SHORT_PAUSE
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import Service
-from jobmaster._runtime.worker_session import WorkerSession
+from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster.contracts import Topics
 from jobmaster.errors import LeaseLostError
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.worker_session import WorkerSession
 
 log = logging.getLogger("jobmaster.worker")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field
 
-from jobmaster._runtime.environment import Environment
 from jobmaster._upkeep.orphaned_messages import OrphanedMessages
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster.config import DEFAULT_LANE
@@ -12,6 +13,9 @@ from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, WorkerRecord
 from jobmaster.states import WorkerMode
 from jobmaster.version import __version__
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 
 @define(eq=False)

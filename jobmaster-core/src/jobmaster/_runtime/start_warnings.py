@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from jobmaster._process.tasks import Contained
-from jobmaster._runtime.environment import Environment
 from jobmaster.clock import SystemClock
-from jobmaster.config import AgentSettings
-from jobmaster.contracts import JobStore, LogStore
 from jobmaster.errors import StoreError
 from jobmaster.models import JobQuery, JobRecord, LogLine, WorkerRecord
 from jobmaster.urls import scheme_of
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster.config import AgentSettings
+    from jobmaster.contracts import JobStore, LogStore
 
 log = logging.getLogger("jobmaster.start")
 

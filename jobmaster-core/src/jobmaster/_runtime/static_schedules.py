@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jobmaster._pipeline.schedule import Schedule
-from jobmaster._runtime.environment import Environment
 from jobmaster._upkeep.keep_static_schedules import Declaration
 from jobmaster.handlers import Registry
 from jobmaster.ids import named_id
 from jobmaster.models import Job, evolve
 from jobmaster.schedule_rules import schedule_of, zone_name
 from jobmaster.static_schedules import StaticSchedule, declared
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 
 def declarations(env: Environment, static: Sequence[StaticSchedule]) -> list[Declaration]:

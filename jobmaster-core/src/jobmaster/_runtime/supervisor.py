@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -13,16 +14,18 @@ from jobmaster._flow.ownership import StopReason
 from jobmaster._process.signals import Signal
 from jobmaster._runtime.control import Control
 from jobmaster._runtime.coordinator import assigning, declaring, recurring
-from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.fallback import Shortage, fallbacks
 from jobmaster._runtime.housekeeping import joining, looking_at_durability, pruning, renewing
 from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.mover import archiving, moving
 from jobmaster._runtime.rescuer import bringing_back, handing_over, rescuing
-from jobmaster._runtime.service import Service
 from jobmaster._runtime.unread_jobs import UnreadJobs
-from jobmaster._runtime.worker import RunningWorker
 from jobmaster.contracts import Topics
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.service import Service
+    from jobmaster._runtime.worker import RunningWorker
 
 LAST_STEPS = 5.0
 """Seconds that a stop gives to jobs on their way between stores."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobmaster._policy.sharing import UNREAD_FOR
 from jobmaster._runtime.directory import BUCKETS_A_SECOND
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.local_workers import LocalWorkers
 from jobmaster._runtime.service import Service
 from jobmaster._upkeep.unread import Unread
 from jobmaster.contracts import Topics
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.local_workers import LocalWorkers
 
 MARGIN: Final = 0.1
 """Seconds added to the time that jobs must have waited, so that one look finds all jobs of the same moment."""

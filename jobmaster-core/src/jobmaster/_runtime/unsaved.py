@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from jobmaster._runtime.environment import Environment
 from jobmaster.errors import StoreError
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
 
 log = logging.getLogger("jobmaster.jobs")
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
-from jobmaster._flow.ownership import WorkerLease
 from jobmaster._process.tasks import Contained
-from jobmaster._runtime.bucket_loops import SHORT_PAUSE
 from jobmaster._runtime.bucket_requests import TAKE_EVERY
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
+from jobmaster._runtime.service import NOTIFICATION_SPACING, SHORT_PAUSE, Service
 from jobmaster._runtime.session_cleanup import SessionCleanup
 from jobmaster._runtime.start_warnings import warn_of_no_handlers
 from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster._text.logtext import counted
-from jobmaster.config import WorkerSettings
 from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
-from jobmaster.models import WorkerRecord
 from jobmaster.states import WorkerRequest, WorkerStatus
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import WorkerLease
+    from jobmaster._runtime.environment import Environment
+    from jobmaster.config import WorkerSettings
+    from jobmaster.models import WorkerRecord
 
 log = logging.getLogger("jobmaster.worker")
 
@@ -60,6 +62,10 @@ class RunningWorker:
         """The lease of the current session, if the worker may act under it."""
         session = self.current
         return None if session is None or session.lease.fenced or session.over.is_set() else session.lease
+
+    def another(self, name: str, settings: WorkerSettings) -> RunningWorker:
+        """Return a further worker of this process, not yet running."""
+        return RunningWorker(self.env, name, settings)
 
     async def run(self) -> None:
         """Run a session, and another after a lost lease or a change of duties, until stopped."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.worker import RunningWorker
-from jobmaster.config import WorkerSettings
 from jobmaster.errors import ConfigurationError
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.states import ClusterMode
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster.config import WorkerSettings
 
 
 def placed(workers: Sequence[WorkerSettings], agents: Sequence[str]) -> list[WorkerSettings]:
@@ -32,14 +34,14 @@ def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str
     return worker.agent or (agents[0] if agents and worker.mode.executes else STANDALONE)
 
 
-def running_workers(env: Environment, workers: Sequence[WorkerSettings]) -> list[RunningWorker]:
-    """Return the named workers, ready to run; raises `ConfigurationError` if the cluster cannot have workers."""
+def named(env: Environment, workers: Sequence[WorkerSettings]) -> list[tuple[str, WorkerSettings]]:
+    """Return the workers with their names; raises `ConfigurationError` if the cluster cannot have workers."""
     if env.mode is ClusterMode.ARCHIVED and workers:
         msg = f"cluster {env.cluster_id!r} is archived and cannot have workers; remove add_worker(...), or change its mode"
         raise ConfigurationError(msg)
     default = f"{env.host.split('.')[0]}-{env.pid}"
     names = [worker.name or _numbered(default, number) for number, worker in enumerate(workers, 1)]
-    return [RunningWorker(env, name, worker) for name, worker in zip(names, workers, strict=True)]
+    return list(zip(names, workers, strict=True))
 
 
 def _numbered(name: str, number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,19 +21,21 @@ from jobmaster._policy.liveness import Lease
 from jobmaster._policy.placement import BINDS_AHEAD
 from jobmaster._process.signals import Signal
 from jobmaster._process.tasks import Contained
-from jobmaster._runtime.bucket_loops import SHORT_PAUSE, BucketLoops
+from jobmaster._runtime.bucket_loops import BucketLoops
 from jobmaster._runtime.bucket_requests import BucketRequests
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.notifier import Notifier
 from jobmaster._runtime.runners import Runners
-from jobmaster._runtime.service import Service
-from jobmaster.config import WorkerSettings
+from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, StoreUnreachableError
 from jobmaster.ids import new_id
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.states import Priority
 from jobmaster.version import __version__
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.notifier import Notifier
+    from jobmaster.config import WorkerSettings
 
 log = logging.getLogger("jobmaster.worker")
 

@@ -12,18 +12,19 @@ from weakref import WeakSet
 import anyio
 
 from jobmaster._runtime.background import Background
-from jobmaster._runtime.environment import Environment
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.start_warnings import warn_of_parked
 from jobmaster._runtime.supervisor import Supervisor
-from jobmaster._runtime.worker_placement import placed, running_workers
-from jobmaster.config import WorkerSettings
+from jobmaster._runtime.worker import RunningWorker
+from jobmaster._runtime.worker_placement import named, placed
 from jobmaster.errors import starting
 from jobmaster.forks import end_child, in_forked_child, part_with_event_loops
 from jobmaster.runtime import Runtime, findable
 
 if TYPE_CHECKING:
+    from jobmaster._runtime.environment import Environment
     from jobmaster.cluster import Cluster
+    from jobmaster.config import WorkerSettings
 
 log = logging.getLogger("jobmaster.cluster")
 
@@ -97,7 +98,8 @@ class ClusterRun:
     async def _run(self, background: Background, env: Environment, chosen: Sequence[WorkerSettings]) -> None:
         if not any(worker.mode.coordinates for worker in chosen):
             env.move_to = None
-        supervisor = self._supervisor = Supervisor(env, running_workers(env, chosen))
+        workers = [RunningWorker(env, name, worker) for name, worker in named(env, chosen)]
+        supervisor = self._supervisor = Supervisor(env, workers)
         async with supervisor.running(background.stopped) as group:
             runtime = self._runtime = Runtime(self._cluster, env, supervisor, group, self.scope)
             with background.starting(), anyio.move_on_after(env.settings.store_timeout):

@@ -31,18 +31,20 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from attrs import fields, fields_dict
 
 from jobmaster._process.importing import import_named, look_in
 from jobmaster._time.relative import urls_beside
-from jobmaster.cluster import Cluster
 from jobmaster.config import Settings
 from jobmaster.config.targets import ARCHIVE_TO, MOVE_TO, ArchiveTarget, MoveTarget
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import ClusterMode, Priority, WorkerMode
 from jobmaster.urls import HIDDEN, may_be_url, said, said_secret
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
 
 log = logging.getLogger("jobmaster.config")
 

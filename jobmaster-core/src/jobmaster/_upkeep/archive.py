@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
 from jobmaster._upkeep.transfer import AT_ONCE, Route, Shipment
-from jobmaster.models import Position
-from jobmaster.moves import Left
 from jobmaster.schedule_models import ScheduleQuery
 from jobmaster.states import ScheduleStatus
+
+if TYPE_CHECKING:
+    from jobmaster.models import Position
+    from jobmaster.moves import Left
 
 OVER = frozenset({ScheduleStatus.ENDED, ScheduleStatus.CANCELLED})
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from attrs import define
 
-from jobmaster._flow.ownership import InFlight, OwnedBucket
 from jobmaster.contracts import JobStore, Mark, MessageStore, OutcomeStore
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import NewJob, evolve
 from jobmaster.states import JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import InFlight, OwnedBucket
 
 
 @define(eq=False)

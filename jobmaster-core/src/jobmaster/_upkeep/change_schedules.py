@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from jobmaster._policy.schedule_plan import decided
-from jobmaster.recurrence import Kinds
 from jobmaster.schedule_models import AT_ONCE, Fires, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+
+if TYPE_CHECKING:
+    from jobmaster.recurrence import Kinds
 
 log = logging.getLogger("jobmaster.schedules")
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from jobmaster._flow.handover import answers
 from jobmaster._policy.placement import Place, by_place
-from jobmaster.contracts import AgentRepository, AssignmentStore, BucketStore
 from jobmaster.models import STANDALONE
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import AgentRepository, AssignmentStore, BucketStore
 
 MOST: Final = 32
 """Most places that one process serves at once: callers choose the names of lanes, and each place costs a worker."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define
 
-from jobmaster._flow.handover import HandoverPusher
-from jobmaster.contracts import BucketStore, Handover, HandoverStore
+if TYPE_CHECKING:
+    from jobmaster._flow.handover import HandoverPusher
+    from jobmaster.contracts import BucketStore, Handover, HandoverStore
 
 AT_ONCE = 20
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, evolve, field
 
-from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._policy.liveness import makes_progress
 from jobmaster._text.logtext import counted
-from jobmaster.contracts import HeartbeatReply, WorkerStore
-from jobmaster.models import Load
+
+if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket, WorkerLease
+    from jobmaster.contracts import HeartbeatReply, WorkerStore
+    from jobmaster.models import Load
 
 log = logging.getLogger("jobmaster.heartbeat")
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
 from jobmaster._upkeep.change_schedules import at_rest, redefined
-from jobmaster.contracts import ScheduleStore
-from jobmaster.recurrence import Kinds
 from jobmaster.schedule_models import ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import ScheduleStore
+    from jobmaster.recurrence import Kinds
 
 log = logging.getLogger("jobmaster.schedules")
 

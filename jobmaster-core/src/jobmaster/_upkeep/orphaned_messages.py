@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, field
 
 from jobmaster._flow.handover import return_set_aside
-from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus, Priority
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import AgentRepository, MasterRepository
 
 log = logging.getLogger("jobmaster.orphaned_messages")
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from attrs import define, evolve, field, frozen
 
-from jobmaster._flow.storeclock import StoreClock
 from jobmaster._policy.schedule_plan import Plan, plan
 from jobmaster._policy.steadiness import DOUBTFUL_GAP
 from jobmaster._process.tasks import is_ctrl_c
 from jobmaster._text.logtext import counted
-from jobmaster.contracts import RequestStore, ScheduleStore
 from jobmaster.errors import JobNotFoundError, StoreError, StoreUnavailableError
-from jobmaster.models import Job
-from jobmaster.recurrence import Kinds
 from jobmaster.schedule_models import AT_ONCE, DueSchedules, Fires, Firing, ScheduleRecord, ScheduleWrite
 from jobmaster.states import ScheduleStatus
+
+if TYPE_CHECKING:
+    from jobmaster._flow.storeclock import StoreClock
+    from jobmaster.contracts import RequestStore, ScheduleStore
+    from jobmaster.models import Job
+    from jobmaster.recurrence import Kinds
 
 log = logging.getLogger("jobmaster.schedules")
 

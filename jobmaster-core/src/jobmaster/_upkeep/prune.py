@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define
 
-from jobmaster._flow.storeclock import StoreClock
-from jobmaster.contracts import JobStore, ScheduleStore, WorkerStore
+if TYPE_CHECKING:
+    from jobmaster._flow.storeclock import StoreClock
+    from jobmaster.contracts import JobStore, ScheduleStore, WorkerStore
 
 JOBS_AT_ONCE = 1000
 SCHEDULES_AT_ONCE = 1000

@@ -6,19 +6,22 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from jobmaster._flow.attemptlog import rescued
 from jobmaster._flow.handover import answers, return_bucket
-from jobmaster._flow.in_flight import Attempt
 from jobmaster._policy.lost import lost_error
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
-from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
 from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster._flow.in_flight import Attempt
+    from jobmaster.contracts import AgentRepository, MasterRepository
 
 log = logging.getLogger("jobmaster.rescue")
 

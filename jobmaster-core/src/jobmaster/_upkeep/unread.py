@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from attrs import define
 
 from jobmaster._flow.handover import hold_unread
 from jobmaster._policy.sharing import UNREAD_FOR, Silence, hungry
-from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.errors import StoreUnavailableError
 from jobmaster.models import STANDALONE, Bucket
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import AgentRepository, MasterRepository
 
 TAKEN_AT_ONCE: Final = 1000
 """Most jobs taken out of one bucket at a time."""

@@ -1,7 +1,8 @@
-"""`jobmaster schedules`: trying expressions out, and looking at recurring schedules."""
+"""`jobmaster schedules`: looking at recurring schedules, changing them, and trying expressions out."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,8 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from jobmaster.cli.output import JsonOption, print_json, print_note, print_notes, warnings_as_notes
-from jobmaster.cli.reading import read
-from jobmaster.cli.schedule_changes import ScheduleArgument, add_changes
+from jobmaster.cli.reading import read, run_async
 from jobmaster.cli.schedule_views import show_preview, show_schedule, show_schedules
 from jobmaster.cli.source import (
     AppOption,
@@ -22,23 +22,33 @@ from jobmaster.cli.source import (
     find_cluster,
     is_named,
 )
+from jobmaster.cli.terminal import console
 from jobmaster.cluster import Cluster
-from jobmaster.inspection.documents import preview_document, schedule_document, schedules_document
-from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule
+from jobmaster.inspection.documents import (
+    preview_document,
+    schedule_document,
+    schedule_summary,
+    schedules_document,
+)
+from jobmaster.inspection.opening import opened, registered
+from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule, unknown_schedule
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of
 from jobmaster.recurrence.host import host_zone_name
 from jobmaster.recurrence.interval import KIND as INTERVAL
 from jobmaster.recurrence.zones import remark_on
-from jobmaster.schedule_models import ScheduleQuery
+from jobmaster.schedule_models import ScheduleQuery, ScheduleRecord
+from jobmaster.schedule_rules import as_schedule_id
+from jobmaster.scheduler import Scheduler
 from jobmaster.states import ScheduleStatus
+
+Verb = Callable[[Scheduler, str], Awaitable[Any]]
 
 LONGEST_PAGE = 1000
 SHOWN_TIMES = 5
 
 app = typer.Typer(no_args_is_help=True, help="Look at recurring schedules, change them, try expressions out.")
-add_changes(app)
 
 
 def _schedule_id(text: str) -> UUID:
@@ -59,6 +69,7 @@ def _moment(text: str) -> datetime:
         raise typer.BadParameter(msg) from None
 
 
+ScheduleArgument = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.")]
 AfterOption = Annotated[
     Any,
     typer.Option(
@@ -192,3 +203,63 @@ def show(
         print_json(schedule_document(record, times))
     else:
         show_schedule(record, times)
+
+
+# Changing
+
+
+_VERBS: dict[str, tuple[Verb, str]] = {
+    "pause": (
+        Scheduler.pause_recurring,
+        "Let a schedule rest until it is resumed. Its jobs that are not due yet are taken away.",
+    ),
+    "resume": (
+        Scheduler.resume_recurring,
+        "Let a paused schedule go on. Times that passed meanwhile are not run.",
+    ),
+    "cancel": (Scheduler.cancel_recurring, "Cancel a schedule for good. A job that is due or runs goes on."),
+    "run-now": (Scheduler.run_now, "Run a job of a schedule at once, out of turn."),
+}
+
+
+def _command(verb: Verb) -> Callable[..., None]:
+    """Return a command that changes one schedule and says how it is now, or which job was made."""
+
+    def change(
+        schedule_id: ScheduleArgument,
+        *,
+        as_json: JsonOption = False,
+        app: AppOption = None,
+        config: ConfigOption = None,
+        cluster: ClusterOption = None,
+        master: MasterOption = None,
+    ) -> None:
+        result = run_async(_changed, find_cluster(Source(app, config, cluster, master)), verb, schedule_id)
+        if isinstance(result, ScheduleRecord):
+            _tell(as_json, schedule_summary(result), f"Schedule {result.id} is {result.status}.")
+        else:
+            text = f"Job {result.job_id} runs as soon as a worker has a free slot."
+            _tell(as_json, {"job_id": str(result.job_id)}, text)
+
+    return change
+
+
+def _tell(as_json: bool, plain: Any, text: str) -> None:
+    if as_json:
+        print_json(plain)
+    else:
+        console().print(text)
+
+
+async def _changed(cluster: Cluster, verb: Verb, schedule_id: str) -> Any:
+    """Return what a change gives. No cluster is registered, and no schema changed."""
+    async with opened(cluster) as master:
+        await registered(cluster, master)
+        if as_schedule_id(schedule_id) is None:
+            raise await unknown_schedule(cluster, master.schedules, schedule_id)
+    async with cluster.configure(auto_migrate=False).running(workers=False) as runtime:
+        return await verb(runtime.scheduler, schedule_id)
+
+
+for _name, (_verb, _help) in _VERBS.items():
+    app.command(_name, help=_help)(_command(_verb))

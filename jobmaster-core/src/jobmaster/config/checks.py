@@ -14,7 +14,7 @@ from jobmaster._text.showing import shown
 from jobmaster._time.durations import to_duration, written
 from jobmaster.data import text_fault
 from jobmaster.errors import ConfigurationError
-from jobmaster.recurrence import zone_of
+from jobmaster.recurrence.zones import zone_of
 from jobmaster.states import Priority
 from jobmaster.urls import said, said_secret
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
 from attrs import frozen
 
 from jobmaster._runtime.job_commands import not_known, save_pending
-from jobmaster.cluster import Cluster
-from jobmaster.contracts import AgentRepository, MasterRepository, Message
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
+from jobmaster.ids import as_id
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.reasons import Reason, reasons_of, with_reason
 from jobmaster.inspection.slips import notes_on
-from jobmaster.models import ClusterRecord, JobQuery, JobRecord
-from jobmaster.scheduler import as_id
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
+    from jobmaster.contracts import AgentRepository, MasterRepository, Message
+    from jobmaster.models import ClusterRecord, JobQuery, JobRecord
 
 
 @frozen

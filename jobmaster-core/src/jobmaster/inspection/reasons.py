@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
-from jobmaster.contracts import BucketStore, MasterRepository
 from jobmaster.converters import iso
 from jobmaster.models import ClusterRecord, JobRecord, evolve
 from jobmaster.states import ClusterMode, JobStatus
+
+if TYPE_CHECKING:
+    from jobmaster.contracts import BucketStore, MasterRepository
 
 
 @frozen

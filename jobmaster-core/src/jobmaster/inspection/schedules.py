@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from jobmaster.cluster import Cluster
-from jobmaster.contracts import MasterRepository, ScheduleStore
 from jobmaster.errors import JobMasterError, ScheduleNotFoundError
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.slips import notes_on
 from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
 from jobmaster.schedule_models import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.schedule_rules import as_schedule_id
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
+    from jobmaster.contracts import MasterRepository, ScheduleStore
 
 MOST_DECLARED: Final = 1000
 """Static schedules that are searched for a name."""

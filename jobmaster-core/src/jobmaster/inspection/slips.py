@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jobmaster.cluster import Cluster
-from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import registered_handlers
 from jobmaster.inspection.snapshot import RUNNING, Snapshot
 from jobmaster.models import STANDALONE, ClusterRecord, JobQuery
 from jobmaster.schedule_models import ScheduleQuery
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
+    from jobmaster.contracts import MasterRepository
 
 _LOOKED_AT: Final = 100
 """The number of newest jobs and schedules whose lanes and handlers may have been meant."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
@@ -19,7 +20,6 @@ from jobmaster._runtime.start_warnings import (
     parked_line,
     without_handlers,
 )
-from jobmaster.cluster import Cluster
 from jobmaster.contracts import AgentRepository, Backlog, DurabilityRisk, MasterRepository
 from jobmaster.errors import JobMasterError
 from jobmaster.inspection.opening import registered
@@ -34,6 +34,9 @@ from jobmaster.models import (
     WorkerRecord,
 )
 from jobmaster.states import BucketStatus, ClusterMode, JobStatus, WorkerStatus
+
+if TYPE_CHECKING:
+    from jobmaster.cluster import Cluster
 
 RUNNING = frozenset({WorkerStatus.ACTIVE, WorkerStatus.STOPPING})
 PATIENCE = 5.0

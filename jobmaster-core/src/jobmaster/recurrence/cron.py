@@ -18,7 +18,7 @@ from croniter import CroniterBadDateError, croniter
 
 from jobmaster.errors import InvalidExpressionError
 from jobmaster.recurrence.cronfields import CronLine, read_line
-from jobmaster.recurrence.expressions import CRON as KIND
+from jobmaster.recurrence.kinds import CRON as KIND
 from jobmaster.recurrence.wallclock import end_of_gap, instant_of, is_skipped, second_showing, wall_at
 from naturalcron import ConversionError, describe, from_cron
 

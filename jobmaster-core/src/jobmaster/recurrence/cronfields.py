@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from attrs import Factory, define, frozen
 
 from jobmaster.errors import InvalidExpressionError
-from jobmaster.recurrence.expressions import CRON as KIND
+from jobmaster.recurrence.kinds import CRON as KIND
 from jobmaster.recurrence.mistaken import remedy_for
 
 _MACROS: Final = {

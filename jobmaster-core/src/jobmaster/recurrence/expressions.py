@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from jobmaster.recurrence.kinds import Recurrence
-
-CRON: Final = "cron"
-NATURAL: Final = "natural"
+from jobmaster.recurrence.kinds import CRON, NATURAL, Recurrence
 
 
 def import_readers() -> None:

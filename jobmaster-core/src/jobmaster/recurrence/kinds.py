@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from jobmaster._text.showing import named, shown
 from jobmaster.errors import InvalidExpressionError
 
+CRON: Final = "cron"
+NATURAL: Final = "natural"
 LONGEST_TEXT: Final = 4000
 """The maximum number of characters of a text that databases store."""
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 
 from jobmaster.errors import InvalidExpressionError
-from jobmaster.recurrence.expressions import NATURAL as KIND
+from jobmaster.recurrence.kinds import NATURAL as KIND
 from jobmaster.recurrence.mistaken import remedy_for
 from jobmaster.recurrence.zones import warn_of
 from naturalcron import ErrorCode, Expression, ParseError, Problem, describe, find_zone, parse, try_parse
