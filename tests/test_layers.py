@@ -2,10 +2,16 @@
 
 import subprocess
 import sys
+import traceback
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
+import pytest
+
+from jobmaster import Cluster, JobContext, handler
+from jobmaster_sqlite.driver import SqliteDriver
 
 CONFIGURATION = Path(__file__).parent.parent / "pyproject.toml"
 
@@ -35,3 +41,34 @@ def test_the_longest_chain_of_imports_is_short() -> None:
     longest = max((chain(module) for module in sorted(graph.modules)), key=len)
 
     assert len(longest) <= LONGEST_CHAIN, longest
+
+
+MOST_FRAMES = 9
+
+
+@handler("Layers")
+async def nothing_much(job: JobContext) -> None: ...
+
+
+@pytest.mark.anyio
+async def test_few_calls_lie_between_a_scheduling_call_and_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted from `once_now` to the driver's `run`, both included."""
+    ways: list[list[str]] = []
+    run = SqliteDriver.run
+
+    async def noting(driver: SqliteDriver, *args: Any, **options: Any) -> Any:
+        names = [frame.name for frame in traceback.extract_stack()[:-1]]
+        if "once_now" in names:
+            ways.append([*names[names.index("once_now") :], "run"])
+        return await run(driver, *args, **options)
+
+    cluster = Cluster.standalone("Layers-1", f"sqlite:///{tmp_path}/layers.db").add_handlers(nothing_much)
+    async with cluster.running() as runtime:
+        await runtime.scheduler.once_now(nothing_much, {"number": 1})  # reads the buckets first
+        monkeypatch.setattr(SqliteDriver, "run", noting)
+        await runtime.scheduler.once_now(nothing_much, {"number": 2})
+
+    assert ways
+    assert max(map(len, ways)) <= MOST_FRAMES, ways

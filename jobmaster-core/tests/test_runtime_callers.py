@@ -87,7 +87,7 @@ def counted(producer: Build, store_url: str, counting: Counting) -> Cluster:
 
 
 def gathered(runtime: Runtime) -> int:
-    return len(runtime.scheduler._storing._buffer(STANDALONE)._gathered)
+    return len(runtime.scheduler._calls.router._buffer(STANDALONE)._gathered)
 
 
 # Group commit

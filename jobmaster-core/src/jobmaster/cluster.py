@@ -49,7 +49,7 @@ from jobmaster.hookspecs import hookimpl
 from jobmaster.plugins import Plugins
 from jobmaster.recurrence import Kinds
 from jobmaster.recurrence.expressions import import_readers
-from jobmaster.runtime import Runtime, find_runtime, find_scheduler
+from jobmaster.runtime import Runtime, find_runtime
 from jobmaster.states import ClusterMode
 from jobmaster.static_schedules import StaticSchedule
 from jobmaster.urls import HIDDEN, StoreUrl, may_be_url, said, store_url
@@ -456,4 +456,4 @@ def _setting_names() -> list[str]:
     return [attribute.name for attribute in Settings.__attrs_attrs__]
 
 
-__all__ = ["Cluster", "Runtime", "find_runtime", "find_scheduler"]
+__all__ = ["Cluster", "Runtime", "find_runtime"]

@@ -16,6 +16,7 @@ from jobmaster._runtime.mover import Move
 from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._runtime.supervisor import Supervisor
 from jobmaster._upkeep.move_cluster import MoveResult
+from jobmaster._verbs.cluster_calls import ClusterCalls
 from jobmaster._verbs.control_verbs import ControlVerbs
 from jobmaster.config.targets import MoveTarget
 from jobmaster.contracts import DurabilityRisk, MasterRepository
@@ -57,7 +58,8 @@ class Runtime(ControlVerbs):
         self._supervisor = supervisor
         self._control = supervisor.control
         self._group = group
-        self.scheduler = Scheduler(env, scope, self._in_background, find_scheduler)
+        self._calls = ClusterCalls(env, scope, self._in_background)
+        self.scheduler = Scheduler(self._calls, find_calls)
         self.jobs = Jobs(env, scope)
         self.schedules = Schedules(env, scope)
 
@@ -146,7 +148,7 @@ class Runtime(ControlVerbs):
         """
         env, wanted = self._env, target or self.cluster.move_target
         if wanted is None:
-            msg = "move_to: no target is given; name it with Cluster.move_to(url), or hand one over"
+            msg = "move_to: no target is given; name it with Cluster.move_to(url), or pass one"
             raise ConfigurationError(msg)
         destination = Destination(env.cluster_id, env.master, wanted, env.plugins, env.settings)
         try:
@@ -157,7 +159,7 @@ class Runtime(ControlVerbs):
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        directory = self.scheduler.directory
+        directory = self._calls.directory
         topic = f"l:{self.id}"
         with self._environment.notify.subscribed(topic, directory.invalidate, exact=True):
             try:
@@ -198,9 +200,9 @@ def find_runtime(cluster_id: str) -> Runtime:
     raise NotRunningError(msg)
 
 
-def find_scheduler(cluster_id: str) -> Scheduler:
-    """Return the scheduler of a cluster that runs in this process; raises `NotRunningError`."""
-    return find_runtime(cluster_id).scheduler
+def find_calls(cluster_id: str) -> ClusterCalls:
+    """Return the calls of a cluster that runs in this process; raises `NotRunningError`."""
+    return find_runtime(cluster_id)._calls  # noqa: SLF001 - same module
 
 
 def handlers_at_work(runtime: Runtime) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,18 +12,13 @@ from uuid import UUID
 import anyio.lowlevel
 
 from jobmaster._arguments.options import ONCE_AFTER, ONCE_AT, ONCE_NOW, Verb
-from jobmaster._pipeline.schedule import Schedule, due_at, due_moment
-from jobmaster._runtime.cluster_view import cluster_view
+from jobmaster._pipeline.schedule import due_at, due_moment
 from jobmaster._runtime.directory import Directory
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.job_commands import JobCommands
-from jobmaster._runtime.job_router import MASTER, JobRouter
-from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster._text.showing import shown
+from jobmaster._verbs.cluster_calls import ClusterCalls
 from jobmaster._verbs.schedule_verbs import ScheduleVerbs
 from jobmaster.definitions import CallOptions, Data, JobRequest, ScheduleOptions
 from jobmaster.errors import (
-    ClusterArchivedError,
     InvalidArgumentsError,
     InvalidQueryError,
     InvalidTransitionError,
@@ -41,13 +36,10 @@ from jobmaster.handlers import (
 )
 from jobmaster.ids import as_id
 from jobmaster.models import CancelResult, JobReceipt
-from jobmaster.states import ClusterMode
 from jobmaster.weighing import MOST_JOBS
 
 MOST_CANCELLED: Final = 10_000
 """The maximum number of jobs that one call cancels: they are locked together."""
-
-InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 class Scheduler(ScheduleVerbs):
@@ -66,24 +58,13 @@ class Scheduler(ScheduleVerbs):
     safely be repeated.
     """
 
-    def __init__(
-        self,
-        env: Environment,
-        scope: RuntimeScope,
-        in_background: InBackground,
-        find: Callable[[str], Scheduler],
-    ) -> None:
-        self._env, self._scope = env, scope
-        self._find = find
-        self._schedule = Schedule(env.cluster_id, lambda: env.settings, env.clock)
-        self._directory = Directory(lambda: cluster_view(env), env.monotonic, in_background)
-        self._storing = JobRouter(env, self._directory)
-        self._changing = JobCommands(env)
+    def __init__(self, calls: ClusterCalls, find: Callable[[str], ClusterCalls]) -> None:
+        self._calls, self._find = calls, find
 
     @property
     def directory(self) -> Directory:
         """The view of active buckets by which jobs are placed."""
-        return self._directory
+        return self._calls.directory
 
     # Scheduling
 
@@ -204,8 +185,9 @@ class Scheduler(ScheduleVerbs):
 
         Requests come from `handler.request(...)`; their options `at` and `after` say when each is due.
         """
-        scheduler = self._on(cluster)
-        return await scheduler._submit(_requests(requests))  # noqa: SLF001 - same class
+        calls, several = self._on(cluster), _requests(requests)
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return await calls.submit(several) if several else ()
 
     async def _once(
         self,
@@ -217,28 +199,18 @@ class Scheduler(ScheduleVerbs):
         after: timedelta | float | None = None,
     ) -> JobReceipt[Any]:
         request = target_of(target).requested(args, keywords, verb)
-        scheduler = self._on(request.options.cluster)
+        calls = self._on(request.options.cluster)
         if at is not None or after is not None:
             due = request.options.due(at=at, after=after)
             request = JobRequest(request.definition, request.values, due, request.target)
-        return (await scheduler._submit([request]))[0]  # noqa: SLF001 - same class
-
-    async def _submit(self, requests: Sequence[JobRequest[R]]) -> Sequence[JobReceipt[R]]:
         # A store call runs to its end once begun, so this is where a loop of calls can be cancelled.
         await anyio.lowlevel.checkpoint_if_cancelled()
-        jobs = self._schedule.jobs(requests)
-        wanted = self._env.agents.distributed and any(r.options.confirm == MASTER for r in requests)
-        return await self._storing.store(jobs, on_master=wanted) if jobs else ()
+        return (await calls.submit([request]))[0]
 
-    def _on(self, cluster: str | None) -> Scheduler:
-        scheduler = self if cluster in (None, self._env.cluster_id) else self._find(str(cluster))
-        scheduler._check_open()  # noqa: SLF001 - same class
-        return scheduler
-
-    def _check_open(self) -> None:
-        self._scope.check()
-        if self._env.mode is ClusterMode.ARCHIVED:
-            raise ClusterArchivedError(self._env.cluster_id)
+    def _on(self, cluster: str | None) -> ClusterCalls:
+        calls = self._calls if cluster in (None, self._calls.env.cluster_id) else self._find(str(cluster))
+        calls.check_open()
+        return calls
 
     # Commands
 
@@ -256,14 +228,14 @@ class Scheduler(ScheduleVerbs):
 
         Raises `JobNotFoundError` for an unknown id, and `InvalidQueryError` for too many of them.
         """
-        scheduler = self._on(cluster)
+        calls = self._on(cluster)
         several = list(islice(job_ids, MOST_CANCELLED + 1))
         if len(several) > MOST_CANCELLED:
-            msg = f"cancel_many: over {MOST_CANCELLED:,} ids are too many for one call; make several"
+            msg = f"cancel_many: over {MOST_CANCELLED:,} ids are too many for one call; make several calls"
             raise InvalidQueryError(msg)
-        ids = [as_id(job_id, scheduler._env.cluster_id) for job_id in several]  # noqa: SLF001 - same class
+        ids = [as_id(job_id, calls.env.cluster_id) for job_id in several]
         await anyio.lowlevel.checkpoint_if_cancelled()
-        return await scheduler._changing.cancel(ids)  # noqa: SLF001 - same class
+        return await calls.commands.cancel(ids)
 
     async def reschedule(
         self, job_id: UUID | str, at: datetime | timedelta | float, *, cluster: str | None = None
@@ -273,30 +245,28 @@ class Scheduler(ScheduleVerbs):
         Raises `InvalidTransitionError` if it is due and a worker may have it in flight, or if it has finished;
         `JobNotFoundError` for an unknown id.
         """
-        scheduler = self._on(cluster)
-        env = scheduler._env  # noqa: SLF001 - same class
-        now = env.clock.now()
+        calls = self._on(cluster)
+        now = calls.env.clock.now()
         due = due_moment(at, now) if isinstance(at, datetime) else due_at(CallOptions(after=at), now)
         with _refused("only a job that still waits can be rescheduled; retry() runs a finished one again"):
             await anyio.lowlevel.checkpoint_if_cancelled()
-            await scheduler._changing.reschedule(as_id(job_id, env.cluster_id), due.delay)  # noqa: SLF001 - same class
+            await calls.commands.reschedule(as_id(job_id, calls.env.cluster_id), due.delay)
 
     async def retry(self, job_id: UUID | str, *, cluster: str | None = None) -> None:
         """Run a finished job again, with all its retries; its attempts are kept.
 
         Raises `InvalidTransitionError` if it has not finished, `JobNotFoundError` for an unknown id.
         """
-        scheduler = self._on(cluster)
-        env = scheduler._env  # noqa: SLF001 - same class
+        calls = self._on(cluster)
         with _refused("only a finished job can be retried; wait for its end, or cancel it first"):
             await anyio.lowlevel.checkpoint_if_cancelled()
-            await scheduler._changing.retry(as_id(job_id, env.cluster_id))  # noqa: SLF001 - same class
+            await calls.commands.retry(as_id(job_id, calls.env.cluster_id))
 
 
 def _given(name: str, value: Any) -> Any:
     """Return a due time; raises `InvalidArgumentsError` for None, which would silently mean now."""
     if value is None:
-        msg = f"{name}: None says not when the job is due; once_now() runs it as soon as possible"
+        msg = f"{name}: must not be None; once_now() runs a job as soon as possible"
         raise InvalidArgumentsError(msg)
     return value
 
@@ -306,7 +276,7 @@ def _requests(given: Any) -> Sequence[JobRequest]:
     several = list(islice(given, MOST_JOBS + 1)) if isinstance(given, Iterable) else [given]
     if len(several) > MOST_JOBS:
         raise InvalidArgumentsError(
-            f"once_many: over {MOST_JOBS:,} jobs are too many for one call; make several"
+            f"once_many: over {MOST_JOBS:,} jobs are too many for one call; make several calls"
         )
     for one in several:
         if not isinstance(one, JobRequest) or one is given:

@@ -29,10 +29,11 @@ class InlineAgent(AgentRepository):
     def __init__(self, master: MasterRepository, cluster_id: str, name: str = STANDALONE) -> None:
         """Serve a cluster of this master."""
         self._master = master
-        self._messages = InlineMessages(master, name)
+        self.rows = InlineMessages(master, name)
+        """Its messages; they can also insert jobs without making messages of them."""
         super().__init__(
             name=name,
-            messages=self._messages,
+            messages=self.rows,
             claims=master.claims,
             asides=InlineAsides(),
             buckets=InlineBuckets(master, cluster_id),
@@ -59,10 +60,6 @@ class InlineAgent(AgentRepository):
     async def fingerprint(self) -> str:
         """Return the name: the rows are in the master, whichever store that is."""
         return self.name
-
-    async def insert(self, jobs: Sequence[NewJob]) -> Sequence[JobReceipt]:
-        """Insert new jobs, without making messages of them; return their receipts in order."""
-        return await self._messages.insert(jobs)
 
 
 @define(eq=False, repr=False, slots=False)

@@ -39,6 +39,11 @@ class _Entry:
         if self.woken is not None:
             self.woken.set()
 
+    def end(self, receipts: Sequence[JobReceipt] | None = None, error: BaseException | None = None) -> None:
+        """Give its caller the result."""
+        self.receipts, self.error = receipts, error
+        self.wake()
+
 
 class Buffer:
     """Group commit for scheduling calls.
@@ -65,21 +70,18 @@ class Buffer:
         entry = _Entry(jobs, weight)
         self._gathered.append(entry)
         try:
-            await self._wait_or_lead(entry)
+            while not entry.done:
+                if self._flushing:
+                    entry.woken = anyio.Event()
+                    await entry.woken.wait()
+                else:
+                    await self._lead()
         except BaseException:
             self._leave(entry)
             raise
         if entry.error is not None:
             raise entry.error
         return entry.receipts or ()
-
-    async def _wait_or_lead(self, entry: _Entry) -> None:
-        while not entry.done:
-            if self._flushing:
-                entry.woken = anyio.Event()
-                await entry.woken.wait()
-            else:
-                await self._lead()
 
     def _leave(self, entry: _Entry) -> None:
         """A caller was cancelled while it waited: take its jobs back, and pass on the lead it may have had."""
@@ -99,7 +101,12 @@ class Buffer:
 
     async def _flush_for_all(self, batch: Sequence[_Entry]) -> None:
         try:
-            await self._flush_batch(batch)
+            receipts = await self._flush([job for entry in batch for job in entry.jobs])
+        except BaseException as error:  # noqa: BLE001 - handed to the callers
+            await reraise_if_ending(error)
+            await self._part(batch, error)
+        else:
+            _deal(batch, receipts)
         finally:
             self._flushing = False
             self._wake_next()
@@ -113,26 +120,18 @@ class Buffer:
         batch, self._gathered = self._gathered[:count], self._gathered[count:]
         return batch
 
-    async def _flush_batch(self, batch: Sequence[_Entry]) -> None:
-        jobs = [job for entry in batch for job in entry.jobs]
-        try:
-            receipts = await self._flush(jobs)
-        except BaseException as error:  # noqa: BLE001 - handed to the callers
-            await reraise_if_ending(error)
-            await self._part(batch, error)
-        else:
-            _deal(batch, receipts)
-        for entry in batch:
-            entry.wake()
-
     async def _part(self, batch: Sequence[_Entry], error: BaseException) -> None:
         """No caller may fail because of another's jobs: unless the store is down, each entry gets its own flush."""
-        if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
+        if len(batch) == 1 or isinstance(error, StoreUnavailableError):
             for entry in batch:
-                await self._flush_batch([entry])
-        else:
-            for entry in batch:
-                entry.error = error
+                entry.end(error=error)
+            return
+        for entry in batch:
+            try:
+                entry.end(await self._flush(entry.jobs))
+            except BaseException as own:  # noqa: BLE001 - handed to the caller
+                await reraise_if_ending(own)
+                entry.end(error=own)
 
     def _wake_next(self) -> None:
         if self._gathered:
@@ -142,5 +141,5 @@ class Buffer:
 def _deal(batch: Sequence[_Entry], receipts: Sequence[JobReceipt]) -> None:
     start = 0
     for entry in batch:
-        entry.receipts = receipts[start : start + len(entry.jobs)]
+        entry.end(receipts[start : start + len(entry.jobs)])
         start += len(entry.jobs)

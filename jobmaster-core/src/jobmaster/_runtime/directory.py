@@ -41,6 +41,10 @@ class ClusterView:
     waiting: frozenset[Place] = frozenset()
 
 
+InBackground = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+"""Starts work that nothing waits for."""
+
+
 class Directory:
     """The active buckets by agent, lane and priority, with an estimate of their load."""
 
@@ -48,7 +52,7 @@ class Directory:
         self,
         fetch: Callable[[], Awaitable[ClusterView]],
         monotonic: Callable[[], float],
-        in_background: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+        in_background: InBackground,
     ) -> None:
         self._fetch = fetch
         self._monotonic = monotonic

@@ -111,14 +111,16 @@ class JobRouter:
     # Standalone
 
     async def _flush_standalone(self, jobs: Sequence[NewJob]) -> Receipts:
-        return await _repeatedly(lambda: self._insert_placed(jobs))
-
-    async def _insert_placed(self, jobs: Sequence[NewJob]) -> Receipts:
-        env, placed = self._env, jobs
-        if env.mode is ClusterMode.ACTIVE:
-            await self._directory.ready()
-            placed = self._directory.place(jobs, BINDS_AHEAD)
-        receipts = await env.agents.inline.insert(placed)
+        env, tries, placed = self._env, Tries(), jobs
+        receipts: Receipts | None = None
+        while receipts is None:
+            try:
+                if env.mode is ClusterMode.ACTIVE:
+                    await self._directory.ready()
+                    placed = self._directory.place(jobs, BINDS_AHEAD)
+                receipts = await env.agents.inline.rows.insert(placed)
+            except StoreUnavailableError as error:
+                await tries.pause_after(error)
         for bucket_id in dict.fromkeys(new.bucket_id for new in placed):
             env.notify.tell(Topics.bucket(bucket_id) if bucket_id else Topics.held(env.cluster_id))
         return self._accepted(placed, receipts)
@@ -126,9 +128,17 @@ class JobRouter:
     # The master
 
     async def _flush_to_master(self, jobs: Sequence[NewJob]) -> Receipts:
-        receipts = await _repeatedly(lambda: self._env.master.jobs.insert(jobs))
+        receipts = await self._insert(jobs)
         self._env.notify.tell(Topics.held(self._env.cluster_id))
         return self._accepted(jobs, receipts)
+
+    async def _insert(self, jobs: Sequence[NewJob]) -> Receipts:
+        tries = Tries()
+        while True:
+            try:
+                return await self._env.master.jobs.insert(jobs)
+            except StoreUnavailableError as error:
+                await tries.pause_after(error)
 
     # An agent
 
@@ -179,7 +189,7 @@ class JobRouter:
         for bucket_id in _bucket_ids(placed):
             ids = [new.job.id for new in placed if new.bucket_id == bucket_id]
             await env.master.handovers.open(env.cluster_id, bucket_id, ids, env.process_id)
-        receipts = await _repeatedly(lambda: env.master.jobs.insert(placed))
+        receipts = await self._insert(placed)
         return self._accepted(placed, receipts)
 
     def _accepted(self, jobs: Sequence[NewJob], receipts: Receipts) -> Receipts:
@@ -193,19 +203,21 @@ def _bucket_ids(placed: Sequence[NewJob]) -> set[UUID]:
     return {new.bucket_id for new in placed if new.bucket_id is not None}
 
 
-async def _repeatedly(insert: Callable[[], Awaitable[Receipts]]) -> Receipts:
-    """Insert, and retry while the store is away: inserts are idempotent.
+class Tries:
+    """Counts the tries of an insert while the store is away: inserts are idempotent."""
 
-    Raises `StoreUnreachableError` only if no try can have reached the store.
-    """
-    heard: StoreUnavailableError | None = None
-    for attempt in range(1, TRIES + 1):
-        try:
-            return await insert()
-        except StoreUnavailableError as error:
-            if not isinstance(error, StoreUnreachableError):
-                heard = error
-            if attempt == TRIES:
-                raise heard or error from None
-            await anyio.sleep(0.1 * 2**attempt)
-    raise AssertionError  # pragma: no cover - the loop returns or raises
+    def __init__(self) -> None:
+        self._made = 0
+        self._heard: StoreUnavailableError | None = None
+
+    async def pause_after(self, error: StoreUnavailableError) -> None:
+        """Wait before the next try; raises after the last.
+
+        Raises `StoreUnreachableError` only if no try can have reached the store.
+        """
+        self._made += 1
+        if not isinstance(error, StoreUnreachableError):
+            self._heard = error
+        if self._made == TRIES:
+            raise self._heard or error from None
+        await anyio.sleep(0.1 * 2**self._made)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from attrs import fields_dict
 
-from jobmaster._runtime.control import Control
-from jobmaster._runtime.environment import Environment
-from jobmaster._runtime.runtime_scope import RuntimeScope
 from jobmaster.config import SHARED, ModeName, Settings, SharedOptions, check_known, check_name, cluster_mode
 from jobmaster.contracts import ClusterChange, Topics
 from jobmaster.data import text_fault
 from jobmaster.errors import ConfigurationError, WorkerNotFoundError
 from jobmaster.states import ClusterMode, WorkerRequest
+
+if TYPE_CHECKING:
+    from jobmaster._runtime.control import Control
+    from jobmaster._runtime.environment import Environment
+    from jobmaster._runtime.runtime_scope import RuntimeScope
 
 SETTINGS: Final = fields_dict(Settings)
 
