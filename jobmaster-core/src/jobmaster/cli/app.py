@@ -17,7 +17,7 @@ from jobmaster.cli.streams import flush, write_anything
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 store unavailable, "
-    "5 not found, 6 schema not up to date, 130 and 143 ended at once by a signal, 141 nobody read the output."
+    "5 not found, 6 schema not up to date, 130 and 143 ended at once by a signal, 141 the reader closed the output."
 )
 
 
@@ -75,7 +75,7 @@ def _show_version(asked: bool) -> None:
 def _options(
     *,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="JOBMASTER_DEBUG", help="Show tracebacks of errors.")
+        bool, typer.Option("--debug", envvar="JOBMASTER_DEBUG", help="Show the tracebacks of errors.")
     ] = False,
     version: Annotated[
         bool,

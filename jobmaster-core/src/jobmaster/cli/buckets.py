@@ -16,29 +16,29 @@ from jobmaster.inspection.documents import buckets_document
 from jobmaster.inspection.slips import bucket_notes
 from jobmaster.inspection.snapshot import take_snapshot
 
-app = typer.Typer(no_args_is_help=True, help="Look at buckets.")
+app = typer.Typer(no_args_is_help=True, help="Show buckets.")
 
 
 @app.callback()
 def _buckets() -> None:
-    """Look at buckets."""
+    """Show buckets."""
 
 
 @app.command("list")
 def list_buckets(
     *,
     every: Annotated[
-        bool, typer.Option("--all", help="Also those that are empty and ready to be deleted.")
+        bool, typer.Option("--all", help="Include empty buckets that are ready to be deleted.")
     ] = False,
-    lane: Annotated[str | None, typer.Option("--lane", help="Only of this lane.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="Only on this agent.")] = None,
+    lane: Annotated[str | None, typer.Option("--lane", help="Show this lane only.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Show this agent only.")] = None,
     as_json: JsonOption = False,
     app: AppOption = None,
     config: ConfigOption = None,
     cluster: ClusterOption = None,
     master: MasterOption = None,
 ) -> None:
-    """List buckets with their state, and what they hold."""
+    """List buckets with their state and their jobs."""
     for setting, name in (("lane", lane), ("agent", agent)):
         if name is not None:
             check_name(setting, name)

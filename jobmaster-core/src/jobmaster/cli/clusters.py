@@ -23,7 +23,7 @@ from jobmaster.models import ClusterRecord
 from jobmaster.states import ClusterMode
 from jobmaster.urls import said
 
-app = typer.Typer(no_args_is_help=True, help="Look at the cluster, and change it while it runs.")
+app = typer.Typer(no_args_is_help=True, help="Show the cluster, and change it while it runs.")
 
 
 @app.command()
@@ -41,7 +41,7 @@ def show(
 
 @app.command("mode")
 def set_mode(
-    mode: Annotated[ClusterMode, typer.Argument(help="What the cluster is to do from now on.")],
+    mode: Annotated[ClusterMode, typer.Argument(help="The mode of the cluster from now on.")],
     *,
     as_json: JsonOption = False,
     app: AppOption = None,
@@ -64,7 +64,7 @@ def set_settings(
     reset: Annotated[
         list[str] | None,
         typer.Option(
-            "--reset", metavar="NAME", help="Go by what processes are started with again. Can be repeated."
+            "--reset", metavar="NAME", help="Return to the value that processes are started with. Can be repeated."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -73,7 +73,7 @@ def set_settings(
     cluster: ClusterOption = None,
     master: MasterOption = None,
 ) -> None:
-    """Change cluster-wide settings, for what is done from now on. Running processes follow."""
+    """Change cluster-wide settings from now on. Running processes follow."""
     if not settings and not reset:
         msg = "nothing to set; give NAME=VALUE, or --reset NAME"
         raise typer.BadParameter(msg)

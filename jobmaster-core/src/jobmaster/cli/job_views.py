@@ -16,7 +16,7 @@ from jobmaster.cli.streams import shown, shown_in_line
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.converters import stored
 from jobmaster.data import MessageData, Metadata
-from jobmaster.inspection.jobs import JobPage
+from jobmaster.inspection.models import JobPage
 from jobmaster.models import Attempt, JobRecord, LogLine
 
 

@@ -22,7 +22,7 @@ from jobmaster.models import MetadataFilter, Operator
 from jobmaster.queries import LONGEST_PAGE, build_query
 from jobmaster.states import JobStatus, Priority
 
-app = typer.Typer(no_args_is_help=True, help="Look at jobs.")
+app = typer.Typer(no_args_is_help=True, help="Show jobs.")
 
 
 def _priority(text: str) -> Priority:
@@ -43,7 +43,7 @@ def _condition(text: str) -> tuple[str, Any]:
         msg = f"{shown(text)}: write it as name=value"
         raise typer.BadParameter(msg)
     if name.endswith(_OF_OPERATORS):
-        msg = f"{shown(text)}: {name[-1]}= is no operator here, where values are equal or not; write it as name=value"
+        msg = f"{shown(text)}: {name[-1]}= is not an operator here, where only equality counts; write it as name=value"
         raise typer.BadParameter(msg)
     try:
         parsed = json.loads(value)
@@ -56,14 +56,14 @@ def _job_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        msg = f"{text!r} is no job id"
+        msg = f"{text!r} is not a job id"
         raise typer.BadParameter(msg) from None
 
 
 PriorityOption = Annotated[
     Any,
     typer.Option(
-        "--priority", parser=_priority, metavar="PRIORITY", help="Only of this priority, e.g. high."
+        "--priority", parser=_priority, metavar="PRIORITY", help="Show this priority only, e.g. high."
     ),
 ]
 MetadataOption = Annotated[
@@ -72,14 +72,14 @@ MetadataOption = Annotated[
         "--metadata",
         parser=_condition,
         metavar="NAME=VALUE",
-        help="Only with this metadata. Numbers, true and false are taken as such; for a text "
+        help="Show jobs with this metadata only. Numbers, true and false are taken as such; for a text "
         "that looks like one write it as 'name=\"5\"'. Can be repeated.",
     ),
 ]
 AfterOption = Annotated[
     Any,
     typer.Option(
-        "--after", parser=_job_id, metavar="ID", help="Continue below this job, the last one of a page."
+        "--after", parser=_job_id, metavar="ID", help="Continue after this job, the last one of the previous page."
     ),
 ]
 
@@ -88,19 +88,19 @@ AfterOption = Annotated[
 def list_jobs(
     *,
     status: Annotated[
-        list[JobStatus] | None, typer.Option("--status", help="Only in this status. Can be repeated.")
+        list[JobStatus] | None, typer.Option("--status", help="Show this status only. Can be repeated.")
     ] = None,
     handler: Annotated[
-        str | None, typer.Option("--handler", metavar="ID", help="Only of this definition id.")
+        str | None, typer.Option("--handler", metavar="ID", help="Show this definition id only.")
     ] = None,
-    lane: Annotated[str | None, typer.Option("--lane", help="Only of this lane.")] = None,
+    lane: Annotated[str | None, typer.Option("--lane", help="Show this lane only.")] = None,
     priority: PriorityOption = None,
     metadata: MetadataOption = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Only those that wait for a worker that knows their handler.")
+        bool, typer.Option("--parked", help="Show parked jobs only, which wait for a worker with their handler.")
     ] = False,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The most jobs to show.")
+        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The maximum number of jobs to show.")
     ] = 100,
     after: AfterOption = None,
     as_json: JsonOption = False,

@@ -17,7 +17,7 @@ from jobmaster.contracts import ClusterChange
 from jobmaster.inspection.documents import lanes_document
 from jobmaster.inspection.snapshot import take_snapshot
 
-app = typer.Typer(no_args_is_help=True, help="Look at lanes, pause and resume them.")
+app = typer.Typer(no_args_is_help=True, help="Show, pause and resume lanes.")
 
 LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="The lane's name.")]
 
@@ -65,9 +65,9 @@ def _command(change: Callable[[Sequence[str]], ClusterChange], follows: str) -> 
     return command
 
 
-app.command("pause", help="Let the jobs of a lane wait. Its workers suspend.")(
+app.command("pause", help="Pause a lane. Its jobs wait, and its workers suspend.")(
     _command(lambda lanes: ClusterChange(pause=lanes), "wait until it is resumed")
 )
-app.command("resume", help="Let the jobs of a paused lane run again.")(
+app.command("resume", help="Resume a paused lane. Its jobs run again.")(
     _command(lambda lanes: ClusterChange(resume=lanes), "run")
 )

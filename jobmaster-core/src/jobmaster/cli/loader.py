@@ -26,7 +26,7 @@ def load_cluster(app: str, folders: Sequence[Path] = ()) -> Cluster:
     part is wrong, with a suggestion.
     """
     if may_be_url(app):
-        msg = f"app: write it as module:attribute, for example myapp:cluster; it is no URL {HIDDEN}, which --master takes"
+        msg = f"app: write it as module:attribute, for example myapp:cluster; a URL {HIDDEN} goes to --master"
         raise ConfigurationError(msg)
     module_name, colon, attribute = app.partition(":")
     if module_name.endswith(".py") or "/" in module_name or "\\" in module_name:
@@ -38,7 +38,9 @@ def load_cluster(app: str, folders: Sequence[Path] = ()) -> Cluster:
         raise ConfigurationError(msg)
     look_in(module_name, folders)
     if found := passed_over(module_name, folders):
-        print_note(f"app {app!r}: {found[0]} is taken, not {found[1]}: PYTHONPATH=. has that one come first")
+        print_note(
+            f"app {app!r}: Python imports {found[0]}, not {found[1]}; set PYTHONPATH=. to import that one"
+        )
     _check_exists(app, module_name)
     module = import_named(f"app {app!r}", module_name)
     return _as_cluster(app, module, _attribute(app, module, attribute))

@@ -23,7 +23,7 @@ _Store: TypeAlias = MasterRepository | AgentRepository
 def migrate(
     *,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Print the script for a DBA; needs no connection.")
+        bool, typer.Option("--sql", help="Print the script for a DBA, without a connection.")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with 6 if migrations are pending.")
@@ -36,7 +36,7 @@ def migrate(
 ) -> None:
     """Bring the schemas of the cluster database and of its agents up to date."""
     if sql and (check or as_json):
-        msg = "--sql prints a script and nothing else; leave out --check and --json"
+        msg = "--sql prints only a script; leave out --check and --json"
         raise typer.BadParameter(msg)
     found = find_cluster(Source(app, config, cluster, master))
     if sql:

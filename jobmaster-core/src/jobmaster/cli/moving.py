@@ -29,23 +29,23 @@ def move(
     *,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="URL", help="The target's database; that of `move_to` if not given."),
+        typer.Option("--to", metavar="URL", help="The target's database. By default: that of `move_to`."),
     ] = None,
     to_cluster: Annotated[
-        str | None, typer.Option("--to-cluster", metavar="ID", help="The target's id, if it is another one.")
+        str | None, typer.Option("--to-cluster", metavar="ID", help="The target's id, if it differs.")
     ] = None,
     mode: Annotated[
-        ClusterMode, typer.Option("--mode", help="What a target that is new starts as: passive or active.")
+        ClusterMode, typer.Option("--mode", help="The first mode of a new target: passive or active.")
     ] = ClusterMode.PASSIVE,
     history: Annotated[
-        bool, typer.Option("--history", help="Move finished jobs and schedules that are over, too.")
+        bool, typer.Option("--history", help="Also move finished jobs and ended schedules.")
     ] = False,
     drop_keys: Annotated[
         bool,
-        typer.Option("--drop-keys", help="Move what has a key that is taken at the target, without its key."),
+        typer.Option("--drop-keys", help="Move jobs and schedules without their keys if the target uses the keys already."),
     ] = False,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for running jobs.")
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="The time to wait for running jobs.")
     ] = 60.0,
     backend: BackendOption = Backend.ASYNCIO,
     as_json: JsonOption = False,
@@ -75,7 +75,7 @@ def _target(cluster: Cluster, to: str | None, to_cluster: str | None, **settings
     if to is not None:
         return cluster.target(to, to_cluster, **settings)
     if to_cluster is not None or MoveTarget(url=_ANY, **settings) != MoveTarget(url=_ANY):
-        msg = "--to URL is missing: the other options about the target go with it, or into move_to"
+        msg = "--to URL is missing: the other options about the target require it or belong in move_to"
         raise typer.BadParameter(msg)
     return None
 
@@ -146,7 +146,7 @@ def _show(cluster_id: str, summary: MoveSummary) -> None:
     if summary.left:
         out.print(_left_table(summary.left))
     if summary.is_complete:
-        out.print("Nothing is left. The cluster is still migrating: what is scheduled here waits here.")
+        out.print("Nothing is left. The cluster is still migrating: new jobs wait here.")
 
 
 def _left_table(left: Sequence[Left]) -> Any:

@@ -62,7 +62,7 @@ def _table(file: Path) -> Mapping[str, Any] | None:
     try:
         whole = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        msg = f"{file}: it cannot be read: {error}; mend it, or name the cluster with --app"
+        msg = f"{file}: it cannot be read: {error}; fix it, or name the cluster with --app"
         raise ConfigurationError(msg) from error
     tools = whole.get("tool", {})
     return tools.get("jobmaster") if isinstance(tools, Mapping) else None
@@ -71,13 +71,13 @@ def _table(file: Path) -> Mapping[str, Any] | None:
 def _project(file: Path, table: Any) -> Project:
     where = f"{file}: {TABLE}"
     if not isinstance(table, Mapping):
-        msg = f'{where}: it is no table; write [{TABLE}] and below it app = "module:attribute"'
+        msg = f'{where}: it is not a table; write [{TABLE}] and below it app = "module:attribute"'
         raise ConfigurationError(msg)
     for key in table:
         check_known(f"{where}: there is no key {said(key)}", key, _KEYS)
     given = {key: value for key, value in table.items() if value}
     if wrong := [key for key, value in given.items() if not isinstance(value, str)]:
-        msg = f"{where}: {wrong[0]}: {said(given[wrong[0]])} is no text"
+        msg = f"{where}: {wrong[0]}: {said(given[wrong[0]])} is not a string"
         raise ConfigurationError(msg)
     if len(given) != 1:
         msg = f'{where}: give one of app = "module:attribute" and config = "FILE"'

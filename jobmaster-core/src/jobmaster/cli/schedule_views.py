@@ -11,7 +11,7 @@ from jobmaster._time.durations import written
 from jobmaster.cli.job_views import print_pairs, print_values
 from jobmaster.cli.output import short
 from jobmaster.cli.terminal import console, state, table
-from jobmaster.inspection.schedules import Preview, SchedulePage, Times
+from jobmaster.inspection.models import Preview, SchedulePage, Times
 from jobmaster.schedule_models import ScheduleRecord
 
 

@@ -30,8 +30,9 @@ from jobmaster.inspection.documents import (
     schedule_summary,
     schedules_document,
 )
+from jobmaster.inspection.models import Preview
 from jobmaster.inspection.opening import opened, registered
-from jobmaster.inspection.schedules import Preview, find_schedules, get_schedule, unknown_schedule
+from jobmaster.inspection.schedules import find_schedules, get_schedule, unknown_schedule
 from jobmaster.plugins import Plugins
 from jobmaster.queries import definition_id_of
 from jobmaster.recurrence import zone_of
@@ -48,14 +49,14 @@ Verb = Callable[[Scheduler, str], Awaitable[Any]]
 LONGEST_PAGE = 1000
 SHOWN_TIMES = 5
 
-app = typer.Typer(no_args_is_help=True, help="Look at recurring schedules, change them, try expressions out.")
+app = typer.Typer(no_args_is_help=True, help="Show and change recurring schedules, and try expressions.")
 
 
 def _schedule_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        msg = f"{text!r} is no schedule id"
+        msg = f"{text!r} is not a schedule id"
         raise typer.BadParameter(msg) from None
 
 
@@ -63,9 +64,7 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        msg = (
-            f"{text!r} is no moment; write it as 2026-01-31T18:00, or with an offset: 2026-01-31T18:00+01:00"
-        )
+        msg = f"{text!r} is not a moment; write it as 2026-01-31T18:00, or with an offset: 2026-01-31T18:00+01:00"
         raise typer.BadParameter(msg) from None
 
 
@@ -76,7 +75,7 @@ AfterOption = Annotated[
         "--after",
         parser=_schedule_id,
         metavar="ID",
-        help="Continue below this schedule, the last one of a page.",
+        help="Continue after this schedule, the last one of the previous page.",
     ),
 ]
 FromOption = Annotated[
@@ -85,7 +84,7 @@ FromOption = Annotated[
         "--from",
         parser=_moment,
         metavar="MOMENT",
-        help="When the schedule starts, on the clock of the zone unless an offset is given. By default: now.",
+        help="The start of the schedule, in its time zone unless an offset is given. By default: now.",
     ),
 ]
 
@@ -105,9 +104,9 @@ def preview(
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option("--zone", help="The time zone, e.g. Europe/Paris. By default: the cluster's or host's."),
+        typer.Option("--zone", help="The time zone, e.g. Europe/Paris. By default: that of the cluster or host."),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=LONGEST_PAGE, help="How many times.")] = 10,
+    count: Annotated[int, typer.Option("--count", min=1, max=LONGEST_PAGE, help="The number of times to show.")] = 10,
     start: FromOption = None,
     as_json: JsonOption = False,
     app: AppOption = None,
@@ -115,7 +114,7 @@ def preview(
     cluster: ClusterOption = None,
     master: MasterOption = None,
 ) -> None:
-    """Show when an expression fires. Needs no cluster; with one, its zone and plug-ins count."""
+    """Show when an expression fires. Needs no cluster; if one is named, its time zone and plug-ins apply."""
     found = _cluster_if_any(Source(app, config, cluster, master))
     kinds = found.kinds() if found else Plugins().kinds
     with warnings_as_notes("jobmaster.recurrence"):
@@ -151,16 +150,16 @@ def _in_zone(moment: datetime, zone: Any) -> datetime:
 def list_schedules(
     *,
     status: Annotated[
-        list[ScheduleStatus] | None, typer.Option("--status", help="Only in this status. Can be repeated.")
+        list[ScheduleStatus] | None, typer.Option("--status", help="Show this status only. Can be repeated.")
     ] = None,
     handler: Annotated[
-        str | None, typer.Option("--handler", metavar="ID", help="Only of this definition id.")
+        str | None, typer.Option("--handler", metavar="ID", help="Show this definition id only.")
     ] = None,
     static: Annotated[
-        bool | None, typer.Option("--static/--dynamic", help="Only those that code declares, or the others.")
+        bool | None, typer.Option("--static/--dynamic", help="Show only schedules declared in code, or only the others.")
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The most schedules to show.")
+        int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The maximum number of schedules to show.")
     ] = 100,
     after: AfterOption = None,
     as_json: JsonOption = False,
@@ -211,14 +210,14 @@ def show(
 _VERBS: dict[str, tuple[Verb, str]] = {
     "pause": (
         Scheduler.pause_recurring,
-        "Let a schedule rest until it is resumed. Its jobs that are not due yet are taken away.",
+        "Pause a schedule. Its jobs that are not due yet are removed.",
     ),
     "resume": (
         Scheduler.resume_recurring,
-        "Let a paused schedule go on. Times that passed meanwhile are not run.",
+        "Resume a paused schedule. Times that passed meanwhile are skipped.",
     ),
-    "cancel": (Scheduler.cancel_recurring, "Cancel a schedule for good. A job that is due or runs goes on."),
-    "run-now": (Scheduler.run_now, "Run a job of a schedule at once, out of turn."),
+    "cancel": (Scheduler.cancel_recurring, "Cancel a schedule permanently. A job that is due or running continues."),
+    "run-now": (Scheduler.run_now, "Run a job of a schedule now, out of turn."),
 }
 
 

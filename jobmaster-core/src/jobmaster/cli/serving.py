@@ -40,7 +40,7 @@ LOOP_END = 3.0
 LAST_RESORT = 10.0
 """Seconds beyond the grace after which a stop that did not get anywhere is given up: the loop itself is blocked."""
 
-_LEFT_BEHIND = "handlers that ignored the stop hold up the end: leaving without them"
+_LEFT_BEHIND = "handlers that ignored the stop delay the exit; leaving without them"
 
 
 class StopRequest:
@@ -168,7 +168,7 @@ class Watchdog:
         self._deadline: float | None = None
         self._code = ExitCode.OK
         self.text: Callable[[], str] = lambda: (
-            "handlers that ignored the stop hold up the end: leaving without them"
+            "handlers that ignored the stop delay the exit; leaving without them"
         )
         threading.Thread(target=self._watch, name="jobmaster-watchdog", daemon=True).start()
 

@@ -21,7 +21,8 @@ from jobmaster.cli.tables import (
 )
 from jobmaster.cli.terminal import console, state, table
 from jobmaster.inspection.documents import snapshot_document
-from jobmaster.inspection.snapshot import Snapshot, take_snapshot
+from jobmaster.inspection.models import Snapshot
+from jobmaster.inspection.snapshot import take_snapshot
 from jobmaster.states import JobStatus
 
 

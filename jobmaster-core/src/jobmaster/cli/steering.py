@@ -12,9 +12,9 @@ from jobmaster.cluster import Cluster
 from jobmaster.contracts import ClusterChange, MasterRepository, NotificationChannel, Topics
 from jobmaster.data import text_fault
 from jobmaster.errors import StoreError, WorkerNotFoundError
+from jobmaster.inspection.models import RUNNING
 from jobmaster.inspection.opening import opened, registered
 from jobmaster.inspection.slips import lane_note
-from jobmaster.inspection.snapshot import RUNNING
 from jobmaster.models import ClusterRecord
 from jobmaster.states import WorkerRequest, WorkerStatus
 

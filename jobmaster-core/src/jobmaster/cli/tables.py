@@ -9,7 +9,7 @@ from uuid import UUID
 from jobmaster.cli.grid import Table
 from jobmaster.cli.output import duration
 from jobmaster.cli.terminal import state, table
-from jobmaster.inspection.snapshot import RUNNING, Snapshot
+from jobmaster.inspection.models import RUNNING, Snapshot
 from jobmaster.models import Bucket, WorkerRecord
 
 SHORT_FINGERPRINT = 8

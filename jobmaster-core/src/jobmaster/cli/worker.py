@@ -35,23 +35,23 @@ def worker(
     ] = None,
     agent: Annotated[
         str | None,
-        typer.Option("--agent", help="The agent that its buckets are on; where there are several."),
+        typer.Option("--agent", help="The agent of its buckets, if the cluster has several."),
     ] = None,
     lane: Annotated[str | None, typer.Option("--lane", help="The lane it serves.")] = None,
-    mode: Annotated[WorkerMode | None, typer.Option("--mode", help="Which duties it takes.")] = None,
+    mode: Annotated[WorkerMode | None, typer.Option("--mode", help="The duties it takes.")] = None,
     parallelism: Annotated[
         float | None,
-        typer.Option("--parallelism", help="What the slots of every priority are multiplied by."),
+        typer.Option("--parallelism", help="The factor that multiplies the slots of every priority."),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", help="How many jobs of medium priority run at once in one bucket."),
+        typer.Option("--concurrency", help="The number of jobs of medium priority that run at once in one bucket."),
     ] = None,
     backend: BackendOption = Backend.ASYNCIO,
     grace: Annotated[
         float | None,
         typer.Option(
-            "--grace", min=0, metavar="SECONDS", help="How long running jobs may go on after a stop."
+            "--grace", min=0, metavar="SECONDS", help="The time that running jobs get after a stop."
         ),
     ] = None,
     log_level: LogLevelOption = LogLevel.INFO,
@@ -62,10 +62,10 @@ def worker(
 ) -> None:
     """Run the cluster's workers until SIGTERM or SIGINT (Ctrl-C).
 
-    The signal stops them gracefully: no new jobs, running ones get the grace period, the rest goes back
+    The signal stops them gracefully: no new jobs, running ones get the grace period, the others go back
     without using a retry. A second signal ends the process at once.
 
-    A cluster that has no worker gets one. The options override what the cluster's workers are set to.
+    A cluster that has no worker gets one. The options override the settings of the cluster's workers.
     """
     set_up_logging(log_level, log_format)
     found = find_cluster(Source(named_once(argument, app), config, cluster, master))

@@ -17,9 +17,9 @@ from jobmaster.inspection.documents import workers_document
 from jobmaster.inspection.snapshot import take_snapshot
 from jobmaster.states import WorkerRequest
 
-app = typer.Typer(no_args_is_help=True, help="Look at workers, stop and drain them.")
+app = typer.Typer(no_args_is_help=True, help="Show, stop and drain workers.")
 
-_IF_IT_IS_BACK: Final = "its lease is over; if its process is still there, it stops as soon as it is back"
+_IF_IT_IS_BACK: Final = "its lease has run out; if its process still exists, it stops when it resumes"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The worker's name.")]
 
@@ -28,7 +28,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The worker's 
 def list_workers(
     *,
     every: Annotated[
-        bool, typer.Option("--all", help="Also those that have stopped or were lost a short while ago.")
+        bool, typer.Option("--all", help="Include workers that stopped or were lost a short while ago.")
     ] = False,
     as_json: JsonOption = False,
     app: AppOption = None,
@@ -69,9 +69,9 @@ def _command(request: WorkerRequest, follows: str) -> Callable[..., None]:
     return ask
 
 
-app.command("stop", help="Have a worker stop gracefully, wherever it runs. It stays stopped.")(
-    _command(WorkerRequest.STOP, "running jobs get their grace, the rest goes back")
+app.command("stop", help="Stop a worker gracefully, wherever it runs. It stays stopped.")(
+    _command(WorkerRequest.STOP, "running jobs get the grace period, the others go back")
 )
-app.command("drain", help="Have a worker take nothing new, finish what its buckets hold, and stop.")(
-    _command(WorkerRequest.DRAIN, "it finishes what its buckets hold, then stops")
+app.command("drain", help="Drain a worker: it takes no new jobs, finishes those in its buckets, and stops.")(
+    _command(WorkerRequest.DRAIN, "it finishes the jobs in its buckets, then stops")
 )

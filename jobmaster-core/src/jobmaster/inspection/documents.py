@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import asdict
 
 from jobmaster.converters import iso, to_plain
+from jobmaster.inspection.models import AgentSnapshot, JobPage, Lane, Preview, SchedulePage, Snapshot, Times
+from jobmaster.inspection.reasons import Reason
+from jobmaster.models import Bucket, ClusterRecord, HostRecord, JobRecord, WorkerRecord
+from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import JobStatus
-
-if TYPE_CHECKING:
-    from jobmaster.inspection.jobs import JobPage
-    from jobmaster.inspection.reasons import Reason
-    from jobmaster.inspection.schedules import Preview, SchedulePage, Times
-    from jobmaster.inspection.snapshot import AgentSnapshot, Lane, Snapshot
-    from jobmaster.models import Bucket, ClusterRecord, HostRecord, JobRecord, WorkerRecord
-    from jobmaster.schedule_models import ScheduleRecord
 
 # Jobs
 

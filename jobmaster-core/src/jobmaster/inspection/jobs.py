@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
-from attrs import frozen
 
 from jobmaster._runtime.job_commands import not_known, save_pending
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import AgentRepository, MasterRepository, Message
 from jobmaster.errors import JobNotFoundError, StoreUnavailableError
 from jobmaster.ids import as_id
+from jobmaster.inspection.models import JobPage
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.reasons import Reason, reasons_of, with_reason
 from jobmaster.inspection.slips import notes_on
-
-if TYPE_CHECKING:
-    from jobmaster.cluster import Cluster
-    from jobmaster.contracts import AgentRepository, MasterRepository, Message
-    from jobmaster.models import ClusterRecord, JobQuery, JobRecord
-
-
-@frozen
-class JobPage:
-    """A page of jobs, the newest first, without attempts.
-
-    Args:
-        jobs: the jobs.
-        next: the id of the last job if there may be more; a query with `after` this id returns the next page.
-        notes: for a page without jobs, a note for each unknown name in the query: it may be misspelled.
-
-    """
-
-    jobs: Sequence[JobRecord]
-    next: UUID | None = None
-    notes: Sequence[str] = ()
+from jobmaster.models import ClusterRecord, JobQuery, JobRecord
 
 
 async def find_jobs(cluster: Cluster, master: MasterRepository, query: JobQuery) -> JobPage:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import anyio
 
 from jobmaster._runtime.start_warnings import in_memory
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
 from jobmaster.errors import (
     ClusterNotFoundError,
     JobMasterError,
@@ -16,11 +17,7 @@ from jobmaster.errors import (
     StoreUnavailableError,
     starting,
 )
-
-if TYPE_CHECKING:
-    from jobmaster.cluster import Cluster
-    from jobmaster.contracts import MasterRepository
-    from jobmaster.models import ClusterRecord
+from jobmaster.models import ClusterRecord
 
 
 @asynccontextmanager

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
+from jobmaster.contracts import BucketStore, MasterRepository
 from jobmaster.converters import iso
 from jobmaster.models import ClusterRecord, JobRecord, evolve
 from jobmaster.states import ClusterMode, JobStatus
-
-if TYPE_CHECKING:
-    from jobmaster.contracts import BucketStore, MasterRepository
 
 
 @frozen
@@ -49,7 +45,7 @@ async def reasons_of(master: MasterRepository, cluster: ClusterRecord, job: JobR
         return []
     found = [Reason.from_text(job.reason)] if job.reason else []
     if job.ready_at is not None and job.ready_at > await master.now():
-        found.append(Reason(f"it is due at {iso(job.ready_at)}", "reschedule it to have it run sooner"))
+        found.append(Reason(f"it is due at {iso(job.ready_at)}", "reschedule it to run it sooner"))
     return found + await _around(master.buckets, cluster, job)
 
 
@@ -68,11 +64,11 @@ async def _around(buckets: BucketStore, cluster: ClusterRecord, job: JobRecord) 
     found = []
     if cluster.mode is not ClusterMode.ACTIVE:
         found.append(
-            Reason(f"the cluster is {cluster.mode}", "`jobmaster cluster mode active` has it run jobs")
+            Reason(f"the cluster is {cluster.mode}", "run `jobmaster cluster mode active` to run jobs")
         )
     if job.lane in cluster.paused_lanes:
         found.append(
-            Reason(f"lane {job.lane!r} is paused", f"`jobmaster lane resume {job.lane}` has it served")
+            Reason(f"lane {job.lane!r} is paused", f"`jobmaster lane resume {job.lane}` resumes it")
         )
     elif job.lane not in {bucket.lane for bucket in await buckets.list_active(cluster.id)}:
         found.append(Reason(f"no worker serves lane {job.lane!r} now", f"start one with lane={job.lane!r}"))

@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from attrs import frozen
-
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository, ScheduleStore
 from jobmaster.errors import JobMasterError, ScheduleNotFoundError
+from jobmaster.inspection.models import SchedulePage, Times
 from jobmaster.inspection.opening import registered
 from jobmaster.inspection.slips import notes_on
-from jobmaster.recurrence import Kinds, Recurrence, upcoming, zone_of
+from jobmaster.recurrence import Kinds, zone_of
 from jobmaster.schedule_models import Fires, ScheduleQuery, ScheduleRecord
 from jobmaster.schedule_rules import as_schedule_id
 
-if TYPE_CHECKING:
-    from jobmaster.cluster import Cluster
-    from jobmaster.contracts import MasterRepository, ScheduleStore
-
 MOST_DECLARED: Final = 1000
 """Static schedules that are searched for a name."""
-
-
-@frozen
-class Times:
-    """When something fires next, on the clock of a zone, and a description in plain English.
-
-    `problem` says why this process cannot determine it.
-    """
-
-    zone: ZoneInfo
-    next: Sequence[datetime] = ()
-    description: str = ""
-    problem: str = ""
-
-
-@frozen
-class Preview:
-    """An expression as it was read, and its times."""
-
-    kind: str
-    text: str
-    times: Times
-
-    @classmethod
-    def of(cls, made: Recurrence, zone: ZoneInfo, start: datetime, count: int) -> Preview:
-        """Return the preview of the first `count` times after a start."""
-        found = upcoming(made, start, start, count)
-        return cls(made.kind, made.text, Times(zone, found, made.describe()))
 
 
 def upcoming_of(record: ScheduleRecord, kinds: Kinds, now: datetime, count: int) -> Times:
@@ -71,22 +39,6 @@ def _next_of(fires: Fires, record: ScheduleRecord, now: datetime, count: int) ->
             return
         yield time
         time = fires(time)
-
-
-@frozen
-class SchedulePage:
-    """A page of schedules by descending id.
-
-    Args:
-        schedules: the schedules.
-        next: the id of the last schedule if there may be more; a query with `after` this id returns the next page.
-        notes: for a page without schedules, a note if the handler in the query is unknown: it may be misspelled.
-
-    """
-
-    schedules: Sequence[ScheduleRecord]
-    next: UUID | None = None
-    notes: Sequence[str] = ()
 
 
 async def find_schedules(cluster: Cluster, master: MasterRepository, query: ScheduleQuery) -> SchedulePage:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from jobmaster.cluster import Cluster
+from jobmaster.contracts import MasterRepository
 from jobmaster.handlers import registered_handlers
-from jobmaster.inspection.snapshot import RUNNING, Snapshot
+from jobmaster.inspection.models import RUNNING, Snapshot
 from jobmaster.models import STANDALONE, ClusterRecord, JobQuery
 from jobmaster.schedule_models import ScheduleQuery
-
-if TYPE_CHECKING:
-    from jobmaster.cluster import Cluster
-    from jobmaster.contracts import MasterRepository
 
 _LOOKED_AT: Final = 100
 """The number of newest jobs and schedules whose lanes and handlers may have been meant."""
@@ -59,7 +57,7 @@ async def _handler_note(cluster: Cluster, master: MasterRepository, handler: str
     jobs = await master.jobs.query(cluster.id, JobQuery(limit=_LOOKED_AT))
     schedules = await master.schedules.query(cluster.id, ScheduleQuery(limit=_LOOKED_AT))
     known |= {job.definition_id for job in jobs} | {one.definition_id for one in schedules}
-    return f"no job and no schedule is of handler {handler!r}{_meant(handler, known)}"
+    return f"no job or schedule has the handler {handler!r}{_meant(handler, known)}"
 
 
 async def _is_used(cluster: Cluster, master: MasterRepository, handler: str) -> bool:

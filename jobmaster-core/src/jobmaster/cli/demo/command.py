@@ -23,14 +23,14 @@ def demo(
     url: Annotated[
         str | None,
         typer.Option(
-            "--url", metavar="URL", help="The database to use; a temporary SQLite file if not given."
+            "--url", metavar="URL", help="The database to use. By default: a temporary SQLite file."
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, max=LARGEST_BURST, help="How many jobs the burst has.")
+        int, typer.Option("--jobs", min=1, max=LARGEST_BURST, help="The number of jobs in the burst.")
     ] = 2000,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the temporary file, and say where it is.")
+        bool, typer.Option("--keep", help="Keep the temporary file, and show its path.")
     ] = False,
     backend: BackendOption = Backend.ASYNCIO,
 ) -> None:
