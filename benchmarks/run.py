@@ -117,7 +117,7 @@ class Names:
         names = tuple(name.strip() for name in text.split(","))
         for name in names:
             if name not in self._known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(self._known)}")
+                raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(self._known)}")
         return names
 
 

@@ -29,6 +29,7 @@ from jobmaster import (
 )
 from jobmaster.errors import StoreUnreachableError
 from jobmaster_sql import load_migrations
+from tests.refusals import refused, run
 
 
 @handler("Unused")
@@ -39,21 +40,6 @@ def cluster(url: str = "memory://", **options: Any) -> Cluster:
     return Cluster.standalone("Local-1", url, **options).add_handlers(unused)
 
 
-@contextmanager
-def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
-    """Expect an error of exactly this kind whose message contains all parts."""
-    with pytest.raises(kind) as caught:
-        yield
-    assert type(caught.value) is kind
-    for part in parts:
-        assert part in str(caught.value)
-
-
-async def run(made: Cluster) -> None:
-    async with made.running():
-        pass
-
-
 # Settings
 
 
@@ -61,12 +47,15 @@ async def run(made: Cluster) -> None:
     ("settings", "message"),
     [
         ({"default_timeout": 3}, "there is no setting 'default_timeout'; did you mean"),
-        ({"xyzzy": 3}, "there is no setting 'xyzzy' (there are: auto_migrate, beat, default_job_timeout, "),
+        ({"xyzzy": 3}, "there is no setting 'xyzzy' (available: auto_migrate, beat, default_job_timeout, "),
         (
             {"default_job_timeout": 0},
             "default_job_timeout: 0 s is out of range; it must be from 0.001 s to 100 years",
         ),
-        ({"default_job_timeout": "1m"}, "default_job_timeout: '1m' is no duration; give seconds as a number"),
+        (
+            {"default_job_timeout": "1m"},
+            "default_job_timeout: '1m' is not a duration; give seconds as a number",
+        ),
         ({"default_max_retries": -1}, "default_max_retries: -1 is out of range; it must be a whole number"),
         ({"default_max_retries": 1.5}, "default_max_retries: 1.5 is out of range; it must be a whole number"),
         ({"retry": 5}, "retry: 5 does not fit; give a RetryPolicy, e.g. RetryPolicy(default="),
@@ -74,17 +63,23 @@ async def run(made: Cluster) -> None:
             {"transient_threshold": 5},
             "transient_threshold: 5 s is out of range; it must be from 10 s to 1 day",
         ),
-        ({"time_zone": "Mars/Base"}, "time_zone: 'Mars/Base' is no known time zone; use an IANA name such"),
-        ({"time_zone": 2}, "time_zone: 2 is no known time zone; use an IANA name such as 'Europe/Paris'"),
+        (
+            {"time_zone": "Mars/Base"},
+            "time_zone: 'Mars/Base' is not a known time zone; use an IANA name such",
+        ),
+        ({"time_zone": 2}, "time_zone: 2 is not a known time zone; use an IANA name such as 'Europe/Paris'"),
         ({"max_message_bytes": 1}, "max_message_bytes: 1 is out of range; it must be a whole number from"),
         (
             {"retention": timedelta(days=-1)},
             "retention: -1 day is out of range; it must be from 0 s to 100 years",
         ),
         ({"heartbeat": 0}, "heartbeat: 0 s is out of range; it must be from 0.01 s to 1 h"),
-        ({"heartbeat": math.nan}, "heartbeat: nan is no duration; give seconds as a number, or a timedelta"),
+        (
+            {"heartbeat": math.nan},
+            "heartbeat: nan is not a duration; give seconds as a number, or a timedelta",
+        ),
         ({"lease": math.inf}, "lease: inf s is out of range; it must be from 0.05 s to 1 day"),
-        ({"lease": True}, "lease: True is no duration; give seconds as a number, or a timedelta"),
+        ({"lease": True}, "lease: True is not a duration; give seconds as a number, or a timedelta"),
         ({"lease": 9, "heartbeat": 5}, "lease: 9 s leaves no room for a late heartbeat; make it at least"),
         ({"stop_grace": -1}, "stop_grace: -1 s is out of range; it must be from 0 s to 1 day"),
         ({"beat": 0}, "beat: 0 s is out of range; it must be from 0.01 s to 1 h"),
@@ -150,17 +145,20 @@ def test_an_unknown_setting_names_its_cluster() -> None:
         ({"lanes": "x"}, "worker 1: there is no setting 'lanes'; did you mean 'lane'?"),
         (
             {"name": "a b"},
-            "worker name: 'a b' is no valid name; use letters, digits and - _ . : between them, at most 253",
+            "worker name: 'a b' is not a valid name; use letters, digits and - _ . : between them, at most 253",
         ),
-        ({"lane": "a/b"}, "lane: 'a/b' is no valid name; use letters, digits and single - _ . :"),
-        ({"mode": "lazy"}, "mode: 'lazy' is no worker mode; use one of full, coordinator, execution, drain"),
+        ({"lane": "a/b"}, "lane: 'a/b' is not a valid name; use letters, digits and single - _ . :"),
+        (
+            {"mode": "lazy"},
+            "mode: 'lazy' is not a worker mode; use one of full, coordinator, execution, drain",
+        ),
         ({"batch_size": 0}, "batch_size: 0 is out of range; it must be a whole number from 1 to 100000"),
         ({"parallelism": 0}, "parallelism: 0 is out of range; it must be a positive number up to 1000"),
         ({"parallelism": "2"}, "parallelism: '2' is out of range; it must be a positive number"),
         ({"buckets": dict.fromkeys(Priority, 0)}, "buckets: every priority is set to 0, so this worker"),
         ({"buckets": {Priority.LOW: -1}}, "buckets: -1 buckets of LOW; give a whole number from 0 to 100"),
-        ({"buckets": {"lwo": 1}}, "buckets: 'lwo' is no Priority; use Priority.MEDIUM, for one"),
-        ({"buckets": [1]}, "buckets: [1] is no mapping; write buckets={Priority.HIGH: 2}, for one"),
+        ({"buckets": {"lwo": 1}}, "buckets: 'lwo' is not a Priority; use Priority.MEDIUM, for example"),
+        ({"buckets": [1]}, "buckets: [1] is not a mapping; write e.g. buckets={Priority.HIGH: 2}"),
     ],
 )
 def test_settings_of_a_worker(settings: dict[str, Any], message: str) -> None:
@@ -172,7 +170,7 @@ def test_settings_of_a_worker(settings: dict[str, Any], message: str) -> None:
 
 def test_a_setting_that_is_given_to_the_constructor() -> None:
     with refused(
-        ConfigurationError, "cluster 'Local-1': there is no setting 'lease' (there are: clock, mode)"
+        ConfigurationError, "cluster 'Local-1': there is no setting 'lease' (available: clock, mode)"
     ):
         cluster(lease=60)
 
@@ -195,7 +193,7 @@ def test_what_a_schema_lacks_is_counted(count: int, said: str) -> None:
 
 @pytest.mark.parametrize("config", [5, None, ["cluster"]])
 def test_a_configuration_that_is_none(config: Any) -> None:
-    message = f"{config!r} is no configuration; give a mapping, or the path of a .toml or .json file"
+    message = f"{config!r} is not a configuration; give a mapping, or the path of a .toml or .json file"
     with refused(ConfigurationError, message):
         Cluster.from_config(config)
 
@@ -203,14 +201,14 @@ def test_a_configuration_that_is_none(config: Any) -> None:
 @pytest.mark.parametrize("name", ["my cluster", "", "a--b", "-a", "ä", "a" * 254, 5, None])
 def test_names_of_clusters(name: Any) -> None:
     with refused(
-        ConfigurationError, f"cluster id: {name!r} is no valid name; use letters, digits and single"
+        ConfigurationError, f"cluster id: {name!r} is not a valid name; use letters, digits and single"
     ):
         Cluster(name, "memory://")
 
 
 def test_mode_of_a_cluster() -> None:
     with refused(
-        ConfigurationError, "mode: 'sleepy' is no cluster mode; use one of active, passive, archived"
+        ConfigurationError, "mode: 'sleepy' is not a cluster mode; use one of active, passive, archived"
     ):
         Cluster("Local-1", "memory://", mode="sleepy")  # type: ignore[arg-type]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -37,6 +36,7 @@ from jobmaster import (
     UnknownHandlerError,
     handler,
 )
+from tests.refusals import refused, run
 
 
 @handler("Resize")
@@ -60,21 +60,6 @@ def undecorated(_: JobContext) -> None: ...
 
 def cluster(url: str = "memory://", cluster_id: str = "Local-1", **options: Any) -> Cluster:
     return Cluster.standalone(cluster_id, url, **options).add_handlers(resize, plain)
-
-
-@contextmanager
-def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
-    """Expect an error of exactly this kind whose message contains all parts."""
-    with pytest.raises(kind) as caught:
-        yield
-    assert type(caught.value) is kind
-    for part in parts:
-        assert part in str(caught.value)
-
-
-async def run(made: Cluster) -> None:
-    async with made.running():
-        pass
 
 
 # Scheduling
@@ -123,17 +108,17 @@ FAR = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
 REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
     InvalidArgumentsError: [
         (at(NAIVE), "at must be an aware datetime, not datetime.datetime(2030"),
-        (at(date(2030, 1, 1)), "at: datetime.date(2030, 1, 1) is no datetime; give an aware one"),
-        (at("2030-01-01"), "at: '2030-01-01' is no datetime; give an aware one"),
-        (at(None), "at: None says not when the job is due; once_now() runs it as soon as"),
-        (at(datetime.max.replace(tzinfo=UTC)), "is too far away; a job can wait for a hundred"),
-        (at(FAR), "is too far away; a job can wait for a hundred years"),
+        (at(date(2030, 1, 1)), "at: datetime.date(2030, 1, 1) is not a datetime; give an aware one"),
+        (at("2030-01-01"), "at: '2030-01-01' is not a datetime; give an aware one"),
+        (at(None), "at: must not be None; once_now() runs a job as soon as"),
+        (at(datetime.max.replace(tzinfo=UTC)), "is too far away; a job can wait for at most a hundred"),
+        (at(FAR), "is too far away; a job can wait for at most a hundred years"),
         (after(-1), "after: -1 is negative; a job can wait, but not run in the past"),
         (after(timedelta(seconds=-1)), "is negative; a job can wait, but not run in the past"),
-        (after("5m"), "after: '5m' is no duration; give seconds as a number, or a timedelta"),
-        (after(None), "after: None says not when the job is due; once_now()"),
-        (after(math.inf), "after: inf is too far away; a job can wait for a hundred years"),
-        (after(math.nan), "after: nan is no duration"),
+        (after("5m"), "after: '5m' is not a duration; give seconds as a number, or a timedelta"),
+        (after(None), "after: must not be None; once_now()"),
+        (after(math.inf), "after: inf is too far away; a job can wait for at most a hundred years"),
+        (after(math.nan), "after: nan is not a duration"),
         (many("Resize"), "once_many takes requests, as handler.request(...) makes them, in a list, not"),
         (many(plain), "once_many takes requests, as handler.request(...) makes them, in a list, not <handl"),
         (now(resize), "arguments of 'Resize': missing a required"),
@@ -141,16 +126,16 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (now(resize, {"url": "a", "width": "80"}), "argument 'width' of 'Resize': str is not an"),
         (now(plain, [1]), "data must be a mapping of names to values, not list"),
         (now(plain, "x"), "data must be a mapping of names to values, not str"),
-        (now(plain, metadata=["x"]), "metadata: ['x'] is no mapping of names to values; write"),
+        (now(plain, metadata=["x"]), "metadata: ['x'] is not a mapping of names to values; write"),
         (now(plain, timeout=-1), "scheduling 'Plain': timeout: -1 is out of range; give positive"),
         (now(plain, timeout=math.inf), "scheduling 'Plain': timeout: inf is out of range"),
         (now(plain, max_retries=-1), "scheduling 'Plain': max_retries: -1 is out of range"),
-        (now(plain, priority=3), "scheduling 'Plain': priority: 3 is no Priority; use Priority.M"),
-        (now(plain, lane="a b"), "scheduling 'Plain': lane: 'a b' is no valid name"),
-        (now(plain, key=""), "key: '' is no idempotency key; use a string of 1 to 200 characters"),
+        (now(plain, priority=3), "scheduling 'Plain': priority: 3 is not a Priority; use Priority.M"),
+        (now(plain, lane="a b"), "scheduling 'Plain': lane: 'a b' is not a valid name"),
+        (now(plain, key=""), "key: '' is not a valid idempotency key; use a string of 1 to 200 characters"),
         (
             now(plain, {"name": "A"}, priorty="high"),
-            "priorty: there is no such option of scheduling 'Plain'; did",
+            "priorty: there is no such option for scheduling 'Plain'; did",
         ),
         (
             now(plain, time_out=5),
@@ -158,22 +143,28 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         ),
         (now(plain, max_retires=5), "did you mean 'max_retries'?"),
         (now(plain, lnae="x"), "did you mean 'lane'?"),
-        (now(plain, at=FAR), "at: once_now() takes no at=...; call once_at(handler, datetime.datetime(9999"),
-        (now(plain, after=5), "after: once_now() takes no after=...; call once_after(handler, 5, ...)"),
-        (lambda runtime: untyped(runtime).once_after(plain, 5, at=FAR), "at: once_after() takes no at="),
-        (lambda runtime: untyped(runtime).once_at(plain, FAR, after=5), "after: once_at() takes no after="),
+        (
+            now(plain, at=FAR),
+            "at: once_now() does not take at=...; call once_at(handler, datetime.datetime(9999",
+        ),
+        (now(plain, after=5), "after: once_now() does not take after=...; call once_after(handler, 5, ...)"),
+        (lambda runtime: untyped(runtime).once_after(plain, 5, at=FAR), "at: once_after() does not take at="),
+        (
+            lambda runtime: untyped(runtime).once_at(plain, FAR, after=5),
+            "after: once_at() does not take after=",
+        ),
         (
             now(plain, countdown=60),
-            "a delay is given by once_after(handler, delay), or request(after=delay).",
+            "for a delay, use once_after(handler, delay) or request(after=delay).",
         ),
-        (now(plain, eta=FAR), "a moment is given by once_at(handler, moment), or request(at=moment)."),
-        (now(plain, expires=60), "jobs do not expire; let the handler look at job.scheduled_at"),
-        (now(plain, queue="mail"), "jobs go to a lane: lane=..."),
+        (now(plain, eta=FAR), "for a moment, use once_at(handler, moment) or request(at=moment)."),
+        (now(plain, expires=60), "jobs do not expire; let the handler check job.scheduled_at"),
+        (now(plain, queue="mail"), "use lane=... to choose the lane of a job"),
         (now(plain, time_zone="UTC"), "it is an option of recurring(handler, expression)"),
-        (now(JobDefinition("Plain"), delay=5), "delay: there is no such option of scheduling 'Plain'"),
-        (now(anything, retries=5), "retries: there is no such option of scheduling 'Anything'"),
-        (recurring(every="1 hour"), "a job that recurs is scheduled by recurring(handler, expression)"),
-        (recurring(misfre="skip"), "there is no such option of scheduling 'Plain'; did you mean 'misfire'?"),
+        (now(JobDefinition("Plain"), delay=5), "delay: there is no such option for scheduling 'Plain'"),
+        (now(anything, retries=5), "retries: there is no such option for scheduling 'Anything'"),
+        (recurring(every="1 hour"), "for a recurring job, use recurring(handler, expression)"),
+        (recurring(misfre="skip"), "there is no such option for scheduling 'Plain'; did you mean 'misfire'?"),
         (recurring(at=FAR), "at, after: the expression says when a recurring schedule fires"),
         (
             recurring(confirm="master"),
@@ -182,7 +173,7 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (request(at=FAR, after=5), "at, after: scheduling 'Plain' has both a moment and a delay; give one"),
         (
             request(cluster="Other"),
-            "the cluster is chosen by the call that schedules, once_many(requests, cluster=",
+            "the cluster is chosen by the call that schedules, for example once_many(",
         ),
         (
             now(resize, {"url": "a"}, url="b"),
@@ -195,21 +186,21 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (lambda runtime: runtime.scheduler.once_many(UNLISTED), "in a list, not JobRequest("),
         (
             now(plain, priority="hihg"),
-            "'hihg' is no Priority; use Priority.MEDIUM, for one; did you mean 'high'?",
+            "'hihg' is not a Priority; use Priority.MEDIUM, for example; did you mean 'high'?",
         ),
         (now(plain, key="\0"), "key: '\\x00' contains a NUL character"),
         (
             now(plain, key="\ud800"),
-            "contains half of a surrogate pair, which is no character and cannot be stored",
+            "contains half of a surrogate pair, which is not a character and cannot be stored",
         ),
-        (now(plain, key="k" * 201), "k… is no idempotency key; use a string of 1 to 200 characters"),
-        (now(plain, key=7), "key: 7 is no idempotency key; use a string of 1 to 200 characters"),
+        (now(plain, key="k" * 201), "k… is not a valid idempotency key; use a string of 1 to 200 characters"),
+        (now(plain, key=7), "key: 7 is not a valid idempotency key; use a string of 1 to 200 characters"),
     ],
     UnknownHandlerError: [
-        (now(undecorated), 'undecorated is no handler; decorate it with @handler("SomeId"), or'),
-        (now("Resize"), "'Resize' is no handler; decorate it with @handler(\"SomeId\"), or schedule"),
-        (now(functools.partial(undecorated)), "is no handler; decorate it with @handler("),
-        (now(None), "None is no handler"),
+        (now(undecorated), 'undecorated is not a handler; decorate it with @handler("SomeId"), or'),
+        (now("Resize"), "'Resize' is not a handler; decorate it with @handler(\"SomeId\"), or schedule"),
+        (now(functools.partial(undecorated)), "is not a handler; decorate it with @handler("),
+        (now(None), "None is not a handler"),
     ],
     InvalidDataError: [
         (now(plain, {"x": object()}), "value 'x' is of type builtins.object, which a job cannot carry"),
@@ -223,7 +214,7 @@ REFUSALS: Mapping[type[SchedulingError], Sequence[tuple[Verb, str]]] = {
         (now(plain, metadata={"x" * 201: 1}), "is longer than 200 characters; choose another name"),
         (
             now(plain, metadata={"x": "y" * 70_000}),
-            "metadata is 70008 bytes, over 65536; put what is long into the",
+            "metadata is 70008 bytes, over 65536; put long values into the",
         ),
         (
             now(plain, metadata={"x": Decimal("1E-20000")}),
@@ -336,7 +327,7 @@ async def test_scheduling_after_the_stop() -> None:
 async def test_a_mode_that_there_is_not() -> None:
     async with cluster().running() as runtime:
         with refused(
-            ConfigurationError, "mode: 'x' is no cluster mode; use one of active, passive, archived"
+            ConfigurationError, "mode: 'x' is not a cluster mode; use one of active, passive, archived"
         ):
             await runtime.set_mode("x")  # type: ignore[arg-type]
 
@@ -356,7 +347,7 @@ async def test_a_job_that_is_not_there(job_id: Any) -> None:
             runtime.jobs.get,
         ):
             with refused(
-                JobNotFoundError, f"cluster 'Local-1' has no job {job_id}; it may be past the retention"
+                JobNotFoundError, f"cluster 'Local-1' has no job {job_id}; it may have outlived the retention"
             ):
                 await verb(job_id)
 
@@ -394,7 +385,7 @@ async def test_rescheduling_a_job_that_has_finished() -> None:
     ("moment", "message"),
     [
         (-5, "after: -5 is negative; a job can wait, but not run in the past"),
-        ("soon", "after: 'soon' is no duration; give seconds as a number, or a timedelta"),
+        ("soon", "after: 'soon' is not a duration; give seconds as a number, or a timedelta"),
         (NAIVE, "at must be an aware datetime, not datetime.datetime(2030"),
     ],
 )
@@ -407,20 +398,20 @@ async def test_rescheduling_to_a_moment_that_is_none(moment: Any, message: str) 
 
 LIKE: Any = "like"
 QUESTIONS: Sequence[tuple[dict[str, Any], str]] = [
-    ({"status": "done"}, "status: 'done' is none; use one or several of save_pending, held_on_master,"),
-    ({"status": ["failed", "done"]}, "status: 'done' is none; use one or several of"),
-    ({"status": 5}, "status: 5 is none; use one or several of"),
-    ({"priority": "hihg"}, "priority: 'hihg' is no Priority; use Priority.MEDIUM, for one"),
-    ({"priority": 9}, "priority: 9 is no Priority"),
+    ({"status": "done"}, "status: 'done' is not a status; use one or more of save_pending, held_on_master,"),
+    ({"status": ["failed", "done"]}, "status: 'done' is not a status; use one or more of"),
+    ({"status": 5}, "status: 5 is not a status; use one or more of"),
+    ({"priority": "hihg"}, "priority: 'hihg' is not a Priority; use Priority.MEDIUM, for example"),
+    ({"priority": 9}, "priority: 9 is not a Priority"),
     ({"lane": 5}, "lane: 5 does not fit; give the name of a lane"),
     ({"parked": "yes"}, "parked: 'yes' does not fit; give True, False or None"),
     ({"scheduled_from": NAIVE}, "scheduled_from must be an aware datetime"),
     ({"scheduled_to": "now"}, "scheduled_to: 'now' does not fit; give an aware datetime"),
-    ({"schedule": "nightly"}, "schedule: 'nightly' is no schedule id"),
-    ({"schedule": 5}, "schedule: 5 is no schedule id"),
-    ({"priority": True}, "priority: True is no Priority"),
-    ({"lane": "a\0"}, "lane: 'a\\x00' is no valid name"),
-    ({"handler": "\ud800"}, "handler: '\\ud800' is no valid name"),
+    ({"schedule": "nightly"}, "schedule: 'nightly' is not a schedule id"),
+    ({"schedule": 5}, "schedule: 5 is not a schedule id"),
+    ({"priority": True}, "priority: True is not a Priority"),
+    ({"lane": "a\0"}, "lane: 'a\\x00' is not a valid name"),
+    ({"handler": "\ud800"}, "handler: '\\ud800' is not a valid name"),
     ({"metadata": {"a\0": 1}}, "metadata name 'a\\x00' contains a NUL character"),
     ({"metadata": {"a": "\ud800"}}, "contains half of a surrogate pair"),
     ({"metadata": {"a": [1]}}, "metadata 'a' is list: metadata cannot nest"),
@@ -430,17 +421,20 @@ QUESTIONS: Sequence[tuple[dict[str, Any], str]] = [
     ),
     (
         {"metadata": [MetadataFilter("a", Operator.GT, True)]},
-        "metadata 'a': True has no order, so that gt says nothing",
+        "metadata 'a': True has no order, so gt cannot compare it",
     ),
-    ({"metadata": [MetadataFilter("a", Operator.CONTAINS, 5)]}, "metadata 'a': contains takes a text, not 5"),
+    (
+        {"metadata": [MetadataFilter("a", Operator.CONTAINS, 5)]},
+        "metadata 'a': contains takes a string, not 5",
+    ),
     (
         {"metadata": [MetadataFilter("a", LIKE, 5)]},
-        "metadata 'a': 'like' is no operator; use one of eq, ne",
+        "metadata 'a': 'like' is not an operator; use one of eq, ne",
     ),
-    ({"scheduled_from": FAR}, "scheduled_from: 9999-12-31 23:59:59.999999-05:00 is no moment in UTC"),
+    ({"scheduled_from": FAR}, "scheduled_from: 9999-12-31 23:59:59.999999-05:00 is not a moment in UTC"),
     ({"metadata": 5}, "metadata: 5 does not fit; give a mapping of names to values, or MetadataFilter"),
     ({"metadata": ["team"]}, "metadata: ['team'] does not fit; give a mapping of names to values"),
-    ({"definition": "Plain"}, "there is no condition 'definition' (there are: handler, lane, metadata,"),
+    ({"definition": "Plain"}, "there is no condition 'definition' (available: handler, lane, metadata,"),
     ({"stauts": "failed"}, "there is no condition 'stauts'; did you mean 'status'?"),
 ]
 PAGES: Sequence[tuple[dict[str, Any], str]] = [
@@ -472,9 +466,9 @@ async def test_counts_that_make_no_sense(question: dict[str, Any], message: str)
     ("question", "message"),
     [
         *PAGES,
-        ({"status": "done"}, "status: 'done' is none; use one or several of"),
+        ({"status": "done"}, "status: 'done' is not a status; use one or more of"),
         ({"static": "no"}, "static: 'no' does not fit; give True, False or None"),
-        ({"handler": "a\0"}, "handler: 'a\\x00' is no valid name"),
+        ({"handler": "a\0"}, "handler: 'a\\x00' is not a valid name"),
     ],
 )
 async def test_questions_about_schedules_that_make_no_sense(question: dict[str, Any], message: str) -> None:

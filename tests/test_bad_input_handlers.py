@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from jobmaster import (
     UnknownHandlerError,
     handler,
 )
+from tests.refusals import refused, run
 
 
 @handler("Thumbnail")
@@ -27,21 +27,6 @@ async def thumbnail(_: JobContext) -> None: ...
 
 
 def undecorated(_: JobContext) -> None: ...
-
-
-@contextmanager
-def refused(kind: type[BaseException], *parts: str) -> Iterator[None]:
-    """Expect an error of exactly this kind whose message contains all parts."""
-    with pytest.raises(kind) as caught:
-        yield
-    assert type(caught.value) is kind
-    for part in parts:
-        assert part in str(caught.value)
-
-
-async def run(made: Cluster) -> None:
-    async with made.running():
-        pass
 
 
 def made_by(*arguments: Any, **settings: Any) -> Callable[[], object]:
@@ -77,19 +62,22 @@ def positional(_: JobContext, url: str, /) -> None: ...
     ("make", "message"),
     [
         (made_by("X", timeuot=3), "handler 'X': there is no setting 'timeuot'; did you mean 'timeout'?"),
-        (made_by("a b"), "definition id: 'a b' is no valid name; use letters, digits and single"),
+        (made_by("a b"), "definition id: 'a b' is not a valid name; use letters, digits and single"),
         (made_by("X", timeout=0), "definition 'X': timeout: 0 is out of range; give positive seconds, a"),
-        (made_by("X", timeout=math.nan), "timeout: nan is no duration"),
+        (made_by("X", timeout=math.nan), "timeout: nan is not a duration"),
         (made_by("X", max_retries=-1), "definition 'X': max_retries: -1 is out of range; it must be a whole"),
-        (made_by("X", priority="hihg"), "definition 'X': priority: 'hihg' is no Priority; use"),
-        (made_by("X", lane="a b"), "definition 'X': lane: 'a b' is no valid name"),
+        (made_by("X", priority="hihg"), "definition 'X': priority: 'hihg' is not a Priority; use"),
+        (made_by("X", lane="a b"), "definition 'X': lane: 'a b' is not a valid name"),
         (made_by("X", metadata={"a": [1]}), "definition 'X': metadata 'a' is list: metadata cannot nest;"),
-        (made_by("X", metadata=[1]), "definition 'X': metadata: [1] is no mapping of names to values; write"),
+        (
+            made_by("X", metadata=[1]),
+            "definition 'X': metadata: [1] is not a mapping of names to values; write",
+        ),
         (
             made_by("X", retry="x"),
-            "retry: 'x' is no backoff; give seconds, a timedelta, or an object with delay(retry, random)",
+            "retry: 'x' is not a backoff; give seconds, a timedelta, or an object with delay(retry, random)",
         ),
-        (made_by("X", retry=-1), "retry: -1 is no backoff; give seconds, a timedelta, or an object with"),
+        (made_by("X", retry=-1), "retry: -1 is not a backoff; give seconds, a timedelta, or an object with"),
         (lambda: handler(undecorated), 'write @handler("SomeId"), with the definition id in parentheses'),  # type: ignore[arg-type]
         (lambda: handler("X")(no_context), "handler 'X': it must take the JobContext as its first parameter"),  # type: ignore[arg-type]
         (lambda: handler("X")(keyword_context), "handler 'X': it must take the JobContext as its first"),  # type: ignore[arg-type]
@@ -97,11 +85,11 @@ def positional(_: JobContext, url: str, /) -> None: ...
         (lambda: handler("X")(Plain), "handler 'X': class Plain must derive from JobHandler"),  # type: ignore[type-var]
         (lambda: handler("X")(WithoutHandle), "handler 'X': class WithoutHandle must define handle(self,"),
         (lambda: handler("X")(5), "handler 'X': 5 is neither a function nor a class"),  # type: ignore[call-overload]
-        (lambda: handler("X")(functools.partial(undecorated)), "is no function; decorate a function that"),
+        (lambda: handler("X")(functools.partial(undecorated)), "is not a function; decorate a function that"),
         (lambda: handler("X")(CallableObject()), "CallableObject object at 0x"),
         (defined_by(timeot=5), "definition 'X': there is no setting 'timeot'; did you mean 'timeout'?"),
-        (defined_by(settings={}), "definition 'X': there is no setting 'settings' (there are: lane, max_"),
-        (lambda: JobDefinition("X", priority=3), "definition 'X': priority: 3 is no Priority; use"),  # type: ignore[arg-type]
+        (defined_by(settings={}), "definition 'X': there is no setting 'settings' (available: lane, max_"),
+        (lambda: JobDefinition("X", priority=3), "definition 'X': priority: 3 is not a Priority; use"),  # type: ignore[arg-type]
     ],
 )
 def test_handlers_that_cannot_be_served(make: Callable[[], object], message: str) -> None:
@@ -121,7 +109,7 @@ async def test_two_handlers_with_one_definition_id() -> None:
 
 @pytest.mark.anyio
 async def test_a_handler_list_with_something_else_in_it() -> None:
-    with refused(UnknownHandlerError, "undecorated is no handler; decorate it with @handler("):
+    with refused(UnknownHandlerError, "undecorated is not a handler; decorate it with @handler("):
         await run(Cluster.standalone("Local-1", "memory://").add_handlers(undecorated))  # type: ignore[arg-type]
 
 

@@ -257,11 +257,11 @@ async def test_a_job_whose_data_cannot_be_read_fails_and_the_worker_goes_on(
         )
 
     assert [one.status for one in ends] == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert "no JSON object" in str(ends[1].attempts[-1].error)
-    with pytest.raises(InvalidDataError, match="no JSON object"):
+    assert "not a JSON object" in str(ends[1].attempts[-1].error)
+    with pytest.raises(InvalidDataError, match="not a JSON object"):
         dict(ends[1].data if column == "data" else ends[1].metadata)
     shown = await anyio.to_thread.run_sync(place.run, "jobs", "show", str(receipts[1].job_id))
-    assert f"{column} {broken!r} is no JSON object" in shown
+    assert f"{column} {broken!r} is not a JSON object" in shown
 
 
 async def test_a_job_of_unknown_status_or_priority_stays_and_is_shown(place: Place) -> None:

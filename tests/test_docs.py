@@ -133,7 +133,7 @@ def broken(page: Path, target: str) -> str | None:
     if not file.exists():
         return f"{target}: there is no such file"
     if anchor and file.suffix == ".md" and anchor not in anchors(file):
-        return f"{target}: there is no such heading (there are: {', '.join(sorted(anchors(file)))})"
+        return f"{target}: there is no such heading (available: {', '.join(sorted(anchors(file)))})"
     return None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -28,7 +28,14 @@ from jobmaster_sql import SqlSchema, load_agent_queries, load_queries
 from jobmaster_sql.migrations import Migration
 from jobmaster_sqlite.driver import SqliteDialect
 from jobmaster_testing.contracts.provider import make_world
-from jobmaster_testing.options import Options, open_agent, open_master, unopened_agent, unopened_master
+from jobmaster_testing.options import (
+    Options,
+    open_agent,
+    open_master,
+    opened,
+    unopened_agent,
+    unopened_master,
+)
 from jobmaster_testing.probes import until
 from jobmaster_testing.servers import postgres_url
 
@@ -133,16 +140,6 @@ def next_release(store: Store, change: Change, serves: int | None = None) -> Sto
     text = f"-- serves: {says}\n{change(store)}"
     schema_of(store)._migrations = [*known(store), Migration(version, f"{version:04}_made_up", text, says)]
     return store
-
-
-@asynccontextmanager
-async def opened(store: Store) -> AsyncIterator[Store]:
-    await store.open()
-    try:
-        yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await store.close()
 
 
 async def migrated(place: Place, role: str, change: Change = added, serves: int | None = None) -> str:

@@ -105,7 +105,7 @@ SLIPS: Mapping[str, str] = {
     "a slip in the scheme": f"postgressql://u:{{0}}@{NOWHERE}",
     "an unknown scheme": f"nosuch://u:{{0}}@{NOWHERE}",
     "the scheme is the secret": "{0}://u@127.0.0.1:1/x",
-    "a provider of somebody else": f"naive://u:{{0}}@{NOWHERE}?key={{0}}",
+    "a third-party provider": f"naive://u:{{0}}@{NOWHERE}?key={{0}}",
 }
 
 SECRET = "s3cr3tPW"
@@ -553,7 +553,7 @@ def test_a_clear_url_is_taken_as_before(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
-        (f"postgresql://u:x@y@{NOWHERE}", "master: the URL cannot be understood"),
+        (f"postgresql://u:x@y@{NOWHERE}", "master: the URL cannot be parsed"),
         (f"postgresql://u:x/y@{NOWHERE}", "%40 for @, %2F for /, %3F for ?, %23 for #"),
         ("host=127.0.0.1 password=x", "write it as scheme://…, for example"),
         (f"sqlite://u:x@{NOWHERE}", "three slashes come first: write sqlite:///jobs.db"),

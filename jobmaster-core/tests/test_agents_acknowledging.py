@@ -17,6 +17,7 @@ from jobmaster.errors import LeaseLostError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Claim, Cursor, NewJob
 from jobmaster.states import JobStatus
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.faults import Faults
 from jobmaster_testing.probes import Seen
@@ -42,7 +43,7 @@ class Owner:
         self.worker = make_worker(cluster_id=CLUSTER, agent="A")
         self.bucket = make_bucket(self.worker)
         self.owned = OwnedBucket(
-            self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, finished=Finished(10.0, lambda: 0.0)
+            self.bucket, WorkerLease(self.worker.id, 60, 0), 5, 10, finished=Finished(10.0, HandMovedClock())
         )
         self.step = Acknowledge(master.handovers, master.outcomes, agent.messages)
 

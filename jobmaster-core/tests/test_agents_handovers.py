@@ -18,6 +18,7 @@ from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.factories import make_bucket, make_new_job, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults, Gate
 from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.reach import Within
 
 pytestmark = pytest.mark.anyio
 
@@ -182,9 +183,7 @@ async def test_a_handover_that_took_too_long_is_not_pushed(
     await master.workers.register(worker, [bucket], 60)
     await master.jobs.insert([make_new_job(cluster_id=CLUSTER)])
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
-    pusher = HandoverPusher(
-        master.handovers, {"A": agent("A")}, lambda _: None, virtual_clock.monotonic, patience=10
-    )
+    pusher = HandoverPusher(master.handovers, Within({"A": agent("A")}), virtual_clock, patience=10)
     asked_at = virtual_clock.monotonic()
     [handover] = (await master.handovers.hand_over(CLUSTER, 60, [room], uuid4())).handovers
     await anyio.sleep(11)

@@ -14,10 +14,8 @@ from jobmaster import (
     CancelResult,
     Cluster,
     InvalidTransitionError,
-    JobContext,
     JobStatus,
     Runtime,
-    handler,
 )
 from jobmaster._upkeep.rescue import Rescue
 from jobmaster.contracts import Message, Room
@@ -27,7 +25,9 @@ from jobmaster.models import Cursor, Job, NewJob
 from jobmaster_testing.clock import VirtualClock
 from jobmaster_testing.factories import make_bucket, make_new_job, make_report, make_worker
 from jobmaster_testing.faults import MASTER, Fault, Faults
-from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.noting import Noting
+from jobmaster_testing.probes import until
+from jobmaster_testing.reach import Within
 
 pytestmark = pytest.mark.anyio
 
@@ -44,25 +44,9 @@ def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
 
 
-class Noting:
-    """A handler that notes its starts, and waits to be released if its job says so."""
-
-    def __init__(self) -> None:
-        self.starts, self.release = Seen[tuple[UUID, int]](), anyio.Event()
-        self.handler = handler("AgentsLate.Noting", timeout=None)(self._function())
-
-    def _function(self) -> Callable[[JobContext], Any]:
-        async def noting(job: JobContext) -> None:
-            self.starts.add((job.id, job.attempt))
-            if job.data.get("waits"):
-                await self.release.wait()
-
-        return noting
-
-
 @pytest.fixture
 def noting() -> Noting:
-    return Noting()
+    return Noting("AgentsLate.Noting")
 
 
 async def ended(runtime: Runtime, job_id: UUID) -> Job:
@@ -236,9 +220,7 @@ async def test_a_late_message_costs_the_next_attempt_nothing_when_its_owner_dies
     await hand_over(master, agent("A"), bucket)
     await master.workers.retire(worker.id)
 
-    await Rescue(
-        CLUSTER, master, {"A": agent("A")}, lambda: ["A"], lambda: rescuer.id, virtual_clock.now
-    ).run_once()
+    await Rescue(CLUSTER, master, Within({"A": agent("A")}), virtual_clock).run_once(rescuer.id)
 
     record = await master.jobs.get(CLUSTER, job.id)
     assert record is not None

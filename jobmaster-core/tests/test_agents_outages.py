@@ -11,18 +11,17 @@ import pytest
 
 from jobmaster import (
     Cluster,
-    JobContext,
     JobReceipt,
     JobStatus,
     Runtime,
     StoreUnavailableError,
-    handler,
 )
 from jobmaster.contracts import MasterRepository
 from jobmaster.errors import InvalidTransitionError, StoreUnreachableError
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster_testing.faults import MASTER, Fault, Faults
-from jobmaster_testing.probes import Seen, until
+from jobmaster_testing.noting import Noting
+from jobmaster_testing.probes import until
 
 pytestmark = pytest.mark.anyio
 
@@ -37,28 +36,9 @@ def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
 
 
-class Noting:
-    """A handler that notes its starts."""
-
-    def __init__(self) -> None:
-        self.starts, self.release = Seen[tuple[UUID, int]](), anyio.Event()
-        self.handler = handler("AgentsOutages.Noting", timeout=None, max_retries=0)(self._function())
-
-    def _function(self) -> Callable[[JobContext], Any]:
-        async def noting(job: JobContext) -> None:
-            self.starts.add((job.id, job.attempt))
-            if job.data.get("waits"):
-                await self.release.wait()
-
-        return noting
-
-    def request(self, **options: Any) -> Any:
-        return self.handler.request(**options)
-
-
 @pytest.fixture
 def noting() -> Noting:
-    return Noting()
+    return Noting("AgentsOutages.Noting", max_retries=0)
 
 
 @pytest.fixture
@@ -87,7 +67,7 @@ async def test_while_an_agent_is_away_new_jobs_go_elsewhere(
 ) -> None:
     async with distributed(noting.handler, agents="AB", faults=faults).running() as runtime:
         faults.away.add("A")
-        first = await runtime.scheduler.once_many([noting.request() for _ in range(3)])
+        first = await runtime.scheduler.once_many([noting.handler.request() for _ in range(3)])
         later = [await runtime.scheduler.once_now(noting.handler) for _ in range(6)]
         assert {r.accepted_by for r in first} == {"B"}, "who found it out turned to the next"
         assert {r.accepted_by for r in later} == {"B"}
@@ -131,7 +111,7 @@ async def test_that_an_agent_is_away_is_said_once(
                 await anyio.sleep(5)
             faults.away.clear()
             await anyio.sleep(60)
-            await runtime.scheduler.once_many([noting.request() for _ in range(2)])
+            await runtime.scheduler.once_many([noting.handler.request() for _ in range(2)])
             for _ in range(6):
                 await runtime.scheduler.once_now(noting.handler)
     said = [r for r in caplog.records if r.name == "jobmaster.scheduler" and r.levelname == "WARNING"]
@@ -143,7 +123,7 @@ async def test_jobs_on_an_agent_that_goes_away_run_when_it_is_back(
     distributed: Build, noting: Noting, faults: Faults
 ) -> None:
     async with distributed(noting.handler, faults=faults).running() as runtime:
-        receipts = await runtime.scheduler.once_many([noting.request(after=5) for _ in range(5)])
+        receipts = await runtime.scheduler.once_many([noting.handler.request(after=5) for _ in range(5)])
         faults.away.add("A")
         await anyio.sleep(30)
         assert noting.starts.items == []
@@ -173,7 +153,7 @@ async def test_a_push_without_an_answer_is_made_up_for_by_the_master(
 ) -> None:
     async with distributed(noting.handler, agents="AB", faults=faults).running() as runtime:
         faults.add(Fault("messages.push", when, store="A"))
-        receipts = await runtime.scheduler.once_many([noting.request() for _ in range(4)])
+        receipts = await runtime.scheduler.once_many([noting.handler.request() for _ in range(4)])
         assert {r.accepted_by for r in receipts} == {"master"}
         await each_ran_once(runtime, noting, receipts)
         assert await nothing_is_open(master)
@@ -184,7 +164,7 @@ async def test_an_unanswered_push_of_jobs_that_go_on_for_long_starts_none_twice(
 ) -> None:
     async with distributed(noting.handler, faults=faults).running() as runtime:
         faults.add(Fault("messages.push", "after", store="A"))
-        receipts = await runtime.scheduler.once_many([noting.request(waits=True) for _ in range(8)])
+        receipts = await runtime.scheduler.once_many([noting.handler.request(waits=True) for _ in range(8)])
         await anyio.sleep(100)
         assert faults.made("A", "messages.push") == ["messages.push"], "the handover was pushed again"
         noting.release.set()
@@ -283,7 +263,7 @@ async def test_with_both_away_the_call_fails_and_nothing_is_stored(
         with pytest.raises(StoreUnreachableError, match="master cannot be reached"):
             await runtime.scheduler.once_now(noting.handler)
         with pytest.raises(StoreUnavailableError):
-            await runtime.scheduler.once_many([noting.request() for _ in range(3)])
+            await runtime.scheduler.once_many([noting.handler.request() for _ in range(3)])
         faults.away.clear()
         await anyio.sleep(60)
         assert await runtime.jobs.count() == 1
@@ -301,7 +281,7 @@ async def test_nothing_half_accepted_of_an_unanswered_push_remains_a_riddle(
         faults.add(Fault("messages.push", store="A"))
         faults.away.add(MASTER)
         with pytest.raises(StoreUnavailableError):
-            await runtime.scheduler.once_many([noting.request() for _ in range(3)])
+            await runtime.scheduler.once_many([noting.handler.request() for _ in range(3)])
         faults.away.clear()
         await anyio.sleep(100)
         assert (await runtime.jobs.count(), await agent("A").buckets.holdings()) == (1, {})

@@ -183,10 +183,10 @@ READ: list[tuple[Any, Any, Any]] = [
 """Annotations, what may be given in another form, and what the handler gets."""
 
 MISFITS: list[tuple[Any, Any, str]] = [
-    (UUID, "no", "'no' is no UUID"),
+    (UUID, "no", "'no' is not a valid UUID"),
     (UUID, 5, "int is not an instance of"),
     (Decimal, 1.5, "float is not an instance of"),
-    (Decimal, "ten", "'ten' is no Decimal"),
+    (Decimal, "ten", "'ten' is not a valid Decimal"),
     (Path, b"x", "bytes is not an instance of"),
     (list[Path], "abc", "str is not an instance of list"),
     (set[int], {"a"}, r"str is not an instance of int @ value\[0\]"),
@@ -194,8 +194,8 @@ MISFITS: list[tuple[Any, Any, str]] = [
     (tuple[int, int], [1], "it has 1 items"),
     (list[int], [1, "2"], "item 1 of list is not an instance of int"),
     (dict[str, int], {"a": 1, "b": "2"}, "value of key 'b' of dict"),
-    (Color, "GREEN", "'GREEN' is no Color; it has RED, BLUE"),
-    (Color, True, "True is no Color"),
+    (Color, "GREEN", "'GREEN' is not a Color; use one of RED, BLUE"),
+    (Color, True, "True is not a Color"),
     (Color, Level.LOW, "Level is not an instance of"),
     (Address, {"street": 3}, "int is not an instance of str"),
     (Address, Address(3), "int is not an instance of str"),  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ MISFITS: list[tuple[Any, Any, str]] = [
     (Person, {"name": "A", "home": {"street": 1}}, "Address | None"),
     (list[Address], [Address("x"), {"street": 1}], r"\[1\]"),
     (Pair, (1, time(0), 3), "tuple is not an instance of"),
-    (Options, {"pth": "x"}, "'pth' is missing, or is no key of Options"),
+    (Options, {"pth": "x"}, "'pth' is missing, or is not a key of Options"),
     (Model, {"when": "never"}, "validation error for Model"),
     (Path | str, Path("x"), "Path would come back as str"),
     (Address | Twin, Twin("x"), "Twin would come back as Address"),
@@ -411,7 +411,9 @@ async def test_a_handler_gets_members_and_classes_whatever_module_sent_them(clus
             assert (await runtime.jobs.wait(one.job_id, 10)).status is JobStatus.SUCCEEDED
         failed = [await runtime.jobs.wait(one.job_id, 10) for one in (bad, worse)]
         assert [job.status for job in failed] == [JobStatus.FAILED] * 2
-        assert "argument 'color' of 'Arguments.Ship': 'GREEN' is no Color" in str(failed[1].attempts[0].error)
+        assert "argument 'color' of 'Arguments.Ship': 'GREEN' is not a Color" in str(
+            failed[1].attempts[0].error
+        )
     assert sorted(got.items, key=str) == [(Color.BLUE, [Address("y")]), (Color.RED, [Address("x", 2)])]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,6 +16,7 @@ from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.models import STANDALONE, Bucket, Cursor, Load
 from jobmaster.plugins import Plugins
 from jobmaster.weighing import AT_ONCE
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.factories import (
     CLUSTER,
     make_bucket,
@@ -26,6 +27,7 @@ from jobmaster_testing.factories import (
 )
 from jobmaster_testing.options import Options
 from jobmaster_testing.probes import until
+from jobmaster_testing.reach import Within
 
 pytestmark = pytest.mark.anyio
 
@@ -53,21 +55,31 @@ def assigning(
     agents: Mapping[str, AgentRepository] | None = None,
     silence: Silence | None = None,
 ) -> Assign:
-    known = {STANDALONE: InlineAgent(master, CLUSTER), **(agents or {})}
-    pusher = HandoverPusher(master.handovers, known, lambda _: None, lambda: 0.0, patience=10.0)
+    clock = HandMovedClock()
+    known = Within({STANDALONE: InlineAgent(master, CLUSTER), **(agents or {})})
     return Assign(
-        CLUSTER,
-        master.assignments,
-        master.buckets,
-        master.handovers,
-        known,
-        lambda: list(known),
-        pusher,
-        uuid4,
-        lambda: 120.0,
-        refills,
-        silence or Silence(60.0),
+        cluster_id=CLUSTER,
+        assignments=master.assignments,
+        buckets=master.buckets,
+        handovers=master.handovers,
+        agents=known,
+        pusher=HandoverPusher(master.handovers, known, clock, patience=10.0),
+        workers=Pushing(),
+        ahead=120.0,
+        refills=refills,
+        silence=silence or Silence(60.0),
+        clock=clock,
     )
+
+
+class Pushing:
+    """Workers that push under an id of their own."""
+
+    def __init__(self) -> None:
+        self._id = uuid4()
+
+    def pusher_id(self) -> UUID:
+        return self._id
 
 
 async def hold(master: MasterRepository, count: int, *, lane: str = "default", delay: float = 0.0) -> None:

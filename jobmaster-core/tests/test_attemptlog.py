@@ -274,7 +274,7 @@ async def test_attempts_that_died_with_their_worker_are_told_of(records: list[lo
 
     start = "attempt 3 was lost with its worker (w on h); it"
     assert told(records) == [
-        ("WARNING", "jobmaster.attempts", f"{start} may have been running, and is held to be run again"),
+        ("WARNING", "jobmaster.attempts", f"{start} may have been running, and will be run again"),
         (
             "ERROR",
             "jobmaster.attempts.final",

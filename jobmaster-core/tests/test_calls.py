@@ -128,7 +128,7 @@ def test_a_single_mapping_holds_values_by_name_and_the_error_says_so() -> None:
     refused(
         lambda: takes.check({"a": 1}),
         "arguments of 'Calls.Takes'",
-        "a single mapping holds values by name, so write payload=... to hand one to 'payload'",
+        "a single mapping holds values by name, so write payload=... to pass one to 'payload'",
     )
     with pytest.raises(InvalidArgumentsError) as caught:
         resize.check({"size": 1})
@@ -161,7 +161,7 @@ def test_the_name_of_the_context_is_no_name_of_a_value() -> None:
     @handler("Calls.Rest")
     def rest(job: JobContext, **values: object) -> None: ...
 
-    refused(lambda: rest.check({"job": 1}), "job: 'Calls.Rest' has its JobContext by this name")
+    refused(lambda: rest.check({"job": 1}), "job: 'Calls.Rest' has its JobContext under this name")
     rest.check({"jobs": 1})
 
 
@@ -224,14 +224,14 @@ def test_an_option_that_there_is_not_is_refused_with_a_guess() -> None:
     wrong: Any = resize
     refused(
         lambda: wrong.with_options(priorty="high"),
-        "priorty: there is no such option of scheduling 'Calls.Resize'; did you mean 'priority'?",
+        "priorty: there is no such option for scheduling 'Calls.Resize'; did you mean 'priority'?",
     )
-    refused(lambda: wrong.with_options(countdown=5), "a delay is given by once_after(handler, delay)")
+    refused(lambda: wrong.with_options(countdown=5), "for a delay, use once_after(handler, delay)")
     refused(
         lambda: wrong.with_options(url="x"), "url: there is no such option", "there are: after, at, cluster"
     )
     refused(lambda: wrong.with_options(timeout=-1), "scheduling 'Calls.Resize': timeout: -1 is out of range")
-    refused(lambda: wrong.with_options(priority=3), "priority: 3 is no Priority")
+    refused(lambda: wrong.with_options(priority=3), "priority: 3 is not a Priority")
     refused(lambda: wrong.with_options(at=SOON, after=5), "has both a moment and a delay")
 
 
@@ -246,7 +246,7 @@ def test_an_option_of_another_verb_is_refused() -> None:
     )
     refused(
         lambda: resize.with_options(cluster="B").request("a"),
-        "no such option of a request for 'Calls.Resize'",
+        "no such option for a request of 'Calls.Resize'",
     )
 
 
@@ -254,11 +254,13 @@ def test_an_option_of_another_verb_is_refused() -> None:
 async def test_verbs_refuse_options_of_others_and_take_their_own() -> None:
     async with Cluster.standalone("Calls", "memory://").add_handlers(resize, hello).running() as runtime:
         s = runtime.scheduler
-        with pytest.raises(InvalidArgumentsError, match=r"at: once_now\(\) takes no at=\.\.\.; call once_at"):
+        with pytest.raises(
+            InvalidArgumentsError, match=r"at: once_now\(\) does not take at=\.\.\.; call once_at"
+        ):
             await s.once_now(resize.with_options(at=SOON), "cat.png")
         with pytest.raises(InvalidArgumentsError, match=r"at, after: the expression says when"):
             await s.recurring(resize.with_options(after=5), "every day", "cat.png")
-        with pytest.raises(InvalidArgumentsError, match=r"kind: there is no such option of once_now\(\)"):
+        with pytest.raises(InvalidArgumentsError, match=r"kind: there is no such option for once_now\(\)"):
             await s.once_now(hello.with_options(kind="cron"))
 
         daily = hello.with_options(kind="cron", overlap="queue", priority="low", time_zone="Europe/Paris")
@@ -275,7 +277,7 @@ def test_a_static_schedule_takes_options_and_refuses_those_of_calls() -> None:
     assert (made.request.options.lane, made.request.options.priority) == ("l", Priority.LOW)
     made = StaticSchedule("Calls.Named", only_named, timedelta(hours=1), timeout=5)
     assert (dict(made.request.values), made.request.options.timeout) == ({}, 5)
-    with pytest.raises(ConfigurationError, match="there is no setting 'key' of a static schedule"):
+    with pytest.raises(ConfigurationError, match="a static schedule has no setting 'key'"):
         StaticSchedule("Calls.Static", hello.with_options(key="k"), timedelta(hours=1))
 
 

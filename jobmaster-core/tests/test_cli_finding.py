@@ -232,9 +232,7 @@ def test_a_module_that_is_passed_over_is_told_of(project: Path) -> None:
 
     said = run("status", "-A", f"{INSTALLED}:cluster").stderr
 
-    assert (
-        f"{INSTALLED}.py is taken, not {project}/{INSTALLED}.py: PYTHONPATH=. has that one come first" in said
-    )
+    assert f"{INSTALLED}.py, not {project}/{INSTALLED}.py; set PYTHONPATH=. to import that one" in said
 
 
 def test_a_plugin_that_lies_in_an_applications_folder_is_none(project: Path) -> None:
@@ -313,8 +311,8 @@ def test_a_project_can_name_a_file_beside_it(project: Path, monkeypatch: pytest.
         ("[tool.jobmaster]\nap = 'a:b'", "tool.jobmaster: there is no key 'ap'; did you mean 'app'?"),
         ("[tool.jobmaster]", 'tool.jobmaster: give one of app = "module:attribute" and config = "FILE"'),
         ("[tool.jobmaster]\napp = 'a:b'\nconfig = 'c.toml'", "give one of app"),
-        ("[tool.jobmaster]\napp = 5", "tool.jobmaster: app: 5 is no text"),
-        ("[tool]\njobmaster = 5", "it is no table; write [tool.jobmaster]"),
+        ("[tool.jobmaster]\napp = 5", "tool.jobmaster: app: 5 is not a string"),
+        ("[tool]\njobmaster = 5", "it is not a table; write [tool.jobmaster]"),
         ("[tool", "it cannot be read: "),
     ],
 )

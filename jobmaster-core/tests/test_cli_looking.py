@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from jobmaster import Cluster, JobContext, JobDefinition, Priority, Runtime, WorkerMode, handler
 from jobmaster.cli import ExitCode, build_app
 from jobmaster.inspection.documents import snapshot_document
-from jobmaster.inspection.snapshot import Snapshot
+from jobmaster.inspection.models import Snapshot
 from jobmaster.models import STANDALONE, Bucket, ClusterRecord, WorkerRecord
 from jobmaster.states import BucketStatus, ClusterMode
 from jobmaster_sql import load_migrations
@@ -166,7 +166,7 @@ class TestJobsList:
             ),
             (
                 ("jobs", "list", "--handler", "Looking.Gret"),
-                "no job and no schedule is of handler 'Looking.Gret'; did you mean 'Looking.Greet'?",
+                "no job or schedule has the handler 'Looking.Gret'; did you mean 'Looking.Greet'?",
             ),
             (("schedules", "list", "--handler", "Looking.Gret"), "did you mean 'Looking.Greet'?"),
             (("buckets", "list", "--lane", "defualt"), "no worker serves lane 'defualt', and it has no jobs"),
@@ -214,7 +214,7 @@ class TestJobsList:
 
         assert (result.exit_code, result.stdout) == (ExitCode.CONFIGURATION, "")
         assert f"error: {command[-1].strip('-') if '--' in command[-1] else 'lane'}: " in result.stderr
-        assert "is no valid name; use letters" in result.stderr
+        assert "is not a valid name; use letters" in result.stderr
 
     @pytest.mark.parametrize(
         "arguments",
@@ -309,9 +309,7 @@ class TestStatus:
 
         found = json.loads(anyio.run(look).stdout)
 
-        parked = (
-            "1 job is parked, no worker that claimed it knew a handler for 'Looking.Unknown'; start a worker "
-        )
+        parked = "1 job is parked, as no worker that claimed it had a handler for 'Looking.Unknown'; start a worker "
         expected = [f"{parked}whose application imports one (`jobmaster jobs list --parked`)"]
         if seeded.cluster.master_url.startswith("memory://"):
             expected.append(
@@ -337,7 +335,7 @@ class TestStatus:
         warnings = json.loads(anyio.run(look).stdout)["warnings"]
 
         assert [one.partition(";")[0] for one in warnings if "handlers" in one] == [
-            "worker idle: it knows no handlers, so that it parks every job"
+            "worker idle: it has no handlers and parks every job"
         ]
         assert "knows no handlers" not in seeded.run("status").stdout, "one that has stopped is past"
 
@@ -345,7 +343,7 @@ class TestStatus:
         result = Seeded(Cluster("Elsewhere", f"memory://{uuid4().hex}"), {}).run("status")
 
         assert result.exit_code == ExitCode.NOT_FOUND
-        assert "no other process sees what is in memory://; name a database" in result.stderr
+        assert "other processes cannot see a memory:// store; name a database" in result.stderr
 
     def test_it_warns_of_an_inactive_cluster(self, seeded: Seeded) -> None:
         async def pause() -> None:
@@ -410,11 +408,11 @@ class TestWhyAJobWaits:
         assert self.note(cluster) == "no worker serves lane 'Payroll' now; start one with lane='Payroll'"
 
     def test_its_lane_is_paused(self, cluster: Cluster) -> None:
-        expected = "lane 'Payroll' is paused; `jobmaster lane resume Payroll` has it served"
+        expected = "lane 'Payroll' is paused; `jobmaster lane resume Payroll` resumes it"
         assert self.note(cluster, pause=["Payroll"]) == expected
 
     def test_the_cluster_is_passive(self, cluster: Cluster) -> None:
-        expected = "the cluster is passive; `jobmaster cluster mode active` has it run jobs"
+        expected = "the cluster is passive; run `jobmaster cluster mode active` to run jobs"
         assert self.note(cluster, mode="passive") == expected
 
     def test_one_that_is_not_due_waits_for_its_time(self, cluster: Cluster) -> None:
@@ -447,7 +445,7 @@ class TestAMistypedPath:
 
         assert result.exit_code == ExitCode.CONFIGURATION
         assert result.stderr == (
-            f"error: {path}: there is no such file; correct the path, or run `jobmaster migrate` to make it\n"
+            f"error: {path}: there is no such file; correct the path, or run `jobmaster migrate` to create it\n"
         )
         assert not path.exists()
 
@@ -570,9 +568,9 @@ def test_lanes_with_due_jobs_that_nobody_serves_are_named() -> None:
     )
 
     assert [warning for warning in snapshot.warnings() if "serves" in warning] == [
-        "nobody serves lane Leaving (HIGH), and it has due jobs; start a worker with lane='Leaving'",
-        "nobody serves lane Lost (HIGH), and it has due jobs; start a worker with lane='Lost'",
-        "nobody serves lane default (MEDIUM, LOW), and it has due jobs; start a worker with lane='default'",
+        "no worker serves lane Leaving (HIGH), and it has due jobs; start a worker with lane='Leaving'",
+        "no worker serves lane Lost (HIGH), and it has due jobs; start a worker with lane='Lost'",
+        "no worker serves lane default (MEDIUM, LOW), and it has due jobs; start a worker with lane='default'",
     ]
     stopped = evolve(snapshot, cluster=evolve(snapshot.cluster, mode=ClusterMode.PASSIVE))
     assert not any("serves" in warning for warning in stopped.warnings())

@@ -85,7 +85,7 @@ class TestPreview:
 
         assert result.exit_code == ExitCode.CONFIGURATION
         assert result.stderr == (
-            "error: natural expression 'every day at 25:00': an hour from 0 to 23 expected, not 25\n"
+            "error: natural expression 'every day at 25:00': expected an hour from 0 to 23, not 25\n"
             "    every day at 25:00\n"
             "                 ^^\n"
         )
@@ -93,14 +93,14 @@ class TestPreview:
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
         [
-            (("--zone", "Mars"), ExitCode.CONFIGURATION, "error: --zone: 'Mars' is no known time zone"),
-            (("--zone", ""), ExitCode.CONFIGURATION, "error: --zone: '' is no known time zone"),
+            (("--zone", "Mars"), ExitCode.CONFIGURATION, "error: --zone: 'Mars' is not a known time zone"),
+            (("--zone", ""), ExitCode.CONFIGURATION, "error: --zone: '' is not a known time zone"),
             (
                 ("--kind", "lunar"),
                 ExitCode.CONFIGURATION,
                 "there is no kind 'lunar' of recurrence (known: cron,",
             ),
-            (("--from", "noon"), ExitCode.USAGE, "'noon' is no moment"),
+            (("--from", "noon"), ExitCode.USAGE, "'noon' is not a moment"),
             (("--count", "0"), ExitCode.USAGE, "greater than or equal to 1"),
         ],
     )

@@ -124,7 +124,7 @@ async def test_workers_can_be_stopped_and_drained(cluster: Cluster, console: Con
 async def test_people_are_told_what_follows(cluster: Cluster, console: Console) -> None:
     async with cluster.running():
         result = await console.run("workers", "stop", "a")
-        assert result.stdout == "Asked a to stop: running jobs get their grace, the rest goes back.\n"
+        assert result.stdout == "Asked a to stop: running jobs get the grace period, the others go back.\n"
 
 
 @on_each_store
@@ -145,7 +145,7 @@ async def test_people_are_told_that_a_worker_was_lost_and_may_be_back(
         answer = await console.json("workers", "stop", "asleep")
 
     assert result.stdout == (
-        "Asked asleep to stop: its lease is over; if its process is still there, it stops as soon as it is back.\n"
+        "Asked asleep to stop: its lease has run out; if its process still exists, it stops when it resumes.\n"
     )
     assert answer == {"request": "stop", "workers": [str(worker.id)]}
 
@@ -307,7 +307,7 @@ async def test_a_lane_that_nobody_knows_is_told_and_paused_all_the_same(
 async def test_a_bad_lane_is_refused(cluster: Cluster, console: Console) -> None:
     async with cluster.running(workers=False):
         result = await console.run("lane", "pause", "a b", code=ExitCode.CONFIGURATION)
-        assert "lane: 'a b' is no valid name" in result.stderr
+        assert "lane: 'a b' is not a valid name" in result.stderr
 
 
 # The cluster
@@ -353,7 +353,7 @@ async def test_settings_can_be_changed_and_reset(cluster: Cluster, console: Cons
     [
         (["heartbeat=1"], ExitCode.CONFIGURATION, "heartbeat belongs to each process"),
         (["--reset", "lease"], ExitCode.CONFIGURATION, "lease belongs to each process"),
-        (["retention=soon"], ExitCode.CONFIGURATION, "retention: 'soon' is no duration"),
+        (["retention=soon"], ExitCode.CONFIGURATION, "retention: 'soon' is not a duration"),
         (["default_max_retries=-1"], ExitCode.CONFIGURATION, "default_max_retries: -1 is out of range"),
         (["retension=1d"], ExitCode.CONFIGURATION, "did you mean 'retention'?"),
         (["retention"], ExitCode.USAGE, "name=value"),
@@ -509,8 +509,8 @@ async def test_status_says_what_it_cannot_know(distributed: Distributed) -> None
     assert {agent["messages"] for agent in nothing["agents"]} == {None}
     assert warned(nothing) == []
     [warning, other] = warned(wrong)
-    assert other.startswith("agent South: it is not named here")
-    assert warning == "agent North: its URL leads to another store than the one the cluster knows"
+    assert other.startswith("agent South: it is not configured here")
+    assert warning == "agent North: its URL does not lead to the store that the cluster knows"
     warning = away["warnings"][0]
-    assert warning.startswith("agent North: it cannot be asked: ")
+    assert warning.startswith("agent North: it cannot be queried: ")
     assert {line.split()[-2] for line in shown.splitlines()[2:]} == {"?"}, "how many of them wait"

@@ -260,7 +260,7 @@ def test_a_thread_that_the_loop_waits_for_does_not_hold_up_the_end(worker: Proce
     worker.signal(signal.SIGTERM)
 
     assert worker.code() == ExitCode.OK
-    assert "handlers that ignored the stop hold up the end: leaving without them" in worker.log
+    assert "handlers that ignored the stop delay the exit; leaving without them" in worker.log
     (job,) = worker.jobs()
     assert [attempt.outcome for attempt in job.attempts] == [AttemptOutcome.INTERRUPTED]
 

@@ -138,7 +138,7 @@ async def test_a_link_in_its_place_stops_the_start(producer: Build, tmp_path: Pa
     (tmp_path / "victim").write_text("precious")
     (tmp_path / f"Test-1-{os.getpid()}.jsonl").symlink_to(tmp_path / "victim")
 
-    with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* is a symbolic link; name another folder"):
+    with pytest.raises(ConfigurationError, match=r"debug_jsonl: .* is a symbolic link; choose a folder"):
         async with producer().debug_jsonl(tmp_path).running():
             pass
     assert (tmp_path / "victim").read_text() == "precious"
@@ -162,7 +162,7 @@ async def test_a_folder_that_another_users_link_leads_to_stops_it_too(
 
 
 async def test_a_mode_that_is_none_is_refused_at_once(producer: Build, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="debug_jsonl: file_mode: 640 is no mode"):
+    with pytest.raises(ConfigurationError, match="debug_jsonl: file_mode: 640 is not a file mode"):
         producer().debug_jsonl(tmp_path, file_mode=640)
 
 

@@ -150,7 +150,7 @@ def test_other_texts_are_told_what_they_are_told_everywhere(text: str) -> None:
 def test_what_is_wrong_behind_a_word_that_was_left_out_is_shown_at_its_place(blanks: str) -> None:
     error = refusal(every=f"{blanks}day at 25:00")
 
-    assert error.reason == "an hour from 0 to 23 expected, not 25"
+    assert error.reason == "expected an hour from 0 to 23, not 25"
     margin = "    " + blanks.lstrip("\n")
     assert str(error).splitlines()[-2:] == [f"{margin}day at 25:00", f"{margin}       ^^"]
 

@@ -138,7 +138,7 @@ async def test_nothing_that_is_in_memory_is_durable(kept: Kept, whose: str) -> N
     made = Cluster("Mem-1", "memory://") if whose == "master" else cluster(kept).add_agent("A", "memory://")
     made.configure(require_durable=True)
 
-    with pytest.raises(ConfigurationError, match=r"require_durable: .* in memory: all of it is gone"):
+    with pytest.raises(ConfigurationError, match=r"require_durable: .* in memory: all its jobs are gone"):
         async with made.running(workers=False):
             pass
 

@@ -13,6 +13,7 @@ from jobmaster import Cluster, JobContext, Priority, WorkerMode, handler
 from jobmaster._policy.placement import Place
 from jobmaster._upkeep.fallback import LONGEST_TURN, MOST, SHORTEST_TURN, Fallback
 from jobmaster.memory import MemoryMaster
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.probes import Seen
@@ -27,7 +28,7 @@ class Standing:
     """A coordinator that looks every second, in virtual time; `busy` are the places whose jobs do not end."""
 
     def __init__(self, world: World, busy: frozenset[str] = frozenset()) -> None:
-        self.now, self.world, self.busy = 0.0, world, busy
+        self.clock, self.world, self.busy = HandMovedClock(), world, busy
         self.open: frozenset[Place] = frozenset()
         self.opened: list[Place] = []
         self.step = Fallback(
@@ -36,14 +37,14 @@ class Standing:
             buckets=world.master.buckets,
             agents={},
             patience=PATIENCE,
-            monotonic=lambda: self.now,
+            clock=self.clock,
             may_serve=lambda _: True,
             is_idle=lambda place: place[0] not in busy,
         )
 
     async def look(self, jobs: Mapping[str, UUID]) -> None:
         """Look once, and run what lies in the lanes that are served, but for what does not end."""
-        self.now += 1
+        self.clock.move(1)
         wanted = await self.step.run_once(self.open, jobs_left=True)
         self.opened += sorted(wanted - self.open)
         self.open = wanted
@@ -128,6 +129,8 @@ async def test_a_coordinator_serves_many_lanes_with_few_workers_and_tells_of_it_
             names = [worker.name for worker in await runtime.list_workers() if worker.status.name == "ACTIVE"]
             assert len(names) <= MOST + 2
 
-    lines = [record.getMessage() for record in caplog.records if "nobody else runs" in record.getMessage()]
+    lines = [
+        record.getMessage() for record in caplog.records if "no other worker runs" in record.getMessage()
+    ]
     assert len(lines) == 1
-    assert f"they take turns, {MOST} at a time" in lines[0]
+    assert f"they take turns here, {MOST} at a time" in lines[0]

@@ -150,7 +150,7 @@ class TestFiles:
         path = tmp_path / name
         path.write_text("cluster = = 1")
 
-        assert problem(path).startswith(f"{path}: this is no valid {name[-4:].upper()}: ")
+        assert problem(path).startswith(f"{path}: this is not valid {name[-4:].upper()}: ")
 
     def test_a_file_that_holds_no_object_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "list.json"
@@ -182,13 +182,13 @@ class TestKeys:
 
     def test_a_bad_cluster_id_is_refused(self) -> None:
         assert problem({**MINIMAL, "cluster": "a b"}).startswith(
-            "configuration: cluster id: 'a b' is no valid name"
+            "configuration: cluster id: 'a b' is not a valid name"
         )
 
     def test_an_unknown_mode_gets_a_suggestion(self) -> None:
         found = problem({**MINIMAL, "mode": "passiv"})
 
-        assert found == "configuration: mode: 'passiv' is no mode; did you mean 'passive'?"
+        assert found == "configuration: mode: 'passiv' is not a mode; did you mean 'passive'?"
 
 
 class TestSettings:
@@ -214,10 +214,12 @@ class TestSettings:
     def test_a_bad_duration_is_refused(self, given: Any) -> None:
         found = problem(with_settings(heartbeat=given))
 
-        assert found.startswith(f"configuration: settings: heartbeat: {given!r} is no duration; give seconds")
+        assert found.startswith(
+            f"configuration: settings: heartbeat: {given!r} is not a duration; give seconds"
+        )
 
     def test_no_limit_only_where_it_is_allowed(self) -> None:
-        assert "is no duration" in problem(with_settings(heartbeat="none"))
+        assert "is not a duration" in problem(with_settings(heartbeat="none"))
         assert '"none" for no limit' in problem(with_settings(retention="never"))
 
     def test_an_unknown_setting_gets_a_suggestion(self) -> None:
@@ -249,7 +251,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("config", [{**MINIMAL, "settings": 5}, with_settings(store_options=5)])
     def test_a_table_is_a_table(self, config: Mapping[str, Any]) -> None:
-        assert problem(config).endswith(": 5 is no table of names and values")
+        assert problem(config).endswith(": 5 is not a table of names and values")
 
 
 class TestEnvironment:
@@ -282,7 +284,7 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         ("variable", "text", "expected"),
         [
-            ("JOBMASTER_LEASE", "soon", "JOBMASTER_LEASE: 'soon' is no duration"),
+            ("JOBMASTER_LEASE", "soon", "JOBMASTER_LEASE: 'soon' is not a duration"),
             ("JOBMASTER_LEASE", "1s", "JOBMASTER_LEASE: lease: 1 s leaves no room"),
             (
                 "JOBMASTER_DEFAULT_MAX_RETRIES",
@@ -295,7 +297,7 @@ class TestEnvironment:
                 "{",
                 "JOBMASTER_STORE_OPTIONS: the text (hidden, since it may hold a password) is not",
             ),
-            ("JOBMASTER_STORE_OPTIONS", "5", "JOBMASTER_STORE_OPTIONS: 5 is no table"),
+            ("JOBMASTER_STORE_OPTIONS", "5", "JOBMASTER_STORE_OPTIONS: 5 is not a table"),
         ],
     )
     def test_a_bad_variable_is_named(self, variable: str, text: str, expected: str) -> None:
@@ -321,12 +323,12 @@ class TestWorkers:
     @pytest.mark.parametrize(
         ("worker", "expected"),
         [
-            ({"mode": "ful"}, "configuration: workers[1]: mode: 'ful' is no mode; did you mean 'full'?"),
+            ({"mode": "ful"}, "configuration: workers[1]: mode: 'ful' is not a mode; did you mean 'full'?"),
             (
                 {"buckets": {"hihg": 1}},
-                "configuration: workers[1]: buckets: 'hihg' is no priority; did you mean 'high'?",
+                "configuration: workers[1]: buckets: 'hihg' is not a priority; did you mean 'high'?",
             ),
-            ({"buckets": 3}, "configuration: workers[1]: buckets: 3 is no table of names and values"),
+            ({"buckets": 3}, "configuration: workers[1]: buckets: 3 is not a table of names and values"),
         ],
     )
     def test_a_bad_value_is_named(self, worker: Mapping[str, Any], expected: str) -> None:
@@ -366,4 +368,4 @@ class TestImports:
         assert found.endswith("broken.py, line 2)")
 
     def test_imports_are_a_list_of_names(self) -> None:
-        assert "is no list of module names" in problem({**MINIMAL, "imports": "json"})
+        assert "is not a list of module names" in problem({**MINIMAL, "imports": "json"})

@@ -76,10 +76,10 @@ def test_what_others_may_have_put_there_is_not_written_to(
         "link": "is a symbolic link",
         "nowhere": "is a symbolic link",
         "hard": "has another name as well",
-        "pipe": "is no regular file",
+        "pipe": "is not a regular file",
     }
     for name, fault in faults.items():
-        with pytest.raises(ConfigurationError, match=f"{name} {fault}.*; name another folder"):
+        with pytest.raises(ConfigurationError, match=f"{name} {fault}.*; choose a folder"):
             open_to_append(tmp_path / name, OWNER_ONLY)
 
     given_away(tmp_path / "foreign", monkeypatch)
@@ -93,7 +93,7 @@ def test_a_pipe_that_somebody_reads_is_none_either(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with pytest.raises(ConfigurationError, match="is no regular file"):
+        with pytest.raises(ConfigurationError, match="is not a regular file"):
             open_to_append(tmp_path / "pipe", OWNER_ONLY)
     finally:
         os.close(reader)
@@ -108,9 +108,9 @@ def test_a_link_of_ones_own_may_be_followed_and_another_users_not(
         check_regular(path)
 
     given_away(tmp_path / "link", monkeypatch)
-    with pytest.raises(ConfigurationError, match="is a symbolic link of another user; name what it should"):
+    with pytest.raises(ConfigurationError, match="is a symbolic link of another user; name its target"):
         check_link(tmp_path / "link")
-    with pytest.raises(ConfigurationError, match="is no regular file"):
+    with pytest.raises(ConfigurationError, match="is not a regular file"):
         check_regular(Path(os.devnull))
 
 
@@ -140,5 +140,5 @@ def test_a_mode_is_a_number_or_written_as_chmod_takes_it(value: object, mode: in
     ],
 )
 def test_any_other_is_refused(value: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"file_mode: .* is no mode .* use for example 0640"):
+    with pytest.raises(ConfigurationError, match=r"file_mode: .* is not a file mode .* use for example 0640"):
         checked_mode("file_mode", value)

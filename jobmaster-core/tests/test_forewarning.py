@@ -68,8 +68,8 @@ async def test_a_worker_that_runs_jobs_and_knows_no_handlers_is_warned_of(
     made = producer().add_worker(name="idle").add_worker(name="planner", mode=WorkerMode.COORDINATOR)
     async with made.running():
         [line] = [one for one in told(caplog) if "memory" not in one]
-    assert line == "it knows no handlers, so that it parks every job"
-    assert "worker idle: it knows no handlers" in caplog.text
+    assert line == "it has no handlers and parks every job"
+    assert "worker idle: it has no handlers" in caplog.text
 
 
 async def test_parked_jobs_that_wait_for_others_are_warned_of(
@@ -84,7 +84,8 @@ async def test_parked_jobs_that_wait_for_others_are_warned_of(
     async with cluster(known).running():
         await until(lambda: "parked" in caplog.text)
     assert (
-        told(caplog)[-1] == "3 jobs are parked, no worker that claimed them knew a handler for 'Gone', 'Lost'"
+        told(caplog)[-1]
+        == "3 jobs are parked, as no worker that claimed them had a handler for 'Gone', 'Lost'"
     )
 
     @handler("Gone")

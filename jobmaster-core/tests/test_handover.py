@@ -15,10 +15,12 @@ from jobmaster.errors import LeaseLostError, StoreUnavailableError, StoreUnreach
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Bucket, Claim, Cursor, JobReceipt
 from jobmaster.states import JobStatus
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.contracts.depot import Depot
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World, room
 from jobmaster_testing.factories import make_report
+from jobmaster_testing.reach import Within
 from jobmaster_testing.wrapping import Passing
 
 pytestmark = pytest.mark.anyio
@@ -67,14 +69,16 @@ async def bucket(world: World, agent: Moody) -> Bucket:
 @pytest.fixture
 def pusher(world: World, agent: Moody) -> HandoverPusher:
     return HandoverPusher(
-        world.master.handovers, {agent.name: agent}, lambda _: None, lambda: 0.0, patience=10.0
+        world.master.handovers, Within({agent.name: agent}), HandMovedClock(), patience=10.0
     )
 
 
 @pytest.fixture
 def handovers(world: World, pusher: HandoverPusher) -> Handovers:
     master = world.master
-    return Handovers(world.cluster_id, master.handovers, master.buckets, pusher, uuid4, age=0.0)
+    return Handovers(
+        world.cluster_id, master.handovers, master.buckets, pusher, age=0.0, clock=HandMovedClock()
+    )
 
 
 async def carry(world: World, pusher: HandoverPusher, bucket: Bucket) -> None:
@@ -95,7 +99,7 @@ async def test_what_certainly_did_not_arrive_is_held_again(
     await carry(world, pusher, bucket)
 
     assert await world.status(job) is JobStatus.HELD_ON_MASTER
-    assert await handovers.run_once() == {}
+    assert await handovers.run_once(uuid4()) == {}
 
 
 async def test_what_may_have_arrived_is_not_held_again_though_its_agent_is_away_now(
@@ -107,7 +111,7 @@ async def test_what_may_have_arrived_is_not_held_again_though_its_agent_is_away_
     [claim] = await pull(agent, bucket)
 
     agent.mute, agent.away = False, True
-    assert await handovers.run_once() == {}
+    assert await handovers.run_once(uuid4()) == {}
 
     assert (await world.record(job)).bucket_id == bucket.id
     assert await world.master.outcomes.report([make_report(claim)]) == frozenset()
@@ -119,14 +123,14 @@ async def test_what_did_not_arrive_is_pushed_when_its_agent_is_back(
     job = await world.put_one()
     await world.master.handovers.hand_over(world.cluster_id, 1, [room(bucket)], uuid4())
     agent.away = True
-    assert await handovers.run_once() == {}
+    assert await handovers.run_once(uuid4()) == {}
     assert await pull(agent, bucket) == []
 
     agent.away = False
-    assert await handovers.run_once() == {bucket.id: agent.name}
+    assert await handovers.run_once(uuid4()) == {bucket.id: agent.name}
 
     assert [claim.job.id for claim in await pull(agent, bucket)] == [job.id]
-    assert await handovers.run_once() == {}
+    assert await handovers.run_once(uuid4()) == {}
 
 
 # Giving up a bucket

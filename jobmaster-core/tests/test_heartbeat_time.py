@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 
 from jobmaster import Cluster, JobContext, JobStatus, Runtime, handler
-from jobmaster._flow.ownership import WorkerLease
+from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._upkeep.heartbeat import Heartbeat
 from jobmaster.contracts import HeartbeatReply, WorkerStore
 from jobmaster.ids import new_id
@@ -63,27 +63,47 @@ class Answering:
 
 
 @define
+class Holder:
+    """A worker with a lease and no buckets, and what it hears."""
+
+    lease: WorkerLease
+    rescues: bool = True
+    lost: list[WorkerLease] = field(factory=list)
+    cancels: list[UUID] = field(factory=list)
+
+    def leases(self) -> list[WorkerLease]:
+        return [self.lease]
+
+    def owned(self, _: UUID) -> Sequence[OwnedBucket]:
+        return ()
+
+    def rescuer(self) -> UUID | None:
+        return self.lease.worker_id if self.rescues else None
+
+    def fence(self, lease: WorkerLease) -> None:
+        self.lost.append(lease)
+
+    def look_for_cancels(self, worker_id: UUID) -> None:
+        self.cancels.append(worker_id)
+
+
+@define
 class Beating:
-    """A process with one worker, and what it hears."""
+    """A process with one worker."""
 
     workers: Answering
     clock: VirtualClock
-    rescuing: str | None = "Test-1"
+    holder: Holder
     rescues: int = 0
-    cancels: list[UUID] = field(factory=list)
 
     def step(self) -> Heartbeat:
-        lease = WorkerLease(new_id(), LEASE, self.clock.monotonic())
         return Heartbeat(
+            cluster_id="Test-1",
             workers=cast("WorkerStore", self.workers),
-            leases=lambda: [lease],
-            buckets=lambda _: (),
+            holders=self.holder,
             duration=LEASE,
-            monotonic=self.clock.monotonic,
-            on_lost=lambda _: None,
-            rescuing=lambda: self.rescuing,
+            clock=self.clock,
             on_rescue=self.on_rescue,
-            on_cancels=self.cancels.append,
         )
 
     def on_rescue(self) -> None:
@@ -91,8 +111,10 @@ class Beating:
 
 
 @pytest.fixture
-def beating(virtual_clock: VirtualClock) -> Beating:
-    return Beating(Answering(), virtual_clock)
+async def beating(virtual_clock: VirtualClock) -> Beating:
+    return Beating(
+        Answering(), virtual_clock, Holder(WorkerLease(new_id(), LEASE, virtual_clock.monotonic()))
+    )
 
 
 async def beat(step: Heartbeat, times: int) -> None:
@@ -109,40 +131,37 @@ async def test_a_worker_that_retires_between_heartbeats_was_not_declared_lost(
     world = await make_world(MemoryMaster("retiring"))
     worker = await world.worker()
     lease = WorkerLease(worker.id, LEASE, virtual_clock.monotonic())
-    lost: list[WorkerLease] = []
+    holder = Holder(lease)
     step = Heartbeat(
+        cluster_id=world.cluster_id,
         workers=world.master.workers,
-        leases=lambda: [lease],
-        buckets=lambda _: (),
+        holders=holder,
         duration=LEASE,
-        monotonic=virtual_clock.monotonic,
-        on_lost=lost.append,
-        rescuing=lambda: None,
+        clock=virtual_clock,
         on_rescue=lambda: None,
-        on_cancels=lambda _: None,
     )
     lease.retiring = retiring
     await world.master.workers.retire(worker.id)
 
     await step.run_once()
 
-    assert lost == ([] if retiring else [lease])
+    assert holder.lost == ([] if retiring else [lease])
     assert ("was declared lost" in caplog.text) == (not retiring)
 
 
 async def test_a_heartbeat_tells_of_what_it_hears(beating: Beating) -> None:
     step, worker = beating.step(), new_id()
     await beat(step, 2)
-    assert (beating.rescues, beating.cancels) == (0, [])
+    assert (beating.rescues, beating.holder.cancels) == (0, [])
 
     beating.workers.needs_rescue, beating.workers.cancelling = True, frozenset({worker})
     await beat(step, 2)
-    assert (beating.rescues, beating.cancels) == (2, [worker, worker])
+    assert (beating.rescues, beating.holder.cancels) == (2, [worker, worker])
     assert beating.workers.asked == ["Test-1"] * 4
 
 
 async def test_who_does_not_rescue_does_not_ask(beating: Beating) -> None:
-    beating.rescuing, beating.workers.needs_rescue, beating.workers.takes = None, True, 10.0
+    beating.holder.rescues, beating.workers.needs_rescue, beating.workers.takes = False, True, 10.0
     await beat(beating.step(), 3)
     assert (beating.rescues, beating.workers.asked) == (0, [None] * 3)
 

@@ -85,7 +85,7 @@ class TestReasons:
             job = await get_job(cluster, master, receipt.job_id)
 
             assert reason.what.startswith("it is due at 2")
-            assert reason.remedy == "reschedule it to have it run sooner"
+            assert reason.remedy == "reschedule it to run it sooner"
             assert job.reason is None
 
     async def test_all_that_is_in_the_way_is_told(self) -> None:
@@ -95,8 +95,8 @@ class TestReasons:
             unserved = await runtime.scheduler.once_now(greet, lane="Elsewhere")
             await runtime.set_mode(ClusterMode.PASSIVE)
 
-            passive = Reason("the cluster is passive", "`jobmaster cluster mode active` has it run jobs")
-            rests = Reason("lane 'Rest' is paused", "`jobmaster lane resume Rest` has it served")
+            passive = Reason("the cluster is passive", "run `jobmaster cluster mode active` to run jobs")
+            rests = Reason("lane 'Rest' is paused", "`jobmaster lane resume Rest` resumes it")
             nobody = Reason("no worker serves lane 'Elsewhere' now", "start one with lane='Elsewhere'")
             assert await why_waiting(cluster, master, str(paused.job_id)) == [passive, rests]
             assert await why_waiting(cluster, master, unserved.job_id) == [passive, nobody]
@@ -145,7 +145,7 @@ class TestPages:
                 "no worker serves lane 'defualt', and it has no jobs; did you mean 'default'?"
             ]
             assert schedules.notes == [
-                "no job and no schedule is of handler 'Inspected.Gret'; did you mean 'Inspected.Greet'?"
+                "no job or schedule has the handler 'Inspected.Gret'; did you mean 'Inspected.Greet'?"
             ]
 
 

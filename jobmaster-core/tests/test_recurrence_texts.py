@@ -110,7 +110,7 @@ def test_the_error_fits_both_ways_of_scheduling() -> None:
 
 
 FIRST = """\
-natural expression 'every day at 25:00': an hour from 0 to 23 expected, not 25
+natural expression 'every day at 25:00': expected an hour from 0 to 23, not 25
     every day at 25:00
                  ^^"""
 SECOND = """\
@@ -140,28 +140,28 @@ CRON_FAULTS = [
         "out_of_range",
         1,
         3,
-        "minute: a number from 0 to 59, a range, a list or a step expected, not '61'",
+        "minute: expected a number from 0 to 59, a range, a list or a step, not '61'",
     ),
-    ("* 24 * * *", "out_of_range", 3, 5, "hour: a number from 0 to 23"),
-    ("* * 0 * *", "out_of_range", 5, 6, "day of the month: a number from 1 to 31"),
-    ("* * 32w * *", "unknown_token", 5, 8, "day of the month: a number from 1 to 31"),
-    ("* * * foo *", "out_of_range", 7, 10, "month: a number from 1 to 12 or jan to dec"),
-    ("* * * * mon,8", "out_of_range", 13, 14, "day of the week: a number from 0 to 7 or sun to sat"),
+    ("* 24 * * *", "out_of_range", 3, 5, "hour: expected a number from 0 to 23"),
+    ("* * 0 * *", "out_of_range", 5, 6, "day of the month: expected a number from 1 to 31"),
+    ("* * 32w * *", "unknown_token", 5, 8, "day of the month: expected a number from 1 to 31"),
+    ("* * * foo *", "out_of_range", 7, 10, "month: expected a number from 1 to 12 or jan to dec"),
+    ("* * * * mon,8", "out_of_range", 13, 14, "day of the week: expected a number from 0 to 7 or sun to sat"),
     ("* * * * mon#6", "unknown_token", 9, 14, "day of the week"),
-    ("61  * * * * *", "out_of_range", 1, 3, "second: a number from 0 to 59"),
+    ("61  * * * * *", "out_of_range", 1, 3, "second: expected a number from 0 to 59"),
     ("5-1 * * * *", "reversed_range", 1, 4, "minute: the range '5-1' runs backwards"),
-    ("*/0 * * * *", "out_of_range", 1, 4, "minute: a step from 1 to 59 expected, not '0'"),
-    ("*/60 * * * *", "out_of_range", 1, 5, "minute: a step from 1 to 59 expected, not '60'"),
-    ("*-5 * * * *", "unknown_token", 1, 4, "minute: a number"),
-    ("*/99999 * * * *", "unknown_token", 1, 8, "minute: a number"),
-    ("5,,6 * * * *", "unknown_token", 3, 4, "minute: a number"),
-    ("? * * * *", "unknown_token", 1, 2, "minute: a number"),
-    ("h * * * *", "out_of_range", 1, 2, "minute: a number"),
-    ("r(0-5) * * * *", "unknown_token", 1, 7, "minute: a number"),
-    ("* * * *", "field_count", 1, 8, "five fields expected, or six with the second first, not 4"),
-    ("* * * * * * *", "field_count", 1, 14, "five fields expected, or six with the second first, not 7"),
-    ("", "field_count", 1, 2, "five fields expected, or six with the second first, not 0"),
-    ("@often", "unknown_name", 1, 7, "one of @yearly, @annually, @monthly, @weekly, @daily"),
+    ("*/0 * * * *", "out_of_range", 1, 4, "minute: expected a step from 1 to 59, not '0'"),
+    ("*/60 * * * *", "out_of_range", 1, 5, "minute: expected a step from 1 to 59, not '60'"),
+    ("*-5 * * * *", "unknown_token", 1, 4, "minute: expected a number"),
+    ("*/99999 * * * *", "unknown_token", 1, 8, "minute: expected a number"),
+    ("5,,6 * * * *", "unknown_token", 3, 4, "minute: expected a number"),
+    ("? * * * *", "unknown_token", 1, 2, "minute: expected a number"),
+    ("h * * * *", "out_of_range", 1, 2, "minute: expected a number"),
+    ("r(0-5) * * * *", "unknown_token", 1, 7, "minute: expected a number"),
+    ("* * * *", "field_count", 1, 8, "expected five fields, or six with the second first, not 4"),
+    ("* * * * * * *", "field_count", 1, 14, "expected five fields, or six with the second first, not 7"),
+    ("", "field_count", 1, 2, "expected five fields, or six with the second first, not 0"),
+    ("@often", "unknown_name", 1, 7, "expected one of @yearly, @annually, @monthly, @weekly, @daily"),
     ("0 0 30 2 *", "never", None, None, "it never fires: no month has such a day"),
     ("0 0 * 2 mon#5l", "unknown_token", 9, 15, "day of the week"),
 ]
@@ -180,10 +180,10 @@ def test_cron_says_which_field_is_wrong(
 
 def test_cron_names_every_field_that_is_wrong() -> None:
     assert str(refusal("0 24 foo * *", "cron")) == (
-        "cron expression '0 24 foo * *': hour: a number from 0 to 23, a range, a list or a step expected, not '24'\n"
+        "cron expression '0 24 foo * *': hour: expected a number from 0 to 23, a range, a list or a step, not '24'\n"
         "    0 24 foo * *\n"
         "      ^^\n"
-        "also, at 6-9: day of the month: a number from 1 to 31, a range, a list or a step expected, not 'foo'"
+        "also, at 6-9: day of the month: expected a number from 1 to 31, a range, a list or a step, not 'foo'"
     )
 
 
@@ -199,28 +199,28 @@ def test_a_range_of_one_is_one(line: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "code", "reason"),
     [
-        ("", "missing", "a duration expected, such as"),
-        ("P", "missing", "a duration expected, such as"),
-        ("5", "unknown_token", "a number with its unit (w, d, h, m, s) expected"),
-        ("5 parsecs", "unknown_token", "a number with its unit"),
-        ("5m every", "unknown_token", "a number with its unit"),
+        ("", "missing", "expected a duration, such as"),
+        ("P", "missing", "expected a duration, such as"),
+        ("5", "unknown_token", "expected a number with its unit (w, d, h, m, s)"),
+        ("5 parsecs", "unknown_token", "expected a number with its unit"),
+        ("5m every", "unknown_token", "expected a number with its unit"),
         ("1m1h", "unexpected", "hours cannot follow minutes; write each unit once, the largest first"),
         ("1h1h", "unexpected", "hours cannot follow hours"),
         (
             "P1M",
             "unknown_token",
-            "a number with one of W, D expected, as in P1DT12H30M; months and years have no",
+            "expected a number with one of W, D, as in P1DT12H30M; months and years have no",
         ),
-        ("PT1D", "unknown_token", "a number with one of H, M, S expected"),
+        ("PT1D", "unknown_token", "expected a number with one of H, M, S"),
         ("0.5s", "out_of_range", "an interval lasts from a second to 100 years"),
         ("999999999999999w", "out_of_range", "an interval lasts from a second to 100 years"),
         (timedelta(0), "out_of_range", "an interval lasts from a second to 100 years"),
         (timedelta(days=-1), "out_of_range", "an interval lasts from a second to 100 years"),
         (timedelta(days=36526), "out_of_range", "an interval lasts from a second to 100 years"),
-        (True, "invalid", "a duration expected, such as"),
-        (None, "invalid", "a duration expected, such as"),
-        (nan, "invalid", "cannot convert float NaN to integer; a duration expected"),
-        (inf, "invalid", "cannot convert float infinity to integer; a duration expected"),
+        (True, "invalid", "expected a duration, such as"),
+        (None, "invalid", "expected a duration, such as"),
+        (nan, "invalid", "cannot convert float NaN to integer; expected a duration"),
+        (inf, "invalid", "cannot convert float infinity to integer; expected a duration"),
     ],
 )
 def test_what_is_no_interval_is_refused(expression: Any, code: str, reason: str) -> None:
@@ -231,7 +231,7 @@ def test_what_is_no_interval_is_refused(expression: Any, code: str, reason: str)
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("natural", "a text expected"), ("cron", "a cron line expected")]
+    ("kind", "expected"), [("natural", "expected a string"), ("cron", "expected a cron line")]
 )
 @pytest.mark.parametrize("expression", [5, None, b"* * * * *", timedelta(1)])
 def test_what_is_no_text_is_refused(kind: str, expected: str, expression: Any) -> None:
@@ -249,7 +249,7 @@ def test_objects_are_checked_when_they_are_made(make: Any) -> None:
 def test_an_interval_without_anything_is_refused() -> None:
     with pytest.raises(InvalidExpressionError, match="an interval lasts from a second to 100 years"):
         Interval()
-    with pytest.raises(InvalidExpressionError, match="a duration expected"):
+    with pytest.raises(InvalidExpressionError, match="expected a duration"):
         Interval(minutes="5")  # type: ignore[arg-type]
 
 

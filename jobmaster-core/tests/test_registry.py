@@ -193,7 +193,7 @@ def test_a_class_that_derives_from_a_handler_is_none_by_itself() -> None:
     class Other(One): ...
 
     assert handlers.handler_of(One).target is One
-    with pytest.raises(UnknownHandlerError, match="Other is no handler"):
+    with pytest.raises(UnknownHandlerError, match="Other is not a handler"):
         handlers.handler_of(Other)
 
 

@@ -1,7 +1,6 @@
 """A take-over that nobody answers, and that comes to be later: its buckets are brought back all the same."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,9 @@ from jobmaster.errors import StoreUnavailableError
 from jobmaster.memory import MemoryMaster
 from jobmaster.models import STANDALONE, Bucket
 from jobmaster.states import BucketStatus
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
+from jobmaster_testing.reach import Within
 from jobmaster_testing.wrapping import Passing, with_stores
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ class Late(Passing[RescueStore]):
 
 
 async def test_buckets_that_were_taken_after_all_are_brought_back() -> None:
-    master, clock = MemoryMaster(), [0.0]
+    master, clock = MemoryMaster(), HandMovedClock()
     late = Late(master.rescue)
     worker, rescuer = make_worker(), make_worker()
     bucket = make_bucket(worker)
@@ -49,20 +50,17 @@ async def test_buckets_that_were_taken_after_all_are_brought_back() -> None:
     rescue = Rescue(
         cluster_id=CLUSTER,
         master=with_stores(master, rescue=late),
-        agents={STANDALONE: InlineAgent(master, CLUSTER)},
-        reachable=lambda: [STANDALONE],
-        rescuer=lambda: rescuer.id,
-        now=lambda: datetime.now(UTC),
-        monotonic=lambda: clock[0],
+        agents=Within({STANDALONE: InlineAgent(master, CLUSTER)}),
+        clock=clock,
     )
 
     with pytest.raises(StoreUnavailableError):
-        await rescue.run_once()
-    clock[0] = DOUBT / 4
-    assert (await rescue.run_once()).released == 0
+        await rescue.run_once(rescuer.id)
+    clock.move(DOUBT / 4)
+    assert (await rescue.run_once(rescuer.id)).released == 0
     await late.happen()
-    clock[0] = DOUBT / 2
-    await rescue.run_once()
+    clock.move(DOUBT / 4)
+    await rescue.run_once(rescuer.id)
 
     [stored] = await master.buckets.list_all(CLUSTER)
     assert stored.status is BucketStatus.READY_TO_DELETE

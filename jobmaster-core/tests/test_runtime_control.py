@@ -267,7 +267,7 @@ async def test_a_worker_that_starts_on_a_paused_lane_waits_too(cluster: Build, p
 
 async def test_a_bad_lane_is_refused(producer: Build) -> None:
     async with producer(quick).running() as runtime:
-        with pytest.raises(ConfigurationError, match="lane: 'a b' is no valid name"):
+        with pytest.raises(ConfigurationError, match="lane: 'a b' is not a valid name"):
             await runtime.pause_lane("a b")
 
 

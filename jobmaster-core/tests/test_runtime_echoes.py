@@ -15,8 +15,10 @@ from jobmaster.ids import new_id
 from jobmaster.memory import MemoryAgent, MemoryMaster
 from jobmaster.models import Job, JobReceipt, NewJob
 from jobmaster.states import Priority
+from jobmaster_testing.clock import HandMovedClock
 from jobmaster_testing.factories import CLUSTER, make_bucket, make_new_job, make_worker
 from jobmaster_testing.probes import until
+from jobmaster_testing.reach import Within
 from jobmaster_testing.wrapping import with_stores
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +71,7 @@ async def test_a_handover_that_may_have_arrived_before_is_not_taken_back() -> No
     room = Room(bucket_id=bucket.id, lane=bucket.lane, priority=bucket.priority, free=1)
     result = await master.handovers.hand_over(CLUSTER, 10.0, [room], new_id())
     away = with_stores(MemoryAgent(AGENT), messages=Away())
-    pusher = HandoverPusher(master.handovers, {AGENT: away}, lambda _: None, lambda: 0.0, patience=10.0)
+    pusher = HandoverPusher(master.handovers, Within({AGENT: away}), HandMovedClock(), patience=10.0)
 
     assert await pusher.push([(AGENT, one) for one in result.handovers], 0.0, retaken=True) == []
     assert await master.buckets.holdings(CLUSTER) == {bucket.id: 1}
@@ -86,16 +88,16 @@ class Away:
 
 
 def test_what_has_ended_is_remembered_for_a_while() -> None:
-    now = 0.0
-    finished = Finished(10.0, lambda: now)
+    clock = HandMovedClock()
+    finished = Finished(10.0, clock)
     first, second, third = (new_id(), 1), (new_id(), 1), (new_id(), 2)
     finished.add(first)
-    now = 9.0
+    clock.move(9.0)
     finished.add(second)
     assert first in finished
     assert second in finished
 
-    now = 11.0
+    clock.move(2.0)
     finished.add(third)
 
     assert first not in finished
@@ -104,11 +106,11 @@ def test_what_has_ended_is_remembered_for_a_while() -> None:
 
 
 def test_what_was_cancelled_is_remembered_however_long_ago_but_not_without_bound() -> None:
-    now = 0.0
-    finished = Finished(10.0, lambda: now)
+    clock = HandMovedClock()
+    finished = Finished(10.0, clock)
     cancelled = [(new_id(), 1) for _ in range(CANCELLED_KEPT + 2)]
     finished.cancel(cancelled[0])
-    now = 1000.0
+    clock.move(1000.0)
     for key in cancelled[1:-1]:
         finished.cancel(key)
     finished.add((new_id(), 1))

@@ -174,7 +174,7 @@ async def test_a_wrong_target_is_told_of_and_nothing_moves(
             async with cluster(work, **SOON).move_to(url).running() as source:
                 await until(lambda: "nothing moves" in caplog.text)
                 assert await source.jobs.count() == 3
-    told = {"mode": "'Test-1' is archived, and has to be active or passive", "itself": "itself; give another"}
+    told = {"mode": "'Test-1' is archived, but must be active or passive", "itself": "itself; give another"}
     assert told[wrong] in caplog.text
 
 
@@ -240,7 +240,7 @@ async def test_an_archive_has_to_be_archived(
     cluster: Build, producer: Build, there: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with producer(url=there).running(), cluster(work, **SOON).archive_to(there).running():
-        await until(lambda: "'Test-1' is active, and has to be archived" in caplog.text)
+        await until(lambda: "'Test-1' is active, but must be archived" in caplog.text)
 
 
 # In the foreground
@@ -416,9 +416,9 @@ def test_a_target_that_is_the_cluster_itself_is_refused(producer: Build, store_u
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"url": "nowhere"}, "url: what is given is not a URL"),
-        ({"url": "memory://x", "cluster_id": "a b"}, "cluster_id: 'a b' is no valid name"),
-        ({"url": "memory://x", "mode": "archived"}, "mode: 'archived' is no mode for a target"),
+        ({"url": "nowhere"}, "url: the value is not a URL"),
+        ({"url": "memory://x", "cluster_id": "a b"}, "cluster_id: 'a b' is not a valid name"),
+        ({"url": "memory://x", "mode": "archived"}, "mode: 'archived' is not a mode for a target"),
         ({"url": "memory://x", "keep": True}, "there is no setting 'keep'"),
     ],
 )
@@ -447,7 +447,7 @@ def test_targets_in_a_file() -> None:
         ({}, "archive_to: 'url' is missing"),
         ({"url": "memory://x", "mode": "active"}, "archive_to: there is no setting 'mode'"),
         ({"url": "memory://here"}, "archive_to: the target is the cluster 'Test-1' itself"),
-        ("memory://x", "archive_to: memory://x is no table"),
+        ("memory://x", "archive_to: memory://x is not a table"),
     ],
 )
 def test_wrong_targets_in_a_file_are_refused(table: Any, told: str) -> None:

@@ -151,9 +151,9 @@ async def test_a_producer_without_the_handlers_code_schedules_by_its_id(producer
         ({"ends_before": "tomorrow"}, "ends_before"),
         (
             {"overlap": "maybe"},
-            "overlap: 'maybe' is no overlap policy; use one of skip, queue, allow, cancel_running",
+            "overlap: 'maybe' is not an overlap policy; use one of skip, queue, allow, cancel_running",
         ),
-        ({"misfire": "run_all(0)"}, "misfire: 'run_all(0)' is no misfire policy"),
+        ({"misfire": "run_all(0)"}, "misfire: 'run_all(0)' is not a misfire policy"),
         ({"misfire": 3}, "misfire"),
         ({"priority": "hihg"}, "priority"),
         ({"key": ""}, "key"),
@@ -346,7 +346,7 @@ async def test_a_host_whose_zone_cannot_be_told_is_never_in_utc(
 ) -> None:
     no_zone(host, what, monkeypatch)
     unknown = pytest.raises(
-        ConfigurationError, match=r"host cannot be told: .*; name the zone .*configure\(time_zone="
+        ConfigurationError, match=r"host cannot be determined: .*; name the zone .*configure\(time_zone="
     )
     declared = StaticSchedule("Nightly", greet, "every day at 03:00")
     async with producer(greet).running() as runtime:
@@ -572,7 +572,7 @@ async def test_a_static_schedule_is_changed_in_code_alone(cluster: Build) -> Non
     [
         ({"data": {"name": "Ann"}}, "schedule 'Nightly': a static schedule carries no message data"),
         ({"name": "Ann"}, "schedule 'Nightly': 'name': a static schedule carries no message data"),
-        ({"key": "k"}, "there is no setting 'key' of a static schedule"),
+        ({"key": "k"}, "a static schedule has no setting 'key'"),
         ({"time_zone": "Mars/Olympus"}, "schedule 'Nightly': time_zone"),
         ({"overlap": "maybe"}, "schedule 'Nightly': overlap"),
         ({"starts_after": NOW, "ends_before": NOW}, "schedule 'Nightly': ends_before"),

@@ -196,7 +196,7 @@ async def test_a_key_of_another_handler_is_refused_and_neighbours_are_stored(
     assert len(stored.items) == 4
     [message] = refused.items
     assert message.startswith(
-        f"key: 'order-7' belongs to job {first.job_id} of 'Work', so that none of 'Other' was stored; use another"
+        f"key: 'order-7' belongs to job {first.job_id} of 'Work', so nothing was stored for 'Other'; use another"
     )
 
 

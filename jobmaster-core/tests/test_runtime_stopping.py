@@ -307,7 +307,7 @@ async def test_a_worker_that_was_declared_lost_starts_anew(
             await patient.started.count(3)
             assert not (await runtime.jobs.get(last.job_id)).status.is_terminal
     assert job.status is JobStatus.SUCCEEDED
-    assert "was declared lost; it starts anew" in caplog.text
+    assert "was declared lost; it starts again" in caplog.text
 
 
 async def test_a_worker_whose_claim_loops_stand_still_is_no_live_worker(
@@ -323,7 +323,7 @@ async def test_a_worker_whose_claim_loops_stand_still_is_no_live_worker(
             ailing.reads_hang = False
             job = await runtime.jobs.wait(receipt.job_id, 10)
     assert job.status is JobStatus.SUCCEEDED
-    assert "1 claim loop stands still" in caplog.text
+    assert "1 claim loop is stuck" in caplog.text
 
 
 # Retention

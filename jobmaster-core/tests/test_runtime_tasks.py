@@ -263,7 +263,7 @@ async def test_a_runtime_whose_machinery_fails_closes_and_says_so(
         runtime._in_background(fail)
         with pytest.raises(NotRunningError, match="it failed") as refused:
             await runtime.workers_stopped()
-    assert "has failed and runs no more" in caplog.text
+    assert "has failed and no longer runs" in caplog.text
     assert isinstance(refused.value.__cause__, ExceptionGroup)
     with pytest.raises(NotRunningError, match="it failed"):
         await runtime.scheduler.once_now(held.handler)

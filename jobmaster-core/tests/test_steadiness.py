@@ -41,6 +41,7 @@ from jobmaster_testing.factories import (
     make_schedule,
     make_worker,
 )
+from jobmaster_testing.reach import Within
 from jobmaster_testing.wrapping import Passing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,7 +163,7 @@ class Stage:
         worker = make_worker()
         bucket = make_bucket(worker)
         await master.workers.register(worker, [bucket], 1e9)
-        stage = cls(host, master, StoreClock(CLUSTER, master, host.monotonic), bucket)
+        stage = cls(host, master, StoreClock(CLUSTER, master, host), bucket)
         await stage.finish(5)
         gone = make_worker()
         await master.workers.register(gone, [], 1e9)
@@ -177,7 +178,7 @@ class Stage:
         assert not await self.master.outcomes.report(reports)
 
     def prune(self, retention: float | None = MONTH) -> Prune:
-        clock = StoreClock(CLUSTER, self.master, self.host.monotonic)
+        clock = StoreClock(CLUSTER, self.master, self.host)
         master = self.master
         return Prune(CLUSTER, master.jobs, master.schedules, master.workers, clock, retention)
 
@@ -300,7 +301,7 @@ async def _planner(stage: Stage, looks: Sequence[float]) -> list[int]:
         Plugins().kinds,
         timedelta(seconds=120),
         timedelta(seconds=10),
-        stage.host.monotonic,
+        stage.host,
         stage.clock,
     )
     made = []
@@ -376,24 +377,15 @@ async def test_a_jump_of_the_stores_clock_declares_nobody_dead() -> None:
         await stage.clock.look()
         return stage.clock.is_calm(15.0)
 
-    agents = {STANDALONE: InlineAgent(stage.master, CLUSTER)}
+    agents = Within({STANDALONE: InlineAgent(stage.master, CLUSTER)})
     rescuer = stage.bucket.worker_id
-    rescue = Rescue(
-        CLUSTER,
-        stage.master,
-        agents,
-        lambda: list(agents),
-        lambda: rescuer,
-        stage.host.now,
-        monotonic=stage.host.monotonic,
-        may_judge=may_judge,
-    )
+    rescue = Rescue(CLUSTER, stage.master, agents, stage.host, may_judge=may_judge)
     stage.host.offset = 3600.0
 
     taken = []
     for seconds in (1, 5, 5, 5):
         stage.host.seconds += seconds
-        taken.append((await rescue.run_once()).buckets)
+        taken.append((await rescue.run_once(rescuer)).buckets)
         await stage.master.workers.heartbeat([alive.id], {}, 15.0)
 
     assert taken == [0, 0, 0, 1]

@@ -20,7 +20,7 @@ def problem(name: object) -> str:
     with pytest.raises(ConfigurationError) as refused:
         zone_of(name)  # type: ignore[arg-type]  # anything may be given
     said = str(refused.value)
-    start = f"time_zone: {name!r} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'"
+    start = f"time_zone: {name!r} is not a known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'"
     assert said.startswith(start)
     return said.removeprefix(start)
 
@@ -98,11 +98,11 @@ def test_an_offset_is_told_the_zone_that_is_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["UTC+05:30", "GMT+15", "-13"])
 def test_an_offset_that_no_zone_is_says_so(name: str) -> None:
-    assert problem(name) == ". An offset is no zone: name a place that has it"
+    assert problem(name) == ". An offset is not a zone: name a place that has it"
 
 
 def test_a_name_of_windows_says_no_place() -> None:
-    assert problem("W. Europe Standard Time") == ". That is a name of Windows, which says no place"
+    assert problem("W. Europe Standard Time") == ". That is a Windows name, which does not name a place"
 
 
 @pytest.mark.parametrize("name", ["XYZ", "CESTT", "UTCC", "Mars/Base", "", "x" * 500, 2, None, ["UTC"]])

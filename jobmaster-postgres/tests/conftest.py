@@ -1,7 +1,8 @@
 """Databases for the tests of this package, and a wire to them that can be cut."""
 
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -9,10 +10,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from jobmaster.contracts import AgentRepository
+from jobmaster.models import Bucket
 from jobmaster_postgres.address import parse_address
 from jobmaster_postgres.dialect import PostgresDialect
 from jobmaster_postgres.driver import PostgresDriver
-from jobmaster_sql import load_queries
+from jobmaster_postgres.statements import Statements
+from jobmaster_postgres.wire import Message
+from jobmaster_sql import Batch, Query, load_queries
+from jobmaster_testing.factories import make_bucket
+from jobmaster_testing.options import Options, open_agent
 from jobmaster_testing.servers import POSTGRES_SERVERS, Wire, postgres_url
 
 
@@ -84,3 +91,39 @@ def silent() -> Iterator[int]:
     """Return the port of a server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def options() -> Options:
+    """Return options under which the database has no schema yet."""
+    return Options(table_prefix=f"t{uuid4().hex[:8]}_")
+
+
+@pytest.fixture
+async def agent(database: str, options: Options) -> AsyncIterator[AgentRepository]:
+    """Open an agent with tables of its own."""
+    async with open_agent("Postgres-1", database, options) as agent:
+        yield agent
+
+
+@pytest.fixture
+async def bucket(agent: AgentRepository) -> Bucket:
+    """Create a bucket on the agent."""
+    bucket = make_bucket()
+    await agent.buckets.create([bucket])
+    return bucket
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return a count of the statements that are sent, by name."""
+    counts: Counter[str] = Counter()
+    messages = Statements.messages
+
+    def counting(self: Statements, step: Query | Batch) -> Sequence[Message]:
+        sent = messages(self, step)
+        counts[step.name] += len(sent)
+        return sent
+
+    monkeypatch.setattr(Statements, "messages", counting)
+    return counts

@@ -65,7 +65,7 @@ def test_no_password_is_shown() -> None:
         (f"{SECRET}?connections=many", "a number from 1 to 100"),
         (f"{SECRET}?sslmodus=require", r"unknown option \(did you mean sslmode\?\)"),
         (f"{SECRET}?prefix=a_", "configure.table_prefix="),
-        ("postgresql://ann:secret@[db.example/jobs", "cannot be understood"),
+        ("postgresql://ann:secret@[db.example/jobs", "cannot be parsed"),
     ],
 )
 def test_a_wrong_url_is_refused_with_a_remedy_and_without_the_password(url: str, remedy: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import psycopg
@@ -30,25 +29,6 @@ from jobmaster_testing.servers import Wire
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
 Observer = psycopg.Connection[tuple[object, ...]]
-
-
-@pytest.fixture
-def options() -> Options:
-    """Return options under which the database has no schema yet."""
-    return Options(table_prefix=f"t{uuid4().hex[:8]}_")
-
-
-@pytest.fixture
-async def agent(database: str, options: Options) -> AsyncIterator[AgentRepository]:
-    async with open_agent("Postgres-1", database, options) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def bucket(agent: AgentRepository) -> Bucket:
-    bucket = make_bucket()
-    await agent.buckets.create([bucket])
-    return bucket
 
 
 @contextmanager

@@ -1,19 +1,14 @@
 """What a message costs an agent, in statements and rows: counted, not timed, so that it cannot flicker."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from uuid import uuid4
 
 import psycopg
 import pytest
 
 from jobmaster.contracts import AgentRepository
 from jobmaster.models import Bucket, Cursor
-from jobmaster_postgres.statements import Statements
-from jobmaster_postgres.wire import Message
-from jobmaster_sql import Batch, Query
-from jobmaster_testing.factories import make_bucket, make_message
-from jobmaster_testing.options import Options, open_agent
+from jobmaster_testing.factories import make_message
+from jobmaster_testing.options import Options
 from jobmaster_testing.probes import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
@@ -27,36 +22,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def options() -> Options:
-    return Options(table_prefix=f"t{uuid4().hex[:8]}_")
-
-
-@pytest.fixture
-async def agent(database: str, options: Options) -> AsyncIterator[AgentRepository]:
-    async with open_agent("Postgres-1", database, options) as agent:
-        yield agent
-
-
-@pytest.fixture
-async def bucket(agent: AgentRepository) -> Bucket:
-    bucket = make_bucket()
-    await agent.buckets.create([bucket])
-    return bucket
-
-
-@pytest.fixture
-def statements(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:  # noqa: ARG001 - made before we count
-    """Return a count of the statements that are sent, by name."""
-    counts: Counter[str] = Counter()
-    messages = Statements.messages
-
-    def counting(self: Statements, step: Query | Batch) -> Sequence[Message]:
-        sent = messages(self, step)
-        counts[step.name] += len(sent)
-        return sent
-
-    monkeypatch.setattr(Statements, "messages", counting)
-    return counts
+def statements(bucket: Bucket, statements: Counter[str]) -> Counter[str]:  # noqa: ARG001 - made before we count
+    """Return a count of the statements that are sent once there is a bucket, by name."""
+    return statements
 
 
 async def test_a_message_is_one_statement_each_way(

@@ -1,7 +1,7 @@
 """What the hot path costs the server, in statements and rows: counted, not timed, so that it cannot flicker."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +14,6 @@ from psycopg.sql import SQL, Identifier
 from jobmaster import Cluster, JobContext, Runtime, handler
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket, Claim, Cursor, Report
-from jobmaster_postgres.statements import Statements
-from jobmaster_postgres.wire import Message
-from jobmaster_sql import Batch, Query
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import room
 from jobmaster_testing.factories import make_new_job, make_report
@@ -41,21 +38,6 @@ async def counted(job: JobContext) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Return a count of the statements that are sent, by name."""
-    counts: Counter[str] = Counter()
-    messages = Statements.messages
-
-    def counting(self: Statements, step: Query | Batch) -> Sequence[Message]:
-        sent = messages(self, step)
-        counts[step.name] += len(sent)
-        return sent
-
-    monkeypatch.setattr(Statements, "messages", counting)
-    return counts
 
 
 @pytest.fixture

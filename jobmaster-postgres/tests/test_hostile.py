@@ -214,7 +214,7 @@ async def test_tables_that_only_a_stranger_has_are_told_of(
     await master.open()
     await master.close()
 
-    assert f"the tables in the schema 'public' belong to {hostile.intruder}, and everybody" in caplog.text
+    assert f"the tables in the schema 'public' belong to {hostile.intruder}, and every user" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["master", "agent"])

@@ -1,14 +1,9 @@
 """The schema: scripts for a DBA, schemas from the future, other schemas, the view for people."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from uuid import uuid4
-
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from jobmaster.contracts import MasterRepository
 from jobmaster.errors import ConfigurationError, SchemaError
 from jobmaster.ids import new_id
 from jobmaster.models import Bucket
@@ -18,7 +13,7 @@ from jobmaster_sql import SqlSchema, load_migrations
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_bucket, make_new_job
-from jobmaster_testing.options import Options, open_master, unopened_master
+from jobmaster_testing.options import Options, open_master, opened, unopened_master
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -27,14 +22,8 @@ Observer = psycopg.Connection[tuple[object, ...]]
 MIGRATIONS = load_migrations("jobmaster_postgres")
 
 
-@pytest.fixture
-def fresh() -> Options:
-    """Return options under which the database has no schema yet."""
-    return Options(table_prefix=f"t{uuid4().hex[:8]}_")
-
-
-async def test_the_script_provisions_a_fresh_database(every_database: str, fresh: Options) -> None:
-    master = unopened_master(every_database, fresh)
+async def test_the_script_provisions_a_fresh_database(every_database: str, options: Options) -> None:
+    master = unopened_master(every_database, options)
     with psycopg.connect(every_database) as connection:
         connection.execute(master.schema.script())
 
@@ -46,8 +35,8 @@ async def test_the_script_provisions_a_fresh_database(every_database: str, fresh
         await master.close()
 
 
-async def test_a_database_without_schema_is_reported_as_such(database: str, fresh: Options) -> None:
-    master = unopened_master(database, fresh)
+async def test_a_database_without_schema_is_reported_as_such(database: str, options: Options) -> None:
+    master = unopened_master(database, options)
     await master.open()
     try:
         with pytest.raises(SchemaError, match="jobmaster migrate"):
@@ -116,9 +105,9 @@ async def test_a_database_that_does_not_exist_stops_the_start(database: str) -> 
 
 @pytest.mark.parametrize("applied", range(1, len(MIGRATIONS)))
 async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
-    database: str, fresh: Options, applied: int
+    database: str, options: Options, applied: int
 ) -> None:
-    old = unopened_master(database, fresh)
+    old = unopened_master(database, options)
     assert isinstance(old, PostgresMaster)
     assert isinstance(old.schema, SqlSchema)
     old.schema._migrations = MIGRATIONS[:applied]
@@ -126,10 +115,10 @@ async def test_jobs_live_on_the_schema_before_this_one_and_are_kept_by_the_next(
         assert len(await old.schema.migrate()) == applied
         world = World(old, new_id().hex)  # not registered: a cluster's row says more on every schema
         bucket = make_bucket(cluster_id=world.cluster_id)
-        put_bucket(database, fresh.table_prefix, bucket)
+        put_bucket(database, options.table_prefix, bucket)
         waiting, cancelled = await world.put_one(delay=60), await world.put_one(delay=60)
         await old.requests.cancel(world.cluster_id, [cancelled.id])
-    async with opened(unopened_master(database, fresh)) as new:
+    async with opened(unopened_master(database, options)) as new:
         assert list(await new.schema.migrate()) == [migration.name for migration in MIGRATIONS[applied:]]
         record = await new.jobs.get(world.cluster_id, waiting.id)
         ended = await new.jobs.get(world.cluster_id, cancelled.id)
@@ -152,12 +141,3 @@ def put_bucket(database: str, prefix: str, bucket: Bucket) -> None:
     )
     with psycopg.connect(database) as connection:
         connection.execute(statement.format(Identifier(f"{prefix}bucket")), values)
-
-
-@asynccontextmanager
-async def opened(master: MasterRepository) -> AsyncIterator[MasterRepository]:
-    await master.open()
-    try:
-        yield master
-    finally:
-        await master.close()

@@ -215,7 +215,7 @@ async def test_a_path_without_a_schema_is_told_with_the_remedy(new_database: Mak
     master = unopened_master(f"{new_database()}?options={quote('-csearch_path=nowhere')}")
     try:
         with pytest.raises(
-            SchemaError, match="no schema of the user's search_path is there; create one, or name"
+            SchemaError, match="no schema of the user's search_path exists; create one, or name"
         ):
             await master.open()
     finally:

@@ -39,8 +39,8 @@ def test_a_file_is_its_owners_unless_told_otherwise() -> None:
         ("sqlite:///:memory:", "use memory://"),
         ("sqlite:///jobs.db?synchronous=off", "use one of full, normal"),
         ("sqlite:///jobs.db?mode=ro", "unknown option; there are .*file_mode"),
-        ("sqlite:///jobs.db?file_mode=rw", "file_mode: .*is no mode .* 0640"),
-        ("sqlite:///jobs.db?file_mode=0400", "its owner reads and writes"),
+        ("sqlite:///jobs.db?file_mode=rw", "file_mode: .*is not a file mode .* 0640"),
+        ("sqlite:///jobs.db?file_mode=0400", "the owner can read and write"),
     ],
 )
 def test_a_wrong_url_is_refused_with_a_remedy(url: str, remedy: str) -> None:

@@ -13,6 +13,7 @@ from jobmaster import ids
 from jobmaster._flow.inline import InlineAgent
 from jobmaster._flow.ownership import OwnedBucket, WorkerLease
 from jobmaster._pipeline.claim import ClaimJobs
+from jobmaster.clock import SystemClock
 from jobmaster.contracts import MasterRepository
 from jobmaster.models import Cursor, NewJob
 from jobmaster.states import AttemptOutcome, JobStatus
@@ -140,7 +141,7 @@ async def test_what_comes_after_the_clock_went_back_is_read_at_once(url: str, se
         await master.workers.register(worker, [bucket], 1e7)
         owned = OwnedBucket(bucket, WorkerLease(worker.id, 1e7, time.monotonic()), 5, 10)
         agent = InlineAgent(master, CLUSTER)
-        claim = ClaimJobs(agent.claims, owned, {"TestJob"}, lambda *_: None, lambda *_: None, time.monotonic)
+        claim = ClaimJobs(agent.claims, owned, {"TestJob"}, lambda *_: None, lambda *_: None, SystemClock())
         await claim.run_once()
         set_clock(0.0)
         await master.jobs.insert([NewJob(job=make_job(), bucket_id=bucket.id)])

@@ -62,9 +62,7 @@ async def test_one_that_is_there_is_left_as_it_is_and_told_of_if_it_is_wider(
 
     assert set(found.values()) == {0o664}
     [said] = [record.getMessage() for record in caplog.records]
-    assert (
-        "jobs.db is for other users of this host as well (mode 0664): chmod 0600, or file_mode=0664" in said
-    )
+    assert "jobs.db is open to other users of this host (mode 0664): chmod 0600, or file_mode=0664" in said
 
     caplog.clear()
     await modes(f"sqlite:///{tmp_path}/jobs.db?file_mode=0664", tmp_path)
@@ -87,9 +85,9 @@ async def test_a_link_of_another_user_leads_nowhere(tmp_path: Path, monkeypatch:
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
-    assert "is a symbolic link of another user; name what it" in await refusal(tmp_path / "jobs.db")
+    assert "is a symbolic link of another user; name its target" in await refusal(tmp_path / "jobs.db")
     assert not (tmp_path / "victim").exists()
 
 
 async def test_a_device_is_no_database() -> None:
-    assert "is no regular file; name another one" in await refusal(Path(os.devnull))
+    assert "is not a regular file; name another one" in await refusal(Path(os.devnull))

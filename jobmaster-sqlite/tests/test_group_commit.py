@@ -127,7 +127,7 @@ async def test_a_lock_that_is_held_too_long_is_reported(
     master: MasterRepository, url: str, path: Path
 ) -> None:
     async with open_master(url, Options(store_timeout=0.2)) as hasty:
-        with write_lock(path), pytest.raises(StoreUnreachableError, match="kept the database too long"):
+        with write_lock(path), pytest.raises(StoreUnreachableError, match="held the database too long"):
             await insert_one(hasty)
 
     await insert_one(master)

@@ -110,7 +110,7 @@ async def test_a_restored_backup_is_what_everybody_goes_on_with(
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     said = [record.getMessage() for record in caplog.records if record.name == "jobmaster.sqlite"]
-    replaced = [text for text in said if "another file was put in its place" in text]
+    replaced = [text for text in said if "the file was replaced" in text]
     assert len(replaced) == (0 if way is restore_into else 2), "once for each process"
     others = [text for text in said if text not in replaced and "the file was moved away" not in text]
     assert all("-wal.replaced" in text or "-shm.replaced" in text for text in others)

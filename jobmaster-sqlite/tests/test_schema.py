@@ -1,8 +1,7 @@
 """The schema: scripts for a DBA, schemas from the future, the view for people."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from jobmaster_sqlite.master import SqliteMaster
 from jobmaster_testing.contracts.provider import make_world
 from jobmaster_testing.contracts.world import World
 from jobmaster_testing.factories import make_bucket, make_new_job
-from jobmaster_testing.options import Options, unopened_master
+from jobmaster_testing.options import Options, opened, unopened_master
 
 pytestmark = pytest.mark.anyio
 
@@ -99,12 +98,3 @@ def put_bucket(path: Path, bucket: Bucket) -> None:
             "VALUES (?, ?, ?, ?, ?, ?, 1, 1, 0, 1, 1)",
             values,
         )
-
-
-@asynccontextmanager
-async def opened(master: MasterRepository) -> AsyncIterator[MasterRepository]:
-    await master.open()
-    try:
-        yield master
-    finally:
-        await master.close()

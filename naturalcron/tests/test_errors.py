@@ -66,7 +66,7 @@ def problem_of(text: str) -> Problem:
         ("every monday and friday", ErrorCode.UNEXPECTED, (14, 17), "[mon, fri]"),
         ("every 0 days", ErrorCode.NON_POSITIVE_INTERVAL, (7, 8), "at least 1"),
         ("every 9999999999 days", ErrorCode.OUT_OF_RANGE, (7, 17), "at most"),
-        ("every week anchoredOn", ErrorCode.BAD_ANCHOR, (22, 23), "an anchor expected"),
+        ("every week anchoredOn", ErrorCode.BAD_ANCHOR, (22, 23), "expected an anchor"),
         ("every week anchoredOn 8", ErrorCode.OUT_OF_RANGE, (23, 24), "from 1 to 7"),
         ("every day anchoredOn [1, 2]", ErrorCode.UNEXPECTED, (22, 23), "an anchor like"),
         ("mon at 9:00", ErrorCode.UNEXPECTED, (1, 4), "begins with"),
@@ -129,7 +129,7 @@ def test_the_message_points_at_the_place() -> None:
         parse("every day\n\tat 99:00")
 
     assert str(caught.value).splitlines() == [
-        "2:5-7: an hour from 0 to 23 expected, not 99",
+        "2:5-7: expected an hour from 0 to 23, not 99",
         "    \tat 99:00",
         "    \t   ^^",
     ]

@@ -30,11 +30,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def _silence(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("CRITICAL", "jobmaster")
-
-
 @pytest.mark.parametrize("agents", [False, True], ids=["standalone", "distributed"])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_slot_is_idle_beside_a_job_that_it_may_run(name: str, *, agents: bool) -> None:

@@ -42,11 +42,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def _silence(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("CRITICAL", "jobmaster")
-
-
 def chunks(first: int, count: int) -> list[range]:
     return [range(seed, min(seed + CHUNK, first + count)) for seed in range(first, first + count, CHUNK)]
 

@@ -68,7 +68,7 @@ class Bridge:
     def _helper_loop(self) -> asyncio.AbstractEventLoop:
         if self._process is not this_process():
             raise NotRunningError(
-                "a store that was opened before a fork answers in the parent only; open it here"
+                "a store opened before a fork works only in the parent process; open it in this process"
             )
         if self._loop is None:
             self._loop = asyncio.new_event_loop()

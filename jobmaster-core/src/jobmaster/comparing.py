@@ -112,7 +112,7 @@ def operator_of(wanted: MetadataFilter) -> Operator:
     """Return how a filter compares; raises `InvalidQueryError` for an unknown operator."""
     if isinstance(wanted.operator, Operator):
         return wanted.operator
-    msg = f"metadata {shown(wanted.name)}: {shown(wanted.operator)} is no operator; use one of {', '.join(Operator)}"
+    msg = f"metadata {shown(wanted.name)}: {shown(wanted.operator)} is not an operator; use one of {', '.join(Operator)}"
     raise InvalidQueryError(msg)
 
 

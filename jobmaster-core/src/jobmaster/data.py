@@ -118,7 +118,7 @@ class _Values(Mapping[str, Any]):
         if name not in self:
             if default is _MISSING:
                 known = ", ".join(self) or "nothing"
-                msg = f"no value named {shown(name)} (there are: {known})"
+                msg = f"no value named {shown(name)} (available: {known})"
                 raise KeyError(msg)
             return cast("T", default)
         value = self[name]
@@ -204,7 +204,7 @@ class Metadata(_Values):
             _check_fact(name, value)
         encoded = encode(merged)
         if len(encoded) > MOST_METADATA:
-            msg = f"metadata is {len(encoded)} bytes, over {MOST_METADATA}; put what is long into the message data"
+            msg = f"metadata is {len(encoded)} bytes, over {MOST_METADATA}; put long values into the message data"
             raise InvalidDataError(msg)
         return cls(encoded)
 
@@ -246,7 +246,7 @@ def text_fault(text: str) -> str | None:
     if "\0" in text:
         return "a NUL character, which databases cannot search"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return "half of a surrogate pair, which is no character and cannot be stored"
+        return "half of a surrogate pair, which is not a character and cannot be stored"
     return None
 
 
@@ -395,7 +395,7 @@ def _parsed(encoded: bytes | str, what: str) -> dict[str, Any]:
     except (orjson.JSONDecodeError, TypeError):
         found = None
     if not isinstance(found, dict):
-        msg = f"what is stored as {what} is no JSON object, so that nothing can be read from it"
+        msg = f"the stored {what} is not a JSON object, so nothing can be read from it"
         raise InvalidDataError(msg)
     return found
 
@@ -452,7 +452,7 @@ def _zone(name: str) -> ZoneInfo:
     """Return an existing zone. Other names never reach `ZoneInfo`, which would import packages named like their parts."""
     in_files = any(Path(folder, name).is_file() for folder in TZPATH)
     if not in_files and name not in available_timezones():
-        msg = f"{shown(name)} is no time zone that is known here"
+        msg = f"{shown(name)} is not a time zone known here"
         raise ValueError(msg)
     return ZoneInfo(name)
 

@@ -378,7 +378,7 @@ def _check_confirm(value: Any) -> None:
 def check_metadata(metadata: Any) -> Mapping[str, Any]:
     """Return metadata if it is a mapping; raises `InvalidArgumentsError`."""
     if not isinstance(metadata, Mapping):
-        msg = f"metadata: {shown(metadata)} is no mapping of names to values; write metadata={{'team': 'billing'}}, for one"
+        msg = f"metadata: {shown(metadata)} is not a mapping of names to values; write e.g. metadata={{'team': 'billing'}}"
         raise InvalidArgumentsError(msg)
     return metadata
 

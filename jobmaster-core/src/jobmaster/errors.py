@@ -101,7 +101,7 @@ def _remedy(scheme: str, known: Iterable[str]) -> str:
     if plain in _FOREIGN:
         return (
             "JobMaster has no provider for it; use PostgreSQL (jobmaster-postgres) or SQLite (jobmaster-sqlite), "
-            "or install a provider of somebody else"
+            "or install a third-party provider"
         )
     guess = get_close_matches(scheme, [*PACKAGES, *known], n=1)
     return f"did you mean {guess[0]}://?" if guess else "check the URL's spelling"
@@ -218,7 +218,7 @@ class KeyTakenError(SchedulingError):
         """`definition_id` is the call's, `held_by` the holder's; `what` names the kind of thing."""
         self.key, self.definition_id, self.holder, self.held_by = key, definition_id, holder, held_by
         super().__init__(
-            f"key: {key!r} belongs to {what} {holder} of {held_by!r}, so that none of {definition_id!r} was stored; "
+            f"key: {key!r} belongs to {what} {holder} of {held_by!r}, so nothing was stored for {definition_id!r}; "
             "use another key, for example one that starts with the definition's id"
         )
 
@@ -267,7 +267,7 @@ class JobNotFoundError(JobMasterError):
         asked = named(job_id)
         hint = "" if len(asked) in _LENGTHS_OF_IDS else " (the id of a job has 36 characters)"
         super().__init__(
-            f"cluster {cluster_id!r} has no job {asked}; it may be past the retention, or of another cluster{hint}"
+            f"cluster {cluster_id!r} has no job {asked}; it may have outlived the retention, or belong elsewhere{hint}"
         )
 
 
@@ -277,7 +277,7 @@ class ScheduleNotFoundError(JobMasterError):
     def __init__(self, schedule_id: object, cluster_id: str, remedy: str | None = None) -> None:
         """`remedy` says what to do, if more is known."""
         self.schedule_id, self.cluster_id = schedule_id, cluster_id
-        usual = "it may have been over for longer than the retention, or be of another cluster"
+        usual = "it may have outlived the retention after its end, or belong to another cluster"
         super().__init__(
             f"cluster {cluster_id!r} has no recurring schedule {named(schedule_id)}; {remedy or usual}"
         )
@@ -289,7 +289,7 @@ class ClusterNotFoundError(JobMasterError):
     def __init__(self, cluster_id: str, *, in_memory: bool = False) -> None:
         self.cluster_id, self.in_memory = cluster_id, in_memory
         remedy = (
-            "no other process sees what is in memory://; name a database, for example sqlite:///jobs.db"
+            "other processes cannot see a memory:// store; name a database, for example sqlite:///jobs.db"
             if in_memory
             else "check its id, or start it once"
         )
@@ -398,4 +398,4 @@ class Discard(Exception):  # noqa: N818 - control flow, not an error
 
     def __init__(self, reason: str = "") -> None:
         """`reason` is kept with the attempt."""
-        super().__init__(reason or "the handler gave the job up")
+        super().__init__(reason or "the handler discarded the job")

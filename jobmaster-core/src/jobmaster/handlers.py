@@ -510,7 +510,7 @@ def _check_target(target: Any) -> None:
         msg = f"{shown(target)} is neither a function nor a class"
         raise ConfigurationError(msg)
     elif not hasattr(target, "__qualname__"):  # a partial or a callable object: it has no name or place
-        msg = f"{shown(target)} is no function; decorate a function that calls it"
+        msg = f"{shown(target)} is not a function; decorate a function that calls it"
         raise ConfigurationError(msg)
 
 
@@ -546,7 +546,7 @@ def _check_runs(function: Any) -> None:
     """Raise for a generator function: calling one runs nothing, and its job would succeed without having run."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         name = getattr(function, "__qualname__", repr(function))
-        msg = f"{name} has a yield, so that calling it runs nothing; remove the yield"
+        msg = f"{name} has a yield, so calling it runs nothing; remove the yield"
         raise ConfigurationError(msg)
 
 
@@ -560,9 +560,7 @@ def handler_of(target: Any) -> Handler:
     if isinstance(target, HandlerWithOptions):
         raise UnknownHandlerError(f"{target!r} is a handler with options of a call; give the handler itself")
     name = getattr(target, "__qualname__", None) or said(target)
-    msg = (
-        f'{name} is no handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
-    )
+    msg = f'{name} is not a handler; decorate it with @handler("SomeId"), or schedule by a JobDefinition("SomeId")'
     raise UnknownHandlerError(msg)
 
 

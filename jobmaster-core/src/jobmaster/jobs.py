@@ -138,7 +138,7 @@ class Jobs:
                 if job is not None and job.status.is_terminal:
                     return job
                 if error is not None and silent is None:
-                    log.warning("waiting on for job %s, which cannot be looked at now: %s", wanted, error)
+                    log.warning("still waiting for job %s, whose state cannot be read now: %s", wanted, error)
                 silent = error
                 await signal.wait(WAIT_POLL)
         raise _in_vain(wanted, timeout, silent) from silent
@@ -168,8 +168,8 @@ def _in_vain(job_id: UUID, timeout: float | None, silent: StoreUnavailableError 
     """Return the error for a wait that timed out; `silent` is why the job could not be read at the end."""
     if silent is None:
         msg = (
-            f"job {job_id} has not finished within {written(timeout or 0)}; it goes on, look at it with get()"
+            f"job {job_id} has not finished within {written(timeout or 0)}; it continues, check it with get()"
         )
     else:
-        msg = f"within {written(timeout or 0)} it was not to be seen whether job {job_id} has finished: {silent}"
+        msg = f"the state of job {job_id} could not be read within {written(timeout or 0)}: {silent}"
     return TimeoutError(msg)

@@ -393,6 +393,11 @@ class Bucket:
     status_changed_at: datetime | None = None
     damaged: str | None = None
 
+    @property
+    def is_on_agent(self) -> bool:
+        """Whether its jobs are messages on an agent, rather than the master's own rows."""
+        return self.agent != STANDALONE
+
 
 @frozen(kw_only=True)
 class Load:
@@ -433,6 +438,11 @@ class WorkerRecord:
     lease_until: datetime | None = None
     request: WorkerRequest | None = None
     damaged: str | None = None
+
+    @property
+    def is_on_agent(self) -> bool:
+        """Whether its buckets are on an agent, rather than the master's own rows."""
+        return self.agent != STANDALONE
 
 
 @frozen(kw_only=True)

@@ -74,7 +74,7 @@ def build_query(**conditions: Unpack[JobConditions]) -> JobQuery:
     """Return the query for conditions, as `Jobs.query` lists them; raises `InvalidQueryError`."""
     for name in conditions.keys() - _CONDITIONS:
         guess = get_close_matches(name, _CONDITIONS, n=1)
-        hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(sorted(_CONDITIONS))})"
+        hint = f"; did you mean {guess[0]!r}?" if guess else f" (available: {', '.join(sorted(_CONDITIONS))})"
         msg = f"there is no condition {shown(name)}{hint}"
         raise InvalidQueryError(msg)
     return _query(**conditions)
@@ -129,7 +129,7 @@ def searchable(name: str, text: Any) -> str:
     """Return a text that a store can search for; raises `InvalidQueryError`."""
     wanted: str = str(text) if isinstance(text, UUID) else text
     if not isinstance(wanted, str) or (fault := text_fault(wanted)):
-        wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a text"
+        wrong = f"contains {fault}" if isinstance(wanted, str) else "does not fit; give a string"
         raise InvalidQueryError(f"{name}: {shown(text)} {wrong}")
     return wanted
 
@@ -153,7 +153,7 @@ def statuses_of(kind: type[Status], given: Any) -> frozenset[Status]:
         return frozenset(kind(one) for one in several)
     except ValueError:
         wrong = next(one for one in several if one not in list(kind))
-        msg = f"status: {shown(wrong)} is none; use one or several of {', '.join(kind)}"
+        msg = f"status: {shown(wrong)} is not a status; use one or more of {', '.join(kind)}"
         raise InvalidQueryError(msg) from None
 
 
@@ -161,7 +161,7 @@ def _few(name: str, given: Iterable[Any]) -> list[Any]:
     """Return the values of a condition; raises `InvalidQueryError` for too many or endless ones."""
     several = list(islice(given, MOST_FILTERS + 1))
     if len(several) > MOST_FILTERS:
-        raise InvalidQueryError(f"{name}: over {MOST_FILTERS} are too many; give up to {MOST_FILTERS}")
+        raise InvalidQueryError(f"{name}: give at most {MOST_FILTERS}")
     return several
 
 
@@ -188,7 +188,9 @@ def _moment(name: str, given: Any) -> datetime | None:
     except ValueError as error:
         raise InvalidQueryError(str(error)) from None
     except OverflowError:
-        raise InvalidQueryError(f"{name}: {given} is no moment in UTC between the years 1 and 9999") from None
+        raise InvalidQueryError(
+            f"{name}: {given} is not a moment in UTC between the years 1 and 9999"
+        ) from None
 
 
 def _schedule_id(given: Any) -> UUID | None:
@@ -197,7 +199,7 @@ def _schedule_id(given: Any) -> UUID | None:
     try:
         return UUID(given)
     except (ValueError, AttributeError, TypeError):
-        msg = f"schedule: {shown(given)} is no schedule id"
+        msg = f"schedule: {shown(given)} is not a schedule id"
         raise InvalidQueryError(msg) from None
 
 
@@ -209,14 +211,14 @@ def _filters(given: Any) -> Sequence[MetadataFilter]:
     else:
         filters = [given]
     if len(filters) > MOST_FILTERS:
-        msg = f"metadata: over {MOST_FILTERS} filters are too many; give up to {MOST_FILTERS}"
+        msg = f"metadata: give at most {MOST_FILTERS} filters"
         raise InvalidQueryError(msg)
     if not all(isinstance(one, MetadataFilter) for one in filters):
         msg = f"metadata: {shown(given)} does not fit; give a mapping of names to values, or MetadataFilter objects"
         raise InvalidQueryError(msg)
     checked = [_filter(one) for one in filters]
     if (size := sum(size for _, size in checked)) > MOST_FILTER_BYTES:
-        msg = f"metadata: {size} bytes to compare with are over {MOST_FILTER_BYTES}; ask in several queries"
+        msg = f"metadata: {size} bytes to compare with are over {MOST_FILTER_BYTES}; use several queries"
         raise InvalidQueryError(msg)
     return [one for one, _ in checked]
 
@@ -225,15 +227,15 @@ def _filter(given: MetadataFilter) -> tuple[MetadataFilter, int]:
     """Return a filter that a store can answer, and its bytes: values that metadata cannot hold are refused."""
     operator, value = operator_of(given), given.value
     if not isinstance(given.name, str):
-        msg = f"metadata: {shown(given.name)} is no name; give a text"
+        msg = f"metadata: {shown(given.name)} is not a name; give a string"
         raise InvalidQueryError(msg)
     if operator is Operator.IN:
         value = _options(given)
     elif operator in _TEXTUAL and not isinstance(value, str):
-        msg = f"metadata {shown(given.name)}: {operator} takes a text, not {shown(value)}"
+        msg = f"metadata {shown(given.name)}: {operator} takes a string, not {shown(value)}"
         raise InvalidQueryError(msg)
     elif operator in _ORDERED and (value is None or isinstance(value, bool | Enum)):
-        msg = f"metadata {shown(given.name)}: {shown(value)} has no order, so that {operator} says nothing; use eq, ne or in"
+        msg = f"metadata {shown(given.name)}: {shown(value)} has no order, so {operator} cannot compare it; use eq, ne or in"
         raise InvalidQueryError(msg)
     several = value if operator is Operator.IN else [value]
     try:
@@ -250,7 +252,7 @@ def _options(given: MetadataFilter) -> list[Any]:
         raise InvalidQueryError(msg)
     options = list(islice(given.value, LONGEST_PAGE + 1))
     if len(options) > LONGEST_PAGE:
-        msg = f"metadata {shown(given.name)}: over {LONGEST_PAGE} values are too many; ask in several queries"
+        msg = f"metadata {shown(given.name)}: give at most {LONGEST_PAGE} values, or use several queries"
         raise InvalidQueryError(msg)
     return options
 

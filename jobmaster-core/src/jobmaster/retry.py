@@ -70,7 +70,7 @@ def as_backoff(setting: str, value: Any) -> Backoff:
     try:
         return FixedBackoff(to_duration(value))
     except (TypeError, ValueError, ConfigurationError):
-        msg = f"{setting}: {said(value)} is no backoff; give seconds, a timedelta, or an object with delay(retry, random)"
+        msg = f"{setting}: {said(value)} is not a backoff; give seconds, a timedelta, or an object with delay(retry, random)"
         raise ConfigurationError(msg) from None
 
 
@@ -82,7 +82,7 @@ def _by_error(
     value: Mapping[type[BaseException], Backoff | timedelta | float],
 ) -> Mapping[type[BaseException], Backoff]:
     if not isinstance(value, Mapping):
-        msg = f"by_error: {said(value)} is no mapping; write by_error={{ConnectionError: FixedBackoff(30)}}, for one"
+        msg = f"by_error: {said(value)} is not a mapping; write e.g. by_error={{ConnectionError: FixedBackoff(30)}}"
         raise ConfigurationError(msg)
     return {_error_type("by_error", kind): as_backoff("by_error", backoff) for kind, backoff in value.items()}
 
@@ -97,7 +97,7 @@ def _give_up_on(
 def _error_type(setting: str, value: Any) -> type[BaseException]:
     if isinstance(value, type) and issubclass(value, BaseException):
         return value
-    msg = f"{setting}: {said(value)} is no exception type; name a class, such as ConnectionError"
+    msg = f"{setting}: {said(value)} is not an exception type; name a class, such as ConnectionError"
     raise ConfigurationError(msg)
 
 
@@ -171,7 +171,9 @@ class RetryPolicy:
         try:
             return to_delay(backoff.delay(retries + 1, random))
         except BaseException:
-            log.exception("%s gave no delay; the default backoff decides", type(backoff).__qualname__)
+            log.exception(
+                "%s did not return a delay; the default backoff decides", type(backoff).__qualname__
+            )
             return ExponentialBackoff().delay(retries + 1, random)
 
 

@@ -72,7 +72,7 @@ class Misfire:
         """Return the rule of a text; raises `ValueError` for an invalid one."""
         found = re.fullmatch(r"(run_once|skip|run_all)(?:\((\d{1,6})\))?", text)
         if found is None or (found[2] and found[1] != MisfireRule.RUN_ALL):
-            msg = f"{shown(text)} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)'"
+            msg = f"{shown(text)} is not a misfire policy; use 'run_once', 'skip' or 'run_all(5)'"
             raise ValueError(msg)
         if found[1] == MisfireRule.RUN_ALL:
             return cls.run_all(int(found[2])) if found[2] else cls.run_all()

@@ -28,7 +28,7 @@ def _overlap(value: Any) -> Overlap:
     try:
         return Overlap(value)
     except ValueError:
-        msg = f"overlap: {shown(value)} is no overlap policy; use one of {', '.join(Overlap)}"
+        msg = f"overlap: {shown(value)} is not an overlap policy; use one of {', '.join(Overlap)}"
         raise ConfigurationError(msg) from None
 
 
@@ -36,7 +36,7 @@ def _misfire(value: Any) -> Misfire:
     try:
         return value if isinstance(value, Misfire) else Misfire.parse(value)
     except (ValueError, TypeError):
-        msg = f"misfire: {shown(value)} is no misfire policy; use 'run_once', 'skip' or 'run_all(5)' (up to 1,000)"
+        msg = f"misfire: {shown(value)} is not a misfire policy; use 'run_once', 'skip' or 'run_all(5)' (up to 1,000)"
         raise ConfigurationError(msg) from None
 
 
@@ -59,7 +59,7 @@ def _moment(name: str, value: Any) -> datetime | None:
     try:
         return require_aware(name, value)
     except (ValueError, AttributeError, OverflowError) as error:
-        msg = f"{name}: {shown(value)} is no aware datetime; write datetime(2030, 1, 31, tzinfo=timezone.utc), for one"
+        msg = f"{name}: {shown(value)} is not an aware datetime; write e.g. datetime(2030, 1, 31, tzinfo=timezone.utc)"
         raise ConfigurationError(msg) from error
 
 

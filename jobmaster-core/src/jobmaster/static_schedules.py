@@ -16,7 +16,7 @@ from jobmaster.handlers import ClassWithoutArguments, Registry, TakesNothing, ta
 from jobmaster.schedule_rules import Expression, RuleOptions, ScheduleRules, check_expression
 
 _NO_DATA: Final = (
-    "a static schedule carries no message data, as nobody schedules its jobs; let the handler read what it needs, "
+    "a static schedule carries no message data, as no call schedules its jobs; let the handler read what it needs, "
     "or create the schedule at run time with scheduler.recurring(...)"
 )
 

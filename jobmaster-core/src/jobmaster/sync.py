@@ -325,7 +325,7 @@ class SyncScheduler:
         return record
 
     def run_now(self, schedule_id: UUID | str) -> JobReceipt:
-        """Run a job of a schedule at once, out of turn."""
+        """Run a job of a schedule now, out of turn."""
         receipt: JobReceipt = self._call("run_now", schedule_id)
         return receipt
 
@@ -342,6 +342,6 @@ class SyncScheduler:
 
 _NOT_OPEN = "use the scheduler as a context manager: `with cluster.sync_scheduler() as scheduler: ...`"
 _FORKED = (
-    "this scheduler was opened in the process that this one was forked from, and its thread stayed there; open "
+    "this scheduler was opened in the parent process, and its thread stayed there; open "
     "cluster.sync_scheduler() after the fork (under gunicorn --preload: in post_fork, or at its first use)"
 )

@@ -109,9 +109,9 @@ def url_fault(value: Any, example: str = "sqlite:///jobs.db") -> str | None:
     if not isinstance(value, str):
         return f"a {type(value).__name__} is not a URL; {remedy}"
     if not scheme_of(value):
-        return f"what is given is not a URL {HIDDEN}; {remedy}"
+        return f"the value is not a URL {HIDDEN}; {remedy}"
     if split(value) is None:
-        return f"the URL cannot be understood {HIDDEN}; {CODES}"
+        return f"the URL cannot be parsed {HIDDEN}; {CODES}"
     return None
 
 

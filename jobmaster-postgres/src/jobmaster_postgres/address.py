@@ -124,7 +124,7 @@ def _clear_parts(url: str) -> UrlParts:
 
 
 def _not_understood() -> ConfigurationError:
-    return quoting_nothing(f"the PostgreSQL URL cannot be understood; write it as {_EXAMPLE}, and {CODES}")
+    return quoting_nothing(f"the PostgreSQL URL cannot be parsed; write it as {_EXAMPLE}, and {CODES}")
 
 
 def _split_options(query: str) -> tuple[dict[str, str], str]:

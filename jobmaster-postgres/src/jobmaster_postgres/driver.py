@@ -140,7 +140,7 @@ class PostgresDriver(SqlDriver):
     async def _wait_for_locks(self, error: psycopg.Error, deadline: float) -> None:
         """Let other transactions run before a unit that has time to spare, a migration, is retried."""
         what = self._address.veil.text(first_line(error))
-        log.warning("%s: %s; trying again until it is had", self._address, what)
+        log.warning("%s: %s; trying again until it succeeds", self._address, what)
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(min(deadline - now, random.uniform(0.5, 1.0) * _LOCK_PAUSE))  # noqa: S311 - as below
 

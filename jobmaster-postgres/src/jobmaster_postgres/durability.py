@@ -9,12 +9,12 @@ from jobmaster_sql import Answer, Query, Unit
 
 _WITH_STANDBYS = {
     "local": (
-        "a commit does not wait for the synchronous standbys, so that a switch to one of them loses what was accepted in "
+        "a commit does not wait for the synchronous standbys, so a switch to one of them loses the jobs accepted in "
         "the last moments"
     ),
     "remote_write": (
-        "a commit waits until a synchronous standby has received it, and not until it is on its disk: if primary and "
-        "standby fail at once, what was accepted in the last moments is lost"
+        "a commit waits until a synchronous standby has received it, not until it is on the standby's disk: if primary and "
+        "standby fail at once, the jobs accepted in the last moments are lost"
     ),
 }
 """The meaning of weaker values than `on`. Without synchronous standbys they are the same as `on`."""
@@ -63,7 +63,7 @@ def risks_in(
         yield DurabilityRisk(
             setting="full_page_writes",
             value="off",
-            means="a crash of the server's host while it writes a page can damage what was committed before",
+            means="a crash of the server's host while it writes a page can damage data committed before",
             remedy="set it to on in postgresql.conf, and reload, unless the file system writes pages whole",
         )
     if unlogged:
@@ -78,7 +78,7 @@ def risks_in(
 def _of_commits(value: str, standbys: str) -> Iterator[DurabilityRisk]:
     if value == "off":
         means = (
-            "a call returns before its jobs are on disk, so that a crash of the server loses what was accepted in the last "
+            "a call returns before its jobs are on disk, so a crash of the server loses the jobs accepted in the last "
             "moments (up to three times wal_writer_delay)"
         )
         yield DurabilityRisk(setting="synchronous_commit", value=value, means=means, remedy=_RESET)

@@ -55,7 +55,7 @@ _MEANINGS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[JobMasterE
     ),
     (_NO_SCHEMA, SchemaError, f"; {OTHER_SCHEMA}"),
     (_TAKEN, SchemaError, f". {OTHER_PREFIX}"),
-    (_FORBIDDEN, ConfigurationError, "; GRANT the URL's user what it lacks"),
+    (_FORBIDDEN, ConfigurationError, "; GRANT the missing privileges to the URL's user"),
     (
         _OF_ANOTHER,
         ConfigurationError,

@@ -87,7 +87,7 @@ class Finder:
             return
         if not path:
             msg = (
-                f"{self._place}: no schema of the user's search_path is there; create one, or name another by "
+                f"{self._place}: no schema of the user's search_path exists; create one, or name another with "
                 "`schema` in the URL"
             )
             raise SchemaError(msg)
@@ -103,8 +103,8 @@ class Finder:
 
     def _warn(self, schema: str, owner: str) -> None:
         log.warning(
-            "%s: the tables in the schema %r belong to %s, and everybody may create some there; if they are not meant, "
-            "name the right schema by `schema` in the URL, and REVOKE CREATE ON that SCHEMA FROM PUBLIC",
+            "%s: the tables in the schema %r belong to %s, and every user may create tables there; if you mean other "
+            "tables, name their schema with `schema` in the URL, and REVOKE CREATE ON that SCHEMA FROM PUBLIC",
             self._place,
             schema,
             owner,

@@ -104,7 +104,7 @@ def is_moment(stored: Any) -> str | None:
     return (
         f"{_shown(stored)} is beyond the calendar"
         if isinstance(stored, int)
-        else f"{_shown(stored)} is no moment"
+        else f"{_shown(stored)} is not a moment"
     )
 
 
@@ -115,7 +115,7 @@ def is_id(stored: Any) -> str | None:
     try:
         UUID(stored)
     except (AttributeError, TypeError, ValueError):
-        return f"{_shown(stored)} is no id"
+        return f"{_shown(stored)} is not an id"
     return None
 
 
@@ -128,17 +128,17 @@ def is_epoch(stored: Any) -> str | None:
 
 def is_span(stored: Any) -> str | None:
     """Check a duration."""
-    return None if stored is None or isinstance(stored, int) else f"{_shown(stored)} is no duration"
+    return None if stored is None or isinstance(stored, int) else f"{_shown(stored)} is not a duration"
 
 
 def is_object(text: Any) -> str | None:
     """Check the text of a JSON object."""
-    return None if isinstance(_parsed(text), dict) else f"{_shown(text)} is no JSON object"
+    return None if isinstance(_parsed(text), dict) else f"{_shown(text)} is not a JSON object"
 
 
 def is_list(text: Any) -> str | None:
     """Check the text of a JSON list."""
-    return None if isinstance(_parsed(text), list) else f"{_shown(text)} is no JSON list"
+    return None if isinstance(_parsed(text), list) else f"{_shown(text)} is not a JSON list"
 
 
 def is_priority(code: Any) -> str | None:

@@ -129,5 +129,5 @@ class SqlMessageStore(SqlStore, MessageStore):
 
 def _check_names_bucket(new: NewJob) -> None:
     if new.bucket_id is None:
-        msg = f"the message of job {new.job.id} names no bucket; jobs without one are held on the master"
+        msg = f"the message of job {new.job.id} has no bucket; jobs without a bucket are held on the master"
         raise ValueError(msg)

@@ -24,8 +24,8 @@ OTHER_SCHEMA: Final = (
 """The remedy for a missing table or column."""
 
 OTHER_PREFIX: Final = (
-    "Choose another table_prefix, or another database: one that goes on like the name of a table or an index gets into the "
-    "way of the shorter one"
+    "Choose another table_prefix, or another database: a prefix that continues like the name of a table or an index clashes "
+    "with the shorter prefix"
 )
 """The remedy for a name that is taken."""
 
@@ -78,8 +78,8 @@ def check_serves(migrations: Iterable[Migration]) -> None:
         has_said |= migration.serves is not None
         if has_said and (migration.serves is None or migration.serves > migration.version):
             msg = (
-                f"migration {migration.name} does not say which code it serves: let its first line be '-- serves: N', "
-                "the newest migration that the oldest code knows which runs on it, or its own number for none"
+                f"migration {migration.name} does not say which code it serves: its first line must be '-- serves: N', "
+                "where N is the newest migration known to the oldest code that can run on it, or its own number if none can"
             )
             raise LookupError(msg)
 
@@ -94,7 +94,8 @@ def check_ours(prefix: str, known: Sequence[Migration], applied: Mapping[int, st
     if is_other(known, applied):
         names = ", ".join(applied[version] for version in sorted(applied))
         raise SchemaError(
-            f"the tables here that begin with {prefix!r} are something else's, with the migrations {names}. {OTHER_PREFIX}"
+            f"the tables here that begin with {prefix!r} belong to another program, with the migrations {names}. "
+            f"{OTHER_PREFIX}"
         )
 
 

@@ -38,7 +38,7 @@ def parse_address(url: str) -> Address:
     parts = split(url)
     # Messages show the path. An absolute path begins with another slash; a user with a password does not.
     if parts is None or ("@" in parts.path and not parts.path.startswith("//")):
-        msg = f"the sqlite URL cannot be understood; write {_EXAMPLE}, and {CODES}"
+        msg = f"the sqlite URL cannot be parsed; write {_EXAMPLE}, and {CODES}"
         raise ConfigurationError(msg)
     if parts.hosts or parts.user_info is not None:
         msg = (

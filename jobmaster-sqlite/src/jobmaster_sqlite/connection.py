@@ -155,9 +155,9 @@ def _check_not_left_behind(path: Path) -> None:
             wal = _beside(path, "-wal")
             if wal.stat().st_size > 0:
                 msg = (
-                    f"{path} is not there, or empty, and {wal.name} is what was accepted last: move the file back to its "
-                    f"place. To begin with a new one, first move {wal.name} and {path.name}-shm away, to the file that they "
-                    "belong to"
+                    f"{path} is missing or empty, and {wal.name} holds the jobs accepted last: move the file back to its "
+                    f"place. To begin with a new file, first move {wal.name} and {path.name}-shm away, to the file that "
+                    "they belong to"
                 )
                 raise ConfigurationError(msg)
 

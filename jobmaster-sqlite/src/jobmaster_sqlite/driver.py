@@ -83,7 +83,7 @@ class SqliteDriver(SqlDriver):
     async def open(self, *, create: bool = True) -> None:
         """Open or create the file; raises `ConfigurationError` if it cannot be used as it is, or must not be created."""
         if not create and not self._path.exists():
-            msg = f"{self._path}: there is no such file; correct the path, or run `jobmaster migrate` to make it"
+            msg = f"{self._path}: there is no such file; correct the path, or run `jobmaster migrate` to create it"
             raise ConfigurationError(msg)
         for thread in (self._writer, self._reader):
             await self._run(thread, _nothing, self._timeout)
@@ -96,7 +96,7 @@ class SqliteDriver(SqlDriver):
             if os.name == "posix" and is_wider(self._path, self._file_mode):
                 mode = f"{stat.S_IMODE(self._path.stat().st_mode):04o}"
                 log.warning(
-                    "%s is for other users of this host as well (mode %s): chmod %04o, or file_mode=%s in its URL",
+                    "%s is open to other users of this host (mode %s): chmod %04o, or file_mode=%s in its URL",
                     *(self._path, mode, self._file_mode, mode),
                 )
 

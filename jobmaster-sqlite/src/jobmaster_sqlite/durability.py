@@ -79,7 +79,7 @@ def _ask() -> Unit[list[DurabilityRisk]]:
             DurabilityRisk(
                 setting="synchronous",
                 value=_SYNCHRONOUS[synchronous],
-                means="a call returns before its jobs are on disk, so that a power cut loses what was accepted last",
+                means="a call returns before its jobs are on disk, so a power cut loses the jobs accepted last",
                 remedy="leave synchronous out of the URL",
             )
         )

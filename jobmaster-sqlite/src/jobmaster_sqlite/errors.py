@@ -26,7 +26,7 @@ _UNAVAILABLE: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the disk could not be read or written",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
-    sqlite3.SQLITE_PROTOCOL: "its locks cannot be had",
+    sqlite3.SQLITE_PROTOCOL: "its locks cannot be acquired",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
 }
 _REFUSED: Final = {
@@ -99,12 +99,12 @@ def moved_away(path: Path) -> str:
     """Return what happened to a file that was open here, and the remedy."""
     if path.exists():
         return (
-            f"{path}: another file was put in its place, such as a backup; this process goes on with that one. "
-            "What was not in it is lost, and what has ended since it was made runs again"
+            f"{path}: the file was replaced, for example by a backup; this process continues with the new one. "
+            "Jobs that it does not contain are lost, and jobs that ended after the backup run again"
         )
     return (
-        f"{path}: the file was moved away, or removed; move it back, or a backup in its place, and everybody goes on. "
-        "Nothing is accepted until then"
+        f"{path}: the file was moved or removed; move it back, or put a backup in its place, and all processes "
+        "continue. No jobs are accepted until then"
     )
 
 

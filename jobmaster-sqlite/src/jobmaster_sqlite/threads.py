@@ -64,7 +64,9 @@ class UnitThread(ABC):
     def submit(self, item: _Item) -> None:
         """Queue a call; the thread is started if it does not run. A forked child cannot use its parent's thread."""
         if self._process is not this_process():
-            raise NotRunningError("a database that was opened before a fork is the parent's; open it here")
+            raise NotRunningError(
+                "a database opened before a fork belongs to the parent process; open it in this process"
+            )
         with self._lock:
             if self._thread is None:
                 # Each thread has its own queue: a thread that was told to stop never takes another thread's calls.
@@ -227,7 +229,7 @@ def _in_time(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
     """Fail the calls that cannot wait any longer; return the others."""
     for call in calls:
         if call.is_overdue:
-            call.fail(StoreUnreachableError("another process or unit of work kept the database too long"))
+            call.fail(StoreUnreachableError("another process or unit of work held the database too long"))
     return [call for call in calls if not call.has_failed]
 
 

@@ -49,6 +49,25 @@ class VirtualClock:
         return self._start + timedelta(seconds=elapsed)
 
 
+class HandMovedClock:
+    """A `jobmaster.clock.Clock` that stands still unless a test moves it, forwards or back."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = self.time = start
+
+    def monotonic(self) -> float:
+        """Return the seconds since the start."""
+        return (self.time - self._start).total_seconds()
+
+    def now(self) -> datetime:
+        """Return the time of day, aware and in UTC."""
+        return self.time
+
+    def move(self, seconds: float) -> None:
+        """Let time pass, or go back."""
+        self.time += timedelta(seconds=seconds)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop whose clock jumps to the next deadline instead of waiting."""
 

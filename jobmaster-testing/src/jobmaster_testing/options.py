@@ -12,7 +12,7 @@ from attrs import field, frozen
 from jobmaster.contracts import AgentRepository, MasterRepository
 from jobmaster.plugins import Plugins
 
-S = TypeVar("S", MasterRepository, AgentRepository)
+S = TypeVar("S", bound=MasterRepository | AgentRepository)
 
 
 @frozen(kw_only=True)
@@ -42,25 +42,27 @@ def unopened_agent(name: str, url: str, options: Options | None = None) -> Agent
 
 
 @asynccontextmanager
+async def opened(store: S) -> AsyncIterator[S]:
+    """Open a store whose schema is left as it is, and close it at the end."""
+    await store.open()
+    try:
+        yield store
+    finally:
+        with anyio.CancelScope(shield=True):
+            await store.close()
+
+
+@asynccontextmanager
 async def open_master(url: str, options: Options | None = None) -> AsyncIterator[MasterRepository]:
     """Open a master by its URL, as a cluster does, bring its schema up to date, and close it at the end."""
-    async with _opened(unopened_master(url, options)) as master:
+    async with opened(unopened_master(url, options)) as master:
+        await master.schema.migrate()
         yield master
 
 
 @asynccontextmanager
 async def open_agent(name: str, url: str, options: Options | None = None) -> AsyncIterator[AgentRepository]:
     """Open an agent by its URL, as a cluster does, bring its schema up to date, and close it at the end."""
-    async with _opened(unopened_agent(name, url, options)) as agent:
+    async with opened(unopened_agent(name, url, options)) as agent:
+        await agent.schema.migrate()
         yield agent
-
-
-@asynccontextmanager
-async def _opened(store: S) -> AsyncIterator[S]:
-    await store.open()
-    try:
-        await store.schema.migrate()
-        yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await store.close()

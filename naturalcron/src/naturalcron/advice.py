@@ -49,7 +49,7 @@ def _written_out(problem: Problem, parse: Parse) -> Problem:
     if problem.code is not ErrorCode.REVERSED_RANGE or _is_clear(_proposed(problem), parse):
         return problem
     what = problem.message.partition("; ")[0]
-    return replace(problem, message=f"{what}; write both parts into a list")
+    return replace(problem, message=f"{what}; write both parts as a list")
 
 
 def _proposed(problem: Problem) -> str:

@@ -83,7 +83,7 @@ def twelve_hour(number: Token, half: Token, *, lenient: bool = False) -> int:
         return hour % NOON + (NOON if is_pm else 0)
     if (hour == 0 and not is_pm) or (lenient and is_pm and NOON < hour <= _LAST_HOUR):
         return hour
-    message = f"an hour from 1 to 12 expected before {half.text}, not {hour}"
+    message = f"expected an hour from 1 to 12 before {half.text}, not {hour}"
     raise Fault(ErrorCode.OUT_OF_RANGE, message, number.start, half.end)
 
 

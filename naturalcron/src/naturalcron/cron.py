@@ -181,7 +181,7 @@ class _Fields:
         if remade != self._times:
             yield "the times of day are not one set of hours times one of minutes"
         if not self._times or not all(self._sets.values()):
-            yield "no field has a value that all clauses let through"
+            yield "no value of a field satisfies all clauses"
         if any(self._marks.values()) and self._sets[Unit.DAY] != _full(Unit.DAY):
             yield "cron cannot narrow down a day that moves from month to month"
         days = self._marks[Unit.DAY] or self._sets[Unit.DAY] != _full(Unit.DAY)

@@ -42,8 +42,8 @@ class Cursor:
         """Return the fault that something else was expected at the cursor."""
         token = self.peek()
         if token.kind is Kind.END:
-            return Fault(ErrorCode.MISSING, f"{expected} expected", token.start, token.end)
-        message = f"{expected} expected, not {quoted(token.text)}"
+            return Fault(ErrorCode.MISSING, f"expected {expected}", token.start, token.end)
+        message = f"expected {expected}, not {quoted(token.text)}"
         return Fault(ErrorCode.UNEXPECTED, message, token.start, token.end)
 
     def finish(self, expected: str) -> None:

@@ -658,7 +658,7 @@ NOTHING: Final = (
     ),
     (
         r"\b(?:starting|beginning|start|effective|as of|since)\b",
-        "there is no word for the start; it is handed in beside the text",
+        "there is no word for the start; pass it as an argument",
     ),
     (
         r"\b(?:today|tomorrow|now|tonight|next|in an|after \d+)\b",
@@ -675,12 +675,12 @@ NOTHING: Final = (
     (r"\b(?:few|some|several|sometimes|random|randomly|often)\b", "say how many, as in 'every 5 minutes'"),
     (
         r"\b(?:for \d+ (?:times|days|weeks)|\d+ times)\b",
-        "occurrences are not counted; the end is handed in beside the text",
+        "occurrences are not counted; pass the end as an argument",
     ),
     (r"\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\b", "a date is YYYY-MM-DD or MM-DD, as in 'on 2030-01-31'"),
     (
         r"(?<!tz )(?<!timezone )\b(?:utc|gmt) ?[+-] ?\d",
-        "an offset is no time zone; name a place that has it, as in 'every day at 9:00 tz Europe/Paris'",
+        "an offset is not a time zone; name a place that has it, as in 'every day at 9:00 tz Europe/Paris'",
     ),
     (r"\b(?:leap) years?\b", "leap years have no word; write the day, as in 'on 29th feb'"),
     (

@@ -29,7 +29,7 @@ def read_every(head: Token, body: Sequence[Token]) -> Every:
     cursor = Cursor(body, end)
     if weekday := cursor.take_if(Kind.WEEKDAY):
         cursor.finish(
-            "nothing more after a weekday (several are written 'every week on [mon, fri]'), a clause"
+            "the next clause after a weekday (several weekdays are written 'every week on [mon, fri]')"
         )
         anchor = Anchor(int(cast("int", weekday.value)), weekday.text)
         return Every(1, Unit.WEEK, anchor, head.start, end)
@@ -52,14 +52,14 @@ def _read_count(cursor: Cursor) -> int:
         return 1
     count = cast("int", number.value)
     if count > HIGHEST_COUNT:
-        message = f"an interval of at most {HIGHEST_COUNT} expected"
+        message = f"expected an interval of at most {HIGHEST_COUNT}"
         raise Fault(ErrorCode.OUT_OF_RANGE, message, number.start, number.end)
     suffix = cursor.take_if(Kind.SUFFIX)
     if suffix and cursor.peek().value is not Unit.DAY:
         message = f"'{number.text}{suffix.text}' goes with 'day' only; with others, it is the number alone"
         raise Fault(ErrorCode.UNEXPECTED, message, number.start, suffix.end)
     if count == 0:
-        message = "an interval of at least 1 expected, not 0"
+        message = "expected an interval of at least 1, not 0"
         raise Fault(ErrorCode.NON_POSITIVE_INTERVAL, message, number.start, number.end)
     return count
 
@@ -75,7 +75,7 @@ def _read_anchor(unit: Unit, cursor: Cursor, end: int) -> Anchor | None:
     cursor.finish("an anchor like 5, 'feb' or 'friday'")
     words = [token for token in tokens if token.kind not in (Kind.UNIT, Kind.SUFFIX)]
     if not words:
-        raise Fault(ErrorCode.BAD_ANCHOR, f"an anchor expected after {keyword.text!r}", end, end)
+        raise Fault(ErrorCode.BAD_ANCHOR, f"expected an anchor after {keyword.text!r}", end, end)
     return Anchor(_anchor_value(unit, words), "".join(word.text for word in words))
 
 

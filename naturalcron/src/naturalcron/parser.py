@@ -82,7 +82,7 @@ def _bracketed(segment: Segment) -> _Bracketed | None:
 
 def _check_brackets(segment: Segment, opening: list[int], closing: list[int]) -> None:
     if len(opening) > len(closing):
-        raise Fault(ErrorCode.MISSING, "']' expected to end the list", segment.end, segment.end)
+        raise Fault(ErrorCode.MISSING, "expected ']' to end the list", segment.end, segment.end)
     if len(opening) < len(closing) or opening[0] > closing[0]:
         token = segment.body[closing[0 if not opening or opening[0] > closing[0] else -1]]
         raise Fault(ErrorCode.UNEXPECTED, "']' without a '[' before it", token.start, token.end)
@@ -169,7 +169,7 @@ def _read_between(segment: Segment) -> Between:
 def _read_range(text: str, tokens: list[Token], end: int) -> Range:
     middle = next((place for place, token in enumerate(tokens) if token.kind is Kind.AND), None)
     if middle is None:
-        raise Fault(ErrorCode.MISSING, "'and' expected between the ends of the range", end, end)
+        raise Fault(ErrorCode.MISSING, "expected 'and' between the ends of the range", end, end)
     first = PointReader(text, tokens[:middle], tokens[middle].start).read()
     last = PointReader(text, tokens[middle + 1 :], end, default=first.units[0]).read()
     start = first.settings[0].start

@@ -17,7 +17,7 @@ from naturalcron.words import Kind
 _YEAR_DIGITS: Final = 4
 _LEFT_OVER: Final = {
     Kind.AM_PM: "an hour before am or pm",
-    Kind.COLON: "hours and minutes without blanks, as in 9:30,",
+    Kind.COLON: "hours and minutes without blanks, as in 9:30",
     Kind.PLUS: "a day that moves, as in LastDay, before '+'",
     Kind.DASH: "a day that moves, as in LastDay, or a date before '-'",
     Kind.SUFFIX: "a number before the ending",
@@ -158,7 +158,7 @@ class PointReader:
         unit_token = self.cursor.take_if(Kind.UNIT)
         unit = cast("Unit", unit_token.value) if unit_token else self._default
         if unit is None:
-            raise self.cursor.wrong(f"a unit after {token.text!r}, as in '{token.text} day',")
+            raise self.cursor.wrong(f"a unit after {token.text!r}, as in '{token.text} day'")
         self._moved(unit, Edge(unit, last=bool(token.value)), token)
         return False
 
@@ -197,7 +197,7 @@ def check_range(unit: Unit, number: int, start: int, end: int) -> None:
     low, high = LOWEST[unit], HIGHEST[unit]
     if not low <= number <= high:
         name = "day of the week" if unit is Unit.WEEK else unit.word
-        message = f"a {name} from {low} to {high} expected, not {number}"
+        message = f"expected a {name} from {low} to {high}, not {number}"
         raise Fault(ErrorCode.OUT_OF_RANGE, message.replace("a hour", "an hour"), start, end)
 
 

@@ -168,7 +168,7 @@ def _no_such_date(reading: Reading) -> Iterator[str]:
         last = (
             "; write 'on LastDay' for the last day of a month" if max(days, default=0) > _ALWAYS_THERE else ""
         )
-        yield f"it never happens: nothing is let through by all clauses{last}"
+        yield f"it never happens: no moment satisfies all clauses{last}"
 
 
 def _is_missing(point: Point) -> bool:

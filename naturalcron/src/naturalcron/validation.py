@@ -40,7 +40,7 @@ def faults_of(text: str, clauses: Sequence[Clause]) -> list[Fault]:
 def _nothing(text: str, every: Sequence[Every], at: Sequence[At]) -> Fault | None:
     if every or at:
         return None
-    message = "an interval ('every 2 days', 'daily') or a point ('at 10:00', 'on monday') expected"
+    message = "expected an interval ('every 2 days', 'daily') or a point ('at 10:00', 'on monday')"
     end = len(text.rstrip())
     return Fault(ErrorCode.NOTHING_TO_SCHEDULE, message, end, end)
 

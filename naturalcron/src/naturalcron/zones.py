@@ -174,7 +174,7 @@ def _reason(name: str) -> str:
     if offset := _OFFSET.fullmatch(name) or _UNSIGNED.fullmatch(name):
         return _fixed(offset[1] or "+", int(offset[2]), int(offset[3] or 0))
     if _WINDOWS.fullmatch(name):
-        return ". That is a name of Windows, which says no place"
+        return ". That is a Windows name, which does not name a place"
     return ""
 
 
@@ -188,7 +188,7 @@ def _fixed(sign: str, hours: int, minutes: int) -> str:
     name = f"Etc/GMT{other}{hours}"
     if minutes == 0 and name in available_timezones():
         return f". For a fixed offset of {sign}{hours} h, on which no clock is changed, write {name!r}"
-    return ". An offset is no zone: name a place that has it"
+    return ". An offset is not a zone: name a place that has it"
 
 
 def _nearest(name: str) -> str | None:

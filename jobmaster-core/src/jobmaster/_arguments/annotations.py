@@ -114,7 +114,7 @@ def check_supported(wanted: Any, outer: tuple[Any, ...] = ()) -> None:
     else:
         raise UnsupportedTypeError(inspect.formatannotation(wanted))
     if origin in MAPPINGS and get_args(wanted) and not _is_text(get_args(wanted)[0]):
-        raise UnsupportedTypeError(f"{inspect.formatannotation(wanted)}, whose keys are no strings")
+        raise UnsupportedTypeError(f"{inspect.formatannotation(wanted)}, whose keys are not strings")
     for one in inner:
         check_supported(one, (*outer, wanted))
 

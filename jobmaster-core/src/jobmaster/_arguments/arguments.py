@@ -156,13 +156,13 @@ class Arguments:
     def _unresolved(self, parameter: inspect.Parameter, error: Exception) -> ConfigurationError:
         return ConfigurationError(
             f"{self.where}: the annotation of {parameter.name!r} cannot be resolved: {error}; "
-            "values are checked by it, so import what it names where the program runs, not only under TYPE_CHECKING"
+            "it is used to check values, so import its names at run time, not only under TYPE_CHECKING"
         )
 
     def _unsupported(self, parameter: inspect.Parameter, error: Exception) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.where}: {parameter.name!r} is annotated with {error}, which a job cannot carry; use a type that it "
-            "can (docs/reference/data.md lists them), or give the argument a default if jobs do not bring it"
+            f"{self.where}: {parameter.name!r} is annotated with {error}, which a job cannot carry; use a supported "
+            "type (docs/reference/data.md lists them), or give the argument a default if jobs do not set it"
         )
 
     # Using
@@ -197,7 +197,7 @@ class Arguments:
 
     def _bind(self, values: Values) -> None:
         if self.context is not None and self.context in values:
-            msg = f"{self.context}: {self.definition_id!r} has its JobContext by this name; give the value another one"
+            msg = f"{self.context}: {self.definition_id!r} has its JobContext under this name; give the value another name"
             raise InvalidArgumentsError(msg)
         try:
             self._signature.bind(**dict.fromkeys(values))
@@ -206,7 +206,7 @@ class Arguments:
             msg = f"arguments of {self.definition_id!r}: {error}; it takes ({wanted})"
             if self._first_takes(values):
                 name = self.parameters[0].name
-                msg = f"{msg}; a single mapping holds values by name, so write {name}=... to hand one to {name!r}"
+                msg = f"{msg}; a single mapping holds values by name, so write {name}=... to pass one to {name!r}"
             raise InvalidArgumentsError(msg) from error
 
     def restore(self, data: MessageData) -> Mapping[str, Any]:

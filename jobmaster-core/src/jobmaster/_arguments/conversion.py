@@ -188,7 +188,9 @@ def _read_enum(value: Any, wanted: type[Enum]) -> Enum:
         found = _member_for(value, wanted)
     if found is None:
         shown = f"{value.path}.{value.name}" if isinstance(value, EnumMember) else repr(value)
-        raise MisfitError(f"{shown} is no {wanted.__qualname__}; it has {', '.join(wanted.__members__)}")
+        raise MisfitError(
+            f"{shown} is not a {wanted.__qualname__}; use one of {', '.join(wanted.__members__)}"
+        )
     return found
 
 
@@ -213,7 +215,7 @@ def _read_literal(value: Any, wanted: Any) -> Any:
             return option
         if type(option) is type(value) and option == value:
             return option
-    raise MisfitError(f"{shown(value)} is none of {', '.join(map(repr, get_args(wanted)))}")
+    raise MisfitError(f"{shown(value)} is not one of {', '.join(map(repr, get_args(wanted)))}")
 
 
 def _write_literal(value: Any, _: Any) -> Any:
@@ -230,7 +232,7 @@ def _read_text(value: Any, wanted: type) -> Any:
     try:
         return TEXTS[wanted](value) if wanted in TEXTS else wanted(value)
     except (ValueError, ArithmeticError, LookupError, OSError):
-        raise MisfitError(f"{shown(value)} is no {wanted.__name__}") from None
+        raise MisfitError(f"{shown(value)} is not a valid {wanted.__name__}") from None
 
 
 def _write_text(value: Any, _: Any) -> Any:
@@ -343,7 +345,7 @@ def _read_typed_dict(value: Any, wanted: Any) -> Any:
         raise _no(value, wanted)
     known = hints(wanted)
     if wrong := (wanted.__required_keys__ - value.keys()) | (value.keys() - known.keys()):
-        raise MisfitError(f"{min(map(str, wrong))!r} is missing, or is no key of {wanted.__qualname__}")
+        raise MisfitError(f"{min(map(str, wrong))!r} is missing, or is not a key of {wanted.__qualname__}")
     return {name: _item(one, known[name], f"[{name!r}]") for name, one in value.items()}
 
 

@@ -37,19 +37,19 @@ RECURRING: Final = Verb("recurring", JOB_OPTIONS | {"key", "cluster"} | RULE_NAM
 UPDATE: Final = Verb("update_recurring", RECURRING.options, options_first=True)
 STATIC: Final = Verb("StaticSchedule", JOB_OPTIONS, options_first=True)
 
-_AFTER: Final = "a delay is given by once_after(handler, delay), or request(after=delay)"
-_AT: Final = "a moment is given by once_at(handler, moment), or request(at=moment)"
+_AFTER: Final = "for a delay, use once_after(handler, delay) or request(after=delay)"
+_AT: Final = "for a moment, use once_at(handler, moment) or request(at=moment)"
 _RECURS: Final = "it is an option of recurring(handler, expression)"
-_REPEATS: Final = "a job that recurs is scheduled by recurring(handler, expression)"
-_LANE: Final = "jobs go to a lane: lane=..."
-_TIMEOUT: Final = "the time that an attempt may take is timeout=..."
-_RETRIES: Final = "how often a failed job is tried again is max_retries=..."
-_BACKOFF: Final = 'when a failed job is tried again is said by its definition: @handler("SomeId", retry=...)'
-_KEY: Final = "what makes a call repeatable is key=..."
+_REPEATS: Final = "for a recurring job, use recurring(handler, expression)"
+_LANE: Final = "use lane=... to choose the lane of a job"
+_TIMEOUT: Final = "use timeout=... to limit the time of an attempt"
+_RETRIES: Final = "use max_retries=... to limit how often a failed job is retried"
+_BACKOFF: Final = 'the definition says when a failed job is retried: @handler("SomeId", retry=...)'
+_KEY: Final = "use key=... to make a call repeatable"
 _EXPIRY: Final = (
-    "jobs do not expire; let the handler look at job.scheduled_at, or set timeout=... for the attempt"
+    "jobs do not expire; let the handler check job.scheduled_at, or set timeout=... for the attempt"
 )
-_VALUES: Final = "values for the handler are keywords of the call, or a mapping"
+_VALUES: Final = "pass values for the handler as keywords of the call, or as a mapping"
 
 MEANT: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -72,8 +72,8 @@ MEANT: Final[Mapping[str, str]] = {
         ("expires", "expires_in", "expire", "ttl", "job_ttl", "result_ttl", "failure_ttl"), _EXPIRY
     ),
     **dict.fromkeys(("args", "kwargs"), _VALUES),
-    "prio": "how urgent a job is is priority=...",
-    "meta": "facts to search by are metadata=...",
+    "prio": "use priority=... to say how urgent a job is",
+    "meta": "use metadata=... for facts to search by",
 }
 """Options of other verbs and of other systems, and what to write instead."""
 
@@ -89,7 +89,7 @@ def check_meant(definition_id: str, keywords: Iterable[str]) -> None:
     for name in keywords:
         if (hint := _hint(name)) is not None:
             msg = (
-                f"{name}: there is no such option of scheduling {definition_id!r}; {hint} If it is data for the "
+                f"{name}: there is no such option for scheduling {definition_id!r}; {hint} If it is data for the "
                 f"handler, put it in the mapping: {{{shown(name)}: ...}}"
             )
             raise InvalidArgumentsError(msg)
@@ -101,27 +101,29 @@ def check_options(definition_id: str, given: Iterable[str]) -> None:
         if name not in OPTION_NAMES:
             hint = _hint(name) or f"there are: {', '.join(sorted(OPTION_NAMES))}"
             raise InvalidArgumentsError(
-                f"{name}: there is no such option of scheduling {definition_id!r}; {hint}"
+                f"{name}: there is no such option for scheduling {definition_id!r}; {hint}"
             )
 
 
 def misplaced(definition_id: str, name: str, value: Any, verb: Verb) -> InvalidArgumentsError:
     """Return the error for an option that belongs to another verb."""
     if name in RULE_NAMES:
-        msg = f"{name}: there is no such option of {verb.name}() for {definition_id!r}; {_RECURS}"
+        msg = f"{name}: there is no such option for {verb.name}() of {definition_id!r}; {_RECURS}"
     elif verb is STATIC:
-        msg = f"there is no setting {name!r} of a static schedule: it is known by its name, and fires by its expression"
+        msg = f"a static schedule has no setting {name!r}: it has a name, and fires by its expression"
     elif verb is REQUEST:
         msg = (
-            f"{name}: there is no such option of a request for {definition_id!r}; the cluster is chosen by the call "
-            "that schedules, once_many(requests, cluster=...) for one"
+            f"{name}: there is no such option for a request of {definition_id!r}; the cluster is chosen by the call "
+            "that schedules, for example once_many(requests, cluster=...)"
         )
     elif name == "confirm":
         msg = f"confirm: {verb.name}() always waits for the master, which keeps the schedule; leave it out"
     elif verb is RECURRING or verb is UPDATE:
         msg = "at, after: the expression says when a recurring schedule fires; use starts_after for its start"
     else:
-        msg = f"{name}: {verb.name}() takes no {name}=...; call once_{name}(handler, {shown(value)}, ...)"
+        msg = (
+            f"{name}: {verb.name}() does not take {name}=...; call once_{name}(handler, {shown(value)}, ...)"
+        )
     return InvalidArgumentsError(msg)
 
 

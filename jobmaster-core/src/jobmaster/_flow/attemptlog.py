@@ -126,7 +126,7 @@ def _rescue_text(job: JobContext, report: Report) -> str:
     where = f" ({job.worker} on {job.host})" if job.worker else ""
     head = f"{_head(job, report.outcome)}{where}"
     if report.status is not JobStatus.FAILED:
-        return f"{head}; it may have been running, and is held to be run again"
+        return f"{head}; it may have been running, and will be run again"
     return f"{head}; it has failed for good{_shown(report.error)}"
 
 

@@ -7,7 +7,7 @@ after its messages are on the agent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,10 +15,12 @@ from attrs import define
 
 from jobmaster._text.logtext import counted
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
-from jobmaster.models import STANDALONE, Bucket, NewJob, evolve
+from jobmaster.models import Bucket, NewJob, evolve
 from jobmaster.states import BucketStatus
 
 if TYPE_CHECKING:
+    from jobmaster._flow.reach import Reach
+    from jobmaster.clock import Clock
     from jobmaster.contracts import (
         AgentRepository,
         Handover,
@@ -40,17 +42,14 @@ DRAINS = 5
 class HandoverPusher:
     """Pushes handovers to the agents of their buckets.
 
-    `on_away` is called with an agent that could not be reached, `on_answer` with one that took jobs. `patience` is for
-    how many seconds a handover belongs to the pusher: after that another pusher may have pushed it, its jobs may have
-    run and their messages may be removed, so that a second push would run them again.
+    `patience` is for how many seconds a handover belongs to the pusher: after that another pusher may have pushed it, its
+    jobs may have run and their messages may be removed, so that a second push would run them again.
     """
 
     handovers: HandoverStore
-    agents: Mapping[str, AgentRepository]
-    on_away: Callable[[str], None]
-    monotonic: Callable[[], float]
+    agents: Reach
+    clock: Clock
     patience: float
-    on_answer: Callable[[str], None] = lambda _: None
 
     async def push(
         self, handovers: Sequence[tuple[str, Handover]], asked_at: float, *, retaken: bool = False
@@ -63,7 +62,7 @@ class HandoverPusher:
         """
         arrived: list[Handover] = []
         for name in dict.fromkeys(name for name, _ in handovers):
-            if self.monotonic() - asked_at > self.patience:
+            if self.clock.monotonic() - asked_at > self.patience:
                 late = counted(len(handovers), "handover took", "handovers took")
                 log.warning("%s too long to push; left to others", late)
                 break
@@ -74,14 +73,14 @@ class HandoverPusher:
         try:
             await self.agents[name].messages.push([message for one in handovers for message in one.messages])
         except StoreUnreachableError as error:
-            self.on_away(name)
+            self.agents.leave_alone(name)
             await self._not_pushed(name, handovers, retaken, error)
             return ()
         except StoreUnavailableError as error:
-            self.on_away(name)
+            self.agents.leave_alone(name)
             log.warning("agent %s did not answer; its jobs will be pushed again: %s", name, error)
             return ()
-        self.on_answer(name)
+        self.agents.answered(name)
         await self.handovers.close([one.id for one in handovers])
         return handovers
 
@@ -131,7 +130,7 @@ async def hold_unread(
     The arguments are those of `BucketStore.hold_unread`. Messages that their pushers may be about to push again stay:
     they would come back.
     """
-    if bucket.agent == STANDALONE:
+    if agent.capabilities.inline:
         return await master.buckets.hold_unread(bucket, waited, keep, limit)
     aside, carried = aside_of(bucket.id), await master.handovers.jobs_of(bucket.id)
     if not await agent.asides.set_aside(bucket, aside, waited, keep, limit, carried):

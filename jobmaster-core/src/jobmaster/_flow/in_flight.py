@@ -14,6 +14,7 @@ from jobmaster._process.signals import Signal
 from jobmaster.context import JobContext, request_stop
 
 if TYPE_CHECKING:
+    from jobmaster.clock import Clock
     from jobmaster.models import Claim
     from jobmaster.states import JobStatus
 
@@ -34,7 +35,7 @@ class StopReason:
     FENCED = "the worker's lease ran out"
 
 
-def _heard_by_nobody(_: Slot) -> None: ...
+def _ignore(_: Slot) -> None: ...
 
 
 @define(eq=False)
@@ -52,7 +53,7 @@ class Slot:
     started: float = 0.0
     stop_reason: str | None = None
     left: bool = False
-    on_stop: Callable[[Slot], None] = _heard_by_nobody
+    on_stop: Callable[[Slot], None] = _ignore
 
     def begin(self, entry: InFlight, job: JobContext, now: float) -> None:
         """Take a job; `now` is monotonic."""
@@ -127,9 +128,9 @@ class Finished:
     remembered regardless of time.
     """
 
-    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, seconds: float, clock: Clock) -> None:
         self._seconds = seconds
-        self._monotonic = monotonic
+        self._clock = clock
         self._until: dict[Attempt, float] = {}
         self._cancelled: dict[Attempt, float] = {}
 
@@ -146,7 +147,7 @@ class Finished:
         self._remember(self._cancelled, key, at_least=CANCELLED_KEPT)
 
     def _remember(self, known: dict[Attempt, float], key: Attempt, at_least: int) -> None:
-        now = self._monotonic()
+        now = self._clock.monotonic()
         known[key] = now + self._seconds
         while len(known) > at_least and known[oldest := next(iter(known))] < now:
             del known[oldest]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from attrs import define
+from attrs import define, evolve
 
 from jobmaster.contracts import (
     AgentBucketStore,
@@ -42,8 +42,8 @@ class InlineAgent(AgentRepository):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The master's own."""
-        return self._master.capabilities
+        """The master's own, and that its rows are the buckets."""
+        return evolve(self._master.capabilities, inline=True)
 
     # The store is the master's: its opener takes care of it
 

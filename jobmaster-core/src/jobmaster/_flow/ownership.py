@@ -36,11 +36,30 @@ SHORT_PAGE, LONG_PAGE = 0.1, 0.4
 """A page read ahead should last its bucket this long, in seconds."""
 
 
-def _heard_by_nobody() -> None: ...
+def _ignore() -> None: ...
 
 
 class OwnedBucket:
     """A bucket this process owns, and its jobs in flight."""
+
+    giving: list[InFlight]
+    """Jobs on their way out of a bucket on an agent, which must not be started here any more."""
+    more_behind: bool
+    """Whether the store is known to hold more due jobs than were read."""
+    keeps_waiting: bool
+    """Whether the last look left jobs in the bucket that are not in flight."""
+    unacknowledged: set[Attempt]
+    """Attempts that are reported, but whose messages are still on the agent."""
+    last_progress: float
+    """Monotonic moment by which the claim loop has made progress, or will have if it sleeps."""
+    stirred: Signal
+    """Set when jobs arrive, and when a slot finds nothing to do."""
+    on_idle: Callable[[], None]
+    """Called when a slot has nothing to do."""
+    told: Load
+    """The load that was last reported to the master, or that it knows from the registration."""
+    offered: int | None
+    """How many jobs in total it would have: those in its slots, and those it starts within a second. None if idle."""
 
     def __init__(
         self,
@@ -63,28 +82,19 @@ class OwnedBucket:
         self.capacity = min(self.batch_size, 2 * slots)
         self.in_flight: dict[UUID, InFlight] = {}
         self.waiting: deque[InFlight] = deque()
-        self.giving: list[InFlight] = []
-        """Jobs on their way out of a bucket on an agent, which must not be started here any more."""
+        self.giving = []
         self.closed = False
         self.more_behind = False
-        """Whether the store is known to hold more due jobs than were read."""
         self.keeps_waiting = False
-        """Whether the last look left jobs in the bucket that are not in flight."""
-        self.unacknowledged: set[Attempt] = set()
-        """Attempts that are reported, but whose messages are still on the agent."""
+        self.unacknowledged = set()
         self.last_progress = 0.0
-        """Monotonic moment by which the claim loop has made progress, or will have if it sleeps."""
         self._on_their_way = 0
         self.pull_again = Signal()
         self.stirred = Signal()
-        """Set when jobs arrive, and when a slot finds nothing to do."""
-        self.on_idle: Callable[[], None] = _heard_by_nobody
-        """Called when a slot has nothing to do."""
+        self.on_idle = _ignore
         self.told = Load(free=slots)
-        """The load that was last reported to the master, or that it knows from the registration."""
         self.pace = Pace(slots)
-        self.offered: int | None = None
-        """How many jobs in total it would have: those in its slots, and those it starts within a second. None if idle."""
+        self.offered = None
         self._silent_for, self.asks_again_at = 0.0, -NEVER
         self._mostly_idle, self._looked_at = False, 0.0
         self._page_at = -NEVER
@@ -160,7 +170,7 @@ class OwnedBucket:
         keys = [(claim.job.id, claim.attempt) for claim in claims if claim.job.id not in self.in_flight]
         return [key for key in keys if self._is_over(key) and key not in self.unacknowledged]
 
-    def in_hand_beyond(self, cursor: Cursor) -> list[UUID]:
+    def in_flight_beyond(self, cursor: Cursor) -> list[UUID]:
         """Return the ids of the jobs in flight that the next pull would find again."""
         after = cursor.after
         if after is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +17,7 @@ from jobmaster.states import JobStatus
 
 if TYPE_CHECKING:
     from jobmaster._flow.ownership import InFlight, OnReport, OwnedBucket
+    from jobmaster.clock import Clock
     from jobmaster.models import Claim, Report
 
 log = logging.getLogger("jobmaster.poison_guard")
@@ -36,7 +36,7 @@ class PoisonGuard:
 
     outcomes: OutcomeStore
     on_report: OnReport
-    now: Callable[[], datetime]
+    clock: Clock
     _accused: Claim | None = field(default=None, init=False)
     _set_aside: list[OwnedBucket] = field(factory=list, init=False)
 
@@ -78,7 +78,7 @@ class PoisonGuard:
     async def _record_start(self, owned: OwnedBucket, entry: InFlight) -> bool:
         """Write a start; after a failure its job keeps its turn, as the start may be recorded all the same."""
         claim, status = entry.claim, JobStatus.PROCESSING
-        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.now())
+        mark = Mark(job_id=claim.job.id, attempt=claim.attempt, status=status, started_at=self.clock.now())
         try:
             await self.outcomes.mark(owned.bucket, [mark])
         except LeaseLostError:

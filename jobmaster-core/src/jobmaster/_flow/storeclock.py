@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from attrs import define, field
 from jobmaster._policy.steadiness import Reading, Steadiness, newest_of
 
 if TYPE_CHECKING:
+    from jobmaster.clock import Clock
     from jobmaster.contracts import MasterRepository
 
 log = logging.getLogger("jobmaster.clock")
@@ -23,14 +23,14 @@ class StoreClock:
 
     cluster_id: str
     master: MasterRepository
-    monotonic: Callable[[], float]
+    clock: Clock
     _steadiness: Steadiness = field(factory=Steadiness, init=False)
 
     async def look(self) -> None:
         """Read the master's time; raises `StoreError`."""
-        asked_at = self.monotonic()
+        asked_at = self.clock.monotonic()
         now = await self.master.now()
-        reading = Reading(now, asked_at, self.monotonic())
+        reading = Reading(now, asked_at, self.clock.monotonic())
         if self._steadiness.begun:
             self._note(reading)
             return
@@ -41,7 +41,7 @@ class StoreClock:
     def heard(self, now: datetime, asked_at: float) -> None:
         """Note the master's clock as returned with the answer to a query made at a monotonic moment."""
         if self._steadiness.begun:
-            self._note(Reading(now, asked_at, self.monotonic()))
+            self._note(Reading(now, asked_at, self.clock.monotonic()))
 
     def cutoff(self, age: float) -> datetime | None:
         """Return the moment before which things `age` seconds old may expire, as of the last look; None: nothing may."""
@@ -53,12 +53,12 @@ class StoreClock:
 
     def is_calm(self, seconds: float, least: float = 0.0) -> bool:
         """Return whether the clock has not been seen to jump by `least` seconds or more for the last `seconds`."""
-        return self._steadiness.is_calm(self.monotonic(), seconds, least)
+        return self._steadiness.is_calm(self.clock.monotonic(), seconds, least)
 
     def _note(self, reading: Reading) -> None:
         if jump := self._steadiness.note(reading):
             log.warning(
-                "the master's clock jumped by %+.0f s, to %s: nothing is deleted by its age until it has gone steadily "
+                "the master's clock jumped by %+.0f s, to %s: nothing is deleted by age until it has been steady "
                 "for a while",
                 jump,
                 reading.store.isoformat(timespec="seconds"),

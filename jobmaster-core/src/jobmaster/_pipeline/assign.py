@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from attrs import define, field, frozen
 
 from jobmaster._policy.placement import by_place
 from jobmaster._policy.sharing import Silence, limits
-from jobmaster.contracts import AgentRepository, Assignment, AssignmentStore, BucketStore, HandoverStore, Room
+from jobmaster.contracts import Assignment, AssignmentStore, BucketStore, HandoverStore, Room
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.models import STANDALONE, Bucket
 from jobmaster.weighing import AT_ONCE, new_weight
 
 if TYPE_CHECKING:
     from jobmaster._flow.handover import HandoverPusher
+    from jobmaster._flow.reach import Reach
     from jobmaster._policy.refill import Refills
+    from jobmaster.clock import Clock
+    from jobmaster.models import Bucket
 
 log = logging.getLogger("jobmaster.assign")
 
@@ -42,26 +44,35 @@ class AssignResult:
     starving: bool = False
 
 
+class PushingWorkers(Protocol):
+    """The workers of this process, which push what is assigned to buckets on agents."""
+
+    def pusher_id(self) -> UUID:
+        """Return the id under which this process pushes handovers now."""
+        ...
+
+
 @define
 class Assign:
     """Gives held jobs to buckets when they come due, and not before (`ahead` is only the time that this takes).
 
     Buckets get jobs by their `refills`, and no more than their owners offer to take: the rest is held until a slot is
     free somewhere. Silent owners get nothing. Jobs for a bucket on an agent are handed over: marked on the master, then
-    pushed by the `pusher`. Agents that are not `reachable`, or that do not answer now, get nothing and block nothing.
+    pushed by the `pusher`, in the name of `workers`. Agents that are out of reach, or that do not answer now, get
+    nothing and block nothing.
     """
 
     cluster_id: str
     assignments: AssignmentStore
     buckets: BucketStore
     handovers: HandoverStore
-    agents: Mapping[str, AgentRepository]
-    reachable: Callable[[], Sequence[str]]
+    agents: Reach
     pusher: HandoverPusher
-    me: Callable[[], UUID]
-    ahead: Callable[[], float]
+    workers: PushingWorkers
+    ahead: float
     refills: Refills
     silence: Silence
+    clock: Clock
     _behind: bool = field(default=False, init=False)
     """Whether due jobs were left: then there is no need to query whether there are any."""
     _pause: float = field(default=FIRST_PAUSE, init=False)
@@ -75,7 +86,7 @@ class Assign:
     async def run_once(self) -> AssignResult:
         """Assign the jobs that are due within the look-ahead and find room."""
         if not self._behind:
-            peek = await self.assignments.assign_due(self.cluster_id, self.ahead(), ())
+            peek = await self.assignments.assign_due(self.cluster_id, self.ahead, ())
             if peek.next_in is None or peek.next_in > 0:
                 self.refills.start_anew()
                 return AssignResult({}, peek.next_in)
@@ -84,12 +95,12 @@ class Assign:
             self._behind = False
             return AssignResult({}, None, starving=True)
         assignment = await self._fill(buckets)
-        self.refills.given(assignment.assigned, self.pusher.monotonic())
+        self.refills.given(assignment.assigned, self.clock.monotonic())
         return self._result(assignment, buckets)
 
     async def _buckets(self) -> Sequence[Bucket]:
         """Return the active buckets on agents that this process can reach, without those of silent owners."""
-        active, reached = await self.buckets.list_active(self.cluster_id), set(self.reachable())
+        active, reached = await self.buckets.list_active(self.cluster_id), set(self.agents.reachable())
         heard = self.silence.heard(active)
         # Unreachable buckets count too: the only bucket in reach may not be the only one of its place.
         self._limits = {
@@ -104,13 +115,13 @@ class Assign:
         self._unserved = {(room.lane, room.priority) for room in rooms} == by_place(buckets).keys()
         if not rooms:
             return Assignment(assigned={}, next_in=0)
-        agents = {bucket.id: bucket.agent for bucket in buckets}
-        inline = [room for room in rooms if agents[room.bucket_id] == STANDALONE]
-        remote = [room for room in rooms if agents[room.bucket_id] != STANDALONE]
+        agents = {bucket.id: bucket.agent for bucket in buckets if bucket.is_on_agent}
+        inline = [room for room in rooms if room.bucket_id not in agents]
+        remote = [room for room in rooms if room.bucket_id in agents]
         done = await self._hand_over(remote, agents) if remote else Assignment(next_in=0)
         if not inline or (remote and done.next_in != 0):
             return done
-        more = await self.assignments.assign_due(self.cluster_id, self.ahead(), inline)
+        more = await self.assignments.assign_due(self.cluster_id, self.ahead, inline)
         return Assignment(
             assigned={**done.assigned, **more.assigned},
             next_in=more.next_in,
@@ -121,19 +132,20 @@ class Assign:
         """Return how many jobs buckets hold, by agent; agents that do not answer are left out."""
         found: dict[str, Mapping[UUID, int]] = {}
         for name in names:
+            agent = self.agents[name]
             try:
-                found[name] = await self.agents[name].buckets.holdings()
+                found[name] = await agent.buckets.holdings()
             except StoreUnavailableError as error:
-                if name == STANDALONE:
+                if agent.capabilities.inline:
                     raise
                 log.warning("agent %s is away and gets no jobs: %s", name, error)
-                self.pusher.on_away(name)
+                self.agents.leave_alone(name)
         return found
 
     async def _hand_over(self, rooms: Sequence[Room], agents: Mapping[UUID, str]) -> Assignment:
         """Mark jobs as handed over, and push them; return those that arrived."""
-        asked_at = self.pusher.monotonic()
-        result = await self.handovers.hand_over(self.cluster_id, self.ahead(), rooms, self.me())
+        asked_at = self.clock.monotonic()
+        result = await self.handovers.hand_over(self.cluster_id, self.ahead, rooms, self.workers.pusher_id())
         self._unserved = self._unserved and not result.handovers
         weights = [new_weight(message.new) for one in result.handovers for message in one.messages]
         if weights:
@@ -148,7 +160,7 @@ class Assign:
         return [room for group in by_place(buckets).values() for room in self._rooms_of(group, held)]
 
     def _rooms_of(self, group: Sequence[Bucket], holdings: Mapping[UUID, int]) -> list[Room]:
-        ids, now = [bucket.id for bucket in group], self.pusher.monotonic()
+        ids, now = [bucket.id for bucket in group], self.clock.monotonic()
         free = self.refills.rooms(ids, holdings, now, self._limits)
         share = max(1, min(MOST_AT_ONCE, AT_ONCE // self._weight) // len(group))
         return [

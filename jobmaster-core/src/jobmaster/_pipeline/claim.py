@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from jobmaster._policy.outcome import cancelled_unstarted, parked, released
 from jobmaster.models import BucketPage, Claim, Cursor, Report
 
 if TYPE_CHECKING:
+    from jobmaster.clock import Clock
     from jobmaster.contracts import ClaimStore
 
 RESCAN = 30.0
@@ -41,20 +42,20 @@ class ClaimJobs:
     known: Container[str]
     on_report: OnReport
     on_echo: OnEcho
-    monotonic: Callable[[], float]
+    clock: Clock
     _cursor: Cursor = field(factory=Cursor, init=False)
     _scanned_at: float = field(default=-NEVER, init=False)
 
     async def run_once(self) -> ClaimResult:
         """Read due and new jobs, as far as there is room in memory."""
-        now = self.owned.last_progress = self.monotonic()
+        now = self.owned.last_progress = self.clock.monotonic()
         room = self.owned.room
         if room == 0 or not self.owned.lease.is_safe(now):
             self.owned.more_behind = True
             return ClaimResult(0, None)
         with self.owned.reading():
             cursor = self._next_cursor(now)
-            known = self.owned.in_hand_beyond(cursor)
+            known = self.owned.in_flight_beyond(cursor)
             page = await self.claims.pull(self.owned.bucket, cursor, room + len(known), known)
             self.owned.keeps_waiting = page.more or page.next_due_in is not None
             went_back = _is_behind(page.cursor, self._cursor)
@@ -89,7 +90,7 @@ class ClaimJobs:
         return self._cursor.anew()
 
     def _line_up(self, fresh: Sequence[Claim]) -> None:
-        now = self.monotonic()
+        now = self.clock.monotonic()
         runnable = []
         for claim in fresh:
             refusal = self._refusal(claim)
@@ -117,17 +118,15 @@ def _is_behind(cursor: Cursor, before: Cursor) -> bool:
     return cursor.after.ready_at < before.after.ready_at - BEHIND
 
 
-async def hand_back_unread(
-    claims: ClaimStore, owned: OwnedBucket, on_report: OnReport, monotonic: Callable[[], float]
-) -> None:
+async def hand_back_unread(claims: ClaimStore, owned: OwnedBucket, on_report: OnReport, clock: Clock) -> None:
     """Release the due jobs of a closed bucket that were never read: they need not wait for long-running jobs."""
     cursor: Cursor | None = Cursor()
     while cursor is not None:
         with owned.reading():
-            known = owned.in_hand_beyond(cursor)
+            known = owned.in_flight_beyond(cursor)
             page = await claims.pull(owned.bucket, cursor, owned.batch_size + len(known), known)
             fresh = [claim for claim in page.claims if not owned.knows(claim)]
         for claim in fresh:
-            owned.take_aside(claim, monotonic())
+            owned.take_aside(claim, clock.monotonic())
             on_report(owned, cancelled_unstarted(claim) if claim.cancel_requested else released(claim))
         cursor = page.cursor if page.more else None

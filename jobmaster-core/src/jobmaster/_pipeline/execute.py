@@ -26,6 +26,7 @@ from jobmaster.states import AttemptOutcome
 
 if TYPE_CHECKING:
     from jobmaster._policy.outcome import Verdict
+    from jobmaster.clock import Clock
     from jobmaster.contracts import OutcomeStore
     from jobmaster.handlers import Builder, Handler
     from jobmaster.hookspecs import JobObserver, Middleware
@@ -61,12 +62,12 @@ class DeadlineWatch:
 
     def __init__(
         self,
-        buckets: Callable[[], Sequence[OwnedBucket]],
-        monotonic: Callable[[], float],
+        buckets: Sequence[OwnedBucket],
+        clock: Clock,
         on_overrun: Callable[[OwnedBucket, Slot], None],
     ) -> None:
         self._buckets = buckets
-        self._monotonic = monotonic
+        self._clock = clock
         self._on_overrun = on_overrun
         self._wake_at = NEVER
         self._earlier = Signal()
@@ -79,23 +80,23 @@ class DeadlineWatch:
 
     def told(self, slot: Slot) -> None:
         """Give a handler that was told to stop a moment to end."""
-        slot.deadline = self._monotonic() + PATIENCE.get(slot.stop_reason or "", LONG_PATIENCE)
+        slot.deadline = self._clock.monotonic() + PATIENCE.get(slot.stop_reason or "", LONG_PATIENCE)
         self.expect(slot.deadline)
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
-            wait = None if self._wake_at == NEVER else self._wake_at - self._monotonic()
+            wait = None if self._wake_at == NEVER else self._wake_at - self._clock.monotonic()
             if not await self._earlier.wait(wait):
-                now = self._monotonic()
+                now = self._clock.monotonic()
                 self._wake_at = now + LONG_PATIENCE  # if what follows fails
-                async with Contained("stopping what is overdue", log):
+                async with Contained("stopping overdue attempts", log):
                     self._wake_at = self.stop_overdue(now)
 
     def stop_overdue(self, now: float) -> float:
         """Stop every slot whose deadline has passed; return the earliest deadline that has not."""
         earliest = NEVER
-        for owned in self._buckets():
+        for owned in self._buckets:
             for slot in list(owned.running()):
                 if slot.deadline <= now:
                     self._overdue(owned, slot)
@@ -112,18 +113,20 @@ class DeadlineWatch:
 
 @define(eq=False)
 class Execute:
-    """Runs the claims of one worker's buckets, and reports each."""
+    """Runs the claims of one worker's buckets, and reports each.
+
+    `threshold` is the longest delay in seconds with which a job that runs again stays in its bucket.
+    """
 
     outcomes: OutcomeStore
     handlers: Mapping[str, Handler]
     retry: RetryPolicy
-    threshold: Callable[[], float]
+    threshold: float
     worker: str
     host: str
     on_report: OnReport
     watch: DeadlineWatch
-    monotonic: Callable[[], float]
-    now: Callable[[], datetime]
+    clock: Clock
     threads: anyio.CapacityLimiter
     build: Builder
     middleware: Sequence[Middleware] = ()
@@ -135,7 +138,7 @@ class Execute:
 
     def __attrs_post_init__(self) -> None:
         """Build the parts that depend on the fields."""
-        self.poison_guard = PoisonGuard(self.outcomes, self.on_report, self.now)
+        self.poison_guard = PoisonGuard(self.outcomes, self.on_report, self.clock)
 
     async def runner(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run jobs of a bucket in one slot, until the bucket is closed or the slot was left."""
@@ -166,12 +169,12 @@ class Execute:
 
     async def _serve(self, owned: OwnedBucket, slot: Slot) -> None:
         """Run job after job in the slot's scope; return when the bucket is closed or the scope is spent."""
-        yielded = self.monotonic()
+        yielded = self.clock.monotonic()
         while (entry := owned.next_in_line() or await owned.next_job()) is not None:
-            now = self.monotonic()
+            now = self.clock.monotonic()
             if now - yielded > FAIRNESS:
                 await anyio.lowlevel.checkpoint()
-                yielded = now = self.monotonic()
+                yielded = now = self.clock.monotonic()
             if not owned.lease.is_safe(now):
                 entry.ended = True
                 return
@@ -184,8 +187,8 @@ class Execute:
         if claim.suspect:
             if not await self.poison_guard.admit(owned, entry):
                 return
-            now = self.monotonic()
-        job = JobContext(claim, self.worker, self.host, self.now())
+            now = self.clock.monotonic()
+        job = JobContext(claim, self.worker, self.host, self.clock.now())
         slot.begin(entry, job, now)
         self.watch.expect(slot.deadline)
         error = await in_own_context(self._call(slot, job))
@@ -228,32 +231,32 @@ class Execute:
         try:
             return self._verdict(claim, reason, late, error)
         except BaseException as broken:
-            log.exception("job %s: its end could not be judged; the default policy decides", job.id)
+            log.exception("job %s: its outcome could not be determined; the default policy decides", job.id)
             kind = AttemptOutcome.FAILED if late is None else AttemptOutcome.TIMED_OUT
-            return outcome.unjudged(claim, kind, late or error or broken, self.random, self.threshold())
+            return outcome.unjudged(claim, kind, late or error or broken, self.random, self.threshold)
 
     def _verdict(
         self, claim: Claim, reason: str | None, late: TimeoutError | None, error: BaseException | None
     ) -> Verdict:
         if late is not None:
-            return outcome.timed_out(claim, late, self._policy(claim), self.random, self.threshold())
+            return outcome.timed_out(claim, late, self._policy(claim), self.random, self.threshold)
         if error is None:
             return outcome.succeeded(claim)
         if reason == StopReason.CANCEL:
             return outcome.cancelled(claim)
         if reason is not None:
             return outcome.interrupted(claim)
-        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold())
+        return outcome.raised(claim, error, self._policy(claim), self.random, self.threshold)
 
     def _policy(self, claim: Claim) -> RetryPolicy:
         own = self.handlers[claim.job.definition_id].definition.retry
         return own or self.retry
 
     def leave(self, owned: OwnedBucket, slot: Slot) -> None:
-        """Record the end of an attempt whose handler goes on although it was told to stop."""
+        """Record the end of an attempt whose handler keeps running although it was told to stop."""
         if slot.job is not None:
             log.error(
-                "job %s of %s goes on although it was told to stop (%s); its attempt is over, and it is left behind",
+                "job %s of %s keeps running although it was told to stop (%s); its attempt is over, and it is abandoned",
                 *(slot.job.id, slot.job.definition_id, slot.stop_reason),
             )
         self._finish(owned, slot, _STOPPED)
@@ -272,7 +275,7 @@ class Execute:
             return
         verdict, raised = self._judged(slot, job, error), error if slot.stop_reason is None else None
         slot.end()
-        finished_at = self.now()
+        finished_at = self.clock.now()
         owned.pace.ran((finished_at - job.started_at).total_seconds())
         self.on_report(owned, _report(job, claim_of(job), verdict, finished_at))
         if verdict.outcome is not _SUCCEEDED:

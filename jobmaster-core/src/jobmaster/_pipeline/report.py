@@ -155,7 +155,7 @@ class Reporter:
 def _log_stale(stale: frozenset[UUID]) -> None:
     too_late = counted(
         len(stale),
-        "attempt was reported too late, its bucket belongs",
-        "attempts were reported too late, their buckets belong",
+        "attempt was reported",
+        "attempts were reported",
     )
-    log.warning("%s to somebody else now; one is of job %s", too_late, next(iter(stale)))
+    log.warning("%s too late: bucket ownership changed; one is of job %s", too_late, next(iter(stale)))

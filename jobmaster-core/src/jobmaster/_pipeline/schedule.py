@@ -123,9 +123,9 @@ class _Terms:
 
 def _too_many(count: int) -> InvalidArgumentsError:
     return InvalidArgumentsError(
-        f"once_many: these {count:,} jobs have over {MOST_TOGETHER // 1024**2} MiB of data and metadata, the most that is "
-        "stored in one call; nothing was stored. Make several calls, each of which is all or nothing, "
-        "or put what is large elsewhere and pass its address"
+        f"once_many: these {count:,} jobs have over {MOST_TOGETHER // 1024**2} MiB of data and metadata, the limit of "
+        "one call; nothing was stored. Make several calls, each of which is all or nothing, "
+        "or store large data elsewhere and pass a reference"
     )
 
 
@@ -175,7 +175,7 @@ def _delay(after: timedelta | float) -> float:
 def due_moment(at: datetime, now: datetime) -> Due:
     """Return a due time given as a moment; raises `InvalidArgumentsError` unless it is an aware datetime."""
     if not isinstance(at, datetime):
-        msg = f"at: {shown(at)} is no datetime; give an aware one, e.g. datetime.now(timezone.utc) + timedelta(hours=1)"
+        msg = f"at: {shown(at)} is not a datetime; give an aware one, e.g. datetime.now(timezone.utc) + timedelta(hours=1)"
         raise InvalidArgumentsError(msg)
     try:
         moment = require_aware("at", at)
@@ -191,7 +191,7 @@ def due_moment(at: datetime, now: datetime) -> Due:
 
 def _too_far(name: str, value: Any) -> InvalidArgumentsError:
     return InvalidArgumentsError(
-        f"{name}: {named(value)} is too far away; a job can wait for a hundred years"
+        f"{name}: {named(value)} is too far away; a job can wait for at most a hundred years"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from attrs import define, evolve, field
@@ -15,6 +15,7 @@ from jobmaster._policy.sharing import hungry
 
 if TYPE_CHECKING:
     from jobmaster._policy.placement import Place
+    from jobmaster.clock import Clock
     from jobmaster.contracts import AgentRepository, MasterRepository
     from jobmaster.models import Bucket, Load
 
@@ -28,28 +29,46 @@ GIVEN_AT_ONCE: Final = 4000
 """Most unread jobs of a bucket that one look gives back."""
 
 
+class OtherWorkers(Protocol):
+    """What a worker knows of the others, and how it tells them."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether notifications arrive from other processes."""
+        ...
+
+    def notified_of_free(self) -> bool:
+        """Return whether notifications of free slots have arrived since the last call."""
+        ...
+
+    def tell_of_free(self, *, known: bool) -> None:
+        """Announce free slots: to all processes if they are `known` to the master, else within this process."""
+        ...
+
+    def tell_of_held(self) -> None:
+        """Announce jobs that are held again, for a worker with free slots."""
+        ...
+
+    def within_reach(self, buckets: Sequence[Bucket]) -> Sequence[Bucket]:
+        """Return the buckets that this process can give work to, without silent ones."""
+        ...
+
+    async def anybody_assigns(self) -> bool:
+        """Return whether a coordinator assigns held jobs; without one nothing is given back."""
+        ...
+
+
 @define
 class Share:
-    """Shares out the work in the buckets of one worker.
-
-    `on_free` is called when slots are free, with whether the master knows and others may be notified; `on_held` when
-    jobs are held again that a worker with free slots may run. `notified_of_free` says whether notifications of free
-    slots have arrived since its last call. `awake` leaves out silent buckets; nothing is given back unless
-    `anybody_assigns` says that a coordinator assigns held jobs.
-    """
+    """Shares out the work in the buckets of one worker."""
 
     cluster_id: str
     master: MasterRepository
     agent: AgentRepository
     owned: Sequence[OwnedBucket]
     on_report: OnReport
-    on_free: Callable[[bool], None]
-    on_held: Callable[[], None]
-    notified_of_free: Callable[[], bool]
-    listening: Callable[[], bool]
-    awake: Callable[[Sequence[Bucket]], Sequence[Bucket]]
-    anybody_assigns: Callable[[], Awaitable[bool]]
-    monotonic: Callable[[], float]
+    others: OtherWorkers
+    clock: Clock
     _changed: set[UUID] = field(factory=set, init=False)
     """Buckets whose slots were free, or not, at the last look, contrary to the last report."""
     _nothing_behind: dict[UUID, float] = field(factory=dict, init=False)
@@ -63,7 +82,7 @@ class Share:
 
     async def run_once(self) -> float | None:
         """Report changes, and give back jobs that others could start; return when to look again (None: on a stir)."""
-        now = self.monotonic()
+        now = self.clock.monotonic()
         for owned in [owned for owned in self.owned if owned.giving or owned.id in self._asides]:
             await self._bring_back(owned)
         begins = {owned.id: owned.estimate(now) for owned in self.owned if not owned.closed}
@@ -94,14 +113,14 @@ class Share:
         changed = {id_ for id_, load in loads.items() if (load.free > 0) != (told[id_].free > 0)}
         lasting, self._changed = changed & self._changed, changed
         if any(loads[id_].free for id_ in changed - lasting):
-            self.on_free(False)
+            self.others.tell_of_free(known=False)
         newly_free = {id_ for id_ in lasting if loads[id_].free}
         other = (lasting - newly_free) | {id_ for id_, load in loads.items() if _differs(load, told[id_])}
         if newly_free or (other and now - self._told_at >= TELL_EVERY):
             await self._write({id_: loads[id_] for id_ in newly_free | other}, now)
             other = set()
         if newly_free:
-            self.on_free(True)
+            self.others.tell_of_free(known=True)
         return bool(other or changed)
 
     async def _write(self, loads: Mapping[UUID, Load], now: float) -> None:
@@ -114,13 +133,13 @@ class Share:
 
     async def _ask(self, now: float, *, at_once: bool) -> None:
         """Check which places have free slots: on notifications, and now and then; more often while jobs are given back."""
-        every = LOOK_EVERY if self._gave else ASK_EVERY if self.listening() else TELL_EVERY
-        if self.notified_of_free() or at_once or now - self._asked_at >= every:
+        every = LOOK_EVERY if self._gave else ASK_EVERY if self.others.listening else TELL_EVERY
+        if self.others.notified_of_free() or at_once or now - self._asked_at >= every:
             self._asked_at = now
-            buckets = self.awake(await self.master.buckets.list_active(self.cluster_id))
+            buckets = self.others.within_reach(await self.master.buckets.list_active(self.cluster_id))
             full = {owned.id for owned in self.owned if not owned.free}
             found = hungry(b for b in buckets if b.id not in full)
-            self._hungry = found if found and await self.anybody_assigns() else frozenset()
+            self._hungry = found if found and await self.others.anybody_assigns() else frozenset()
 
     async def _give(self, owned: OwnedBucket, begins: int, now: float) -> bool:
         """Give back jobs that will not start within a second: those in line, and those unread behind them.
@@ -128,7 +147,7 @@ class Share:
         This owner's offer is reported first, so that it does not get all of them again. Returns whether there were any.
         """
         if owned.told.offered is None:
-            await self._write({owned.id: evolve(owned.load(now), free=0)}, self.monotonic())
+            await self._write({owned.id: evolve(owned.load(now), free=0)}, self.clock.monotonic())
         in_line = len(owned.waiting)
         given = owned.give(keep=begins)
         await self._let_go(owned, given, now)
@@ -162,7 +181,7 @@ class Share:
         )
         owned.given(giving)
         if await return_set_aside(self.master, self.agent, aside):
-            self.on_held()
+            self.others.tell_of_held()
         del self._asides[owned.id]
 
     async def _give_unread(self, owned: OwnedBucket, keep: int, now: float) -> int:
@@ -171,7 +190,7 @@ class Share:
             return 0
         count = await hold_unread(self.master, self.agent, owned.bucket, 0.0, keep, GIVEN_AT_ONCE)
         if count:
-            self.on_held()
+            self.others.tell_of_held()
         else:
             self._nothing_behind[owned.id] = now
         return count

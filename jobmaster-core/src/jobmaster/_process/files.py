@@ -31,8 +31,8 @@ def checked_mode(setting: str, value: Any) -> int:
     if type(mode) is not int or mode & OWNER_ONLY != OWNER_ONLY or mode & ~_ALLOWED:
         given = value if type(value) is int else "this"  # a text may be a mistake, and part of a password
         msg = (
-            f"{setting}: {given} is no mode of a file that its owner reads and writes; use for example "
-            "0640 (the group reads it), in code 0o640; by default it is 0600"
+            f"{setting}: {given} is not a file mode with which the owner can read and write; use for example "
+            "0640 (the group can read it), in code 0o640; the default is 0600"
         )
         raise ConfigurationError(msg)
     return mode
@@ -80,7 +80,7 @@ def _found(path: Path, mode: int) -> int:
         if error.errno in {errno.ELOOP, errno.EMLINK}:
             raise _refused(path, "is a symbolic link") from error
         if error.errno == errno.ENXIO:
-            raise _refused(path, "is no regular file") from error
+            raise _refused(path, "is not a regular file") from error
         raise
     if (fault := _fault(os.fstat(file))) is not None:
         os.close(file)
@@ -89,13 +89,13 @@ def _found(path: Path, mode: int) -> int:
 
 
 def _refused(path: Path, fault: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} {fault}; name another folder, which only you can write to")
+    return ConfigurationError(f"{path} {fault}; choose a folder that only you can write to")
 
 
 def _fault(found: os.stat_result) -> str | None:
     """Return why an open file must not be written to; None if it may be."""
     if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         return "belongs to another user"
     return "has another name as well (a hard link)" if found.st_nlink > 1 else None
@@ -106,7 +106,7 @@ def check_link(path: Path) -> None:
     with suppress(OSError):
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode) and hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
-            msg = f"{path} is a symbolic link of another user; name what it should lead to, in a folder that is yours"
+            msg = f"{path} is a symbolic link of another user; name its target, in a folder of your own"
             raise ConfigurationError(msg)
 
 
@@ -120,5 +120,5 @@ def check_regular(path: Path) -> None:
     with suppress(OSError):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            msg = f"{path} is no regular file; name another one"
+            msg = f"{path} is not a regular file; name another one"
             raise ConfigurationError(msg)

@@ -82,7 +82,7 @@ def failing_at(doing: str, *, missing: str | None = None) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        why = f'{_told(error)}; what runs the program belongs below `if __name__ == "__main__":`'
+        why = f'{_told(error)}; code that runs the program belongs below `if __name__ == "__main__":`'
         raise ConfigurationError(f"{doing} ended the process: {why}") from error
     except Exception as error:
         if _is_about(error, missing) or _is_no_fault(error):

@@ -169,7 +169,7 @@ class _Leavable(Coroutine[Any, Any, Any]):
             return self._leave()
         if isinstance(error[0], GeneratorExit):
             # From a future: thrown unchanged, it would close the whole coroutine.
-            return self._coroutine.throw(RuntimeError("what was awaited raised GeneratorExit"))
+            return self._coroutine.throw(RuntimeError("the awaited call raised GeneratorExit"))
         return self._coroutine.throw(*error)
 
     def close(self) -> None:

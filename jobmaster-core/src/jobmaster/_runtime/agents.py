@@ -21,7 +21,7 @@ from jobmaster.errors import (
     StoreUnreachableError,
     starting,
 )
-from jobmaster.models import STANDALONE, AgentRecord
+from jobmaster.models import AgentRecord
 from jobmaster.retry import ExponentialBackoff
 from jobmaster.urls import scheme_of
 
@@ -48,7 +48,7 @@ def check_unlike(name: str, others: Iterable[str]) -> None:
             msg = f"agent {name!r} is added twice; names are unique in a cluster"
             raise ConfigurationError(msg)
         if other.casefold() == name.casefold():
-            msg = f"agent {name!r} differs from agent {other!r} by case alone; if it is another one, name it otherwise"
+            msg = f"agent {name!r} differs from agent {other!r} by case alone; if it is another agent, give it another name"
             raise ConfigurationError(msg)
 
 
@@ -126,11 +126,11 @@ class Agents(Mapping[str, AgentRepository]):
 
     def __getitem__(self, name: str) -> AgentRepository:
         """Return an agent's repository."""
-        if name == STANDALONE:
+        if name == self.inline.name:
             return self.inline
         link = self.links.get(name)
         if link is None:
-            msg = f"agent {name!r} is not configured in this process; add_agent({name!r}, url) makes it known"
+            msg = f"agent {name!r} is not configured in this process; add_agent({name!r}, url) adds it"
             raise StoreUnreachableError(msg)
         if not link.joined:
             raise StoreUnreachableError(link.refused or f"agent {name!r} could not be reached yet")
@@ -138,7 +138,7 @@ class Agents(Mapping[str, AgentRepository]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of the joined agents; the master's own rows come first."""
-        yield STANDALONE
+        yield self.inline.name
         yield from (link.name for link in self.links.values() if link.joined)
 
     def __len__(self) -> int:
@@ -182,7 +182,7 @@ class Agents(Mapping[str, AgentRepository]):
 
     def reachable(self) -> list[str]:
         """Return the names of the agents that answered last: those worth a rescue."""
-        return [STANDALONE, *self.weights()]
+        return [self.inline.name, *self.weights()]
 
     # Joining them
 
@@ -274,7 +274,7 @@ class Agents(Mapping[str, AgentRepository]):
         (known,) = await self._master.members.register_agents([record], repoint=repoint)
         if known.fingerprint != link.fingerprint:
             msg = (
-                f"agent {link.name!r} points at another store than the one the cluster knows by this name; "
+                f"agent {link.name!r} does not point at the store that the cluster knows by this name; "
                 "point it back, or give the new store a name of its own. If nothing is left in the old "
                 "one, add_agent(..., repoint=True) moves the name"
             )
@@ -293,8 +293,8 @@ class Agents(Mapping[str, AgentRepository]):
         """Return why a store cannot have this name: it already has another one."""
         if other in self.links and self.links[other].fingerprint == self.links[name].fingerprint:
             remedy = "give each agent a database, or a table_prefix, of its own"
-            return f"agents {name!r} and {other!r} are one and the same store; {remedy}"
-        remedy = "use that name, which is for good, or give this agent a store of its own"
+            return f"agents {name!r} and {other!r} are the same store; {remedy}"
+        remedy = "use that name, which is permanent, or give this agent a store of its own"
         return f"agent {name!r} points at the store that the cluster knows as {other!r}; {remedy}"
 
     async def unnamed(self) -> list[str]:

@@ -10,10 +10,8 @@ from attrs import define
 from jobmaster._pipeline.claim import ClaimJobs
 from jobmaster._pipeline.save_waiting import SaveWaiting
 from jobmaster._pipeline.share import LOOK_EVERY, Share
-from jobmaster._runtime.cluster_view import anybody_assigns
 from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster._upkeep.beat import Beat
-from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import LeaseLostError
 
 if TYPE_CHECKING:
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     from jobmaster._process.signals import Signal
     from jobmaster._runtime.environment import Environment
     from jobmaster._runtime.notifier import Notifier
-    from jobmaster.models import Bucket
+    from jobmaster._runtime.other_workers import OtherWorkers
+    from jobmaster.contracts import AgentRepository
 
 BUSY_POLL = 0.1
 """Longest wait in seconds of a busy claim loop that receives no notifications."""
@@ -39,8 +38,7 @@ class BucketLoops:
     """Makes the loops of a worker that owns buckets.
 
     `acknowledge` is set if the buckets are on an agent; `notifications` is the notifier of that agent. `fence` ends the
-    session. `stirred` is set when jobs arrive or slots become idle; `notified_of_free` says whether other workers have
-    announced free slots.
+    session. `stirred` is set when jobs arrive or slots become idle.
     """
 
     env: Environment
@@ -51,7 +49,7 @@ class BucketLoops:
     acknowledge: Acknowledge | None
     fence: Callable[[str], None]
     stirred: Signal
-    notified_of_free: Callable[[], bool]
+    others: OtherWorkers
 
     def shared(self) -> list[Service]:
         """Return the loops that all buckets share."""
@@ -66,7 +64,7 @@ class BucketLoops:
         """Return the loop that reads a bucket's due jobs into memory."""
         env = self.env
         step = ClaimJobs(
-            self.agent.claims, owned, env.registry, self.reporter.submit, self._came_again, env.monotonic
+            self.agent.claims, owned, env.registry, self.reporter.submit, self._came_again, env.clock
         )
         busy_until = (
             env.monotonic() + BUSY_FOR
@@ -123,27 +121,12 @@ class BucketLoops:
             agent=self.agent,
             owned=self.owned,
             on_report=self.reporter.submit,
-            on_free=self._tell_of_free,
-            on_held=lambda: env.notify.tell(Topics.held(env.cluster_id)),
-            notified_of_free=self.notified_of_free,
-            listening=lambda: env.notify.listening,
-            awake=self._within_reach,
-            anybody_assigns=lambda: anybody_assigns(env),
-            monotonic=env.monotonic,
+            others=self.others,
+            clock=env.clock,
         )
         return Service(
             "share", step.run_once, wake=self.stirred, longest_pause=SHORT_PAUSE, spacing=LOOK_EVERY
         )
-
-    def _within_reach(self, buckets: Sequence[Bucket]) -> list[Bucket]:
-        """Return the buckets that this process can give work to, as far as it knows."""
-        reached = set(self.env.agents.reachable())
-        return [bucket for bucket in self.env.silence.heard(buckets) if bucket.agent in reached]
-
-    def _tell_of_free(self, known: bool) -> None:
-        """Announce free slots: to all processes if they are `known` to the master, else to this process's coordinators."""
-        tell = self.env.notify.tell if known else self.env.notify.hear
-        tell(Topics.free(self.env.cluster_id))
 
     # Reporting to the master, then to the agent
 
@@ -187,9 +170,9 @@ class BucketLoops:
             env.master.outcomes,
             env.master.jobs,
             self.agent.messages,
-            lambda: self.owned,
+            self.owned,
             env.settings.beat,
-            env.monotonic,
+            env.clock,
         )
 
         async def tick() -> float | None:

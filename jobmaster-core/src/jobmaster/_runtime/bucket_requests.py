@@ -1,4 +1,4 @@
-"""Requests that concern a worker's buckets: cancel jobs, and run parked ones."""
+"""Requests that concern a worker's buckets: cancel jobs, and run parked ones. The steps, and the loops around them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from attrs import define, field
 
 from jobmaster._flow.ownership import NEVER, OnReport, OwnedBucket
 from jobmaster._policy import outcome
-from jobmaster.models import STANDALONE, Bucket, Claim, JobRecord, WorkerRecord
+from jobmaster._runtime.service import NOTIFICATION_SPACING, Service
+from jobmaster.contracts import Topics
+from jobmaster.models import Bucket, Claim, JobRecord, WorkerRecord
 
 if TYPE_CHECKING:
     from jobmaster._runtime.environment import Environment
@@ -22,21 +24,45 @@ TAKE_EVERY = 0.5
 
 @define(eq=False)
 class BucketRequests:
-    """Looks for requests to a worker, and carries them out. Reports go to `on_report`."""
+    """Looks for requests to a worker, and carries them out. Reports go to `on_report`.
+
+    A worker that is draining no longer `adopts` parked jobs.
+    """
 
     env: Environment
     worker: WorkerRecord
     owned: Sequence[OwnedBucket]
     on_report: OnReport
+    adopts: bool = True
     parked_left: bool = False
     _took_at: dict[UUID, float] = field(factory=dict, init=False)
 
     @property
     def remote(self) -> bool:
         """Whether the buckets are on an agent."""
-        return self.worker.agent != STANDALONE
+        return self.worker.is_on_agent
+
+    def loops(self) -> list[Service]:
+        """Return the loops around the steps."""
+        return [self._cancelling(), self._adopting()] if self.owned else []
 
     # Cancelling
+
+    def _cancelling(self) -> Service:
+        """Return the loop that handles cancel requests. The answer to each heartbeat also announces them."""
+        env = self.env
+
+        async def tick() -> float | None:
+            await self.handle_cancels()
+            return None
+
+        def longest() -> float | None:
+            """Return None while heartbeats announce requests often enough."""
+            poll = env.poll_interval()
+            return None if env.settings.heartbeat <= poll else poll
+
+        topics = [Topics.control(owned.id) for owned in self.owned]
+        return Service("requests", tick, longest, spacing=NOTIFICATION_SPACING, topics=topics)
 
     async def handle_cancels(self) -> None:
         """Look for cancel requests, and stop or withdraw the jobs that they name."""
@@ -68,6 +94,20 @@ class BucketRequests:
             self.on_report(owned, outcome.cancelled_unstarted(claim))
 
     # Adopting
+
+    def _adopting(self) -> Service:
+        """Return the loop that takes parked jobs."""
+
+        async def tick() -> float | None:
+            if self.adopts:
+                await self.adopt_parked()
+            return TAKE_EVERY if self.parked_left else None
+
+        def longest() -> float:
+            return self.env.seldom(self.env.settings.poll_interval)
+
+        topics = [Topics.parked(self.env.cluster_id)]
+        return Service("adopt", tick, longest, spacing=NOTIFICATION_SPACING, topics=topics)
 
     async def adopt_parked(self) -> int:
         """Take parked jobs whose handlers are known here, no more than can start soon; return how many.

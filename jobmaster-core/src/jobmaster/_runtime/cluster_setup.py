@@ -63,6 +63,6 @@ async def _warn_of(unnamed: Sequence[str], env: Environment) -> None:
     in_use = agents_in_use(await env.master.buckets.list_all(env.cluster_id))
     if missing := [name for name in unnamed if name in in_use]:
         log.warning(
-            "the cluster has agents that this process does not name (%s): it can bring back nothing from there",
+            "the cluster has agents that this process does not name (%s): it cannot bring back their jobs",
             ", ".join(missing),
         )

@@ -41,7 +41,10 @@ class Control:
         def longest() -> float:
             return self.env.seldom(self.env.settings.heartbeat)
 
-        return Service("control", tick, longest, wake=self.env.orders, spacing=NOTIFICATION_SPACING)
+        topics = [Topics.cluster(self.env.cluster_id)]
+        return Service(
+            "control", tick, longest, wake=self.env.orders, spacing=NOTIFICATION_SPACING, topics=topics
+        )
 
     async def run_once(self) -> None:
         """Read the orders for this process, and follow them."""
@@ -81,7 +84,7 @@ class Control:
         except ConfigurationError as error:
             if self._left_alone != str(error):
                 self._left_alone = str(error)
-                log.error("what is stored for cluster %s is left alone: %s", cluster.id, error)  # noqa: TRY400
+                log.error("the stored settings of cluster %s are ignored: %s", cluster.id, error)  # noqa: TRY400
         if self._state() != before:
             log.info("cluster %s: %s, paused lanes: %s", cluster.id, env.mode, _listed(env.paused_lanes))
             for topic in (Topics.held, Topics.schedules, Topics.buckets):

@@ -51,7 +51,8 @@ def assigning(env: Environment, local_workers: LocalWorkers, shortage: Shortage)
                 return result.wait
         return None
 
-    return Service("assign", tick, env.poll_interval, spacing=NOTIFICATION_SPACING)
+    topics = [Topics.buckets(env.cluster_id), Topics.held(env.cluster_id)]
+    return Service("assign", tick, env.poll_interval, spacing=NOTIFICATION_SPACING, topics=topics)
 
 
 def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:
@@ -62,12 +63,12 @@ def _assign(env: Environment, local_workers: LocalWorkers) -> Assign:
         buckets=env.master.buckets,
         handovers=env.master.handovers,
         agents=env.agents,
-        reachable=env.agents.reachable,
         pusher=env.handover_pusher(),
-        me=local_workers.pusher_id,
-        ahead=lambda: BINDS_AHEAD,
+        workers=local_workers,
+        ahead=BINDS_AHEAD,
         refills=Refills.for_pages(max(sizes, default=1000)),
         silence=env.silence,
+        clock=env.clock,
     )
 
 
@@ -86,7 +87,7 @@ def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Eve
         env.plugins.kinds,
         _horizon(env),
         env.misfire_grace,
-        env.monotonic,
+        env.clock,
         env.store_clock,
     )
 
@@ -100,7 +101,7 @@ def recurring(env: Environment, local_workers: LocalWorkers, declared: anyio.Eve
         _spread(env, result)
         return result.wait
 
-    return Service("plan_schedules", tick, env.poll_interval)
+    return Service("plan_schedules", tick, env.poll_interval, topics=[Topics.schedules(env.cluster_id)])
 
 
 def _horizon(env: Environment) -> timedelta:

@@ -36,7 +36,7 @@ class _Wanted:
         if record.mode not in self.allowed:
             modes = " or ".join(sorted(self.allowed))
             msg = (
-                f"{self.setting}: cluster {record.id!r} is {record.mode}, and has to be {modes}; "
+                f"{self.setting}: cluster {record.id!r} is {record.mode}, but must be {modes}; "
                 "change its mode, or give another cluster_id"
             )
             raise ConfigurationError(msg)

@@ -23,7 +23,7 @@ LOOK_EVERY: Final = 60.0
 IN_MEMORY: Final = DurabilityRisk(
     setting="the store",
     value="in memory",
-    means="all of it is gone when this process ends",
+    means="all its jobs are gone when this process ends",
     remedy="name a database, for example sqlite:///jobs.db",
 )
 _told: set[tuple[str, str, DurabilityRisk]] = set()
@@ -76,7 +76,7 @@ class Durability:
             try:
                 self._tell(name, await risks_of(store))
             except StoreError as error:
-                log.debug("%s could not be asked whether it is durable: %s", store_name(name), error)
+                log.debug("the durability of %s could not be checked: %s", store_name(name), error)
 
     def _tell(self, name: str, risks: Sequence[DurabilityRisk]) -> None:
         """Warn of new risks, once in this process, and log those that are over."""
@@ -104,7 +104,7 @@ async def all_risks(master: Repository, agents: Agents) -> dict[str, Sequence[Du
         try:
             found[name] = await risks_of(store)
         except StoreError as error:
-            log.debug("%s could not be asked whether it is durable: %s", store_name(name), error)
+            log.debug("the durability of %s could not be checked: %s", store_name(name), error)
     return found
 
 

@@ -96,7 +96,7 @@ class Environment:
         self._configured = self.settings
         self.watch = Watch(self.clock, self.settings.lease)
         self.silence = Silence(LATE * self.settings.heartbeat)
-        self.store_clock = StoreClock(self.cluster_id, self.master, self.monotonic)
+        self.store_clock = StoreClock(self.cluster_id, self.master, self.clock)
 
     def record(self) -> ClusterRecord:
         """Return the cluster as this process registers it: with the settings that the process was started with."""
@@ -150,15 +150,7 @@ class Environment:
     def handover_pusher(self) -> HandoverPusher:
         """Return the pusher of handovers to the agents of this process."""
         patience = self.handover_age() - self.settings.store_timeout
-        agents = self.agents
-        return HandoverPusher(
-            self.master.handovers,
-            agents,
-            agents.leave_alone,
-            self.monotonic,
-            patience,
-            on_answer=agents.answered,
-        )
+        return HandoverPusher(self.master.handovers, self.agents, self.clock, patience)
 
     def tell_bucket(self, agent: str, bucket_id: UUID) -> None:
         """Notify a bucket's owner that the bucket has something new."""

@@ -77,7 +77,7 @@ class _Standby:
             buckets=env.master.buckets,
             agents=env.agents,
             patience=patience,
-            monotonic=env.monotonic,
+            clock=env.clock,
             may_serve=self._may_serve,
             is_idle=self._is_idle,
         )
@@ -114,7 +114,7 @@ class _Standby:
             return
         self._told_at = self.env.monotonic()
         log.warning(
-            "nobody else runs jobs of %s and priorities: here they take turns, %d at a time; start workers for these "
+            "no other worker runs jobs of %s and priorities: they take turns here, %d at a time; start workers for these "
             "lanes, or correct their names where jobs are scheduled (`jobmaster status` names them)",
             counted(count, "lane"),
             MOST,
@@ -147,7 +147,7 @@ class _Standby:
             return
         running = coordinator.another(f"{coordinator.name}-fallback", _settings(coordinator, place))
         level = logging.DEBUG if self._has_told else logging.WARNING
-        log.log(level, "nobody else runs jobs of %s: %s does", _named(place), running.name)
+        log.log(level, "no other worker runs jobs of %s: %s does", _named(place), running.name)
         self.running[place] = running
         self.local_workers.workers.append(running)
         self.group.start_soon(running.run)
@@ -155,7 +155,7 @@ class _Standby:
     async def _stop(self, place: Place) -> None:
         running = self.running[place]
         level = logging.DEBUG if self._has_told else logging.INFO
-        log.log(level, "%s needs no fallback any more: %s stops", _named(place), running.name)
+        log.log(level, "%s no longer needs a fallback: %s stops", _named(place), running.name)
         await running.stop(self.env.settings.stop_grace)
         self.local_workers.workers.remove(running)
         del self.running[place]

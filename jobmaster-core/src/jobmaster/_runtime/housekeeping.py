@@ -43,15 +43,12 @@ def looking_at_durability(env: Environment) -> Service:
 def renewing(env: Environment, local_workers: LocalWorkers, rescue_needed: Signal) -> Service:
     """Return the service that renews the leases of all workers, fences those that lost theirs, and reports work to do."""
     beat = Heartbeat(
+        cluster_id=env.cluster_id,
         workers=env.master.workers,
-        leases=local_workers.leases,
-        buckets=local_workers.owned,
+        holders=local_workers,
         duration=env.settings.lease,
-        monotonic=env.monotonic,
-        on_lost=local_workers.fence,
-        rescuing=lambda: env.cluster_id if local_workers.rescuer() else None,
+        clock=env.clock,
         on_rescue=rescue_needed.set,
-        on_cancels=local_workers.look_for_cancels,
     )
 
     async def tick() -> float | None:

@@ -13,7 +13,7 @@ from jobmaster.errors import (
     JobNotFoundError,
     StoreUnavailableError,
 )
-from jobmaster.models import STANDALONE, Bucket, CancelResult, JobRecord
+from jobmaster.models import Bucket, CancelResult, JobRecord
 from jobmaster.states import IN_BUCKET, JobStatus
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class JobCommands:
         if record.status not in IN_BUCKET:
             return None
         buckets = await env.master.buckets.list_all(env.cluster_id)
-        return next((b for b in buckets if b.id == record.bucket_id and b.agent != STANDALONE), None)
+        return next((b for b in buckets if b.id == record.bucket_id and b.is_on_agent), None)
 
     # Retrying
 

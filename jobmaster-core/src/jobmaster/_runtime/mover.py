@@ -61,7 +61,8 @@ def moving(env: Environment, destination: Destination) -> Service:
         await tell(route)
         return 0.0
 
-    return Service("move", _unless_misconfigured(tick), spacing=NOTIFICATION_SPACING)
+    topics = [Topics.held(env.cluster_id), Topics.cluster(env.cluster_id)]
+    return Service("move", _unless_misconfigured(tick), spacing=NOTIFICATION_SPACING, topics=topics)
 
 
 def archiving(env: Environment, destination: Destination) -> Service:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import anyio
 
@@ -67,6 +67,14 @@ class Notifier:
             if not self._subscribers[topic]:
                 del self._subscribers[topic]
                 self._own.discard(topic)
+
+    @contextmanager
+    def waking(self, signal: Signal, topics: Iterable[str]) -> Iterator[None]:
+        """Within the block, set a signal on notifications of these topics."""
+        with ExitStack() as subscriptions:
+            for topic in topics:
+                subscriptions.enter_context(self.subscribed(topic, lambda _: signal.set()))
+            yield
 
     @contextmanager
     def watching_buckets(self, on_topic: OnTopic) -> Iterator[None]:
@@ -134,11 +142,11 @@ class Notifier:
             try:
                 await self._store.notifications.announce(list(topics))
             except StoreError as error:
-                log.debug("news could not be announced, others will poll: %s", error)
+                log.debug("notifications could not be sent; others will poll: %s", error)
 
     async def _listen_forever(self) -> None:
         while True:
-            async with Contained("listening for news", log):
+            async with Contained("listening for notifications", log):
                 await self._listen()
             if self.listening:
                 self.listening = False

@@ -34,16 +34,12 @@ def rescuing(env: Environment, local_workers: LocalWorkers, needed: Signal) -> S
         cluster_id=env.cluster_id,
         master=env.master,
         agents=env.agents,
-        reachable=env.agents.reachable,
-        rescuer=local_workers.rescuer,
-        now=env.clock.now,
-        on_away=env.agents.leave_alone,
-        monotonic=env.monotonic,
+        clock=env.clock,
         may_judge=may_judge,
     )
 
     async def tick() -> float | None:
-        result = await rescue.run_once()
+        result = await rescue.run_once(local_workers.rescuer())
         if not result.found:
             return env.settings.heartbeat if rescue.unfinished else None
         _log(result)
@@ -78,16 +74,14 @@ def bringing_back(env: Environment, local_workers: LocalWorkers) -> Service:
             return look_at - now
         found = await step.run_once() if local_workers.rescuer() else 0
         if found:
-            log.warning(
-                "brought back %s in buckets nobody reads", counted(found, "job that lay", "jobs that lay")
-            )
+            log.warning("brought back %s from buckets that no worker reads", counted(found, "job"))
             env.notify.tell(Topics.held(env.cluster_id))
         unheard = 2 * env.settings.poll_interval
         every = env.settings.lease if env.notify.listening else min(unheard, env.settings.lease)
         look_at = env.monotonic() + every
         return every
 
-    return Service("orphaned_messages", tick)
+    return Service("orphaned_messages", tick, topics=[Topics.buckets(env.cluster_id)])
 
 
 def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
@@ -97,12 +91,12 @@ def handing_over(env: Environment, local_workers: LocalWorkers) -> Service:
         env.master.handovers,
         env.master.buckets,
         env.handover_pusher(),
-        local_workers.pusher_id,
         env.handover_age(),
+        env.clock,
     )
 
     async def tick() -> float | None:
-        for bucket_id, agent in (await step.run_once()).items():
+        for bucket_id, agent in (await step.run_once(local_workers.pusher_id())).items():
             env.tell_bucket(agent, bucket_id)
         return env.settings.lease
 

@@ -81,7 +81,7 @@ class RuntimeScope:
     def _why(self) -> str:
         if not self.of_this_process:
             return (
-                "runs in the process that this one was forked from, and not here; start it after the fork "
+                "runs in the parent process, not in this fork; start it after the fork "
                 "(under gunicorn --preload: in post_fork, or when the application starts up)"
             )
         if self._over:

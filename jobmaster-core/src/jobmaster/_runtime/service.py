@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from attrs import define, field
@@ -35,7 +35,8 @@ class Service:
 
     `spacing` is the least time between the starts of two ticks, however many notifications arrive. `longest`
     bounds the wait, as a safety net for lost notifications. Waits of a second and more are spread a little, so
-    that processes started together do not stay in step.
+    that processes started together do not stay in step. Whoever runs the service sets `wake` on notifications of its
+    `topics`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Service:
     wake: Signal = field(factory=Signal)
     longest_pause: float = LONGEST_PAUSE
     spacing: float = 0.0
+    topics: Sequence[str] = ()
     over: anyio.Event = field(factory=anyio.Event, init=False)
     """Set once the loop has ended."""
     _asked: anyio.Event = field(factory=anyio.Event, init=False)

@@ -46,13 +46,10 @@ class StandbyRescue:
             cluster_id=env.cluster_id,
             master=env.master,
             agents=env.agents,
-            reachable=env.agents.reachable,
-            rescuer=lambda: worker.id,
-            now=env.clock.now,
-            on_away=env.agents.leave_alone,
+            clock=env.clock,
         )
         try:
-            while (await rescue.run_once()).found:
+            while (await rescue.run_once(worker.id)).found:
                 await env.master.workers.heartbeat([worker.id], {}, env.settings.lease)
         finally:
             await env.master.workers.retire(worker.id)

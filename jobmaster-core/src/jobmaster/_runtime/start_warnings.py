@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jobmaster.start")
 
-NO_HANDLERS = "it knows no handlers, so that it parks every job; import the modules that define them, or use add_handlers()"
+NO_HANDLERS = (
+    "it has no handlers and parks every job; import the modules that define them, or use add_handlers()"
+)
 PARKED_AT_ONCE = 100
 """How many parked jobs are read: enough to name their definitions."""
 NAMED = 5
@@ -74,7 +76,7 @@ async def warn_of_no_handlers(env: Environment, worker: WorkerRecord) -> None:
         subject="cluster",
         subject_id=env.cluster_id,
     )
-    async with Contained("noting that there are no handlers", log, StoreError):
+    async with Contained("warning about missing handlers", log, StoreError):
         await env.master.logs.add(env.cluster_id, [line])
 
 
@@ -109,9 +111,9 @@ def parked_line(jobs: Sequence[JobRecord], count: int | None = None) -> str | No
     more = f" and {len(definitions) - NAMED} more" if len(definitions) > NAMED else ""
     known = f"{count:,}" if count is not None else f"{len(jobs)}{'+' * (len(jobs) >= PARKED_AT_ONCE)}"
     verb = (
-        "job is parked, no worker that claimed it knew"
+        "job is parked, as no worker that claimed it had"
         if known == "1"
-        else "jobs are parked, no worker that claimed them knew"
+        else "jobs are parked, as no worker that claimed them had"
     )
     return (
         f"{known} {verb} a handler for {names}{more}; start a worker whose application imports one "

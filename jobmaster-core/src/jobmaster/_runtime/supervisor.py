@@ -63,6 +63,7 @@ class Supervisor:
                 for worker in self.workers:
                     group.start_soon(worker.run)
                 for service in self._upkeep(group):
+                    self._subscriptions.enter_context(self.env.notify.waking(service.wake, service.topics))
                     group.start_soon(service.run)
                 try:
                     yield group
@@ -151,7 +152,7 @@ class Supervisor:
     # Upkeep, by duty
 
     def _upkeep(self, group: TaskGroup) -> list[Service]:
-        services = [self._heeding(self.control.service(), Topics.cluster)]
+        services = [self.control.service()]
         if self.env.master.capabilities.durable:
             services.append(looking_at_durability(self.env))
         if self.workers:
@@ -165,10 +166,7 @@ class Supervisor:
             return []
         services = [rescuing(env, local_workers, self._rescue_needed)]
         if env.agents.distributed:
-            moving = [
-                self._heeding(bringing_back(env, local_workers), Topics.buckets),
-                handing_over(env, local_workers),
-            ]
+            moving = [bringing_back(env, local_workers), handing_over(env, local_workers)]
             services += moving
             self._moving_jobs += moving
         return services
@@ -178,15 +176,13 @@ class Supervisor:
         if not any(mode.coordinates for mode in local_workers.modes):
             return []
         moving = [
-            self._fetching(
-                self._heeding(assigning(env, local_workers, shortage), Topics.buckets, Topics.held)
-            ),
+            self._fetching(assigning(env, local_workers, shortage)),
             self._watching(UnreadJobs(env, local_workers)),
         ]
         self._moving_jobs += moving
         return [
             *moving,
-            self._heeding(recurring(env, local_workers, self.declared), Topics.schedules),
+            recurring(env, local_workers, self.declared),
             *fallbacks(env, local_workers, shortage, group),
         ]
 
@@ -200,7 +196,7 @@ class Supervisor:
         """Return the services that move jobs and schedules to other clusters; moving needs no worker, archiving does."""
         env, movers = self.env, []
         if env.move_to is not None:
-            movers.append(self._heeding(moving(env, env.move_to), Topics.held, Topics.cluster))
+            movers.append(moving(env, env.move_to))
         if env.archive_to is not None and self.workers:
             movers.append(archiving(env, env.archive_to))
         return movers
@@ -224,10 +220,3 @@ class Supervisor:
         for notify in [self.env.notify, *(link.notify for link in self.env.agents.links.values())]:
             self._subscriptions.enter_context(notify.watching_buckets(taking.hear))
         return taking.service
-
-    def _heeding(self, service: Service, *topics: Callable[[str], str]) -> Service:
-        """Return the service; from now on notifications of these topics of the cluster wake it."""
-        for topic in topics:
-            name = topic(self.env.cluster_id)
-            self._subscriptions.enter_context(self.env.notify.subscribed(name, lambda _: service.wake.set()))
-        return service

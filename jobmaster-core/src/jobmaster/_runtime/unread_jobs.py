@@ -34,11 +34,9 @@ class UnreadJobs:
             cluster_id=env.cluster_id,
             master=env.master,
             agents=env.agents,
-            reachable=env.agents.reachable,
             silence=env.silence,
-            own=lambda: {owned.id for owned in local_workers.all_owned()},
+            owners=local_workers,
             on_silent=lambda: env.notify.tell(Topics.buckets(env.cluster_id)),
-            on_away=env.agents.leave_alone,
         )
         self.service = Service("unread", self._tick, self._longest)
 

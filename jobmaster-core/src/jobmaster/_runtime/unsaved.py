@@ -24,7 +24,7 @@ async def unsaved_by_lane(env: Environment) -> Mapping[str, int]:
             try:
                 backlogs = await link.repository.buckets.backlog(env.cluster_id)
             except StoreError as error:
-                log.debug("agent %s could not be asked what waits there: %s", link.name, error)
+                log.debug("agent %s could not be asked for its waiting messages: %s", link.name, error)
                 continue
             for bucket_id, backlog in backlogs.items():
                 if bucket_id in lanes and backlog.save_pending:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._process.tasks import Contained
-from jobmaster._runtime.bucket_requests import TAKE_EVERY
-from jobmaster._runtime.service import NOTIFICATION_SPACING, SHORT_PAUSE, Service
+from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster._runtime.session_cleanup import SessionCleanup
 from jobmaster._runtime.start_warnings import warn_of_no_handlers
 from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster._text.logtext import counted
-from jobmaster.contracts import Topics
 from jobmaster.errors import StoreError
 from jobmaster.states import WorkerRequest, WorkerStatus
 
@@ -160,7 +158,7 @@ class RunningWorker:
                 if other.name == me.name and other.status in RUNNING and other.process_id != me.process_id:
                     log.warning(
                         "worker %s on host %s (process %d) is not the only one of that name: another is on host %s "
-                        "(process %d), or died there a moment ago; whoever stops one of them by name stops both",
+                        "(process %d), or died there a moment ago; stopping one of them by name stops both",
                         *(me.name, me.host, me.pid, other.host, other.pid),
                     )
 
@@ -168,52 +166,14 @@ class RunningWorker:
         return WorkerSession(self.env, self.name, self.settings, suspended=self._suspended)
 
     async def _serve_notifications(self, session: WorkerSession) -> None:
-        """Handle cancel requests and parked jobs: on notifications, and now and then as the safety net.
-
-        The answer to each heartbeat also announces cancel requests.
-        """
-        if not session.owned:
-            return
-        services = {
-            self._cancelling(session): [Topics.control(owned.id) for owned in session.owned],
-            self._adopting(session): [Topics.parked(self.env.cluster_id)],
-        }
+        """Handle cancel requests and parked jobs: on notifications, and now and then as the safety net."""
         with ExitStack() as subscriptions:
             async with anyio.create_task_group() as group:
-                for service, topics in services.items():
-                    for topic in topics:
-                        subscriptions.enter_context(self._woken(service, topic))
+                for service in session.requests.loops():
+                    subscriptions.enter_context(self.env.notify.waking(service.wake, service.topics))
                     group.start_soon(service.run)
                 await session.over.wait()
                 group.cancel_scope.cancel()
-
-    def _woken(self, service: Service, topic: str) -> AbstractContextManager[None]:
-        """Within the block, notifications of a topic wake a service."""
-        return self.env.notify.subscribed(topic, lambda _: service.wake.set())
-
-    def _cancelling(self, session: WorkerSession) -> Service:
-        env = self.env
-
-        async def tick() -> float | None:
-            await session.handle_cancel_requests()
-            return None
-
-        def longest() -> float | None:
-            """Return None while heartbeats announce requests often enough."""
-            poll = env.poll_interval()
-            return None if env.settings.heartbeat <= poll else poll
-
-        return Service("requests", tick, longest, spacing=NOTIFICATION_SPACING)
-
-    def _adopting(self, session: WorkerSession) -> Service:
-        async def tick() -> float | None:
-            await session.adopt_parked()
-            return TAKE_EVERY if session.parked_left else None
-
-        def longest() -> float:
-            return self.env.seldom(self.env.settings.poll_interval)
-
-        return Service("adopt", tick, longest, spacing=NOTIFICATION_SPACING)
 
     # Following orders
 
@@ -230,7 +190,9 @@ class RunningWorker:
             log.info("worker %s was asked to %s", self.name, request)
             self.request = request
         elif request != self._unknown:
-            log.warning("worker %s was asked for what this version does not know: %s", self.name, request)
+            log.warning(
+                "worker %s received a request that this version does not know: %s", self.name, request
+            )
             self._unknown = request
 
     def _is_to_rest(self) -> bool:

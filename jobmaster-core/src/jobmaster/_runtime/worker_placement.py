@@ -26,10 +26,10 @@ def _agent_of(worker: WorkerSettings, number: int, agents: Sequence[str]) -> str
     name = f"worker {worker.name or number}"
     known = ", ".join(agents) or "none"
     if worker.agent is None and len(agents) > 1 and worker.mode.executes:
-        msg = f"{name}: say which agent its buckets are on, with agent=...; the cluster has {known}"
+        msg = f"{name}: name the agent of its buckets with agent=...; the cluster has {known}"
         raise ConfigurationError(msg)
     if worker.agent is not None and worker.agent not in agents:
-        msg = f"{name}: there is no agent {worker.agent!r} (there are: {known}); add_agent({worker.agent!r}, url) adds it"
+        msg = f"{name}: there is no agent {worker.agent!r} (available: {known}); add_agent({worker.agent!r}, url) adds it"
         raise ConfigurationError(msg)
     return worker.agent or (agents[0] if agents and worker.mode.executes else STANDALONE)
 

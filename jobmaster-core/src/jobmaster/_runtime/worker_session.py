@@ -23,6 +23,7 @@ from jobmaster._process.signals import Signal
 from jobmaster._process.tasks import Contained
 from jobmaster._runtime.bucket_loops import BucketLoops
 from jobmaster._runtime.bucket_requests import BucketRequests
+from jobmaster._runtime.other_workers import OtherWorkers
 from jobmaster._runtime.runners import Runners
 from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster.contracts import AgentRepository, Topics
@@ -62,7 +63,7 @@ class WorkerSession:
         self.settings = settings
         self.suspended = suspended
         self.record = _record(env, name, settings)
-        self.remote = self.record.agent != STANDALONE
+        self.remote = self.record.is_on_agent
         self.notifications = env.agents.notifications_of(self.record.agent)
         self.lease = WorkerLease(self.record.id, env.settings.lease, env.monotonic())
         self._asked_at: float | None = None
@@ -71,24 +72,23 @@ class WorkerSession:
         self.reporter = Reporter(
             env.master.outcomes, env.observers, self._reports_written, settings.batch_size
         )
-        self._requests = BucketRequests(env, self.record, self.owned, self.reporter.submit)
+        self.requests = BucketRequests(env, self.record, self.owned, self.reporter.submit)
         self.stirred = Signal()
-        self._free_heard = False
+        self.others = OtherWorkers(env)
         for owned in self.owned:
             owned.stirred, owned.on_idle = self.stirred, self._fetch_work
-        self.watch = DeadlineWatch(lambda: self.owned, env.monotonic, self._leave_handler)
+        self.watch = DeadlineWatch(self.owned, env.clock, self._leave_handler)
         self.execute = self._make_execute(name)
         self.over = anyio.Event()
         self._stopping = False
         self._stop_lock = anyio.Lock()
-        self._completing = False
         self._claims: list[Service] = []
         self._runners: Runners | None = None
         self._subscriptions = ExitStack()
 
     def _own(self, bucket: Bucket) -> OwnedBucket:
         env, settings = self.env, self.settings
-        finished = Finished(env.handover_age(), env.monotonic) if self.remote else None
+        finished = Finished(env.handover_age(), env.clock) if self.remote else None
         slots = settings.slots(bucket.priority)
         sizes = {"batch_size": settings.batch_size, "batch_bytes": settings.batch_bytes}
         return OwnedBucket(bucket, self.lease, slots, **sizes, finished=finished)
@@ -99,13 +99,12 @@ class WorkerSession:
             outcomes=env.master.outcomes,
             handlers=env.registry,
             retry=env.settings.retry,
-            threshold=lambda: NEVER_STAYS if self.remote else BINDS_AHEAD,
+            threshold=NEVER_STAYS if self.remote else BINDS_AHEAD,
             worker=name,
             host=env.host,
             on_report=self.reporter.submit,
             watch=self.watch,
-            monotonic=env.monotonic,
-            now=env.clock.now,
+            clock=env.clock,
             threads=anyio.CapacityLimiter(UNLIMITED),
             build=env.plugins.build_handler,
             middleware=env.plugins.middleware(),
@@ -189,7 +188,7 @@ class WorkerSession:
 
     def _hear_of_free(self) -> None:
         """Others may have free slots: if more lies here than can start soon, check whether they can take some."""
-        self._free_heard = True
+        self.others.hear_of_free()
         if any(owned.waiting or owned.more_behind for owned in self.owned):
             self.stirred.set()
 
@@ -198,13 +197,8 @@ class WorkerSession:
         env = self.env
         if env.due_left:
             env.notify.hear(Topics.free(env.cluster_id))
-        if self.parked_left:
+        if self.requests.parked_left:
             env.notify.hear(Topics.parked(env.cluster_id))
-
-    def _take_notice_of_free(self) -> bool:
-        """Return whether notifications of free slots have arrived since the last call."""
-        heard, self._free_heard = self._free_heard, False
-        return heard
 
     def _leave_handler(self, owned: OwnedBucket, slot: Slot) -> None:
         if self._runners is not None:
@@ -220,7 +214,7 @@ class WorkerSession:
             acknowledge=self.acknowledge,
             fence=self.fence,
             stirred=self.stirred,
-            notified_of_free=self._take_notice_of_free,
+            others=self.others,
         )
 
     def _start_claiming(self, loops: BucketLoops, owned: OwnedBucket, group: TaskGroup) -> None:
@@ -257,21 +251,6 @@ class WorkerSession:
         acknowledging = self.acknowledge is not None and self.acknowledge.pending and not self.lease.fenced
         return bool(self.reporter.pending or acknowledging or any(any(o.running()) for o in self.owned))
 
-    # Handling requests
-
-    async def handle_cancel_requests(self) -> None:
-        """Look for cancel requests, and stop or withdraw the jobs that they name."""
-        await self._requests.handle_cancels()
-
-    @property
-    def parked_left(self) -> bool:
-        """Whether there may be parked jobs that were left for a while."""
-        return self._requests.parked_left
-
-    async def adopt_parked(self) -> int:
-        """Take parked jobs whose handlers are known here; return how many."""
-        return 0 if self._completing else await self._requests.adopt_parked()
-
     # Stopping
 
     @property
@@ -284,10 +263,10 @@ class WorkerSession:
         ids = {owned.id for owned in self.owned}
 
         async def tick() -> float | None:
-            if not self._completing:
+            if self.requests.adopts:
                 await self.env.master.workers.set_stopping(self.record.id)
                 self.env.notify.tell(Topics.buckets(self.env.cluster_id))
-                self._completing = True
+                self.requests.adopts = False
             if self.leaving or not ids or not ids & (await self.agent.buckets.holdings()).keys():
                 service.stop()
             return DRAIN_LOOK
@@ -347,7 +326,7 @@ class WorkerSession:
     async def _hand_back_unread(self) -> None:
         for owned in self.owned:
             if owned.in_flight:  # an empty one is given up as a whole
-                unit = hand_back_unread(self.agent.claims, owned, self.reporter.submit, self.env.monotonic)
+                unit = hand_back_unread(self.agent.claims, owned, self.reporter.submit, self.env.clock)
                 await self._quietly(unit)
 
     async def _let_running_end(self, grace: float) -> None:

@@ -30,8 +30,8 @@ log = logging.getLogger("jobmaster.cluster")
 
 _runs: WeakSet[ClusterRun] = WeakSet()
 _NOT_HERE = (
-    "jobmaster: a child process came back to the event loop of its parent, which runs a cluster, and was ended; "
-    "let it end by os._exit() or sys.exit(), or make it with multiprocessing"
+    "jobmaster: a child process returned to the event loop of its parent, which runs a cluster, and was ended; "
+    "let it exit with os._exit() or sys.exit(), or start it with multiprocessing"
 )
 
 
@@ -126,7 +126,7 @@ class ClusterRun:
 
     async def abandon(self) -> None:
         """Close the stores although some handlers ignore the stop and still run."""
-        log.warning("cluster %s: handlers ignored the stop; it leaves them behind", self._cluster.id)
+        log.warning("cluster %s: handlers ignored the stop; it abandons them", self._cluster.id)
         await self._close()
 
     def forked(self) -> None:
@@ -149,7 +149,7 @@ class ClusterRun:
         self.scope.end(failure)
         if self._runtime is not None:
             if failure is not None:
-                log.critical("cluster %s has failed and runs no more", self._cluster.id, exc_info=failure)
+                log.critical("cluster %s has failed and no longer runs", self._cluster.id, exc_info=failure)
             self._runtime.over.set()
 
 

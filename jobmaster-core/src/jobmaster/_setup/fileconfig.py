@@ -111,15 +111,15 @@ def _read(config: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any
     if isinstance(config, Mapping):
         return "configuration", config
     if not isinstance(config, str | Path):
-        msg = f"{said(config)} is no configuration; give a mapping, or the path of a .toml or .json file"
+        msg = f"{said(config)} is not a configuration; give a mapping, or the path of a .toml or .json file"
         raise ConfigurationError(msg)
     if may_be_url(str(config)) and not Path(config).exists():
-        msg = f"the path of a configuration file is expected, and no URL {HIDDEN}; in a mapping the URL is its 'master'"
+        msg = f"expected the path of a configuration file, not a URL {HIDDEN}; in a mapping, the URL goes under 'master'"
         raise ConfigurationError(msg)
     path = Path(config)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        msg = f"{path}: a configuration file ends in .toml or .json, and is written so"
+        msg = f"{path}: a configuration file is TOML or JSON, and its name ends in .toml or .json"
         raise ConfigurationError(msg)
     values = _parsed(path, parse)
     if not isinstance(values, Mapping):
@@ -138,7 +138,7 @@ def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
         msg = f"{path}: the configuration file cannot be read ({error.strerror}); check the path"
         raise ConfigurationError(msg) from error
     except ValueError as error:
-        msg = f"{path}: this is no valid {path.suffix[1:].upper()}: {_syntax_fault(error)}"
+        msg = f"{path}: this is not valid {path.suffix[1:].upper()}: {_syntax_fault(error)}"
     # Not chained: a decoder's error carries the whole text.
     raise ConfigurationError(msg)
 
@@ -167,7 +167,7 @@ def check_known(problem: str, name: str, known: Iterable[str]) -> None:
     if name in names:
         return
     guess = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
+    hint = f"; did you mean {guess[0]!r}?" if guess else f" (available: {', '.join(names)})"
     raise ConfigurationError(problem + hint)
 
 
@@ -207,7 +207,7 @@ def _needed(key: str, where: str, values: Mapping[str, Any], environ: Mapping[st
 
 
 def _member(where: str, value: Any, enum: type[ClusterMode | WorkerMode]) -> Any:
-    check_known(f"{where}: {said(value)} is no mode", str(value), list(enum))
+    check_known(f"{where}: {said(value)} is not a mode", str(value), list(enum))
     return enum(value)
 
 
@@ -283,7 +283,7 @@ def _setting(where: str, name: str, value: Any) -> Any:
         msg = f"{where}: {said(value)} is neither true nor false"
         raise ConfigurationError(msg)
     if issubclass(kind, Mapping) and not isinstance(value, Mapping):
-        msg = f"{where}: {said_secret(value)} is no table of names and values"
+        msg = f"{where}: {said_secret(value)} is not a table of names and values"
         raise ConfigurationError(msg)
     return value
 
@@ -318,14 +318,14 @@ def _duration(where: str, value: Any, *, optional: bool) -> float | None:
     found = _DURATION.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if found is None:
         more = ', or "none" for no limit' if optional else ""
-        msg = f'{where}: {said(value)} is no duration; give seconds, or a text such as "30s", "5m", "2h", "30d"{more}'
+        msg = f'{where}: {said(value)} is not a duration; give seconds, or a text such as "30s", "5m", "2h", "30d"{more}'
         raise ConfigurationError(msg)
     return float(found[1]) * _UNITS[found[2]]
 
 
 def _check_table(where: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        msg = f"{where}: {said(value)} is no table of names and values"
+        msg = f"{where}: {said(value)} is not a table of names and values"
         raise ConfigurationError(msg)
 
 
@@ -370,7 +370,7 @@ def priority_named(where: str, name: str | Priority) -> Priority:
     if isinstance(name, Priority):
         return name
     wanted = name.strip().lower().replace("-", "_")
-    check_known(f"{where}: {said(name)} is no priority", wanted, [one.name.lower() for one in Priority])
+    check_known(f"{where}: {said(name)} is not a priority", wanted, [one.name.lower() for one in Priority])
     return Priority[wanted.upper()]
 
 
@@ -401,10 +401,10 @@ def _set_targets(cluster: Cluster, where: str, values: Mapping[str, Any]) -> Non
 
 def _names(where: str, value: Any) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        msg = f"{where}: {said(value)} is no list of module names"
+        msg = f"{where}: {said(value)} is not a list of module names"
         raise ConfigurationError(msg)
     if any(may_be_url(name) for name in value):
-        msg = f"{where}: a URL {HIDDEN} is no name of a module"
+        msg = f"{where}: a URL {HIDDEN} is not the name of a module"
         raise ConfigurationError(msg)
     return list(value)
 

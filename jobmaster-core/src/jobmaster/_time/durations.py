@@ -17,14 +17,14 @@ def to_duration(value: Any) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{said(value)} is no duration; give seconds as a number, or a timedelta"
+        msg = f"{said(value)} is not a duration; give seconds as a number, or a timedelta"
         raise TypeError(msg)
     try:
         seconds = float(value)
     except OverflowError:  # of an int
         return inf if value > 0 else -inf
     if isnan(seconds):
-        msg = f"{said(value)} is no duration; give seconds as a number, or a timedelta"
+        msg = f"{said(value)} is not a duration; give seconds as a number, or a timedelta"
         raise ValueError(msg)
     return seconds
 

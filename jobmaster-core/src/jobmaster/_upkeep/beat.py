@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from jobmaster.states import JobStatus
 
 if TYPE_CHECKING:
     from jobmaster._flow.ownership import InFlight, OwnedBucket
+    from jobmaster.clock import Clock
 
 
 @define(eq=False)
@@ -27,16 +28,16 @@ class Beat:
     outcomes: OutcomeStore
     jobs: JobStore
     messages: MessageStore
-    buckets: Callable[[], Sequence[OwnedBucket]]
+    owned: Sequence[OwnedBucket]
     after: float
-    monotonic: Callable[[], float]
+    clock: Clock
 
     async def run_once(self) -> int:
         """Mark the jobs whose state has lasted; return how many."""
-        return sum([await self._mark(owned) for owned in self.buckets()])
+        return sum([await self._mark(owned) for owned in self.owned])
 
     async def _mark(self, owned: OwnedBucket) -> int:
-        before = self.monotonic() - self.after
+        before = self.clock.monotonic() - self.after
         due = [(entry, status) for entry in owned.in_flight.values() if (status := _lasting(entry, before))]
         if not due:
             return 0

@@ -50,7 +50,7 @@ def _came(
         return decided(policies, Fires(kinds, stored), now, grace)
     except Exception:
         log.exception(
-            "schedule %s: cannot tell which times it had before it was changed; it goes on from now",
+            "schedule %s: its times before the change cannot be determined; it continues from now",
             stored.id,
         )
         return tuple(stored.waiting)

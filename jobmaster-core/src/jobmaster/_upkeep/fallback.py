@@ -10,9 +10,9 @@ from attrs import define, field
 
 from jobmaster._flow.handover import answers
 from jobmaster._policy.placement import Place, by_place
-from jobmaster.models import STANDALONE
 
 if TYPE_CHECKING:
+    from jobmaster.clock import Clock
     from jobmaster.contracts import AgentRepository, AssignmentStore, BucketStore
 
 MOST: Final = 32
@@ -36,7 +36,7 @@ class Fallback:
     buckets: BucketStore
     agents: Mapping[str, AgentRepository]
     patience: float
-    monotonic: Callable[[], float]
+    clock: Clock
     may_serve: Callable[[Place], bool]
     is_idle: Callable[[Place], bool] = lambda _: True
     waiting: int = field(default=0, init=False)
@@ -56,7 +56,7 @@ class Fallback:
         self, served: frozenset[Place], waiting: frozenset[Place], due: frozenset[Place]
     ) -> frozenset[Place]:
         """Return the places to serve now, from those already served and those that have waited long enough."""
-        now = self.monotonic()
+        now = self.clock.monotonic()
         if (over := len(served) + len(waiting) - MOST) > 0:
             ripe = [place for place in served if self._has_had_its_turn(place, now, idle=place not in due)]
             left = frozenset(sorted(ripe, key=lambda place: self._opened.get(place, now))[:over])
@@ -75,8 +75,11 @@ class Fallback:
 
     async def _served_by_others(self, places: AbstractSet[Place]) -> frozenset[Place]:
         active = by_place(await self.buckets.list_active(self.cluster_id))
-        agents = {place: {bucket.agent for bucket in active.get(place, ())} for place in places}
-        reached = await self._reached({name for names in agents.values() for name in names} - {STANDALONE})
+        agents = {
+            place: {bucket.agent for bucket in active.get(place, ()) if bucket.is_on_agent}
+            for place in places
+        }
+        reached = await self._reached({name for names in agents.values() for name in names})
         return frozenset(place for place, names in agents.items() if names & reached)
 
     async def _reached(self, names: Iterable[str]) -> set[str]:
@@ -87,7 +90,7 @@ class Fallback:
 
     def _waited_long_enough(self, places: AbstractSet[Place]) -> frozenset[Place]:
         """Note which places wait; return those that have waited long enough."""
-        now = self.monotonic()
+        now = self.clock.monotonic()
         self._since = {place: self._since.get(place, now) for place in places}
         return frozenset(place for place, since in self._since.items() if now - since >= self.patience)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from attrs import define
 
 if TYPE_CHECKING:
     from jobmaster._flow.handover import HandoverPusher
+    from jobmaster.clock import Clock
     from jobmaster.contracts import BucketStore, Handover, HandoverStore
 
 AT_ONCE = 20
@@ -23,13 +24,13 @@ class Handovers:
     handovers: HandoverStore
     buckets: BucketStore
     pusher: HandoverPusher
-    me: Callable[[], UUID]
     age: float
+    clock: Clock
 
-    async def run_once(self) -> Mapping[UUID, str]:
-        """Push the abandoned handovers; return the buckets that got jobs, each with its agent."""
-        asked_at = self.pusher.monotonic()
-        taken = await self.handovers.take_over(self.cluster_id, self.age, self.me(), AT_ONCE)
+    async def run_once(self, pusher_id: UUID) -> Mapping[UUID, str]:
+        """Push the abandoned handovers, as this pusher; return the buckets that got jobs, each with its agent."""
+        asked_at = self.clock.monotonic()
+        taken = await self.handovers.take_over(self.cluster_id, self.age, pusher_id, AT_ONCE)
         if not taken:
             return {}
         agents = {bucket.id: bucket.agent for bucket in await self.buckets.list_all(self.cluster_id)}

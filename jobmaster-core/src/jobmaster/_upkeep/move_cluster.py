@@ -112,7 +112,7 @@ def _of_jobs(shipment: Shipment) -> MoveResult:
 def _stays(record: ScheduleRecord) -> Left:
     """Return why a static schedule does not move: its id is derived from the cluster's."""
     why = (
-        f"static schedule {record.name!r} belongs to the code that declares it: where that runs on the target, "
-        "it makes one there"
+        f"static schedule {record.name!r} belongs to the code that declares it; that code creates it on the target "
+        "when it runs there"
     )
     return Left("schedule", record.id, why)

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from jobmaster._flow.handover import return_set_aside
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.models import STANDALONE, Bucket
+from jobmaster.models import Bucket
 from jobmaster.states import BucketStatus, Priority
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ class OrphanedMessages:
 
     async def run_once(self) -> int:
         """Bring back stray messages from the agents that can be reached; return how many jobs."""
-        return sum([await self._try(name) for name in self.agents if name != STANDALONE])
+        agents = [agent for agent in self.agents.values() if not agent.capabilities.inline]
+        return sum([await self._try(agent) for agent in agents])
 
-    async def _try(self, name: str) -> int:
+    async def _try(self, agent: AgentRepository) -> int:
         """Bring back stray messages from one agent, whatever the state of the others."""
         try:
-            return await self._bring_back(self.agents[name])
+            return await self._bring_back(agent)
         except StoreUnavailableError as error:
-            log.info("agent %s could not be searched for orphaned messages: %s", name, error)
+            log.info("agent %s could not be searched for orphaned messages: %s", agent.name, error)
             return 0
 
     async def _bring_back(self, agent: AgentRepository) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -20,6 +20,7 @@ from jobmaster.states import ScheduleStatus
 
 if TYPE_CHECKING:
     from jobmaster._flow.storeclock import StoreClock
+    from jobmaster.clock import Clock
     from jobmaster.contracts import RequestStore, ScheduleStore
     from jobmaster.models import Job
     from jobmaster.recurrence import Kinds
@@ -68,8 +69,8 @@ class PlanSchedules:
     kinds: Kinds
     horizon: timedelta
     grace: timedelta
-    monotonic: Callable[[], float]
-    clock: StoreClock
+    clock: Clock
+    store_clock: StoreClock
     _late: dict[UUID, float] = field(factory=dict, init=False)
     """Schedules that are late beyond belief, each with the moment since when."""
     _aside: dict[UUID, float] = field(factory=dict, init=False)
@@ -100,7 +101,7 @@ class PlanSchedules:
 
     async def _due(self) -> DueSchedules:
         """Return the due schedules except those left to others. No times are noticed while the store fails."""
-        now = asked_at = self.monotonic()
+        now = asked_at = self.clock.monotonic()
         self._aside = {id_: until for id_, until in self._aside.items() if until > now}
         try:
             found = await self.schedules.due(
@@ -111,14 +112,14 @@ class PlanSchedules:
             raise
         if not found.due:
             self._busy.rest()
-        self.clock.heard(found.now, asked_at)
+        self.store_clock.heard(found.now, asked_at)
         return found
 
     def _believed(self, found: DueSchedules) -> list[ScheduleRecord]:
         """Return the due schedules, except those that may seem due only because the store's clock is briefly wrong."""
-        if not self.clock.is_calm(PATIENCE, PATIENCE):
+        if not self.store_clock.is_calm(PATIENCE, PATIENCE):
             return []
-        now, long_ago = self.monotonic(), found.now - timedelta(seconds=DOUBTFUL_GAP)
+        now, long_ago = self.clock.monotonic(), found.now - timedelta(seconds=DOUBTFUL_GAP)
         late = {record.id for record in found.due if AT_ONCE < (record.look_at or AT_ONCE) < long_ago}
         self._late = {id_: self._late.get(id_, now) for id_ in late}
         waiting = {id_ for id_, since in self._late.items() if now - since < PATIENCE}
@@ -126,7 +127,7 @@ class PlanSchedules:
 
     def _next_look(self, next_in: float | None) -> float | None:
         """Return in how many seconds to look again: for the next schedule, or for those left to others."""
-        again = [until - self.monotonic() for until in self._aside.values()]
+        again = [until - self.clock.monotonic() for until in self._aside.values()]
         return min([*again, *([] if next_in is None else [next_in])], default=None)
 
     async def _store(self, moves: Sequence[_Move]) -> list[Job]:
@@ -158,13 +159,13 @@ class PlanSchedules:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            self._leave(record, "cannot tell when it fires next", error)
+            self._leave(record, "its next time cannot be determined", error)
             return None
         return _Move(ScheduleWrite(record=_planned(record, planned)), planned)
 
     def _leave(self, record: ScheduleRecord, why: str, error: BaseException | None = None) -> None:
         """Leave a schedule to processes that can plan it."""
-        self._aside[record.id] = self.monotonic() + ASIDE_PAUSE
+        self._aside[record.id] = self.clock.monotonic() + ASIDE_PAUSE
         if self._told.get(record.id) != record.version:
             self._told[record.id] = record.version
             message = "schedule %s: %s; it is left to processes that can plan it"
@@ -179,7 +180,7 @@ class PlanSchedules:
             answers = await self.requests.cancel(self.cluster_id, jobs)
         except JobNotFoundError as error:
             if len(jobs) == 1:
-                log.info("a job that was to make way is gone: %s", error)
+                log.info("a job that was to be cancelled no longer exists: %s", error)
                 return frozenset()
             return frozenset().union(*[await self._cancel([record]) for record in records])
         return frozenset(answer.bucket_id for answer in answers if answer.bucket_id)

@@ -29,21 +29,21 @@ class Prune:
     jobs: JobStore
     schedules: ScheduleStore
     workers: WorkerStore
-    clock: StoreClock
+    store_clock: StoreClock
     retention: float | None
     workers_kept: float = WORKERS_KEPT
     archived: bool = False
 
     async def run_once(self) -> int:
         """Delete one batch; return the number of jobs deleted."""
-        await self.clock.look()
-        if (before := self.clock.cutoff(self.workers_kept)) is not None:
+        await self.store_clock.look()
+        if (before := self.store_clock.cutoff(self.workers_kept)) is not None:
             await self.workers.prune(self.cluster_id, self.workers_kept, before)
         return await self._prune_history()
 
     async def _prune_history(self) -> int:
         retention = None if self.archived else self.retention
-        if retention is None or (before := self.clock.cutoff(retention)) is None:
+        if retention is None or (before := self.store_clock.cutoff(retention)) is None:
             return 0
         await self.schedules.prune(self.cluster_id, retention, SCHEDULES_AT_ONCE, before)
         return await self.jobs.prune(self.cluster_id, retention, JOBS_AT_ONCE, before)
@@ -53,4 +53,4 @@ class Prune:
         if deleted >= JOBS_AT_ONCE:
             return 0.0
         ages = [self.workers_kept] if self.retention is None else [self.workers_kept, self.retention]
-        return min(filter(None, map(self.clock.wait, ages)), default=None)
+        return min(filter(None, map(self.store_clock.wait, ages)), default=None)

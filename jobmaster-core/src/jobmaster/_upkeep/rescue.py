@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,11 +14,13 @@ from jobmaster._flow.handover import answers, return_bucket
 from jobmaster._policy.lost import lost_error
 from jobmaster._policy.poison import CRASHES_UNTIL_POISON, after_crash
 from jobmaster.errors import LeaseLostError, StoreUnavailableError
-from jobmaster.models import STANDALONE, AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
+from jobmaster.models import AttemptError, Bucket, Claim, Cursor, Report, WorkerRecord
 from jobmaster.states import AttemptOutcome, BucketStatus, JobStatus
 
 if TYPE_CHECKING:
     from jobmaster._flow.in_flight import Attempt
+    from jobmaster._flow.reach import Reach
+    from jobmaster.clock import Clock
     from jobmaster.contracts import AgentRepository, MasterRepository
 
 log = logging.getLogger("jobmaster.rescue")
@@ -55,26 +55,21 @@ class Rescue:
     """Takes over lost buckets and drains them to the master.
 
     A rescuer that dies half-way leaves its buckets to the next one: each job moves in one write, and a moved job is no
-    longer in the bucket. `reachable` names the agents whose buckets this process can bring back; if one turns out to be
-    unreachable, `on_away` is called and its buckets are left to a process that can reach it. `may_judge` tells whether
-    leases that seem to have expired really have, rather than the store's clock having jumped.
+    longer in the bucket. It brings back buckets on the agents within reach; if one turns out to be unreachable, its
+    buckets are left to a process that can reach it. `may_judge` tells whether leases that seem to have expired really
+    have, rather than the store's clock having jumped.
     """
 
     cluster_id: str
     master: MasterRepository
-    agents: Mapping[str, AgentRepository]
-    reachable: Callable[[], Sequence[str]]
-    rescuer: Callable[[], UUID | None]
-    now: Callable[[], datetime]
-    on_away: Callable[[str], None] = lambda _: None
-    monotonic: Callable[[], float] = time.monotonic
+    agents: Reach
+    clock: Clock
     may_judge: Callable[[], Awaitable[bool]] = _always
     _draining: dict[UUID, Bucket] = field(factory=dict, init=False)
     _doubtful_until: float = field(default=float("-inf"), init=False)
 
-    async def run_once(self) -> RescueResult:
-        """Rescue the buckets that are lost now. Without a live worker here, the buckets could have no owner."""
-        rescuer = self.rescuer()
+    async def run_once(self, rescuer: UUID | None) -> RescueResult:
+        """Rescue the buckets that are lost now, for a live worker of this process: without one nothing is taken."""
         if rescuer is None or not await self._is_needed():
             return RescueResult()
         taken = await self._take(rescuer)
@@ -88,7 +83,7 @@ class Rescue:
     @property
     def unfinished(self) -> bool:
         """Whether there are buckets that this process has begun to drain, or may have taken over."""
-        return bool(self._draining) or self.monotonic() < self._doubtful_until
+        return bool(self._draining) or self.clock.monotonic() < self._doubtful_until
 
     async def _is_needed(self) -> bool:
         if self.unfinished:
@@ -97,12 +92,12 @@ class Rescue:
 
     async def _take(self, rescuer: UUID) -> Sequence[Bucket]:
         """Take over lost buckets. After a failure, look for those taken over although no answer said so."""
-        before, self._doubtful_until = self._doubtful_until, self.monotonic() + DOUBT
-        names = self.reachable()
+        before, self._doubtful_until = self._doubtful_until, self.clock.monotonic() + DOUBT
+        names = self.agents.reachable()
         taken = list(
             await self.master.rescue.take_lost_buckets(self.cluster_id, rescuer, BUCKETS_AT_ONCE, names)
         )
-        if self.monotonic() < before:
+        if self.clock.monotonic() < before:
             known = self._draining.keys() | {bucket.id for bucket in taken}
             taken += [b for b in await self._draining_for(rescuer) if b.id not in known]
         self._doubtful_until = before
@@ -117,12 +112,13 @@ class Rescue:
         workers = {w.id: w for w in await self.master.workers.list_all(self.cluster_id)}
         lost = released = 0
         for bucket in list(self._draining.values()):
-            if bucket.agent not in self.reachable():  # it was a moment ago: let no bucket wait for it in vain
+            # Its agent was within reach a moment ago: let no bucket wait for it in vain.
+            if bucket.agent not in self.agents.reachable():
                 await self._give_away(bucket)
                 continue
             owner = workers.get(bucket.former_owner) if bucket.former_owner else None
-            in_hand, waiting = await self._bring_back(bucket, owner)
-            lost, released = lost + in_hand, released + waiting
+            in_flight, waiting = await self._bring_back(bucket, owner)
+            lost, released = lost + in_flight, released + waiting
         return lost, released
 
     async def _bring_back(self, bucket: Bucket, owner: WorkerRecord | None) -> tuple[int, int]:
@@ -136,8 +132,10 @@ class Rescue:
         except StoreUnavailableError as error:
             if await answers(agent):
                 raise
-            log.warning("bucket %s is left to who can reach %s: %s", bucket.id, bucket.agent, error)
-            self.on_away(bucket.agent)
+            log.warning(
+                "bucket %s is left to processes that can reach %s: %s", bucket.id, bucket.agent, error
+            )
+            self.agents.leave_alone(bucket.agent)
             await self._give_away(bucket)
             return lost, 0
         else:
@@ -168,7 +166,7 @@ class Rescue:
 
         Keyed by attempt: the message of an earlier, ended attempt says nothing about the one that waits there now.
         """
-        if bucket.agent == STANDALONE:
+        if not bucket.is_on_agent:
             return {}
         found: dict[Attempt, Claim] = {}
         cursor = Cursor()
@@ -204,7 +202,7 @@ class Rescue:
             status=JobStatus.FAILED if poisoned else JobStatus.HELD_ON_MASTER,
             outcome=AttemptOutcome.POISONED if poisoned else AttemptOutcome.LOST,
             started_at=claim.started_at,
-            finished_at=self.now(),
+            finished_at=self.clock.now(),
             worker=worker,
             host=owner.host if owner else "",
             error=_poison_error() if poisoned else lost_error(worker, claim.started_at),
@@ -222,5 +220,5 @@ def _key(claim: Claim) -> Attempt:
 def _poison_error() -> AttemptError:
     return AttemptError(
         type="jobmaster.Poison",
-        message=f"the job brought down its worker {CRASHES_UNTIL_POISON} times; mend its handler, then retry it",
+        message=f"the job brought down its worker {CRASHES_UNTIL_POISON} times; fix its handler, then retry it",
     )

@@ -50,7 +50,7 @@ class Route:
         departures = await self.source.transfers.departures(self.source_id, DEPARTURES_AT_ONCE)
         ours = [departure for departure in departures if departure.target == self.destination]
         for other in sorted({d.target for d in departures if d.target != self.destination}):
-            log.warning("not all that departed for %s is admitted there yet: finish that move there", other)
+            log.warning("an earlier move to %s is not finished: finish it first", other)
         shipments = [await self._admit(departure) for departure in ours]
         return _together(shipments)
 
@@ -119,7 +119,7 @@ def _on_the_way(rejection: Rejection) -> Left:
 
 def _why(rejection: Rejection) -> str:
     if rejection.reason is RejectReason.KNOWN:
-        return "the target has one with its id already"
+        return "the id is already in use at the target"
     return (
         f"its key {rejection.key!r} belongs to {rejection.holder} there; "
         "move without keys that are taken, or leave it where it is"

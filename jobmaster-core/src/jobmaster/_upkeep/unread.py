@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from attrs import define
@@ -11,13 +11,23 @@ from attrs import define
 from jobmaster._flow.handover import hold_unread
 from jobmaster._policy.sharing import UNREAD_FOR, Silence, hungry
 from jobmaster.errors import StoreUnavailableError
-from jobmaster.models import STANDALONE, Bucket
 
 if TYPE_CHECKING:
+    from jobmaster._flow.ownership import OwnedBucket
+    from jobmaster._flow.reach import Reach
     from jobmaster.contracts import AgentRepository, MasterRepository
+    from jobmaster.models import Bucket
 
 TAKEN_AT_ONCE: Final = 1000
 """Most jobs taken out of one bucket at a time."""
+
+
+class Owners(Protocol):
+    """The workers of this process."""
+
+    def all_owned(self) -> Sequence[OwnedBucket]:
+        """Return the buckets that they own now."""
+        ...
 
 
 @define
@@ -26,17 +36,15 @@ class Unread:
 
     Their owners are dead, cut off, or busy with something else; which one does not matter. Jobs that may be in flight
     stay until the owners give them back or their leases expire. The owners are marked as silent; `on_silent` is called
-    if some were not yet. Buckets that this process owns are left to their owners.
+    if some were not yet. Buckets that this process owns are left to their `owners`.
     """
 
     cluster_id: str
     master: MasterRepository
-    agents: Mapping[str, AgentRepository]
-    reachable: Callable[[], Sequence[str]]
+    agents: Reach
     silence: Silence
-    own: Callable[[], Container[UUID]]
+    owners: Owners
     on_silent: Callable[[], None]
-    on_away: Callable[[str], None]
     listed: int = 0
     """How many buckets there were at the last look."""
 
@@ -45,21 +53,22 @@ class Unread:
         buckets = await self.master.buckets.list_active(self.cluster_id)
         self.listed = len(buckets)
         awake = self.silence.heard(buckets)
-        places, own = hungry(awake), self.own()
+        places, own = hungry(awake), {owned.id for owned in self.owners.all_owned()}
         others = [b for b in buckets if (b.lane, b.priority) in places and b.id not in own]
-        return sum([await self._try(name, others) for name in self.reachable()])
+        return sum([await self._try(name, others) for name in self.agents.reachable()])
 
-    async def _try(self, agent: str, others: Sequence[Bucket]) -> int:
+    async def _try(self, name: str, others: Sequence[Bucket]) -> int:
         """Take back unread jobs from one agent; an agent that is away does not delay the others."""
-        there = {bucket.id: bucket for bucket in others if bucket.agent == agent}
+        there = {bucket.id: bucket for bucket in others if bucket.agent == name}
         if not there:
             return 0
+        agent = self.agents[name]
         try:
-            return await self._take(self.agents[agent], there)
+            return await self._take(agent, there)
         except StoreUnavailableError:
-            if agent == STANDALONE:
+            if agent.capabilities.inline:
                 raise
-            self.on_away(agent)
+            self.agents.leave_alone(name)
             return 0
 
     async def _take(self, agent: AgentRepository, buckets: Mapping[UUID, Bucket]) -> int:

@@ -64,7 +64,9 @@ def set_settings(
     reset: Annotated[
         list[str] | None,
         typer.Option(
-            "--reset", metavar="NAME", help="Return to the value that processes are started with. Can be repeated."
+            "--reset",
+            metavar="NAME",
+            help="Return to the value that processes are started with. Can be repeated.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -79,7 +79,10 @@ MetadataOption = Annotated[
 AfterOption = Annotated[
     Any,
     typer.Option(
-        "--after", parser=_job_id, metavar="ID", help="Continue after this job, the last one of the previous page."
+        "--after",
+        parser=_job_id,
+        metavar="ID",
+        help="Continue after this job, the last one of the previous page.",
     ),
 ]
 
@@ -97,7 +100,8 @@ def list_jobs(
     priority: PriorityOption = None,
     metadata: MetadataOption = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Show parked jobs only, which wait for a worker with their handler.")
+        bool,
+        typer.Option("--parked", help="Show parked jobs only, which wait for a worker with their handler."),
     ] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The maximum number of jobs to show.")

@@ -30,8 +30,12 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="The format of log lines on stderr.")]
-LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The lowest level of log lines to show.")]
+LogFormatOption = Annotated[
+    LogFormat, typer.Option("--log-format", help="The format of log lines on stderr.")
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", help="The lowest level of log lines to show.")
+]
 
 _JOBS_OWN = "jobmaster.job"
 """The logger of what handlers say: those lines do not name their job themselves."""

@@ -42,7 +42,10 @@ def move(
     ] = False,
     drop_keys: Annotated[
         bool,
-        typer.Option("--drop-keys", help="Move jobs and schedules without their keys if the target uses the keys already."),
+        typer.Option(
+            "--drop-keys",
+            help="Move jobs and schedules without their keys if the target uses the keys already.",
+        ),
     ] = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0, metavar="SECONDS", help="The time to wait for running jobs.")
@@ -132,8 +135,8 @@ def _show(cluster_id: str, summary: MoveSummary) -> None:
     out.print(f"Cluster {cluster_id} moved to {summary.target}: {_moved(summary.jobs, summary.schedules)}")
     if summary.in_buckets:
         out.print(
-            f"{counted(summary.in_buckets, 'job is', 'jobs are')} still in buckets: wait until their workers have ended "
-            "them or are gone, and move again"
+            f"{counted(summary.in_buckets, 'job is', 'jobs are')} still in buckets: wait until their workers have finished "
+            "them or are gone, then move again"
         )
     if summary.waiting:
         waiting = counted(summary.waiting, "schedule waits for its", "schedules wait for their")
@@ -141,7 +144,7 @@ def _show(cluster_id: str, summary: MoveSummary) -> None:
     if summary.unasked:
         out.print(
             f"Agent {', '.join(summary.unasked)} could not be asked, and may hold jobs: name it in the configuration, "
-            "see that it can be reached, and move again"
+            "make sure that it can be reached, then move again"
         )
     if summary.left:
         out.print(_left_table(summary.left))

@@ -104,9 +104,13 @@ def preview(
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option("--zone", help="The time zone, e.g. Europe/Paris. By default: that of the cluster or host."),
+        typer.Option(
+            "--zone", help="The time zone, e.g. Europe/Paris. By default: that of the cluster or host."
+        ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=LONGEST_PAGE, help="The number of times to show.")] = 10,
+    count: Annotated[
+        int, typer.Option("--count", min=1, max=LONGEST_PAGE, help="The number of times to show.")
+    ] = 10,
     start: FromOption = None,
     as_json: JsonOption = False,
     app: AppOption = None,
@@ -156,7 +160,8 @@ def list_schedules(
         str | None, typer.Option("--handler", metavar="ID", help="Show this definition id only.")
     ] = None,
     static: Annotated[
-        bool | None, typer.Option("--static/--dynamic", help="Show only schedules declared in code, or only the others.")
+        bool | None,
+        typer.Option("--static/--dynamic", help="Show only schedules declared in code, or only the others."),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=LONGEST_PAGE, help="The maximum number of schedules to show.")
@@ -216,7 +221,10 @@ _VERBS: dict[str, tuple[Verb, str]] = {
         Scheduler.resume_recurring,
         "Resume a paused schedule. Times that passed meanwhile are skipped.",
     ),
-    "cancel": (Scheduler.cancel_recurring, "Cancel a schedule permanently. A job that is due or running continues."),
+    "cancel": (
+        Scheduler.cancel_recurring,
+        "Cancel a schedule permanently. A job that is due or running continues.",
+    ),
     "run-now": (Scheduler.run_now, "Run a job of a schedule now, out of turn."),
 }
 

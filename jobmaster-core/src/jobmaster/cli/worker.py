@@ -25,35 +25,40 @@ from jobmaster.config import said_twice
 from jobmaster.errors import ConfigurationError
 from jobmaster.states import WorkerMode
 
+NameOption = Annotated[str | None, typer.Option("--name", help="The worker's name, unique in the cluster.")]
+AgentOption = Annotated[
+    str | None, typer.Option("--agent", help="The agent of its buckets, if the cluster has several.")
+]
+LaneOption = Annotated[str | None, typer.Option("--lane", help="The lane it serves.")]
+ModeOption = Annotated[WorkerMode | None, typer.Option("--mode", help="The duties it takes.")]
+ParallelismOption = Annotated[
+    float | None,
+    typer.Option("--parallelism", help="The factor that multiplies the slots of every priority."),
+]
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency", help="The number of jobs of medium priority that run at once in one bucket."
+    ),
+]
+GraceOption = Annotated[
+    float | None,
+    typer.Option("--grace", min=0, metavar="SECONDS", help="The time that running jobs get after a stop."),
+]
+
 
 def worker(
     argument: AppArgument = None,
     *,
     app: AppOption = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The worker's name, unique in the cluster.")
-    ] = None,
-    agent: Annotated[
-        str | None,
-        typer.Option("--agent", help="The agent of its buckets, if the cluster has several."),
-    ] = None,
-    lane: Annotated[str | None, typer.Option("--lane", help="The lane it serves.")] = None,
-    mode: Annotated[WorkerMode | None, typer.Option("--mode", help="The duties it takes.")] = None,
-    parallelism: Annotated[
-        float | None,
-        typer.Option("--parallelism", help="The factor that multiplies the slots of every priority."),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option("--concurrency", help="The number of jobs of medium priority that run at once in one bucket."),
-    ] = None,
+    name: NameOption = None,
+    agent: AgentOption = None,
+    lane: LaneOption = None,
+    mode: ModeOption = None,
+    parallelism: ParallelismOption = None,
+    concurrency: ConcurrencyOption = None,
     backend: BackendOption = Backend.ASYNCIO,
-    grace: Annotated[
-        float | None,
-        typer.Option(
-            "--grace", min=0, metavar="SECONDS", help="The time that running jobs get after a stop."
-        ),
-    ] = None,
+    grace: GraceOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
     log_format: LogFormatOption = LogFormat.TEXT,
     config: ConfigOption = None,

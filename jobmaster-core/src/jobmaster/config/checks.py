@@ -47,7 +47,7 @@ def check_worker_name(value: str) -> str:
 def _checked_name(setting: str, value: str, form: re.Pattern[str], between: str, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest or not form.fullmatch(value):
         msg = (
-            f"{setting}: {said(value)} is no valid name; use letters, digits and {between}, "
+            f"{setting}: {said(value)} is not a valid name; use letters, digits and {between}, "
             f"at most {longest} characters"
         )
         raise ConfigurationError(msg)
@@ -61,7 +61,7 @@ def check_key(key: Any) -> str:
     """Return `key` if it can be an idempotency key; raises `ConfigurationError`."""
     if not isinstance(key, str) or not key or len(key) > LONGEST_KEY:
         told = f"{key[:80]!r}"[:80] + "…" if isinstance(key, str) and len(key) > LONGEST_KEY else shown(key)
-        msg = f"key: {told} is no idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
+        msg = f"key: {told} is not a valid idempotency key; use a string of 1 to {LONGEST_KEY} characters without NUL"
         raise ConfigurationError(msg)
     if fault := text_fault(key):
         msg = f"key: {shown(key)} contains {fault}; use a string of 1 to {LONGEST_KEY} characters"
@@ -88,7 +88,7 @@ def check_priority(setting: str, value: Any) -> Priority:
     names = [name.lower() for name in Priority.__members__]
     guess = get_close_matches(value[:100].lower(), names, n=1) if isinstance(value, str) else []
     hint = f"did you mean {guess[0]!r}?" if guess else f"or a name: {', '.join(names)}"
-    msg = f"{setting}: {said(value)} is no Priority; use Priority.MEDIUM, for one; {hint}"
+    msg = f"{setting}: {said(value)} is not a Priority; use Priority.MEDIUM, for example; {hint}"
     raise ConfigurationError(msg)
 
 
@@ -173,7 +173,7 @@ def check_known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in names:
             guess = get_close_matches(name, names, n=1)
-            hint = f"; did you mean {guess[0]!r}?" if guess else f" (there are: {', '.join(names)})"
+            hint = f"; did you mean {guess[0]!r}?" if guess else f" (available: {', '.join(names)})"
             msg = f"{where}: there is no setting {said(name)}{hint}".removeprefix(": ")
             raise ConfigurationError(msg)
 

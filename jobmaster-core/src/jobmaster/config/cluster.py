@@ -148,6 +148,6 @@ SHARED = (
 def cluster_mode(mode: ClusterMode | ModeName) -> ClusterMode:
     """Return a cluster mode; raises `ConfigurationError` for an invalid one."""
     if mode not in list(ClusterMode):
-        msg = f"mode: {said(mode)} is no cluster mode; use one of {', '.join(ClusterMode)}"
+        msg = f"mode: {said(mode)} is not a cluster mode; use one of {', '.join(ClusterMode)}"
         raise ConfigurationError(msg)
     return ClusterMode(mode)

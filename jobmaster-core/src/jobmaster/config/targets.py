@@ -18,7 +18,7 @@ _NEW: Final = (ClusterMode.PASSIVE, ClusterMode.ACTIVE)
 
 def _mode(value: ClusterMode | str) -> ClusterMode:
     if value not in _NEW:
-        msg = f"mode: {said(value)} is no mode for a target; a new one starts as {' or '.join(_NEW)}"
+        msg = f"mode: {said(value)} is not a mode for a target; a new target starts as {' or '.join(_NEW)}"
         raise ConfigurationError(msg)
     return ClusterMode(value)
 

@@ -37,7 +37,7 @@ def default_parallelism() -> float:
 
 def _worker_mode(value: WorkerMode | str) -> WorkerMode:
     if value not in list(WorkerMode):
-        msg = f"mode: {said(value)} is no worker mode; use one of {', '.join(WorkerMode)}"
+        msg = f"mode: {said(value)} is not a worker mode; use one of {', '.join(WorkerMode)}"
         raise ConfigurationError(msg)
     return WorkerMode(value)
 
@@ -55,7 +55,7 @@ def _buckets(value: Any) -> Any:
 
 def _check_buckets(_: Any, attribute: Attribute[Any], value: Mapping[Priority, int]) -> None:
     if not isinstance(value, Mapping):
-        msg = f"{attribute.name}: {said(value)} is no mapping; write buckets={{Priority.HIGH: 2}}, for one"
+        msg = f"{attribute.name}: {said(value)} is not a mapping; write e.g. buckets={{Priority.HIGH: 2}}"
         raise ConfigurationError(msg)
     for priority, count in value.items():
         check_priority(attribute.name, priority)

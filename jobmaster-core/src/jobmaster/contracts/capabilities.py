@@ -18,6 +18,8 @@ class Capabilities:
         transactional_enqueue: jobs can be inserted in the user's own transaction.
         ordered: a bucket hands out its jobs by due time, then by id.
         addressable: an agent can find, note and withdraw single messages by their job's id.
+        inline: the rows of the master are the agent's buckets, so that nothing is copied. Only the agent of a standalone
+            cluster, which the runtime itself makes over any master.
 
     """
 
@@ -28,3 +30,4 @@ class Capabilities:
     transactional_enqueue: bool = False
     ordered: bool = True
     addressable: bool = True
+    inline: bool = False

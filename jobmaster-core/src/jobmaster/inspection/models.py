@@ -15,7 +15,6 @@ from jobmaster._runtime.durability import lines
 from jobmaster._runtime.start_warnings import NO_HANDLERS, parked_line
 from jobmaster.contracts import Backlog, DurabilityRisk
 from jobmaster.models import (
-    STANDALONE,
     AgentRecord,
     Bucket,
     ClusterRecord,
@@ -137,7 +136,7 @@ class Snapshot:
 
     def messages(self, bucket: Bucket) -> int | None:
         """Return how many jobs are in a bucket; None if its agent was not asked."""
-        if bucket.agent == STANDALONE:
+        if not bucket.is_on_agent:
             return self.holdings.get(bucket.id, 0)
         agent = next((one for one in self.agents if one.record.name == bucket.agent), None)
         if agent is None or agent.backlogs is None:

@@ -67,9 +67,7 @@ async def _around(buckets: BucketStore, cluster: ClusterRecord, job: JobRecord) 
             Reason(f"the cluster is {cluster.mode}", "run `jobmaster cluster mode active` to run jobs")
         )
     if job.lane in cluster.paused_lanes:
-        found.append(
-            Reason(f"lane {job.lane!r} is paused", f"`jobmaster lane resume {job.lane}` resumes it")
-        )
+        found.append(Reason(f"lane {job.lane!r} is paused", f"`jobmaster lane resume {job.lane}` resumes it"))
     elif job.lane not in {bucket.lane for bucket in await buckets.list_active(cluster.id)}:
         found.append(Reason(f"no worker serves lane {job.lane!r} now", f"start one with lane={job.lane!r}"))
     return found

@@ -31,7 +31,9 @@ class MemoryMessages(MessageStore):
     def _put(self, message: Message) -> None:
         new, now = message.new, self.mail.now()
         if new.bucket_id is None:
-            msg = f"the message of job {new.job.id} names no bucket; jobs without one are held on the master"
+            msg = (
+                f"the message of job {new.job.id} has no bucket; jobs without a bucket are held on the master"
+            )
             raise ValueError(msg)
         key = new.bucket_id, new.job.id, message.attempt
         letter = Letter(message, ready_at=now + timedelta(seconds=new.delay), pushed_at=now)

@@ -32,7 +32,7 @@ _LONGEST_SKIPPED: Final = timedelta(days=50 * 365)
 def checked(given: Any) -> str:
     """Return a cron line with single blanks; raises `InvalidExpressionError` if it is wrong or never fires."""
     if not isinstance(given, str):
-        raise InvalidExpressionError(KIND, given, 'a cron line expected, such as "*/5 * * * *"')
+        raise InvalidExpressionError(KIND, given, 'expected a cron line, such as "*/5 * * * *"')
     text = " ".join(given.split())
     if _next_wall(read_line(text), _SOME_DAY) is None:
         reason = "it never fires: no month has such a day"

@@ -100,7 +100,7 @@ def read_line(text: str) -> CronLine:
     problems = _Problems(text)
     words = [(match.start(), match[0].lower()) for match in _WORD.finditer(_written_out(problems))]
     if len(words) not in (len(_FIVE), len(_FIVE) + 1):
-        reason = f"five fields expected, or six with the second first, not {len(words)}"
+        reason = f"expected five fields, or six with the second first, not {len(words)}"
         problems.add(0, max(len(text), 1), "field_count", reason)
         problems.check()
     fields = _FIVE if len(words) == len(_FIVE) else (SECOND, *_FIVE)
@@ -133,7 +133,7 @@ def _written_out(problems: _Problems) -> str:
     if not text.startswith("@"):
         return text
     if text.lower() not in _MACROS:
-        problems.add(0, len(text), "unknown_name", f"one of {', '.join(_MACROS)} expected, not {text!r}")
+        problems.add(0, len(text), "unknown_name", f"expected one of {', '.join(_MACROS)}, not {text!r}")
         problems.check()
     return _MACROS[text.lower()]
 
@@ -189,12 +189,12 @@ def _fault(field: Field, item: str) -> tuple[str, str] | None:
         or (item[0] in "*?" and match["last"])
         or (item[0] == "?" and field not in (DAY, WEEKDAY))
     ):
-        return "unknown_token", f"{field.name}: {_expected(field)} expected, not {item!r}"
+        return "unknown_token", f"{field.name}: expected {_expected(field)}, not {item!r}"
     for word in filter(None, (match["first"], match["last"])):
         if word not in "*?" and _number(field, word) is None:
-            return "out_of_range", f"{field.name}: {_expected(field)} expected, not {word!r}"
+            return "out_of_range", f"{field.name}: expected {_expected(field)}, not {word!r}"
     if match["step"] is not None and not 1 <= int(match["step"]) <= field.high:
-        return "out_of_range", f"{field.name}: a step from 1 to {field.high} expected, not {match['step']!r}"
+        return "out_of_range", f"{field.name}: expected a step from 1 to {field.high}, not {match['step']!r}"
     first, last = _ends(field, match)
     if first > last:
         return "reversed_range", f"{field.name}: the range {item!r} runs backwards"

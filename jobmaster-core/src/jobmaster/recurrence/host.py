@@ -22,9 +22,7 @@ _LINK = Path("/etc/localtime")
 _NAME = Path("/etc/timezone")
 MOST_LINKS: Final = 40
 _UTC: Final = re.compile(r"(UTC|GMT)[+-]?0?", re.IGNORECASE)
-_REMEDY: Final = (
-    "name the zone that schedules are read in: Cluster.configure(time_zone='Europe/Paris'), for one"
-)
+_REMEDY: Final = "name the zone that schedules are read in: e.g. Cluster.configure(time_zone='Europe/Paris')"
 _MOMENTS: Final = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=10 * n) for n in range(400)]
 """Moments at which a file is compared with the zone that it should contain: eleven years, with any summer times."""
 
@@ -57,7 +55,7 @@ def _ruled(rule: str) -> str:
         return "UTC"
     known = _known(name)
     if known is None:
-        raise _unknown(f"TZ={rule!r} is no name of a known zone")
+        raise _unknown(f"TZ={rule!r} is not the name of a known zone")
     return known
 
 
@@ -67,7 +65,7 @@ def _of_file(path: Path, what: str) -> str:
     if linked is not None:
         known = _known(linked)
         if known is None:
-            raise _unknown(f"{what} leads to {linked!r}, which is no known zone")
+            raise _unknown(f"{what} leads to {linked!r}, which is not a known zone")
         return known
     try:
         content = path.read_bytes()
@@ -140,7 +138,7 @@ def _written() -> str | None:
         raise _unknown(f"{_NAME} cannot be read ({error})") from error
     known = _known(name) if name else None
     if name and known is None:
-        raise _unknown(f"{_NAME} says {name!r}, which is no known zone")
+        raise _unknown(f"{_NAME} says {name!r}, which is not a known zone")
     return known
 
 
@@ -163,4 +161,6 @@ def _warn() -> None:
 
 
 def _unknown(found: str) -> ConfigurationError:
-    return ConfigurationError(f"time_zone: the time zone of this host cannot be told: {found}; {_REMEDY}")
+    return ConfigurationError(
+        f"time_zone: the time zone of this host cannot be determined: {found}; {_REMEDY}"
+    )

@@ -74,7 +74,7 @@ def _checked(given: Any, units: Mapping[str, float]) -> timedelta:
     try:
         every = _length(given) + timedelta(**units)
     except (OverflowError, ValueError, TypeError) as error:
-        raise InvalidExpressionError(KIND, given, f"{error}; a duration expected, {_EXAMPLES}") from None
+        raise InvalidExpressionError(KIND, given, f"{error}; expected a duration, {_EXAMPLES}") from None
     if not SHORTEST <= every <= LONGEST:
         shown = given or str(every)
         raise InvalidExpressionError(KIND, shown, _BOUNDS, code="out_of_range")
@@ -90,7 +90,7 @@ def _length(given: Any) -> timedelta:
     if isinstance(given, str):
         return _parsed(" ".join(given.split()))
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise InvalidExpressionError(KIND, given, f"a duration expected, {_EXAMPLES}")
+        raise InvalidExpressionError(KIND, given, f"expected a duration, {_EXAMPLES}")
     return timedelta(seconds=given)
 
 
@@ -121,7 +121,7 @@ def _parsed(text: str) -> timedelta:
         raise InvalidExpressionError(KIND, text, remedy, code="other_kind")
     parts = list(_iso_parts(text) if text[:1] in ("P", "p") else _parts(text))
     if not parts:
-        raise _fault(text, 0, len(text), "missing", f"a duration expected, {_EXAMPLES}")
+        raise _fault(text, 0, len(text), "missing", f"expected a duration, {_EXAMPLES}")
     order = list(_UNITS)
     for former, part in pairwise(parts):
         if order.index(former.unit) >= order.index(part.unit):
@@ -141,7 +141,7 @@ def _parts(text: str) -> Iterator[_Part]:
         unit = _unit(match["unit"].lower()) if match else None
         if match is None or unit is None:
             start, end = match.span("unit") if match else (place, len(text))
-            reason = "a number with its unit (w, d, h, m, s) expected"
+            reason = "expected a number with its unit (w, d, h, m, s)"
             raise _fault(text, start, end, "unknown_token", reason)
         yield _Part(place, match.end(), float(match["count"]), unit)
         place = match.end()
@@ -165,7 +165,7 @@ def _iso_half(text: str, half: str, place: int, units: str) -> Iterator[_Part]:
     while place < len(half):
         match = _ISO_PART.match(half, place)
         if match is None or match["unit"] not in units:
-            reason = f"a number with one of {', '.join(units)} expected, as in P1DT12H30M; "
+            reason = f"expected a number with one of {', '.join(units)}, as in P1DT12H30M; "
             reason += "months and years have no fixed length"
             raise _fault(text, place, match.end() if match else len(half), "unknown_token", reason)
         yield _Part(place, match.end(), float(match["count"]), _SHORT[match["unit"].lower()])

@@ -121,7 +121,7 @@ class Kinds:
                 if kind.accepts(expression):
                     return kind
         reason = (
-            f"{type(expression).__name__} implies no kind of recurrence; give a timedelta, an Interval, "
+            f"{type(expression).__name__} does not imply a kind of recurrence; give a timedelta, an Interval, "
             f"a NaturalCron, a Cron or a text, or name the kind (known: {', '.join(self.names)})"
         )
         raise InvalidExpressionError("", expression, reason)

@@ -35,7 +35,7 @@ def checked(given: Any) -> str:
 def _read(given: Any) -> Expression:
     """Return the expression of a text; raises `InvalidExpressionError` that points at the mistake."""
     if not isinstance(given, str):
-        reason = 'a text expected, such as "every day at 18:00"'
+        reason = 'expected a string, such as "every day at 18:00"'
         raise InvalidExpressionError(KIND, given, reason)
     remedy = remedy_for(given, KIND)
     if remedy:

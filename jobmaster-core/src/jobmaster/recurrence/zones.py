@@ -68,4 +68,4 @@ _LONGEST: Final = 2000
 
 
 def _unknown(setting: str, name: object, advice: str = "") -> str:
-    return f"{setting}: {said(name)} is no known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'{advice}"
+    return f"{setting}: {said(name)} is not a known time zone; use an IANA name such as 'Europe/Paris' or 'UTC'{advice}"

@@ -131,7 +131,7 @@ class Actors:
         try:
             await world.master.requests.reschedule(world.cluster_id, job_id, 0, withdrawn)
         except InvalidTransitionError:
-            assert withdrawn, "a job that nobody can have in hand could not be moved"
+            assert withdrawn, "a job that no worker can hold could not be moved"
 
     # Coordinators
 

@@ -30,7 +30,9 @@ class Contract:
             return
         problems = list(missing_tests(cls))
         if problems:
-            raise TypeError(f"{cls.__name__} is no provider's test of the contract: {'; '.join(problems)}")
+            raise TypeError(
+                f"{cls.__name__} is not a valid contract test of a provider: {'; '.join(problems)}"
+            )
 
     @pytest.fixture(params=["asyncio", "trio"])
     def anyio_backend(self, request: pytest.FixtureRequest) -> str:

@@ -245,7 +245,7 @@ class FaultModel(Actors):
         known = {record.id for record in await self.depot.world.all_jobs()}
         missing = sorted(self.accepted - known)
         found = {message.new.job.id for message in await self.depot.agent.messages.find(missing)}
-        assert found == set(missing), f"jobs that were accepted are nowhere: {set(missing) - found}"
+        assert found == set(missing), f"accepted jobs are missing: {set(missing) - found}"
 
     async def _check_all_have_ended(self) -> None:
         records = {record.id: record for record in await self.depot.world.all_jobs()}

@@ -31,10 +31,10 @@ def _scenario(seed: int, options: argparse.Namespace, agents: bool | None) -> Sc
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jobmaster_testing.simulation", description=__doc__)
     add = parser.add_argument
-    add("--seed", type=int, help="play this one")
+    add("--seed", type=int, help="play this seed")
     add("--trace", action="store_true", help="print all that happens")
-    add("--seeds", type=int, default=100, help="play so many (default: 100)")
-    add("--first", type=int, default=1, help="the first of them (default: 1)")
+    add("--seeds", type=int, default=100, help="the number of seeds to play (default: 100)")
+    add("--first", type=int, default=1, help="the first seed (default: 1)")
     add("--backend", choices=("asyncio", "trio"), default="asyncio")
     add(
         "--cluster",

@@ -142,7 +142,7 @@ def runs_are_on_record(world: World) -> Finding:
     for key, run in runs.items():
         attempt = records.get(key)
         if attempt is None:
-            yield f"job {key[0]}, attempt {key[1]}, ran on {run.process} and is on no record"
+            yield f"job {key[0]}, attempt {key[1]}, ran on {run.process} and is not on record"
         elif (problem := _disagreement(run, attempt)) is not None:
             yield f"job {key[0]}, attempt {key[1]}: {problem}"
     for key, attempt in records.items():

@@ -170,7 +170,7 @@ class Idleness:
         if together > self.bound and not waiting.told:
             waiting.told = True
             self.found.append(
-                f"job {_named(job)} ({_said(kind)}) has waited since {waiting.since:.2f} s, has begun nowhere, and for "
+                f"job {_named(job)} ({_said(kind)}) has waited since {waiting.since:.2f} s, has not begun anywhere, and for "
                 f"{together:.2f} s a slot of {slots.worker} that may run it was idle (the bound is {self.bound:.2f} s)"
             )
 

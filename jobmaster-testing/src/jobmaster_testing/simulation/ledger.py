@@ -41,7 +41,7 @@ class Asked:
     def known_id(self) -> UUID:
         """The job's id; raises `ValueError` if no caller was told it."""
         if self.job_id is None:
-            raise ValueError(f"nobody was told the id of job {self.number}")
+            raise ValueError(f"no caller was told the id of job {self.number}")
         return self.job_id
 
 

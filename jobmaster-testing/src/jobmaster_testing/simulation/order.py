@@ -103,7 +103,7 @@ class _Deaf(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("everybody waits, and nothing will ever happen")
+            raise RuntimeError("every task waits, and nothing will wake one")
         self._loop.jump(max(timeout, 0.0))
         return []
 

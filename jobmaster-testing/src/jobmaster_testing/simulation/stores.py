@@ -114,7 +114,7 @@ class Line:
         if self._process.killed or self._world.weather.is_out(self._process, self._store):
             raise StoreUnreachableError(f"{self._store} cannot be reached")
         if self._world.weather.strikes(self._world.weather.faults.unreachable):
-            raise StoreUnreachableError(f"no connection to {self._store} was to be had")
+            raise StoreUnreachableError(f"no connection to {self._store} was available")
 
     async def _travel(self, seconds: float) -> None:
         await anyio.sleep(seconds)

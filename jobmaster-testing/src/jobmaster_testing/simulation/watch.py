@@ -91,7 +91,7 @@ class Watch:
     def accepted(self, asked: Asked, job_id: UUID) -> None:
         """Check that accepted is durable: when the caller is told, the job is on the master or on an agent."""
         if job_id not in self.world.rows.jobs and not self.world.is_at_an_agent(job_id):
-            self.complain(f"job {job_id} (number {asked.number}) was accepted and is nowhere")
+            self.complain(f"job {job_id} (number {asked.number}) was accepted and is missing")
 
     def started(self, run: Run) -> None:
         """Inspect a handler that begins."""

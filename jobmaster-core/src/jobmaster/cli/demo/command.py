@@ -29,9 +29,7 @@ def demo(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=LARGEST_BURST, help="The number of jobs in the burst.")
     ] = 2000,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the temporary file, and show its path.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary file, and show its path.")] = False,
     backend: BackendOption = Backend.ASYNCIO,
 ) -> None:
     """Show the system at work: priorities, retries, timeouts, cancellation, a burst; then audit every job.
