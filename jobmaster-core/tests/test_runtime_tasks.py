@@ -29,6 +29,7 @@ from jobmaster import (
     hookimpl,
 )
 from jobmaster.contracts import MasterRepository
+from jobmaster.models import JobReceipt, NewJob, Report
 from jobmaster.plugins import Plugins
 from jobmaster_testing.probes import Seen, until
 from jobmaster_testing.wrapping import Passing
@@ -341,6 +342,47 @@ def test_a_second_ctrl_c_cuts_the_grace_short(cluster: Build, producer: Build, b
         anyio.run(application, backend=backend)
     watching.join()
     assert anyio.run(outcomes) == [AttemptOutcome.INTERRUPTED]
+
+
+class PressesCtrlC:
+    """An observer during whose call, in a task of the run, somebody presses Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def on_scheduled(self, new: NewJob, receipt: JobReceipt) -> None: ...
+
+    def on_started(self, job: JobContext) -> None: ...
+
+    def on_reported(self, report: Report, stale: bool) -> None:  # noqa: ARG002 - any report will do
+        if not self.pressed:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    @hookimpl
+    def jobmaster_observer(self) -> PressesCtrlC:
+        return self
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_ctrl_c_never_hits_a_task_of_the_run(
+    cluster: Build, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trio raises it in whatever task runs; a reporter that it ended would leave the stop to wait for ever."""
+
+    @handler("Short")
+    async def short(_: JobContext) -> None: ...
+
+    async def application() -> None:
+        async with cluster(short).use(PressesCtrlC()).running() as runtime:
+            await runtime.scheduler.once_now(short)
+            await anyio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(application, backend=backend)
+
+    assert "has failed" not in caplog.text
+    assert "unexpected failure" not in caplog.text
 
 
 async def test_a_handler_that_will_not_end_is_left_behind(cluster: Build, held: Held) -> None:

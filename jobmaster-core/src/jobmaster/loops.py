@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVarTuple
 
 import anyio
 import sniffio
+from anyio.abc import TaskGroup
+
+Ts = TypeVarTuple("Ts")
 
 LoopCaller: TypeAlias = Callable[[Callable[[], None]], None]
 """Runs a function soon in one particular event loop; may be called from any thread."""
@@ -121,7 +124,21 @@ def spawn(work: Work, name: str, on_loop_end: OnLoopEnd) -> object:
         return task, watch
     import trio
 
+    trio.lowlevel.enable_ki_protection(_uninterrupted)
     return trio.lowlevel.spawn_system_task(_shielded, work, on_loop_end, name=name, context=copy_context())
+
+
+def start_in(group: TaskGroup, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+    """Start `function(*args)` in a task group of what `spawn` runs; it must not raise.
+
+    Under trio, Ctrl-C hits whatever task runs at that moment. It does not hit these: it waits for the main task, which
+    is the one that stops a cluster.
+    """
+    group.start_soon(_uninterrupted, function, *args, name=function)
+
+
+async def _uninterrupted(function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+    await function(*args)
 
 
 class _Heeded(asyncio.Future[None]):

@@ -22,7 +22,7 @@ from jobmaster.config.targets import MoveTarget
 from jobmaster.contracts import DurabilityRisk, MasterRepository
 from jobmaster.errors import ConfigurationError, NotRunningError
 from jobmaster.jobs import Jobs
-from jobmaster.loops import in_a_loop
+from jobmaster.loops import in_a_loop, start_in
 from jobmaster.models import AgentRecord, Bucket, HostRecord, WorkerRecord
 from jobmaster.moves import MoveSummary
 from jobmaster.scheduler import Scheduler
@@ -64,7 +64,7 @@ class Runtime(ControlVerbs):
         self.schedules = Schedules(env, scope)
 
     def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._group.start_soon(work)
+        start_in(self._group, work)
 
     @property
     def master(self) -> MasterRepository:

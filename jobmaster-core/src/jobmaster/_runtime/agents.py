@@ -21,6 +21,7 @@ from jobmaster.errors import (
     StoreUnreachableError,
     starting,
 )
+from jobmaster.loops import start_in
 from jobmaster.models import AgentRecord
 from jobmaster.retry import ExponentialBackoff
 from jobmaster.urls import scheme_of
@@ -195,7 +196,7 @@ class Agents(Mapping[str, AgentRepository]):
         failures: list[Exception] = []
         async with anyio.create_task_group() as group:
             for link in self.links.values():
-                group.start_soon(self._attempt, link, partial(self._open_at_start, migrate=migrate), failures)
+                start_in(group, self._attempt, link, partial(self._open_at_start, migrate=migrate), failures)
         await self._identify_all(failures, self._identify_at_start)
         if failures:
             raise failures[0]

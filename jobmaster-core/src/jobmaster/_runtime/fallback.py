@@ -12,6 +12,7 @@ from jobmaster._flow.ownership import NEVER
 from jobmaster._runtime.service import Service
 from jobmaster._text.logtext import counted
 from jobmaster._upkeep.fallback import MOST, SHORTEST_TURN, Fallback
+from jobmaster.loops import start_in
 from jobmaster.models import STANDALONE, evolve
 from jobmaster.states import Priority, WorkerMode
 
@@ -106,7 +107,7 @@ class _Standby:
             self._start(place)
         for place in self.running.keys() - wanted - self.leaving:
             self.leaving.add(place)
-            self.group.start_soon(self._stop, place)
+            start_in(self.group, self._stop, place)
 
     def _tell_of_turns(self, count: int) -> None:
         """Log one line, now and then, that more lanes lack workers than can be served at once."""
@@ -150,7 +151,7 @@ class _Standby:
         log.log(level, "no other worker runs jobs of %s: %s does", _named(place), running.name)
         self.running[place] = running
         self.local_workers.workers.append(running)
-        self.group.start_soon(running.run)
+        start_in(self.group, running.run)
 
     async def _stop(self, place: Place) -> None:
         running = self.running[place]

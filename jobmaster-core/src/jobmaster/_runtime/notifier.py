@@ -13,6 +13,7 @@ from jobmaster._process.signals import Signal
 from jobmaster._process.tasks import Contained
 from jobmaster.contracts import AgentRepository, MasterRepository, Topics
 from jobmaster.errors import StoreError
+from jobmaster.loops import start_in
 
 log = logging.getLogger("jobmaster.notify")
 
@@ -120,9 +121,9 @@ class Notifier:
     async def run(self, *, listen: bool = True) -> None:
         """Announce, and listen to other processes, until cancelled."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._announce_forever)
+            start_in(group, self._announce_forever)
             if listen and self._store.capabilities.notifications:
-                group.start_soon(self._listen_forever)
+                start_in(group, self._listen_forever)
 
     async def _announce_forever(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from jobmaster._process.tasks import LeavableTask
+from jobmaster.loops import start_in
 
 if TYPE_CHECKING:
     from jobmaster._flow.ownership import OwnedBucket, Slot
@@ -43,7 +44,7 @@ class Runners:
         fresh = owned.replace(slot)
         if not owned.closed:
             self._start(owned, fresh)
-        self._group.start_soon(self._clear_away, slot)
+        start_in(self._group, self._clear_away, slot)
 
     async def _clear_away(self, slot: Slot) -> None:
         task = self._tasks[slot]

@@ -21,6 +21,7 @@ from jobmaster._runtime.mover import archiving, moving
 from jobmaster._runtime.rescuer import bringing_back, handing_over, rescuing
 from jobmaster._runtime.unread_jobs import UnreadJobs
 from jobmaster.contracts import Topics
+from jobmaster.loops import start_in
 
 if TYPE_CHECKING:
     from jobmaster._runtime.environment import Environment
@@ -58,13 +59,13 @@ class Supervisor:
         failure: Exception | None = None
         with self._subscriptions:
             async with anyio.create_task_group() as group:
-                group.start_soon(self.env.notify.run)
+                start_in(group, self.env.notify.run)
                 self._serve_agents(group)
                 for worker in self.workers:
-                    group.start_soon(worker.run)
+                    start_in(group, worker.run)
                 for service in self._upkeep(group):
                     self._subscriptions.enter_context(self.env.notify.waking(service.wake, service.topics))
-                    group.start_soon(service.run)
+                    start_in(group, service.run)
                 try:
                     yield group
                 except Exception as error:  # noqa: BLE001 - raised again below, not wrapped in a group
@@ -92,7 +93,7 @@ class Supervisor:
         grace = self.env.settings.stop_grace
         async with anyio.create_task_group() as group:
             for worker in self.workers:
-                group.start_soon(worker.stop, grace)
+                start_in(group, worker.stop, grace)
         await self._end_moving_jobs()
         await self._send_last_notifications()
 
@@ -100,7 +101,7 @@ class Supervisor:
         """Leave no job halfway between two stores, where it would wait until another process may take it over."""
         async with anyio.create_task_group() as group:
             for service in self._moving_jobs:
-                group.start_soon(service.end, LAST_STEPS)
+                start_in(group, service.end, LAST_STEPS)
 
     def hurry(self) -> None:
         """Give running jobs no more time."""
@@ -131,7 +132,7 @@ class Supervisor:
         """Leave although the loops no longer run: write what was done, and give up the rest."""
         async with anyio.create_task_group() as group:
             for worker in self.workers:
-                group.start_soon(worker.salvage)
+                start_in(group, worker.salvage)
         await self._send_last_notifications()
 
     async def _send_last_notifications(self) -> None:
@@ -145,9 +146,9 @@ class Supervisor:
         agents, coordinates = self.env.agents, any(mode.coordinates for mode in self.local_workers.modes)
         for link in agents.links.values():
             listens = coordinates or any(worker.settings.agent == link.name for worker in self.workers)
-            group.start_soon(partial(link.notify.run, listen=listens))
+            start_in(group, partial(link.notify.run, listen=listens))
         if agents.distributed:
-            group.start_soon(joining(self.env).run)
+            start_in(group, joining(self.env).run)
 
     # Upkeep, by duty
 

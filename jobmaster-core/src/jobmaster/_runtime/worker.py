@@ -17,6 +17,7 @@ from jobmaster._runtime.start_warnings import warn_of_no_handlers
 from jobmaster._runtime.worker_session import WorkerSession
 from jobmaster._text.logtext import counted
 from jobmaster.errors import StoreError
+from jobmaster.loops import start_in
 from jobmaster.states import WorkerRequest, WorkerStatus
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ class RunningWorker:
         async with anyio.create_task_group() as self._group:
             while (session := await self._register()) is not None:
                 if not self.ready.is_set():
-                    self._group.start_soon(self._warn_of_namesakes, session.record)
-                self._group.start_soon(warn_of_no_handlers, self.env, session.record)
-                self._group.start_soon(self._live, session)
-                self._group.start_soon(self._serve_notifications, session)
+                    start_in(self._group, self._warn_of_namesakes, session.record)
+                start_in(self._group, warn_of_no_handlers, self.env, session.record)
+                start_in(self._group, self._live, session)
+                start_in(self._group, self._serve_notifications, session)
                 self.ready.set()
                 self._keep_in_step()
                 await session.over.wait()
@@ -140,7 +141,7 @@ class RunningWorker:
     def _replaced(self, unheard: WorkerSession) -> WorkerSession:
         """Return another session in place of one that may have been registered, and so may have buckets to give back."""
         if self._group is not None:
-            self._group.start_soon(self._depart, unheard)
+            start_in(self._group, self._depart, unheard)
         return self._new_session()
 
     @contextmanager
@@ -171,7 +172,7 @@ class RunningWorker:
             async with anyio.create_task_group() as group:
                 for service in session.requests.loops():
                     subscriptions.enter_context(self.env.notify.waking(service.wake, service.topics))
-                    group.start_soon(service.run)
+                    start_in(group, service.run)
                 await session.over.wait()
                 group.cancel_scope.cancel()
 
@@ -205,10 +206,10 @@ class RunningWorker:
         if session is None or group is None or session.leaving:
             return
         if self._stopping or self.request is WorkerRequest.STOP or session.suspended != self._suspended:
-            group.start_soon(session.stop, self.env.settings.stop_grace)
+            start_in(group, session.stop, self.env.settings.stop_grace)
         elif self.request is WorkerRequest.DRAIN and self._draining is not session:
             self._draining = session
-            group.start_soon(self._drain, session)
+            start_in(group, self._drain, session)
 
     async def _drain(self, session: WorkerSession) -> None:
         await session.draining().run()

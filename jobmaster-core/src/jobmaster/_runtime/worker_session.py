@@ -29,6 +29,7 @@ from jobmaster._runtime.service import SHORT_PAUSE, Service
 from jobmaster.contracts import AgentRepository, Topics
 from jobmaster.errors import JobMasterError, StoreUnreachableError
 from jobmaster.ids import new_id
+from jobmaster.loops import start_in
 from jobmaster.models import STANDALONE, Bucket, Report, WorkerRecord
 from jobmaster.states import Priority
 from jobmaster.version import __version__
@@ -175,13 +176,13 @@ class WorkerSession:
         self._subscriptions.enter_context(notifications.subscribed(topic, lambda _: wake(), own=own))
 
     def _start(self, group: TaskGroup, runners: Runners) -> None:
-        group.start_soon(self._guard)
+        start_in(group, self._guard)
         if not self.owned:
             return
-        group.start_soon(self.watch.run)
+        start_in(group, self.watch.run)
         loops = self._loops()
         for service in loops.shared():
-            group.start_soon(service.run)
+            start_in(group, service.run)
         for owned in self.owned:
             self._start_claiming(loops, owned, group)
             runners.start(owned)
@@ -221,7 +222,7 @@ class WorkerSession:
         service = loops.claiming(owned)
         self._claims.append(service)
         self._subscribe(self.notifications, Topics.bucket(owned.id), owned.pull_again.set, own=True)
-        group.start_soon(service.run)
+        start_in(group, service.run)
 
     async def _guard(self) -> None:
         """Fence this session before its lease can expire on the master."""
@@ -312,7 +313,7 @@ class WorkerSession:
         self.execute.abandon(self.owned)
         async with anyio.create_task_group() as group:
             for service in self._loops().shared() if self.owned else ():
-                group.start_soon(service.run)
+                start_in(group, service.run)
             await self.stop(0)
             group.cancel_scope.cancel()
 

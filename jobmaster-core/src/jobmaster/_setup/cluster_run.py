@@ -19,6 +19,7 @@ from jobmaster._runtime.worker import RunningWorker
 from jobmaster._runtime.worker_placement import named, placed
 from jobmaster.errors import starting
 from jobmaster.forks import end_child, in_forked_child, part_with_event_loops
+from jobmaster.loops import start_in
 from jobmaster.runtime import Runtime, findable
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class ClusterRun:
             with background.starting(), anyio.move_on_after(env.settings.store_timeout):
                 await runtime.workers_ready()
             if chosen:
-                group.start_soon(warn_of_parked, env)
+                start_in(group, warn_of_parked, env)
             with findable(runtime):
                 await background.until_asked()
 
