@@ -63,7 +63,7 @@ class Intercepted:
         found = getattr(self._inner, name)
         if not self._prefix and name in STORES:
             return Intercepted(found, self._around, f"{name}.")
-        if not iscoroutinefunction(found) or name == "close":
+        if not iscoroutinefunction(found) or self._prefix + name == "close":
             return found
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -46,7 +46,7 @@ class Standing:
         self.still = False
         loop, kept, self.kept = _seeded_loop(), self.kept, []
         if loop is not None:
-            loop.return_handovers(kept)
+            loop.return_handles(kept)
 
 
 OWNER: ContextVar[Standing | None] = ContextVar("simulated_process", default=None)
@@ -77,7 +77,7 @@ class SeededLoop(VirtualTimeLoop):
     def _make_selector(self, patience: float) -> selectors.BaseSelector:  # noqa: ARG002 - there is nothing to wait for
         return _Deaf(self)
 
-    def return_handovers(self, handles: list[asyncio.Handle]) -> None:
+    def return_handles(self, handles: list[asyncio.Handle]) -> None:
         """Run handles that were kept."""
         self._ready.extend(handles)
 
