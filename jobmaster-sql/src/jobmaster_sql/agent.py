@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -14,8 +13,8 @@ from jobmaster_sql.asides import SqlAsideStore
 from jobmaster_sql.driver import Dialect, SqlDriver
 from jobmaster_sql.message_rows import AGENT_MACROS
 from jobmaster_sql.messages import SqlMessageStore
-from jobmaster_sql.opening import database_time, open_database
 from jobmaster_sql.queries import Queries, check_prefix
+from jobmaster_sql.repository import SqlRepository
 from jobmaster_sql.schema import AGENTS, REQUIRED, SqlSchema
 from jobmaster_sql.units import Answer, Query, Unit
 
@@ -51,7 +50,7 @@ class AgentStores:
     claims: SqlAgentClaimStore | None = None
 
 
-class SqlAgent(AgentRepository):
+class SqlAgent(SqlRepository, AgentRepository):
     """An agent on a SQL database.
 
     A provider adds its driver, its schema, its notifications, its capabilities, and the stores that it writes its own way.
@@ -76,18 +75,6 @@ class SqlAgent(AgentRepository):
             schema=schema,
         )
         self._driver, self._schema = driver, schema
-
-    async def open(self, *, create: bool = True) -> None:
-        """Connect. Raises `StoreUnavailableError` if the database cannot be reached."""
-        await open_database(self._driver, self._schema, create=create)
-
-    async def close(self) -> None:
-        """Close every connection and thread."""
-        await self._driver.close()
-
-    async def now(self) -> datetime:
-        """Return the time of the database's clock."""
-        return await database_time(self._driver)
 
     async def fingerprint(self) -> str:
         """Return the fingerprint that the migration generated for this store."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from attrs import frozen
 
 from jobmaster.contracts import MasterRepository, NotificationChannel
@@ -18,9 +16,9 @@ from jobmaster_sql.jobs import SqlJobStore
 from jobmaster_sql.logs import SqlLogStore
 from jobmaster_sql.macros import CODE_MACROS, bucket_macros
 from jobmaster_sql.members import SqlMemberStore
-from jobmaster_sql.opening import database_time, open_database
 from jobmaster_sql.outcomes import SqlOutcomeStore
 from jobmaster_sql.queries import Queries, check_prefix
+from jobmaster_sql.repository import SqlRepository
 from jobmaster_sql.requests import SqlRequestStore
 from jobmaster_sql.rescue import SqlRescueStore
 from jobmaster_sql.rows import CLAIM_COLUMNS, COLUMN_MACROS, record_macros
@@ -57,7 +55,7 @@ class MasterStores:
     outcomes: SqlOutcomeStore | None = None
 
 
-class SqlMaster(MasterRepository):
+class SqlMaster(SqlRepository, MasterRepository):
     """A master on a SQL database.
 
     A provider adds its driver, its schema, its notifications, its capabilities, and the stores that it writes its own
@@ -88,15 +86,3 @@ class SqlMaster(MasterRepository):
             schema=schema,
         )
         self._driver, self._schema = driver, schema
-
-    async def open(self, *, create: bool = True) -> None:
-        """Connect. Raises `StoreUnavailableError` if the database cannot be reached."""
-        await open_database(self._driver, self._schema, create=create)
-
-    async def close(self) -> None:
-        """Close every connection and thread."""
-        await self._driver.close()
-
-    async def now(self) -> datetime:
-        """Return the time of the database's clock."""
-        return await database_time(self._driver)

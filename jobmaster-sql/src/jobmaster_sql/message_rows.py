@@ -8,23 +8,12 @@ from uuid import UUID
 
 from jobmaster.contracts import Message
 from jobmaster.models import NewJob
+from jobmaster_sql.columns import JOB_VALUES
 from jobmaster_sql.driver import Dialect
 from jobmaster_sql.rows import Row, job_of, job_values, micros
 from jobmaster_sql.units import Query
 
-_JOB_COLUMNS: Final = (
-    "cluster_id",
-    "definition_id",
-    "lane",
-    "priority",
-    "scheduled_at",
-    "created_at",
-    "timeout_us",
-    "max_retries",
-    "data",
-    "metadata",
-    "idempotency_key",
-)
+_JOB_COLUMNS: Final = JOB_VALUES[1:]
 _ROUTING: Final = ("bucket_id", "attempt", "saved", "retries", "crashes", "suspect", "placed")
 
 MESSAGE_VALUES: Final = (*_ROUTING, "job_id", *_JOB_COLUMNS, "delay")
