@@ -41,9 +41,9 @@ PLACES = {
     "jobmaster/cli/demo/command.py mkdtemp": "the demo's file, if kept: a folder that Python makes for its owner alone",
     "jobmaster/cli/demo/command.py TemporaryDirectory": "the same, if it is not kept",
     "jobmaster/cli/streams.py open": "the null device",
-    "jobmaster/debuglog.py fdopen": "a descriptor from files.py",
-    "jobmaster/files.py mkdir": "the folder of the debug log",
-    "jobmaster/files.py open": "the debug log, and databases before SQLite opens them",
+    "jobmaster/_logs/debuglog.py fdopen": "a descriptor from files.py",
+    "jobmaster/_process/files.py mkdir": "the folder of the debug log",
+    "jobmaster/_process/files.py open": "the debug log, and databases before SQLite opens them",
     "jobmaster_sqlite/connection.py connect": "the database, and what SQLite lays beside it with the same mode",
     "jobmaster_testing/servers.py mkdtemp": "a PostgreSQL server for tests",
 }

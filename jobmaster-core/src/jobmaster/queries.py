@@ -161,7 +161,7 @@ def _few(name: str, given: Iterable[Any]) -> list[Any]:
     """Return the values of a condition; raises `InvalidQueryError` for too many or endless ones."""
     several = list(islice(given, MOST_FILTERS + 1))
     if len(several) > MOST_FILTERS:
-        raise InvalidQueryError(f"{name}: give at most {MOST_FILTERS}")
+        raise InvalidQueryError(f"{name}: too many values; give at most {MOST_FILTERS}")
     return several
 
 
@@ -211,7 +211,7 @@ def _filters(given: Any) -> Sequence[MetadataFilter]:
     else:
         filters = [given]
     if len(filters) > MOST_FILTERS:
-        msg = f"metadata: give at most {MOST_FILTERS} filters"
+        msg = f"metadata: too many filters; give at most {MOST_FILTERS}"
         raise InvalidQueryError(msg)
     if not all(isinstance(one, MetadataFilter) for one in filters):
         msg = f"metadata: {shown(given)} does not fit; give a mapping of names to values, or MetadataFilter objects"
@@ -252,7 +252,7 @@ def _options(given: MetadataFilter) -> list[Any]:
         raise InvalidQueryError(msg)
     options = list(islice(given.value, LONGEST_PAGE + 1))
     if len(options) > LONGEST_PAGE:
-        msg = f"metadata {shown(given.name)}: give at most {LONGEST_PAGE} values, or use several queries"
+        msg = f"metadata {shown(given.name)}: too many values; give at most {LONGEST_PAGE}, or use several queries"
         raise InvalidQueryError(msg)
     return options
 
