@@ -152,10 +152,10 @@ async def test_a_disk_that_is_full_for_a_while_refuses_calls_and_loses_nothing(
     """Of PostgreSQL the data's disk; one that is full of its log makes the server itself stop."""
     with ExitStack() as stack:
         if store == "sqlite":
-            disk = stack.enter_context(small_disk(12))
+            disk = stack.enter_context(small_disk(48))
             url = f"sqlite:///{disk}/jobs.db"
         else:
-            disk = stack.enter_context(small_disk(30))
+            disk = stack.enter_context(small_disk(60))
             server: OwnPostgres = request.getfixturevalue("own_server")
             url = stack.enter_context(server.database_on_disk(disk))
         scenario = Scenario(url, tmp_path, f"E2E-{uuid4().hex[:8]}")
