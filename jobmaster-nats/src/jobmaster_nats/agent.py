@@ -55,7 +55,7 @@ class NatsAgent(AgentRepository):
         async def work(stream: Stream) -> None:
             await stream.info()
 
-        await self._driver.run(work)
+        await self._driver.run(work, at_start=True)
 
     async def close(self) -> None:
         self._desks.clear()
@@ -70,7 +70,7 @@ class NatsAgent(AgentRepository):
         return from_micros(await self._driver.run(work))
 
     async def durability_risks(self) -> Sequence[DurabilityRisk]:
-        return await self._driver.run(risks_of)
+        return await self._driver.run(risks_of, at_start=True)
 
     async def fingerprint(self) -> str:
-        return await self._driver.run(required_fingerprint)
+        return await self._driver.run(required_fingerprint, at_start=True)

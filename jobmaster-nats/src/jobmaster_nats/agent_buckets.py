@@ -70,7 +70,7 @@ class NatsAgentBuckets(AgentBucketStore):
         """Read all messages: this is for users, and costs as much as there is."""
 
         async def work(stream: Stream) -> dict[UUID, Backlog]:
-            await stream.read_clock()
+            await stream.observe_clock()
             found: dict[UUID, _Count] = {}
             async with aclosing(scan(stream, stream.names.messages)) as letters:
                 async for letter in letters:

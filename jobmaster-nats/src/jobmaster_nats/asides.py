@@ -29,7 +29,7 @@ class NatsAsides(AsideStore):
         self, bucket: Bucket, aside: UUID, waited: float, keep: int, limit: int, but: Collection[UUID] = ()
     ) -> int:
         async def work(stream: Stream) -> int:
-            await stream.read_clock()
+            await stream.observe_clock()
             due_by = stream.time.now() - round(waited * 1_000_000)
             return await take_out(stream, bucket.id, aside, Choice(due_by, keep, limit, frozenset(but)))
 

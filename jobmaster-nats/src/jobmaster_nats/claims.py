@@ -61,7 +61,7 @@ class NatsClaims(ClaimStore):
     async def due(self, buckets: Sequence[Bucket]) -> frozenset[UUID]:
         async def work(stream: Stream) -> frozenset[UUID]:
             newest = await stream.last_number()
-            await _observe_time(stream)
+            await stream.observe_clock()
             return frozenset([bucket.id for bucket in buckets if await self._is_due(stream, bucket, newest)])
 
         return await self._driver.run(work) if buckets else frozenset()
@@ -103,7 +103,7 @@ class NatsClaims(ClaimStore):
 
     async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
         async def work(stream: Stream) -> frozenset[UUID]:
-            await _observe_time(stream)
+            await stream.observe_clock()
             due_by = stream.time.now() - round(waited * _MILLION)
             filled = set(map(bucket_of, await stream.subjects(stream.names.messages)))
             filled &= {bucket.id for bucket in buckets}
@@ -122,7 +122,7 @@ class _Pull:
     known: Collection[UUID]
 
     async def page(self, cursor: Cursor, limit: int) -> BucketPage:
-        await _observe_time(self.stream)
+        await self.stream.observe_clock()
         place = self.desk.place_in(cursor)
         limit = max(1, limit - self._known_before(place))
         while True:
@@ -235,8 +235,3 @@ class _Pull:
         if ends_here:
             return Bound(moment, max([self.desk.handed_out, *(letter.seq for letter in letters)]))
         return Bound(moment + ALLOWANCE)
-
-
-async def _observe_time(stream: Stream) -> None:
-    if stream.time.is_old:
-        await stream.read_clock()

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from jobmaster.bridge import Bridge
 from jobmaster.errors import ConfigurationError, StoreRefusedError
 from jobmaster_nats.address import Address
-from jobmaster_nats.errors import broken
+from jobmaster_nats.errors import broken, connect_error
 from jobmaster_nats.link import Link
 from jobmaster_nats.names import Names
 from jobmaster_nats.servertime import ServerTime
@@ -36,27 +36,37 @@ class NatsDriver:
         self._connecting: asyncio.Lock | None = None
         self._has_served = False
 
-    async def run(self, work: Callable[[Stream], Awaitable[T]], *, time_limit: float | None = None) -> T:
+    async def run(
+        self,
+        work: Callable[[Stream], Awaitable[T]],
+        *,
+        time_limit: float | None = None,
+        at_start: bool = False,
+    ) -> T:
         """Run a unit of work, shielded from cancellation; return its result.
 
         Raises `StoreUnreachableError` without a connection, and `StoreUnavailableError` if it breaks or the deadline passes.
-        What the server refuses is a `StoreRefusedError` once a unit has succeeded.
+        What the server refuses is a `StoreRefusedError` once a unit has succeeded, unless this is one `at_start`.
         """
-        return await self.bridge.run(self._unit, work, time_limit or self._timeout)
+        try:
+            done = await self.bridge.run(self._unit, work, time_limit or self._timeout)
+        except ConfigurationError as error:
+            if self._has_served and not at_start:
+                raise StoreRefusedError(error) from error
+            raise
+        self._has_served = self._has_served or not at_start
+        return done
 
     async def _unit(self, work: Callable[[Stream], Awaitable[T]], time_limit: float) -> T:
+        link: Link | None = None
         try:
             async with asyncio.timeout(time_limit):
                 link = await self.connect()
-                done = await work(Stream(link, self.names, self.time))
+                return await work(Stream(link, self.names, self.time))
         except TimeoutError as error:
+            if link is None:
+                raise connect_error(self.address, error) from None
             raise broken(self.address, error) from None
-        except ConfigurationError as error:
-            if self._has_served:
-                raise StoreRefusedError(error) from error
-            raise
-        self._has_served = True
-        return done
 
     async def connect(self) -> Link:
         """Return the open connection, or a new one. To be called in the bridge's loop."""

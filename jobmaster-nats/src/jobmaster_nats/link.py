@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import UnexpectedEOF
 
 from jobmaster_nats.address import Address
 from jobmaster_nats.errors import NativeError, broken, connect_error
@@ -28,7 +29,11 @@ Take: TypeAlias = Callable[[Msg], None]
 _IN_FLIGHT: Final = 1000
 """Requests that wait for their answers at once: servers drop what exceeds their queues."""
 _BYTES_IN_FLIGHT: Final = 8 * 1024 * 1024
-_CONNECT_TIMEOUT: Final = 5
+_CONNECT_TIMEOUT: Final = 2
+"""Seconds for one server to answer."""
+_ATTEMPTS: Final = 4
+_OPEN_TIMEOUT: Final = 6.0
+"""Seconds to find one that does."""
 _PING_EVERY: Final = 10
 """Seconds between pings; a server that leaves two of them unanswered is gone."""
 
@@ -67,16 +72,8 @@ class Link:
         """Connect. Raises `StoreUnreachableError`, or `ConfigurationError` if the server refuses the login."""
         options = await asyncio.to_thread(self.address.connect_options)
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT + 1):
-                await self.client.connect(
-                    **options,
-                    allow_reconnect=False,
-                    connect_timeout=_CONNECT_TIMEOUT,
-                    ping_interval=_PING_EVERY,
-                    error_cb=self._on_error,
-                    closed_cb=self._on_closed,
-                    name="jobmaster",
-                )
+            async with asyncio.timeout(_OPEN_TIMEOUT):
+                await self._connect(options)
                 self._inbox = self.client.new_inbox()
                 await self.client.subscribe(
                     f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1, pending_bytes_limit=-1
@@ -87,6 +84,29 @@ class Link:
         except BaseException:
             await self.close()
             raise
+
+    async def _connect(self, options: Mapping[str, Any]) -> None:
+        """Connect. A server that refuses a login hangs up, which may be all that is seen of it: so it is asked again."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self.client.connect(
+                    **options,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=_CONNECT_TIMEOUT,
+                    ping_interval=_PING_EVERY,
+                    error_cb=self._on_error,
+                    closed_cb=self._on_closed,
+                    name="jobmaster",
+                )
+            except (ConnectionResetError, UnexpectedEOF):
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                await self.client.close()
+                self.client, self.lost = Client(), asyncio.Event()
+            else:
+                return
 
     async def close(self) -> None:
         """Close the connection. May be called again, and does not raise."""

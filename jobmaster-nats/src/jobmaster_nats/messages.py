@@ -69,6 +69,7 @@ class NatsMessages(MessageStore):
 
     async def read_all(self, bucket_id: UUID, limit: int) -> Sequence[Message]:
         async def work(stream: Stream) -> list[Message]:
+            await stream.observe_clock()
             found: list[Message] = []
             size = 0
             async with aclosing(scan(stream, stream.names.messages_in(bucket_id), first=limit)) as letters:
@@ -88,8 +89,7 @@ class NatsMessages(MessageStore):
     ) -> SavePending:
         async def work(stream: Stream) -> SavePending:
             start = 0 if after is None else to_micros(after.ready_at)
-            if stream.time.is_old:
-                await stream.read_clock()
+            await stream.observe_clock()
             desk = self._desks.of(bucket)
             async with desk.lock:
                 if (

@@ -62,6 +62,8 @@ async def remove_parts(stream: Stream, several: Iterable[tuple[int, str] | None]
 async def remove_stray(stream: Stream) -> None:
     """Remove parts that were stored an hour ago or earlier, and that belong to no message."""
     subjects: Sequence[str] = await stream.subjects(stream.names.parts)
+    if subjects:
+        await stream.observe_clock()
     prefixes = {subject.rpartition(".")[0] for subject in subjects if subject.endswith(".0")}
     for prefix in prefixes:
         [first] = await stream.get([f"{prefix}.0"])

@@ -43,7 +43,7 @@ class NatsSchema(SchemaStore):
             )
             return [_STEP] if made or fingerprint is not None else []
 
-        return await self._driver.run(work)
+        return await self._driver.run(work, at_start=True)
 
     async def pending(self) -> Sequence[str]:
         async def work(stream: Stream) -> Sequence[str]:
@@ -53,7 +53,7 @@ class NatsSchema(SchemaStore):
             _check(info, stream)
             return [_STEP] if await read_fingerprint(stream) is None else []
 
-        return await self._driver.run(work)
+        return await self._driver.run(work, at_start=True)
 
     def script(self) -> str:
         """Return the command of the nats tool that makes the stream. JobMaster adds the fingerprint when it starts."""

@@ -132,6 +132,11 @@ class Stream:
         self.time.note_now(now)
         return now
 
+    async def observe_clock(self) -> None:
+        """Read the server's time if that was not done for a while, for those who compare moments with `time.now`."""
+        if self.time.is_old:
+            await self.read_clock()
+
     # Storing, finding and deleting
 
     async def store(self, entries: Sequence[Entry]) -> list[int | None]:

@@ -7,6 +7,7 @@ test is skipped with a reason, or it fails if `JOBMASTER_TEST_REQUIRE` lists the
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import os
@@ -18,7 +19,7 @@ import sysconfig
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import anyio.to_thread
 import pytest
 
 POSTGRES_SERVERS: Final = ("found", "wheel")
@@ -210,6 +212,21 @@ def _nats_of_wheel() -> str | None:
     atexit.register(server.stop)
     server.start()
     return server.url
+
+
+async def meddle_nats(server: str, work: Callable[[Any], Awaitable[object]]) -> None:
+    """Await `work` of nats-py's JetStream client, over a connection and in a loop of its own."""
+
+    async def run() -> None:
+        import nats
+
+        client = await nats.connect(server)
+        try:
+            await work(client.jetstream())
+        finally:
+            await client.close()
+
+    await anyio.to_thread.run_sync(asyncio.run, run())
 
 
 class NatsServer:
