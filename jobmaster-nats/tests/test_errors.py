@@ -1,9 +1,12 @@
 """What goes wrong at the server, and how it is told."""
 
 import socket
+from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
+from jobmaster.contracts import AgentRepository, Message
 from jobmaster.errors import (
     ConfigurationError,
     JobMasterError,
@@ -13,6 +16,7 @@ from jobmaster.errors import (
     StoreUnavailableError,
     StoreUnreachableError,
 )
+from jobmaster.models import Cursor
 from jobmaster_nats.address import parse_address
 from jobmaster_nats.errors import api_error
 from jobmaster_testing.factories import make_bucket, make_job, make_message
@@ -148,8 +152,29 @@ class TestOutages:
 
             kept = await agent.messages.read_all(bucket.id, 100)
             assert 5 < len(kept) < 20
-            await agent.messages.acknowledge(bucket, [(kept[0].new.job.id, 1)])
-            await agent.messages.push(messages[-1:])
+            with pytest.raises(StoreUnreachableError, match="takes no more"):  # so the job goes elsewhere
+                await agent.messages.push([make_message(bucket, make_job(data={"text": "x" * 9000}))])
+
+    async def test_the_owner_of_a_bucket_in_a_full_stream_works_on(self, every_stream: str) -> None:
+        bucket, options = make_bucket(), Options(table_prefix=f"full{uuid4().hex[:8]}_")
+        for url in [every_stream]:
+            async with open_agent("A", f"{url}&max_bytes=64KB", options) as agent:
+                await agent.buckets.create([bucket])
+                for size in (4000, 400, 10):
+                    while await _is_taken(agent, make_message(bucket, make_job(data={"text": "x" * size}))):
+                        pass
+
+                cursor, count = Cursor(), 0
+                while (page := await agent.claims.pull(bucket, cursor, 3)).claims:
+                    cursor, count = page.cursor, count + len(page.claims)
+                assert count > 10
+                taken = evolve(bucket, epoch=2)
+                assert len((await agent.claims.exposed(taken, 1000)).claims) == count
+
+                await agent.messages.acknowledge(taken, [(claim.job.id, 1) for claim in page.claims])
+                for message in await agent.messages.read_all(bucket.id, 2):
+                    await agent.messages.acknowledge(taken, [(message.new.job.id, 1)])
+                await agent.messages.push([make_message(bucket)])
 
     async def test_a_connection_that_was_cut_is_opened_again(self, stream: str, wire: Wire) -> None:
         bucket = make_bucket()
@@ -177,3 +202,11 @@ class TestOutages:
 
             await agent.messages.push([message])
             assert await agent.buckets.holdings() == {bucket.id: 1}
+
+
+async def _is_taken(agent: AgentRepository, message: Message) -> bool:
+    try:
+        await agent.messages.push([message])
+    except StoreUnreachableError:
+        return False
+    return True

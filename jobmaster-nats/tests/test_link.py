@@ -132,7 +132,8 @@ async def test_a_lost_delivery_is_noticed(place: Place) -> None:
 async def test_a_reader_that_the_server_forgot_is_replaced(place: Place) -> None:
     await place.agent.messages.push([make_message(place.bucket)])
     assert len((await place.agent.claims.pull(place.bucket, Cursor(), 10)).claims) == 1
-    desk = place.agent._desks.of(place.bucket)
+    desk = place.agent._desks.known(place.bucket.id)
+    assert desk is not None
     assert desk._reader is not None
     names = place.stream.names
     await place.stream.ask(f"CONSUMER.DELETE.{names.stream}.{desk._reader._name}")

@@ -30,8 +30,8 @@ class NatsAsides(AsideStore):
     ) -> int:
         async def work(stream: Stream) -> int:
             await stream.observe_clock()
-            due_by = stream.time.now() - round(waited * 1_000_000)
-            return await take_out(stream, bucket.id, aside, Choice(due_by, keep, limit, frozenset(but)))
+            choice = Choice(round(waited * 1_000_000), keep, limit, frozenset(but))
+            return await take_out(stream, bucket.id, aside, choice)
 
         return await self._driver.run(work)
 

@@ -52,7 +52,7 @@ class NatsClaims(ClaimStore):
         self, bucket: Bucket, cursor: Cursor, limit: int, known: Collection[UUID] = ()
     ) -> BucketPage:
         async def work(stream: Stream) -> BucketPage:
-            desk = self._desks.of(bucket)
+            desk = await self._desks.of(bucket)
             async with desk.lock:
                 return await _Pull(stream, bucket, desk, known).page(cursor, limit)
 
@@ -68,13 +68,13 @@ class NatsClaims(ClaimStore):
 
     async def _is_due(self, stream: Stream, bucket: Bucket, newest: int) -> bool:
         """Return whether a bucket holds a due message. It is not read again if nothing was stored since it was."""
-        desk = self._desks.of(bucket)
+        desk = await self._desks.of(bucket)
         async with desk.lock:
             desk.ripen(stream.time.now())
             while not desk.has_due and desk.complete_to != newest:
-                await desk.fetch(stream, _GLANCE)
+                count = await desk.fetch(stream, _GLANCE)
                 desk.ripen(stream.time.now())
-                if desk.drained:
+                if desk.drained and not count:
                     desk.complete_to = newest
             return desk.has_due
 
@@ -104,10 +104,11 @@ class NatsClaims(ClaimStore):
     async def unread(self, buckets: Sequence[Bucket], waited: float) -> frozenset[UUID]:
         async def work(stream: Stream) -> frozenset[UUID]:
             await stream.observe_clock()
-            due_by = stream.time.now() - round(waited * _MILLION)
             filled = set(map(bucket_of, await stream.subjects(stream.names.messages)))
             filled &= {bucket.id for bucket in buckets}
-            return frozenset([id_ for id_ in filled if await is_unread(stream, id_, due_by)])
+            return frozenset(
+                [id_ for id_ in filled if await is_unread(stream, id_, round(waited * _MILLION))]
+            )
 
         return await self._driver.run(work) if buckets else frozenset()
 

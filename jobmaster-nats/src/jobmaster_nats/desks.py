@@ -65,14 +65,15 @@ class Desk:
 
     # Reading
 
-    async def fetch(self, stream: Stream, limit: int) -> None:
-        """Get further messages from the server; `drained` says whether these are all."""
+    async def fetch(self, stream: Stream, limit: int) -> int:
+        """Get further messages from the server; return how many. `drained` says whether these are all."""
         while True:
             try:
-                self.take_in(await (await self.begin_fetch(stream, limit)).result())
+                batch = await (await self.begin_fetch(stream, limit)).result()
             except ReaderGoneError:
                 continue
-            return
+            self.take_in(batch)
+            return len(batch.messages)
 
     async def begin_fetch(self, stream: Stream, limit: int) -> Fetch:
         """Ask the server for further messages; the result goes to `take_in`."""
@@ -205,13 +206,17 @@ class Desks:
     def __init__(self) -> None:
         self._desks: dict[UUID, Desk] = {}
 
-    def of(self, bucket: Bucket) -> Desk:
+    async def of(self, bucket: Bucket) -> Desk:
         """Return the desk of a bucket at its epoch."""
         now = asyncio.get_running_loop().time()
         desk = self._desks.get(bucket.id)
         if desk is None or desk.epoch != bucket.epoch:
-            self._forget_old(now)
-            desk = self._desks[bucket.id] = Desk(bucket.id, bucket.epoch)
+            former, desk = desk, Desk(bucket.id, bucket.epoch)
+            desk.used_at = now
+            self._desks[bucket.id] = desk
+            if former is not None:
+                await former.stop()
+            await self._forget_old(now)
         desk.used_at = now
         return desk
 
@@ -229,7 +234,6 @@ class Desks:
         """Forget all buckets."""
         self._desks.clear()
 
-    def _forget_old(self, now: float) -> None:
-        old = [id_ for id_, desk in self._desks.items() if now - desk.used_at > _FORGET_AFTER]
-        for bucket_id in old:
-            del self._desks[bucket_id]
+    async def _forget_old(self, now: float) -> None:
+        for bucket_id in [id_ for id_, desk in self._desks.items() if now - desk.used_at > _FORGET_AFTER]:
+            await self.drop(bucket_id)

@@ -90,7 +90,7 @@ class NatsMessages(MessageStore):
         async def work(stream: Stream) -> SavePending:
             start = 0 if after is None else to_micros(after.ready_at)
             await stream.observe_clock()
-            desk = self._desks.of(bucket)
+            desk = await self._desks.of(bucket)
             async with desk.lock:
                 if (
                     desk.drained or desk.is_empty

@@ -28,9 +28,12 @@ _MOST: Final = 1000
 
 @frozen
 class Choice:
-    """Which unread messages go: those due by a moment but the first `keep`, at most `limit`, and none of the jobs `but`."""
+    """Which unread messages go: those due for `waited` microseconds, but the first `keep`, and none of the jobs `but`.
 
-    due_by: int
+    At most `limit` go.
+    """
+
+    waited: int
     keep: int
     limit: int
     but: frozenset[UUID]
@@ -47,7 +50,7 @@ async def take_out(stream: Stream, bucket_id: UUID, aside: UUID, choice: Choice)
         if note.move is not None:
             await finish_move(stream, bucket_id, note)
             continue
-        going = choice.of(await _unread(stream, bucket_id, note, choice.due_by))
+        going = choice.of(await _unread(stream, bucket_id, note, choice.waited))
         if not going:
             return 0
         move = Move(aside, stream.time.now(), tuple(letter.seq for letter in going))
@@ -70,19 +73,20 @@ async def finish_move(stream: Stream, bucket_id: UUID, note: BucketNote) -> None
     await write_note(stream, bucket_id, evolve(note, taken=note.taken + 1, move=None))
 
 
-async def is_unread(stream: Stream, bucket_id: UUID, due_by: int) -> bool:
-    """Return whether a bucket holds a message, due by a moment, that its owner has not read."""
+async def is_unread(stream: Stream, bucket_id: UUID, waited: int) -> bool:
+    """Return whether a bucket holds a message, due for so many microseconds, that its owner has not read."""
     note = await read_note(stream, bucket_id)
-    return note is not None and bool(await _unread(stream, bucket_id, note, due_by, most=1))
+    return note is not None and bool(await _unread(stream, bucket_id, note, waited, most=1))
 
 
 async def _unread(
-    stream: Stream, bucket_id: UUID, note: BucketNote, due_by: int, most: int | None = None
+    stream: Stream, bucket_id: UUID, note: BucketNote, waited: int, most: int | None = None
 ) -> list[Letter]:
     found: list[Letter] = []
     async with aclosing(scan(stream, stream.names.messages_in(bucket_id))) as letters:
         async for letter in letters:
-            if letter.due <= due_by and not note.bound.covers(letter) and note.owns(letter):
+            is_due = letter.due <= stream.time.now() - waited
+            if is_due and not note.bound.covers(letter) and note.owns(letter):
                 found.append(letter)
                 if len(found) == most:
                     break

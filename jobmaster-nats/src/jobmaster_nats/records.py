@@ -21,6 +21,10 @@ ALLOWANCE: Final = 200_000
 """Microseconds past a pull for which its bound holds, while the owner keeps up: so often is it written at most."""
 
 
+_SIZE: Final = 256
+"""Bytes of a note, with spaces, and of the number in its header: a full stream takes what is no larger than before."""
+
+
 @frozen
 class Bound:
     """Everything that the owner of a bucket may have in flight was due at `moment` and is numbered up to `seq`.
@@ -100,7 +104,8 @@ def entry_of(stream: Stream, bucket_id: UUID, note: BucketNote) -> Entry:
     """Return the message that replaces the one that `note` was read from."""
     move = note.move and [note.move.aside.hex, note.move.since, note.move.numbers]
     payload = orjson.dumps([note.epoch, note.bound.moment, note.bound.seq, note.taken, move])
-    return Entry(stream.names.bucket(bucket_id), payload, expected=note.seq)
+    padded = payload.ljust(_SIZE - len(str(note.seq)))
+    return Entry(stream.names.bucket(bucket_id), padded, expected=note.seq)
 
 
 async def write_note(stream: Stream, bucket_id: UUID, note: BucketNote) -> BucketNote | None:

@@ -12,7 +12,7 @@ import orjson
 from attrs import define, field, frozen
 from nats.aio.msg import Msg
 
-from jobmaster.errors import StoreUnreachableError
+from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster_nats.address import Address
 from jobmaster_nats.errors import (
     NO_MESSAGE,
@@ -142,15 +142,26 @@ class Stream:
     async def store(self, entries: Sequence[Entry]) -> list[int | None]:
         """Store messages; return the number of each, None for one whose subject is not as it was `expected`.
 
-        Returns when all are acknowledged. Raises if one is not.
+        Returns when all are acknowledged. Raises `StoreUnreachableError` if all are refused, another error if some are.
         """
         requests = [Request(entry.subject, entry.payload, entry.expected) for entry in entries]
-        return [self._number(message) for message in await self.link.exchange(requests)]
+        numbers: list[int | None] = []
+        refusals: list[StoreUnavailableError] = []
+        for message in await self.link.exchange(requests):
+            try:
+                numbers.append(self._number(message))
+            except StoreUnavailableError as error:
+                refusals.append(error)
+        if refusals and not numbers:
+            raise StoreUnreachableError(str(refusals[0]))
+        if refusals:
+            raise refusals[0]
+        return numbers
 
     def _number(self, message: Msg) -> int | None:
         if status_of(message) == _NO_RESPONDERS:
             missing = stream_missing(self.names.stream)
-            raise StoreUnreachableError(f"{self.address}: nobody takes the message; {missing}")
+            raise StoreUnavailableError(f"{self.address}: nobody takes the message; {missing}")
         answer = self.checked(message, but=WRONG_LAST_SEQUENCE)
         return None if "error" in answer else int(answer["seq"])
 
