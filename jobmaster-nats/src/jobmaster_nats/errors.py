@@ -22,7 +22,8 @@ from jobmaster_nats.address import Address
 # What JetStream calls its errors: the code says more than the status.
 NO_MESSAGE: Final = frozenset({10037, 10043, 10057})
 NO_STREAM: Final = 10059
-WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+WRONG_LAST_SEQUENCE: Final = 10071
+BEING_WRITTEN: Final = 10164
 NAME_IN_USE: Final = 10058
 _NO_JETSTREAM: Final = frozenset({10035, 10039, 10076})
 _FULL: Final = frozenset({10047, 10077, 10023, 10028, 10122})

@@ -15,6 +15,7 @@ from jobmaster_nats.names import Names
 from jobmaster_nats.stream import Answer, Entry, Stream
 
 _STEP: Final = "0001_stream"
+_REPLICAS_FROM: Final = (2, 11)
 _RELIED_ON: Final[dict[str, object]] = {
     "retention": "limits",
     "max_msgs_per_subject": 1,
@@ -83,6 +84,7 @@ async def required_fingerprint(stream: Stream) -> str:
 async def _make_stream(stream: Stream) -> bool:
     """Make the stream if it does not exist; return whether this call has made it. Raises if it does not serve."""
     if (info := await stream.info()) is None:
+        _check_replicas(stream.address.replicas, stream)
         config = stream_config(stream.address, stream.names)
         message = await stream.link.ask(stream.request(f"STREAM.CREATE.{stream.names.stream}", config))
         answer = stream.checked(message, but=[NAME_IN_USE])
@@ -93,6 +95,17 @@ async def _make_stream(stream: Stream) -> bool:
         raise stream_missing(stream.names.stream)
     _check(info, stream)
     return False
+
+
+def _check_replicas(replicas: int, stream: Stream) -> None:
+    """Refuse replicas on old servers: of two conflicting writes at the same time they may acknowledge both."""
+    version = stream.link.client.connected_server_version
+    if replicas > 1 and (version.major, version.minor) < _REPLICAS_FROM:
+        wanted = ".".join(str(number) for number in _REPLICAS_FROM)
+        raise ConfigurationError(
+            f"{stream.address}: the server is NATS {version.major}.{version.minor}, which cannot be relied on with "
+            f"{replicas} replicas; upgrade it to {wanted} or newer, or keep the stream {stream.names.stream} on one server"
+        )
 
 
 def stream_config(address: Address, names: Names) -> dict[str, Any]:
@@ -119,6 +132,7 @@ def stream_config(address: Address, names: Names) -> dict[str, Any]:
 def _check(info: Answer, stream: Stream) -> None:
     """Refuse a stream that would lose messages, or keep what is removed."""
     config = info["config"]
+    _check_replicas(config.get("num_replicas", 1), stream)
     wrong = [name for name, wanted in _RELIED_ON.items() if config.get(name, wanted) != wanted]
     if stream.names.everything not in config.get("subjects", ()):
         wrong.append("subjects")

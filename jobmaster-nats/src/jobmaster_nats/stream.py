@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from jobmaster.errors import StoreUnavailableError, StoreUnreachableError
 from jobmaster_nats.address import Address
 from jobmaster_nats.errors import (
+    BEING_WRITTEN,
     NO_MESSAGE,
     NO_STREAM,
     WRONG_LAST_SEQUENCE,
@@ -41,6 +42,9 @@ _READER_LIFE: Final = 120.0
 _SUBJECTS_AT_ONCE: Final = 100_000
 _NANOS: Final = 1_000_000_000
 _NO_RESPONDERS: Final = "503"
+_UNDECIDED: Final = -1
+"""Instead of a number: another write to the subject is on its way to the replicas, and may still fail."""
+_UNDECIDED_FOR: Final = 0.01
 _TOO_MANY_BYTES: Final = "409"
 
 
@@ -144,6 +148,20 @@ class Stream:
 
         Returns when all are acknowledged. Raises `StoreUnreachableError` if all are refused, another error if some are.
         """
+        numbers: list[int | None] = [None] * len(entries)
+        todo = list(range(len(entries)))
+        while todo:
+            wanted = [entries[place] for place in todo]
+            answers = await self._try_to_store(wanted)
+            for place, answer in zip(todo, answers, strict=True):
+                numbers[place] = answer
+            todo = [place for place, answer in zip(todo, answers, strict=True) if answer == _UNDECIDED]
+            if todo:
+                await asyncio.sleep(_UNDECIDED_FOR)
+        return numbers
+
+    async def _try_to_store(self, entries: Sequence[Entry]) -> list[int | None]:
+        """Do as `store`, with `_UNDECIDED` for subjects that somebody is writing to."""
         requests = [Request(entry.subject, entry.payload, entry.expected) for entry in entries]
         numbers: list[int | None] = []
         refusals: list[StoreUnavailableError] = []
@@ -162,8 +180,10 @@ class Stream:
         if status_of(message) == _NO_RESPONDERS:
             missing = stream_missing(self.names.stream)
             raise StoreUnavailableError(f"{self.address}: nobody takes the message; {missing}")
-        answer = self.checked(message, but=WRONG_LAST_SEQUENCE)
-        return None if "error" in answer else int(answer["seq"])
+        answer = self.checked(message, but=[WRONG_LAST_SEQUENCE, BEING_WRITTEN])
+        if "error" not in answer:
+            return int(answer["seq"])
+        return _UNDECIDED if answer["error"]["err_code"] == BEING_WRITTEN else None
 
     async def get(self, subjects: Sequence[str]) -> list[Stored | None]:
         """Return the message of each subject, None if there is none. The stream's leader is asked."""
