@@ -39,6 +39,12 @@ async def linger(job: JobContext) -> None:
     RUNS[job.data.get_int("n")] += 1
 
 
+@handler("Hang")
+async def hang(job: JobContext) -> None:
+    await anyio.sleep(60)
+    RUNS[job.attempt] += 1
+
+
 @pytest.fixture(autouse=True)
 def _no_runs() -> None:
     RUNS.clear()
@@ -55,7 +61,7 @@ async def running(master_url: str, agent_url: str, workers: int = 1) -> AsyncIte
         Cluster(f"Nats-{uuid4().hex[:8]}", master_url)
         .configure(heartbeat=0.2, lease=3.0, stop_grace=2.0, table_prefix="e2e_")
         .add_agent("Agent-1", agent_url)
-        .add_handlers(count, stumble, linger)
+        .add_handlers(count, stumble, linger, hang)
     )
     for number in range(workers):
         cluster.add_worker(name=f"W-{number}", agent="Agent-1")
@@ -86,6 +92,18 @@ async def test_jobs_of_all_sorts_end_and_nothing_is_left(master_url: str, stream
         await until(lambda: is_empty(stream), what="the agent to be empty")
 
     assert Counter({n: 2 if 300 <= n < 340 else 1 for n in range(360)}) == RUNS
+
+
+async def test_a_job_can_be_waited_for_and_cancelled_at_once(tmp_path: Path, stream: str) -> None:
+    async with running(f"sqlite:///{tmp_path}/jobs.db", stream) as runtime:
+        s = runtime.scheduler
+        done = await s.once_now(count, {"n": 1})
+        assert (await runtime.jobs.wait(done.job_id, timeout=10)).status is JobStatus.SUCCEEDED
+
+        hanging = await s.once_now(hang)
+        assert hanging.accepted_by == "Agent-1"
+        await s.cancel(hanging.job_id)
+        assert (await runtime.jobs.wait(hanging.job_id, timeout=10)).status is JobStatus.CANCELLED
 
 
 async def test_a_cluster_outlives_its_broker(tmp_path: Path, own_server: NatsServer) -> None:

@@ -273,6 +273,19 @@ async def test_what_another_process_acknowledged_is_forgotten_in_time(
     assert await pulled(agent, bucket) == []
 
 
+async def test_messages_are_found_by_their_jobs(agent: NatsAgent, bucket: Bucket) -> None:
+    large, job, other = make_job(data={"text": "x" * 1_000_000}), make_job(), make_job()
+    orphan = new_id()
+    messages = [make_message(bucket, large), make_message(bucket, job), make_message(orphan, job, attempt=2)]
+    await agent.messages.push([*messages, make_message(bucket, other)])
+
+    found = await agent.messages.find([job.id, large.id, job.id, new_id()])
+
+    assert sorted(m.new.job.id for m in found) == sorted([job.id, job.id, large.id])
+    assert {m.new.bucket_id for m in found if m.new.job == job} == {bucket.id, orphan}
+    assert [m.new.bucket_id for m in found if m.new.job == large] == [bucket.id]
+
+
 async def test_idle_owners_ask_little(agent: NatsAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     buckets = [make_bucket() for _ in range(5)]
     await agent.buckets.create(buckets)

@@ -12,7 +12,7 @@ from jobmaster.models import Bucket, JobReceipt, Position
 from jobmaster.weighing import PAGE_BYTES, new_weight, patience_for
 from jobmaster_nats.desks import Desks
 from jobmaster_nats.driver import NatsDriver
-from jobmaster_nats.letters import Letter
+from jobmaster_nats.letters import Letter, letter_of
 from jobmaster_nats.parts import entries_of, loaded, remove_parts
 from jobmaster_nats.removing import remove_messages
 from jobmaster_nats.scanning import scan
@@ -22,7 +22,7 @@ _NOBODY = UUID(int=0)
 
 
 class NatsMessages(MessageStore):
-    """The messages of an agent on NATS. It is not addressable: single messages are not found by their job alone."""
+    """The messages of an agent on NATS. It is not addressable: single messages are found, but do not change or leave."""
 
     def __init__(self, name: str, driver: NatsDriver, desks: Desks) -> None:
         """`name` is the agent's; `desks` are shared with the other stores of the agent."""
@@ -54,9 +54,20 @@ class NatsMessages(MessageStore):
         if messages:
             await self._driver.run(work)
 
-    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:  # noqa: ARG002 - not addressable
-        """Return none."""
-        return []
+    async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
+        """Return the messages of these jobs, although none can be withdrawn: so users see what only an agent knows."""
+
+        async def work(stream: Stream) -> list[Message]:
+            await stream.observe_clock()
+            names = stream.names
+            subjects = await stream.subjects_of(
+                [names.messages_of(job_id) for job_id in dict.fromkeys(job_ids)]
+            )
+            found = [letter_of(stored) for stored in await stream.get(subjects) if stored is not None]
+            letters = [whole for letter in found if (whole := await loaded(stream, letter)) is not None]
+            return [letter.as_of(stream.time.now()) for letter in letters]
+
+        return await self._driver.run(work) if job_ids else []
 
     async def withdraw(self, bucket_id: UUID, messages: Sequence[tuple[UUID, int]]) -> frozenset[UUID]:  # noqa: ARG002
         """Return none: an owner may be about to hand out what it has read."""

@@ -59,6 +59,10 @@ class Names:
         """The subjects of the messages in a bucket."""
         return f"{self.stream}.m.{bucket_id.hex}.>"
 
+    def messages_of(self, job_id: UUID) -> str:
+        """The subjects of a job's messages, in any bucket."""
+        return f"{self.stream}.m.*.{job_id.hex}.*"
+
     def message(self, bucket_id: UUID, key: Key) -> str:
         """The subject of a message."""
         return f"{self.stream}.m.{bucket_id.hex}.{key[0].hex}.{key[1]}"

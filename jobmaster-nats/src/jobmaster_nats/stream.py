@@ -124,6 +124,13 @@ class Stream:
             if len(page) < _SUBJECTS_AT_ONCE:
                 return found
 
+    async def subjects_of(self, several: Sequence[str]) -> list[str]:
+        """Return the subjects that hold a message, of those that match one of several filters for few."""
+        what = f"STREAM.INFO.{self.names.stream}"
+        requests = [self.request(what, {"subjects_filter": among}) for among in several]
+        answers = [self.checked(message) for message in await self.link.exchange(requests)]
+        return [subject for answer in answers for subject in answer["state"].get("subjects") or ()]
+
     async def read_clock(self) -> int:
         """Return the server's time, in microseconds; it is noted for later."""
         answer = await self.ask(f"STREAM.INFO.{self.names.stream}")
