@@ -24,7 +24,7 @@ from jobmaster_testing.options import Options, open_agent, unopened_agent
 from jobmaster_testing.servers import NatsServer, Wire, meddle_nats
 
 LOGIN = 'authorization { users: [ { user: app, password: "right-s3cret" } ] }'
-TOKEN = 'authorization { token: "right-t0ken" }'
+TOKEN = 'authorization { token: "right-s3cret-token" }'
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class TestConnecting:
     @pytest.mark.nats
     @pytest.mark.parametrize(
         ("own_server", "login"),
-        [(LOGIN, "app:right-s3cret"), (TOKEN, "right-t0ken")],
+        [(LOGIN, "app:right-s3cret"), (TOKEN, "right-s3cret-token")],
         indirect=["own_server"],
     )
     async def test_a_right_login(self, own_server: NatsServer, login: str) -> None:
