@@ -75,10 +75,22 @@ def no_jetstream(address: Address) -> ConfigurationError:
     )
 
 
+def refuses_login(told: BaseException | str | None) -> bool:
+    """Return whether a text, an error or what it was raised in says that a server refuses the login.
+
+    The server hangs up after it has said so, and nats-py may raise that instead.
+    """
+    while isinstance(told, BaseException):
+        if refuses_login(str(told)):
+            return True
+        told = told.__cause__ or told.__context__
+    return told is not None and any(word in told.lower() for word in _REFUSING)
+
+
 def connect_error(address: Address, error: BaseException, told: str = "") -> JobMasterError:
     """Return the error for a connection that could not be had; `told` is what the server said, if anything."""
     reason = address.veil.text(told or str(error) or type(error).__name__)
-    if any(word in reason.lower() for word in _REFUSING):
+    if refuses_login(told) or refuses_login(error):
         return quoting_nothing(
             f"{address}: the server refused the login; check user, password, token or key in the URL"
         )

@@ -20,7 +20,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import UnexpectedEOF
 
 from jobmaster_nats.address import Address
-from jobmaster_nats.errors import NativeError, broken, connect_error
+from jobmaster_nats.errors import NativeError, broken, connect_error, refuses_login
 
 log = logging.getLogger("jobmaster.nats")
 
@@ -100,8 +100,8 @@ class Link:
                     closed_cb=self._on_closed,
                     name="jobmaster",
                 )
-            except (ConnectionResetError, UnexpectedEOF):
-                if attempt + 1 == _ATTEMPTS:
+            except (ConnectionResetError, BrokenPipeError, UnexpectedEOF) as error:
+                if attempt + 1 == _ATTEMPTS or refuses_login(error) or refuses_login(self._told):
                     raise
                 await self.client.close()
                 self.client, self.lost = Client(), asyncio.Event()
