@@ -12,7 +12,7 @@ WORKERS ?= 4
 
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := jobmaster-core jobmaster-testing jobmaster-sql jobmaster-sqlite jobmaster-postgres naturalcron
+MEMBERS := jobmaster-core jobmaster-testing jobmaster-sql jobmaster-sqlite jobmaster-postgres jobmaster-nats naturalcron
 
 # Slow or flaky networks: both installers try again by themselves, waiting longer each time.
 export PIP_RETRIES ?= 10

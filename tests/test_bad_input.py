@@ -223,7 +223,7 @@ def test_mode_of_a_cluster() -> None:
         ("mysql://host/db", "no installed provider serves mysql:// URLs; JobMaster has no provider for it"),
         ("mysql+pymysql://host/db", "JobMaster has no provider for it; use PostgreSQL (jobmaster-postgres)"),
         ("postgresql+psycopg://host/db", "write it as postgresql:// (with jobmaster-postgres"),
-        ("nats://host", "JobMaster has no provider for it; use PostgreSQL (jobmaster-postgres) or SQLite"),
+        ("redis://host", "JobMaster has no provider for it; use PostgreSQL (jobmaster-postgres) or SQLite"),
         ("wurst://host", "no installed provider serves wurst:// URLs; check the URL's spelling"),
         ("sqllite:///jobs.db", "no installed provider serves sqllite:// URLs; did you mean sqlite://?"),
     ],

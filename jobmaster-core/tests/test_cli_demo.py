@@ -69,7 +69,7 @@ def test_a_database_that_is_used_again_does_not_mix_runs(tmp_path: Path) -> None
 
 
 def test_an_unknown_scheme_is_refused() -> None:
-    result = run("--url", "nats://localhost")
+    result = run("--url", "redis://localhost")
 
     assert result.exit_code == ExitCode.CONFIGURATION
     assert "no provider for it" in result.stderr

@@ -72,6 +72,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "sqlite": "jobmaster-sqlite",
     "postgresql": "jobmaster-postgres",
     "postgres": "jobmaster-postgres",
+    "nats": "jobmaster-nats",
+    "tls": "jobmaster-nats",
 }
 """The package to install for a scheme. Only packages that exist."""
 _FOREIGN: Final = frozenset(
@@ -84,7 +86,6 @@ _FOREIGN: Final = frozenset(
         "mongodb",
         "redis",
         "rediss",
-        "nats",
         "amqp",
         "kafka",
     }

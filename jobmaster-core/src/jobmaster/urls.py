@@ -118,7 +118,7 @@ def url_fault(value: Any, example: str = "sqlite:///jobs.db") -> str | None:
 # What may be shown
 
 
-_KNOWN: Final = frozenset({"memory", "sqlite", "postgresql", "postgres"})
+_KNOWN: Final = frozenset({"memory", "sqlite", "postgresql", "postgres", "nats", "tls"})
 
 
 def shown(url: Any, known: Iterable[str] = _KNOWN) -> str:

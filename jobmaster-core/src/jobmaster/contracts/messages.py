@@ -73,7 +73,7 @@ class MessageStore(ABC):
     async def find(self, job_ids: Sequence[UUID]) -> Sequence[Message]:
         """Return the messages of these jobs from all buckets (`new.bucket_id`), saved or not, due or not.
 
-        An agent that is not `addressable` finds none.
+        An agent that is not `addressable` may find none.
         """
 
     @abstractmethod
