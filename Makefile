@@ -65,13 +65,16 @@ demo: environment  ## run the demonstration
 	$(BIN)/jobmaster demo
 
 .PHONY: test
-test: environment  ## run all tests, several at once (PYTEST_ARGS="-k name" to choose, then one at a time)
+test: environment  ## run the tests, several at once (PYTEST_ARGS="-k name" to choose, then one at a time)
 ifeq ($(strip $(PYTEST_ARGS)),)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not alone"
-	$(BIN)/python -m pytest -q -m alone
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
+
+.PHONY: e2e
+e2e: environment  ## run the tests that kill processes and servers: one at a time, for a quarter of an hour
+	$(BIN)/python -m pytest -q -m alone
 
 .PHONY: check
 check: environment  ## formatting, lint, types (mypy, and pyright on tests/typing) and layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -98,15 +99,8 @@ class JobRouter:
         return buffer
 
     def _flush_for(self, way: str) -> Callable[[Sequence[NewJob]], Awaitable[Receipts]]:
-        if way == STANDALONE:
-            return self._flush_standalone
-        if way == MASTER:
-            return self._flush_to_master
-
-        async def flush(jobs: Sequence[NewJob]) -> Receipts:
-            return await self._flush_to_agent(way, jobs)
-
-        return flush
+        to_rows = {STANDALONE: self._flush_standalone, MASTER: self._flush_to_master}
+        return to_rows.get(way) or partial(self._flush_to_agent, way)
 
     # Standalone
 

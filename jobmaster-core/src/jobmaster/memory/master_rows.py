@@ -13,7 +13,7 @@ from attrs import define, evolve
 from jobmaster.clock import Clock
 from jobmaster.errors import JobNotFoundError, LeaseLostError
 from jobmaster.memory.rows import OWNED, RUNNING, Live, Tables, never_started
-from jobmaster.models import STANDALONE, Bucket, Job, Load, LogLine
+from jobmaster.models import Bucket, Job, Load, LogLine
 from jobmaster.schedule_models import ScheduleRecord
 from jobmaster.states import BucketStatus, JobStatus
 
@@ -98,7 +98,7 @@ class MasterRows:
     def is_on_an_agent(self, bucket_id: UUID | None) -> bool:
         """Return whether the messages of a bucket are on an agent, out of this store's reach."""
         bucket = self.tables.buckets.get(bucket_id) if bucket_id else None
-        return bucket is not None and bucket.agent != STANDALONE
+        return bucket is not None and bucket.is_on_agent
 
     def note_loads(self, loads: Mapping[UUID, Load], alive: Container[UUID]) -> None:
         """Note the loads of the buckets whose workers are alive: these are no longer silent."""
