@@ -45,7 +45,8 @@ PLACES = {
     "jobmaster/_process/files.py mkdir": "the folder of the debug log",
     "jobmaster/_process/files.py open": "the debug log, and databases before SQLite opens them",
     "jobmaster_sqlite/connection.py connect": "the database, and what SQLite lays beside it with the same mode",
-    "jobmaster_testing/servers.py mkdtemp": "a PostgreSQL server for tests",
+    "jobmaster_testing/servers.py mkdtemp": "a PostgreSQL or NATS server for tests",
+    "jobmaster_testing/servers.py write_text": "the configuration of a NATS server for tests",
 }
 """Where files are made, and which."""
 

@@ -99,20 +99,21 @@ async def _set_up(native: Native, address: Address, time_limit: float, finder: F
     Not by the startup parameter `options`, which PgBouncer refuses. Where connections are shared, this lasts for one
     transaction.
     """
-    if finder is not None and not finder.is_certain:
-        # One transaction, because a pooler that the URL does not mention may switch connections between two.
+    if not address.pooled:
+        await _settle(native, address, time_limit, finder)
+    elif finder is not None and not finder.is_certain:
         async with native.transaction():
             await _settle(native, address, time_limit, finder)
-    elif not address.pooled:
-        await _settle(native, address, time_limit, finder)
 
 
 async def _settle(native: Native, address: Address, time_limit: float, finder: Finder | None) -> None:
     path: Sequence[str] = ()
     if finder is not None and not finder.is_certain:
         # A pooler may return a connection on which another client, or this one, has set another path.
-        await native.execute(DEFAULT)
-        ((path,),) = await (await native.execute(PATH)).fetchall()
+        # One trip is one transaction: a pooler that the URL does not mention may switch connections between two.
+        cursor = await native.execute(f"{DEFAULT}; {PATH}")
+        cursor.nextset()
+        ((path,),) = await cursor.fetchall()
     settings = {} if _has_options(address) else _session_settings(time_limit)
     settings = {**settings, **_RELIED_ON}
     if native.info.server_version >= _CUTS_IDLE and not address.pooled:

@@ -15,7 +15,7 @@ from jobmaster._text.printable import as_entry, marked
 _AREAS: Final = (
     "agents assign attempts attempts.final cli clock cluster config control directory durability "
     "execute handover heartbeat jobs "
-    "moving notify orphaned_messages plugins poison_guard postgres recurrence report rescue retry scheduler schedules "
+    "moving nats notify orphaned_messages plugins poison_guard postgres recurrence report rescue retry scheduler schedules "
     "service sqlite start "
     "tasks transfer worker"
 )
