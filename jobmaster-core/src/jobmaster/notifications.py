@@ -1,11 +1,12 @@
-"""Notifications inside one process: listeners of a topic are called at once, in their own event loops."""
+"""Notifications inside one process, and the delivery of those from others, in the event loops of listeners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock, get_ident
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from weakref import WeakSet
 
 from attrs import define
@@ -81,3 +82,44 @@ def _begin_anew() -> None:
 
 
 in_forked_child(_begin_anew)
+
+
+class Delivery:
+    """Delivers notifications from the place where they arrive to the listener's event loop.
+
+    Notifications under way when the block ends are not delivered.
+    """
+
+    def __init__(
+        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
+    ) -> None:
+        """Create it in the listener's event loop."""
+        self._topics = topics
+        self._on_notification, self._on_ready = on_notification, on_ready
+        self._call_soon = loop_caller()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+
+    def ready(self) -> None:
+        """Report that the listener is in place. May be called from any thread."""
+        self._call_soon(self._on_ready)
+
+    def notifications(self, topics: Iterable[str]) -> None:
+        """Deliver those of some topics that the listener wants. May be called from any thread."""
+        if Topics.ANY in self._topics:
+            wanted = list(topics)
+        else:
+            wanted = [topic for topic in topics if topic in self._topics or topic == Topics.ANY]
+        if wanted:
+            self._call_soon(partial(self._hand_over, wanted))
+
+    def _hand_over(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if self._open:
+                self._on_notification(topic)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final, Self
+from typing import Final
 from uuid import uuid4
 
 import anyio.lowlevel
 from nats.aio.msg import Msg
 
-from jobmaster.contracts import NotificationChannel, Topics
+from jobmaster.contracts import NotificationChannel
 from jobmaster.errors import ConfigurationError, StoreRefusedError
-from jobmaster.loops import loop_caller
-from jobmaster.notifications import NotificationHub
+from jobmaster.notifications import Delivery, NotificationHub
 from jobmaster_nats.driver import NatsDriver
 from jobmaster_nats.errors import NativeError, broken
 from jobmaster_nats.stream import Stream
@@ -49,11 +48,11 @@ class NatsNotifications(NotificationChannel):
     ) -> None:
         with (
             self._hub.listener(topics, on_notification),
-            _Delivery(topics, on_notification, on_ready) as delivery,
+            Delivery(topics, on_notification, on_ready) as delivery,
         ):
             await self._driver.bridge.run_cancellable(self._listen, delivery)
 
-    async def _listen(self, delivery: _Delivery) -> None:
+    async def _listen(self, delivery: Delivery) -> None:
         """Deliver the notifications of other processes until cancelled; raise when the connection breaks."""
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -95,41 +94,3 @@ def _payloads(sender: str, topics: Iterable[str]) -> Iterator[bytes]:
         size += length
     if parts:
         yield _SEPARATOR.join([sender, *parts]).encode()
-
-
-class _Delivery:
-    """Delivers notifications to the listener's event loop, until the block ends."""
-
-    def __init__(
-        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
-    ) -> None:
-        """Create it in the listener's event loop."""
-        self._topics = topics
-        self._on_notification, self._on_ready = on_notification, on_ready
-        self._call_soon = loop_caller()
-        self._open = False
-
-    def __enter__(self) -> Self:
-        self._open = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
-
-    def ready(self) -> None:
-        """Report that the listener is in place. May be called from any thread."""
-        self._call_soon(self._on_ready)
-
-    def notifications(self, topics: Iterable[str]) -> None:
-        """Deliver those of some topics that the listener wants. May be called from any thread."""
-        if Topics.ANY in self._topics:
-            wanted = list(topics)
-        else:
-            wanted = [topic for topic in topics if topic in self._topics or topic == Topics.ANY]
-        if wanted:
-            self._call_soon(partial(self._hand_over, wanted))
-
-    def _hand_over(self, topics: Iterable[str]) -> None:
-        for topic in topics:
-            if self._open:
-                self._on_notification(topic)

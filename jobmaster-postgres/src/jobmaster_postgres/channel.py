@@ -9,10 +9,10 @@ import anyio
 import anyio.lowlevel
 
 from jobmaster.contracts import Capabilities, NotificationChannel
-from jobmaster.notifications import NotificationHub
+from jobmaster.notifications import Delivery, NotificationHub
 from jobmaster_postgres.address import Address
 from jobmaster_postgres.driver import PostgresDriver
-from jobmaster_postgres.notifications import Delivery, listen, payloads
+from jobmaster_postgres.notifications import listen, payloads
 from jobmaster_sql import Query, Unit
 
 

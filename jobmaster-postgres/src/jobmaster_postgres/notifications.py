@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Iterator
-from functools import partial
-from typing import Final, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from jobmaster.contracts import Topics
 from jobmaster.errors import ConfigurationError, StoreRefusedError, StoreUnavailableError
-from jobmaster.loops import loop_caller
+from jobmaster.notifications import Delivery
 from jobmaster_postgres.route import Route
 from jobmaster_postgres.wire import Wire
 
@@ -35,47 +33,6 @@ def payloads(topics: Iterable[str]) -> Iterator[str]:
         size += length
     if parts:
         yield _SEPARATOR.join(parts)
-
-
-class Delivery:
-    """Delivers notifications from the place where they arrive to the listener's event loop.
-
-    Notifications under way when the block ends are not delivered.
-    """
-
-    def __init__(
-        self, topics: Container[str], on_notification: Callable[[str], None], on_ready: Callable[[], None]
-    ) -> None:
-        """Create it in the listener's event loop."""
-        self._topics = topics
-        self._on_notification, self._on_ready = on_notification, on_ready
-        self._call_soon = loop_caller()
-        self._open = False
-
-    def __enter__(self) -> Self:
-        self._open = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
-
-    def ready(self) -> None:
-        """Report that the listener is in place. May be called from any thread."""
-        self._call_soon(self._on_ready)
-
-    def notifications(self, topics: Iterable[str]) -> None:
-        """Deliver those of some topics that the listener wants. May be called from any thread."""
-        if Topics.ANY in self._topics:
-            wanted = list(topics)
-        else:
-            wanted = [topic for topic in topics if topic in self._topics or topic == Topics.ANY]
-        if wanted:
-            self._call_soon(partial(self._hand_over, wanted))
-
-    def _hand_over(self, topics: Iterable[str]) -> None:
-        for topic in topics:
-            if self._open:
-                self._on_notification(topic)
 
 
 async def listen(route: Route, channel: str, is_own: Callable[[int], bool], delivery: Delivery) -> None:
